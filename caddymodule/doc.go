@@ -1,0 +1,2 @@
+// Package caddymodule is the Caddy face of php_pool.
+package caddymodule
