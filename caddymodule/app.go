@@ -1,0 +1,200 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+)
+
+func init() { caddy.RegisterModule(App{}) }
+
+// App holds the pools that the handlers of a config use, and starts them.
+type App struct {
+	// Options for every pool that does not set them itself.
+	Defaults *PoolOptions `json:"defaults,omitempty"`
+
+	// Pools that handlers refer to by name. One that no handler uses is
+	// checked, but not started.
+	Pools map[string]*PoolOptions `json:"pools,omitempty"`
+
+	ctx    caddy.Context
+	logger *zap.Logger
+
+	// Filled while handlers are provisioned, which Caddy does one by one.
+	specs map[string]*spec // by name, of pools in use
+	lives map[string]*livePool
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "php_pool", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks the pools defined here.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger = ctx, ctx.Logger()
+	a.specs, a.lives = map[string]*spec{}, map[string]*livePool{}
+	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
+		if _, err := a.options(name, nil); err != nil {
+			return err
+		}
+	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	return events.(*caddyevents.App).On("stopping", stopping{a})
+}
+
+// options are those of a pool with the defaults filled in.
+func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
+	if own == nil {
+		own = a.Pools[name]
+	}
+	merged := new(PoolOptions)
+	for _, layer := range []*PoolOptions{a.Defaults, own} {
+		if layer == nil {
+			continue
+		}
+		text, err := json.Marshal(layer)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, merged); err != nil {
+			return nil, err
+		}
+	}
+	if err := merged.validate(); err != nil {
+		return nil, fmt.Errorf("pool %s: %w", name, err)
+	}
+	return merged, nil
+}
+
+const defaultPool = "default"
+
+// use lets a handler join the pool of that name; own are options given with
+// the handler.
+func (a *App) use(name string, own *PoolOptions) (*livePool, error) {
+	if name == "" {
+		name = defaultPool
+	}
+	_, defined := a.Pools[name]
+	switch {
+	case own != nil && defined:
+		return nil, fmt.Errorf("pool %s is defined twice: in the php_pool app and with a handler; "+
+			"give one of them another name", name)
+	case own == nil && !defined && name != defaultPool:
+		live := a.lives[name]
+		if live == nil {
+			return nil, fmt.Errorf("there is no pool %s: define it in the global options "+
+				"(php_pool { pool %s { ... } })", name, name)
+		}
+		return live, nil
+	}
+	options, err := a.options(name, own)
+	if err != nil {
+		return nil, err
+	}
+	if s := a.specs[name]; s != nil {
+		if !equalJSON(s.options, options) {
+			return nil, fmt.Errorf("pool %s is defined twice with different options: "+
+				"give one of them another name", name)
+		}
+		return a.lives[name], nil
+	}
+	s, err := newSpec(a.ctx, name, options)
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: %w", name, err)
+	}
+	live, err := joinPool(name, s, a.logger)
+	if err != nil {
+		return nil, err
+	}
+	a.specs[name], a.lives[name] = s, live
+	return live, nil
+}
+
+// Start launches what is new and returns when it serves. Pools that run
+// already stay as they are until the config before this one has stopped; what
+// has to change is made ready beside them.
+func (a *App) Start() error {
+	budget(a.specs)
+	errs := make([]error, 0, len(a.lives))
+	var mu sync.Mutex
+	var starts sync.WaitGroup
+	for name, live := range a.lives {
+		starts.Go(func() {
+			if err := live.stage(a.ctx, a, a.specs[name]); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
+			}
+		})
+	}
+	starts.Wait()
+	if err := errors.Join(errs...); err != nil {
+		a.unstage()
+		return err
+	}
+	return nil
+}
+
+// Stop hands the pools over to the config that has taken over, if there is
+// one. It ends no worker: Caddy stops apps in any order, and the HTTP server
+// may have requests to serve still.
+func (a *App) Stop() error {
+	a.unstage()
+	for _, live := range a.lives {
+		live.handOver(a)
+	}
+	return nil
+}
+
+func (a *App) unstage() {
+	for _, live := range a.lives {
+		live.unstage(a)
+	}
+}
+
+// Cleanup leaves the pools; the last one to leave a pool ends it.
+func (a *App) Cleanup() error {
+	a.unstage()
+	var errs []error
+	for name := range a.lives {
+		_, err := pools.Delete(name)
+		errs = append(errs, err)
+	}
+	a.lives = nil
+	return errors.Join(errs...)
+}
+
+// stopping is told when Caddy is about to stop a config.
+type stopping struct{ app *App }
+
+// Handle starts the clock when Caddy exits: the HTTP server waits for running
+// requests, perhaps for ever, and perhaps before our Stop is called.
+func (s stopping) Handle(context.Context, caddy.Event) error {
+	if !caddy.Exiting() {
+		return nil
+	}
+	for _, live := range s.app.lives {
+		time.AfterFunc(live.stopTimeout(), live.cutShort)
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

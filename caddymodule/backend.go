@@ -1,0 +1,231 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// Backend is the way from an HTTP request to PHP and back: which pool, which
+// script, which variables. The php_pool handler and the php_pool transport of
+// reverse_proxy share it.
+type Backend struct {
+	// The name of the pool that runs the scripts: one that the php_pool app
+	// defines, or the name for the one defined here by `pool_options`.
+	// Default: `default`.
+	Pool string `json:"pool,omitempty"`
+
+	// The options of a pool of this handler's own. Options that are left out
+	// are those of the php_pool app's `defaults`.
+	PoolOptions *PoolOptions `json:"pool_options,omitempty"`
+
+	// The site's root directory. Default: `{http.vars.root}`, which the root
+	// directive sets, or the current directory.
+	Root string `json:"root,omitempty"`
+
+	// Where a path is split in script and PATH_INFO, and the extensions that a
+	// script may have. ASCII only; case does not matter. Default: `.php`.
+	SplitPath []string `json:"split_path,omitempty"`
+
+	// Variables for PHP besides those of CGI, in $_SERVER. Placeholders are
+	// replaced.
+	Env map[string]string `json:"env,omitempty"`
+
+	// Whether symlinks in the root are followed, once per request, before PHP
+	// sees it, so that a deploy that moves a symlink is seen at once and no
+	// request mixes two releases. Default: true.
+	ResolveRootSymlink *bool `json:"resolve_root_symlink,omitempty"`
+
+	// Whether what a script sends to its error log is logged with the request
+	// it belongs to, as a warning, or as an error when the response has a 4xx
+	// or 5xx status. Default: true.
+	CaptureStderr *bool `json:"capture_stderr,omitempty"`
+
+	// How long a request waits for a worker; php_fastcgi's dial_timeout.
+	// Default: the pool's queue_timeout.
+	DialTimeout caddy.Duration `json:"dial_timeout,omitempty"`
+
+	// How long PHP may send nothing before the request is given up with 504.
+	// Default: no limit.
+	ReadTimeout caddy.Duration `json:"read_timeout,omitempty"`
+
+	// How long PHP may take no byte of the request. Default: no limit.
+	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
+
+	// How many bytes of a request body are kept in memory; a larger one goes
+	// to a temporary file. Default: 65536.
+	RequestBuffers int64 `json:"request_buffers,omitempty"`
+
+	// How many bytes a request body may have; 413 above that. Default: no
+	// limit but that of request_body.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	splits    splitter
+	envs      []envVar
+	constants []byte
+	live      *livePool
+	logger    *zap.Logger
+}
+
+// envVar is one entry of Env.
+type envVar struct{ name, value string }
+
+const defaultRequestBuffers = 64 << 10
+
+// provision prepares the backend and joins its pool.
+func (b *Backend) provision(ctx caddy.Context) error {
+	b.logger = ctx.Logger()
+	if b.Root == "" {
+		b.Root = "{http.vars.root}"
+	}
+	if len(b.SplitPath) == 0 {
+		b.SplitPath = []string{".php"}
+	}
+	if b.RequestBuffers == 0 {
+		b.RequestBuffers = defaultRequestBuffers
+	}
+	var err error
+	if b.splits, err = newSplitter(b.SplitPath); err != nil {
+		return fmt.Errorf("split %q: %w", b.SplitPath, err)
+	}
+	b.envs = nil
+	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
+		if err := checkEnv(name); err != nil {
+			return err
+		}
+		if name != "SCRIPT_FILENAME" {
+			b.envs = append(b.envs, envVar{name, b.Env[name]})
+		}
+	}
+	if b.constants, err = constantParams(); err != nil {
+		return err
+	}
+	app, err := ctx.App("php_pool")
+	if err != nil {
+		return err
+	}
+	b.live, err = app.(*App).use(b.Pool, b.PoolOptions)
+	return err
+}
+
+// reply is PHP's answer to one request, on its way to the client.
+type reply struct {
+	*pool.Exchange
+	body   *fastcgi.Body
+	script string
+	prefix []byte // of the body, read already
+	free   func()
+}
+
+// close gives the worker back, and what the request held.
+func (a *reply) close() {
+	a.Exchange.Close()
+	a.free()
+}
+
+// answer sends the request to PHP and returns when the head of the response is
+// there. It is the one way to PHP; its errors carry the status for the client.
+func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	s, err := b.findScript(r, repl)
+	if err != nil {
+		return nil, err
+	}
+	in, err := b.live.spool.take(r, b.RequestBuffers, b.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	req := fastcgi.NewRequest()
+	free := func() {
+		req.Free()
+		in.done()
+	}
+	env := environ{b: b, r: r, repl: repl, to: req, proxied: proxied}
+	env.write(&s, in.length)
+	if in.length > 0 {
+		req.Body, req.ContentLength = in.ReadSeeker, in.length
+	}
+	req.Head = r.Method == http.MethodHead
+	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
+	stderr := &stderrLog{backend: b, request: r, script: s.filename}
+	req.Stderr = stderr.write
+
+	x, err := b.live.pool.Do(r.Context(), &pool.Request{
+		FastCGI: req,
+		Info: pool.Info{
+			Method: r.Method, URI: requestURI(r), Script: s.filename, Patience: time.Duration(b.DialTimeout),
+		},
+		Repeatable: safeMethod(r.Method),
+	})
+	if err != nil {
+		free()
+		stderr.flush(http.StatusBadGateway)
+		return nil, b.failure(err, r, &s)
+	}
+	a := &reply{Exchange: x, body: x.Response.Body.(*fastcgi.Body), script: s.filename}
+	a.free = func() {
+		free()
+		stderr.flush(x.Response.StatusCode)
+	}
+	if err := b.denied(a); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// requestURI is the path the client asked for, without the query, which may
+// hold what does not belong in a log.
+func requestURI(r *http.Request) string {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL.EscapedPath()
+	}
+	return r.URL.EscapedPath()
+}
+
+// safeMethod reports whether a method has no effect by its definition (RFC 9110
+// section 9.2.1), so that the request may be sent twice.
+func safeMethod(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// checkEnv refuses variables that do harm or nothing.
+func checkEnv(name string) error {
+	switch name {
+	case "PHP_VALUE", "PHP_ADMIN_VALUE":
+		return fmt.Errorf("env %s does nothing here: only php-fpm reads it; write `ini <directive> <value>` "+
+			"instead, or `admin_ini` for a setting that scripts cannot undo", name)
+	case "REDIRECT_URL", "PATH_TRANSLATED":
+		return fmt.Errorf("env %s is refused: php-cgi would run the file that PATH_TRANSLATED names "+
+			"instead of the script that was checked; leave it out", name)
+	case "CONTENT_LENGTH":
+		return errors.New("env CONTENT_LENGTH is refused: it has to be the length of the body " +
+			"that is really sent; leave it out")
+	case "":
+		return errors.New("env needs a name: write `env <name> <value>`")
+	}
+	return nil
+}
+
+// equalJSON compares two configs as they would be written.
+func equalJSON(a, b any) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}

@@ -1,0 +1,153 @@
+package caddymodule
+
+import (
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// poolJSON is a pool as the admin API tells of it: raw numbers, bytes and
+// seconds, with a text for people beside those that need one.
+type poolJSON struct {
+	Name         string            `json:"name"`
+	Manager      pool.Manager      `json:"manager"`
+	Spawn        string            `json:"spawn,omitempty"`
+	Generation   int               `json:"generation"`
+	PHP          *phpJSON          `json:"php,omitempty"`
+	Workers      workersJSON       `json:"workers"`
+	Queue        queueJSON         `json:"queue"`
+	Requests     requestsJSON      `json:"requests"`
+	Exits        map[string]uint64 `json:"exits"`
+	Restarts     uint64            `json:"restarts"`
+	Uptime       float64           `json:"uptime_seconds"`
+	LastFailure  string            `json:"last_failure,omitempty"`
+	Quarantined  map[string]string `json:"quarantined,omitempty"`
+	WorkersList  []workerJSON      `json:"workers_list,omitempty"`
+	SpooledBytes int64             `json:"spooled_bytes"`
+	SpooledHuman string            `json:"spooled_human"`
+}
+
+type phpJSON struct {
+	Version  string   `json:"version"`
+	Binary   string   `json:"binary"`
+	SAPI     string   `json:"sapi"`
+	ZTS      bool     `json:"zts"`
+	OPcache  bool     `json:"opcache"`
+	Features []string `json:"features"`
+}
+
+type workersJSON struct {
+	Total    int `json:"total"`
+	Idle     int `json:"idle"`
+	Busy     int `json:"busy"`
+	Draining int `json:"draining"`
+	Starting int `json:"starting"`
+	Stopping int `json:"stopping"`
+	Max      int `json:"max"`
+	Standby  int `json:"standby"`
+}
+
+type queueJSON struct {
+	Length int     `json:"length"`
+	Max    int     `json:"max"`
+	Waited float64 `json:"wait_seconds"`
+}
+
+type requestsJSON struct {
+	Total   uint64 `json:"total"`
+	Failed  uint64 `json:"failed"`
+	Refused uint64 `json:"refused"`
+	Slow    uint64 `json:"slow"`
+	Retried uint64 `json:"retried"`
+}
+
+type workerJSON struct {
+	ID          uint64       `json:"id"`
+	PID         int          `json:"pid"`
+	State       string       `json:"state"`
+	Generation  int          `json:"generation"`
+	Requests    int          `json:"requests"`
+	Uptime      float64      `json:"uptime_seconds"`
+	Idle        float64      `json:"idle_seconds"`
+	Memory      int64        `json:"memory_bytes,omitempty"`
+	MemoryHuman string       `json:"memory_human,omitempty"`
+	CPU         float64      `json:"cpu_seconds"`
+	Request     *requestJSON `json:"request,omitempty"`
+}
+
+type requestJSON struct {
+	Method string  `json:"method"`
+	URI    string  `json:"uri"`
+	Script string  `json:"script"`
+	Since  float64 `json:"since_seconds"`
+}
+
+// describe takes the state of the pool; full adds its workers.
+func (l *livePool) describe(full bool) poolJSON {
+	s := l.pool.Stats()
+	out := poolJSON{
+		Name: s.Name, Manager: s.Manager, Generation: s.Generation,
+		Workers: workersJSON{
+			Total: s.Workers.Total, Idle: s.Workers.Idle, Busy: s.Workers.Busy,
+			Draining: s.Workers.Draining, Starting: s.Workers.Starting, Stopping: s.Workers.Stopping,
+			Max: s.Workers.Max, Standby: s.Workers.Standby,
+		},
+		Queue: queueJSON{s.Queue.Length, s.Queue.Max, s.Queue.Waited.Seconds()},
+		Requests: requestsJSON{
+			s.Requests.Total, s.Requests.Failed, s.Requests.Refused, s.Requests.Slow, s.Requests.Retried,
+		},
+		Exits: map[string]uint64{}, Restarts: s.Restarts, Uptime: s.Uptime.Seconds(),
+		SpooledBytes: l.spool.inUse.Load(),
+	}
+	out.SpooledHuman = humanize.IBytes(uint64(max(0, out.SpooledBytes)))
+	for reason, n := range s.Exits {
+		out.Exits[reason.String()] = n
+	}
+	if s.LastFailure != nil {
+		out.LastFailure = s.LastFailure.Error()
+	}
+	for script, until := range s.Quarantined {
+		if out.Quarantined == nil {
+			out.Quarantined = map[string]string{}
+		}
+		out.Quarantined[script] = until.Format(time.RFC3339)
+	}
+	l.describePHP(&out)
+	if full {
+		for _, w := range l.pool.Workers() {
+			out.WorkersList = append(out.WorkersList, describeWorker(w))
+		}
+	}
+	return out
+}
+
+func (l *livePool) describePHP(out *poolJSON) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spec == nil {
+		return
+	}
+	b := l.spec.binary
+	out.Spawn = l.spec.spawn
+	out.PHP = &phpJSON{
+		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache,
+		Features: b.Features().List(),
+	}
+}
+
+func describeWorker(w pool.WorkerStats) workerJSON {
+	out := workerJSON{
+		ID: w.ID, PID: w.PID, State: w.State.String(), Generation: w.Generation,
+		Requests: w.Requests, Uptime: w.Age.Seconds(), Idle: w.Idle.Seconds(),
+		CPU: w.Process.CPU().Seconds(),
+	}
+	if n, err := w.Process.Memory(); err == nil {
+		out.Memory, out.MemoryHuman = n, humanize.IBytes(uint64(n))
+	}
+	if w.Request.Method != "" {
+		out.Request = &requestJSON{w.Request.Method, w.Request.URI, w.Request.Script, w.Running.Seconds()}
+	}
+	return out
+}

@@ -1,0 +1,238 @@
+package caddymodule
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+// environ writes the CGI variables of one request: those of RFC 3875, and what
+// PHP applications expect besides, with the values that php_fastcgi gives them.
+// It differs from php_fastcgi only where that is wrong: Cookie fields are
+// joined with "; " (RFC 6265 section 5.4), a GET without a body has no
+// HTTP_CONTENT_LENGTH, header names with "_" are dropped (X_Y would pass for
+// X-Y, GHSA-f59h-q822-g45g), and REDIRECT_STATUS is there, as behind every
+// other web server.
+type environ struct {
+	b    *Backend
+	r    *http.Request
+	repl *caddy.Replacer
+	to   *fastcgi.Request
+	// proxied: reverse_proxy has prepared the request's headers already.
+	proxied bool
+}
+
+func (e *environ) write(s *script, length int64) {
+	e.to.AddEncoded(e.b.constants)
+	e.script(s)
+	e.request(length)
+	e.peer()
+	e.tls()
+	e.headers(length)
+	// The administrator's own come last: PHP takes the last of a name.
+	for _, v := range e.b.envs {
+		e.to.AddParam(v.name, e.repl.ReplaceAll(v.value, ""))
+	}
+}
+
+// constantParams never differ between two requests of a site.
+func constantParams() ([]byte, error) {
+	version, _ := caddy.Version()
+	return fastcgi.EncodePairs(
+		[2]string{"GATEWAY_INTERFACE", "CGI/1.1"},
+		[2]string{"SERVER_SOFTWARE", "Caddy/" + version},
+		[2]string{"REDIRECT_STATUS", "200"},
+		[2]string{"AUTH_TYPE", ""},
+		[2]string{"REMOTE_IDENT", ""},
+	)
+}
+
+func (e *environ) script(s *script) {
+	e.to.AddParam("DOCUMENT_ROOT", s.root)
+	e.to.AddParam("DOCUMENT_URI", s.uri)
+	e.to.AddParam("SCRIPT_FILENAME", s.filename)
+	e.to.AddParam("SCRIPT_NAME", s.name)
+	e.to.AddParam("PATH_INFO", s.info)
+	if s.info != "" {
+		// RFC 3875 section 4.1.6: only where there is a PATH_INFO.
+		e.to.AddParam("PATH_TRANSLATED", caddyhttp.SanitizedPathJoin(s.root, s.info))
+	}
+}
+
+func (e *environ) request(length int64) {
+	r := e.r
+	e.to.AddParam("REQUEST_METHOD", r.Method)
+	e.to.AddParam("QUERY_STRING", r.URL.RawQuery)
+	e.to.AddParam("SERVER_PROTOCOL", r.Proto)
+	e.to.AddParam("CONTENT_LENGTH", strconv.FormatInt(length, 10))
+	e.to.AddParam("CONTENT_TYPE", r.Header.Get("Content-Type"))
+	uri := r.URL
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		uri = original.URL
+	}
+	e.to.AddParam("REQUEST_URI", uri.RequestURI())
+	user, _ := e.repl.GetString("http.auth.user.id")
+	e.to.AddParam("REMOTE_USER", user)
+
+	scheme, defaultPort := "http", "80"
+	if r.TLS != nil {
+		scheme, defaultPort = "https", "443"
+	}
+	e.to.AddParam("REQUEST_SCHEME", scheme)
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if port == "" {
+		port = defaultPort
+	}
+	e.to.AddParam("SERVER_NAME", host)
+	e.to.AddParam("SERVER_PORT", port)
+}
+
+// peer tells who asked, and at which of our addresses.
+func (e *environ) peer() {
+	ip, port := e.r.RemoteAddr, ""
+	if i := strings.LastIndexByte(ip, ':'); i >= 0 {
+		ip, port = ip[:i], ip[i+1:]
+	}
+	ip = strings.Replace(strings.Replace(ip, "[", "", 1), "]", "", 1)
+	e.to.AddParam("REMOTE_ADDR", ip)
+	e.to.AddParam("REMOTE_HOST", ip)
+	e.to.AddParam("REMOTE_PORT", port)
+	if addr, ok := e.r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		local := addr.String()
+		if host, _, err := net.SplitHostPort(local); err == nil {
+			local = host
+		}
+		if net.ParseIP(local) != nil {
+			e.to.AddParam("SERVER_ADDR", local)
+		}
+	}
+}
+
+// tlsVersions are the names of Apache's mod_ssl.
+var tlsVersions = map[uint16]string{
+	tls.VersionTLS10: "TLSv1", tls.VersionTLS11: "TLSv1.1",
+	tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3",
+}
+
+func (e *environ) tls() {
+	state := e.r.TLS
+	if state == nil {
+		return
+	}
+	e.to.AddParam("HTTPS", "on")
+	if name, ok := tlsVersions[state.Version]; ok {
+		e.to.AddParam("SSL_PROTOCOL", name)
+	}
+	for _, suite := range caddytls.SupportedCipherSuites() {
+		if suite.ID == state.CipherSuite {
+			e.to.AddParam("SSL_CIPHER", suite.Name)
+			return
+		}
+	}
+}
+
+// headers adds HTTP_*. Nothing else comes from a client.
+func (e *environ) headers(length int64) {
+	e.to.AddParam("HTTP_HOST", e.r.Host)
+	if !e.proxied {
+		e.ownHeaders(length)
+	}
+	for name, values := range e.r.Header {
+		if e.forwards(name) {
+			e.to.AddHeader(name, values)
+		}
+	}
+}
+
+// ownHeaders adds what reverse_proxy would have set.
+func (e *environ) ownHeaders(length int64) {
+	f := forwardedHeaders(e.r)
+	e.add("HTTP_X_FORWARDED_FOR", f.client)
+	e.add("HTTP_X_FORWARDED_PROTO", f.proto)
+	e.add("HTTP_X_FORWARDED_HOST", f.host)
+	via := "1.1 Caddy"
+	if e.r.ProtoMajor != 1 || e.r.ProtoMinor != 1 {
+		via = strconv.Itoa(e.r.ProtoMajor) + "." + strconv.Itoa(e.r.ProtoMinor) + " Caddy"
+	}
+	if prior := e.r.Header["Via"]; len(prior) > 0 {
+		via = strings.Join(prior, ", ") + ", " + via
+	}
+	e.add("HTTP_VIA", via)
+	if _, ok := e.r.Header["User-Agent"]; !ok {
+		e.to.AddParam("HTTP_USER_AGENT", "")
+	}
+	if length > 0 {
+		e.to.AddParam("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10))
+	}
+	if e.r.TLS != nil && !e.r.TLS.HandshakeComplete {
+		e.to.AddParam("HTTP_EARLY_DATA", "1") // RFC 8470 section 5.1
+	}
+}
+
+func (e *environ) add(name, value string) {
+	if value != "" {
+		e.to.AddParam(name, value)
+	}
+}
+
+// forwards reports whether a header field reaches PHP as it came.
+func (e *environ) forwards(name string) bool {
+	for i := range len(name) {
+		c := lower(name[i])
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	switch name {
+	case "Host", "Content-Length":
+		// Host over HTTP/2 may differ from the authority the request was
+		// routed by; the length is the one that is really sent.
+		return e.proxied && name == "Content-Length" && e.r.ContentLength > 0
+	case "Proxy":
+		return false // httpoxy: PHP would show it as HTTP_PROXY
+	}
+	if e.proxied {
+		return true
+	}
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via", "Early-Data":
+		return false // see ownHeaders
+	}
+	return !hopByHop(name) && !e.namedByConnection(name)
+}
+
+// hopByHop reports whether a header belongs to one connection only (RFC 9110
+// section 7.6.1).
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate",
+		"Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Alt-Svc":
+		return true
+	}
+	return false
+}
+
+// namedByConnection reports whether the Connection header makes a field
+// hop-by-hop.
+func (e *environ) namedByConnection(name string) bool {
+	for _, list := range e.r.Header["Connection"] {
+		for field := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(textproto.TrimString(field), name) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,72 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// statusClientClosed is what access logs show for a client that left (nginx's
+// number; Caddy uses it too).
+const statusClientClosed = 499
+
+// retryAfter is what a client is told that found the line too long.
+const retryAfter = 5 * time.Second
+
+// failure turns what the pool said into the error that Caddy answers.
+func (b *Backend) failure(err error, r *http.Request, s *script) error {
+	if r.Context().Err() != nil {
+		return caddyhttp.Error(statusClientClosed, err)
+	}
+	status := failureStatus(err)
+	if status == http.StatusBadGateway {
+		b.logger.Error("no answer from PHP", zap.String("pool", b.live.name),
+			zap.String("script", s.filename), zap.Error(err))
+	}
+	return caddyhttp.Error(status, err)
+}
+
+func failureStatus(err error) int {
+	var launch *pool.LaunchError
+	var param *fastcgi.ParamError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrQueueTimeout),
+		errors.Is(err, pool.ErrQuarantined), errors.Is(err, pool.ErrClosed):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, pool.ErrRequestTimeout):
+		return http.StatusGatewayTimeout
+	case errors.As(err, &launch), errors.Is(err, pool.ErrWorkerDied):
+		return http.StatusBadGateway
+	case errors.As(err, &param):
+		return http.StatusRequestHeaderFieldsTooLarge
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusGatewayTimeout
+	case errors.Is(err, context.Canceled):
+		return statusClientClosed
+	}
+	return http.StatusBadGateway
+}
+
+// tellWhen adds Retry-After to an error that passes by itself.
+func tellWhen(h http.Header, err error) {
+	var handled caddyhttp.HandlerError
+	if !errors.As(err, &handled) || handled.StatusCode != http.StatusServiceUnavailable {
+		return
+	}
+	wait := retryAfter
+	var launch *pool.LaunchError
+	if errors.As(err, &launch) && launch.RetryIn > 0 {
+		wait = launch.RetryIn
+	}
+	h.Set("Retry-After", strconv.Itoa(max(1, int(wait.Seconds()))))
+}

@@ -1,0 +1,159 @@
+package caddymodule
+
+import (
+	"github.com/caddyserver/caddy/v2"
+)
+
+// PoolOptions configures one pool of php-cgi workers. Every field can be left
+// out.
+//
+// What the processes see (binary, ini files and settings, environment, user,
+// spawn) belongs to a generation: changing it in a reload starts new workers
+// beside the old ones, which finish their requests. All other fields act on
+// the running pool.
+type PoolOptions struct {
+	// Which php-cgi to run: a path, a name to look for in PATH, or a version
+	// such as `8.2`. Default: `php-cgi` in PATH, else the newest versioned one
+	// (`php-cgi8.2`, `php-cgi83`, ...). The choice is logged.
+	Binary string `json:"binary,omitempty"`
+
+	// The php.ini to load instead of php-cgi's own (`-c`). Note that Debian's
+	// php-cgi reads /etc/php/X/cgi/php.ini where php-fpm read
+	// /etc/php/X/fpm/php.ini.
+	INIFile string `json:"ini_file,omitempty"`
+
+	// The directory whose *.ini files are loaded after php.ini, instead of
+	// php-cgi's own.
+	INIScanDir string `json:"ini_scan_dir,omitempty"`
+
+	// Single settings that win over every ini file (`-d`), but not over
+	// .user.ini and ini_set().
+	INI map[string]string `json:"ini,omitempty"`
+
+	// What php-cgi's own environment holds besides PATH, LANG, TZ, TMPDIR and
+	// HOME. Nothing else of Caddy's environment reaches PHP.
+	ProcessEnv map[string]string `json:"process_env,omitempty"`
+
+	// The user, or `user:group`, that PHP runs as. Needs Caddy to run as root.
+	// Default: Caddy's own user; when that is root, `www-data`, else `nobody`.
+	// `root` has to be spelled out.
+	User string `json:"user,omitempty"`
+
+	// The file mode creation mask of the workers, in octal.
+	Umask string `json:"umask,omitempty"`
+
+	// Added to the workers' nice value: 1 to 19 gives them less of the
+	// processor than Caddy gets.
+	Nice int `json:"nice,omitempty"`
+
+	// Forbids the workers and what they start to gain privileges. PHP's mail()
+	// often needs a setgid helper, so it is off unless asked for.
+	NoNewPrivs bool `json:"no_new_privs,omitempty"`
+
+	// Resource limits of each worker, by the names of setrlimit(2) in lower
+	// case: `nofile`, `core`, `cpu`, `as`, ...
+	Rlimits map[string]uint64 `json:"rlimits,omitempty"`
+
+	// How workers are started: `shared`, forked from one master with one
+	// OPcache (Linux, the default there), or `single`, one process each (every
+	// platform).
+	Spawn string `json:"spawn,omitempty"`
+
+	// How many workers there are, and when, in php-fpm's terms: `static`,
+	// `dynamic` (the default) or `ondemand`.
+	Manager string `json:"manager,omitempty"`
+
+	// How many workers a static pool has. Giving only this makes the pool
+	// static.
+	Workers int `json:"workers,omitempty"`
+
+	// The most workers of a dynamic or ondemand pool. Default: from memory and
+	// CPUs.
+	MaxWorkers int `json:"max_workers,omitempty"`
+
+	// The fewest workers of a dynamic pool, busy ones counted (this is not
+	// php-fpm's min_spare_servers). Default: 1.
+	MinWorkers *int `json:"min_workers,omitempty"`
+
+	// How many workers a dynamic pool starts with. Default: 2.
+	StartWorkers int `json:"start_workers,omitempty"`
+
+	// The most idle workers that a dynamic pool keeps. Default: 4.
+	MaxSpare *int `json:"max_spare,omitempty"`
+
+	// How long a worker above the minimum may be idle. Default: 60s.
+	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
+
+	// How long an ondemand pool keeps its master, and with it the OPcache,
+	// after the last worker. 0 ends it with that worker. Default: 10m.
+	MasterIdleTimeout *caddy.Duration `json:"master_idle_timeout,omitempty"`
+
+	// How many requests a worker serves before it is replaced. Default: no
+	// limit.
+	MaxRequests int `json:"max_requests,omitempty"`
+
+	// Up to how many requests earlier a worker may be replaced, so that workers
+	// started together do not retire together. Default: a tenth of
+	// max_requests.
+	MaxRequestsJitter *int `json:"max_requests_jitter,omitempty"`
+
+	// How long a worker lives. Default: no limit.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	// How many bytes of memory a worker may have for itself when a request
+	// ends. Default: no limit.
+	MaxMemory int64 `json:"max_memory,omitempty"`
+
+	// How often an idle worker is asked whether it lives. Negative: never.
+	// Default: 5s.
+	HealthInterval caddy.Duration `json:"health_interval,omitempty"`
+
+	// A script that kills as many workers as this within the window is not run
+	// for the period. Default: 3 within 1m for 1m; 0 deaths turns it off.
+	Quarantine *QuarantineOptions `json:"quarantine,omitempty"`
+
+	// How long a worker, or a whole generation, may take to start; so long do
+	// early requests wait. Default: 30s.
+	StartTimeout caddy.Duration `json:"start_timeout,omitempty"`
+
+	// How long PHP may run for one request, by the clock on the wall. At the
+	// end PHP is told to stop as by its own time limit; two seconds later its
+	// process is killed. The client gets 504. Default: no limit.
+	RequestTimeout caddy.Duration `json:"request_timeout,omitempty"`
+
+	// How long a request waits for a worker before it is answered 503.
+	// Default: 30s.
+	QueueTimeout caddy.Duration `json:"queue_timeout,omitempty"`
+
+	// How long running requests get when Caddy stops. systemd gives Caddy's
+	// unit 5s. Default: 4s.
+	StopTimeout caddy.Duration `json:"stop_timeout,omitempty"`
+
+	// From when on a request is logged as slow. Negative: never. Default: 5s.
+	SlowRequest caddy.Duration `json:"slow_request,omitempty"`
+
+	// How many requests may wait for a worker; one more is answered 503.
+	// Default: 1024.
+	MaxQueue *int `json:"max_queue,omitempty"`
+
+	// Where request bodies are kept that do not fit in memory. Default: the
+	// system's directory for temporary files.
+	SpoolDir string `json:"spool_dir,omitempty"`
+
+	// How many bytes of request bodies may be kept there at a time for the
+	// whole pool. Default: no limit.
+	SpoolMax int64 `json:"spool_max,omitempty"`
+}
+
+// QuarantineOptions says when a script that kills workers is put aside.
+type QuarantineOptions struct {
+	// How many workers it has to kill; 0 turns the quarantine off.
+	Deaths int `json:"deaths"`
+	// Within which time. Default: 1m.
+	Window caddy.Duration `json:"window,omitempty"`
+	// For how long it is not run. Default: 1m.
+	Period caddy.Duration `json:"period,omitempty"`
+}
+
+// isZero reports whether nothing was set.
+func (o *PoolOptions) isZero() bool { return o == nil || equalJSON(*o, PoolOptions{}) }

@@ -1,0 +1,173 @@
+package caddymodule
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// pools are all pools of this process, by name: they outlive the configs that
+// use them, so that a reload costs no worker and no statistics.
+var pools = caddy.NewUsagePool()
+
+// livePool is one of them.
+type livePool struct {
+	name   string
+	pool   *pool.Pool
+	spool  *spool
+	logger *zap.Logger
+
+	mu sync.Mutex
+	// spec is what is in force, owner the config that it came with: none while
+	// the pool has not been opened.
+	spec  *spec
+	owner *App
+	// next is what a config that is being loaded wants.
+	next *staged
+	// cut ends the time that running requests have at exit.
+	cut  context.Context //nolint:containedctx // the pool's own lifetime
+	stop context.CancelFunc
+}
+
+// staged is what takes effect when the config it came with comes to power.
+type staged struct {
+	app      *App
+	spec     *spec
+	prepared *pool.Prepared // nil when the generation that runs will do
+}
+
+// joinPool finds the pool of that name or makes it; it starts nothing.
+func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
+	value, _, err := pools.LoadOrNew(name, func() (caddy.Destructor, error) {
+		live := &livePool{
+			name: name, spool: newSpool(s.options),
+			logger: logger.Named("pool").With(zap.String("pool", name)),
+		}
+		live.cut, live.stop = context.WithCancel(context.Background())
+		live.pool = pool.New(pool.Config{
+			Name: name, Start: s.starter(live.logger), Settings: s.settings, Logger: live.logger,
+		})
+		return live, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value.(*livePool), nil
+}
+
+// stage makes the pool ready for a config: it opens a new pool, or prepares
+// what has to change in a running one.
+func (l *livePool) stage(ctx context.Context, app *App, s *spec) error {
+	l.mu.Lock()
+	current, owner := l.spec, l.owner
+	l.mu.Unlock()
+	if err := s.checkUser(); err != nil {
+		return err
+	}
+	next := &staged{app: app, spec: s}
+	if current == nil || current.key != s.key || !l.pool.Fits(&s.settings) {
+		prepared, err := l.pool.Prepare(ctx, s.starter(l.logger), s.settings)
+		if err != nil {
+			return err
+		}
+		next.prepared = prepared
+	}
+	l.mu.Lock()
+	l.next = next
+	l.mu.Unlock()
+	if owner == nil {
+		l.commit()
+	}
+	return nil
+}
+
+// commit puts what is staged in force.
+func (l *livePool) commit() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := l.next
+	if next == nil {
+		return
+	}
+	l.next = nil
+	l.spec, l.owner = next.spec, next.app
+	l.spool.configure(next.spec.options)
+	if next.prepared == nil {
+		l.pool.Configure(next.spec.settings)
+		return
+	}
+	if err := next.prepared.Commit(); err != nil {
+		l.logger.Error("switching to the new generation", zap.Error(err))
+	}
+}
+
+// unstage drops what a config had staged that did not come to power.
+func (l *livePool) unstage(app *App) {
+	l.mu.Lock()
+	next := l.next
+	if next == nil || next.app != app {
+		l.mu.Unlock()
+		return
+	}
+	l.next = nil
+	l.mu.Unlock()
+	if next.prepared != nil {
+		next.prepared.Discard()
+	}
+}
+
+// handOver is called when a config has stopped: the next one takes over.
+func (l *livePool) handOver(from *App) {
+	l.mu.Lock()
+	owned := l.owner == from
+	l.mu.Unlock()
+	if owned {
+		l.commit()
+	}
+}
+
+func (l *livePool) stopTimeout() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spec == nil {
+		return 0
+	}
+	return l.spec.settings.StopTimeout
+}
+
+// identity is who the workers run as; nil is Caddy's own user.
+func (l *livePool) identity() *identity {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spec == nil {
+		return nil
+	}
+	return l.spec.who
+}
+
+// cutShort ends the time of requests that still run.
+func (l *livePool) cutShort() { l.stop(); l.pool.Close(l.cut) } //nolint:errcheck // logged by Destruct
+
+// Destruct ends the pool when no config uses it any more: in the background
+// after a reload, at once when Caddy exits.
+func (l *livePool) Destruct() error {
+	if !caddy.Exiting() {
+		go l.close()
+		return nil
+	}
+	time.AfterFunc(l.stopTimeout(), l.stop)
+	l.close()
+	return nil
+}
+
+func (l *livePool) close() {
+	if err := l.pool.Close(l.cut); err != nil {
+		l.logger.Warn("closing the pool", zap.Error(err))
+	}
+	l.stop()
+}

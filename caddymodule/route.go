@@ -1,0 +1,185 @@
+package caddymodule
+
+import (
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+)
+
+// router does what the routes do that php_fastcgi expands to: it adds the
+// slash to a directory's path, and picks the file by try_files.
+type router struct {
+	backend *Backend
+	index   string // the index file; "" when routing is off
+	// custom is set when try_files is not the default: Caddy's own matcher and
+	// rewriter, so that the patterns mean just what they mean there.
+	custom   *fileserver.MatchFile
+	rewriter rewrite.Rewrite
+	// redirects: whether directories get their slash.
+	redirects bool
+}
+
+// off is how `index off` turns routing off.
+const off = "off"
+
+// newRouter prepares routing; tryFiles is nil for the default.
+func newRouter(ctx caddy.Context, b *Backend, index string, tryFiles []string) (*router, error) {
+	if index == "" {
+		index = "index.php"
+	}
+	rt := &router{backend: b, index: index, redirects: true}
+	if index == off {
+		rt.index, rt.redirects = "", false
+		return rt, nil
+	}
+	if len(tryFiles) == 0 {
+		return rt, nil
+	}
+	dirIndex := "{http.request.uri.path}/" + index
+	rt.redirects = false
+	for _, file := range tryFiles {
+		rt.redirects = rt.redirects || file == dirIndex || file == "{path}/"+index
+	}
+	m := &fileserver.MatchFile{
+		Root: "{http.vars." + rootVar + "}", TryFiles: tryFiles, SplitPath: b.SplitPath,
+	}
+	if strings.HasSuffix(tryFiles[len(tryFiles)-1], ".php") {
+		m.TryPolicy = "first_exist_fallback"
+	}
+	if err := m.Provision(ctx); err != nil {
+		return nil, err
+	}
+	rt.custom = m
+	rt.rewriter = rewrite.Rewrite{URI: "{http.matchers.file.relative}"}
+	return rt, rt.rewriter.Provision(ctx)
+}
+
+// route changes the request's path to the file that answers it. It reports
+// whether it has answered the request already, by a redirect.
+func (rt *router) route(w http.ResponseWriter, r *http.Request, repl *caddy.Replacer) (done bool, err error) {
+	if rt.index == "" || strings.IndexByte(r.URL.Path, 0) >= 0 {
+		return false, nil
+	}
+	root, err := rt.backend.root(r, repl)
+	if err != nil {
+		return false, statError(err)
+	}
+	if rt.custom != nil {
+		return rt.routeCustom(w, r, repl, root)
+	}
+	return rt.routeDefault(w, r, repl, root), nil
+}
+
+// routeDefault is try_files {path} {path}/index.php index.php with the
+// directory redirect, in as few stats as it takes: a regular file is one.
+func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, repl *caddy.Replacer, root string) bool {
+	clean := cleanPath(r.URL.Path)
+	script, info := rt.backend.splits.splitFile(clean)
+	slash := strings.HasSuffix(script, "/")
+	if !slash || script == "/" {
+		switch stat(root, script) {
+		case file:
+			rt.rewrite(r, repl, root, script, info, "file")
+			return false
+		case directory:
+			if rt.indexIn(root, clean) {
+				if !strings.HasSuffix(r.URL.Path, "/") && rt.redirects {
+					redirectToSlash(w, r)
+					return true
+				}
+				rt.rewrite(r, repl, root, path.Join(clean, rt.index), "", "file")
+				return false
+			}
+		case nothing:
+		}
+	} else if rt.indexIn(root, clean) {
+		rt.rewrite(r, repl, root, path.Join(clean, rt.index), "", "file")
+		return false
+	}
+	rt.rewrite(r, repl, root, "/"+rt.index, "", "file")
+	return false
+}
+
+func (rt *router) indexIn(root, dir string) bool {
+	return stat(root, path.Join(dir, rt.index)) == file
+}
+
+// rewrite sets the path of the request, and the placeholders of Caddy's file
+// matcher for whoever comes after us.
+func (rt *router) rewrite(r *http.Request, repl *caddy.Replacer, root, relative, info, kind string) {
+	repl.Set("http.matchers.file.relative", relative)
+	repl.Set("http.matchers.file.absolute", filepath.ToSlash(caddyhttp.SanitizedPathJoin(root, relative)))
+	repl.Set("http.matchers.file.remainder", info)
+	repl.Set("http.matchers.file.type", kind)
+	if r.URL.Path == relative {
+		return
+	}
+	r.URL.Path, r.URL.RawPath = relative, ""
+	r.RequestURI = r.URL.RequestURI()
+}
+
+// routeCustom leaves try_files to Caddy.
+func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, repl *caddy.Replacer, root string) (bool, error) {
+	if rt.redirects && !strings.HasSuffix(r.URL.Path, "/") && rt.indexIn(root, cleanPath(r.URL.Path)) {
+		redirectToSlash(w, r)
+		return true, nil
+	}
+	matched, err := rt.custom.MatchWithError(r)
+	if matched {
+		rt.rewriter.Rewrite(r, repl)
+	}
+	return false, err
+}
+
+// redirectToSlash sends the client to the path with a slash. The Location is
+// relative to the last segment, as in php_fastcgi: the raw path of a request
+// such as /%2Fevil.com%2F..%2Fsub would lead to another host.
+func redirectToSlash(w http.ResponseWriter, r *http.Request) {
+	u := r.URL
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		u = original.URL
+	}
+	_, segment := path.Split(u.EscapedPath())
+	location := "./" + segment + "/"
+	if u.RawQuery != "" {
+		location += "?" + u.RawQuery
+	}
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusPermanentRedirect)
+}
+
+// cleanPath is the path as the matchers judge it, trailing slash kept.
+func cleanPath(p string) string {
+	if p == "" {
+		return "/"
+	}
+	return caddyhttp.NormalizedPath(p, true)
+}
+
+type kind uint8
+
+const (
+	nothing kind = iota
+	file
+	directory
+)
+
+// stat looks at a path below root. Like Caddy's file matcher it takes every
+// error for "not there".
+func stat(root, relative string) kind {
+	info, err := os.Stat(caddyhttp.SanitizedPathJoin(root, relative))
+	switch {
+	case err != nil:
+		return nothing
+	case info.IsDir():
+		return directory
+	}
+	return file
+}

@@ -1,0 +1,106 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// script is which file a request runs, in the terms of RFC 3875.
+type script struct {
+	root     string // DOCUMENT_ROOT
+	name     string // SCRIPT_NAME: with a leading slash
+	filename string // SCRIPT_FILENAME
+	info     string // PATH_INFO
+	uri      string // DOCUMENT_URI
+}
+
+// findScript says which script a request is for, and refuses what must never
+// reach PHP: an unclean or ambiguous path, and whatever is not an existing
+// regular file with an allowed extension under the root.
+//
+// PHP itself is not to be trusted with that: it cuts a path at NUL and runs
+// what stands before it, cgi.fix_pathinfo turns /img.jpg/x.php into img.jpg,
+// and an empty SCRIPT_FILENAME ends the worker.
+func (b *Backend) findScript(r *http.Request, repl *caddy.Replacer) (script, error) {
+	if strings.IndexByte(r.URL.Path, 0) >= 0 {
+		return script{}, caddyhttp.Error(http.StatusBadRequest, errors.New("NUL in the request path"))
+	}
+	root, err := b.root(r, repl)
+	if err != nil {
+		return script{}, statError(err)
+	}
+	// The path that the matchers judged: without it /admin.php/../../x.php
+	// passes them as /x.php and runs admin.php.
+	path := caddyhttp.NormalizedPath(r.URL.Path, true)
+	s := script{root: root}
+	s.uri, s.info = b.splits.split(path)
+	if err := b.checkEscaped(r.URL, s.uri); err != nil {
+		return script{}, err
+	}
+	s.name = s.uri
+	if s.info == "" {
+		// try_files may have cut it off already (caddy#3718).
+		s.info, _ = repl.GetString("http.matchers.file.remainder")
+	}
+	if s.name != "" && s.name[0] != '/' {
+		s.name = "/" + s.name
+	}
+	if own, ok := b.Env["SCRIPT_FILENAME"]; ok {
+		s.filename = repl.ReplaceAll(own, "")
+	} else {
+		s.filename = caddyhttp.SanitizedPathJoin(root, s.name)
+	}
+	return s, b.checkFile(&s)
+}
+
+// checkFile refuses what is not a regular file with an allowed extension.
+func (b *Backend) checkFile(s *script) error {
+	if !b.splits.ends(s.filename) || unsafeName(s.name) || !filepath.IsAbs(s.filename) {
+		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a PHP script", s.name))
+	}
+	info, err := os.Stat(s.filename)
+	if err != nil {
+		return statError(err)
+	}
+	if !info.Mode().IsRegular() {
+		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a regular file", s.filename))
+	}
+	return nil
+}
+
+// checkEscaped refuses a path whose escaped form, which matchers with a "%" in
+// their pattern judge, names another script than the decoded one.
+func (b *Backend) checkEscaped(u *url.URL, uri string) error {
+	if u.RawPath == "" {
+		return nil
+	}
+	escaped, err := url.PathUnescape(caddyhttp.NormalizedPath(u.EscapedPath(), true))
+	if err == nil {
+		if other, _ := b.splits.split(escaped); other == uri {
+			return nil
+		}
+	}
+	return caddyhttp.Error(http.StatusBadRequest,
+		errors.New("the escaped and the decoded path name different scripts"))
+}
+
+// statError turns what the file system said into what the client gets.
+func statError(err error) error {
+	status := http.StatusNotFound
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		status = http.StatusForbidden
+	case errors.Is(err, fs.ErrInvalid):
+		status = http.StatusBadRequest
+	}
+	return caddyhttp.Error(status, err)
+}

@@ -1,0 +1,85 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+// serve is the short way: it copies PHP's answer to the client.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
+	a, err := h.answer(r, false)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if a.body.Fill(fastcgi.MaxFill) {
+		// The worker can serve the next request while this client reads.
+		a.Release()
+	}
+	copyHeaders(w.Header(), a.Response.Header)
+	w.WriteHeader(a.Response.StatusCode)
+	switch err := a.copyTo(w); {
+	case err == nil && !a.Late():
+		return nil
+	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
+		return nil
+	default:
+		h.logger.Error("the answer from PHP broke off", zap.String("pool", h.live.name),
+			zap.String("uri", requestURI(r)), zap.Error(err))
+		// The status is out: only a broken connection can tell the client that
+		// this is not all.
+		http.NewResponseController(w).Flush() //nolint:errcheck // it is given up
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// errClientGone: the client takes no more.
+var errClientGone = errors.New("the client has gone")
+
+// copyTo copies the body as PHP writes it: what has arrived is written at once,
+// and flushed when PHP has nothing more to say for the moment.
+func (a *reply) copyTo(w http.ResponseWriter) error {
+	if len(a.prefix) > 0 {
+		if _, err := w.Write(a.prefix); err != nil {
+			return errClientGone
+		}
+	}
+	var flusher *http.ResponseController
+	for {
+		p, err := a.body.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(p); err != nil {
+			return errClientGone
+		}
+		if a.body.Ready() {
+			continue
+		}
+		if flusher == nil {
+			flusher = http.NewResponseController(w)
+		}
+		if err := flusher.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return errClientGone
+		}
+	}
+}
+
+// copyHeaders gives the client PHP's headers, but for those that concern one
+// connection only.
+func copyHeaders(to, from http.Header) {
+	for name, values := range from {
+		if hopByHop(name) && name != "Alt-Svc" {
+			continue
+		}
+		to[name] = append(to[name], values...)
+	}
+}

@@ -1,0 +1,4 @@
+package caddymodule
+
+// defaultSpawn: workers forked from one master share its OPcache.
+const defaultSpawn = spawnShared

@@ -1,0 +1,224 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// The ways to start workers.
+const (
+	spawnShared = "shared"
+	spawnSingle = "single"
+)
+
+// spec is a pool as one config wants it: its options, and what was found out
+// about the php-cgi they lead to.
+type spec struct {
+	options  *PoolOptions
+	settings pool.Settings
+	binary   *phpbin.Binary
+	process  phpbin.Options
+	spawn    string
+	who      *identity // nil where PHP runs as Caddy does
+	// key is equal for two specs whose processes see the same.
+	key string
+}
+
+// probeTimeout bounds the short runs of php-cgi that tell what it is.
+const probeTimeout = 10 * time.Second
+
+// newSpec finds and asks php-cgi. It starts no worker.
+func newSpec(ctx caddy.Context, name string, o *PoolOptions) (*spec, error) {
+	s := &spec{options: o, spawn: o.Spawn}
+	if s.spawn == "" {
+		s.spawn = defaultSpawn
+	}
+	path, err := phpbin.Find(o.Binary)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(path); err != nil {
+		return nil, err
+	}
+	probing, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if s.binary, err = phpbin.Probe(probing, path, s.process); err != nil {
+		return nil, err
+	}
+	s.process.ZTS = s.binary.ZTS
+	logger := ctx.Logger().Named("pool")
+	for _, warning := range s.binary.Warnings {
+		logger.Warn("php-cgi complains at start", zap.String("pool", name), zap.String("php", warning))
+	}
+	s.settings = o.settings(autoWorkers(s.binary))
+	return s, s.identify()
+}
+
+// prepare fills in what the processes see.
+func (s *spec) prepare(path string) error {
+	o := s.options
+	s.process = phpbin.Options{
+		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: o.Nice, NoNewPrivs: o.NoNewPrivs,
+		Handshake: handshake,
+	}
+	if o.INIFile != "" {
+		if err := readableFile(o.INIFile); err != nil {
+			return fmt.Errorf("ini_file %s: %w: write the path of a php.ini that exists", o.INIFile, err)
+		}
+	}
+	if o.INIScanDir != "" {
+		if err := readableDir(o.INIScanDir); err != nil {
+			return fmt.Errorf("ini_scan_dir %s: %w: write a directory that exists", o.INIScanDir, err)
+		}
+		s.process.INIScanDir = &o.INIScanDir
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.INI)) {
+		s.process.INI = append(s.process.INI, phpbin.Setting{Name: name, Value: o.INI[name]})
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Rlimits)) {
+		s.process.Rlimits = append(s.process.Rlimits,
+			phpbin.Rlimit{Resource: name, Soft: o.Rlimits[name], Hard: o.Rlimits[name]})
+	}
+	if o.Umask != "" {
+		mask, err := strconv.ParseUint(o.Umask, 8, 9)
+		if err != nil {
+			return err
+		}
+		umask := int(mask)
+		s.process.Umask = &umask
+	}
+	var err error
+	if s.who, err = workerUser(o.User); err != nil {
+		return err
+	}
+	if who := s.who; who != nil && (isRoot() || int(who.uid) != os.Geteuid()) {
+		s.process.Credential = &phpbin.Credential{UID: who.uid, GID: who.gid, Groups: who.groups}
+	}
+	return s.process.Validate()
+}
+
+// checkUser says why Caddy cannot start workers as the user that was named.
+func (s *spec) checkUser() error {
+	if s.who == nil || s.process.Credential == nil || isRoot() {
+		return nil
+	}
+	return fmt.Errorf("user %s: Caddy does not run as root and cannot start processes as another user: "+
+		"run Caddy as root, or take user out", s.options.User)
+}
+
+// identify makes the key: what the processes see, with the binary and the ini
+// files as they are now, so that an upgrade or an edited php.ini counts as a
+// change.
+func (s *spec) identify() error {
+	o := s.options
+	seen := struct {
+		Spawn, Binary string
+		Args, Environ []string
+		Who           *phpbin.Credential
+		Umask         string
+		Nice          int
+		NoNewPrivs    bool
+		Rlimits       map[string]uint64
+		INI           map[string]string
+	}{
+		Spawn: s.spawn, Binary: s.binary.ID(), Args: s.process.Args(), Environ: s.process.Environ(),
+		Who: s.process.Credential, Umask: o.Umask, Nice: o.Nice, NoNewPrivs: o.NoNewPrivs,
+		Rlimits: o.Rlimits, INI: map[string]string{},
+	}
+	for _, path := range append([]string{s.binary.INIFile}, s.binary.ScannedFiles...) {
+		sum, err := fileSum(path)
+		if err != nil {
+			return err
+		}
+		seen.INI[path] = sum
+	}
+	text, err := json.Marshal(seen)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	s.key = hex.EncodeToString(sum[:])
+	return nil
+}
+
+// starter begins generations of this spec.
+func (s *spec) starter(logger *zap.Logger) pool.Starter {
+	return func(ctx context.Context, slots int) (pool.Launcher, error) {
+		o := s.process
+		o.Slots = slots
+		o.Stderr = func(line string) { logger.Warn("php-cgi", zap.String("stderr", line)) }
+		if s.binary.KeepsAfterValues() {
+			o.Handshake = handshake
+		} else {
+			o.Handshake = oldHandshake
+		}
+		if s.spawn == spawnSingle {
+			single, err := phpbin.StartSingle(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return launcher[*phpbin.Single]{single}, nil
+		}
+		shared, err := phpbin.StartShared(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return launcher[*phpbin.Shared]{shared}, nil
+	}
+}
+
+// handshake makes sure that php-cgi serves on a fresh connection.
+func handshake(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).Handshake(ctx) }
+
+// oldHandshake does it for PHP before 8.2.13, which closes the connection after
+// the answer to GET_VALUES.
+func oldHandshake(ctx context.Context, conn net.Conn) error {
+	return fastcgi.NewConn(conn).ProbeRequest(ctx)
+}
+
+// launcher is a phpbin launcher as package pool wants it.
+type launcher[L interface {
+	Launch(ctx context.Context) (*phpbin.Process, error)
+	Slots() int
+	Done() <-chan struct{}
+	Close(ctx context.Context) error
+}] struct{ l L }
+
+func (l launcher[L]) Slots() int                      { return l.l.Slots() }
+func (l launcher[L]) Done() <-chan struct{}           { return l.l.Done() }
+func (l launcher[L]) Close(ctx context.Context) error { return l.l.Close(ctx) }
+
+func (l launcher[L]) Launch(ctx context.Context) (pool.Process, error) {
+	p, err := l.l.Launch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return process{p}, nil
+}
+
+// process is a phpbin process as package pool wants it.
+type process struct{ *phpbin.Process }
+
+func (p process) Drain(ctx context.Context) (pool.Process, error) {
+	next, err := p.Process.Drain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return process{next}, nil
+}

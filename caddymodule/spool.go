@@ -1,0 +1,166 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+)
+
+// spool takes request bodies in before a worker is leased, so that a slow
+// client never holds one, and so that the length is known, which PHP needs.
+// Small bodies stay in memory, larger ones go to a file without a name.
+type spool struct {
+	dir atomic.Pointer[string]
+	max atomic.Int64 // bytes in files at a time, 0 for no limit
+	// inUse is what all bodies in files hold now.
+	inUse atomic.Int64
+}
+
+func newSpool(o *PoolOptions) *spool {
+	s := new(spool)
+	s.configure(o)
+	return s
+}
+
+// configure takes over the options of a new config.
+func (s *spool) configure(o *PoolOptions) {
+	dir := o.SpoolDir
+	s.dir.Store(&dir)
+	s.max.Store(o.SpoolMax)
+}
+
+// body is a request body that is completely here.
+type body struct {
+	io.ReadSeeker
+	length int64
+	done   func()
+}
+
+// noBody is what a request without one has.
+var noBody = body{done: func() {}}
+
+// buffers hold small bodies.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// take reads the whole body of r. Up to inMemory bytes of it stay in memory;
+// more than most bytes are refused with 413 (0: no limit).
+func (s *spool) take(r *http.Request, inMemory, most int64) (body, error) {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return noBody, nil
+	}
+	if most > 0 && r.ContentLength > most {
+		return noBody, tooLarge("max_body", most)
+	}
+	buf := buffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	free := func() { buffers.Put(buf) }
+	if r.ContentLength > 0 && r.ContentLength <= inMemory {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, inMemory+1))
+	switch {
+	case err != nil:
+		free()
+		return noBody, bodyError(err)
+	case most > 0 && n > most:
+		free()
+		return noBody, tooLarge("max_body", most)
+	case n <= inMemory:
+		if n == 0 {
+			free()
+			return noBody, nil
+		}
+		return body{bytes.NewReader(buf.Bytes()), n, free}, nil
+	}
+	defer free()
+	return s.toFile(buf, r.Body, most)
+}
+
+// toFile keeps what begins with head in a temporary file.
+func (s *spool) toFile(head io.Reader, rest io.Reader, most int64) (body, error) {
+	f, err := tempFile(*s.dir.Load())
+	if err != nil {
+		return noBody, fileError(err)
+	}
+	w := &spoolWriter{spool: s, file: f, most: most}
+	_, err = io.Copy(w, io.MultiReader(head, rest))
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	done := func() {
+		s.inUse.Add(-w.held)
+		discardFile(f)
+	}
+	if err != nil {
+		done()
+		if w.failed != nil {
+			return noBody, w.failed
+		}
+		return noBody, bodyError(err)
+	}
+	return body{f, w.held, done}, nil
+}
+
+// spoolWriter counts what goes to the file against both limits.
+type spoolWriter struct {
+	spool  *spool
+	file   *os.File
+	most   int64
+	held   int64
+	failed error
+}
+
+func (w *spoolWriter) Write(p []byte) (int, error) {
+	n := int64(len(p))
+	if w.most > 0 && w.held+n > w.most {
+		w.failed = tooLarge("max_body", w.most)
+		return 0, w.failed
+	}
+	w.held += n
+	if limit := w.spool.max.Load(); w.spool.inUse.Add(n) > limit && limit > 0 {
+		w.failed = tooLarge("spool_max", limit)
+		return 0, w.failed
+	}
+	written, err := w.file.Write(p)
+	if err != nil {
+		w.failed = fileError(err)
+	}
+	return written, err
+}
+
+func tooLarge(option string, limit int64) error {
+	return caddyhttp.Error(http.StatusRequestEntityTooLarge,
+		fmt.Errorf("the request body is larger than %s (%s) allows", option, humanize.IBytes(uint64(limit))))
+}
+
+// fileError is what the client gets when a body cannot be kept.
+func fileError(err error) error {
+	status := http.StatusInternalServerError
+	if errors.Is(err, syscall.ENOSPC) {
+		status = http.StatusInsufficientStorage
+	}
+	return caddyhttp.Error(status, fmt.Errorf("keeping the request body: %w", err))
+}
+
+// bodyError is what the client gets when its body could not be read: what an
+// earlier handler (request_body) said, or 400.
+func bodyError(err error) error {
+	var handled caddyhttp.HandlerError
+	if errors.As(err, &handled) {
+		return err
+	}
+	var limit *http.MaxBytesError
+	if errors.As(err, &limit) {
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	}
+	return caddyhttp.Error(http.StatusBadRequest, fmt.Errorf("reading the request body: %w", err))
+}

@@ -1,0 +1,21 @@
+//go:build unix
+
+package caddymodule
+
+import "os"
+
+// tempFile makes a file that has no name any more: whatever happens, nothing
+// is left behind.
+func tempFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "php_pool-body-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close() //nolint:errcheck // the error above says more
+		return nil, err
+	}
+	return f, nil
+}
+
+func discardFile(f *os.File) { f.Close() } //nolint:errcheck // nobody misses its content

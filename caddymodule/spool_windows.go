@@ -1,0 +1,11 @@
+package caddymodule
+
+import "os"
+
+// tempFile makes a file; Windows does not remove an open one.
+func tempFile(dir string) (*os.File, error) { return os.CreateTemp(dir, "php_pool-body-") }
+
+func discardFile(f *os.File) {
+	f.Close()           //nolint:errcheck // nobody misses its content
+	os.Remove(f.Name()) //nolint:errcheck // a leftover in the temporary directory
+}

@@ -1,0 +1,76 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+func init() { caddy.RegisterModule(Transport{}) }
+
+// Transport lets reverse_proxy run PHP scripts by a pool of php-cgi workers.
+// The upstream's address is not used, but reverse_proxy wants one.
+type Transport struct {
+	Backend
+}
+
+// CaddyModule returns the Caddy module information.
+func (Transport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.transport.php_pool",
+		New: func() caddy.Module { return new(Transport) },
+	}
+}
+
+// Provision sets up the transport and joins its pool. It starts no worker.
+func (t *Transport) Provision(ctx caddy.Context) error { return t.provision(ctx) }
+
+// RoundTrip sends the request to PHP.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	a, err := t.answer(r, true)
+	if err != nil {
+		return nil, err
+	}
+	resp := a.Response
+	resp.Request = r
+	resp.Body = &replyBody{reply: a}
+	return resp, nil
+}
+
+// replyBody gives the worker back when the body is closed.
+type replyBody struct{ reply *reply }
+
+func (b *replyBody) Read(p []byte) (int, error) {
+	a := b.reply
+	if a == nil {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	if len(a.prefix) > 0 {
+		n := copy(p, a.prefix)
+		a.prefix = a.prefix[n:]
+		return n, nil
+	}
+	n, err := a.body.Read(p)
+	if errors.Is(err, io.EOF) && a.Late() {
+		err = pool.ErrRequestTimeout
+	}
+	return n, err
+}
+
+func (b *replyBody) Close() error {
+	if b.reply != nil {
+		b.reply.close()
+		b.reply = nil
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner = (*Transport)(nil)
+	_ http.RoundTripper = (*Transport)(nil)
+)

@@ -1,0 +1,255 @@
+package caddymodule
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// The defaults of PoolOptions.
+const (
+	defaultMinWorkers        = 1
+	defaultStartWorkers      = 2
+	defaultMaxSpare          = 4
+	defaultMaxQueue          = 1024
+	defaultIdleTimeout       = time.Minute
+	defaultMasterIdleTimeout = 10 * time.Minute
+	defaultStartTimeout      = 30 * time.Second
+	defaultQueueTimeout      = 30 * time.Second
+	defaultStopTimeout       = 4 * time.Second
+	defaultHealthInterval    = 5 * time.Second
+	defaultSlowRequest       = 5 * time.Second
+	defaultQuarantineDeaths  = 3
+	defaultQuarantineTime    = time.Minute
+)
+
+// maxWorkers is a bound for typing errors: more processes than any machine
+// runs.
+const maxWorkers = 10000
+
+// validate refuses options that cannot be meant. Each message names the
+// option, the value and the cure.
+func (o *PoolOptions) validate() error {
+	for _, check := range []func() error{o.checkManager, o.checkCounts, o.checkOrder, o.checkDurations, o.checkProcess} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *PoolOptions) checkManager() error {
+	manager := o.manager()
+	switch manager {
+	case pool.Static, pool.Dynamic, pool.OnDemand:
+	default:
+		return fmt.Errorf("manager %s is unknown: write static, dynamic or ondemand", o.Manager)
+	}
+	foreign := func(set bool, option string, belongs ...pool.Manager) error {
+		if !set {
+			return nil
+		}
+		for _, m := range belongs {
+			if m == manager {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s does not belong to a pool with manager %s: take it out, or write manager %s",
+			option, manager, belongs[0])
+	}
+	for _, err := range []error{
+		foreign(o.Workers != 0, "workers", pool.Static),
+		foreign(o.MaxWorkers != 0, "max_workers", pool.Dynamic, pool.OnDemand),
+		foreign(o.MinWorkers != nil, "min_workers", pool.Dynamic),
+		foreign(o.StartWorkers != 0, "start_workers", pool.Dynamic),
+		foreign(o.MaxSpare != nil, "max_spare", pool.Dynamic),
+		foreign(o.IdleTimeout != 0, "idle_timeout", pool.Dynamic, pool.OnDemand),
+		foreign(o.MasterIdleTimeout != nil, "master_idle_timeout", pool.OnDemand),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if manager == pool.Static && o.Workers == 0 {
+		return fmt.Errorf("manager static needs a number of workers: write workers <n>")
+	}
+	return nil
+}
+
+func (o *PoolOptions) checkCounts() error {
+	for _, c := range []struct {
+		option     string
+		value      int
+		from, upTo int
+	}{
+		{"workers", o.Workers, 0, maxWorkers},
+		{"max_workers", o.MaxWorkers, 0, maxWorkers},
+		{"min_workers", deref(o.MinWorkers, 0), 0, maxWorkers},
+		{"start_workers", o.StartWorkers, 0, maxWorkers},
+		{"max_spare", deref(o.MaxSpare, 0), 0, maxWorkers},
+		{"max_requests", o.MaxRequests, 0, 1 << 30},
+		{"max_requests jitter", deref(o.MaxRequestsJitter, 0), 0, 1 << 30},
+		{"max_queue", deref(o.MaxQueue, 0), 0, 1 << 30},
+		{"nice", o.Nice, -20, 19},
+	} {
+		if c.value < c.from || c.value > c.upTo {
+			return fmt.Errorf("%s %d is out of range: write a number from %d to %d",
+				c.option, c.value, c.from, c.upTo)
+		}
+	}
+	for _, c := range []struct {
+		option string
+		value  int64
+	}{{"max_memory", o.MaxMemory}, {"spool_max", o.SpoolMax}} {
+		if c.value < 0 {
+			return fmt.Errorf("%s %d is negative: write a size such as 256MiB", c.option, c.value)
+		}
+	}
+	if o.Quarantine != nil && o.Quarantine.Deaths < 0 {
+		return fmt.Errorf("quarantine %d is negative: write a number of deaths, or off", o.Quarantine.Deaths)
+	}
+	return nil
+}
+
+// checkOrder compares the sizes with each other.
+func (o *PoolOptions) checkOrder() error {
+	if o.MaxWorkers == 0 {
+		return nil
+	}
+	if least := deref(o.MinWorkers, 0); least > o.MaxWorkers {
+		return fmt.Errorf("min_workers %d is more than max_workers %d: make one of them fit", least, o.MaxWorkers)
+	}
+	if o.StartWorkers > o.MaxWorkers {
+		return fmt.Errorf("start_workers %d is more than max_workers %d: make one of them fit",
+			o.StartWorkers, o.MaxWorkers)
+	}
+	if o.StartWorkers != 0 && o.StartWorkers < deref(o.MinWorkers, 0) {
+		return fmt.Errorf("start_workers %d is less than min_workers %d: make one of them fit",
+			o.StartWorkers, *o.MinWorkers)
+	}
+	return nil
+}
+
+func (o *PoolOptions) checkDurations() error {
+	for _, d := range []struct {
+		option string
+		value  caddy.Duration
+	}{
+		{"idle_timeout", o.IdleTimeout},
+		{"master_idle_timeout", deref(o.MasterIdleTimeout, 0)},
+		{"max_age", o.MaxAge},
+		{"start_timeout", o.StartTimeout},
+		{"request_timeout", o.RequestTimeout},
+		{"queue_timeout", o.QueueTimeout},
+		{"stop_timeout", o.StopTimeout},
+	} {
+		if d.value < 0 {
+			return fmt.Errorf("%s %s is negative: write a duration such as 30s", d.option, time.Duration(d.value))
+		}
+	}
+	return nil
+}
+
+func (o *PoolOptions) checkProcess() error {
+	switch o.Spawn {
+	case "", spawnShared, spawnSingle:
+	default:
+		return fmt.Errorf("spawn %s is unknown: write shared or single", o.Spawn)
+	}
+	if o.Umask != "" {
+		if _, err := strconv.ParseUint(o.Umask, 8, 9); err != nil {
+			return fmt.Errorf("umask %s is no file mode: write three octal digits such as 027", o.Umask)
+		}
+	}
+	return nil
+}
+
+// manager is the one that was asked for: naming only a number of workers asks
+// for a static pool.
+func (o *PoolOptions) manager() pool.Manager {
+	switch {
+	case o.Manager != "":
+		return pool.Manager(o.Manager)
+	case o.Workers != 0:
+		return pool.Static
+	}
+	return pool.Dynamic
+}
+
+// settings are the options that act on the live pool, with their defaults.
+// max is what max_workers auto came to.
+func (o *PoolOptions) settings(auto int) pool.Settings {
+	s := pool.Settings{
+		Size: pool.Size{
+			Manager: o.manager(), IdleTimeout: or(o.IdleTimeout, defaultIdleTimeout),
+			MasterIdleTimeout: defaultMasterIdleTimeout,
+		},
+		Limits: pool.Limits{
+			Requests: o.MaxRequests, Jitter: deref(o.MaxRequestsJitter, o.MaxRequests/10),
+			Age: time.Duration(o.MaxAge), Memory: o.MaxMemory,
+			HealthInterval: unlessNegative(o.HealthInterval, defaultHealthInterval),
+		},
+		Quarantine:     o.quarantine(),
+		StartTimeout:   or(o.StartTimeout, defaultStartTimeout),
+		QueueTimeout:   or(o.QueueTimeout, defaultQueueTimeout),
+		StopTimeout:    or(o.StopTimeout, defaultStopTimeout),
+		RequestTimeout: time.Duration(o.RequestTimeout),
+		SlowRequest:    unlessNegative(o.SlowRequest, defaultSlowRequest),
+		MaxQueue:       deref(o.MaxQueue, defaultMaxQueue),
+	}
+	if o.MasterIdleTimeout != nil {
+		s.MasterIdleTimeout = time.Duration(*o.MasterIdleTimeout)
+	}
+	switch s.Manager {
+	case pool.Static:
+		s.Max = o.Workers
+	case pool.Dynamic, pool.OnDemand:
+		s.Max = o.MaxWorkers
+		if s.Max == 0 {
+			s.Max = auto
+		}
+		s.Min = min(deref(o.MinWorkers, defaultMinWorkers), s.Max)
+		s.Start = o.StartWorkers
+		if s.Start == 0 {
+			s.Start = min(max(defaultStartWorkers, s.Min), s.Max)
+		}
+		s.Spare = deref(o.MaxSpare, max(defaultMaxSpare, s.Min))
+	}
+	return s
+}
+
+func (o *PoolOptions) quarantine() pool.Quarantine {
+	q := pool.Quarantine{
+		Deaths: defaultQuarantineDeaths, Window: defaultQuarantineTime, Period: defaultQuarantineTime,
+	}
+	if own := o.Quarantine; own != nil {
+		q.Deaths = own.Deaths
+		q.Window = or(own.Window, q.Window)
+		q.Period = or(own.Period, q.Period)
+	}
+	return q
+}
+
+func deref[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+// or is d, or the default when d was not set.
+func or(d caddy.Duration, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return time.Duration(d)
+}
+
+// unlessNegative is or, with a negative duration for "off".
+func unlessNegative(d caddy.Duration, otherwise time.Duration) time.Duration {
+	return max(0, or(d, otherwise))
+}

@@ -1,0 +1,37 @@
+package pool
+
+import (
+	"errors"
+	"time"
+)
+
+// What callers ask for with errors.Is.
+var (
+	// ErrClosed: the pool is closed, or was while the request waited.
+	ErrClosed = errors.New("the pool is closed")
+	// ErrQueueFull: as many requests as MaxQueue allows are waiting already.
+	ErrQueueFull = errors.New("the line of waiting requests is full")
+	// ErrQueueTimeout: no worker became free within QueueTimeout.
+	ErrQueueTimeout = errors.New("no worker became free in time")
+	// ErrRequestTimeout: PHP ran longer than RequestTimeout.
+	ErrRequestTimeout = errors.New("the request ran longer than request_timeout allows")
+	// ErrWorkerDied: the process ended while it ran the request.
+	ErrWorkerDied = errors.New("the worker died while it ran the request")
+	// ErrQuarantined: the script killed too many workers lately; it is not run.
+	ErrQuarantined = errors.New("the script killed too many workers and is quarantined")
+	// ErrNoWorker: there is no such worker.
+	ErrNoWorker = errors.New("no such worker")
+)
+
+// LaunchError says that no worker could be had because none could be started.
+type LaunchError struct {
+	// Err is the cause, with php-cgi's own words where it said any.
+	Err error
+	// RetryIn is how long the pool waits before it tries again.
+	RetryIn time.Duration
+}
+
+func (e *LaunchError) Error() string { return "launching a worker: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *LaunchError) Unwrap() error { return e.Err }

@@ -1,0 +1,143 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+// Request is one request for the pool.
+type Request struct {
+	// FastCGI is what is sent.
+	FastCGI *fastcgi.Request
+	// Info is what logs and statistics show of it.
+	Info Info
+	// Repeatable says that the request may be sent a second time although a
+	// worker may have begun it: its method is safe (RFC 9110 section 9.2.1).
+	Repeatable bool
+}
+
+// Exchange is a request that PHP has begun to answer. Close it.
+type Exchange struct {
+	// Response has its body still to be read.
+	Response *http.Response
+	// Worker, PID and Generation tell who answers.
+	Worker     uint64
+	PID        int
+	Generation int
+	// Wait is the time in line, TTFB that from the lease to the head.
+	Wait, TTFB time.Duration
+	// Retried says that a first worker was lost on the way.
+	Retried bool
+
+	lease Lease
+}
+
+// Do leases a worker, sends it the request and returns when the head of the
+// response is there. A request is repeated at most once, on another worker,
+// and only when that can do no harm: nothing of it was sent, or it is
+// Repeatable, the worker died before it answered one byte, and the body can be
+// sent again.
+func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
+	if err := p.admit(r.Info.Script); err != nil {
+		return nil, err
+	}
+	x, err := p.try(ctx, r)
+	if err == nil || !p.again(ctx, r, err) {
+		return x, p.failed(err)
+	}
+	p.mu.Lock()
+	p.retried++
+	p.mu.Unlock()
+	x, err = p.try(ctx, r)
+	if err == nil {
+		x.Retried = true
+	}
+	return x, p.failed(err)
+}
+
+// failed counts a request that got no answer.
+func (p *Pool) failed(err error) error {
+	if err != nil {
+		p.mu.Lock()
+		p.failedRequests++
+		p.mu.Unlock()
+	}
+	return err
+}
+
+// try sends the request to one worker.
+func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
+	began := time.Now()
+	lease, err := p.Acquire(ctx, r.Info)
+	if err != nil {
+		return nil, err
+	}
+	leased := time.Now()
+	lease.startOvertime()
+	resp, err := lease.w.conn.Do(ctx, r.FastCGI)
+	if err == nil && !lease.late() {
+		return &Exchange{
+			Response: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
+			Generation: lease.w.gen.number, Wait: leased.Sub(began),
+			TTFB: time.Since(leased), lease: lease,
+		}, nil
+	}
+	late := lease.late()
+	if err == nil {
+		// PHP's own page about its time limit: the worker lives.
+		resp.Body.Close() //nolint:errcheck // nobody reads it
+	}
+	died := errors.Is(err, ErrWorkerDied) || lease.w.ended()
+	lease.Release()
+	switch {
+	case late:
+		return nil, ErrRequestTimeout
+	case died:
+		p.record(r.Info.Script)
+		return nil, &diedError{cause: err}
+	}
+	return nil, err
+}
+
+// again decides whether a request whose worker was lost may be repeated.
+func (p *Pool) again(ctx context.Context, r *Request, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	notSent := errors.Is(err, fastcgi.ErrNotSent)
+	unanswered := errors.Is(err, ErrWorkerDied) && !fastcgi.Answered(err)
+	if !notSent && !(r.Repeatable && unanswered) {
+		return false
+	}
+	return r.FastCGI.Rewind() == nil
+}
+
+// diedError is ErrWorkerDied with what was seen on the connection.
+type diedError struct{ cause error }
+
+func (e *diedError) Error() string {
+	if e.cause == nil || errors.Is(e.cause, ErrWorkerDied) {
+		return ErrWorkerDied.Error()
+	}
+	return ErrWorkerDied.Error() + ": " + e.cause.Error()
+}
+
+func (e *diedError) Unwrap() []error { return []error{ErrWorkerDied, e.cause} }
+
+// Late reports whether the request ran out of time after it had begun to
+// answer: what came is not whole.
+func (x *Exchange) Late() bool { return x.lease.late() }
+
+// Release gives the worker back once PHP has ended the request, though bytes of
+// the body may still have to be read from memory.
+func (x *Exchange) Release() { x.lease.Release() }
+
+// Close gives the worker back. It may be called twice, and after Release.
+func (x *Exchange) Close() {
+	x.Response.Body.Close() //nolint:errcheck // the connection knows how it ended
+	x.lease.Release()
+}

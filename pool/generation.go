@@ -1,0 +1,251 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// generation is all workers started from one launcher: one php.ini, one
+// OPcache. Everything in it belongs to the pool's mutex.
+type generation struct {
+	number   int
+	launcher Launcher
+	slots    int // 0: no bound
+	inUse    int // workers that are not gone, and launches under way
+	retired  bool
+	closing  bool
+	born     time.Time
+	idle     time.Time // since when inUse is 0
+}
+
+// free is how many more workers it can have.
+func (g *generation) free() int {
+	if g.slots == 0 {
+		return int(^uint(0) >> 1)
+	}
+	return max(0, g.slots-g.inUse)
+}
+
+// begin starts a generation and its first workers, without making it the
+// current one. On error nothing is left of it.
+func (p *Pool) begin(ctx context.Context, start Starter, set *Settings) (*generation, []*worker, error) {
+	p.mu.Lock()
+	p.lastGen++
+	g := &generation{number: p.lastGen, born: time.Now()}
+	p.mu.Unlock()
+
+	if set.StartTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, set.StartTimeout)
+		defer cancel()
+	}
+	launcher, err := start(ctx, set.slots())
+	if err != nil {
+		return nil, nil, err
+	}
+	g.launcher, g.slots = launcher, launcher.Slots()
+	workers, err := p.launchFirst(ctx, g, set.initial())
+	if err != nil {
+		p.closeLauncher(launcher)
+		return nil, nil, err
+	}
+	return g, workers, nil
+}
+
+// launchFirst launches n workers side by side, all or none.
+func (p *Pool) launchFirst(ctx context.Context, g *generation, n int) ([]*worker, error) {
+	type result struct {
+		proc Process
+		err  error
+	}
+	results := make(chan result, n)
+	for range n {
+		p.tasks.Go(func() {
+			proc, err := g.launcher.Launch(ctx)
+			results <- result{proc, err}
+		})
+	}
+	var workers []*worker
+	var failed error
+	for range n {
+		r := <-results
+		if r.err != nil {
+			failed = r.err
+			continue
+		}
+		workers = append(workers, p.newWorker(g, r.proc))
+	}
+	return workers, failed
+}
+
+// rise makes a generation the current one with its settings, puts its workers
+// to work and retires its predecessor. It reports whether the pool still
+// wanted it.
+func (p *Pool) rise(pr *Prepared) bool {
+	g := pr.gen
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.start, p.opened = pr.start, true
+	p.configureLocked(pr.settings)
+	if old := p.gen; old != nil {
+		p.retireLocked(old)
+	}
+	p.gen = g
+	g.inUse = len(pr.workers)
+	g.idle = time.Now()
+	p.tasks.Go(func() { p.watchGeneration(g) })
+	for _, w := range pr.workers {
+		p.addLocked(w)
+	}
+	p.growLocked()
+	p.pokeLocked()
+	return true
+}
+
+// retireLocked lets a generation finish its requests and then ends it.
+func (p *Pool) retireLocked(g *generation) {
+	g.retired = true
+	if p.gen == g {
+		p.gen = nil
+	}
+	for _, w := range p.workersLocked() {
+		if w.gen != g {
+			continue
+		}
+		switch w.state {
+		case Idle:
+			p.stopLocked(w, Recycled)
+		case Busy:
+			w.doomed = Recycled
+		case Starting, Draining, Stopping, Gone:
+			// Starting ones are stopped as they arrive; the others are
+			// on their way.
+		}
+	}
+	p.sweepLocked(g)
+}
+
+// sweepLocked ends a retired generation that has no worker left.
+func (p *Pool) sweepLocked(g *generation) {
+	if g.inUse == 0 {
+		g.idle = time.Now()
+	}
+	if !g.retired || g.inUse > 0 || g.closing {
+		return
+	}
+	g.closing = true
+	p.tasks.Go(func() { p.closeLauncher(g.launcher) })
+}
+
+// closeLauncher ends what is left of a launcher, with a time limit of its own:
+// it is called when nobody waits for it.
+func (p *Pool) closeLauncher(l Launcher) {
+	p.mu.Lock()
+	limit := p.set.StopTimeout
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := l.Close(ctx); err != nil {
+		p.log.Warn("ending processes", zap.Error(err))
+	}
+}
+
+// watchGeneration heals the pool when the current generation can launch no
+// more: a new one takes its place. Requests that still run finish first.
+func (p *Pool) watchGeneration(g *generation) {
+	select {
+	case <-g.launcher.Done():
+	case <-p.root.Done():
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || g.retired {
+		return
+	}
+	delay := p.fail.add(time.Now())
+	p.restarts++
+	p.log.Error("the master process ended; starting a new generation",
+		zap.Int("generation", g.number), zap.Duration("retry_in", delay))
+	p.retireLocked(g)
+	p.growLocked()
+	p.pokeLocked()
+}
+
+// Prepared is a generation that stands ready beside the current one. Exactly
+// one of Commit and Discard has to follow.
+type Prepared struct {
+	pool     *Pool
+	start    Starter
+	settings Settings
+	gen      *generation
+	workers  []*worker
+}
+
+// Prepare starts a generation with its first workers. The current one, and the
+// settings in force, go on; on error nothing has changed. Committing the first
+// one opens the pool.
+func (p *Pool) Prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
+	p.restarting.Lock()
+	defer p.restarting.Unlock()
+	g, workers, err := p.begin(ctx, start, &s)
+	if err != nil {
+		return nil, err
+	}
+	return &Prepared{pool: p, start: start, settings: s, gen: g, workers: workers}, nil
+}
+
+// Commit makes the generation the current one; its predecessor finishes its
+// requests and ends. ErrClosed if the pool was closed meanwhile.
+func (pr *Prepared) Commit() error {
+	if !pr.pool.rise(pr) {
+		pr.Discard()
+		return ErrClosed
+	}
+	return nil
+}
+
+// Discard ends the generation.
+func (pr *Prepared) Discard() {
+	pr.pool.closeLauncher(pr.gen.launcher)
+}
+
+// Restart replaces the current generation: a new one is started first, and
+// takes over when it serves; the old one finishes its requests and ends. On
+// error the old one goes on as if nothing had been asked.
+func (p *Pool) Restart(ctx context.Context) error {
+	p.mu.Lock()
+	start, set := p.start, p.set
+	p.mu.Unlock()
+	pr, err := p.Prepare(ctx, start, set)
+	if err != nil {
+		return err
+	}
+	return pr.Commit()
+}
+
+// startLocked begins a generation in the background because there is none and
+// one is wanted. Only one is begun at a time.
+func (p *Pool) startLocked() {
+	if p.beginning {
+		return
+	}
+	p.beginning = true
+	p.tasks.Go(func() {
+		err := p.Restart(p.root)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.beginning = false
+		if err != nil && !errors.Is(err, ErrClosed) {
+			p.failedLocked(err)
+		}
+		p.growLocked()
+		p.pokeLocked()
+	})
+}

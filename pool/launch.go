@@ -1,0 +1,171 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+// failures slows down a pool whose workers die as they are launched.
+type failures struct {
+	count int
+	until time.Time
+	err   error
+	told  bool
+}
+
+// The first failures are retried at once: a single crash must cost nothing.
+const (
+	freeFailures = 2
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 10 * time.Second
+)
+
+// add counts one more failure and returns how long to wait.
+func (f *failures) add(now time.Time) time.Duration {
+	f.count++
+	if f.count <= freeFailures {
+		return 0
+	}
+	delay := maxBackoff
+	if shift := f.count - freeFailures - 1; shift < 7 {
+		delay = min(maxBackoff, firstBackoff<<shift)
+	}
+	f.until = now.Add(delay)
+	return delay
+}
+
+func (f *failures) reset() { *f = failures{} }
+
+// wait is how long no launch may begin.
+func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub(now)) }
+
+// census is what decisions are made by; the caller holds the mutex.
+func (p *Pool) census() census {
+	return census{
+		idle: p.inState[Idle], busy: p.inState[Busy], draining: p.inState[Draining],
+		starting: p.starting, waiting: p.line.len,
+	}
+}
+
+// growLocked launches what the size asks for now.
+func (p *Pool) growLocked() {
+	if p.closed || !p.opened {
+		return
+	}
+	n := p.set.launches(p.census())
+	if n == 0 || p.fail.wait(time.Now()) > 0 {
+		return
+	}
+	if p.gen == nil {
+		p.startLocked()
+		return
+	}
+	g := p.gen
+	for range min(n, g.free()) {
+		p.starting++
+		g.inUse++
+		p.tasks.Go(func() { p.launch(g) })
+	}
+}
+
+// launch brings up one worker and gives it to whoever waits. It outlives the
+// request that wished for it: the next one will be glad of it.
+func (p *Pool) launch(g *generation) {
+	p.mu.Lock()
+	limit := p.set.StartTimeout
+	p.mu.Unlock()
+	ctx := p.root
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	proc, err := g.launcher.Launch(ctx)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starting--
+	switch {
+	case err != nil:
+		g.inUse--
+		p.sweepLocked(g)
+		if !p.closed && !g.retired {
+			p.failedLocked(err)
+		}
+	default:
+		w := p.newWorker(g, proc)
+		p.addLocked(w)
+	}
+	p.growLocked()
+	p.pokeLocked()
+}
+
+// newWorker wraps a fresh process; it is in no list yet.
+func (p *Pool) newWorker(g *generation, proc Process) *worker {
+	now := time.Now()
+	return &worker{
+		id: p.lastWorker.Add(1), gen: g, proc: proc, conn: fastcgi.NewConn(proc.Conn()),
+		born: now, probed: now,
+	}
+}
+
+// addLocked takes in a worker that has been launched.
+func (p *Pool) addLocked(w *worker) {
+	p.workers[w.id] = w
+	p.inState[w.state]++
+	p.launches++
+	w.budget = p.set.requests()
+	proc := w.proc
+	p.tasks.Go(func() { p.watch(w, proc) })
+	if p.closed || w.gen.retired {
+		p.stopLocked(w, Closed)
+		return
+	}
+	p.placeLocked(w)
+}
+
+// failedLocked counts a failed launch, and tells those in line when there is
+// no other worker that could serve them.
+func (p *Pool) failedLocked(err error) {
+	delay := p.fail.add(time.Now())
+	p.fail.err = err
+	if !p.fail.told {
+		p.fail.told = true
+		p.log.Error("cannot launch a worker; trying again until it works",
+			zap.Error(err), zap.Duration("retry_in", delay))
+	}
+	if delay == 0 || p.starting > 0 {
+		return
+	}
+	if c := p.census(); c.busy+c.draining > 0 {
+		return
+	}
+	for w := p.line.pop(); w != nil; w = p.line.pop() {
+		w.err = &LaunchError{Err: err, RetryIn: delay}
+		close(w.done)
+	}
+}
+
+// watch sees the process end, whatever the worker does at that moment.
+func (p *Pool) watch(w *worker, proc Process) {
+	<-proc.Done()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.proc != proc {
+		return // it drained into another process meanwhile
+	}
+	switch w.state {
+	case Idle:
+		p.unlistLocked(w)
+		p.buryLocked(w, Crashed)
+	case Busy:
+		// The response may be complete in the socket; the reader decides.
+		w.conn.Interrupt(ErrWorkerDied)
+	case Starting, Draining, Stopping, Gone:
+		// Whoever moved it there is waiting for the end already.
+	}
+}

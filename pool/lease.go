@@ -1,0 +1,232 @@
+package pool
+
+import (
+	"context"
+	"time"
+)
+
+// Lease is a worker on loan to one request. The zero Lease is none. It is a
+// value, so that leasing allocates nothing; a Lease that was released is void,
+// and releasing it again does nothing.
+type Lease struct {
+	pool *Pool
+	w    *worker
+	turn uint64
+}
+
+// Acquire leases the idle worker used last; else it waits in line, first come,
+// first served, while one is launched or becomes free. info is what the
+// request shows in logs and statistics.
+func (p *Pool) Acquire(ctx context.Context, info Info) (Lease, error) {
+	for {
+		lease, err := p.acquire(ctx, info)
+		if err != nil {
+			return Lease{}, err
+		}
+		// The connection may have ended, or hold bytes nobody asked for (a
+		// script that forked), since it was last used.
+		if lease.w.conn.Check() == nil {
+			return lease, nil
+		}
+		lease.discard(Crashed)
+	}
+}
+
+func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
+	if err := ctx.Err(); err != nil {
+		return Lease{}, context.Cause(ctx)
+	}
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		lease := p.lendLocked(w, info)
+		p.mu.Unlock()
+		return lease, nil
+	}
+	wt, limit, err := p.enqueueLocked(info)
+	p.mu.Unlock()
+	if err != nil {
+		return Lease{}, err
+	}
+	return p.await(ctx, wt, limit)
+}
+
+// enqueueLocked puts a request in line, if the line has room for it.
+func (p *Pool) enqueueLocked(info Info) (*waiter, time.Duration, error) {
+	if p.closed {
+		return nil, 0, ErrClosed
+	}
+	limit := p.set.QueueTimeout
+	if !p.opened {
+		limit = p.set.StartTimeout
+	} else if c := p.census(); c.total() == 0 && p.fail.err != nil {
+		if wait := p.fail.wait(time.Now()); wait > 0 {
+			return nil, 0, &LaunchError{Err: p.fail.err, RetryIn: wait}
+		}
+	}
+	if info.Patience > 0 && (limit == 0 || info.Patience < limit) {
+		limit = info.Patience
+	}
+	wt := &waiter{info: info, done: make(chan struct{})}
+	p.line.push(wt)
+	p.growLocked()
+	// Those for whom a worker is under way, or a whole generation, are not
+	// waiting in the sense of MaxQueue.
+	served := p.starting
+	if p.beginning || !p.opened {
+		served += p.set.Max
+	}
+	if p.line.len > p.set.MaxQueue+served {
+		p.line.remove(wt)
+		p.refused++
+		return nil, 0, ErrQueueFull
+	}
+	if p.census().total() >= p.set.Max {
+		p.maxReached++
+	}
+	p.maxLine = max(p.maxLine, p.line.len)
+	return wt, limit, nil
+}
+
+// await waits for a place in line to become a lease.
+func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Lease, error) {
+	var expired <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		expired = timer.C
+	}
+	began := time.Now()
+	var err error
+	select {
+	case <-wt.done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-expired:
+		err = ErrQueueTimeout
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waited += time.Since(began)
+	if err == nil {
+		return wt.lease, wt.err
+	}
+	if !p.line.remove(wt) && wt.err == nil {
+		// It was served while it left: the next in line gets the worker.
+		p.returnLocked(wt.lease.w)
+	}
+	return Lease{}, err
+}
+
+// lendLocked makes w, which is in no list, busy.
+func (p *Pool) lendLocked(w *worker, info Info) Lease {
+	p.moveLocked(w, Busy)
+	w.turn++
+	w.busySince = time.Now()
+	w.info = info
+	w.slowTold = false
+	if busy := p.inState[Busy]; busy > p.maxBusy {
+		p.maxBusy = busy
+	}
+	return Lease{pool: p, w: w, turn: w.turn}
+}
+
+// placeLocked gives a worker that is in no list to the first in line, or lays
+// it down as idle.
+func (p *Pool) placeLocked(w *worker) {
+	if wt := p.line.pop(); wt != nil {
+		wt.lease = p.lendLocked(w, wt.info)
+		close(wt.done)
+		return
+	}
+	p.moveLocked(w, Idle)
+	w.idleSince = time.Now()
+	p.idle = append(p.idle, w)
+}
+
+// Release gives the worker back. It decides by itself whether the worker can
+// serve again: only when its response was read to the end and nothing is left
+// on the connection. Otherwise the worker drains or is replaced.
+func (l Lease) Release() {
+	p, w := l.pool, l.w
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	if w.turn != l.turn || w.state != Busy {
+		p.mu.Unlock()
+		return
+	}
+	reusable := w.conn.Reusable() && !w.ended()
+	if limit := p.set.Memory; limit > 0 && reusable {
+		// Looked at outside the lock, and still under the lease.
+		p.mu.Unlock()
+		n, err := w.proc.Memory()
+		p.mu.Lock()
+		if err == nil && n > limit {
+			w.doomed = or(w.doomed, MaxMemory)
+		}
+	}
+	defer p.mu.Unlock()
+	w.turn++
+	w.served++
+	p.requests++
+	p.stopOvertimeLocked(w)
+	switch {
+	case reusable:
+		p.fail.reset()
+		p.returnLocked(w)
+	case w.ended():
+		p.buryLocked(w, or(w.killed, Crashed))
+	case w.conn.Broken() || w.killed != NoReason:
+		p.killLocked(w, or(w.killed, Crashed))
+	default:
+		p.drainLocked(w)
+	}
+	p.quietLocked()
+}
+
+// returnLocked takes back a worker whose connection is ready for the next
+// request, or retires it if its time has come.
+func (p *Pool) returnLocked(w *worker) {
+	reason := or(w.doomed, p.set.exceeded(w.served, w.budget, time.Since(w.born)))
+	if p.closed {
+		reason = or(reason, Closed)
+	}
+	if p.line.len == 0 && p.set.Max < p.census().total() {
+		reason = or(reason, Closed)
+	}
+	if reason != NoReason {
+		p.stopLocked(w, reason)
+		return
+	}
+	p.placeLocked(w)
+}
+
+// discard gives up a worker on which nothing was sent: it is killed and
+// replaced, and the request goes to another one.
+func (l Lease) discard(reason Reason) {
+	p, w := l.pool, l.w
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.turn != l.turn || w.state != Busy {
+		return
+	}
+	w.turn++
+	p.stopOvertimeLocked(w)
+	if w.ended() {
+		p.buryLocked(w, reason)
+	} else {
+		p.killLocked(w, reason)
+	}
+	p.quietLocked()
+}
+
+// or is the first of two reasons, unless it is none.
+func or(a, b Reason) Reason {
+	if a != NoReason {
+		return a
+	}
+	return b
+}

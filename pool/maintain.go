@@ -1,0 +1,180 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// never is when the maintenance loop has nothing to do.
+const never = time.Duration(1<<63 - 1)
+
+// tick is how often workers are looked at while there is something to see:
+// a request that may turn slow, an idle worker above the floor.
+const tick = time.Second
+
+// maintain does what nobody asks for: it shrinks the pool, replaces workers
+// that got old, probes idle ones, tells of slow requests and tries again after
+// a failed launch. It sleeps for as long as nothing of that can happen.
+func (p *Pool) maintain() {
+	timer := time.NewTimer(never)
+	defer timer.Stop()
+	for {
+		select {
+		case <-p.root.Done():
+			return
+		case <-p.poke:
+		case <-timer.C:
+		}
+		p.mu.Lock()
+		if !p.closed {
+			p.careLocked(time.Now())
+		}
+		next := p.nextLocked(time.Now())
+		p.mu.Unlock()
+		timer.Reset(next)
+	}
+}
+
+// careLocked is one round.
+func (p *Pool) careLocked(now time.Time) {
+	p.expireIdleLocked(now)
+	for _, w := range p.workersLocked() {
+		switch w.state {
+		case Idle:
+			p.careIdleLocked(w, now)
+		case Busy:
+			p.tellSlowLocked(w, now)
+		case Starting, Draining, Stopping, Gone:
+		}
+	}
+	p.restLocked(now)
+	p.growLocked()
+}
+
+// expireIdleLocked shrinks the pool from the tail of the idle list: the worker
+// that was used least lately stands first.
+func (p *Pool) expireIdleLocked(now time.Time) {
+	c := p.census()
+	spare, expendable := p.set.overSpare(c), p.set.expendable(c)
+	for n := 0; len(p.idle) > 0; n++ {
+		idle := now.Sub(p.idle[0].idleSince)
+		if !(n < spare && idle >= spareLinger) && !(n < expendable && idle >= p.set.IdleTimeout) {
+			return
+		}
+		p.stopLocked(p.idle[0], IdleTimeout)
+	}
+}
+
+// careIdleLocked retires an idle worker that got too old, and probes it when
+// that is due.
+func (p *Pool) careIdleLocked(w *worker, now time.Time) {
+	if reason := p.set.exceeded(w.served, w.budget, now.Sub(w.born)); reason != NoReason {
+		p.stopLocked(w, reason)
+		return
+	}
+	every := p.set.HealthInterval
+	if every <= 0 || now.Sub(latest(w.probed, w.idleSince)) < every {
+		return
+	}
+	p.unlistLocked(w)
+	p.moveLocked(w, Busy)
+	w.turn++
+	w.busySince, w.probed, w.info = now, now, Info{}
+	w.slowTold = true
+	lease := Lease{pool: p, w: w, turn: w.turn}
+	p.tasks.Go(func() { p.probe(lease) })
+}
+
+// probeTimeout is how long an idle worker may take to answer GET_VALUES, which
+// takes it 20 microseconds.
+const probeTimeout = 2 * time.Second
+
+// probe asks a worker, leased for that purpose, whether it lives.
+func (p *Pool) probe(l Lease) {
+	ctx, cancel := context.WithTimeout(p.root, probeTimeout)
+	defer cancel()
+	err := l.w.conn.Probe(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		p.log.Warn("a worker did not answer the health probe",
+			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))
+	}
+	if err != nil {
+		l.discard(ProbeFailed)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.w.turn == l.turn && l.w.state == Busy {
+		l.w.turn++
+		p.returnLocked(l.w)
+		p.quietLocked()
+	}
+}
+
+// tellSlowLocked logs a request once when it passes SlowRequest.
+func (p *Pool) tellSlowLocked(w *worker, now time.Time) {
+	if p.set.SlowRequest <= 0 || w.slowTold || now.Sub(w.busySince) < p.set.SlowRequest {
+		return
+	}
+	w.slowTold = true
+	p.slow++
+	p.log.Warn("slow request", zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
+		zap.String("script", w.info.Script), zap.Float64("seconds", now.Sub(w.busySince).Seconds()),
+		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()))
+}
+
+// restLocked ends a generation that has had no worker for long enough.
+func (p *Pool) restLocked(now time.Time) {
+	g := p.gen
+	if g == nil || g.inUse > 0 || p.set.floor() > 0 || p.line.len > 0 {
+		return
+	}
+	if now.Sub(g.idle) >= p.set.MasterIdleTimeout {
+		p.retireLocked(g)
+	}
+}
+
+// nextLocked is in how long careLocked has something to do.
+func (p *Pool) nextLocked(now time.Time) time.Duration {
+	next := never
+	at := func(t time.Time) { next = min(next, max(0, t.Sub(now))) }
+	if p.closed {
+		return next
+	}
+	if wait := p.fail.wait(now); wait > 0 {
+		next = min(next, wait)
+	}
+	if slow := p.set.SlowRequest; slow > 0 && len(p.workers) > 0 {
+		// Also while all are idle: leasing one does not wake this loop.
+		next = min(next, max(slow/4, tick))
+	}
+	if len(p.idle) > 0 {
+		c := p.census()
+		if p.set.overSpare(c) > 0 {
+			at(p.idle[0].idleSince.Add(spareLinger))
+		}
+		if p.set.expendable(c) > 0 {
+			at(p.idle[0].idleSince.Add(p.set.IdleTimeout))
+		}
+		if every := p.set.HealthInterval; every > 0 {
+			next = min(next, max(every/4, tick))
+		}
+		if p.set.Age > 0 {
+			next = min(next, max(p.set.Age/10, tick))
+		}
+	}
+	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 {
+		at(g.idle.Add(p.set.MasterIdleTimeout))
+	}
+	return next
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,85 @@
+package pool
+
+import "time"
+
+// killDelay is how long PHP has for its shutdown functions after the soft end
+// of a request, before its process is killed.
+const killDelay = 2 * time.Second
+
+// overtime ends a request that runs too long: first as PHP's own time limit
+// would, then by killing the process.
+type overtime struct {
+	timer *time.Timer
+	// late is set when the time was over, at is when it is or was.
+	late bool
+	at   time.Time
+}
+
+// startOvertime sets the clock for the request that holds the lease.
+func (l Lease) startOvertime() {
+	p, w := l.pool, l.w
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	limit := p.set.RequestTimeout
+	if limit <= 0 || w.turn != l.turn {
+		return
+	}
+	o := &overtime{at: w.busySince.Add(limit)}
+	w.overtime = o
+	o.timer = time.AfterFunc(time.Until(o.at), func() { p.expire(w, o) })
+}
+
+// stopOvertimeLocked: the request has ended.
+func (p *Pool) stopOvertimeLocked(w *worker) {
+	if o := w.overtime; o != nil {
+		o.timer.Stop()
+	}
+}
+
+// resumeOvertimeLocked lets the clock run on for a script whose client left.
+func (p *Pool) resumeOvertimeLocked(w *worker) {
+	if o := w.overtime; o != nil {
+		o.timer.Stop()
+		next := &overtime{at: o.at, late: o.late}
+		w.overtime = next
+		next.timer = time.AfterFunc(max(0, time.Until(o.at)), func() { p.expire(w, next) })
+	}
+}
+
+// expire is called when the time of the request is over, and again killDelay
+// later if it still runs.
+func (p *Pool) expire(w *worker, o *overtime) {
+	p.mu.Lock()
+	if w.overtime != o || w.state != Busy && w.state != Draining {
+		p.mu.Unlock()
+		return
+	}
+	again := o.late
+	o.late = true
+	p.overtimes++
+	proc := w.proc
+	if again {
+		w.killed = RequestTimeout
+	}
+	p.mu.Unlock()
+
+	if !again && proc.SoftTimeout() == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if w.overtime == o {
+			o.timer.Reset(killDelay)
+		}
+		return
+	}
+	p.mu.Lock()
+	w.killed = RequestTimeout
+	p.mu.Unlock()
+	proc.Kill() //nolint:errcheck // it may have ended meanwhile
+}
+
+// late reports whether the request that holds the lease ran out of time.
+func (l Lease) late() bool {
+	l.pool.mu.Lock()
+	defer l.pool.mu.Unlock()
+	return l.w.turn == l.turn && l.w.overtime != nil && l.w.overtime.late
+}

@@ -1,0 +1,224 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Pool leases workers to requests. Make one with New, then Open it.
+type Pool struct {
+	name  string
+	start Starter
+	log   *zap.Logger
+
+	// root ends when the pool is closed: it bounds launches and drains, which
+	// belong to no caller.
+	root   context.Context //nolint:containedctx // the pool's own lifetime
+	cancel context.CancelCauseFunc
+	// tasks are all goroutines of the pool.
+	tasks sync.WaitGroup
+	// poke wakes the maintenance loop.
+	poke chan struct{}
+	// restarting is held while a generation is begun; it is taken before mu.
+	restarting sync.Mutex
+
+	lastWorker atomic.Uint64
+
+	// mu guards all below, every worker and every generation. Under it: no
+	// I/O, no callback, no blocking send. Methods that need it end in Locked.
+	mu      sync.Mutex
+	set     Settings
+	opened  bool
+	closed  bool
+	gen     *generation // current; nil at rest and while one is begun
+	lastGen int
+	// beginning: a generation is begun in the background.
+	beginning bool
+	workers   map[uint64]*worker
+	idle      []*worker // last in, first out
+	inState   [states]int
+	line      line
+	starting  int // launches under way
+	// quiet is closed when the last leased worker came back after Close.
+	quiet chan struct{}
+
+	fail failures
+	sick sickbay
+	counters
+}
+
+// New makes a pool that has no worker yet; requests wait in line until Open
+// has brought up the first ones.
+func New(c Config) *Pool {
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	p := &Pool{
+		name: c.Name, start: c.Start, log: c.Logger, set: c.Settings,
+		poke: make(chan struct{}, 1), workers: map[uint64]*worker{},
+		quiet: make(chan struct{}),
+	}
+	p.born = time.Now()
+	p.root, p.cancel = context.WithCancelCause(context.Background())
+	p.tasks.Go(p.maintain)
+	return p
+}
+
+// Name is the pool's name.
+func (p *Pool) Name() string { return p.name }
+
+// Open starts the first generation and returns when its first workers are
+// ready: all of a static pool. A pool that is open stays as it is.
+func (p *Pool) Open(ctx context.Context) error {
+	p.mu.Lock()
+	opened := p.opened
+	p.mu.Unlock()
+	if opened {
+		return nil
+	}
+	return p.Restart(ctx)
+}
+
+// Fits reports whether the generation that runs is large enough for the
+// settings; else they need a new one (see Prepare).
+func (p *Pool) Fits(s *Settings) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gen == nil || !s.needsGeneration(p.gen.slots)
+}
+
+// Configure gives the live pool other settings. Above what Fits the generation
+// the pool grows only with the next one.
+func (p *Pool) Configure(s Settings) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.configureLocked(s)
+	c := p.census()
+	p.trimLocked(p.set.surplus(c), Closed)
+	p.growLocked()
+	p.pokeLocked()
+}
+
+func (p *Pool) configureLocked(s Settings) {
+	p.set = s
+	for _, w := range p.workers {
+		w.budget = s.requests()
+	}
+}
+
+// Close ends the pool: who waits is refused, requests that run may finish
+// until ctx ends, then everything is ended. It returns when no process and no
+// goroutine of the pool is left.
+func (p *Pool) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		p.tasks.Wait()
+		return nil
+	}
+	p.closed = true
+	for w := p.line.pop(); w != nil; w = p.line.pop() {
+		w.err = ErrClosed
+		close(w.done)
+	}
+	p.quietLocked()
+	p.mu.Unlock()
+
+	var late error
+	select {
+	case <-p.quiet:
+	case <-ctx.Done():
+		late = errors.New("requests still ran when the pool's time to stop was over")
+	}
+	p.cancel(ErrClosed)
+	err := p.endGenerations(ctx)
+	p.tasks.Wait()
+	return errors.Join(late, err)
+}
+
+// quietLocked closes p.quiet when a closed pool has no request left.
+func (p *Pool) quietLocked() {
+	if !p.closed {
+		return
+	}
+	if p.inState[Busy] > 0 {
+		return
+	}
+	select {
+	case <-p.quiet:
+	default:
+		close(p.quiet)
+	}
+}
+
+// endGenerations ends the current generation with all its workers, and with
+// them those of older ones that still ran.
+func (p *Pool) endGenerations(ctx context.Context) error {
+	// No generation is begun any more once restarting has been had.
+	p.restarting.Lock()
+	defer p.restarting.Unlock()
+	p.mu.Lock()
+	var launchers []Launcher
+	seen := map[*generation]bool{}
+	end := func(g *generation) {
+		if g != nil && !seen[g] {
+			seen[g] = true
+			g.retired, g.closing = true, true
+			launchers = append(launchers, g.launcher)
+		}
+	}
+	end(p.gen)
+	for _, w := range p.workers {
+		end(w.gen)
+		if w.state == Busy {
+			// Its reader must not wait for a process that is about to go.
+			w.conn.Interrupt(ErrClosed)
+		}
+		if w.reason == NoReason {
+			w.reason = Closed
+		}
+	}
+	for _, w := range p.idle {
+		p.moveLocked(w, Stopping)
+	}
+	p.idle = nil
+	p.gen = nil
+	p.mu.Unlock()
+
+	errs := make([]error, len(launchers))
+	var ends sync.WaitGroup
+	for i, l := range launchers {
+		ends.Go(func() { errs[i] = l.Close(ctx) })
+	}
+	ends.Wait()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workersLocked() {
+		if w.state == Stopping {
+			p.buryLocked(w, w.reason)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// workersLocked is a copy, for loops that change the map.
+func (p *Pool) workersLocked() []*worker {
+	all := make([]*worker, 0, len(p.workers))
+	for _, w := range p.workers {
+		all = append(all, w)
+	}
+	return all
+}
+
+func (p *Pool) pokeLocked() {
+	select {
+	case p.poke <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,192 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+// moveLocked is the only way in which a worker changes its state.
+func (p *Pool) moveLocked(w *worker, to State) {
+	checkMove(w.state, to)
+	p.inState[w.state]--
+	p.inState[to]++
+	w.state = to
+}
+
+// unlistLocked takes an idle worker out of the list of idle ones.
+func (p *Pool) unlistLocked(w *worker) {
+	for i, other := range p.idle {
+		if other == w {
+			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			return
+		}
+	}
+}
+
+// stopLocked ends a worker that runs no request, and buries it when it is
+// gone. The worker is in no list, or still in that of the idle ones.
+func (p *Pool) stopLocked(w *worker, reason Reason) {
+	if w.state == Idle {
+		p.unlistLocked(w)
+	}
+	p.moveLocked(w, Stopping)
+	w.reason = reason
+	limit := p.set.StopTimeout
+	p.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if err := w.proc.Stop(ctx); err != nil {
+			p.log.Warn("stopping a worker", zap.Uint64("worker", w.id), zap.Error(err))
+		}
+		p.bury(w, reason)
+	})
+	// Its place can be taken at once if the generation has a slot to spare.
+	p.growLocked()
+}
+
+// killLocked ends a worker whatever it does.
+func (p *Pool) killLocked(w *worker, reason Reason) {
+	p.moveLocked(w, Stopping)
+	w.reason = reason
+	p.tasks.Go(func() {
+		w.proc.Kill() //nolint:errcheck // it may have ended already; Done tells
+		<-w.proc.Done()
+		p.bury(w, reason)
+	})
+	p.growLocked()
+}
+
+func (p *Pool) bury(w *worker, reason Reason) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.state == Stopping {
+		p.buryLocked(w, reason)
+	}
+}
+
+// buryLocked takes a worker whose process has ended out of the books, frees
+// its slot, and has it replaced.
+func (p *Pool) buryLocked(w *worker, reason Reason) {
+	p.moveLocked(w, Gone)
+	w.reason = reason
+	delete(p.workers, w.id)
+	p.exits[reason]++
+	p.closeConn(w)
+	w.gen.inUse--
+	if reason == Crashed {
+		p.crashedLocked(w)
+	}
+	p.sweepLocked(w.gen)
+	p.growLocked()
+	p.pokeLocked()
+}
+
+// closeConn gives back what the connection of an ended process holds.
+func (p *Pool) closeConn(w *worker) {
+	p.tasks.Go(func() {
+		w.conn.Close() //nolint:errcheck // the peer has gone
+		// Frees the slot with the launcher, and the handles on the process.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		w.proc.Stop(ctx) //nolint:errcheck // it has ended
+	})
+}
+
+// crashedLocked logs a lost worker, and slows the pool down when workers die
+// before they have done anything.
+func (p *Pool) crashedLocked(w *worker) {
+	if w.served == 0 && time.Since(w.born) < time.Second {
+		p.fail.add(time.Now())
+	}
+	if p.fail.told {
+		return
+	}
+	if p.fail.count > freeFailures {
+		p.fail.told = true
+		p.log.Error("workers die as soon as they are launched; slowing down until it works again",
+			zap.Duration("retry_in", p.fail.wait(time.Now())))
+		return
+	}
+	p.log.Warn("worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+		zap.Int("requests", w.served), zap.String("method", w.info.Method),
+		zap.String("uri", w.info.URI), zap.String("script", w.info.Script))
+}
+
+// drainLocked gives up the connection of a worker that may still run PHP: its
+// client has left, or its answer made no sense. The slot is not free until a
+// process answers in it again; how that ends belongs to the goroutine.
+func (p *Pool) drainLocked(w *worker) {
+	p.moveLocked(w, Draining)
+	w.reason = Abandoned
+	p.resumeOvertimeLocked(w)
+	p.tasks.Go(func() { p.drain(w) })
+	p.growLocked()
+}
+
+func (p *Pool) drain(w *worker) {
+	w.conn.Close() //nolint:errcheck // nothing was expected from it any more
+	proc, err := w.proc.Drain(p.root)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopOvertimeLocked(w)
+	if w.state != Draining {
+		return
+	}
+	if err != nil {
+		if w.ended() {
+			p.buryLocked(w, or(w.killed, Abandoned))
+		} else {
+			p.killLocked(w, or(w.killed, Abandoned))
+		}
+		return
+	}
+	if proc.PID() != w.proc.PID() {
+		// Another process answered in the slot: the old one has ended, or
+		// will be met in another slot.
+		w.born, w.served = time.Now(), 0
+		w.budget = p.set.requests()
+	}
+	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
+	w.reason, w.killed = NoReason, NoReason
+	p.tasks.Go(func() { p.watch(w, proc) })
+	if w.gen.retired || p.closed {
+		w.doomed = or(w.doomed, Recycled)
+	}
+	p.returnLocked(w)
+	p.pokeLocked()
+}
+
+// trimLocked stops the n workers that have idled longest.
+func (p *Pool) trimLocked(n int, reason Reason) {
+	for range min(n, len(p.idle)) {
+		p.stopLocked(p.idle[0], reason)
+	}
+}
+
+// Recycle replaces one worker: at once when it is idle, else after its
+// request. force kills it instead. ErrNoWorker if there is none of that id.
+func (p *Pool) Recycle(id uint64, force bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.workers[id]
+	if w == nil {
+		return ErrNoWorker
+	}
+	switch {
+	case w.state == Idle:
+		p.stopLocked(w, Recycled)
+	case w.state == Busy && force, w.state == Draining && force:
+		w.killed = Recycled
+		w.conn.Interrupt(ErrWorkerDied)
+		proc := w.proc
+		p.tasks.Go(func() { proc.Kill() }) //nolint:errcheck // it may have ended
+	case w.state == Busy, w.state == Draining:
+		w.doomed = Recycled
+	}
+	return nil
+}

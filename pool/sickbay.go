@@ -1,0 +1,76 @@
+package pool
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Quarantine keeps a script that kills its workers from felling the pool.
+type Quarantine struct {
+	// Deaths within Window put the script aside for Period; 0 is off.
+	Deaths         int
+	Window, Period time.Duration
+}
+
+// sickbay remembers which scripts killed workers lately. It is empty as long
+// as nothing crashes.
+type sickbay struct {
+	deaths map[string][]time.Time
+	until  map[string]time.Time
+}
+
+// admit refuses a quarantined script.
+func (p *Pool) admit(script string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	until, ill := p.sick.until[script]
+	if !ill {
+		return nil
+	}
+	if time.Now().Before(until) {
+		p.refused++
+		return ErrQuarantined
+	}
+	delete(p.sick.until, script)
+	return nil
+}
+
+// record notes that a worker died while it ran the script.
+func (p *Pool) record(script string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.set.Quarantine
+	if q.Deaths == 0 || script == "" {
+		return
+	}
+	now := time.Now()
+	if p.sick.deaths == nil {
+		p.sick.deaths = map[string][]time.Time{}
+		p.sick.until = map[string]time.Time{}
+	}
+	recent := p.sick.deaths[script]
+	for len(recent) > 0 && now.Sub(recent[0]) > q.Window {
+		recent = recent[1:]
+	}
+	recent = append(recent, now)
+	p.sick.deaths[script] = recent
+	p.pruneLocked(now)
+	if len(recent) < q.Deaths {
+		return
+	}
+	delete(p.sick.deaths, script)
+	p.sick.until[script] = now.Add(q.Period)
+	p.log.Error("a script killed too many workers; it is not run for a while",
+		zap.String("script", script), zap.Int("deaths", len(recent)),
+		zap.Duration("within", q.Window), zap.Duration("for", q.Period))
+}
+
+// pruneLocked forgets scripts whose deaths are long past.
+func (p *Pool) pruneLocked(now time.Time) {
+	for script, times := range p.sick.deaths {
+		if now.Sub(times[len(times)-1]) > p.set.Window {
+			delete(p.sick.deaths, script)
+		}
+	}
+}

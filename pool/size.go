@@ -1,0 +1,111 @@
+package pool
+
+import "time"
+
+// Manager is the way in which a pool decides how many workers it has; the
+// names are php-fpm's (pm).
+type Manager string
+
+// The managers.
+const (
+	// Static keeps exactly Max workers.
+	Static Manager = "static"
+	// Dynamic keeps between Min and Max, grows when a request would wait, and
+	// keeps at most Spare idle ones.
+	Dynamic Manager = "dynamic"
+	// OnDemand keeps no worker at rest.
+	OnDemand Manager = "ondemand"
+)
+
+// Size is how many workers a pool has, and when.
+type Size struct {
+	Manager Manager
+	// Min is the fewest workers of a dynamic pool, whatever they do.
+	Min int
+	// Start is how many workers a dynamic pool launches when it opens.
+	Start int
+	// Max is the most workers; a static pool always has as many.
+	Max int
+	// Spare is the most idle workers a dynamic pool keeps.
+	Spare int
+	// IdleTimeout is how long a worker above what the manager keeps may be
+	// idle.
+	IdleTimeout time.Duration
+	// MasterIdleTimeout is how long a generation without workers is kept, with
+	// its master and its OPcache; 0 ends it with its last worker.
+	MasterIdleTimeout time.Duration
+}
+
+// census is what the pure functions below judge by.
+type census struct {
+	idle, busy, draining, starting, waiting int
+}
+
+func (c census) total() int { return c.idle + c.busy + c.draining + c.starting }
+
+// floor is how many workers there are at rest.
+func (s Size) floor() int {
+	switch s.Manager {
+	case Static:
+		return s.Max
+	case Dynamic:
+		return s.Min
+	case OnDemand:
+		return 0
+	}
+	return 0
+}
+
+// initial is how many workers a generation has to show before it serves.
+func (s Size) initial() int {
+	switch s.Manager {
+	case Static:
+		return s.Max
+	case Dynamic:
+		return min(max(s.Start, s.Min), s.Max)
+	case OnDemand:
+		// One, as a test of the whole way; the idle timeout takes it again.
+		return 1
+	}
+	return 1
+}
+
+// launches says how many workers to launch now: enough for the floor, and one
+// for each request in line that no launch under way will serve.
+func (s Size) launches(c census) int {
+	want := max(s.floor()-c.total(), c.waiting-c.starting)
+	return max(0, min(want, s.Max-c.total()))
+}
+
+// surplus says how many idle workers are too many at once, regardless of how
+// long they have idled: a pool that was made smaller.
+func (s Size) surplus(c census) int {
+	return max(0, min(c.idle, c.total()-s.Max))
+}
+
+// expendable says how many of the idle workers may go once they have idled for
+// IdleTimeout.
+func (s Size) expendable(c census) int {
+	switch s.Manager {
+	case Static:
+		return 0
+	case Dynamic:
+		return max(0, min(c.idle, c.total()-s.Min))
+	case OnDemand:
+		return c.idle
+	}
+	return 0
+}
+
+// spareLinger is how long idle workers above Spare stay, so that two bursts in
+// a row do not launch everything twice. php-fpm ends one of them a second.
+const spareLinger = time.Second
+
+// overSpare says how many idle workers are more than Spare: they go after
+// spareLinger instead of IdleTimeout, but not below the floor.
+func (s Size) overSpare(c census) int {
+	if s.Manager != Dynamic {
+		return 0
+	}
+	return max(0, min(c.idle-s.Spare, c.total()-s.Min))
+}

@@ -1,0 +1,91 @@
+package pool
+
+import "testing"
+
+func TestHowManyWorkersAreLaunched(t *testing.T) {
+	dynamic := Size{Manager: Dynamic, Min: 1, Start: 2, Max: 8, Spare: 2}
+	ondemand := Size{Manager: OnDemand, Max: 4}
+	static := Size{Manager: Static, Max: 4}
+	for _, c := range []struct {
+		what string
+		size Size
+		now  census
+		want int
+	}{
+		{"static: all", static, census{}, 4},
+		{"static: the missing one", static, census{busy: 2, starting: 1}, 1},
+		{"static: never above, whoever waits", static, census{busy: 4, waiting: 9}, 0},
+		{"dynamic: the floor", dynamic, census{}, 1},
+		{"dynamic: nobody waits", dynamic, census{busy: 2}, 0},
+		{"dynamic: one for each in line", dynamic, census{busy: 2, waiting: 3}, 3},
+		{"dynamic: those under way count", dynamic, census{busy: 2, starting: 2, waiting: 3}, 1},
+		{"dynamic: up to max", dynamic, census{busy: 6, waiting: 9}, 2},
+		{"dynamic: who drains takes a place", dynamic, census{busy: 6, draining: 2, waiting: 9}, 0},
+		{"ondemand: none at rest", ondemand, census{}, 0},
+		{"ondemand: the first request", ondemand, census{waiting: 1}, 1},
+		{"ondemand: up to max", ondemand, census{waiting: 9}, 4},
+	} {
+		if got := c.size.launches(c.now); got != c.want {
+			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+func TestHowManyIdleWorkersMayGo(t *testing.T) {
+	dynamic := Size{Manager: Dynamic, Min: 2, Max: 8, Spare: 3}
+	for _, c := range []struct {
+		what             string
+		size             Size
+		now              census
+		spare, timed, at int
+	}{
+		{"dynamic at rest", dynamic, census{idle: 2}, 0, 0, 0},
+		{"dynamic after a burst", dynamic, census{idle: 8}, 5, 6, 0},
+		{"dynamic with busy ones", dynamic, census{idle: 4, busy: 4}, 1, 4, 0},
+		{"dynamic made smaller", dynamic, census{idle: 4, busy: 6}, 1, 4, 2},
+		{"ondemand", Size{Manager: OnDemand, Max: 4}, census{idle: 3}, 0, 3, 0},
+		{"static", Size{Manager: Static, Max: 4}, census{idle: 4}, 0, 0, 0},
+		{"static made smaller", Size{Manager: Static, Max: 2}, census{idle: 4}, 0, 0, 2},
+	} {
+		if got := c.size.overSpare(c.now); got != c.spare {
+			t.Errorf("%s: over spare: got %d, want %d", c.what, got, c.spare)
+		}
+		if got := c.size.expendable(c.now); got != c.timed {
+			t.Errorf("%s: expendable: got %d, want %d", c.what, got, c.timed)
+		}
+		if got := c.size.surplus(c.now); got != c.at {
+			t.Errorf("%s: surplus: got %d, want %d", c.what, got, c.at)
+		}
+	}
+}
+
+func TestAllMovesBetweenStates(t *testing.T) {
+	for from := range State(states) {
+		for to := range State(states) {
+			allowed := false
+			for _, s := range moves[from] {
+				allowed = allowed || s == to
+			}
+			func() {
+				defer func() {
+					if refused := recover() != nil; refused == allowed {
+						t.Errorf("%v to %v: refused %t, allowed %t", from, to, refused, allowed)
+					}
+				}()
+				checkMove(from, to)
+			}()
+		}
+	}
+	if len(moves[Gone]) != 0 {
+		t.Error("a worker that has gone must not come back")
+	}
+}
+
+func TestJitterNeverGoesAboveTheLimitNorBelowOne(t *testing.T) {
+	l := Limits{Requests: 5, Jitter: 9}
+	for range 1000 {
+		if n := l.requests(); n < 1 || n > 5 {
+			t.Fatalf("drew %d of %+v", n, l)
+		}
+	}
+}

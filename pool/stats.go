@@ -1,0 +1,150 @@
+package pool
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// counters only grow while the pool lives (maxBusy and maxLine too); the
+// pool's mutex guards them.
+type counters struct {
+	born           time.Time
+	requests       uint64 // that had a worker
+	failedRequests uint64 // that got no answer from PHP
+	refused        uint64 // for want of room in the line, or quarantined
+	retried        uint64
+	slow           uint64
+	overtimes      uint64
+	launches       uint64
+	restarts       uint64
+	maxBusy        int
+	maxLine        int
+	maxReached     uint64
+	waited         time.Duration
+	exits          [reasons]uint64
+}
+
+// Stats is one moment of a pool.
+type Stats struct {
+	Name       string
+	Manager    Manager
+	Generation int
+	Uptime     time.Duration
+	Workers    WorkerCounts
+	Queue      QueueStats
+	Requests   RequestCounts
+	// Exits counts the workers that have gone, by reason.
+	Exits map[Reason]uint64
+	// Launches counts the workers that came, Restarts the generations that
+	// were lost.
+	Launches, Restarts uint64
+	// LastFailure is why no worker could be launched lately; nil when the
+	// last one could.
+	LastFailure error
+	// Quarantined are the scripts that are not run, and until when.
+	Quarantined map[string]time.Time
+}
+
+// WorkerCounts are the workers by state. Total is all that are not gone.
+// Standby are the slots of the generation without a worker, Max the most
+// workers the settings allow, MaxBusy the most ever busy at a time.
+type WorkerCounts struct {
+	Total, Idle, Busy, Draining, Starting, Stopping, Max, Standby, MaxBusy int
+	// MaxReached counts how often a request had to wait because there were Max
+	// workers already.
+	MaxReached uint64
+}
+
+// QueueStats is the line: how many wait, how many may, how many ever did at a
+// time, and for how long all together.
+type QueueStats struct {
+	Length, Max, MaxLength int
+	Waited                 time.Duration
+}
+
+// RequestCounts count requests: Total those that had a worker, Failed those
+// that got no answer, Refused those turned away, Overtime those that ran out of
+// time.
+type RequestCounts struct {
+	Total, Failed, Refused, Retried, Slow, Overtime uint64
+}
+
+// WorkerStats is one moment of a worker.
+type WorkerStats struct {
+	ID         uint64
+	PID        int
+	State      State
+	Generation int
+	Requests   int
+	Age, Idle  time.Duration
+	// Request is what it runs; its zero value when it is idle.
+	Request Info
+	// Running is for how long it has run the request.
+	Running time.Duration
+	// Process gives memory and CPU time; reading them costs system calls.
+	Process Process
+}
+
+// Stats takes a consistent snapshot.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	s := Stats{
+		Name: p.name, Manager: p.set.Manager, Uptime: now.Sub(p.born),
+		Workers: WorkerCounts{
+			Total: len(p.workers) + p.starting, Idle: p.inState[Idle], Busy: p.inState[Busy],
+			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
+			Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
+		},
+		Queue: QueueStats{
+			Length: p.line.len, Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.waited,
+		},
+		Requests: RequestCounts{
+			Total: p.requests, Failed: p.failedRequests, Refused: p.refused,
+			Retried: p.retried, Slow: p.slow, Overtime: p.overtimes,
+		},
+		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts,
+		LastFailure: p.fail.err, Quarantined: map[string]time.Time{},
+	}
+	if p.gen != nil {
+		s.Generation = p.gen.number
+		s.Workers.Standby = max(0, p.gen.slots-p.gen.inUse)
+	}
+	for r, n := range p.exits {
+		if n > 0 {
+			s.Exits[Reason(r)] = n
+		}
+	}
+	for script, until := range p.sick.until {
+		if now.Before(until) {
+			s.Quarantined[script] = until
+		}
+	}
+	return s
+}
+
+// Workers lists the workers by ID.
+func (p *Pool) Workers() []WorkerStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	all := make([]WorkerStats, 0, len(p.workers))
+	for _, w := range p.workers {
+		s := WorkerStats{
+			ID: w.id, PID: w.proc.PID(), State: w.state, Generation: w.gen.number,
+			Requests: w.served, Age: now.Sub(w.born), Process: w.proc,
+		}
+		switch w.state {
+		case Idle:
+			s.Idle = now.Sub(w.idleSince)
+		case Busy, Draining:
+			s.Request, s.Running = w.info, now.Sub(w.busySince)
+		case Starting, Stopping, Gone:
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b WorkerStats) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}

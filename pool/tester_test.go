@@ -1,0 +1,316 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// tester gives the tests a language: a pool over fake processes that answer
+// each request with handler.
+type tester struct {
+	*testing.T
+	*Pool
+
+	mu sync.Mutex
+	// handler answers requests; replaced by tests before they send one.
+	handler func(*fastcgitest.Request) fastcgitest.Answer
+	// launch is asked before each launch: an error refuses it.
+	launch func(ctx context.Context) error
+	slots  int
+	gens   []*fakeGen
+	procs  []*fakeProcess
+	pids   atomic.Int64
+}
+
+// run runs f in a bubble, over a pool with the settings, opened unless lazy.
+func run(t *testing.T, s Settings, f func(tt *tester)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		tt := newTester(t, s)
+		if err := tt.Open(t.Context()); err != nil {
+			t.Fatalf("opening the pool: %v", err)
+		}
+		f(tt)
+		tt.close()
+	})
+}
+
+func newTester(t *testing.T, s Settings) *tester {
+	tt := &tester{
+		T:       t,
+		handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
+		launch:  func(context.Context) error { return nil },
+	}
+	if s.StopTimeout == 0 {
+		s.StopTimeout = time.Second
+	}
+	if s.Quarantine.Window == 0 {
+		s.Quarantine.Window = time.Minute
+	}
+	tt.Pool = New(Config{Name: "test", Start: tt.begin, Settings: s})
+	return tt
+}
+
+func (tt *tester) begin(_ context.Context, slots int) (Launcher, error) {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	if tt.slots > 0 {
+		slots = tt.slots
+	}
+	g := &fakeGen{tt: tt, slots: slots, done: make(chan struct{})}
+	tt.gens = append(tt.gens, g)
+	return g, nil
+}
+
+// close ends the pool and sees that nothing is left.
+func (tt *tester) close() {
+	tt.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := tt.Close(ctx); err != nil {
+		tt.Errorf("closing the pool: %v", err)
+	}
+	if n := tt.alive(); n != 0 {
+		tt.Errorf("%d processes are left after Close", n)
+	}
+}
+
+// alive counts the fake processes that have not ended.
+func (tt *tester) alive() int {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	n := 0
+	for _, p := range tt.procs {
+		select {
+		case <-p.done:
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// settle lets everything happen that can happen without time passing.
+func (tt *tester) settle() { synctest.Wait() }
+
+// wantWorkers checks how many there are in all and idle.
+func (tt *tester) wantWorkers(total, idle int) {
+	tt.Helper()
+	tt.settle()
+	s := tt.Stats().Workers
+	if s.Total != total || s.Idle != idle {
+		tt.Fatalf("workers: got %d, %d of them idle, want %d, %d idle (%+v)", s.Total, s.Idle, total, idle, s)
+	}
+}
+
+// acquiring is a request that wants a worker.
+type acquiring struct {
+	tt     *tester
+	cancel context.CancelFunc
+	done   chan struct{}
+	lease  Lease
+	err    error
+}
+
+func (tt *tester) acquire() *acquiring {
+	tt.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &acquiring{tt: tt, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		a.lease, a.err = tt.Acquire(ctx, Info{Method: "GET", URI: "/"})
+		close(a.done)
+	}()
+	tt.settle()
+	return a
+}
+
+func (a *acquiring) wantLease() Lease {
+	a.tt.Helper()
+	a.tt.settle()
+	select {
+	case <-a.done:
+	default:
+		a.tt.Fatal("the request still waits, want a lease")
+	}
+	if a.err != nil {
+		a.tt.Fatalf("got error %v, want a lease", a.err)
+	}
+	return a.lease
+}
+
+func (a *acquiring) wantWaiting() {
+	a.tt.Helper()
+	a.tt.settle()
+	select {
+	case <-a.done:
+		a.tt.Fatalf("the request was served (%v), want it to wait", a.err)
+	default:
+	}
+}
+
+func (a *acquiring) wantError(want error) {
+	a.tt.Helper()
+	a.tt.settle()
+	select {
+	case <-a.done:
+	default:
+		a.tt.Fatalf("the request still waits, want error %v", want)
+	}
+	if !errors.Is(a.err, want) {
+		a.tt.Fatalf("got error %v, want %v", a.err, want)
+	}
+}
+
+// get runs a whole request.
+func (tt *tester) get(script string) (string, error) {
+	return tt.do(context.Background(), script, true)
+}
+
+func (tt *tester) do(ctx context.Context, script string, repeatable bool) (string, error) {
+	x, free, err := tt.begun(ctx, script, repeatable)
+	if err != nil {
+		return "", err
+	}
+	defer free()
+	body, err := io.ReadAll(x.Response.Body)
+	return string(body), err
+}
+
+// begun sends a request and returns when its answer has begun.
+func (tt *tester) begun(ctx context.Context, script string, repeatable bool) (*Exchange, func(), error) {
+	r := fastcgi.NewRequest()
+	r.AddParam("SCRIPT_FILENAME", script)
+	x, err := tt.Do(ctx, &Request{
+		FastCGI: r, Info: Info{Method: "GET", URI: script, Script: script}, Repeatable: repeatable,
+	})
+	if err != nil {
+		r.Free()
+		return nil, nil, err
+	}
+	return x, func() {
+		x.Close()
+		r.Free()
+	}, nil
+}
+
+// fakeGen is a launcher.
+type fakeGen struct {
+	tt     *tester
+	slots  int
+	done   chan struct{}
+	once   sync.Once
+	closed atomic.Bool
+}
+
+func (g *fakeGen) Slots() int            { return g.slots }
+func (g *fakeGen) Done() <-chan struct{} { return g.done }
+
+// die ends the master; its children live on.
+func (g *fakeGen) die() { g.once.Do(func() { close(g.done) }) }
+
+func (g *fakeGen) Launch(ctx context.Context) (Process, error) {
+	g.tt.mu.Lock()
+	ask := g.tt.launch
+	g.tt.mu.Unlock()
+	if err := ask(ctx); err != nil {
+		return nil, err
+	}
+	return g.process(int(g.tt.pids.Add(1))), nil
+}
+
+func (g *fakeGen) process(pid int) *fakeProcess {
+	client, server := net.Pipe()
+	p := &fakeProcess{gen: g, pid: pid, client: client, server: server, done: make(chan struct{}), served: make(chan struct{})}
+	g.tt.mu.Lock()
+	g.tt.procs = append(g.tt.procs, p)
+	g.tt.mu.Unlock()
+	go p.serve(server)
+	return p
+}
+
+func (g *fakeGen) Close(context.Context) error {
+	g.closed.Store(true)
+	g.die()
+	g.tt.mu.Lock()
+	procs := g.tt.procs
+	g.tt.mu.Unlock()
+	for _, p := range procs {
+		if p.gen == g {
+			p.end()
+		}
+	}
+	return nil
+}
+
+// fakeProcess answers on one end of a pipe.
+type fakeProcess struct {
+	gen            *fakeGen
+	pid            int
+	client, server net.Conn
+	done           chan struct{}
+	once           sync.Once
+	soft           atomic.Int32 // SoftTimeout was called so often
+	noSoft         bool
+	memory         atomic.Int64
+	served         chan struct{} // closed when nothing runs any more
+}
+
+func (p *fakeProcess) serve(conn net.Conn) {
+	defer close(p.served)
+	fastcgitest.Serve(conn, func(r *fastcgitest.Request) fastcgitest.Answer { //nolint:errcheck // it ends as it ends
+		p.gen.tt.mu.Lock()
+		h := p.gen.tt.handler
+		p.gen.tt.mu.Unlock()
+		r.Params["pid"] = time.Duration(p.pid).String()
+		return h(r)
+	})
+}
+
+func (p *fakeProcess) Conn() net.Conn             { return p.client }
+func (p *fakeProcess) PID() int                   { return p.pid }
+func (p *fakeProcess) Done() <-chan struct{}      { return p.done }
+func (p *fakeProcess) Memory() (int64, error)     { return p.memory.Load(), nil }
+func (p *fakeProcess) CPU() time.Duration         { return 0 }
+func (p *fakeProcess) Stop(context.Context) error { p.end(); return nil }
+func (p *fakeProcess) Kill() error                { p.end(); return nil }
+
+func (p *fakeProcess) SoftTimeout() error {
+	if p.noSoft {
+		return errors.ErrUnsupported
+	}
+	p.soft.Add(1)
+	return nil
+}
+
+// end is the death of the process, whoever caused it.
+func (p *fakeProcess) end() {
+	p.once.Do(func() {
+		close(p.done)
+		p.server.Close() //nolint:errcheck // a pipe
+		p.client.Close() //nolint:errcheck // a pipe
+	})
+}
+
+// Drain closes the connection and waits until the script has ended.
+func (p *fakeProcess) Drain(ctx context.Context) (Process, error) {
+	p.client.Close() //nolint:errcheck // a pipe
+	select {
+	case <-p.served:
+	case <-p.done:
+		return nil, errors.New("the process has ended")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	p.end()
+	return p.gen.process(p.pid), nil
+}
