@@ -93,15 +93,17 @@ func (p *Pool) rise(pr *Prepared) bool {
 	}
 	p.start, p.opened = pr.start, true
 	p.configureLocked(pr.settings)
-	if old := p.gen; old != nil {
-		p.retireLocked(old)
-	}
+	old := p.gen
 	p.gen = g
 	g.inUse = len(pr.workers)
 	g.idle = time.Now()
 	p.tasks.Go(func() { p.watchGeneration(g) })
 	for _, w := range pr.workers {
 		p.addLocked(w)
+	}
+	// Last, so that those who leave are not replaced once more.
+	if old != nil {
+		p.retireLocked(old)
 	}
 	p.growLocked()
 	p.pokeLocked()

@@ -139,7 +139,7 @@ func TestARequestBeforeThePoolIsOpenWaitsForIt(t *testing.T) {
 
 func TestADeadIdleWorkerIsReplacedAtOnce(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
-		tt.procs[0].end()
+		tt.proc(0).end()
 		tt.wantWorkers(2, 2)
 		if got := tt.Stats().Exits[Crashed]; got != 1 {
 			t.Errorf("exits by crash: got %d, want 1", got)
@@ -187,7 +187,7 @@ func TestAnIdleConnectionThatEndedCostsNoRequest(t *testing.T) {
 			t.Fatalf("got %q, %v", body, err)
 		}
 		// The connection ends without the process ending.
-		tt.procs[0].server.Close() //nolint:errcheck // a pipe
+		tt.proc(0).server.Close() //nolint:errcheck // a pipe
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
 			t.Fatalf("after the connection ended: got %q, %v", body, err)
 		}

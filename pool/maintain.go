@@ -147,29 +147,39 @@ func (p *Pool) nextLocked(now time.Time) time.Duration {
 	if wait := p.fail.wait(now); wait > 0 {
 		next = min(next, wait)
 	}
-	if slow := p.set.SlowRequest; slow > 0 && len(p.workers) > 0 {
-		// Also while all are idle: leasing one does not wake this loop.
-		next = min(next, max(slow/4, tick))
+	if len(p.workers) > 0 {
+		next = min(next, p.set.roundEvery())
 	}
-	if len(p.idle) > 0 {
-		c := p.census()
-		if p.set.overSpare(c) > 0 {
-			at(p.idle[0].idleSince.Add(spareLinger))
-		}
-		if p.set.expendable(c) > 0 {
-			at(p.idle[0].idleSince.Add(p.set.IdleTimeout))
-		}
-		if every := p.set.HealthInterval; every > 0 {
-			next = min(next, max(every/4, tick))
-		}
-		if p.set.Age > 0 {
-			next = min(next, max(p.set.Age/10, tick))
-		}
+	c := p.census()
+	if c.busy > 0 && c.total() > p.set.floor() {
+		next = min(next, tick) // any of them may become one too many
+	}
+	if len(p.idle) > 0 && p.set.overSpare(c) > 0 {
+		at(p.idle[0].idleSince.Add(spareLinger))
+	}
+	if len(p.idle) > 0 && p.set.expendable(c) > 0 {
+		at(p.idle[0].idleSince.Add(p.set.IdleTimeout))
 	}
 	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 {
 		at(g.idle.Add(p.set.MasterIdleTimeout))
 	}
 	return next
+}
+
+// roundEvery is how often workers have to be looked at, idle or busy: leasing
+// and releasing them does not wake the loop.
+func (s *Settings) roundEvery() time.Duration {
+	every := never
+	if s.SlowRequest > 0 {
+		every = min(every, max(s.SlowRequest/4, tick))
+	}
+	if s.HealthInterval > 0 {
+		every = min(every, max(s.HealthInterval/4, tick))
+	}
+	if s.Age > 0 {
+		every = min(every, max(s.Age/10, tick))
+	}
+	return every
 }
 
 func latest(a, b time.Time) time.Time {

@@ -30,6 +30,8 @@ type tester struct {
 	gens   []*fakeGen
 	procs  []*fakeProcess
 	pids   atomic.Int64
+	// attempts counts the launches since refuse.
+	attempts atomic.Int64
 }
 
 // run runs f in a bubble, over a pool with the settings, opened unless lazy.
@@ -98,6 +100,30 @@ func (tt *tester) alive() int {
 		}
 	}
 	return n
+}
+
+// proc is the i-th process that was ever launched, gen the i-th generation; a
+// negative i counts from the last.
+func (tt *tester) proc(i int) *fakeProcess {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	return tt.procs[(i+len(tt.procs))%len(tt.procs)]
+}
+
+func (tt *tester) generation(i int) *fakeGen {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	return tt.gens[i]
+}
+
+// refuse makes launches fail with the error; nil lets them succeed again.
+func (tt *tester) refuse(err error) {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	tt.launch = func(context.Context) error {
+		tt.attempts.Add(1)
+		return err
+	}
 }
 
 // settle lets everything happen that can happen without time passing.
@@ -259,6 +285,7 @@ type fakeProcess struct {
 	client, server net.Conn
 	done           chan struct{}
 	once           sync.Once
+	deaf           atomic.Bool
 	soft           atomic.Int32 // SoftTimeout was called so often
 	noSoft         bool
 	memory         atomic.Int64
@@ -267,13 +294,22 @@ type fakeProcess struct {
 
 func (p *fakeProcess) serve(conn net.Conn) {
 	defer close(p.served)
-	fastcgitest.Serve(conn, func(r *fastcgitest.Request) fastcgitest.Answer { //nolint:errcheck // it ends as it ends
+	responder := fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
 		p.gen.tt.mu.Lock()
 		h := p.gen.tt.handler
 		p.gen.tt.mu.Unlock()
 		r.Params["pid"] = time.Duration(p.pid).String()
 		return h(r)
-	})
+	}, Values: p.values}
+	responder.Serve(conn) //nolint:errcheck // it ends as it ends
+}
+
+// values answers the health probe.
+func (p *fakeProcess) values() fastcgitest.Answer {
+	if p.deaf.Load() {
+		return fastcgitest.Answer{fastcgitest.Stall()}
+	}
+	return fastcgitest.Answer{fastcgitest.Values("FCGI_MAX_CONNS", "1", "FCGI_MAX_REQS", "1", "FCGI_MPXS_CONNS", "0")}
 }
 
 func (p *fakeProcess) Conn() net.Conn             { return p.client }
@@ -291,6 +327,9 @@ func (p *fakeProcess) SoftTimeout() error {
 	p.soft.Add(1)
 	return nil
 }
+
+// mute makes the process answer nothing more, without ending it.
+func (p *fakeProcess) mute() { p.deaf.Store(true) }
 
 // end is the death of the process, whoever caused it.
 func (p *fakeProcess) end() {

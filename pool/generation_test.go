@@ -1,0 +1,137 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestARestartBringsTheNewGenerationFirst(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		held := tt.acquire().wantLease()
+		if err := tt.Restart(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		tt.settle()
+		if tt.generation(0).closed.Load() {
+			t.Error("the old generation was closed under a request")
+		}
+		fresh := tt.acquire().wantLease()
+		if got := fresh.w.gen.number; got != 2 {
+			t.Errorf("a new request got generation %d, want 2", got)
+		}
+		fresh.Release()
+		held.Release()
+		tt.settle()
+		if !tt.generation(0).closed.Load() {
+			t.Error("the old generation is left after its last request")
+		}
+		tt.wantWorkers(2, 2)
+	})
+}
+
+func TestARestartThatFailsChangesNothing(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		broken := errors.New("bad ini")
+		tt.refuse(broken)
+		if err := tt.Restart(context.Background()); !errors.Is(err, broken) {
+			t.Errorf("got %v, want %v", err, broken)
+		}
+		tt.wantWorkers(2, 2)
+		if got := tt.Stats().Generation; got != 1 {
+			t.Errorf("generation: got %d, want 1", got)
+		}
+		if !tt.generation(1).closed.Load() {
+			t.Error("the generation that failed was not closed")
+		}
+	})
+}
+
+func TestADiscardedGenerationLeavesTheSettingsAsTheyWere(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		bigger := static(5)
+		bigger.StopTimeout = time.Second
+		pr, err := tt.Prepare(context.Background(), tt.begin, bigger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.wantWorkers(2, 2)
+		pr.Discard()
+		tt.wantWorkers(2, 2)
+		if got := tt.Stats().Workers.Max; got != 2 {
+			t.Errorf("max: got %d, want 2", got)
+		}
+	})
+}
+
+func TestTheDeathOfTheMasterIsHealed(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		held := tt.acquire().wantLease()
+		tt.generation(0).die()
+		tt.settle()
+		if got := tt.Stats().Generation; got != 2 {
+			t.Errorf("generation: got %d, want 2", got)
+		}
+		if tt.generation(0).closed.Load() {
+			t.Error("its orphans were ended under a request")
+		}
+		held.Release()
+		tt.settle()
+		if !tt.generation(0).closed.Load() {
+			t.Error("its orphans were not ended")
+		}
+		tt.wantWorkers(2, 2)
+	})
+}
+
+func TestASmallerSizeTakesEffectOnTheLivePool(t *testing.T) {
+	run(t, static(4), func(tt *tester) {
+		held := tt.acquire().wantLease()
+		s := static(1)
+		s.StopTimeout = time.Second
+		if !tt.Fits(&s) {
+			t.Error("a smaller pool does not fit the generation")
+		}
+		tt.Configure(s)
+		tt.wantWorkers(1, 0)
+		held.Release()
+		tt.wantWorkers(1, 1)
+	})
+}
+
+func TestALargerSizeNeedsANewGeneration(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		s := static(200)
+		if tt.Fits(&s) {
+			t.Error("200 workers fit a generation that was started for 2")
+		}
+	})
+}
+
+func TestAReplacementStandsBeforeItsPredecessorHasEnded(t *testing.T) {
+	s := static(1)
+	run(t, s, func(tt *tester) {
+		if got := tt.generation(0).slots; got < 2 {
+			t.Errorf("slots: got %d, want one more than workers", got)
+		}
+	})
+}
+
+func TestAWorkerIsRecycledAfterItsRequest(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		held := tt.acquire().wantLease()
+		if err := tt.Recycle(held.w.id, false); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantWorkers(2, 1)
+		held.Release()
+		tt.wantWorkers(2, 2)
+		if got := tt.Stats().Exits[Recycled]; got != 1 {
+			t.Errorf("exits: got %v, want one recycled", tt.Stats().Exits)
+		}
+		if err := tt.Recycle(9999, false); !errors.Is(err, ErrNoWorker) {
+			t.Errorf("a worker that does not exist: got %v, want ErrNoWorker", err)
+		}
+	})
+}
