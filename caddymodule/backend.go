@@ -210,7 +210,7 @@ func checkEnv(name string) error {
 	switch name {
 	case "PHP_VALUE", "PHP_ADMIN_VALUE":
 		return fmt.Errorf("env %s does nothing here: only php-fpm reads it; write `ini <directive> <value>` "+
-			"instead, or `admin_ini` for a setting that scripts cannot undo", name)
+			"instead", name)
 	case "REDIRECT_URL", "PATH_TRANSLATED":
 		return fmt.Errorf("env %s is refused: php-cgi would run the file that PATH_TRANSLATED names "+
 			"instead of the script that was checked; leave it out", name)

@@ -1,0 +1,183 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
+)
+
+// site lays out files below a new directory.
+func site(t *testing.T, files ...string) string {
+	t.Helper()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("<?php"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// request is one as Caddy's server hands it on.
+func request(target, root string) (*http.Request, *caddy.Replacer) {
+	r := httptest.NewRequest(http.MethodGet, "http://example.com"+target, nil)
+	repl := caddy.NewReplacer()
+	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
+	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{"root": root})
+	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *r)
+	r = r.WithContext(ctx)
+	caddyhttp.NewTestReplacer(r)
+	return r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+}
+
+func backend(t *testing.T) *Backend {
+	t.Helper()
+	b := &Backend{Root: "{http.vars.root}", SplitPath: []string{".php"}}
+	b.splits = splitter{".php"}
+	return b
+}
+
+// The short way of the default try_files has to find what Caddy's own matcher
+// finds with php_fastcgi's patterns.
+func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
+	root := site(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
+		"empty/note.txt", "odd.php/index.php", "with space/index.php")
+	b := backend(t)
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	rt, err := newRouter(ctx, b, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{
+		"/", "/index.php", "/page.php", "/page.php/info", "/page.php/info/", "/style.css", "/dir", "/dir/",
+		"/dir/other.php", "/dir/other.php/x", "/missing", "/missing/", "/missing.php", "/missing.php/x",
+		"/empty", "/empty/", "/empty/note.txt", "/empty/note.txt/", "/index.php/", "//dir//other.php",
+		"/dir/../page.php", "/dir/./", "/page.phpx", "/PAGE.PHP", "/style.css/x.php", "/odd.php",
+		"/with%20space/", "/with%20space", "/%2e%2e/page.php", "/page.php%2Fx", "/a*b", "/[dir]/",
+	} {
+		r, repl := request(target, root)
+		w := httptest.NewRecorder()
+		done, err := rt.route(w, r, repl)
+		if err != nil {
+			t.Errorf("%s: %v", target, err)
+			continue
+		}
+		wantRedirect, wantPath, wantInfo := caddyRoute(t, ctx, target, root)
+		if done != wantRedirect {
+			t.Errorf("%s: redirect: got %t, want %t", target, done, wantRedirect)
+		}
+		if done || wantRedirect {
+			continue
+		}
+		info, _ := repl.GetString("http.matchers.file.remainder")
+		if r.URL.Path != wantPath || info != wantInfo {
+			t.Errorf("%s: got %q with info %q, want %q with %q", target, r.URL.Path, info, wantPath, wantInfo)
+		}
+	}
+}
+
+// caddyRoute is what php_fastcgi's expansion does with a request.
+func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect bool, path, info string) {
+	t.Helper()
+	match := func(m *fileserver.MatchFile) (bool, *caddy.Replacer) {
+		r, repl := request(target, root)
+		m.Root = root
+		if err := m.Provision(ctx); err != nil {
+			t.Fatal(err)
+		}
+		ok, err := m.MatchWithError(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok, repl
+	}
+	r, _ := request(target, root)
+	slash, _ := caddyhttp.MatchPath{"*/"}.MatchWithError(r)
+	isDir, _ := match(&fileserver.MatchFile{TryFiles: []string{"{http.request.uri.path}/index.php"}})
+	if isDir && !slash {
+		return true, "", ""
+	}
+	ok, repl := match(&fileserver.MatchFile{
+		TryFiles:  []string{"{http.request.uri.path}", "{http.request.uri.path}/index.php", "index.php"},
+		TryPolicy: "first_exist_fallback", SplitPath: []string{".php"},
+	})
+	if !ok {
+		t.Fatalf("%s: Caddy's matcher found nothing", target)
+	}
+	path, _ = repl.GetString("http.matchers.file.relative")
+	info, _ = repl.GetString("http.matchers.file.remainder")
+	return false, path, info
+}
+
+func TestTheRedirectStaysOnTheSite(t *testing.T) {
+	root := site(t, "index.php", "sub/index.php")
+	rt := &router{backend: backend(t), index: "index.php", redirects: true}
+	for target, want := range map[string]string{
+		"/sub":                         "./sub/",
+		"/sub?a=b":                     "./sub/?a=b",
+		"/%2Fevil.com%2F..%2F..%2Fsub": "./%2Fevil.com%2F..%2F..%2Fsub/",
+	} {
+		r, repl := request(target, root)
+		w := httptest.NewRecorder()
+		done, err := rt.route(w, r, repl)
+		if err != nil || !done {
+			t.Errorf("%s: done %t, %v; want a redirect", target, done, err)
+			continue
+		}
+		if got := w.Header().Get("Location"); got != want || w.Code != http.StatusPermanentRedirect {
+			t.Errorf("%s: got %d to %s, want 308 to %s", target, w.Code, got, want)
+		}
+	}
+}
+
+func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
+	root := site(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
+	b := backend(t)
+	for target, want := range map[string]int{
+		"/index.php":              0,
+		"/index.php/info":         0,
+		"/img.jpg/x.php":          http.StatusNotFound,   // cgi.fix_pathinfo would run img.jpg
+		"/img.jpg%00.php":         http.StatusBadRequest, // PHP cuts at NUL
+		"/dir.php":                http.StatusNotFound,
+		"/missing.php":            http.StatusNotFound,
+		"/up.phar":                http.StatusNotFound,
+		"/a.php.bak":              http.StatusNotFound, // split to a.php, which is not there
+		"/b.phps":                 http.StatusNotFound,
+		"/../../etc/passwd.php":   http.StatusNotFound,
+		"/INDEX.PHP":              http.StatusNotFound, // on a file system that minds case
+		"/":                       http.StatusNotFound,
+		"/index.php%2f..%2fx.php": http.StatusBadRequest,
+	} {
+		r, repl := request(target, root)
+		s, err := b.findScript(r, repl)
+		if got := statusOf(err); got != want {
+			t.Errorf("%s: got %d (%v, %+v), want %d", target, got, err, s, want)
+		}
+	}
+}
+
+// statusOf is the status that an error carries, 0 for none.
+func statusOf(err error) int {
+	if err == nil {
+		return 0
+	}
+	if h, ok := err.(caddyhttp.HandlerError); ok { //nolint:errorlint // the outermost one counts
+		return h.StatusCode
+	}
+	return -1
+}
