@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -47,7 +48,7 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
 	}
 	x, err := p.try(ctx, r)
 	if err == nil || !p.again(ctx, r, err) {
-		return x, p.failed(err)
+		return x, p.failed(ctx, err)
 	}
 	p.mu.Lock()
 	p.retried++
@@ -56,12 +57,12 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
 	if err == nil {
 		x.Retried = true
 	}
-	return x, p.failed(err)
+	return x, p.failed(ctx, err)
 }
 
-// failed counts a request that got no answer.
-func (p *Pool) failed(err error) error {
-	if err != nil {
+// failed counts a request that got no answer, unless its client left.
+func (p *Pool) failed(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil {
 		p.mu.Lock()
 		p.failedRequests++
 		p.mu.Unlock()
@@ -91,16 +92,41 @@ func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
 		// PHP's own page about its time limit: the worker lives.
 		resp.Body.Close() //nolint:errcheck // nobody reads it
 	}
-	died := errors.Is(err, ErrWorkerDied) || lease.w.ended()
+	died := lease.died(err)
 	lease.Release()
 	switch {
 	case late:
 		return nil, ErrRequestTimeout
 	case died:
-		p.record(r.Info.Script)
 		return nil, &diedError{cause: err}
 	}
 	return nil, err
+}
+
+// deathGrace is how long a process that has closed its connection may take to
+// end: php-cgi never does one without the other, and its death shows within 3
+// ms (unless a core is dumped, or the machine is very busy).
+const deathGrace = time.Second
+
+// died reports whether the worker is lost: its process has ended, or it has
+// dropped the connection in a request, and then is made to end.
+func (l Lease) died(err error) bool {
+	if errors.Is(err, ErrWorkerDied) || l.w.ended() {
+		return true
+	}
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false
+	}
+	timer := time.NewTimer(deathGrace)
+	defer timer.Stop()
+	select {
+	case <-l.w.proc.Done():
+	case <-timer.C:
+		l.pool.mu.Lock()
+		l.w.killed = or(l.w.killed, Crashed)
+		l.pool.mu.Unlock()
+	}
+	return true
 }
 
 // again decides whether a request whose worker was lost may be repeated.

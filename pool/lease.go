@@ -141,7 +141,7 @@ func (p *Pool) placeLocked(w *worker) {
 		return
 	}
 	p.moveLocked(w, Idle)
-	w.idleSince = time.Now()
+	w.idleSince, w.info = time.Now(), Info{}
 	p.idle = append(p.idle, w)
 }
 
@@ -214,6 +214,7 @@ func (l Lease) discard(reason Reason) {
 		return
 	}
 	w.turn++
+	w.info = Info{} // it is not this request's doing
 	p.stopOvertimeLocked(w)
 	if w.ended() {
 		p.buryLocked(w, reason)

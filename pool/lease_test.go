@@ -213,6 +213,7 @@ func TestAWorkerWithoutAnAnswerIsNotIdle(t *testing.T) {
 		next := tt.acquire()
 		next.wantWaiting()
 		close(hang)
+		time.Sleep(drainGrace)
 		next.wantLease().Release()
 	})
 }

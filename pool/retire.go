@@ -99,6 +99,7 @@ func (p *Pool) closeConn(w *worker) {
 // crashedLocked logs a lost worker, and slows the pool down when workers die
 // before they have done anything.
 func (p *Pool) crashedLocked(w *worker) {
+	p.recordLocked(w.info.Script)
 	if w.served == 0 && time.Since(w.born) < time.Second {
 		p.fail.add(time.Now())
 	}
@@ -127,8 +128,33 @@ func (p *Pool) drainLocked(w *worker) {
 	p.growLocked()
 }
 
+// drainGrace tells a process that broke off its answer by dying from one whose
+// client has left.
+const drainGrace = 20 * time.Millisecond
+
+func endsWithin(proc Process, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-proc.Done():
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
 func (p *Pool) drain(w *worker) {
 	w.conn.Close() //nolint:errcheck // nothing was expected from it any more
+	if endsWithin(w.proc, drainGrace) {
+		// It was not the client that left.
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.stopOvertimeLocked(w)
+		if w.state == Draining {
+			p.buryLocked(w, or(w.killed, Crashed))
+		}
+		return
+	}
 	proc, err := w.proc.Drain(p.root)
 
 	p.mu.Lock()

@@ -36,10 +36,8 @@ func (p *Pool) admit(script string) error {
 	return nil
 }
 
-// record notes that a worker died while it ran the script.
-func (p *Pool) record(script string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// recordLocked notes that a worker died while it ran the script.
+func (p *Pool) recordLocked(script string) {
 	q := p.set.Quarantine
 	if q.Deaths == 0 || script == "" {
 		return
