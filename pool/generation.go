@@ -17,8 +17,7 @@ type generation struct {
 	inUse    int // workers that are not gone, and launches under way
 	retired  bool
 	closing  bool
-	born     time.Time
-	idle     time.Time // since when inUse is 0
+	idle     time.Duration // since when inUse is 0, on the pool's clock
 }
 
 // free is how many more workers it can have.
@@ -34,7 +33,7 @@ func (g *generation) free() int {
 func (p *Pool) begin(ctx context.Context, start Starter, set *Settings) (*generation, []*worker, error) {
 	p.mu.Lock()
 	p.lastGen++
-	g := &generation{number: p.lastGen, born: time.Now()}
+	g := &generation{number: p.lastGen}
 	p.mu.Unlock()
 
 	if set.StartTimeout > 0 {
@@ -96,7 +95,7 @@ func (p *Pool) rise(pr *Prepared) bool {
 	old := p.gen
 	p.gen = g
 	g.inUse = len(pr.workers)
-	g.idle = time.Now()
+	g.idle = p.clock()
 	p.tasks.Go(func() { p.watchGeneration(g) })
 	for _, w := range pr.workers {
 		p.addLocked(w)
@@ -136,7 +135,7 @@ func (p *Pool) retireLocked(g *generation) {
 // sweepLocked ends a retired generation that has no worker left.
 func (p *Pool) sweepLocked(g *generation) {
 	if g.inUse == 0 {
-		g.idle = time.Now()
+		g.idle = p.clock()
 	}
 	if !g.retired || g.inUse > 0 || g.closing {
 		return

@@ -106,7 +106,7 @@ func (p *Pool) launch(g *generation) {
 
 // newWorker wraps a fresh process; it is in no list yet.
 func (p *Pool) newWorker(g *generation, proc Process) *worker {
-	now := time.Now()
+	now := p.clock()
 	return &worker{
 		id: p.lastWorker.Add(1), gen: g, proc: proc, conn: fastcgi.NewConn(proc.Conn()),
 		born: now, probed: now,

@@ -123,7 +123,7 @@ func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Leas
 func (p *Pool) lendLocked(w *worker, info Info) Lease {
 	p.moveLocked(w, Busy)
 	w.turn++
-	w.busySince = time.Now()
+	w.busySince = p.clock()
 	w.info = info
 	w.slowTold = false
 	if busy := p.inState[Busy]; busy > p.maxBusy {
@@ -141,7 +141,7 @@ func (p *Pool) placeLocked(w *worker) {
 		return
 	}
 	p.moveLocked(w, Idle)
-	w.idleSince, w.info = time.Now(), Info{}
+	w.idleSince, w.info = p.clock(), Info{}
 	p.idle = append(p.idle, w)
 }
 
@@ -190,7 +190,7 @@ func (l Lease) Release() {
 // returnLocked takes back a worker whose connection is ready for the next
 // request, or retires it if its time has come.
 func (p *Pool) returnLocked(w *worker) {
-	reason := or(w.doomed, p.set.exceeded(w.served, w.budget, time.Since(w.born)))
+	reason := or(w.doomed, p.exceededLocked(w))
 	if p.closed {
 		reason = or(reason, Closed)
 	}
@@ -202,6 +202,15 @@ func (p *Pool) returnLocked(w *worker) {
 		return
 	}
 	p.placeLocked(w)
+}
+
+// exceededLocked says which limit of its life a worker is over, if any.
+func (p *Pool) exceededLocked(w *worker) Reason {
+	var age time.Duration
+	if p.set.Age > 0 {
+		age = p.clock() - w.born
+	}
+	return p.set.exceeded(w.served, w.budget, age)
 }
 
 // discard gives up a worker on which nothing was sent: it is killed and

@@ -30,16 +30,16 @@ func (p *Pool) maintain() {
 		}
 		p.mu.Lock()
 		if !p.closed {
-			p.careLocked(time.Now())
+			p.careLocked(p.clock())
 		}
-		next := p.nextLocked(time.Now())
+		next := p.nextLocked(p.clock())
 		p.mu.Unlock()
 		timer.Reset(next)
 	}
 }
 
 // careLocked is one round.
-func (p *Pool) careLocked(now time.Time) {
+func (p *Pool) careLocked(now time.Duration) {
 	p.expireIdleLocked(now)
 	for _, w := range p.workersLocked() {
 		switch w.state {
@@ -56,11 +56,11 @@ func (p *Pool) careLocked(now time.Time) {
 
 // expireIdleLocked shrinks the pool from the tail of the idle list: the worker
 // that was used least lately stands first.
-func (p *Pool) expireIdleLocked(now time.Time) {
+func (p *Pool) expireIdleLocked(now time.Duration) {
 	c := p.census()
 	spare, expendable := p.set.overSpare(c), p.set.expendable(c)
 	for n := 0; len(p.idle) > 0; n++ {
-		idle := now.Sub(p.idle[0].idleSince)
+		idle := now - p.idle[0].idleSince
 		if !(n < spare && idle >= spareLinger) && !(n < expendable && idle >= p.set.IdleTimeout) {
 			return
 		}
@@ -70,13 +70,13 @@ func (p *Pool) expireIdleLocked(now time.Time) {
 
 // careIdleLocked retires an idle worker that got too old, and probes it when
 // that is due.
-func (p *Pool) careIdleLocked(w *worker, now time.Time) {
-	if reason := p.set.exceeded(w.served, w.budget, now.Sub(w.born)); reason != NoReason {
+func (p *Pool) careIdleLocked(w *worker, now time.Duration) {
+	if reason := p.set.exceeded(w.served, w.budget, now-w.born); reason != NoReason {
 		p.stopLocked(w, reason)
 		return
 	}
 	every := p.set.HealthInterval
-	if every <= 0 || now.Sub(latest(w.probed, w.idleSince)) < every {
+	if every <= 0 || now-max(w.probed, w.idleSince) < every {
 		return
 	}
 	p.unlistLocked(w)
@@ -115,36 +115,36 @@ func (p *Pool) probe(l Lease) {
 }
 
 // tellSlowLocked logs a request once when it passes SlowRequest.
-func (p *Pool) tellSlowLocked(w *worker, now time.Time) {
-	if p.set.SlowRequest <= 0 || w.slowTold || now.Sub(w.busySince) < p.set.SlowRequest {
+func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
+	if p.set.SlowRequest <= 0 || w.slowTold || now-w.busySince < p.set.SlowRequest {
 		return
 	}
 	w.slowTold = true
 	p.slow++
 	p.log.Warn("slow request", zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
-		zap.String("script", w.info.Script), zap.Float64("seconds", now.Sub(w.busySince).Seconds()),
+		zap.String("script", w.info.Script), zap.Float64("seconds", (now-w.busySince).Seconds()),
 		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()))
 }
 
 // restLocked ends a generation that has had no worker for long enough.
-func (p *Pool) restLocked(now time.Time) {
+func (p *Pool) restLocked(now time.Duration) {
 	g := p.gen
 	if g == nil || g.inUse > 0 || p.set.floor() > 0 || p.line.len > 0 {
 		return
 	}
-	if now.Sub(g.idle) >= p.set.MasterIdleTimeout {
+	if now-g.idle >= p.set.MasterIdleTimeout {
 		p.retireLocked(g)
 	}
 }
 
 // nextLocked is in how long careLocked has something to do.
-func (p *Pool) nextLocked(now time.Time) time.Duration {
+func (p *Pool) nextLocked(now time.Duration) time.Duration {
 	next := never
-	at := func(t time.Time) { next = min(next, max(0, t.Sub(now))) }
+	at := func(t time.Duration) { next = min(next, max(0, t-now)) }
 	if p.closed {
 		return next
 	}
-	if wait := p.fail.wait(now); wait > 0 {
+	if wait := p.fail.wait(time.Now()); wait > 0 {
 		next = min(next, wait)
 	}
 	if len(p.workers) > 0 {
@@ -155,13 +155,13 @@ func (p *Pool) nextLocked(now time.Time) time.Duration {
 		next = min(next, tick) // any of them may become one too many
 	}
 	if len(p.idle) > 0 && p.set.overSpare(c) > 0 {
-		at(p.idle[0].idleSince.Add(spareLinger))
+		at(p.idle[0].idleSince + spareLinger)
 	}
 	if len(p.idle) > 0 && p.set.expendable(c) > 0 {
-		at(p.idle[0].idleSince.Add(p.set.IdleTimeout))
+		at(p.idle[0].idleSince + p.set.IdleTimeout)
 	}
 	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 {
-		at(g.idle.Add(p.set.MasterIdleTimeout))
+		at(g.idle + p.set.MasterIdleTimeout)
 	}
 	return next
 }
@@ -180,11 +180,4 @@ func (s *Settings) roundEvery() time.Duration {
 		every = min(every, max(s.Age/10, tick))
 	}
 	return every
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -12,7 +12,7 @@ type overtime struct {
 	timer *time.Timer
 	// late is set when the time was over, at is when it is or was.
 	late bool
-	at   time.Time
+	at   time.Duration
 }
 
 // startOvertime sets the clock for the request that holds the lease.
@@ -24,9 +24,9 @@ func (l Lease) startOvertime() {
 	if limit <= 0 || w.turn != l.turn {
 		return
 	}
-	o := &overtime{at: w.busySince.Add(limit)}
+	o := &overtime{at: w.busySince + limit}
 	w.overtime = o
-	o.timer = time.AfterFunc(time.Until(o.at), func() { p.expire(w, o) })
+	o.timer = time.AfterFunc(o.at-p.clock(), func() { p.expire(w, o) })
 }
 
 // stopOvertimeLocked: the request has ended.
@@ -42,7 +42,7 @@ func (p *Pool) resumeOvertimeLocked(w *worker) {
 		o.timer.Stop()
 		next := &overtime{at: o.at, late: o.late}
 		w.overtime = next
-		next.timer = time.AfterFunc(max(0, time.Until(o.at)), func() { p.expire(w, next) })
+		next.timer = time.AfterFunc(max(0, o.at-p.clock()), func() { p.expire(w, next) })
 	}
 }
 

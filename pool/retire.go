@@ -100,7 +100,7 @@ func (p *Pool) closeConn(w *worker) {
 // before they have done anything.
 func (p *Pool) crashedLocked(w *worker) {
 	p.recordLocked(w.info.Script)
-	if w.served == 0 && time.Since(w.born) < time.Second {
+	if w.served == 0 && p.clock()-w.born < time.Second {
 		p.fail.add(time.Now())
 	}
 	if p.fail.told {
@@ -174,7 +174,7 @@ func (p *Pool) drain(w *worker) {
 	if proc.PID() != w.proc.PID() {
 		// Another process answered in the slot: the old one has ended, or
 		// will be met in another slot.
-		w.born, w.served = time.Now(), 0
+		w.born, w.served = p.clock(), 0
 		w.budget = p.set.requests()
 	}
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())

@@ -129,18 +129,18 @@ func (p *Pool) Stats() Stats {
 func (p *Pool) Workers() []WorkerStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := p.clock()
 	all := make([]WorkerStats, 0, len(p.workers))
 	for _, w := range p.workers {
 		s := WorkerStats{
 			ID: w.id, PID: w.proc.PID(), State: w.state, Generation: w.gen.number,
-			Requests: w.served, Age: now.Sub(w.born), Process: w.proc,
+			Requests: w.served, Age: now - w.born, Process: w.proc,
 		}
 		switch w.state {
 		case Idle:
-			s.Idle = now.Sub(w.idleSince)
+			s.Idle = now - w.idleSince
 		case Busy, Draining:
-			s.Request, s.Running = w.info, now.Sub(w.busySince)
+			s.Request, s.Running = w.info, now-w.busySince
 		case Starting, Stopping, Gone:
 		}
 		all = append(all, s)

@@ -44,6 +44,7 @@ func run(t *testing.T, s Settings, f func(tt *tester)) {
 		}
 		f(tt)
 		tt.close()
+		time.Sleep(time.Second) // for answers that are still being played
 	})
 }
 

@@ -25,12 +25,11 @@ type worker struct {
 	// turn counts the leases given; a lease of an earlier turn is void.
 	turn uint64
 
-	born      time.Time
-	idleSince time.Time
-	busySince time.Time
-	probed    time.Time
-	served    int
-	budget    int // how many requests it may serve, 0 for no limit
+	// Moments on the pool's clock (see Pool.clock).
+	born, idleSince, busySince, probed time.Duration
+
+	served int
+	budget int // how many requests it may serve, 0 for no limit
 
 	// Of the request it runs, or ran last.
 	info     Info

@@ -1,0 +1,99 @@
+package pool
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// benchPool is a pool of n workers that answer over real sockets.
+func benchPool(b *testing.B, n int) *Pool {
+	b.Helper()
+	p := New(Config{Name: "bench", Start: func(context.Context, int) (Launcher, error) {
+		return &socketLauncher{b: b, done: make(chan struct{})}, nil
+	}, Settings: Settings{
+		Size: Size{Manager: Static, Max: n}, MaxQueue: 1 << 20, StopTimeout: time.Second,
+		Limits: Limits{HealthInterval: 5 * time.Second}, SlowRequest: 5 * time.Second,
+	}})
+	if err := p.Open(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { p.Close(context.Background()) }) //nolint:errcheck // the benchmark is over
+	return p
+}
+
+type socketLauncher struct {
+	b    *testing.B
+	pids atomic.Int64
+	done chan struct{}
+}
+
+func (l *socketLauncher) Slots() int                  { return 0 }
+func (l *socketLauncher) Done() <-chan struct{}       { return l.done }
+func (l *socketLauncher) Close(context.Context) error { return nil }
+func (l *socketLauncher) Launch(context.Context) (Process, error) {
+	ln, err := net.Listen("unix", l.b.TempDir()+"/s")
+	if err != nil {
+		return nil, err
+	}
+	defer ln.Close() //nolint:errcheck // a benchmark
+	client, err := net.Dial("unix", ln.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	server, err := ln.Accept()
+	if err != nil {
+		return nil, err
+	}
+	p := &fakeProcess{pid: int(l.pids.Add(1)), client: client, server: server, done: make(chan struct{})}
+	go fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }) //nolint:errcheck // it ends with the benchmark
+	return p, nil
+}
+
+func BenchmarkAcquireRelease(b *testing.B) {
+	p := benchPool(b, 4)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := p.acquire(ctx, Info{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Release()
+	}
+}
+
+// With the look at the connection that each lease begins with: one system call.
+func BenchmarkAcquireCheckRelease(b *testing.B) {
+	p := benchPool(b, 4)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := p.Acquire(ctx, Info{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Release()
+	}
+}
+
+func BenchmarkAcquireReleaseBy64(b *testing.B) {
+	p := benchPool(b, 4)
+	ctx := context.Background()
+	b.ReportAllocs()
+	b.SetParallelism(32) // times GOMAXPROCS
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			l, err := p.acquire(ctx, Info{})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			l.Release()
+		}
+	})
+}

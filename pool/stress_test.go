@@ -1,0 +1,157 @@
+package pool
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// check verifies what must hold of the pool at any moment.
+func (tt *tester) check() {
+	tt.Helper()
+	p := tt.Pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var counted [states]int
+	inUse := map[*generation]int{}
+	for _, w := range p.workers {
+		counted[w.state]++
+		inUse[w.gen]++
+	}
+	for s := range State(states) {
+		if s != Gone && counted[s] != p.inState[s] {
+			tt.Fatalf("%v: counted %d, the books say %d", s, counted[s], p.inState[s])
+		}
+	}
+	seen := map[*worker]bool{}
+	for _, w := range p.idle {
+		if seen[w] || w.state != Idle {
+			tt.Fatalf("worker %d is in the idle list (again: %t) as %v", w.id, seen[w], w.state)
+		}
+		seen[w] = true
+	}
+	if len(p.idle) != counted[Idle] {
+		tt.Fatalf("%d workers are idle, the list has %d", counted[Idle], len(p.idle))
+	}
+	if p.line.len > 0 && len(p.idle) > 0 {
+		tt.Fatalf("%d wait while %d are idle", p.line.len, len(p.idle))
+	}
+	if g := p.gen; g != nil {
+		if want := inUse[g] + p.starting; g.inUse > want {
+			tt.Fatalf("generation %d: %d in use, at most %d can be", g.number, g.inUse, want)
+		}
+		if g.slots > 0 && g.inUse > g.slots {
+			tt.Fatalf("generation %d: %d in use of %d slots", g.number, g.inUse, g.slots)
+		}
+	}
+}
+
+// leases notices a worker that is leased twice at a time.
+type leases struct {
+	mu   sync.Mutex
+	held map[*worker]bool
+}
+
+func (l *leases) take(t *testing.T, w *worker) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[w] {
+		t.Errorf("worker %d is leased twice", w.id)
+	}
+	l.held[w] = true
+}
+
+func (l *leases) give(w *worker) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.held, w)
+}
+
+// Everything at once, at random, for an hour of the fake clock.
+func TestNoWorkerIsLostOrSharedWhateverHappens(t *testing.T) {
+	for _, s := range []Settings{static(5), dynamic(1, 8, 2), func() Settings {
+		s := dynamic(0, 6, 0)
+		s.Manager, s.IdleTimeout, s.MasterIdleTimeout = OnDemand, 2*time.Second, 5*time.Second
+		return s
+	}()} {
+		t.Run(string(s.Manager), func(t *testing.T) {
+			s.Requests, s.Jitter, s.HealthInterval = 20, 5, 5*time.Second
+			s.RequestTimeout, s.MaxQueue = 3*time.Second, 50
+			run(t, s, func(tt *tester) { stress(tt, s) })
+		})
+	}
+}
+
+func stress(tt *tester, s Settings) {
+	const steps, clients = 3000, 12
+	tt.mu.Lock()
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		return append(fastcgitest.Answer{fastcgitest.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)},
+			fastcgitest.OK("hello")...)
+	}
+	tt.mu.Unlock()
+	all := &leases{held: map[*worker]bool{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() { client(ctx, tt, all) })
+	}
+	for range steps {
+		time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
+		disturb(tt, s)
+		tt.check()
+	}
+	cancel()
+	wg.Wait()
+	synctest.Wait()
+	tt.check()
+	if st := tt.Stats(); st.Workers.Busy != 0 || st.Queue.Length != 0 {
+		tt.Errorf("at rest: got %+v", st)
+	}
+}
+
+// client leases and releases, sends requests, and leaves early now and then.
+func client(ctx context.Context, tt *tester, all *leases) {
+	for ctx.Err() == nil {
+		limit, done := context.WithTimeout(ctx, time.Duration(1+rand.IntN(400))*time.Millisecond)
+		if rand.IntN(2) == 0 {
+			tt.do(limit, "/a.php", rand.IntN(2) == 0) //nolint:errcheck // it may well fail
+		} else if l, err := tt.Acquire(limit, Info{}); err == nil {
+			all.take(tt.T, l.w)
+			time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
+			all.give(l.w)
+			l.Release()
+		}
+		done()
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+	}
+}
+
+// disturb does one of the things that happen to a pool.
+func disturb(tt *tester, s Settings) {
+	switch rand.IntN(40) {
+	case 0, 1, 2:
+		if workers := tt.Workers(); len(workers) > 0 {
+			workers[rand.IntN(len(workers))].Process.(*fakeProcess).end()
+		}
+	case 3:
+		tt.Restart(context.Background()) //nolint:errcheck // it cannot fail here
+	case 4:
+		s.Max = max(1, s.Max-rand.IntN(4))
+		s.Min, s.Start = min(s.Min, s.Max), min(s.Start, s.Max)
+		s.StopTimeout = time.Second
+		tt.Configure(s)
+	case 5:
+		tt.Recycle(tt.lastWorker.Load(), rand.IntN(2) == 0) //nolint:errcheck // it may be gone
+	case 6:
+		tt.mu.Lock()
+		g := tt.gens[len(tt.gens)-1]
+		tt.mu.Unlock()
+		g.die()
+	}
+}
