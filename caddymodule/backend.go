@@ -179,6 +179,11 @@ func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
 		free()
 		stderr.flush(x.Response.StatusCode)
 	}
+	if a.body.Fill(fastcgi.MaxFill) {
+		// A short answer that is here as a whole: its length is known, and the
+		// worker can serve the next request while this client reads.
+		a.Release()
+	}
 	if err := b.denied(a); err != nil {
 		a.close()
 		return nil, err

@@ -176,6 +176,13 @@ func (e *environ) ownHeaders(length int64) {
 	if length > 0 {
 		e.to.AddParam("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10))
 	}
+	if upgrade := e.r.Header["Upgrade"]; len(upgrade) > 0 && hasToken(e.r.Header["Connection"], "Upgrade") {
+		e.to.AddParam("HTTP_CONNECTION", "Upgrade")
+		e.to.AddParam("HTTP_UPGRADE", strings.ToLower(upgrade[0]))
+	}
+	if hasToken(e.r.Header["Te"], "trailers") {
+		e.to.AddParam("HTTP_TE", "trailers")
+	}
 	if e.r.TLS != nil && !e.r.TLS.HandshakeComplete {
 		e.to.AddParam("HTTP_EARLY_DATA", "1") // RFC 8470 section 5.1
 	}
@@ -210,7 +217,8 @@ func (e *environ) forwards(name string) bool {
 	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via", "Early-Data":
 		return false // see ownHeaders
 	}
-	return !hopByHop(name) && !e.namedByConnection(name)
+	// What Connection names is hop-by-hop too.
+	return !hopByHop(name) && !hasToken(e.r.Header["Connection"], name)
 }
 
 // hopByHop reports whether a header belongs to one connection only (RFC 9110
@@ -224,12 +232,11 @@ func hopByHop(name string) bool {
 	return false
 }
 
-// namedByConnection reports whether the Connection header makes a field
-// hop-by-hop.
-func (e *environ) namedByConnection(name string) bool {
-	for _, list := range e.r.Header["Connection"] {
+// hasToken reports whether a header of comma-separated tokens has one.
+func hasToken(values []string, token string) bool {
+	for _, list := range values {
 		for field := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(textproto.TrimString(field), name) {
+			if strings.EqualFold(textproto.TrimString(field), token) {
 				return true
 			}
 		}

@@ -6,8 +6,6 @@ import (
 	"net/http"
 
 	"go.uber.org/zap"
-
-	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
 // serve is the short way: it copies PHP's answer to the client.
@@ -17,10 +15,6 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer a.close()
-	if a.body.Fill(fastcgi.MaxFill) {
-		// The worker can serve the next request while this client reads.
-		a.Release()
-	}
 	copyHeaders(w.Header(), a.Response.Header)
 	w.WriteHeader(a.Response.StatusCode)
 	switch err := a.copyTo(w); {

@@ -51,7 +51,7 @@ func newSpec(ctx caddy.Context, name string, o *PoolOptions) (*spec, error) {
 	}
 	path, err := phpbin.Find(o.Binary)
 	if err != nil {
-		return nil, err
+		return nil, binaryError(o.Binary, err)
 	}
 	if err := s.prepare(path); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func newSpec(ctx caddy.Context, name string, o *PoolOptions) (*spec, error) {
 	probing, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if s.binary, err = phpbin.Probe(probing, path, s.process); err != nil {
-		return nil, err
+		return nil, binaryError(o.Binary, err)
 	}
 	s.process.ZTS = s.binary.ZTS
 	logger := ctx.Logger().Named("pool")
@@ -68,6 +68,14 @@ func newSpec(ctx caddy.Context, name string, o *PoolOptions) (*spec, error) {
 	}
 	s.settings = o.settings(autoWorkers(s.binary))
 	return s, s.identify()
+}
+
+// binaryError says which option led to a php-cgi that will not do.
+func binaryError(option string, err error) error {
+	if option == "" {
+		return err
+	}
+	return fmt.Errorf("binary %s: %w: write the name, path or version of a php-cgi that is installed", option, err)
 }
 
 // prepare fills in what the processes see.

@@ -35,6 +35,7 @@ type Exchange struct {
 	Retried bool
 
 	lease Lease
+	body  io.Closer // the caller may have wrapped Response.Body
 }
 
 // Do leases a worker, sends it the request and returns when the head of the
@@ -84,7 +85,7 @@ func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
 		return &Exchange{
 			Response: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
 			Generation: lease.w.gen.number, Wait: leased.Sub(began),
-			TTFB: time.Since(leased), lease: lease,
+			TTFB: time.Since(leased), lease: lease, body: resp.Body,
 		}, nil
 	}
 	late := lease.late()
@@ -164,6 +165,6 @@ func (x *Exchange) Release() { x.lease.Release() }
 
 // Close gives the worker back. It may be called twice, and after Release.
 func (x *Exchange) Close() {
-	x.Response.Body.Close() //nolint:errcheck // the connection knows how it ended
+	x.body.Close() //nolint:errcheck // the connection knows how it ended
 	x.lease.Release()
 }

@@ -1,0 +1,128 @@
+package fastcgi
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// params are about what a browser's request has.
+func addParams(r *Request) {
+	r.AddParam("GATEWAY_INTERFACE", "CGI/1.1")
+	r.AddParam("SERVER_PROTOCOL", "HTTP/1.1")
+	r.AddParam("SERVER_SOFTWARE", "Caddy")
+	r.AddParam("REQUEST_METHOD", "GET")
+	r.AddParam("SCRIPT_FILENAME", "/srv/www/index.php")
+	r.AddParam("SCRIPT_NAME", "/index.php")
+	r.AddParam("DOCUMENT_ROOT", "/srv/www")
+	r.AddParam("REQUEST_URI", "/?page=1")
+	r.AddParam("QUERY_STRING", "page=1")
+	r.AddParam("REMOTE_ADDR", "192.0.2.1")
+	r.AddParam("REMOTE_PORT", "54321")
+	r.AddHeader("Host", hostValue)
+	r.AddHeader("User-Agent", agentValue)
+	r.AddHeader("Accept-Encoding", encodingValue)
+	r.AddHeader("Cookie", cookieValue)
+}
+
+var (
+	hostValue     = []string{"example.com"}
+	agentValue    = []string{"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
+	encodingValue = []string{"gzip, deflate, br, zstd"}
+	cookieValue   = []string{"a=1", "b=2"}
+)
+
+func BenchmarkEncode(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		r := NewRequest()
+		addParams(r)
+		if _, mark, _, err := r.seal(); err == nil {
+			r.unseal(mark)
+		}
+		r.Free()
+	}
+}
+
+func BenchmarkParseHead(b *testing.B) {
+	text := "X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n"
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseHead(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDo runs a request over a unix socket against an answer that was
+// made before, so that nearly all that is measured is Do.
+func BenchmarkDo(b *testing.B) {
+	client, server := socketPair(b)
+	answer := fastcgitest.Encode(fastcgitest.Reply(
+		"X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n\r\nhello"), requestID)
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			if _, err := server.Read(buf); err != nil {
+				return
+			}
+			if _, err := server.Write(answer); err != nil {
+				return
+			}
+		}
+	}()
+	c := NewConn(client)
+	b.Run("background", func(b *testing.B) { benchmarkDo(context.Background(), b, c, addParams) })
+	b.Run("cancelable", func(b *testing.B) { benchmarkDo(b.Context(), b, c, addParams) })
+}
+
+func benchmarkDo(ctx context.Context, b *testing.B, c *Conn, add func(*Request)) {
+	b.Helper()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.Check(); err != nil {
+			b.Fatal(err)
+		}
+		r := NewRequest()
+		add(r)
+		resp, err := c.Do(ctx, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		body := resp.Body.(*Body)
+		if !body.Fill(MaxFill) {
+			b.Fatal("the response has not arrived wholly")
+		}
+		if p, err := body.Next(); string(p) != "hello" || err != nil {
+			b.Fatalf("body is %q, error %v, want hello", p, err)
+		}
+		body.Close()
+		r.Free()
+	}
+}
+
+// socketPair returns the ends of a connection over a unix socket.
+func socketPair(tb testing.TB) (client, server net.Conn) {
+	tb.Helper()
+	l, err := net.Listen("unix", filepath.Join(tb.TempDir(), "socket"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	client, err = net.Dial("unix", l.Addr().String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	server, err = l.Accept()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		client.Close()
+		server.Close()
+	})
+	return client, server
+}

@@ -1,0 +1,288 @@
+package fastcgi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// maxAfterStop is how much is still read after a stop, so that a process that
+// goes on writing cannot keep a request that was given up. It is more than
+// sockets hold.
+const maxAfterStop = 8 << 20
+
+// state is what a connection can be used for.
+type state uint32
+
+const (
+	idle  state = iota // the next request can be sent
+	busy               // a request is under way
+	spent              // a request has not ended as it should: only to be closed
+)
+
+// Conn is one connection to a responder. It runs one request at a time.
+//
+// Interrupt, Close, Reusable and Broken may be called from any goroutine. All
+// other methods, and those of the response's body, are one goroutine's at a time.
+type Conn struct {
+	nc    net.Conn
+	raw   raw
+	brake brake
+
+	state  atomic.Uint32
+	broken atomic.Bool
+
+	sent      atomic.Int64 // bytes of the request handed to the system
+	afterStop int          // bytes read since a stop
+}
+
+// NewConn returns a Conn over nc, which it then owns. If nc is a socket of
+// package net (a syscall.Conn), the Conn can tell whether bytes have arrived
+// without waiting for them.
+func NewConn(nc net.Conn) *Conn {
+	c := &Conn{nc: nc}
+	c.brake.nc = nc
+	c.raw.init(nc)
+	return c
+}
+
+// Reusable reports whether the next request can be sent: the last one has
+// ended and was sent wholly, and nothing is left over. It is true as soon as
+// END_REQUEST has been seen, even while the response's body still has bytes
+// in memory to deliver.
+func (c *Conn) Reusable() bool {
+	if state(c.state.Load()) != idle || c.broken.Load() {
+		return false
+	}
+	_, cause := c.brake.stopped()
+	return cause == nil
+}
+
+// Broken reports whether the process behind the connection should be killed:
+// it has violated the protocol, or a request to it was cut off while it was
+// sent. php-cgi would run a request with a cut body as one with none when the
+// connection is closed, so kill first.
+func (c *Conn) Broken() bool { return c.broken.Load() }
+
+// Interrupt gives the connection up, for a reason that the connection itself
+// may not show: the process has died, but a program that it started keeps the
+// connection open. What has arrived is still delivered; then all I/O fails
+// with err. It may be called at any time, from any goroutine, more than once.
+func (c *Conn) Interrupt(err error) {
+	if err == nil {
+		err = ErrClosed
+	}
+	c.brake.stopForEver(err)
+}
+
+// Close closes the connection. A request under way fails.
+func (c *Conn) Close() error {
+	c.brake.stopForEver(ErrClosed)
+	return c.nc.Close()
+}
+
+// Check looks, without waiting, at a connection that has no request: nil means
+// that it is quiet, as it must be; io.EOF or another error that it is lost. A
+// [*ProtocolError] says that bytes have come unasked, as from the copy of a
+// script that has forked; the connection is then Broken.
+func (c *Conn) Check() error {
+	if _, cause := c.brake.stopped(); cause != nil {
+		return cause
+	}
+	if state(c.state.Load()) != idle {
+		return errBusy
+	}
+	if !c.raw.ok() {
+		return nil
+	}
+	n, err := c.raw.read(c.raw.one[:])
+	switch {
+	case n > 0:
+		c.spoil()
+		return protocolErrorf("bytes came unasked (first is %#x)", c.raw.one[0])
+	case errors.Is(err, errWouldBlock):
+		return nil
+	}
+	c.state.Store(uint32(spent))
+	return err
+}
+
+// spoil marks the connection as broken.
+func (c *Conn) spoil() {
+	c.broken.Store(true)
+	c.state.Store(uint32(spent))
+}
+
+// begin takes the connection for one use, which ctx can end.
+func (c *Conn) begin(ctx context.Context) (turn uint64, unhook func() bool, err error) {
+	if ctx.Err() != nil {
+		return 0, nil, context.Cause(ctx)
+	}
+	if !c.state.CompareAndSwap(uint32(idle), uint32(busy)) {
+		if _, cause := c.brake.stopped(); cause != nil {
+			return 0, nil, cause
+		}
+		return 0, nil, errBusy
+	}
+	turn, err = c.brake.begin()
+	if err != nil {
+		c.state.Store(uint32(spent))
+		return 0, nil, err
+	}
+	c.sent.Store(0)
+	c.afterStop = 0
+	if ctx.Done() != nil {
+		unhook = context.AfterFunc(ctx, func() {
+			c.brake.stop(turn, context.Cause(ctx), false)
+		})
+	}
+	return turn, unhook, nil
+}
+
+// Do sends a request and returns when the head of its response is there. It
+// reads while it sends, because PHP may do so too. The response's body is a
+// [*Body], which must be closed; until then ctx can end the request.
+//
+// The error is a [*TransportError] if the connection failed or was given up
+// ([ErrNotSent] then tells whether the request can safely be sent elsewhere),
+// a [*ProtocolError] if the response makes no sense, a [*ParamError] or a
+// [*BodyError] if the request could not be sent as it is. After any of them
+// [Conn.Reusable] and [Conn.Broken] say what the connection is still good for.
+func (c *Conn) Do(ctx context.Context, r *Request) (*http.Response, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	turn, unhook, err := c.begin(ctx)
+	if err != nil {
+		return nil, &TransportError{Err: err}
+	}
+	b := newBody(c, r, turn, unhook)
+	if err := b.send(r); err != nil {
+		return nil, b.giveUp(err)
+	}
+	if err := b.readHead(); err != nil {
+		return nil, b.giveUp(err)
+	}
+	return &b.response, nil
+}
+
+// write writes p, which takes no longer than timeout without progress.
+func (c *Conn) write(p []byte, timeout time.Duration) error {
+	for len(p) > 0 {
+		c.brake.writeWithin(timeout)
+		n, err := c.nc.Write(p)
+		c.sent.Add(int64(n))
+		p = p[n:]
+		if err == nil || (n > 0 && c.runOut(err)) {
+			continue
+		}
+		return c.writeError(err)
+	}
+	return nil
+}
+
+// runOut reports whether err is a timeout, and not a stop.
+func (c *Conn) runOut(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	_, cause := c.brake.stopped()
+	return cause == nil
+}
+
+func (c *Conn) writeError(err error) error {
+	if _, cause := c.brake.stopped(); cause != nil {
+		return cause
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return ErrWriteTimeout
+	}
+	return err
+}
+
+// read waits for bytes. Silence for the timeout is borne as long as w makes
+// progress with the body, because PHP may be silent until it has all of it.
+func (c *Conn) read(p []byte, timeout time.Duration, w *writer) (int, error) {
+	for {
+		c.brake.readWithin(timeout)
+		n, err := c.nc.Read(p)
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil && c.runOut(err) && w.moved() {
+			continue
+		}
+		if err != nil {
+			return c.readError(p, err)
+		}
+	}
+}
+
+// readError says what the error of a read means. After a stop that lets what
+// has arrived still be read, it reads on without waiting.
+func (c *Conn) readError(p []byte, err error) (int, error) {
+	soft, cause := c.brake.stopped()
+	switch {
+	case cause != nil && soft:
+		return c.readRest(p, cause)
+	case cause != nil:
+		return 0, cause
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, ErrReadTimeout
+	}
+	return 0, lost(err)
+}
+
+// readRest reads what has arrived before the stop.
+func (c *Conn) readRest(p []byte, cause error) (int, error) {
+	if !c.raw.ok() || errors.Is(cause, ErrClosed) || c.afterStop > maxAfterStop {
+		return 0, cause
+	}
+	n, err := c.raw.read(p)
+	if n > 0 {
+		c.afterStop += n
+		return n, nil
+	}
+	if errors.Is(err, errWouldBlock) {
+		return 0, cause
+	}
+	return 0, fmt.Errorf("%w: %w", cause, lost(err))
+}
+
+// poll reads what has arrived, without waiting: errWouldBlock if that is nothing.
+func (c *Conn) poll(p []byte) (int, error) {
+	if !c.raw.ok() {
+		return 0, errWouldBlock
+	}
+	soft, cause := c.brake.stopped()
+	if cause != nil {
+		if !soft {
+			return 0, cause
+		}
+		return c.readRest(p, cause)
+	}
+	n, err := c.raw.read(p)
+	if err != nil && !errors.Is(err, errWouldBlock) {
+		err = lost(err)
+	}
+	return n, err
+}
+
+// lost is the error of a connection that has ended where it should not.
+func lost(err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("connection closed by peer: %w", io.ErrUnexpectedEOF)
+	case gone(err):
+		return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
+	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
+		return ErrClosed
+	}
+	return err
+}

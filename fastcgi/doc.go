@@ -1,0 +1,34 @@
+// Package fastcgi talks to a FastCGI application over one connection, one
+// request at a time. It is the web server's side of the protocol, made for
+// php-cgi; net/http/fcgi is the application's side.
+//
+// A [Request] is encoded while it is put together. [Conn.Do] sends it and
+// returns when the head of the response is there; what follows is read from
+// the response's [Body]. When the request has ended and nothing is left over,
+// [Conn.Reusable] says so, and the next request may be sent.
+//
+//	c := fastcgi.NewConn(nc)
+//	r := fastcgi.NewRequest()
+//	defer r.Free()
+//	r.AddParam("REQUEST_METHOD", "GET")
+//	r.AddParam("SCRIPT_FILENAME", "/srv/www/index.php")
+//	resp, err := c.Do(ctx, r)
+//
+// Of FastCGI 1.0 it speaks what php-cgi answers: BEGIN_REQUEST as RESPONDER
+// with FCGI_KEEP_CONN, PARAMS, STDIN, STDOUT, STDERR, END_REQUEST, GET_VALUES
+// and GET_VALUES_RESULT. It never multiplexes (php-cgi answers
+// FCGI_MPXS_CONNS=0), so every request has the id 1. It never sends
+// ABORT_REQUEST, which php-cgi reads as a broken record, nor DATA.
+//
+// The response is a CGI response (RFC 3875 section 6), which PHP scripts can
+// spoil in many ways. What cannot be passed on to an HTTP client is never
+// passed on: invalid header lines are dropped, an impossible status is a
+// [*ProtocolError], and a wrong Content-Length cannot break the client's
+// connection.
+//
+// The package knows nothing of processes. That one has died is learned from
+// the connection, or, because a program that a script has started can keep the
+// connection open, from whoever watches the process: see [Conn.Interrupt].
+//
+// The specification: https://fastcgi-archives.github.io/FastCGI_Specification.html
+package fastcgi

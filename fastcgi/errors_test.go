@@ -1,0 +1,43 @@
+package fastcgi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+)
+
+func TestErrorsSayWhatHappenedAndWhatMayBeDone(t *testing.T) {
+	for _, tt := range []struct {
+		err      error
+		text     string
+		notSent  bool
+		answered bool
+		timeout  bool
+	}{
+		{&TransportError{Err: io.ErrUnexpectedEOF}, "fastcgi: unexpected EOF", true, false, false},
+		{&TransportError{Sent: 1, Err: ErrReadTimeout}, "fastcgi: no response within the read timeout", false, false, true},
+		{&TransportError{Sent: 1, Answered: true, Err: ErrClosed}, "fastcgi: connection closed", false, true, false},
+		{&TransportError{Err: ErrWriteTimeout}, "fastcgi: request not read within the write timeout", true, false, true},
+		{protocolErrorf("response has the status %q", "99"), `fastcgi: response has the status "99"`, false, true, false},
+		{&BodyError{io.ErrUnexpectedEOF}, "fastcgi: reading the request body: unexpected EOF", false, false, false},
+		{&ParamError{Name: "A", Size: 70000}, `fastcgi: parameter "A" is too large (70000 bytes encoded, at most 65535)`, false, false, false},
+		{&ParamError{Name: "A\x00", NUL: true}, `fastcgi: parameter "A\x00" contains a NUL byte`, false, false, false},
+		{io.EOF, "EOF", false, false, false},
+	} {
+		err := fmt.Errorf("wrapped: %w", tt.err)
+		if got := tt.err.Error(); got != tt.text {
+			t.Errorf("got %q, want %q", got, tt.text)
+		}
+		if got := errors.Is(err, ErrNotSent); got != tt.notSent {
+			t.Errorf("%v: not sent is %v, want %v", err, got, tt.notSent)
+		}
+		if got := Answered(err); got != tt.answered {
+			t.Errorf("%v: answered is %v, want %v", err, got, tt.answered)
+		}
+		if got := errors.Is(err, os.ErrDeadlineExceeded); got != tt.timeout {
+			t.Errorf("%v: timeout is %v, want %v", err, got, tt.timeout)
+		}
+	}
+}

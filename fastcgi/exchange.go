@@ -1,0 +1,125 @@
+package fastcgi
+
+import (
+	"errors"
+	"io"
+)
+
+// send sends the request, or starts to: a large body is left to a writer. The
+// beginning of the response may have arrived when it returns.
+func (b *Body) send(r *Request) error {
+	first, mark, whole, err := r.seal()
+	defer r.unseal(mark)
+	if err != nil {
+		b.detach(idle) // nothing was sent
+		return err
+	}
+	if whole && b.c.raw.ok() {
+		return b.sendAndWait(first, r)
+	}
+	if err := b.c.write(first, r.WriteTimeout); err != nil {
+		return b.unsent(err)
+	}
+	if !whole {
+		b.writer = startWriter(b.c, b.turn, r)
+	}
+	return nil
+}
+
+// sendAndWait sends a whole request and reads the beginning of the response.
+func (b *Body) sendAndWait(first []byte, r *Request) error {
+	c := b.c
+	room := b.stream.room()
+	c.brake.readWithin(r.ReadTimeout)
+	sent, got, err := c.raw.exchange(first, room)
+	c.sent.Add(int64(sent))
+	if sent < len(first) {
+		if err != nil {
+			err = c.writeError(err)
+		} else {
+			err = c.write(first[sent:], r.WriteTimeout)
+		}
+		if err != nil {
+			return b.unsent(err)
+		}
+		return nil
+	}
+	if err != nil {
+		got, err = c.readError(room, err)
+	}
+	b.arrived(got, err)
+	return nil // readHead looks at b.err
+}
+
+// unsent gives up a request that could not be sent wholly.
+func (b *Body) unsent(err error) error {
+	if gone(err) {
+		err = lost(err)
+	}
+	if b.c.sent.Load() > 0 {
+		// PHP waits for the rest, and would take the connection's end for it.
+		b.c.broken.Store(true)
+	}
+	b.abandon(err)
+	return b.err
+}
+
+// readHead reads the response up to the end of its head.
+func (b *Body) readHead() error {
+	var scan headScan
+	for {
+		if size, ok := scan.find(b.stream.content()); ok {
+			return b.acceptHead(scan.line, size)
+		}
+		switch {
+		case b.stream.buffered() > maxHead:
+			return protocolErrorf("response head is larger than %d bytes", maxHead)
+		case errors.Is(b.err, io.EOF) && b.stream.answered:
+			return protocolErrorf("response head has no end")
+		case errors.Is(b.err, io.EOF):
+			return protocolErrorf("no response")
+		case b.err != nil:
+			return b.err
+		}
+		if len(b.stream.room()) == 0 {
+			b.stream.grow()
+		}
+		b.advance()
+	}
+}
+
+// acceptHead parses the head and sets the response up. The head is size bytes
+// long, of which the first n are its lines.
+func (b *Body) acceptHead(n, size int) error {
+	h, err := parseHead(string(b.stream.content()[:n]))
+	if err != nil {
+		return err
+	}
+	b.stream.skip(size)
+	b.dropped = h.dropped
+	b.none = b.head || h.code == 204 || h.code == 304
+	b.announced = h.length >= 0
+	b.response.Status = h.status
+	b.response.StatusCode = h.code
+	b.response.Proto, b.response.ProtoMajor, b.response.ProtoMinor = "HTTP/1.1", 1, 1
+	b.response.Header = h.fields
+	b.response.Body = b
+	b.response.ContentLength = h.length
+	switch {
+	case b.none:
+		b.stream.setLimit(0)
+		if !b.head {
+			b.response.ContentLength = 0
+		}
+	case b.announced:
+		b.stream.setLimit(h.length)
+	}
+	b.checkLength()
+	return nil
+}
+
+// giveUp ends a request that has no response for the caller.
+func (b *Body) giveUp(err error) error {
+	b.Close()
+	return err
+}

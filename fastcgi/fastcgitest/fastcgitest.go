@@ -1,0 +1,260 @@
+// Package fastcgitest has a FastCGI responder for tests, as net/http/httptest
+// has servers: one that can also misbehave, record by record and byte by byte.
+// It works over any net.Conn, so also over net.Pipe within a synctest bubble.
+//
+//	client, server := net.Pipe()
+//	go fastcgitest.Serve(server, func(r *fastcgitest.Request) fastcgitest.Answer {
+//		return fastcgitest.OK("hello " + r.Params["HTTP_USER"])
+//	})
+//
+// It shares no code with package fastcgi, so that an error there is not made
+// here once more.
+package fastcgitest
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+)
+
+// Record types (FastCGI 1.0, section 8).
+const (
+	TypeBeginRequest    = 1
+	TypeAbortRequest    = 2
+	TypeEndRequest      = 3
+	TypeParams          = 4
+	TypeStdin           = 5
+	TypeStdout          = 6
+	TypeStderr          = 7
+	TypeData            = 8
+	TypeGetValues       = 9
+	TypeGetValuesResult = 10
+	TypeUnknownType     = 11
+)
+
+// Request is a request as the responder has received it.
+type Request struct {
+	// ID, Role and KeepConn are what BEGIN_REQUEST said.
+	ID       uint16
+	Role     uint16
+	KeepConn bool
+	// Params are the parameters; of those with the same name the last.
+	Params map[string]string
+	// ParamRecords counts the PARAMS records with content.
+	ParamRecords int
+	// Body is STDIN. It is nil if the Responder answers early.
+	Body []byte
+}
+
+// Responder answers the requests of one connection, one after the other, as
+// php-cgi does.
+type Responder struct {
+	// Handler makes the answer to a request.
+	Handler func(*Request) Answer
+	// Values makes the answer to GET_VALUES; nil gives what php-cgi says.
+	Values func() Answer
+	// ClosesAfterValues makes it a PHP before 8.2.13.
+	ClosesAfterValues bool
+	// Early answers as soon as the parameters are there, and reads (and
+	// discards) STDIN after the answer.
+	Early bool
+}
+
+// errClosed ends a connection on purpose.
+var errClosed = errors.New("fastcgitest: closed")
+
+// Serve answers the requests on conn with handler until either side closes it.
+// A request that is not correct FastCGI, by php-cgi's rules, is the error.
+func Serve(conn net.Conn, handler func(*Request) Answer) error {
+	return (&Responder{Handler: handler}).Serve(conn)
+}
+
+// Serve answers the requests on conn until either side closes it.
+func (s *Responder) Serve(conn net.Conn) error {
+	defer conn.Close()
+	in := bufio.NewReaderSize(conn, 64<<10)
+	for {
+		err := s.serveOne(conn, in)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, errClosed), errors.Is(err, io.ErrClosedPipe):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (s *Responder) serveOne(conn net.Conn, in *bufio.Reader) error {
+	rec, err := readRecord(in)
+	if err != nil {
+		return err
+	}
+	switch {
+	case rec.typ == TypeGetValues:
+		return s.answerValues(conn, rec)
+	case rec.typ == TypeStdin && len(rec.content) == 0:
+		return nil // php-cgi skips any number of these between requests
+	case rec.typ != TypeBeginRequest:
+		return fmt.Errorf("fastcgitest: record of type %d between requests", rec.typ)
+	}
+	r, err := begin(rec)
+	if err != nil {
+		return err
+	}
+	if err := r.readParams(in); err != nil {
+		return err
+	}
+	if s.Early {
+		if err := s.Handler(r).send(conn, r.ID); err != nil {
+			return err
+		}
+		return r.readStdin(in)
+	}
+	if err := r.readStdin(in); err != nil {
+		return err
+	}
+	return s.Handler(r).send(conn, r.ID)
+}
+
+func (s *Responder) answerValues(conn net.Conn, rec record) error {
+	if rec.id != 0 {
+		return fmt.Errorf("fastcgitest: GET_VALUES for request %d", rec.id)
+	}
+	a := Answer{Values("FCGI_MPXS_CONNS", "0")}
+	if s.Values != nil {
+		a = s.Values()
+	}
+	if s.ClosesAfterValues {
+		a = append(slices.Clip(a), Close())
+	}
+	return a.send(conn, 0)
+}
+
+// ReadRequest reads one request, from BEGIN_REQUEST to the end of STDIN.
+func ReadRequest(in io.Reader) (*Request, error) {
+	rec, err := readRecord(in)
+	if err != nil {
+		return nil, err
+	}
+	r, err := begin(rec)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.readParams(in); err != nil {
+		return nil, err
+	}
+	return r, r.readStdin(in)
+}
+
+func begin(rec record) (*Request, error) {
+	if rec.typ != TypeBeginRequest || len(rec.content) != 8 {
+		return nil, fmt.Errorf("fastcgitest: record of type %d with %d bytes, expected BEGIN_REQUEST", rec.typ, len(rec.content))
+	}
+	return &Request{
+		ID:       rec.id,
+		Role:     binary.BigEndian.Uint16(rec.content),
+		KeepConn: rec.content[2]&1 != 0,
+		Params:   map[string]string{},
+	}, nil
+}
+
+// readParams reads PARAMS as php-cgi does: a pair that is split over two
+// records, or content that with its padding exceeds 65535 bytes, is an error.
+func (r *Request) readParams(in io.Reader) error {
+	for {
+		rec, err := readRecord(in)
+		if err != nil {
+			return unexpected(err)
+		}
+		if rec.typ != TypeParams || rec.id != r.ID {
+			return fmt.Errorf("fastcgitest: record of type %d for request %d within PARAMS of %d", rec.typ, rec.id, r.ID)
+		}
+		if len(rec.content)+rec.padding > 65535 {
+			return fmt.Errorf("fastcgitest: PARAMS of %d bytes and %d of padding", len(rec.content), rec.padding)
+		}
+		if len(rec.content) == 0 {
+			return nil
+		}
+		r.ParamRecords++
+		for p := rec.content; len(p) > 0; {
+			name, value, rest, err := cutPair(p)
+			if err != nil {
+				return err
+			}
+			r.Params[name] = value
+			p = rest
+		}
+	}
+}
+
+func (r *Request) readStdin(in io.Reader) error {
+	for {
+		rec, err := readRecord(in)
+		if err != nil {
+			return unexpected(err)
+		}
+		if rec.typ != TypeStdin || rec.id != r.ID {
+			return fmt.Errorf("fastcgitest: record of type %d for request %d within STDIN of %d", rec.typ, rec.id, r.ID)
+		}
+		if len(rec.content) == 0 {
+			return nil
+		}
+		r.Body = append(r.Body, rec.content...)
+	}
+}
+
+type record struct {
+	typ     uint8
+	id      uint16
+	content []byte
+	padding int
+}
+
+func readRecord(in io.Reader) (record, error) {
+	var h [8]byte
+	if _, err := io.ReadFull(in, h[:]); err != nil {
+		return record{}, err
+	}
+	if h[0] != 1 {
+		return record{}, fmt.Errorf("fastcgitest: record of version %d", h[0])
+	}
+	rec := record{typ: h[1], id: binary.BigEndian.Uint16(h[2:]), padding: int(h[6])}
+	n := int(binary.BigEndian.Uint16(h[4:]))
+	rec.content = make([]byte, n+rec.padding)
+	if _, err := io.ReadFull(in, rec.content); err != nil {
+		return record{}, unexpected(err)
+	}
+	rec.content = rec.content[:n]
+	return rec, nil
+}
+
+// cutPair takes the first name-value pair off p.
+func cutPair(p []byte) (name, value string, rest []byte, err error) {
+	var sizes [2]int
+	for i := range sizes {
+		switch {
+		case len(p) > 0 && p[0] < 0x80:
+			sizes[i], p = int(p[0]), p[1:]
+		case len(p) >= 4:
+			sizes[i], p = int(binary.BigEndian.Uint32(p)&0x7fffffff), p[4:]
+		default:
+			return "", "", nil, errors.New("fastcgitest: a pair is split over two records")
+		}
+	}
+	n, v := sizes[0], sizes[1]
+	if n > len(p) || v > len(p)-n {
+		return "", "", nil, errors.New("fastcgitest: a pair is split over two records")
+	}
+	return string(p[:n]), string(p[n : n+v]), p[n+v:], nil
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

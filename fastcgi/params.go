@@ -1,0 +1,130 @@
+package fastcgi
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// AppendPair appends a name-value pair (FastCGI 1.0, section 3.4) to dst. The
+// error is a [*ParamError] and leaves dst as it was.
+func AppendPair(dst []byte, name, value string) ([]byte, error) {
+	if err := checkPair(name, len(value)); err != nil {
+		return dst, err
+	}
+	if strings.IndexByte(name, 0) >= 0 || strings.IndexByte(value, 0) >= 0 {
+		return dst, &ParamError{Name: clip(name), Size: pairLen(len(name), len(value)), NUL: true}
+	}
+	dst = appendLen(dst, len(name))
+	dst = appendLen(dst, len(value))
+	dst = append(dst, name...)
+	return append(dst, value...), nil
+}
+
+// EncodePairs encodes parameters that are the same for many requests, for
+// [Request.AddEncoded]. The error is a [*ParamError].
+func EncodePairs(pairs ...[2]string) ([]byte, error) {
+	var block []byte
+	for _, p := range pairs {
+		var err error
+		if block, err = AppendPair(block, p[0], p[1]); err != nil {
+			return nil, err
+		}
+	}
+	return block, nil
+}
+
+// pairLen is the encoded size of a pair.
+func pairLen(name, value int) int { return lenLen(name) + lenLen(value) + name + value }
+
+// checkPair returns an error if the pair does not fit into a record.
+func checkPair(name string, value int) error {
+	if n := pairLen(len(name), value); n > maxContent {
+		return &ParamError{Name: clip(name), Size: n}
+	}
+	return nil
+}
+
+// clip keeps an error message readable.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}
+
+// lenLen is the size of an encoded length: one byte below 128, else four.
+func lenLen(n int) int {
+	if n < 128 {
+		return 1
+	}
+	return 4
+}
+
+func appendLen(dst []byte, n int) []byte {
+	if n < 128 {
+		return append(dst, byte(n))
+	}
+	return binary.BigEndian.AppendUint32(dst, uint32(n)|1<<31)
+}
+
+// readLen reads an encoded length and returns its own size, 0 if p is too short.
+func readLen(p []byte) (n, size int) {
+	switch {
+	case len(p) == 0:
+		return 0, 0
+	case p[0] < 128:
+		return int(p[0]), 1
+	case len(p) < 4:
+		return 0, 0
+	}
+	return int(binary.BigEndian.Uint32(p) &^ (1 << 31)), 4
+}
+
+// nextPair takes the first pair off an encoded block. size is its encoded
+// size, 0 if the block does not begin with a whole pair.
+func nextPair(p []byte) (name, value []byte, size int) {
+	nameLen, a := readLen(p)
+	if a == 0 {
+		return nil, nil, 0
+	}
+	valueLen, b := readLen(p[a:])
+	if b == 0 {
+		return nil, nil, 0
+	}
+	rest := p[a+b:]
+	// The lengths have 31 bits each, so on a 32-bit machine their sum may not fit.
+	if nameLen > len(rest) || valueLen > len(rest)-nameLen {
+		return nil, nil, 0
+	}
+	return rest[:nameLen], rest[nameLen : nameLen+valueLen], a + b + nameLen + valueLen
+}
+
+// wholePairs returns how many bytes at the start of block are whole pairs that
+// together are no longer than limit.
+func wholePairs(block []byte, limit int) int {
+	n := 0
+	for n < len(block) {
+		_, _, size := nextPair(block[n:])
+		if size == 0 || n+size > limit {
+			break
+		}
+		n += size
+	}
+	return n
+}
+
+// appendHeaderName appends the CGI name of an HTTP header (RFC 3875, section
+// 4.1.18) without its HTTP_: upper case, with '-' turned into '_'.
+func appendHeaderName(dst []byte, name string) []byte {
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'a' <= c && c <= 'z':
+			c -= 'a' - 'A'
+		case c == '-':
+			c = '_'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

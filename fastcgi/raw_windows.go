@@ -1,0 +1,58 @@
+package fastcgi
+
+import (
+	"errors"
+	"io"
+	"syscall"
+	"unsafe"
+)
+
+var wsaPoll = syscall.NewLazyDLL("ws2_32.dll").NewProc("WSAPoll")
+
+// pollRead is POLLRDNORM, the event that WSAPoll knows for arrived bytes and
+// for the end of the connection.
+const pollRead = 0x0100
+
+// pollFD is WSAPOLLFD.
+type pollFD struct {
+	socket   syscall.Handle
+	events   int16
+	happened int16
+}
+
+// try is the callback of read. Sockets of package net are blocking ones on
+// Windows, so it asks first whether a read would wait.
+func (x *raw) try(fd uintptr) {
+	x.got, x.err = 0, errWouldBlock
+	p := pollFD{socket: syscall.Handle(fd), events: pollRead}
+	n, _, errno := wsaPoll.Call(uintptr(unsafe.Pointer(&p)), 1, 0)
+	switch int32(n) {
+	case 0:
+		return
+	case -1:
+		x.err = errno
+		return
+	}
+	buf := syscall.WSABuf{Len: uint32(len(x.in)), Buf: &x.in[0]}
+	var got, flags uint32
+	if err := syscall.WSARecv(p.socket, &buf, 1, &got, &flags, nil, nil); err != nil {
+		x.err = err
+		return
+	}
+	x.got, x.err = int(got), nil
+	if got == 0 {
+		x.err = io.EOF
+	}
+}
+
+// trade is not used: see exchange.
+func (x *raw) trade(uintptr) bool { return true }
+
+// exchange does nothing, and so leaves it to package net to write the request
+// and to wait for the answer.
+func (x *raw) exchange(_, _ []byte) (sent, got int, err error) { return 0, 0, nil }
+
+// gone reports whether err says that the peer has closed the connection.
+func gone(err error) bool {
+	return errors.Is(err, syscall.WSAECONNRESET) || errors.Is(err, syscall.WSAECONNABORTED)
+}

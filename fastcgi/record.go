@@ -1,0 +1,95 @@
+package fastcgi
+
+import "encoding/binary"
+
+// recordType is the type of a FastCGI record (FastCGI 1.0, section 8).
+type recordType uint8
+
+const (
+	typeBeginRequest    recordType = 1
+	typeEndRequest      recordType = 3
+	typeParams          recordType = 4
+	typeStdin           recordType = 5
+	typeStdout          recordType = 6
+	typeStderr          recordType = 7
+	typeGetValues       recordType = 9
+	typeGetValuesResult recordType = 10
+)
+
+const (
+	version1      = 1
+	headerLen     = 8
+	maxContent    = 65535 // contentLength is 16 bits; php-cgi takes no padding beyond it in PARAMS
+	roleResponder = 1
+	flagKeepConn  = 1
+
+	// requestID is the id of every request: there is only one at a time.
+	requestID = 1
+	// managementID is the id of records that belong to no request.
+	managementID = 0
+
+	// endLen is the length of END_REQUEST's content.
+	endLen = 8
+)
+
+// endStatus is END_REQUEST's protocolStatus (FastCGI 1.0, section 5.5).
+type endStatus uint8
+
+const (
+	requestComplete endStatus = 0
+	cantMultiplex   endStatus = 1
+	overloaded      endStatus = 2
+	unknownRole     endStatus = 3
+)
+
+func (s endStatus) String() string {
+	switch s {
+	case requestComplete:
+		return "REQUEST_COMPLETE"
+	case cantMultiplex:
+		return "CANT_MPX_CONN"
+	case overloaded:
+		return "OVERLOADED"
+	case unknownRole:
+		return "UNKNOWN_ROLE"
+	}
+	return "an unknown protocol status"
+}
+
+// header is the fixed part of a record.
+type header struct {
+	version uint8
+	typ     recordType
+	id      uint16
+	content int
+	padding int
+}
+
+// parseHeader reads the header at the start of p, which has headerLen bytes.
+func parseHeader(p []byte) header {
+	_ = p[headerLen-1]
+	return header{
+		version: p[0],
+		typ:     recordType(p[1]),
+		id:      binary.BigEndian.Uint16(p[2:]),
+		content: int(binary.BigEndian.Uint16(p[4:])),
+		padding: int(p[6]),
+	}
+}
+
+// appendHeader appends the header of a record without padding. Padding is only
+// advice (FastCGI 1.0, section 3.3), and php-cgi does nothing with it.
+func appendHeader(dst []byte, typ recordType, id uint16, content int) []byte {
+	return append(dst, version1, byte(typ), byte(id>>8), byte(id), byte(content>>8), byte(content), 0, 0)
+}
+
+// putContentLength sets the content length of the header at the start of p.
+func putContentLength(p []byte, n int) {
+	binary.BigEndian.PutUint16(p[4:], uint16(n))
+}
+
+// appendBeginRequest appends the record that opens a request.
+func appendBeginRequest(dst []byte) []byte {
+	dst = appendHeader(dst, typeBeginRequest, requestID, 8)
+	return append(dst, 0, roleResponder, flagKeepConn, 0, 0, 0, 0, 0)
+}

@@ -1,0 +1,112 @@
+//go:build unix
+
+package fastcgi
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+// php is a real php-cgi that serves one connection after the other.
+type php struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	addr string
+	root string // where the scripts are
+}
+
+// startPHP starts php-cgi on a unix socket of its own, with these -d settings.
+func startPHP(tb testing.TB, ini ...string) *php {
+	tb.Helper()
+	binary, err := exec.LookPath("php-cgi")
+	if err != nil {
+		tb.Fatalf("php-cgi is missing: `make test` installs it (%v)", err)
+	}
+	root, err := filepath.Abs("testdata")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	addr := filepath.Join(tb.TempDir(), "php.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: addr, Net: "unix"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	socket, err := l.File() // exec makes it blocking, which php-cgi needs
+	if err != nil {
+		tb.Fatal(err)
+	}
+	args := []string{"-n", "-d", "post_max_size=64M", "-d", "memory_limit=256M"}
+	for _, s := range ini {
+		args = append(args, "-d", s)
+	}
+	cmd := exec.Command(binary, args...)
+	cmd.Stdin = socket
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a script may fork
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PHP_FCGI_MAX_REQUESTS=0"}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	socket.Close()
+	l.Close()
+	tb.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		cmd.Wait()
+	})
+	return &php{t: tb, cmd: cmd, addr: addr, root: root}
+}
+
+// dial connects and shakes hands.
+func (p *php) dial() *Conn {
+	p.t.Helper()
+	nc, err := net.Dial("unix", p.addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	c := NewConn(nc)
+	p.t.Cleanup(func() { c.Close() })
+	if err := c.Handshake(testContext(p.t)); err != nil {
+		p.t.Fatalf("handshake: %v", err)
+	}
+	return c
+}
+
+// request is a request for a script of testdata.
+func (p *php) request(method, script, query string, length int64) *Request {
+	r := NewRequest()
+	for _, v := range [...][2]string{
+		{"GATEWAY_INTERFACE", "CGI/1.1"},
+		{"SERVER_PROTOCOL", "HTTP/1.1"},
+		{"REQUEST_METHOD", method},
+		{"SCRIPT_FILENAME", filepath.Join(p.root, script)},
+		{"SCRIPT_NAME", "/" + script},
+		{"REQUEST_URI", "/" + script + "?" + query},
+		{"QUERY_STRING", query},
+		{"REDIRECT_STATUS", "200"},
+		{"CONTENT_TYPE", "application/octet-stream"},
+	} {
+		r.AddParam(v[0], v[1])
+	}
+	if length > 0 {
+		r.AddParam("CONTENT_LENGTH", strconv.FormatInt(length, 10))
+	}
+	r.ContentLength = length
+	r.Head = method == "HEAD"
+	return r
+}
+
+func BenchmarkDoPHP(b *testing.B) {
+	p := startPHP(b)
+	c := p.dial()
+	script := filepath.Join(p.root, "hello.php")
+	benchmarkDo(b.Context(), b, c, func(r *Request) {
+		addParams(r)
+		r.AddParam("SCRIPT_FILENAME", script)
+	})
+}

@@ -1,0 +1,7 @@
+<?php
+// Ends its process: before the head, or in the body.
+if (isset($_GET['body'])) {
+	header('Content-Length: 300000');
+	echo str_repeat('x', 100000);
+}
+posix_kill(getmypid(), SIGKILL);

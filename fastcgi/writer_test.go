@@ -1,0 +1,171 @@
+package fastcgi
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+func TestBodiesOfEverySizeArrive(t *testing.T) {
+	data := make([]byte, 1<<20)
+	rand.Read(data)
+	overBoth(t, func(t *transport) {
+		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.OK(string(r.Body))
+		}})
+		for _, size := range []int{0, 1, 65_000, 65_498, 65_499, 65_500, 65_501, 65_527, 65_528, 65_529, 65_535, 65_536, 2 * 65_528, 2*65_528 + 1, len(data)} {
+			r := get()
+			r.Body, r.ContentLength = bytes.NewReader(data), int64(size) // there is more in it
+			_, body, err := do(t, c, r)
+			r.Free()
+			if err != nil || body != string(data[:size]) {
+				t.Fatalf("a body of %d bytes: got %d back, error %v", size, len(body), err)
+			}
+			if !c.Reusable() {
+				t.Fatalf("a body of %d bytes: not reusable", size)
+			}
+		}
+	})
+}
+
+func TestABodyThatEndsEarlyIsItsOwnErrorAndPHPMustNotGoOn(t *testing.T) {
+	broken := errors.New("disk on fire")
+	const size = 300 << 10
+	half := strings.Repeat("x", size/2)
+	for name, tt := range map[string]struct {
+		body io.Reader
+		want error
+	}{
+		"short":      {strings.NewReader(half), io.ErrUnexpectedEOF},
+		"empty":      {strings.NewReader(""), io.ErrUnexpectedEOF},
+		"unreadable": {io.MultiReader(strings.NewReader(half), iotest.ErrReader(broken)), broken},
+	} {
+		overBoth(t, func(t *transport) {
+			c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.OK("must not be reached"))})
+			r := get()
+			r.Body, r.ContentLength = tt.body, size
+			_, err := c.Do(testContext(t), r)
+			if _, ok := errors.AsType[*BodyError](err); !ok || !errors.Is(err, tt.want) || errors.Is(err, ErrNotSent) {
+				t.Errorf("%s: got %v, want a BodyError with %v", name, err, tt.want)
+			}
+			if c.Reusable() || !c.Broken() {
+				t.Errorf("%s: reusable %v, broken %v, want false, true", name, c.Reusable(), c.Broken())
+			}
+		})
+	}
+}
+
+func TestAResponseThatEndsBeforeTheBodyIsSentIsDeliveredButSpendsTheConnection(t *testing.T) {
+	overBoth(t, func(t *transport) {
+		c := t.connect(&fastcgitest.Responder{Early: true, Handler: answering(fastcgitest.OK("hello"))})
+		r := get()
+		r.Body, r.ContentLength = strings.NewReader(strings.Repeat("x", 10<<20)), 10<<20
+		_, body, err := do(t, c, r)
+		if err != nil || body != "hello" {
+			t.Fatalf("got %q, error %v, want hello", body, err)
+		}
+		// php-cgi would have read all of it first.
+		if c.Reusable() || c.Broken() {
+			t.Fatalf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
+		}
+	})
+}
+
+func TestABodyThatNobodyWantsAfterTheEndSpendsTheConnection(t *testing.T) {
+	s := &fastcgitest.Responder{Early: true, Handler: answering(fastcgitest.Answer{
+		fastcgitest.Sleep(time.Second), fastcgitest.Stdout("\r\nhello"), fastcgitest.End(), fastcgitest.Sleep(time.Minute),
+	})}
+	inBubble(t, s, func(t *bubble) {
+		c := t.conn
+		start := time.Now()
+		r := get()
+		r.Body, r.ContentLength = strings.NewReader(strings.Repeat("x", 1<<20)), 1<<20
+		_, body, err := do(t, c, r)
+		if err != nil || body != "hello" {
+			t.Errorf("got %q, error %v, want hello", body, err)
+		}
+		if c.Reusable() || c.Broken() {
+			t.Errorf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
+		}
+		wantAfter(t, start, time.Second+writerGrace)
+	})
+}
+
+func TestAPeerThatDiesWhileTheBodyIsSentIsAnError(t *testing.T) {
+	overBoth(t, func(t *transport) {
+		for name, tt := range map[string]struct {
+			answer   fastcgitest.Answer
+			answered bool
+		}{
+			"silently":       {fastcgitest.Answer{fastcgitest.Close()}, false},
+			"with a message": {fastcgitest.Answer{fastcgitest.Stdout("Status: 500 No\r\n\r\nlast words"), fastcgitest.Close()}, true},
+		} {
+			c := t.connect(&fastcgitest.Responder{Early: true, Handler: answering(tt.answer)})
+			r := get()
+			r.Body, r.ContentLength = strings.NewReader(strings.Repeat("x", 1<<20)), 1<<20
+			_, _, err := do(t, c, r)
+			if e, ok := errors.AsType[*TransportError](err); !ok || e.Answered && !tt.answered || e.Sent == 0 {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if c.Reusable() {
+				t.Errorf("%s: reusable", name)
+			}
+		}
+	})
+}
+
+func TestAnInterruptedConnectionStillDeliversWhatHasArrived(t *testing.T) {
+	died := errors.New("worker died")
+	written := make(chan struct{})
+	const size = 150 << 10
+	content := strings.Repeat("x", size)
+	c := connectSocket(t, answering(fastcgitest.Answer{
+		fastcgitest.Stdout("A: b\r\n\r\n" + content), fastcgitest.Flush(),
+		func(*fastcgitest.Wire) error { close(written); return nil },
+		fastcgitest.Stall(), // as a background program that keeps the connection open
+	}))
+	resp, err := c.Do(testContext(t), get())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-written
+	c.Interrupt(died)
+	body, err := io.ReadAll(resp.Body)
+	if string(body) != content {
+		t.Errorf("got %d bytes, want %d", len(body), size)
+	}
+	if e, ok := errors.AsType[*TransportError](err); !ok || !errors.Is(err, died) || !e.Answered {
+		t.Errorf("got %v, want %v", err, died)
+	}
+	resp.Body.Close()
+	if c.Reusable() {
+		t.Error("reusable")
+	}
+}
+
+func TestAWholeResponseIsGoodThoughItsProcessHasDied(t *testing.T) {
+	died := errors.New("worker died")
+	written := make(chan struct{})
+	c := connectSocket(t, answering(append(fastcgitest.OK(strings.Repeat("x", 150<<10)), fastcgitest.Flush(),
+		func(*fastcgitest.Wire) error { close(written); return nil })))
+	resp, err := c.Do(testContext(t), get())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-written
+	c.Interrupt(died)
+	body, err := io.ReadAll(resp.Body)
+	if len(body) != 150<<10 || err != nil {
+		t.Errorf("got %d bytes, error %v", len(body), err)
+	}
+	if c.Reusable() {
+		t.Error("reusable")
+	}
+}
