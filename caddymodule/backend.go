@@ -131,7 +131,7 @@ type reply struct {
 
 // close gives the worker back, and what the request held.
 func (a *reply) close() {
-	a.Exchange.Close()
+	a.Close()
 	a.free()
 }
 

@@ -115,7 +115,7 @@ var handlerOptions = map[string]func(d *caddyfile.Dispenser, h *Handler) error{
 	"index":                func(d *caddyfile.Dispenser, h *Handler) error { return oneString(d, &h.Index) },
 	"split":                func(d *caddyfile.Dispenser, h *Handler) error { return list(d, &h.SplitPath) },
 	"try_files":            func(d *caddyfile.Dispenser, h *Handler) error { return list(d, &h.TryFiles) },
-	"env":                  func(d *caddyfile.Dispenser, h *Handler) error { return envOption(d, h) },
+	"env":                  envOption,
 	"resolve_root_symlink": func(d *caddyfile.Dispenser, h *Handler) error { return onOffPtr(d, &h.ResolveRootSymlink) },
 	"capture_stderr":       func(d *caddyfile.Dispenser, h *Handler) error { return onOffPtr(d, &h.CaptureStderr) },
 	"dial_timeout":         func(d *caddyfile.Dispenser, h *Handler) error { return oneDuration(d, &h.DialTimeout) },
@@ -216,7 +216,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 // parseGlobal reads the global option:
 //
 //	php_pool {
-//	    <any pool option>          # defaults for every pool
+//	    <any pool option>          # defaults
 //	    pool <name> {
 //	        <any pool option>
 //	    }

@@ -151,7 +151,7 @@ func (l *livePool) identity() *identity {
 }
 
 // cutShort ends the time of requests that still run.
-func (l *livePool) cutShort() { l.stop(); l.pool.Close(l.cut) } //nolint:errcheck // logged by Destruct
+func (l *livePool) cutShort() { l.stop(); l.pool.Close(l.cut) } // logged by Destruct
 
 // Destruct ends the pool when no config uses it any more: in the background
 // after a reload, at once when Caddy exits.

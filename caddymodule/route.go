@@ -86,7 +86,7 @@ func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, repl *cad
 	if !slash || script == "/" {
 		switch stat(root, script) {
 		case file:
-			rt.rewrite(r, repl, root, script, info, "file")
+			rt.rewrite(r, repl, root, script, info)
 			return false
 		case directory:
 			if rt.indexIn(root, clean) {
@@ -94,16 +94,16 @@ func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, repl *cad
 					redirectToSlash(w, r)
 					return true
 				}
-				rt.rewrite(r, repl, root, path.Join(clean, rt.index), "", "file")
+				rt.rewrite(r, repl, root, path.Join(clean, rt.index), "")
 				return false
 			}
 		case nothing:
 		}
 	} else if rt.indexIn(root, clean) {
-		rt.rewrite(r, repl, root, path.Join(clean, rt.index), "", "file")
+		rt.rewrite(r, repl, root, path.Join(clean, rt.index), "")
 		return false
 	}
-	rt.rewrite(r, repl, root, "/"+rt.index, "", "file")
+	rt.rewrite(r, repl, root, "/"+rt.index, "")
 	return false
 }
 
@@ -113,11 +113,11 @@ func (rt *router) indexIn(root, dir string) bool {
 
 // rewrite sets the path of the request, and the placeholders of Caddy's file
 // matcher for whoever comes after us.
-func (rt *router) rewrite(r *http.Request, repl *caddy.Replacer, root, relative, info, kind string) {
+func (rt *router) rewrite(r *http.Request, repl *caddy.Replacer, root, relative, info string) {
 	repl.Set("http.matchers.file.relative", relative)
 	repl.Set("http.matchers.file.absolute", filepath.ToSlash(caddyhttp.SanitizedPathJoin(root, relative)))
 	repl.Set("http.matchers.file.remainder", info)
-	repl.Set("http.matchers.file.type", kind)
+	repl.Set("http.matchers.file.type", "file")
 	if r.URL.Path == relative {
 		return
 	}
@@ -174,7 +174,7 @@ const (
 // stat looks at a path below root. Like Caddy's file matcher it takes every
 // error for "not there".
 func stat(root, relative string) kind {
-	info, err := os.Stat(caddyhttp.SanitizedPathJoin(root, relative))
+	info, err := os.Stat(caddyhttp.SanitizedPathJoin(root, relative)) //nolint:gosec // G703: joined safely below the root
 	switch {
 	case err != nil:
 		return nothing

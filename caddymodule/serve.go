@@ -27,7 +27,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 			zap.String("uri", requestURI(r)), zap.Error(err))
 		// The status is out: only a broken connection can tell the client that
 		// this is not all.
-		http.NewResponseController(w).Flush() //nolint:errcheck // it is given up
+		http.NewResponseController(w).Flush() // it is given up
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -39,7 +39,7 @@ var errClientGone = errors.New("the client has gone")
 // and flushed when PHP has nothing more to say for the moment.
 func (a *reply) copyTo(w http.ResponseWriter) error {
 	if len(a.prefix) > 0 {
-		if _, err := w.Write(a.prefix); err != nil {
+		if _, err := w.Write(a.prefix); err != nil { //nolint:gosec // G705: PHP's page as it is
 			return errClientGone
 		}
 	}
@@ -52,7 +52,7 @@ func (a *reply) copyTo(w http.ResponseWriter) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.Write(p); err != nil {
+		if _, err := w.Write(p); err != nil { //nolint:gosec // G705: PHP's page as it is
 			return errClientGone
 		}
 		if a.body.Ready() {

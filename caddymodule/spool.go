@@ -154,12 +154,10 @@ func fileError(err error) error {
 // bodyError is what the client gets when its body could not be read: what an
 // earlier handler (request_body) said, or 400.
 func bodyError(err error) error {
-	var handled caddyhttp.HandlerError
-	if errors.As(err, &handled) {
+	if _, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		return err
 	}
-	var limit *http.MaxBytesError
-	if errors.As(err, &limit) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
 	}
 	return caddyhttp.Error(http.StatusBadRequest, fmt.Errorf("reading the request body: %w", err))

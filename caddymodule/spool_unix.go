@@ -12,10 +12,10 @@ func tempFile(dir string) (*os.File, error) {
 		return nil, err
 	}
 	if err := os.Remove(f.Name()); err != nil {
-		f.Close() //nolint:errcheck // the error above says more
+		f.Close() // the error above says more
 		return nil, err
 	}
 	return f, nil
 }
 
-func discardFile(f *os.File) { f.Close() } //nolint:errcheck // nobody misses its content
+func discardFile(f *os.File) { f.Close() } // nobody misses its content

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -53,10 +54,8 @@ func (o *PoolOptions) checkManager() error {
 		if !set {
 			return nil
 		}
-		for _, m := range belongs {
-			if m == manager {
-				return nil
-			}
+		if slices.Contains(belongs, manager) {
+			return nil
 		}
 		return fmt.Errorf("%s does not belong to a pool with manager %s: take it out, or write manager %s",
 			option, manager, belongs[0])

@@ -22,7 +22,7 @@ func benchPool(b *testing.B, n int) *Pool {
 	if err := p.Open(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { p.Close(context.Background()) }) //nolint:errcheck // the benchmark is over
+	b.Cleanup(func() { p.Close(context.Background()) }) // the benchmark is over
 	return p
 }
 
@@ -40,7 +40,7 @@ func (l *socketLauncher) Launch(context.Context) (Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer ln.Close() //nolint:errcheck // a benchmark
+	defer ln.Close() // a benchmark
 	client, err := net.Dial("unix", ln.Addr().String())
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (l *socketLauncher) Launch(context.Context) (Process, error) {
 		return nil, err
 	}
 	p := &fakeProcess{pid: int(l.pids.Add(1)), client: client, server: server, done: make(chan struct{})}
-	go fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }) //nolint:errcheck // it ends with the benchmark
+	go fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }) // it ends with the benchmark
 	return p, nil
 }
 

@@ -91,7 +91,7 @@ func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
 	late := lease.late()
 	if err == nil {
 		// PHP's own page about its time limit: the worker lives.
-		resp.Body.Close() //nolint:errcheck // nobody reads it
+		resp.Body.Close() // nobody reads it
 	}
 	died := lease.died(err)
 	lease.Release()
@@ -137,7 +137,7 @@ func (p *Pool) again(ctx context.Context, r *Request, err error) bool {
 	}
 	notSent := errors.Is(err, fastcgi.ErrNotSent)
 	unanswered := errors.Is(err, ErrWorkerDied) && !fastcgi.Answered(err)
-	if !notSent && !(r.Repeatable && unanswered) {
+	if !notSent && (!r.Repeatable || !unanswered) {
 		return false
 	}
 	return r.FastCGI.Rewind() == nil
@@ -165,6 +165,6 @@ func (x *Exchange) Release() { x.lease.Release() }
 
 // Close gives the worker back. It may be called twice, and after Release.
 func (x *Exchange) Close() {
-	x.body.Close() //nolint:errcheck // the connection knows how it ended
+	x.body.Close() // the connection knows how it ended
 	x.lease.Release()
 }

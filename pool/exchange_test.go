@@ -16,7 +16,7 @@ import (
 func (tt *tester) killer(n int32) {
 	var left atomic.Int32
 	left.Store(n)
-	tt.handler = func(r *fastcgitest.Request) fastcgitest.Answer {
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 		if left.Add(-1) < 0 {
 			return fastcgitest.OK("hello")
 		}

@@ -187,7 +187,7 @@ func TestAnIdleConnectionThatEndedCostsNoRequest(t *testing.T) {
 			t.Fatalf("got %q, %v", body, err)
 		}
 		// The connection ends without the process ending.
-		tt.proc(0).server.Close() //nolint:errcheck // a pipe
+		tt.proc(0).server.Close() // a pipe
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
 			t.Fatalf("after the connection ended: got %q, %v", body, err)
 		}

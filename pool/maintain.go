@@ -61,7 +61,7 @@ func (p *Pool) expireIdleLocked(now time.Duration) {
 	spare, expendable := p.set.overSpare(c), p.set.expendable(c)
 	for n := 0; len(p.idle) > 0; n++ {
 		idle := now - p.idle[0].idleSince
-		if !(n < spare && idle >= spareLinger) && !(n < expendable && idle >= p.set.IdleTimeout) {
+		if (n >= spare || idle < spareLinger) && (n >= expendable || idle < p.set.IdleTimeout) {
 			return
 		}
 		p.stopLocked(p.idle[0], IdleTimeout)

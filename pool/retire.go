@@ -88,7 +88,7 @@ func (p *Pool) buryLocked(w *worker, reason Reason) {
 // closeConn gives back what the connection of an ended process holds.
 func (p *Pool) closeConn(w *worker) {
 	p.tasks.Go(func() {
-		w.conn.Close() //nolint:errcheck // the peer has gone
+		w.conn.Close() // the peer has gone
 		// Frees the slot with the launcher, and the handles on the process.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -144,7 +144,7 @@ func endsWithin(proc Process, limit time.Duration) bool {
 }
 
 func (p *Pool) drain(w *worker) {
-	w.conn.Close() //nolint:errcheck // nothing was expected from it any more
+	w.conn.Close() // nothing was expected from it any more
 	if endsWithin(w.proc, drainGrace) {
 		// It was not the client that left.
 		p.mu.Lock()

@@ -1,6 +1,9 @@
 package pool
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // State answers one question: may this worker get a request? Why it leaves is
 // a Reason.
@@ -40,12 +43,9 @@ var moves = [states][]State{
 
 // checkMove panics unless a worker may go from one state to the other.
 func checkMove(from, to State) {
-	for _, s := range moves[from] {
-		if s == to {
-			return
-		}
+	if !slices.Contains(moves[from], to) {
+		panic(fmt.Sprintf("bug: worker cannot go from %v to %v", from, to))
 	}
-	panic(fmt.Sprintf("bug: worker cannot go from %v to %v", from, to))
 }
 
 // Reason tells why a worker left, or why it drained.

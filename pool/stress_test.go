@@ -58,6 +58,7 @@ type leases struct {
 }
 
 func (l *leases) take(t *testing.T, w *worker) {
+	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held[w] {
@@ -120,7 +121,7 @@ func client(ctx context.Context, tt *tester, all *leases) {
 	for ctx.Err() == nil {
 		limit, done := context.WithTimeout(ctx, time.Duration(1+rand.IntN(400))*time.Millisecond)
 		if rand.IntN(2) == 0 {
-			tt.do(limit, "/a.php", rand.IntN(2) == 0) //nolint:errcheck // it may well fail
+			tt.do(limit, "/a.php", rand.IntN(2) == 0) // it may well fail
 		} else if l, err := tt.Acquire(limit, Info{}); err == nil {
 			all.take(tt.T, l.w)
 			time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
@@ -140,14 +141,14 @@ func disturb(tt *tester, s Settings) {
 			workers[rand.IntN(len(workers))].Process.(*fakeProcess).end()
 		}
 	case 3:
-		tt.Restart(context.Background()) //nolint:errcheck // it cannot fail here
+		tt.Restart(context.Background()) // it cannot fail here
 	case 4:
 		s.Max = max(1, s.Max-rand.IntN(4))
 		s.Min, s.Start = min(s.Min, s.Max), min(s.Start, s.Max)
 		s.StopTimeout = time.Second
 		tt.Configure(s)
 	case 5:
-		tt.Recycle(tt.lastWorker.Load(), rand.IntN(2) == 0) //nolint:errcheck // it may be gone
+		tt.Recycle(tt.lastWorker.Load(), rand.IntN(2) == 0) // it may be gone
 	case 6:
 		tt.mu.Lock()
 		g := tt.gens[len(tt.gens)-1]

@@ -49,6 +49,7 @@ func run(t *testing.T, s Settings, f func(tt *tester)) {
 }
 
 func newTester(t *testing.T, s Settings) *tester {
+	t.Helper()
 	tt := &tester{
 		T:       t,
 		handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
@@ -57,8 +58,8 @@ func newTester(t *testing.T, s Settings) *tester {
 	if s.StopTimeout == 0 {
 		s.StopTimeout = time.Second
 	}
-	if s.Quarantine.Window == 0 {
-		s.Quarantine.Window = time.Minute
+	if s.Window == 0 {
+		s.Window = time.Minute
 	}
 	tt.Pool = New(Config{Name: "test", Start: tt.begin, Settings: s})
 	return tt
@@ -302,7 +303,7 @@ func (p *fakeProcess) serve(conn net.Conn) {
 		r.Params["pid"] = time.Duration(p.pid).String()
 		return h(r)
 	}, Values: p.values}
-	responder.Serve(conn) //nolint:errcheck // it ends as it ends
+	responder.Serve(conn) // it ends as it ends
 }
 
 // values answers the health probe.
@@ -336,14 +337,14 @@ func (p *fakeProcess) mute() { p.deaf.Store(true) }
 func (p *fakeProcess) end() {
 	p.once.Do(func() {
 		close(p.done)
-		p.server.Close() //nolint:errcheck // a pipe
-		p.client.Close() //nolint:errcheck // a pipe
+		p.server.Close() // a pipe
+		p.client.Close() // a pipe
 	})
 }
 
 // Drain closes the connection and waits until the script has ended.
 func (p *fakeProcess) Drain(ctx context.Context) (Process, error) {
-	p.client.Close() //nolint:errcheck // a pipe
+	p.client.Close() // a pipe
 	select {
 	case <-p.served:
 	case <-p.done:
