@@ -1,0 +1,101 @@
+package caddymodule
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
+	for _, c := range []struct {
+		o    PoolOptions
+		want string // what the message has to name
+	}{
+		{PoolOptions{Manager: "statik"}, "statik"},
+		{PoolOptions{Manager: "static"}, "workers"},
+		{PoolOptions{Workers: 3, Manager: "dynamic"}, "manager static"},
+		{PoolOptions{Workers: 3, MaxWorkers: 4}, "max_workers"},
+		{PoolOptions{Workers: 3, IdleTimeout: 1}, "idle_timeout"},
+		{PoolOptions{MinWorkers: ptr(5), MaxWorkers: 3}, "min_workers 5"},
+		{PoolOptions{StartWorkers: 5, MaxWorkers: 3}, "start_workers 5"},
+		{PoolOptions{StartWorkers: 2, MinWorkers: ptr(3), MaxWorkers: 9}, "start_workers 2"},
+		{PoolOptions{MinWorkers: ptr(-1)}, "min_workers -1"},
+		{PoolOptions{Workers: 1 << 20}, "workers 1048576"},
+		{PoolOptions{MaxQueue: ptr(-1)}, "max_queue -1"},
+		{PoolOptions{MaxMemory: -1}, "max_memory -1"},
+		{PoolOptions{MaxAge: caddy.Duration(-time.Second)}, "max_age -1s"},
+		{PoolOptions{Spawn: "both"}, "spawn both"},
+		{PoolOptions{Umask: "999"}, "umask 999"},
+		{PoolOptions{Nice: 20}, "nice 20"},
+		{PoolOptions{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
+		{PoolOptions{Manager: "ondemand", MinWorkers: ptr(1)}, "min_workers"},
+	} {
+		if err := c.o.validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want an error that names %q", c.o, err, c.want)
+		}
+	}
+}
+
+func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
+	var o PoolOptions
+	if err := o.validate(); err != nil {
+		t.Fatal(err)
+	}
+	s := o.settings(16)
+	want := pool.Size{
+		Manager: pool.Dynamic, Min: 1, Start: 2, Max: 16, Spare: 4,
+		IdleTimeout: time.Minute, MasterIdleTimeout: 10 * time.Minute,
+	}
+	if s.Size != want {
+		t.Errorf("size: got %+v, want %+v", s.Size, want)
+	}
+	if s.MaxQueue != 1024 || s.StartTimeout != 30*time.Second || s.QueueTimeout != 30*time.Second ||
+		s.StopTimeout != 4*time.Second || s.SlowRequest != 5*time.Second || s.HealthInterval != 5*time.Second ||
+		s.RequestTimeout != 0 || s.Limits.Requests != 0 || s.Deaths != 3 {
+		t.Errorf("got %+v", s)
+	}
+	one := (&PoolOptions{}).settings(1)
+	if one.Min != 1 || one.Start != 1 || one.Max != 1 {
+		t.Errorf("with one worker: got %+v", one.Size)
+	}
+	if off := (&PoolOptions{SlowRequest: -1, HealthInterval: -1}).settings(4); off.SlowRequest != 0 || off.HealthInterval != 0 {
+		t.Errorf("turned off: got %+v", off)
+	}
+}
+
+func TestNamingWorkersMakesAPoolStatic(t *testing.T) {
+	s := (&PoolOptions{Workers: 7}).settings(16)
+	if s.Manager != pool.Static || s.Max != 7 {
+		t.Errorf("got %+v", s.Size)
+	}
+}
+
+func TestHowManyWorkersAMachineGets(t *testing.T) {
+	const mb, gb = 1 << 20, 1 << 30
+	for _, c := range []struct {
+		what      string
+		m         machine
+		pools     int
+		perWorker int64
+		want      int
+	}{
+		{"1 GB, 1 CPU: 60 % by 128 MB", machine{1, gb}, 1, 128 * mb, 4},
+		{"1 GB, 1 CPU, memory_limit off", machine{1, gb}, 1, -1, 4},
+		{"1 GB shared by 20 sites", machine{1, gb}, 20, 128 * mb, 2},
+		{"2 GB, 2 CPUs", machine{2, 2 * gb}, 1, 128 * mb, 9},
+		{"24 GB, 2 CPUs: 8 for each CPU", machine{2, 24 * gb}, 1, 128 * mb, 16},
+		{"256 GB, 64 cores", machine{64, 256 * gb}, 1, 256 * mb, 512},
+		{"memory unknown", machine{4, 0}, 1, 128 * mb, 32},
+		{"a huge memory_limit", machine{8, 8 * gb}, 1, 4 * gb, 2},
+	} {
+		if got := c.m.workers(c.pools, c.perWorker); got != c.want {
+			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
+		}
+	}
+}
