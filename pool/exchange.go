@@ -35,6 +35,7 @@ type Exchange struct {
 	Retried bool
 
 	lease Lease
+	late  bool      // known when released
 	body  io.Closer // the caller may have wrapped Response.Body
 }
 
@@ -157,14 +158,26 @@ func (e *diedError) Unwrap() []error { return []error{ErrWorkerDied, e.cause} }
 
 // Late reports whether the request ran out of time after it had begun to
 // answer: what came is not whole.
-func (x *Exchange) Late() bool { return x.lease.late() }
+func (x *Exchange) Late() bool {
+	if x.lease == (Lease{}) {
+		return x.late
+	}
+	return x.lease.late()
+}
 
 // Release gives the worker back once PHP has ended the request, though bytes of
 // the body may still have to be read from memory.
-func (x *Exchange) Release() { x.lease.Release() }
+func (x *Exchange) Release() {
+	if x.lease == (Lease{}) {
+		return
+	}
+	x.late = x.lease.late()
+	x.lease.Release()
+	x.lease = Lease{}
+}
 
 // Close gives the worker back. It may be called twice, and after Release.
 func (x *Exchange) Close() {
 	x.body.Close() // the connection knows how it ended
-	x.lease.Release()
+	x.Release()
 }

@@ -38,7 +38,16 @@ func (f *failures) add(now time.Time) time.Duration {
 	return delay
 }
 
-func (f *failures) reset() { *f = failures{} }
+// recoveredLocked forgets the failures: a worker has served.
+func (p *Pool) recoveredLocked() {
+	if p.fail.count == 0 {
+		return
+	}
+	if p.fail.told {
+		p.log.Info("workers launch and serve again")
+	}
+	p.fail = failures{}
+}
 
 // wait is how long no launch may begin.
 func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub(now)) }

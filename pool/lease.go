@@ -37,7 +37,7 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 		return Lease{}, context.Cause(ctx)
 	}
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
+	if n := len(p.idle); n > 0 && !p.closed {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		lease := p.lendLocked(w, info)
@@ -125,7 +125,7 @@ func (p *Pool) lendLocked(w *worker, info Info) Lease {
 	w.turn++
 	w.busySince = p.clock()
 	w.info = info
-	w.slowTold = false
+	w.slowTold, w.overtime, w.limit = false, nil, p.set.RequestTimeout
 	if busy := p.inState[Busy]; busy > p.maxBusy {
 		p.maxBusy = busy
 	}
@@ -175,7 +175,7 @@ func (l Lease) Release() {
 	p.stopOvertimeLocked(w)
 	switch {
 	case reusable:
-		p.fail.reset()
+		p.recoveredLocked()
 		p.returnLocked(w)
 	case w.ended():
 		p.buryLocked(w, or(w.killed, Crashed))

@@ -83,7 +83,8 @@ func (p *Pool) careIdleLocked(w *worker, now time.Duration) {
 	p.moveLocked(w, Busy)
 	w.turn++
 	w.busySince, w.probed, w.info = now, now, Info{}
-	w.slowTold = true
+	w.slowTold, w.probing = true, true
+	p.probing++
 	lease := Lease{pool: p, w: w, turn: w.turn}
 	p.tasks.Go(func() { p.probe(lease) })
 }
@@ -97,6 +98,10 @@ func (p *Pool) probe(l Lease) {
 	ctx, cancel := context.WithTimeout(p.root, probeTimeout)
 	defer cancel()
 	err := l.w.conn.Probe(ctx)
+	p.mu.Lock()
+	l.w.probing = false
+	p.probing--
+	p.mu.Unlock()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		p.log.Warn("a worker did not answer the health probe",
 			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))

@@ -18,12 +18,12 @@ type overtime struct {
 // startOvertime sets the clock for the request that holds the lease.
 func (l Lease) startOvertime() {
 	p, w := l.pool, l.w
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	limit := p.set.RequestTimeout
-	if limit <= 0 || w.turn != l.turn {
+	limit := w.limit
+	if limit <= 0 {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	o := &overtime{at: w.busySince + limit}
 	w.overtime = o
 	o.timer = time.AfterFunc(o.at-p.clock(), func() { p.expire(w, o) })
@@ -79,7 +79,10 @@ func (p *Pool) expire(w *worker, o *overtime) {
 
 // late reports whether the request that holds the lease ran out of time.
 func (l Lease) late() bool {
+	if l.w.overtime == nil {
+		return false // the common case; only the holder of the lease sets it
+	}
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
-	return l.w.turn == l.turn && l.w.overtime != nil && l.w.overtime.late
+	return l.w.overtime.late
 }

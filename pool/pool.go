@@ -44,6 +44,7 @@ type Pool struct {
 	inState   [states]int
 	line      line
 	starting  int // launches under way
+	probing   int // busy ones that only answer the health probe
 	// quiet is closed when the last leased worker came back after Close.
 	quiet chan struct{}
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,12 +17,18 @@ type Quarantine struct {
 // sickbay remembers which scripts killed workers lately. It is empty as long
 // as nothing crashes.
 type sickbay struct {
+	// patients is how many until has: read without the mutex.
+	patients atomic.Int32
+
 	deaths map[string][]time.Time
 	until  map[string]time.Time
 }
 
 // admit refuses a quarantined script.
 func (p *Pool) admit(script string) error {
+	if p.sick.patients.Load() == 0 {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	until, ill := p.sick.until[script]
@@ -33,6 +40,7 @@ func (p *Pool) admit(script string) error {
 		return ErrQuarantined
 	}
 	delete(p.sick.until, script)
+	p.sick.patients.Store(int32(len(p.sick.until)))
 	return nil
 }
 
@@ -59,6 +67,7 @@ func (p *Pool) recordLocked(script string) {
 	}
 	delete(p.sick.deaths, script)
 	p.sick.until[script] = now.Add(q.Period)
+	p.sick.patients.Store(int32(len(p.sick.until)))
 	p.log.Error("a script killed too many workers; it is not run for a while",
 		zap.String("script", script), zap.Int("deaths", len(recent)),
 		zap.Duration("within", q.Window), zap.Duration("for", q.Period))
@@ -66,6 +75,11 @@ func (p *Pool) recordLocked(script string) {
 
 // pruneLocked forgets scripts whose deaths are long past.
 func (p *Pool) pruneLocked(now time.Time) {
+	for script, until := range p.sick.until {
+		if now.After(until) {
+			delete(p.sick.until, script)
+		}
+	}
 	for script, times := range p.sick.deaths {
 		if now.Sub(times[len(times)-1]) > p.set.Window {
 			delete(p.sick.deaths, script)

@@ -94,7 +94,7 @@ func (p *Pool) Stats() Stats {
 	s := Stats{
 		Name: p.name, Manager: p.set.Manager, Uptime: now.Sub(p.born),
 		Workers: WorkerCounts{
-			Total: len(p.workers) + p.starting, Idle: p.inState[Idle], Busy: p.inState[Busy],
+			Total: len(p.workers) + p.starting, Idle: p.inState[Idle] + p.probing, Busy: p.inState[Busy] - p.probing,
 			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
 			Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
@@ -136,7 +136,10 @@ func (p *Pool) Workers() []WorkerStats {
 			ID: w.id, PID: w.proc.PID(), State: w.state, Generation: w.gen.number,
 			Requests: w.served, Age: now - w.born, Process: w.proc,
 		}
-		switch w.state {
+		if w.probing {
+			s.State = Idle
+		}
+		switch s.State {
 		case Idle:
 			s.Idle = now - w.idleSince
 		case Busy, Draining:

@@ -35,6 +35,8 @@ type worker struct {
 	info     Info
 	slowTold bool
 	overtime *overtime
+	limit    time.Duration // how long it may take, 0 for no limit
+	probing  bool          // it is not a request but the health probe
 }
 
 // ended reports whether the process is known to have ended.
