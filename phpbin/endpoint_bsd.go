@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package phpbin
+
+// unlink leaves the socket where it is: only Linux can reach it without a path.
+func (e *endpoint) unlink() {}

@@ -1,0 +1,175 @@
+package phpbin
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// exchange brings the children of a master that answer together with those who
+// wait for one. A connection goes to whichever child accepts it, which need not
+// be the one that its dialer has in mind: who drains a worker wants that very
+// worker back, or its successor, and not one that has been idle all along.
+// Otherwise the abandoned script would run on outside of every slot.
+type exchange struct {
+	// All guarded by the mutex of the roster.
+	known map[int]*child // by pid; the dead are swept when it grows
+	wants []*want
+	spare []*Process // have answered and are nobody's yet
+}
+
+// want is someone who waits for a child.
+type want struct {
+	from   *Process      // whose slot is to be filled again; nil for a new one
+	got    chan *Process // capacity 1
+	served bool          // got has had it; guarded as the exchange is
+}
+
+// fits reports whether a child that is nobody's is one for w.
+func (w *want) fits() bool { return w.from == nil || !w.from.proc.alive() }
+
+// obtain returns a child that has answered, for the slot of from if any.
+func (s *Shared) obtain(ctx context.Context, from *Process) (*Process, error) {
+	begun := time.Now()
+	limit, cancel := s.until(ctx, s.master.done)
+	w := &want{from: from, got: make(chan *Process, 1)}
+	s.enter(w)
+	dialed := make(chan error, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		dialed <- s.dial(limit, w)
+	}()
+	var died <-chan struct{}
+	if from != nil {
+		died = from.proc.done
+	}
+	var (
+		p   *Process
+		err error
+	)
+	for waiting := true; waiting; {
+		select {
+		case p = <-w.got:
+			waiting = false
+		case err = <-dialed:
+			waiting = false
+		case <-died:
+			died = nil
+			s.match() // a spare one will do now
+		}
+	}
+	cancel()
+	<-ended
+	s.leave(w)
+	if p == nil {
+		select {
+		case p = <-w.got:
+		default:
+			return nil, s.master.failure(ctx, begun, err)
+		}
+	}
+	return p, nil
+}
+
+// dial reaches children until w has its own. What it reaches may be another's.
+func (s *Shared) dial(ctx context.Context, w *want) error {
+	for !s.served(w) {
+		p, err := s.reach(ctx)
+		if err != nil {
+			return err
+		}
+		s.offer(p)
+	}
+	return nil
+}
+
+// enter lets w wait; what is spare is tried first.
+func (s *Shared) enter(w *want) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wants = append(s.wants, w)
+	s.matchLocked()
+}
+
+func (s *Shared) served(w *want) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return w.served
+}
+
+// leave ends the waiting; if w was not served it will not be any more.
+func (s *Shared) leave(w *want) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wants = slices.DeleteFunc(s.wants, func(other *want) bool { return other == w })
+}
+
+// offer gives p to who waits for this very child, or for any, or keeps it.
+func (s *Shared) offer(p *Process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.wants {
+		if w.from != nil && w.from.proc == p.proc {
+			s.serveLocked(w, p)
+			return
+		}
+	}
+	s.spare = append(s.spare, p)
+	s.matchLocked()
+}
+
+func (s *Shared) match() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.matchLocked()
+}
+
+// matchLocked gives what is spare to those who wait, the longest first.
+func (s *Shared) matchLocked() {
+	s.spare = slices.DeleteFunc(s.spare, func(p *Process) bool {
+		if !p.proc.alive() {
+			_ = p.conn.Close()
+			return true
+		}
+		return false
+	})
+	for _, w := range slices.Clone(s.wants) {
+		if n := len(s.spare); n > 0 && w.fits() {
+			p := s.spare[n-1]
+			s.spare = s.spare[:n-1]
+			s.serveLocked(w, p)
+		}
+	}
+}
+
+// serveLocked gives p to w. From now on the process that w waited for is not
+// to be signalled through it any more: p may be the same one.
+func (s *Shared) serveLocked(w *want, p *Process) {
+	if w.from != nil {
+		w.from.passed = true
+	}
+	w.served = true
+	w.got <- p
+	s.wants = slices.DeleteFunc(s.wants, func(other *want) bool { return other == w })
+}
+
+// dropSpareLocked forgets a spare that has connected anew: its first connection
+// is lost.
+func (s *Shared) dropSpareLocked(c *child) {
+	s.spare = slices.DeleteFunc(s.spare, func(p *Process) bool {
+		if p.proc == c {
+			_ = p.conn.Close()
+			return true
+		}
+		return false
+	})
+}
+
+func (s *Shared) takeSpares() []*Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.spare
+	s.spare = nil
+	return list
+}

@@ -1,0 +1,90 @@
+package phpbin_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+// program writes a shell script that stands for a program.
+func program(t *testing.T, path, script string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func says(version string) string { return "echo 'PHP " + version + " (cgi-fcgi) (built: today)'" }
+
+func TestFind(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	t.Setenv("PATH", one+":"+two+":relative")
+	program(t, filepath.Join(one, "php-cgi7.4"), says("7.4.33"))
+	program(t, filepath.Join(one, "php-cgi8.1"), says("8.1.2"))
+	program(t, filepath.Join(two, "php83-cgi"), says("8.3.9"))
+	program(t, filepath.Join(two, "php-cgi"), says("6.6.6"))
+	program(t, filepath.Join(two, "php"), "echo 'PHP 8.3.9 (cli) (built: today)'")
+	program(t, filepath.Join(one, "mine"), says("6.5.4"))
+	if err := os.WriteFile(filepath.Join(one, "php-cgi9.9"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]string{
+		"":                               filepath.Join(two, "php-cgi"),
+		"8.3":                            filepath.Join(two, "php83-cgi"),
+		"8.1":                            filepath.Join(one, "php-cgi8.1"),
+		"8.3.9":                          filepath.Join(two, "php83-cgi"),
+		"7":                              filepath.Join(one, "php-cgi7.4"),
+		"6.6":                            filepath.Join(two, "php-cgi"),
+		"mine":                           filepath.Join(one, "mine"),
+		filepath.Join(one, "php-cgi8.1"): filepath.Join(one, "php-cgi8.1"),
+	}
+	for spec, want := range tests {
+		if got, err := phpbin.Find(spec); got != want || err != nil {
+			t.Errorf("%q: got %q, %v, want %q", spec, got, err, want)
+		}
+	}
+	for _, spec := range []string{"9.9", "8.3.8", "absent", "/absent/php-cgi", filepath.Join(one, "php-cgi9.9")} {
+		if got, err := phpbin.Find(spec); err == nil {
+			t.Errorf("%q: got %q", spec, got)
+		}
+	}
+	if got := phpbin.Candidates(); len(got) < 4 || got[0] != filepath.Join(two, "php-cgi") {
+		t.Errorf("Candidates: %q", got)
+	}
+}
+
+func TestOneFileIsOneCandidate(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	program(t, filepath.Join(dir, "php-cgi9.1"), "exit 1") // not to be asked
+	if err := os.Symlink("php-cgi9.1", filepath.Join(dir, "php-cgi")); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.DeleteFunc(phpbin.Candidates(), func(path string) bool { return filepath.Dir(path) != dir })
+	if want := []string{filepath.Join(dir, "php-cgi")}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, err := phpbin.Find("9.1"); err != nil || got != filepath.Join(dir, "php-cgi") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestNotFoundSaysWhereAndWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	_, err := phpbin.Find("5.1")
+	if _, ok := errors.AsType[*phpbin.NotFoundError](err); !ok {
+		t.Fatalf("%T %v", err, err)
+	}
+	for _, part := range []string{`"5.1"`, "php-cgi5.1", "php51-cgi", dir, "apt install", "dnf install", "apk add", "brew install"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err, part)
+		}
+	}
+}

@@ -1,0 +1,28 @@
+//go:build unix
+
+package phpbin
+
+import "os"
+
+// baseEnv is what php-cgi gets of our own environment.
+var baseEnv = []string{"PATH", "LANG", "TZ", "TMPDIR", "HOME", "USER"}
+
+const (
+	exeSuffix = ""
+
+	// The packages' names differ: Fedora's php-cli holds php-cgi, Homebrew's
+	// php holds every SAPI.
+	installHint = `"apt install php-cgi" (Debian, Ubuntu), "dnf install php-cli" (Fedora, RHEL), ` +
+		`"apk add php84-cgi" (Alpine) or "brew install php" (macOS)`
+)
+
+// usualDirs are glob patterns of where php-cgi lies without being in PATH:
+// besides the system's own directories, Remi's software collections, cPanel,
+// CloudLinux, Plesk, Homebrew and MacPorts.
+var usualDirs = []string{
+	"/usr/local/bin", "/usr/bin", "/opt/homebrew/bin", "/opt/local/bin",
+	"/opt/homebrew/opt/php@*/bin", "/usr/local/opt/php@*/bin", "/home/linuxbrew/.linuxbrew/bin",
+	"/opt/remi/php*/root/usr/bin", "/opt/cpanel/ea-php*/root/usr/bin", "/opt/alt/php*/usr/bin", "/opt/plesk/php/*/bin",
+}
+
+func executable(info os.FileInfo) bool { return info.Mode().IsRegular() && info.Mode()&0o111 != 0 }

@@ -1,0 +1,159 @@
+package phpbin
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// group is what all php-cgi of a launcher have in common: the thread that starts
+// them, the process group they are in, and the guardian that ends them if we
+// cannot.
+type group struct {
+	opts   Options
+	thread *launcher
+	guard  *guard
+
+	pidsMu sync.Mutex
+	pids   map[int]struct{} // what we started, and os/exec reaps
+
+	ending sync.Once
+	hurry  chan struct{} // closed when a Close has no more time
+	rush   sync.Once
+	ended  chan struct{} // closed at the end of end
+	result error         // readable when ended is closed
+}
+
+func newGroup(o Options) (*group, error) {
+	o.Stderr = serialize(o.Stderr)
+	thread, err := startLauncher(o)
+	if err != nil {
+		return nil, err
+	}
+	return &group{
+		opts:   o,
+		thread: thread,
+		pids:   map[int]struct{}{},
+		hurry:  make(chan struct{}),
+		ended:  make(chan struct{}),
+	}, nil
+}
+
+// server is a php-cgi that we started: a master, or a single one.
+type server struct {
+	*child
+	cmd    *exec.Cmd
+	stderr *stderr
+}
+
+// start starts php-cgi to accept on e, with the given number of children, in
+// the process group pgid or, with 0, in a new one. It is not watched yet, and
+// so keeps its number even if it ends at once.
+func (g *group) start(e *endpoint, children, pgid int, lastWish syscall.Signal) (*server, error) {
+	argv, err := g.opts.limiter()
+	if err != nil {
+		return nil, err
+	}
+	argv = append(append(argv, g.opts.Binary), g.opts.Args()...)
+	said, err := newStderr(g.opts.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = g.opts.serveEnviron(children)
+	cmd.Stderr = said.write
+	cmd.SysProcAttr = procAttr(g.opts, pgid, lastWish)
+	e.prepare(cmd)
+	closeTerminal := withoutTerminal(cmd)
+	s := &server{cmd: cmd, stderr: said}
+	err = g.thread.do(cmd.Start)
+	said.started()
+	e.started()
+	closeTerminal()
+	if err != nil {
+		said.close()
+		if c := g.opts.Credential; c != nil {
+			err = fmt.Errorf("as user %d and group %d: %w", c.UID, c.GID, err)
+		}
+		return nil, &StartError{Err: fmt.Errorf("starting php-cgi: %w", err), ExitCode: -1}
+	}
+	g.pidsMu.Lock()
+	g.pids[cmd.Process.Pid] = struct{}{}
+	g.pidsMu.Unlock()
+	if err := g.opts.limit(cmd.Process.Pid); err != nil {
+		g.discard(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+// discard ends a server that is not watched yet.
+func (g *group) discard(s *server) {
+	g.watch(s, func() {})
+	_ = s.kill()
+	<-s.done
+	s.stderr.close()
+}
+
+// watch begins to watch the server; ended runs when it has ended.
+func (g *group) watch(s *server, ended func()) {
+	s.child = watch(s.cmd, func() {
+		g.pidsMu.Lock()
+		delete(g.pids, s.cmd.Process.Pid)
+		g.pidsMu.Unlock()
+		ended()
+	})
+}
+
+// ours reports whether os/exec reaps the process.
+func (g *group) ours(pid int) bool {
+	g.pidsMu.Lock()
+	defer g.pidsMu.Unlock()
+	_, ok := g.pids[pid]
+	return ok
+}
+
+// exit says how a server ended. It waits a moment for its last words.
+func (s *server) exit() *StartError {
+	state := s.cmd.ProcessState
+	return &StartError{
+		Err:      fmt.Errorf("php-cgi ended (%v)", state),
+		Stderr:   s.stderr.last(50 * time.Millisecond),
+		ExitCode: state.ExitCode(),
+	}
+}
+
+// failure explains why a launch came to nothing. err is what connecting ended
+// with: if the server ended, that is the reason, and if time ran out, what it
+// said may be.
+func (s *server) failure(ctx context.Context, begun time.Time, err error) error {
+	if !s.alive() {
+		return s.exit()
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("php-cgi did not answer within %v: %w", time.Since(begun).Round(time.Millisecond), err)
+	}
+	return &StartError{Err: err, Stderr: s.stderr.last(0), ExitCode: -1}
+}
+
+// close ends the group by end, once, whoever asks. When ctx ends, what is left
+// is killed.
+func (g *group) close(ctx context.Context, end func() error) error {
+	g.ending.Do(func() {
+		go func() {
+			defer close(g.ended)
+			g.result = end()
+		}()
+	})
+	select {
+	case <-g.ended:
+		return g.result
+	case <-ctx.Done():
+	}
+	g.rush.Do(func() { close(g.hurry) })
+	<-g.ended
+	return g.result
+}

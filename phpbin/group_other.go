@@ -1,0 +1,10 @@
+//go:build !linux
+
+package phpbin
+
+// count returns how many of what we started have not ended.
+func (g *group) count() int {
+	g.pidsMu.Lock()
+	defer g.pidsMu.Unlock()
+	return len(g.pids)
+}

@@ -1,0 +1,48 @@
+package phpbin
+
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// guard is a job object that ends all its processes when its last handle is
+// closed, which Windows does for us however we end.
+type guard struct {
+	job  windows.Handle
+	pgid int
+}
+
+func newGuard(int) (*guard, error) {
+	job, err := windows.CreateJobObject(nil, nil)
+	if err != nil {
+		return nil, os.NewSyscallError("CreateJobObject", err)
+	}
+	var info windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
+	info.BasicLimitInformation.LimitFlags = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+	_, err = windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation,
+		uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)))
+	if err != nil {
+		_ = windows.CloseHandle(job)
+		return nil, os.NewSyscallError("SetInformationJobObject", err)
+	}
+	return &guard{job: job}, nil
+}
+
+// adopt puts a process into the job. It runs no script before we ask it to.
+func (g *guard) adopt(p *os.Process) error {
+	var assigned error
+	err := p.WithHandle(func(handle uintptr) {
+		assigned = windows.AssignProcessToJobObject(g.job, windows.Handle(handle))
+	})
+	if err == nil && assigned != nil {
+		err = os.NewSyscallError("AssignProcessToJobObject", assigned)
+	}
+	return err
+}
+
+// dismiss closes the job; nothing is in it any more.
+func (g *guard) dismiss() { _ = windows.CloseHandle(g.job) }
+
+func (g *guard) killAll() { _ = windows.TerminateJobObject(g.job, 1) }

@@ -1,0 +1,66 @@
+package phpbin
+
+import "runtime"
+
+// launcher is an operating-system thread that starts processes, for as long as
+// they live. Two things hang on the thread and not on the process: the death
+// signal of what it starts comes when the thread ends (go.dev/issue/27505), and
+// umask, niceness and privileges can be its own, so that php-cgi inherits them
+// and this process keeps what it had.
+type launcher struct {
+	jobs chan func()
+	done chan struct{}
+}
+
+// startLauncher starts a thread and prepares it as o asks.
+func startLauncher(o Options) (*launcher, error) {
+	l := &launcher{jobs: make(chan func()), done: make(chan struct{})}
+	ready := make(chan error, 1)
+	go onOwnThread(func() {
+		defer close(l.done)
+		err := prepareThread(o)
+		ready <- err
+		if err != nil {
+			return
+		}
+		for job := range l.jobs {
+			job()
+		}
+	})
+	if err := <-ready; err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// do runs f on the thread.
+func (l *launcher) do(f func() error) error {
+	result := make(chan error, 1)
+	l.jobs <- func() { result <- f() }
+	return <-result
+}
+
+// stop ends the thread. Whatever it started and still lives gets its death
+// signal now.
+func (l *launcher) stop() {
+	close(l.jobs)
+	<-l.done
+}
+
+// onOwnThread runs f on a thread that runs nothing else and ends with it. The
+// main thread never ends, and is what ps and /proc/PID show of a process: where
+// the scheduler put us there, try again while it is taken.
+func onOwnThread(f func()) {
+	runtime.LockOSThread() // never unlocked where f runs
+	if !onMainThread() {
+		f()
+		return
+	}
+	elsewhere := make(chan struct{})
+	go onOwnThread(func() {
+		close(elsewhere)
+		f()
+	})
+	<-elsewhere
+	runtime.UnlockOSThread()
+}

@@ -1,0 +1,23 @@
+//go:build !linux
+
+package phpbin
+
+import (
+	"errors"
+	"fmt"
+)
+
+func onMainThread() bool { return false }
+
+func prepareThread(Options) error { return nil }
+
+func (o Options) validatePlatform() error {
+	if o.Umask != nil || o.Nice != 0 || o.NoNewPrivs || len(o.Rlimits) > 0 {
+		return fmt.Errorf("umask, niceness, resource limits and no_new_privs: %w on this system", errors.ErrUnsupported)
+	}
+	return nil
+}
+
+func (o Options) limit(int) error { return nil }
+
+func (o Options) limiter() ([]string, error) { return nil, nil }

@@ -1,0 +1,70 @@
+package phpbin
+
+import (
+	"html"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A row of phpinfo() as php-cgi writes it (ext/standard/info.c): the name, and
+// its value here, which for a directive is followed by the one of php.ini.
+var infoRow = regexp.MustCompile(`<tr><td class="e">(.*?)</td><td class="v">((?s:.*?))</td>`)
+
+// parseInfo reads the rows of phpinfo(). A name that occurs again, in the
+// section of another extension, keeps its first value.
+func parseInfo(page string) map[string]string {
+	rows := map[string]string{}
+	for _, m := range infoRow.FindAllStringSubmatch(page, -1) {
+		name := strings.TrimSpace(html.UnescapeString(m[1]))
+		if _, ok := rows[name]; !ok {
+			rows[name] = strings.TrimSpace(html.UnescapeString(m[2]))
+		}
+	}
+	return rows
+}
+
+// read takes from phpinfo() what concerns a pool.
+func (b *Binary) read(rows map[string]string) {
+	b.ZTS = rows["Thread Safety"] == "enabled"
+	b.OPcache = rows["Opcode Caching"] == "Up and Running"
+	b.JIT = b.OPcache && rows["JIT"] == "On"
+	b.MemoryLimit = parseBytes(rows["memory_limit"])
+	b.INIFile = noNone(rows["Loaded Configuration File"])
+	b.INIScanDir = noNone(rows["Scan this dir for additional .ini files"])
+	for file := range strings.SplitSeq(noNone(rows["Additional .ini files parsed"]), ",") {
+		if file = strings.TrimSpace(file); file != "" {
+			b.ScannedFiles = append(b.ScannedFiles, file)
+		}
+	}
+}
+
+// noNone turns what phpinfo() writes for nothing into nothing.
+func noNone(value string) string {
+	if value == "(none)" {
+		return ""
+	}
+	return value
+}
+
+// parseBytes reads a size as php does ("128M"), which stops at the first byte
+// that it does not understand. What is no size at all is 0.
+func parseBytes(value string) int64 {
+	digits := strings.TrimRight(value, "KkMmGgBb ")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0
+	}
+	if n < 0 {
+		return -1
+	}
+	switch strings.ToLower(strings.TrimSpace(value[len(digits):])) {
+	case "k":
+		n <<= 10
+	case "m":
+		n <<= 20
+	case "g":
+		n <<= 30
+	}
+	return n
+}

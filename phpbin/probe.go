@@ -1,0 +1,110 @@
+package phpbin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Probe runs the php-cgi at path twice, briefly, with the ini options that o
+// will start it with, and as o's user: for its version, and for what it has
+// loaded (50 ms each). It refuses what is not php-cgi. A script of o's,
+// opcache.preload, is not run: php would do so even for -v.
+func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
+	b := &Binary{Path: path}
+	if err := b.stat(); err != nil {
+		return nil, fmt.Errorf("php-cgi: %w", err)
+	}
+	o.Binary = path
+	o.INI = append(slices.Clip(o.INI), probeINI()...)
+	for _, s := range o.INI {
+		if err := s.validate(); err != nil {
+			return nil, err
+		}
+	}
+	stdout, stderr, err := o.ask(ctx, "-v")
+	if err != nil {
+		return nil, probeError(ctx, path, stdout, stderr, err)
+	}
+	var ok bool
+	if b.Version, b.VersionText, b.SAPI, ok = parseVersion(stdout); !ok {
+		return nil, fmt.Errorf("%s is not PHP: asked for its version, it says %s", path, firstLine(stdout, stderr))
+	}
+	if b.SAPI != wantSAPI {
+		return nil, fmt.Errorf("%s is PHP %s for another use (%s), not php-cgi (%s)", path, b.VersionText, b.SAPI, wantSAPI)
+	}
+	b.Warnings = nonEmpty(stderr)
+	stdout, stderr, err = o.ask(ctx, "-q", "-i")
+	if err != nil {
+		return nil, probeError(ctx, path, "", stderr, err)
+	}
+	b.read(parseInfo(stdout))
+	return b, nil
+}
+
+// probeINI overrules ini settings for a question: preloading, and where
+// complaints go, which is to be our pipe.
+func probeINI() []Setting {
+	return []Setting{{Name: "opcache.preload"}, {Name: "error_log"}, {Name: "log_errors", Value: "1"}}
+}
+
+// ask runs php-cgi with one of its own questions. Its environment must be that
+// of no web server: php-cgi would refuse to answer (see refusedEnv).
+func (o Options) ask(ctx context.Context, question ...string) (stdout, stderr string, err error) {
+	cmd := exec.CommandContext(ctx, o.Binary, append(o.Args(), question...)...)
+	cmd.Env = o.Environ()
+	cmd.WaitDelay = time.Second // when killed, do not wait for what it started
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	setCredential(cmd.SysProcAttr, o.Credential)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+// probeError makes an error of a run that failed.
+func probeError(ctx context.Context, path, stdout, stderr string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s does not answer: %w", path, context.Cause(ctx))
+	}
+	e := &StartError{Err: fmt.Errorf("running %s: %w", path, err), ExitCode: -1}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		e.ExitCode = exit.ExitCode()
+		e.Stderr = nonEmpty(stderr + "\n" + stdout)
+		e.Err = fmt.Errorf("%s cannot be run as php-cgi (%v)", path, exit.ProcessState)
+	case errors.Is(err, syscall.ENOEXEC):
+		e.Err = fmt.Errorf("%s is not a program for this machine: %w", path, err)
+	case errors.Is(err, os.ErrPermission):
+		e.Err = fmt.Errorf("%s may not be run by this user: %w", path, err)
+	}
+	return e
+}
+
+// nonEmpty splits text into its lines that say something.
+func nonEmpty(text string) []string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func firstLine(outputs ...string) string {
+	for _, text := range outputs {
+		if lines := nonEmpty(text); len(lines) > 0 {
+			return fmt.Sprintf("%.100q", lines[0])
+		}
+	}
+	return "nothing"
+}

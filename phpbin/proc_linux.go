@@ -1,0 +1,113 @@
+package phpbin
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stat is a part of /proc/PID/stat, proc_pid_stat(5).
+type stat struct {
+	pid, ppid, pgid int
+	zombie          bool
+	cpu             time.Duration
+}
+
+// clockTick is the unit of CPU times in /proc: USER_HZ is 100 on every
+// architecture that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+func readStat(pid int) (stat, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, err
+	}
+	// The second field is the name in parentheses, which may hold anything.
+	_, rest, ok := strings.Cut(string(data[max(0, bytes.LastIndexByte(data, ')')):]), ") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 13 {
+		return stat{}, fmt.Errorf("/proc/%d/stat is not understood", pid)
+	}
+	var n [13]int
+	for _, i := range []int{1, 2, 11, 12} {
+		if n[i], err = strconv.Atoi(fields[i]); err != nil {
+			return stat{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+		}
+	}
+	return stat{
+		pid: pid, ppid: n[1], pgid: n[2],
+		zombie: fields[0] == "Z" || fields[0] == "X",
+		cpu:    time.Duration(n[11]+n[12]) * clockTick,
+	}, nil
+}
+
+// members lists the processes of a process group.
+func members(pgid int) ([]stat, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var list []stat
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if s, err := readStat(pid); err == nil && s.pgid == pgid { // an error: it has ended meanwhile
+			list = append(list, s)
+		}
+	}
+	return list, nil
+}
+
+// usage reads what a process has in memory, in bytes: private is what it has
+// for itself, pss adds its share of what it has in common with others.
+func usage(pid int) (private, pss int64, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			continue
+		}
+		var sum *int64
+		switch name {
+		case "Private_Clean", "Private_Dirty", "Private_Hugetlb":
+			sum = &private
+		case "Pss":
+			sum = &pss
+		default:
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("/proc/%d/smaps_rollup: %w", pid, err)
+		}
+		*sum += kib << 10
+	}
+	return private, pss, nil
+}
+
+// cpuTime is the processor time that a process has used; 0 when it has ended.
+func cpuTime(pid int) time.Duration {
+	s, err := readStat(pid)
+	if err != nil {
+		return 0
+	}
+	return s.cpu
+}
+
+// softTimeout is the signal of PHP's own time limit, where that is a timer for
+// processor time (ITIMER_PROF): not in a thread-safe PHP.
+const softTimeout = syscall.SIGPROF

@@ -1,0 +1,217 @@
+package phpbin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+func TestSixtyFourWorkersInParallel(t *testing.T) {
+	o := options(t)
+	o.Slots = 64
+	l := start(t, "shared", o)
+	var mu sync.Mutex
+	workers := map[int]*phpbin.Process{}
+	var all sync.WaitGroup
+	for range o.Slots {
+		all.Go(func() {
+			p, err := l.Launch(within(t))
+			if err != nil {
+				t.Errorf("Launch: %v", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			workers[p.PID()] = p
+		})
+	}
+	all.Wait()
+	if len(workers) != o.Slots {
+		t.Fatalf("%d different workers, want %d", len(workers), o.Slots)
+	}
+	for pid, p := range workers {
+		if got := run(t, p, "pid.php", nil); got != strconv.Itoa(pid) {
+			t.Errorf("the script says %s, PID %d", got, pid)
+		}
+	}
+}
+
+func TestWorkersShareOneOPcache(t *testing.T) {
+	o := options(t)
+	o.INI = []phpbin.Setting{{Name: "opcache.file_update_protection", Value: "0"}}
+	l := start(t, "shared", o)
+	hits := -1
+	pids := map[int]bool{}
+	for i := range 4 {
+		var got struct{ PID, Hits int }
+		if err := json.Unmarshal([]byte(run(t, mustLaunch(t, l), "opcache.php", nil)), &got); err != nil {
+			t.Fatal(err)
+		}
+		pids[got.PID] = true
+		if got.Hits < hits || i > 0 && got.Hits < i {
+			t.Errorf("worker %d sees %d hits, the one before %d", i, got.Hits, hits)
+		}
+		hits = got.Hits
+	}
+	if len(pids) != 4 {
+		t.Errorf("%d different workers", len(pids))
+	}
+}
+
+func TestTheMasterGone(t *testing.T) {
+	l := start(t, "shared", options(t))
+	idle, busyOne := mustLaunch(t, l), mustLaunch(t, l)
+	busy(t, busyOne, "sleep.php", url.Values{"ms": {"300"}})
+	pgid := groupOf(t, idle.PID())
+	if err := l.Err(); err != nil {
+		t.Errorf("Err of a master that runs: %v", err)
+	}
+	if err := syscall.Kill(l.MasterPID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, prompt, "done", l.Done())
+	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("Err: %v", err)
+	}
+	var ended *phpbin.StartError
+	if p, err := l.Launch(within(t)); !errors.As(err, &ended) || p != nil {
+		t.Errorf("Launch: %v, %v", p, err)
+	}
+	// Its children serve on until they are closed.
+	if _, body, err := receive(busyOne.Conn()); err != nil || body != strconv.Itoa(busyOne.PID()) {
+		t.Errorf("the request under way: %q, %v", body, err)
+	}
+	if got := run(t, idle, "pid.php", nil); got != strconv.Itoa(idle.PID()) {
+		t.Errorf("the script says %s, PID %d", got, idle.PID())
+	}
+	if len(group(pgid)) < 4 {
+		t.Errorf("left before Close: %v", group(pgid))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if err := l.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if left := group(pgid); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// A copy that a script has made of its worker has php-cgi's socket and accepts.
+func TestACopyOfAWorkerIsNotTakenForOne(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			o := options(t)
+			o.Slots = 1
+			l := start(t, kind, o)
+			p := mustLaunch(t, l)
+			file := filepath.Join(t.TempDir(), "copy")
+			if got := run(t, p, "fork.php", url.Values{"file": {file}}); got == "" {
+				t.Fatal("no answer")
+			}
+			var copied int
+			eventually(t, soon, "copied", func() bool {
+				data, _ := os.ReadFile(file)
+				copied, _ = strconv.Atoi(string(data))
+				return copied != 0
+			})
+			// Both read from the same connection; without it both accept.
+			for range 3 {
+				q, err := p.Drain(within(t))
+				if err != nil {
+					t.Fatalf("Drain: %v", err)
+				}
+				if q.PID() == copied {
+					t.Fatalf("the copy %d is taken for a worker", copied)
+				}
+				p = q
+				if got := run(t, p, "pid.php", nil); got != strconv.Itoa(p.PID()) {
+					t.Errorf("the script says %s, PID %d", got, p.PID())
+				}
+			}
+		})
+	}
+}
+
+func TestAStartThatFailsSaysWhy(t *testing.T) {
+	broken, err := filepath.Abs(filepath.Join("testdata", "preload_broken.php"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notPHP := filepath.Join(t.TempDir(), "php-cgi")
+	if err := os.WriteFile(notPHP, []byte("#!/bin/sh\necho not today >&2\nexit 7\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	silent := filepath.Join(t.TempDir(), "php-cgi")
+	if err := os.WriteFile(silent, []byte("#!/bin/sh\necho waiting for Godot >&2\nexec sleep 60\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		change func(o *phpbin.Options)
+		code   int
+		want   []string
+	}{
+		"preload fails": {
+			func(o *phpbin.Options) {
+				o.INI = []phpbin.Setting{{Name: "opcache.preload", Value: broken}, {Name: "opcache.preload_user", Value: "root"}}
+			}, 255, []string{"exit status 255", "no_such_function"},
+		},
+		"preload as root": {
+			func(o *phpbin.Options) { o.INI = []phpbin.Setting{{Name: "opcache.preload", Value: broken}} },
+			254,
+			[]string{"exit status 254", "preload_user"},
+		},
+		"another program":  {func(o *phpbin.Options) { o.Binary = notPHP }, 7, []string{"exit status 7", "not today"}},
+		"nothing there":    {func(o *phpbin.Options) { o.Binary = notPHP + "x" }, -1, []string{"no such file"}},
+		"it never answers": {func(o *phpbin.Options) { o.Binary = silent }, -1, []string{"did not answer within", "Godot"}},
+	}
+	for name, test := range tests {
+		for _, kind := range []string{"shared", "single"} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				if test.code == 254 && os.Getuid() != 0 {
+					t.Skip("only root has to name another user")
+				}
+				o := options(t)
+				o.RuntimeDir = t.TempDir()
+				nothingLeft(t, o.RuntimeDir)
+				test.change(&o)
+				limit := soon
+				if test.want[0] == "did not answer within" {
+					limit = 200 * time.Millisecond
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), limit)
+				defer cancel()
+				var err error
+				if kind == "shared" {
+					_, err = phpbin.StartShared(ctx, o)
+				} else {
+					l := start(t, kind, o)
+					_, err = l.Launch(ctx)
+				}
+				var failed *phpbin.StartError
+				if !errors.As(err, &failed) {
+					t.Fatalf("%T %v, want a *StartError", err, err)
+				}
+				if failed.ExitCode != test.code {
+					t.Errorf("exit code %d, want %d", failed.ExitCode, test.code)
+				}
+				for _, part := range test.want {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("%q does not say %q", err, part)
+					}
+				}
+			})
+		}
+	}
+}

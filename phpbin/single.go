@@ -1,0 +1,159 @@
+package phpbin
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// Single starts one php-cgi for each worker: on every platform, at 10 MB and 35
+// ms each, and on Unix with an OPcache of its own each.
+type Single struct {
+	*group
+	*roster
+}
+
+// solo is the php-cgi of one worker.
+type solo struct {
+	*server
+	endpoint *endpoint
+}
+
+// StartSingle prepares to launch workers; php-cgi itself is started by Launch.
+func StartSingle(_ context.Context, o Options) (*Single, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o.INI = append(slices.Clip(o.INI), generationINI()...)
+	g, err := newGroup(o)
+	if err != nil {
+		return nil, err
+	}
+	if g.guard, err = newGuard(0); err != nil {
+		g.thread.stop()
+		return nil, err
+	}
+	return &Single{group: g, roster: newRoster(0)}, nil
+}
+
+// Launch starts a php-cgi and returns when it has answered. ctx bounds the
+// start only.
+func (s *Single) Launch(ctx context.Context) (*Process, error) {
+	if err := s.beginLaunch(); err != nil {
+		return nil, err
+	}
+	p, err := s.launch(ctx)
+	s.endLaunch(p)
+	return p, err
+}
+
+func (s *Single) launch(ctx context.Context) (*Process, error) {
+	e, err := newEndpoint(s.opts.RuntimeDir, 16)
+	if err != nil {
+		return nil, err
+	}
+	// It serves itself and does not wait for its scripts, so it is killed when
+	// we are; a TERM would let a busy loop run on.
+	server, err := s.start(e, 0, s.guard.pgid, syscall.SIGKILL)
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	one := &solo{server: server, endpoint: e}
+	s.watch(server, func() {
+		e.close()
+		server.stderr.close()
+	})
+	if err := s.guard.adopt(server.cmd.Process); err != nil {
+		_ = one.kill()
+		<-one.done
+		return nil, err
+	}
+	begun := time.Now()
+	p, err := s.reach(ctx, one)
+	if err != nil {
+		err = one.failure(ctx, begun, err)
+		_ = one.kill()
+		<-one.done
+		return nil, err
+	}
+	return p, nil
+}
+
+// reach connects to a php-cgi that has been started.
+func (s *Single) reach(ctx context.Context, one *solo) (*Process, error) {
+	ctx, cancel := s.until(ctx, one.done)
+	defer cancel()
+	var wait pause
+	for {
+		conn, who, err := connect(ctx, one.endpoint, s.opts.Handshake)
+		if err != nil {
+			return nil, err
+		}
+		// Somebody else: a script has forked (pcntl_fork), and the copy went on
+		// to accept as if it were php-cgi.
+		stranger := who.pid != 0 && who.pid != one.pid
+		if stranger {
+			who.kill()
+		}
+		who.close()
+		if !stranger {
+			return &Process{proc: one.child, conn: conn, owner: s, solo: one}, nil
+		}
+		_ = conn.Close()
+		if !wait.wait(ctx) {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Single) drain(ctx context.Context, p *Process) (*Process, error) {
+	if err := s.beginDrain(p); err != nil {
+		return nil, err
+	}
+	q, err := s.reach(ctx, p.solo)
+	if errors.Is(err, errGone) {
+		q, err = s.launch(ctx) // its successor, as a master would fork one
+	}
+	s.endDrain(p, q)
+	return q, err
+}
+
+func (s *Single) ledger() *roster  { return s.roster }
+func (s *Single) threadSafe() bool { return s.opts.ZTS }
+
+// Slots returns 0: there is no bound.
+func (s *Single) Slots() int { return 0 }
+
+// Done is closed by Close and by nothing else.
+func (s *Single) Done() <-chan struct{} { return s.closing }
+
+// Err returns ErrClosed after Close.
+func (s *Single) Err() error {
+	select {
+	case <-s.closing:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+// MasterPID returns 0: there is none.
+func (s *Single) MasterPID() int { return 0 }
+
+// Close ends every php-cgi and returns when none is left. They should be idle:
+// a TERM interrupts a script that sleeps or waits for a lock. When ctx ends,
+// those that still run a script are killed. It may be called twice.
+func (s *Single) Close(ctx context.Context) error {
+	return s.close(ctx, func() error {
+		for _, p := range s.shut() {
+			if err := p.signal(syscall.SIGTERM); err != nil {
+				_ = p.Kill() // Windows has no way to ask
+			}
+			_ = p.conn.Close()
+		}
+		return s.end()
+	})
+}
