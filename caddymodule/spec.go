@@ -149,7 +149,7 @@ func (s *spec) identify() error {
 		Who: s.process.Credential, Umask: o.Umask, Nice: o.Nice, NoNewPrivs: o.NoNewPrivs,
 		Rlimits: o.Rlimits, INI: map[string]string{},
 	}
-	for _, path := range append([]string{s.binary.INIFile}, s.binary.ScannedFiles...) {
+	for _, path := range s.binary.INIFiles() {
 		sum, err := fileSum(path)
 		if err != nil {
 			return err
