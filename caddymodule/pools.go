@@ -71,10 +71,12 @@ func (l *livePool) stage(ctx context.Context, app *App, s *spec) error {
 	}
 	next := &staged{app: app, spec: s}
 	if current == nil || current.key != s.key || !l.pool.Fits(&s.settings) {
+		began := time.Now()
 		prepared, err := l.pool.Prepare(ctx, s.starter(l.logger), s.settings)
 		if err != nil {
 			return err
 		}
+		s.announce(l.logger, time.Since(began))
 		next.prepared = prepared
 	}
 	l.mu.Lock()

@@ -130,6 +130,23 @@ func (s *spec) checkUser() error {
 		"run Caddy as root, or take user out", s.options.User)
 }
 
+// announce logs what was chosen, and warns of a choice that is nobody's wish.
+func (s *spec) announce(logger *zap.Logger, took time.Duration) {
+	user := "the same as Caddy"
+	if s.process.Credential != nil {
+		user = s.who.name
+	}
+	logger.Info("php-cgi is ready",
+		zap.String("binary", s.binary.Path), zap.String("version", s.binary.VersionText),
+		zap.String("php_ini", s.binary.INIFile), zap.String("user", user), zap.String("spawn", s.spawn),
+		zap.String("manager", string(s.settings.Manager)), zap.Int("max_workers", s.settings.Max),
+		zap.Duration("took", took))
+	if s.process.Credential == nil {
+		logger.Warn("PHP runs as the same user as Caddy: scripts can read all that Caddy can, its TLS keys included; " +
+			"to separate them run Caddy as root and write user www-data")
+	}
+}
+
 // identify makes the key: what the processes see, with the binary and the ini
 // files as they are now, so that an upgrade or an edited php.ini counts as a
 // change.
