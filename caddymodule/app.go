@@ -127,7 +127,8 @@ func (a *App) use(name string, own *PoolOptions) (*livePool, error) {
 // already stay as they are until the config before this one has stopped; what
 // has to change is made ready beside them.
 func (a *App) Start() error {
-	budget(a.specs)
+	m := thisMachine()
+	budget(m, a.specs, nil)
 	errs := make([]error, 0, len(a.lives))
 	var mu sync.Mutex
 	var starts sync.WaitGroup
@@ -144,6 +145,12 @@ func (a *App) Start() error {
 	if err := errors.Join(errs...); err != nil {
 		a.unstage()
 		return err
+	}
+	for _, s := range a.specs {
+		if s.options.isAuto() {
+			go a.measure(m)
+			break
+		}
 	}
 	return nil
 }

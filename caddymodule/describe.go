@@ -25,6 +25,7 @@ type poolJSON struct {
 	LastFailure  string            `json:"last_failure,omitempty"`
 	Quarantined  map[string]string `json:"quarantined,omitempty"`
 	WorkersList  []workerJSON      `json:"workers_list,omitempty"`
+	Sizing       *sizing           `json:"sizing,omitempty"`
 	SpooledBytes int64             `json:"spooled_bytes"`
 	SpooledHuman string            `json:"spooled_human"`
 }
@@ -130,7 +131,7 @@ func (l *livePool) describePHP(out *poolJSON) {
 		return
 	}
 	b := l.spec.binary
-	out.Spawn = l.spec.spawn
+	out.Spawn, out.Sizing = l.spec.spawn, l.spec.sizing
 	out.PHP = &phpJSON{
 		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache,
 		Features: b.Features().List(),

@@ -94,8 +94,8 @@ func TestHowManyWorkersAMachineGets(t *testing.T) {
 		{"memory unknown", machine{4, 0}, 1, 128 * mb, 32},
 		{"a huge memory_limit", machine{8, 8 * gb}, 1, 4 * gb, 2},
 	} {
-		if got := c.m.workers(c.pools, c.perWorker); got != c.want {
-			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
+		if got := c.m.size(c.pools, 0, c.perWorker, false); got.MaxWorkers != c.want {
+			t.Errorf("%s: got %d (%s), want %d", c.what, got.MaxWorkers, got.Text, c.want)
 		}
 	}
 }

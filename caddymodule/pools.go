@@ -133,6 +133,20 @@ func (l *livePool) handOver(from *App) {
 	}
 }
 
+// resize gives the pool the size that its workers turned out to need, if the
+// config is the one in force and the generation has room for it.
+func (l *livePool) resize(app *App, s *spec) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.owner != app || l.spec == nil || s.sizing == nil || s.settings.Max == l.spec.settings.Max ||
+		!l.pool.Fits(&s.settings) {
+		return
+	}
+	l.logger.Info("resizing", zap.Int("from", l.spec.settings.Max), zap.String("sizing", s.sizing.Text))
+	l.spec = s
+	l.pool.Configure(s.settings)
+}
+
 func (l *livePool) stopTimeout() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,30 +1,40 @@
 package caddymodule
 
 import (
+	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/dustin/go-humanize"
 
-	"github.com/mevdschee/caddy-php-pool/phpbin"
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 const (
 	// memoryShare is how much of the machine's memory all pools together may
-	// plan with.
-	memoryShare = 0.6
+	// plan with, in percent.
+	memoryShare = 60
 	// unlimitedWorker is what a worker is counted as when PHP's memory_limit
 	// is off.
 	unlimitedWorker = 128 << 20
+	// leastWorker is the least that a worker is counted as, whatever was
+	// measured.
+	leastWorker = 16 << 20
 	// Between fewestWorkers and workersPerCPU for each CPU lies what
 	// max_workers auto comes to, whatever the memory.
 	fewestWorkers = 2
 	workersPerCPU = 8
+	// measureEvery is how often workers are measured, and measuredAfter how
+	// many requests a pool has to have served before that counts.
+	measureEvery  = 30 * time.Second
+	measuredAfter = 100
 )
 
 // machine is what sizes are computed from.
 type machine struct {
 	cpus   int
-	memory int64 // bytes: of the cgroup where it is limited, else of the machine
+	memory int64 // bytes: of the cgroup where it is limited, else of the machine; 0 if unknown
 }
 
 func thisMachine() machine {
@@ -39,33 +49,126 @@ func thisMachine() machine {
 	return m
 }
 
-// workers says what max_workers auto comes to for each of so many pools, when
-// a worker may take perWorker bytes.
-func (m machine) workers(pools int, perWorker int64) int {
-	if perWorker <= 0 {
-		perWorker = unlimitedWorker
-	}
-	most := workersPerCPU * m.cpus
-	if m.memory <= 0 {
-		return most
-	}
-	share := int64(float64(m.memory) * memoryShare / float64(max(1, pools)))
-	return max(fewestWorkers, min(most, int(share/perWorker)))
+// sizing is how max_workers auto came about. The status shows it.
+type sizing struct {
+	Memory     int64  `json:"memory_bytes"`
+	Taken      int64  `json:"taken_bytes"`  // by pools with a fixed size
+	Pools      int    `json:"pools"`        // that share the rest
+	Worker     int64  `json:"worker_bytes"` // what one is counted as
+	Measured   bool   `json:"measured"`     // else by memory_limit
+	CPUs       int    `json:"cpus"`
+	MaxWorkers int    `json:"max_workers"`
+	Text       string `json:"text"`
 }
 
-// autoWorkers is max_workers auto for a pool that is alone.
-func autoWorkers(b *phpbin.Binary) int { return thisMachine().workers(1, b.MemoryLimit) }
+// size says what max_workers auto comes to for each of so many pools when a
+// worker is counted as worker bytes and pools of a fixed size take some.
+func (m machine) size(pools int, taken, worker int64, measured bool) sizing {
+	if worker <= 0 {
+		worker = unlimitedWorker
+	}
+	s := sizing{Memory: m.memory, Taken: taken, Pools: max(1, pools), Worker: worker, Measured: measured, CPUs: m.cpus}
+	most := workersPerCPU * m.cpus
+	if m.memory <= 0 {
+		s.MaxWorkers = most
+		s.Text = fmt.Sprintf("memory unknown; %d for each of %d CPUs = %d workers", workersPerCPU, m.cpus, most)
+		return s
+	}
+	share := max(0, m.memory/100*memoryShare-taken) / int64(s.Pools)
+	fit := int(share / worker)
+	s.MaxWorkers = max(fewestWorkers, min(most, fit))
+	by := "memory_limit"
+	if measured {
+		by = "measured"
+	}
+	s.Text = fmt.Sprintf("%d %% of %s, less %s of pools with a fixed size, shared by %d = %s; at %s a worker (%s) that is %d, "+
+		"at least %d, at most %d for each of %d CPUs: %d workers",
+		memoryShare, humanize.IBytes(uint64(m.memory)), humanize.IBytes(uint64(taken)), s.Pools,
+		humanize.IBytes(uint64(share)), humanize.IBytes(uint64(worker)), by, fit, fewestWorkers, workersPerCPU,
+		m.cpus, s.MaxWorkers)
+	return s
+}
 
-// budget shares the machine out over all pools that size themselves.
-func budget(specs map[string]*spec) {
-	var auto []*spec
-	for _, s := range specs {
-		if s.options.Workers == 0 && s.options.MaxWorkers == 0 {
-			auto = append(auto, s)
+// isAuto reports whether the pool sizes itself.
+func (o *PoolOptions) isAuto() bool { return o.manager() != pool.Static && o.MaxWorkers == 0 }
+
+// workerBytes is what one worker of a pool is counted as: its memory_limit, or
+// half as much again as the most that was measured.
+func (s *spec) workerBytes(measured int64) (int64, bool) {
+	limit := s.binary.MemoryLimit
+	if limit <= 0 {
+		limit = unlimitedWorker
+	}
+	if measured == 0 {
+		return limit, false
+	}
+	return min(limit, max(leastWorker, measured+measured/2)), true
+}
+
+// budget shares the machine out over all pools; measured has what was measured
+// of each.
+func budget(m machine, specs map[string]*spec, measured map[string]int64) {
+	var taken int64
+	auto := 0
+	for name, s := range specs {
+		if s.options.isAuto() {
+			auto++
+			continue
+		}
+		worker, _ := s.workerBytes(measured[name])
+		taken += worker * int64(s.settings.Max)
+	}
+	for name, s := range specs {
+		if s.options.isAuto() {
+			worker, isMeasured := s.workerBytes(measured[name])
+			size := m.size(auto, taken, worker, isMeasured)
+			s.sizing = &size
+			s.settings = s.options.settings(size.MaxWorkers)
+			// Room to grow into when workers turn out to be smaller than
+			// memory_limit: an unused slot is a forked child that costs little.
+			s.settings.Slots = min(workersPerCPU*m.cpus, max(4*size.MaxWorkers, 2*workersPerCPU))
 		}
 	}
-	m := thisMachine()
-	for _, s := range auto {
-		s.settings = s.options.settings(m.workers(len(auto), s.binary.MemoryLimit))
+}
+
+// measure keeps the sizes true for as long as the config is in power: by what
+// workers were seen to use.
+func (a *App) measure(m machine) {
+	ticker := time.NewTicker(measureEvery)
+	defer ticker.Stop()
+	most := map[string]int64{}
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for name, live := range a.lives {
+			most[name] = max(most[name], live.largestWorker())
+		}
+		specs := map[string]*spec{}
+		for name, s := range a.specs {
+			next := *s
+			specs[name] = &next
+		}
+		budget(m, specs, most)
+		for name, live := range a.lives {
+			live.resize(a, specs[name])
+		}
 	}
+}
+
+// largestWorker is the most memory that a worker has for itself now; 0 where
+// that says nothing.
+func (l *livePool) largestWorker() int64 {
+	if l.pool.Stats().Requests.Total < measuredAfter {
+		return 0
+	}
+	var most int64
+	for _, w := range l.pool.Workers() {
+		if n, err := w.Process.Memory(); err == nil {
+			most = max(most, n)
+		}
+	}
+	return most
 }

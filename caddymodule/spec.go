@@ -36,6 +36,8 @@ type spec struct {
 	process  phpbin.Options
 	spawn    string
 	who      *identity // nil where PHP runs as Caddy does
+	// sizing is how max_workers auto came about; nil where it was given.
+	sizing *sizing
 	// key is equal for two specs whose processes see the same.
 	key string
 }
@@ -66,7 +68,7 @@ func newSpec(ctx caddy.Context, name string, o *PoolOptions) (*spec, error) {
 	for _, warning := range s.binary.Warnings {
 		logger.Warn("php-cgi complains at start", zap.String("pool", name), zap.String("php", warning))
 	}
-	s.settings = o.settings(autoWorkers(s.binary))
+	s.settings = o.settings(fewestWorkers) // until the budget is known
 	return s, s.identify()
 }
 

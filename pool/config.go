@@ -41,6 +41,9 @@ type Settings struct {
 	// MaxQueue bounds how many requests wait in line; 0 lets none wait but
 	// those for whom a worker is being launched.
 	MaxQueue int
+	// Slots is for how many workers a generation is started where it may have
+	// to grow above Max; 0 is for Max.
+	Slots int
 }
 
 // needsGeneration reports whether a generation with so many slots is too small
@@ -50,4 +53,4 @@ func (s *Settings) needsGeneration(slots int) bool { return slots > 0 && s.Max >
 // slots is how many a new generation is started with: the maximum, and a few
 // more so that a replacement can stand before its predecessor has ended. An
 // unused slot of a shared generation costs 0.1 to 0.4 MB (a forked child).
-func (s *Settings) slots() int { return s.Max + 1 + s.Max/8 }
+func (s *Settings) slots() int { return max(s.Slots, s.Max) + 1 + s.Max/8 }

@@ -1,0 +1,38 @@
+package caddymodule
+
+import (
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+func specOf(o PoolOptions, memoryLimit int64) *spec {
+	return &spec{options: &o, binary: &phpbin.Binary{MemoryLimit: memoryLimit}, settings: o.settings(fewestWorkers)}
+}
+
+func TestOneBudgetIsSharedByAllPools(t *testing.T) {
+	const mb, gb = 1 << 20, 1 << 30
+	specs := map[string]*spec{
+		"fixed": specOf(PoolOptions{Workers: 4}, 128*mb),
+		"a":     specOf(PoolOptions{}, 64*mb),
+		"b":     specOf(PoolOptions{Manager: "ondemand"}, 64*mb),
+	}
+	// 60 % of 2 GB is 1228 MB; 512 are taken; 358 for each of the two.
+	budget(machine{4, 2 * gb}, specs, nil)
+	for name, want := range map[string]int{"fixed": 4, "a": 5, "b": 5} {
+		if got := specs[name].settings.Max; got != want {
+			t.Errorf("%s: got %d, want %d", name, got, want)
+		}
+	}
+	// Measured to use 20 MB, a worker counts as 30.
+	budget(machine{4, 2 * gb}, specs, map[string]int64{"a": 20 * mb})
+	if got := specs["a"].settings.Max; got != 11 {
+		t.Errorf("a, measured: got %d (%s), want 11", got, specs["a"].sizing.Text)
+	}
+	if got := specs["b"].settings.Max; got != 5 {
+		t.Errorf("b, not measured: got %d, want 5", got)
+	}
+	if specs["fixed"].sizing != nil {
+		t.Error("a pool of fixed size shows an arithmetic")
+	}
+}
