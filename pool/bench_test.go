@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
@@ -31,6 +32,8 @@ type socketLauncher struct {
 	pids atomic.Int64
 	done chan struct{}
 }
+
+func (l *socketLauncher) Probe(ctx context.Context, c *fastcgi.Conn) error { return c.Probe(ctx) }
 
 func (l *socketLauncher) Slots() int                  { return 0 }
 func (l *socketLauncher) Done() <-chan struct{}       { return l.done }

@@ -64,7 +64,7 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
 
 // failed counts a request that got no answer, unless its client left.
 func (p *Pool) failed(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrQueueFull) {
 		p.mu.Lock()
 		p.failedRequests++
 		p.mu.Unlock()
@@ -113,6 +113,9 @@ const deathGrace = time.Second
 // died reports whether the worker is lost: its process has ended, or it has
 // dropped the connection in a request, and then is made to end.
 func (l Lease) died(err error) bool {
+	if _, ok := errors.AsType[*fastcgi.BodyError](err); ok {
+		return false // not PHP's doing
+	}
 	if errors.Is(err, ErrWorkerDied) || l.w.ended() {
 		return true
 	}

@@ -62,7 +62,7 @@ func (p *Pool) launchFirst(ctx context.Context, g *generation, n int) ([]*worker
 	}
 	results := make(chan result, n)
 	for range n {
-		p.tasks.Go(func() {
+		p.tasks.Go(func() { // Close waits for p.restarting, which we hold
 			proc, err := g.launcher.Launch(ctx)
 			results <- result{proc, err}
 		})
@@ -80,23 +80,26 @@ func (p *Pool) launchFirst(ctx context.Context, g *generation, n int) ([]*worker
 	return workers, failed
 }
 
-// rise makes a generation the current one with its settings, puts its workers
-// to work and retires its predecessor. It reports whether the pool still
-// wanted it.
+// rise makes a generation the current one, puts its workers to work and
+// retires its predecessor. It reports whether the pool still wanted it.
 func (p *Pool) rise(pr *Prepared) bool {
 	g := pr.gen
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || pr.restart && p.risen != pr.risen {
 		return false
 	}
-	p.start, p.opened = pr.start, true
-	p.configureLocked(pr.settings)
+	p.risen++
+	if !pr.restart {
+		p.start = pr.start
+		p.configureLocked(pr.settings)
+	}
+	p.opened = true
 	old := p.gen
 	p.gen = g
 	g.inUse = len(pr.workers)
 	g.idle = p.clock()
-	p.tasks.Go(func() { p.watchGeneration(g) })
+	p.goLocked(func() { p.watchGeneration(g) })
 	for _, w := range pr.workers {
 		p.addLocked(w)
 	}
@@ -141,7 +144,7 @@ func (p *Pool) sweepLocked(g *generation) {
 		return
 	}
 	g.closing = true
-	p.tasks.Go(func() { p.closeLauncher(g.launcher) })
+	p.goLocked(func() { p.closeLauncher(g.launcher) })
 }
 
 // closeLauncher ends what is left of a launcher, with a time limit of its own:
@@ -172,7 +175,7 @@ func (p *Pool) watchGeneration(g *generation) {
 	}
 	delay := p.fail.add(time.Now())
 	p.restarts++
-	p.log.Error("the master process ended; starting a new generation",
+	p.tellLocked(p.log.Error, "the master process ended; starting a new generation",
 		zap.Int("generation", g.number), zap.Duration("retry_in", delay))
 	p.retireLocked(g)
 	p.growLocked()
@@ -187,6 +190,11 @@ type Prepared struct {
 	settings Settings
 	gen      *generation
 	workers  []*worker
+
+	// restart: only the generation changes. It gives way to one that has risen
+	// meanwhile (risen counts them), which is at least as new.
+	restart bool
+	risen   int
 }
 
 // Prepare starts a generation with its first workers. The current one, and the
@@ -195,6 +203,11 @@ type Prepared struct {
 func (p *Pool) Prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
+	return p.prepare(ctx, start, s)
+}
+
+// prepare is Prepare for those who hold p.restarting.
+func (p *Pool) prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
 	g, workers, err := p.begin(ctx, start, &s)
 	if err != nil {
 		return nil, err
@@ -205,8 +218,11 @@ func (p *Pool) Prepare(ctx context.Context, start Starter, s Settings) (*Prepare
 // Commit makes the generation the current one; its predecessor finishes its
 // requests and ends. ErrClosed if the pool was closed meanwhile.
 func (pr *Prepared) Commit() error {
-	if !pr.pool.rise(pr) {
-		pr.Discard()
+	if pr.pool.rise(pr) {
+		return nil
+	}
+	pr.Discard()
+	if pr.pool.isClosed() {
 		return ErrClosed
 	}
 	return nil
@@ -221,14 +237,23 @@ func (pr *Prepared) Discard() {
 // takes over when it serves; the old one finishes its requests and ends. On
 // error the old one goes on as if nothing had been asked.
 func (p *Pool) Restart(ctx context.Context) error {
+	p.restarting.Lock()
+	defer p.restarting.Unlock()
 	p.mu.Lock()
-	start, set := p.start, p.set
+	start, set, risen := p.start, p.set, p.risen
 	p.mu.Unlock()
-	pr, err := p.Prepare(ctx, start, set)
+	pr, err := p.prepare(ctx, start, set)
 	if err != nil {
 		return err
 	}
+	pr.restart, pr.risen = true, risen
 	return pr.Commit()
+}
+
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // startLocked begins a generation in the background because there is none and
@@ -238,7 +263,7 @@ func (p *Pool) startLocked() {
 		return
 	}
 	p.beginning = true
-	p.tasks.Go(func() {
+	p.goLocked(func() {
 		err := p.Restart(p.root)
 		p.mu.Lock()
 		defer p.mu.Unlock()

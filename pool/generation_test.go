@@ -135,3 +135,53 @@ func TestAWorkerIsRecycledAfterItsRequest(t *testing.T) {
 		}
 	})
 }
+
+func TestARestartDoesNotUndoWhatWasConfiguredMeanwhile(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		ready := make(chan struct{})
+		tt.mu.Lock()
+		tt.launch = func(context.Context) error { <-ready; return nil }
+		tt.mu.Unlock()
+		restarted := make(chan error)
+		go func() { restarted <- tt.Restart(context.Background()) }()
+		tt.settle()
+		s := static(1)
+		s.StopTimeout = time.Second
+		tt.Configure(s)
+		close(ready)
+		if err := <-restarted; err != nil {
+			t.Fatal(err)
+		}
+		tt.wantWorkers(1, 1)
+		if got := tt.Stats().Workers.Max; got != 1 {
+			t.Errorf("max: got %d, want 1", got)
+		}
+	})
+}
+
+func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		held := tt.acquire().wantLease()
+		// It is served, and leaves before it has seen that.
+		ctx, cancel := context.WithCancel(context.Background())
+		p := tt.Pool
+		p.mu.Lock()
+		wt, limit, err := p.enqueueLocked(Info{})
+		p.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		held.Release()
+		cancel()
+		closed := make(chan error)
+		go func() { closed <- tt.Close(context.Background()) }()
+		tt.settle()
+		// Whichever of the two it sees first, the worker comes back.
+		if l, err := p.await(ctx, wt, limit); err == nil {
+			l.Release()
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -44,7 +44,7 @@ func (p *Pool) recoveredLocked() {
 		return
 	}
 	if p.fail.told {
-		p.log.Info("workers launch and serve again")
+		p.tellLocked(p.log.Info, "workers launch and serve again")
 	}
 	p.fail = failures{}
 }
@@ -55,8 +55,10 @@ func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub
 // census is what decisions are made by; the caller holds the mutex.
 func (p *Pool) census() census {
 	return census{
-		idle: p.inState[Idle], busy: p.inState[Busy], draining: p.inState[Draining],
-		starting: p.starting, waiting: p.line.len,
+		// Those that answer the health probe are as good as idle: back in
+		// microseconds, and the first in line gets one of them.
+		idle: p.inState[Idle] + p.probing, busy: p.inState[Busy] - p.probing, draining: p.inState[Draining],
+		starting: p.starting, waiting: max(0, p.line.len-p.probing),
 	}
 }
 
@@ -77,7 +79,7 @@ func (p *Pool) growLocked() {
 	for range min(n, g.free()) {
 		p.starting++
 		g.inUse++
-		p.tasks.Go(func() { p.launch(g) })
+		p.goLocked(func() { p.launch(g) })
 	}
 }
 
@@ -129,7 +131,7 @@ func (p *Pool) addLocked(w *worker) {
 	p.launches++
 	w.budget = p.set.requests()
 	proc := w.proc
-	p.tasks.Go(func() { p.watch(w, proc) })
+	p.goLocked(func() { p.watch(w, proc) })
 	if p.closed || w.gen.retired {
 		p.stopLocked(w, Closed)
 		return
@@ -144,7 +146,7 @@ func (p *Pool) failedLocked(err error) {
 	p.fail.err = err
 	if !p.fail.told {
 		p.fail.told = true
-		p.log.Error("cannot launch a worker; trying again until it works",
+		p.tellLocked(p.log.Error, "cannot launch a worker; trying again until it works",
 			zap.Error(err), zap.Duration("retry_in", delay))
 	}
 	if delay == 0 || p.starting > 0 {

@@ -73,7 +73,7 @@ func (p *Pool) enqueueLocked(info Info) (*waiter, time.Duration, error) {
 	p.growLocked()
 	// Those for whom a worker is under way, or a whole generation, are not
 	// waiting in the sense of MaxQueue.
-	served := p.starting
+	served := p.starting + p.probing
 	if p.beginning || !p.opened {
 		served += p.set.Max
 	}
@@ -114,7 +114,9 @@ func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Leas
 	}
 	if !p.line.remove(wt) && wt.err == nil {
 		// It was served while it left: the next in line gets the worker.
+		wt.lease.w.turn++
 		p.returnLocked(wt.lease.w)
+		p.quietLocked()
 	}
 	return Lease{}, err
 }
@@ -174,13 +176,13 @@ func (l Lease) Release() {
 	p.requests++
 	p.stopOvertimeLocked(w)
 	switch {
-	case reusable:
-		p.recoveredLocked()
-		p.returnLocked(w)
 	case w.ended():
 		p.buryLocked(w, or(w.killed, Crashed))
 	case w.conn.Broken() || w.killed != NoReason:
 		p.killLocked(w, or(w.killed, Crashed))
+	case reusable:
+		p.recoveredLocked()
+		p.returnLocked(w)
 	default:
 		p.drainLocked(w)
 	}

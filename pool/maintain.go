@@ -1,8 +1,9 @@
 package pool
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -81,12 +82,13 @@ func (p *Pool) careIdleLocked(w *worker, now time.Duration) {
 	}
 	p.unlistLocked(w)
 	p.moveLocked(w, Busy)
+	// Not lendLocked: it is no request, and idleSince has to stay.
 	w.turn++
 	w.busySince, w.probed, w.info = now, now, Info{}
 	w.slowTold, w.probing = true, true
 	p.probing++
 	lease := Lease{pool: p, w: w, turn: w.turn}
-	p.tasks.Go(func() { p.probe(lease) })
+	p.goLocked(func() { p.probe(lease) })
 }
 
 // probeTimeout is how long an idle worker may take to answer GET_VALUES, which
@@ -97,12 +99,12 @@ const probeTimeout = 2 * time.Second
 func (p *Pool) probe(l Lease) {
 	ctx, cancel := context.WithTimeout(p.root, probeTimeout)
 	defer cancel()
-	err := l.w.conn.Probe(ctx)
+	err := l.w.gen.launcher.Probe(ctx, l.w.conn)
 	p.mu.Lock()
 	l.w.probing = false
 	p.probing--
 	p.mu.Unlock()
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && p.root.Err() == nil {
 		p.log.Warn("a worker did not answer the health probe",
 			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))
 	}
@@ -114,9 +116,26 @@ func (p *Pool) probe(l Lease) {
 	defer p.mu.Unlock()
 	if l.w.turn == l.turn && l.w.state == Busy {
 		l.w.turn++
-		p.returnLocked(l.w)
+		p.probedLocked(l.w)
 		p.quietLocked()
 	}
+}
+
+// probedLocked takes back a worker that has answered the probe. With nobody in
+// line it goes where it was among the idle ones, as old as it was, or a pool
+// that is probed would never shrink.
+func (p *Pool) probedLocked(w *worker) {
+	since := w.idleSince
+	p.returnLocked(w)
+	if w.state != Idle {
+		return
+	}
+	p.unlistLocked(w)
+	w.idleSince = since
+	at, _ := slices.BinarySearchFunc(p.idle, since, func(other *worker, t time.Duration) int {
+		return cmp.Compare(other.idleSince, t)
+	})
+	p.idle = slices.Insert(p.idle, at, w)
 }
 
 // tellSlowLocked logs a request once when it passes SlowRequest.
@@ -126,7 +145,7 @@ func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
 	}
 	w.slowTold = true
 	p.slow++
-	p.log.Warn("slow request", zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
+	p.tellLocked(p.log.Warn, "slow request", zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
 		zap.String("script", w.info.Script), zap.Float64("seconds", (now-w.busySince).Seconds()),
 		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()))
 }

@@ -200,3 +200,37 @@ func TestAReleasedWorkerServesWhoWaitsForALaunch(t *testing.T) {
 		tt.wantWorkers(2, 2)
 	})
 }
+
+func TestAPoolThatIsProbedShrinksAllTheSame(t *testing.T) {
+	s := dynamic(0, 4, 0)
+	s.Manager, s.MasterIdleTimeout, s.HealthInterval = OnDemand, 10*time.Minute, 5*time.Second
+	run(t, s, func(tt *tester) {
+		a, b := tt.acquire().wantLease(), tt.acquire().wantLease()
+		a.Release()
+		b.Release()
+		time.Sleep(s.IdleTimeout / 2)
+		tt.wantWorkers(2, 2)
+		time.Sleep(s.IdleTimeout)
+		tt.wantWorkers(0, 0)
+	})
+}
+
+func TestAProbeIsNoRequestInTheNumbers(t *testing.T) {
+	s := static(1)
+	s.HealthInterval, s.MaxQueue = 5*time.Second, 0
+	run(t, s, func(tt *tester) {
+		tt.proc(0).mute()
+		time.Sleep(6 * time.Second)
+		if got := tt.Stats().Workers; got.Busy != 0 || got.Idle != 1 {
+			t.Errorf("while a worker is probed: got %+v, want it idle", got)
+		}
+		if got := tt.Stats().Requests.Total; got != 0 {
+			t.Errorf("requests: got %d, want 0", got)
+		}
+		// Nobody may wait, but this one only waits for the probe.
+		a := tt.acquire()
+		a.wantWaiting()
+		time.Sleep(probeTimeout)
+		a.wantLease().Release()
+	})
+}

@@ -29,7 +29,8 @@ func (l Lease) startOvertime() {
 	o.timer = time.AfterFunc(o.at-p.clock(), func() { p.expire(w, o) })
 }
 
-// stopOvertimeLocked: the request has ended.
+// stopOvertimeLocked: the request has ended. An expire that is under way will
+// find the worker's state or clock changed.
 func (p *Pool) stopOvertimeLocked(w *worker) {
 	if o := w.overtime; o != nil {
 		o.timer.Stop()
@@ -38,43 +39,39 @@ func (p *Pool) stopOvertimeLocked(w *worker) {
 
 // resumeOvertimeLocked lets the clock run on for a script whose client left.
 func (p *Pool) resumeOvertimeLocked(w *worker) {
-	if o := w.overtime; o != nil {
-		o.timer.Stop()
-		next := &overtime{at: o.at, late: o.late}
-		w.overtime = next
-		next.timer = time.AfterFunc(max(0, o.at-p.clock()), func() { p.expire(w, next) })
+	o := w.overtime
+	if o == nil {
+		return
 	}
+	o.timer.Stop()
+	next := &overtime{at: o.at, late: o.late}
+	if o.late {
+		next.at += killDelay
+	}
+	w.overtime = next
+	next.timer = time.AfterFunc(max(0, next.at-p.clock()), func() { p.expire(w, next) })
 }
 
 // expire is called when the time of the request is over, and again killDelay
-// later if it still runs.
+// later if it still runs. The signals are sent under the mutex (each is one
+// system call that does not wait), so that they cannot hit the worker's next
+// request.
 func (p *Pool) expire(w *worker, o *overtime) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if w.overtime != o || w.state != Busy && w.state != Draining {
-		p.mu.Unlock()
 		return
 	}
-	again := o.late
-	o.late = true
-	p.overtimes++
-	proc := w.proc
-	if again {
-		w.killed = RequestTimeout
-	}
-	p.mu.Unlock()
-
-	if !again && proc.SoftTimeout() == nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if w.overtime == o {
+	if !o.late {
+		o.late = true
+		p.overtimes++
+		if w.proc.SoftTimeout() == nil {
 			o.timer.Reset(killDelay)
+			return
 		}
-		return
 	}
-	p.mu.Lock()
 	w.killed = RequestTimeout
-	p.mu.Unlock()
-	proc.Kill() //nolint:errcheck // it may have ended meanwhile
+	w.proc.Kill() //nolint:errcheck // it may have ended meanwhile
 }
 
 // late reports whether the request that holds the lease ran out of time.

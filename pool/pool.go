@@ -31,12 +31,15 @@ type Pool struct {
 
 	// mu guards all below, every worker and every generation. Under it: no
 	// I/O, no callback, no blocking send. Methods that need it end in Locked.
-	mu      sync.Mutex
-	set     Settings
-	opened  bool
-	closed  bool
-	gen     *generation // current; nil at rest and while one is begun
-	lastGen int
+	mu     sync.Mutex
+	set    Settings
+	opened bool
+	closed bool
+	// finishing: Close waits for the tasks.
+	finishing bool
+	gen       *generation // current; nil at rest and while one is begun
+	lastGen   int
+	risen     int // how many generations became the current one
 	// beginning: a generation is begun in the background.
 	beginning bool
 	workers   map[uint64]*worker
@@ -47,6 +50,9 @@ type Pool struct {
 	probing   int // busy ones that only answer the health probe
 	// quiet is closed when the last leased worker came back after Close.
 	quiet chan struct{}
+	// ended is closed when Close has done all, with what it returns.
+	ended    chan struct{}
+	endError error
 
 	fail failures
 	sick sickbay
@@ -62,7 +68,7 @@ func New(c Config) *Pool {
 	p := &Pool{
 		name: c.Name, start: c.Start, log: c.Logger, set: c.Settings,
 		poke: make(chan struct{}, 1), workers: map[uint64]*worker{},
-		quiet: make(chan struct{}),
+		quiet: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.born = time.Now()
 	p.root, p.cancel = context.WithCancelCause(context.Background())
@@ -111,6 +117,10 @@ func (p *Pool) Configure(s Settings) {
 
 func (p *Pool) configureLocked(s Settings) {
 	p.set = s
+	if s.Deaths == 0 {
+		clear(p.sick.until)
+		p.sick.patients.Store(0)
+	}
 	for _, w := range p.workers {
 		w.budget = s.requests()
 	}
@@ -123,8 +133,8 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		p.tasks.Wait()
-		return nil
+		<-p.ended
+		return p.endError
 	}
 	p.closed = true
 	for w := p.line.pop(); w != nil; w = p.line.pop() {
@@ -142,8 +152,13 @@ func (p *Pool) Close(ctx context.Context) error {
 	}
 	p.cancel(ErrClosed)
 	err := p.endGenerations(ctx)
+	p.mu.Lock()
+	p.finishing = true
+	p.mu.Unlock()
 	p.tasks.Wait()
-	return errors.Join(late, err)
+	p.endError = errors.Join(late, err)
+	close(p.ended)
+	return p.endError
 }
 
 // quietLocked closes p.quiet when a closed pool has no request left.
@@ -219,6 +234,21 @@ func (p *Pool) workersLocked() []*worker {
 		all = append(all, w)
 	}
 	return all
+}
+
+// goLocked runs f as a task of the pool, which Close waits for; one that a
+// request begins after that is on its own.
+func (p *Pool) goLocked(f func()) {
+	if p.finishing {
+		go f()
+		return
+	}
+	p.tasks.Go(f)
+}
+
+// tellLocked logs without the mutex: a log that blocks must not stop the leases.
+func (p *Pool) tellLocked(write func(string, ...zap.Field), message string, fields ...zap.Field) {
+	p.goLocked(func() { write(message, fields...) })
 }
 
 func (p *Pool) pokeLocked() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
 // Starter begins a generation: it starts whatever has to stand before workers
@@ -18,6 +20,10 @@ type Launcher interface {
 	// Launch brings up one more worker. It returns one that is connected and
 	// has answered, or none at all; ctx bounds the start only.
 	Launch(ctx context.Context) (Process, error)
+
+	// Probe asks an idle worker of this generation whether it lives, in the way
+	// that it can stand: an old PHP closes the connection after GET_VALUES.
+	Probe(ctx context.Context, conn *fastcgi.Conn) error
 
 	// Slots is how many workers this generation can have at a time; 0 means
 	// that there is no bound.

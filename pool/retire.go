@@ -36,7 +36,7 @@ func (p *Pool) stopLocked(w *worker, reason Reason) {
 	p.moveLocked(w, Stopping)
 	w.reason = reason
 	limit := p.set.StopTimeout
-	p.tasks.Go(func() {
+	p.goLocked(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		if err := w.proc.Stop(ctx); err != nil {
@@ -52,7 +52,7 @@ func (p *Pool) stopLocked(w *worker, reason Reason) {
 func (p *Pool) killLocked(w *worker, reason Reason) {
 	p.moveLocked(w, Stopping)
 	w.reason = reason
-	p.tasks.Go(func() {
+	p.goLocked(func() {
 		w.proc.Kill() //nolint:errcheck // it may have ended already; Done tells
 		<-w.proc.Done()
 		p.bury(w, reason)
@@ -87,7 +87,7 @@ func (p *Pool) buryLocked(w *worker, reason Reason) {
 
 // closeConn gives back what the connection of an ended process holds.
 func (p *Pool) closeConn(w *worker) {
-	p.tasks.Go(func() {
+	p.goLocked(func() {
 		w.conn.Close() // the peer has gone
 		// Frees the slot with the launcher, and the handles on the process.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -108,11 +108,11 @@ func (p *Pool) crashedLocked(w *worker) {
 	}
 	if p.fail.count > freeFailures {
 		p.fail.told = true
-		p.log.Error("workers die as soon as they are launched; slowing down until it works again",
+		p.tellLocked(p.log.Error, "workers die as soon as they are launched; slowing down until it works again",
 			zap.Duration("retry_in", p.fail.wait(time.Now())))
 		return
 	}
-	p.log.Warn("worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+	p.tellLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 		zap.Int("requests", w.served), zap.String("method", w.info.Method),
 		zap.String("uri", w.info.URI), zap.String("script", w.info.Script))
 }
@@ -124,7 +124,7 @@ func (p *Pool) drainLocked(w *worker) {
 	p.moveLocked(w, Draining)
 	w.reason = Abandoned
 	p.resumeOvertimeLocked(w)
-	p.tasks.Go(func() { p.drain(w) })
+	p.goLocked(func() { p.drain(w) })
 	p.growLocked()
 }
 
@@ -179,7 +179,7 @@ func (p *Pool) drain(w *worker) {
 	}
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
 	w.reason, w.killed = NoReason, NoReason
-	p.tasks.Go(func() { p.watch(w, proc) })
+	p.goLocked(func() { p.watch(w, proc) })
 	if w.gen.retired || p.closed {
 		w.doomed = or(w.doomed, Recycled)
 	}
@@ -210,7 +210,7 @@ func (p *Pool) Recycle(id uint64, force bool) error {
 		w.killed = Recycled
 		w.conn.Interrupt(ErrWorkerDied)
 		proc := w.proc
-		p.tasks.Go(func() { proc.Kill() }) //nolint:errcheck // it may have ended
+		p.goLocked(func() { proc.Kill() }) //nolint:errcheck // it may have ended
 	case w.state == Busy, w.state == Draining:
 		w.doomed = Recycled
 	}

@@ -68,7 +68,7 @@ func (p *Pool) recordLocked(script string) {
 	delete(p.sick.deaths, script)
 	p.sick.until[script] = now.Add(q.Period)
 	p.sick.patients.Store(int32(len(p.sick.until)))
-	p.log.Error("a script killed too many workers; it is not run for a while",
+	p.tellLocked(p.log.Error, "a script killed too many workers; it is not run for a while",
 		zap.String("script", script), zap.Int("deaths", len(recent)),
 		zap.Duration("within", q.Window), zap.Duration("for", q.Period))
 }
@@ -80,6 +80,7 @@ func (p *Pool) pruneLocked(now time.Time) {
 			delete(p.sick.until, script)
 		}
 	}
+	p.sick.patients.Store(int32(len(p.sick.until)))
 	for script, times := range p.sick.deaths {
 		if now.Sub(times[len(times)-1]) > p.set.Window {
 			delete(p.sick.deaths, script)
