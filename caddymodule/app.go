@@ -52,7 +52,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	return events.(*caddyevents.App).On("stopping", stopping{a})
+	return events.(*caddyevents.App).On("stopping", stopping{})
 }
 
 // options are those of a pool with the defaults filled in.
@@ -61,7 +61,7 @@ func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
 		own = a.Pools[name]
 	}
 	merged := new(PoolOptions)
-	for _, layer := range []*PoolOptions{a.Defaults, own} {
+	for _, layer := range []*PoolOptions{a.Defaults.below(own), own} {
 		if layer == nil {
 			continue
 		}
@@ -77,6 +77,18 @@ func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
 	return merged, nil
+}
+
+// below are the defaults without their size where a pool names one of its own:
+// `workers 4` for every pool must not stand against a `manager ondemand`.
+func (o *PoolOptions) below(own *PoolOptions) *PoolOptions {
+	if o == nil || own == nil || own.Manager == "" && own.Workers == 0 && own.MaxWorkers == 0 {
+		return o
+	}
+	rest := *o
+	rest.Manager, rest.Workers, rest.MaxWorkers, rest.StartWorkers = "", 0, 0, 0
+	rest.MinWorkers, rest.MaxSpare, rest.IdleTimeout, rest.MasterIdleTimeout = nil, nil, 0, nil
+	return &rest
 }
 
 const defaultPool = "default"
@@ -185,15 +197,15 @@ func (a *App) Cleanup() error {
 }
 
 // stopping is told when Caddy is about to stop a config.
-type stopping struct{ app *App }
+type stopping struct{}
 
 // Handle starts the clock when Caddy exits: the HTTP server waits for running
 // requests, perhaps for ever, and perhaps before our Stop is called.
-func (s stopping) Handle(context.Context, caddy.Event) error {
+func (stopping) Handle(context.Context, caddy.Event) error {
 	if !caddy.Exiting() {
 		return nil
 	}
-	for _, live := range s.app.lives {
+	for _, live := range runningPools.all() {
 		time.AfterFunc(live.stopTimeout(), live.cutShort)
 	}
 	return nil

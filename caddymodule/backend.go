@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -127,17 +128,29 @@ type reply struct {
 	script string
 	prefix []byte // of the body, read already
 	free   func()
+	leave  func()
 }
 
 // close gives the worker back, and what the request held.
 func (a *reply) close() {
 	a.Close()
 	a.free()
+	a.leave()
 }
 
 // answer sends the request to PHP and returns when the head of the response is
 // there. It is the one way to PHP; its errors carry the status for the client.
 func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
+	b.live.enter()
+	a, err := b.ask(r, proxied)
+	if err != nil {
+		b.live.leave()
+	}
+	return a, err
+}
+
+// ask is answer, for those who have entered the pool.
+func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	s, err := b.findScript(r, repl)
 	if err != nil {
@@ -147,6 +160,7 @@ func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.done = sync.OnceFunc(in.done)
 	req := fastcgi.NewRequest()
 	free := func() {
 		req.Free()
@@ -179,12 +193,15 @@ func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
 		free()
 		stderr.flush(x.Response.StatusCode)
 	}
+	a.leave = b.live.leave
 	if a.body.Fill(fastcgi.MaxFill) {
 		// A short answer that is here as a whole: its length is known, and the
 		// worker can serve the next request while this client reads.
 		a.Release()
+		in.done()
 	}
 	if err := b.denied(a); err != nil {
+		a.leave = func() {} // answer does it
 		a.close()
 		return nil, err
 	}

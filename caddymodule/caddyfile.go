@@ -53,7 +53,8 @@ type directive struct {
 //	    # as in reverse_proxy
 //	    response_buffers, flush_interval, header_up, header_down,
 //	    handle_response, replace_status, trusted_proxies, method, rewrite,
-//	    verbose_logs, stream_timeout, stream_close_delay, stream_buffer_size
+//	    verbose_logs, stream_timeout, stream_close_delay, stream_buffer_size,
+//	    proxy_status_name
 //	}
 func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next() // the directive's name
@@ -93,36 +94,39 @@ func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 	if read := poolOption(name); read != nil {
 		return read(d, &p.own)
 	}
-	if read, ok := handlerOptions[name]; ok {
-		return read(d, p.handler)
+	if read, ok := backendOptions[name]; ok {
+		return read(d, &p.handler.Backend)
 	}
 	switch name {
+	case "index":
+		return oneString(d, &p.handler.Index)
+	case "try_files":
+		return list(d, &p.handler.TryFiles)
 	case "pool":
 		return oneString(d, &p.handler.Pool)
 	case "name":
 		return oneString(d, &p.named)
 	}
-	return d.Errf("php_pool has no option %s: it knows name, pool, %s, %s, %s", name,
-		known(handlerOptions), known(poolOptions), known(proxyOptions))
+	return d.Errf("php_pool has no option %s: it knows index, name, pool, try_files, %s, %s, %s", name,
+		known(backendOptions), known(poolOptions), known(proxyOptions))
 }
 
 // repeatable options add up.
 var repeatable = map[string]bool{"ini": true, "process_env": true, "env": true}
 
-// handlerOptions are the subdirectives that concern requests.
-var handlerOptions = map[string]func(d *caddyfile.Dispenser, h *Handler) error{
-	"root":                 func(d *caddyfile.Dispenser, h *Handler) error { return oneString(d, &h.Root) },
-	"index":                func(d *caddyfile.Dispenser, h *Handler) error { return oneString(d, &h.Index) },
-	"split":                func(d *caddyfile.Dispenser, h *Handler) error { return list(d, &h.SplitPath) },
-	"try_files":            func(d *caddyfile.Dispenser, h *Handler) error { return list(d, &h.TryFiles) },
+// backendOptions are the subdirectives that concern the way to PHP: those of
+// the directive, and of `transport php_pool` in reverse_proxy.
+var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
+	"root":                 func(d *caddyfile.Dispenser, b *Backend) error { return oneString(d, &b.Root) },
+	"split":                func(d *caddyfile.Dispenser, b *Backend) error { return list(d, &b.SplitPath) },
 	"env":                  envOption,
-	"resolve_root_symlink": func(d *caddyfile.Dispenser, h *Handler) error { return onOffPtr(d, &h.ResolveRootSymlink) },
-	"capture_stderr":       func(d *caddyfile.Dispenser, h *Handler) error { return onOffPtr(d, &h.CaptureStderr) },
-	"dial_timeout":         func(d *caddyfile.Dispenser, h *Handler) error { return oneDuration(d, &h.DialTimeout) },
-	"read_timeout":         func(d *caddyfile.Dispenser, h *Handler) error { return oneDuration(d, &h.ReadTimeout) },
-	"write_timeout":        func(d *caddyfile.Dispenser, h *Handler) error { return oneDuration(d, &h.WriteTimeout) },
-	"request_buffers":      func(d *caddyfile.Dispenser, h *Handler) error { return oneSize(d, &h.RequestBuffers) },
-	"max_body":             func(d *caddyfile.Dispenser, h *Handler) error { return oneSize(d, &h.MaxBody) },
+	"resolve_root_symlink": func(d *caddyfile.Dispenser, b *Backend) error { return onOffPtr(d, &b.ResolveRootSymlink) },
+	"capture_stderr":       func(d *caddyfile.Dispenser, b *Backend) error { return onOffPtr(d, &b.CaptureStderr) },
+	"dial_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.DialTimeout) },
+	"read_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.ReadTimeout) },
+	"write_timeout":        func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.WriteTimeout) },
+	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return oneSize(d, &b.RequestBuffers) },
+	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return oneSize(d, &b.MaxBody) },
 }
 
 // proxyOptions are reverse_proxy's own: with one of them the answer goes
@@ -142,11 +146,11 @@ func list(d *caddyfile.Dispenser, to *[]string) error {
 	return nil
 }
 
-func envOption(d *caddyfile.Dispenser, h *Handler) error {
-	if err := pairs(d, &h.Env); err != nil {
+func envOption(d *caddyfile.Dispenser, b *Backend) error {
+	if err := pairs(d, &b.Env); err != nil {
 		return err
 	}
-	for name := range h.Env {
+	for name := range b.Env {
 		if err := checkEnv(name); err != nil {
 			return d.WrapErr(err)
 		}

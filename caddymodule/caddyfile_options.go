@@ -26,8 +26,8 @@ var poolOptions = map[string]option{
 	"process_env":  func(d *caddyfile.Dispenser, o *PoolOptions) error { return pairs(d, &o.ProcessEnv) },
 	"user":         func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.User) },
 	"umask":        func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.Umask) },
-	"nice":         func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneInt(d, &o.Nice) },
-	"no_new_privs": func(d *caddyfile.Dispenser, o *PoolOptions) error { return onOff(d, &o.NoNewPrivs) },
+	"nice":         func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneIntPtr(d, &o.Nice) },
+	"no_new_privs": func(d *caddyfile.Dispenser, o *PoolOptions) error { return onOffPtr(d, &o.NoNewPrivs) },
 	"spawn":        func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.Spawn) },
 
 	"manager":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.Manager) },
@@ -43,21 +43,21 @@ var poolOptions = map[string]option{
 	},
 
 	"max_requests": maxRequestsOption,
-	"max_age":      func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneDuration(d, &o.MaxAge) },
-	"max_memory":   func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneSize(d, &o.MaxMemory) },
+	"max_age":      func(d *caddyfile.Dispenser, o *PoolOptions) error { return durationOrOff(d, &o.MaxAge) },
+	"max_memory":   func(d *caddyfile.Dispenser, o *PoolOptions) error { return sizeOrOff(d, &o.MaxMemory) },
 	"health_interval": func(d *caddyfile.Dispenser, o *PoolOptions) error {
 		return durationOrOff(d, &o.HealthInterval)
 	},
 	"quarantine": quarantineOption,
 
 	"start_timeout":   func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneDuration(d, &o.StartTimeout) },
-	"request_timeout": func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneDuration(d, &o.RequestTimeout) },
+	"request_timeout": func(d *caddyfile.Dispenser, o *PoolOptions) error { return durationOrOff(d, &o.RequestTimeout) },
 	"queue_timeout":   func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneDuration(d, &o.QueueTimeout) },
 	"stop_timeout":    func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneDuration(d, &o.StopTimeout) },
 	"slow_request":    func(d *caddyfile.Dispenser, o *PoolOptions) error { return durationOrOff(d, &o.SlowRequest) },
 	"max_queue":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneIntPtr(d, &o.MaxQueue) },
 	"spool_dir":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.SpoolDir) },
-	"spool_max":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneSize(d, &o.SpoolMax) },
+	"spool_max":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return sizeOrOff(d, &o.SpoolMax) },
 }
 
 // rlimitPrefix begins the options rlimit_nofile, rlimit_core and so on.
@@ -91,6 +91,10 @@ func maxRequestsOption(d *caddyfile.Dispenser, o *PoolOptions) error {
 	if len(args) < 1 || len(args) > 2 {
 		return d.Errf("%s takes a number of requests and, if wanted, a jitter: write %s 1000 100", name, name)
 	}
+	if args[0] == off || args[0] == "0" {
+		o.MaxRequests = -1
+		return nil
+	}
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
 		return notNumber(d, name, args[0])
@@ -110,8 +114,12 @@ func maxRequestsOption(d *caddyfile.Dispenser, o *PoolOptions) error {
 func maxWorkersOption(d *caddyfile.Dispenser, o *PoolOptions) error {
 	name := d.Val()
 	value, err := single(d)
-	if err != nil || value == "auto" {
+	if err != nil {
 		return err
+	}
+	if value == "auto" {
+		o.MaxWorkers = -1
+		return nil
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
@@ -235,6 +243,24 @@ func oneSize(d *caddyfile.Dispenser, to *int64) error {
 	if err != nil {
 		return err
 	}
+	return size(d, name, value, to)
+}
+
+// sizeOrOff reads a size; off is kept as -1.
+func sizeOrOff(d *caddyfile.Dispenser, to *int64) error {
+	name := d.Val()
+	value, err := single(d)
+	if err != nil {
+		return err
+	}
+	if value == off || value == "0" {
+		*to = -1
+		return nil
+	}
+	return size(d, name, value, to)
+}
+
+func size(d *caddyfile.Dispenser, name, value string, to *int64) error {
 	n, err := humanize.ParseBytes(value)
 	if err != nil || n > math.MaxInt64 {
 		return d.Errf("%s %s is no size: write one such as 64KiB, 10MB or 1GiB", name, value)

@@ -38,6 +38,7 @@ func (b *Backend) failure(err error, r *http.Request, s *script) error {
 func failureStatus(err error) int {
 	var launch *pool.LaunchError
 	var param *fastcgi.ParamError
+	var body *fastcgi.BodyError
 	var timeout net.Error
 	switch {
 	case errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrQueueTimeout),
@@ -48,7 +49,12 @@ func failureStatus(err error) int {
 	case errors.As(err, &launch), errors.Is(err, pool.ErrWorkerDied):
 		return http.StatusBadGateway
 	case errors.As(err, &param):
+		if param.NUL {
+			return http.StatusBadRequest
+		}
 		return http.StatusRequestHeaderFieldsTooLarge
+	case errors.As(err, &body):
+		return http.StatusInternalServerError
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return http.StatusGatewayTimeout
 	case errors.Is(err, context.Canceled):

@@ -44,11 +44,11 @@ type PoolOptions struct {
 
 	// Added to the workers' nice value: 1 to 19 gives them less of the
 	// processor than Caddy gets.
-	Nice int `json:"nice,omitempty"`
+	Nice *int `json:"nice,omitempty"`
 
 	// Forbids the workers and what they start to gain privileges. PHP's mail()
 	// often needs a setgid helper, so it is off unless asked for.
-	NoNewPrivs bool `json:"no_new_privs,omitempty"`
+	NoNewPrivs *bool `json:"no_new_privs,omitempty"`
 
 	// Resource limits of each worker, by the names of setrlimit(2) in lower
 	// case: `nofile`, `core`, `cpu`, `as`, ...
@@ -67,8 +67,8 @@ type PoolOptions struct {
 	// static.
 	Workers int `json:"workers,omitempty"`
 
-	// The most workers of a dynamic or ondemand pool. Default: from memory and
-	// CPUs.
+	// The most workers of a dynamic or ondemand pool. -1 or nothing: from
+	// memory and CPUs.
 	MaxWorkers int `json:"max_workers,omitempty"`
 
 	// The fewest workers of a dynamic pool, busy ones counted (this is not
@@ -88,8 +88,8 @@ type PoolOptions struct {
 	// after the last worker. 0 ends it with that worker. Default: 10m.
 	MasterIdleTimeout *caddy.Duration `json:"master_idle_timeout,omitempty"`
 
-	// How many requests a worker serves before it is replaced. Default: no
-	// limit.
+	// How many requests a worker serves before it is replaced. -1 or nothing:
+	// no limit.
 	MaxRequests int `json:"max_requests,omitempty"`
 
 	// Up to how many requests earlier a worker may be replaced, so that workers
@@ -97,11 +97,11 @@ type PoolOptions struct {
 	// max_requests.
 	MaxRequestsJitter *int `json:"max_requests_jitter,omitempty"`
 
-	// How long a worker lives. Default: no limit.
+	// How long a worker lives. Negative or nothing: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
 	// How many bytes of memory a worker may have for itself when a request
-	// ends. Default: no limit.
+	// ends. -1 or nothing: no limit.
 	MaxMemory int64 `json:"max_memory,omitempty"`
 
 	// How often an idle worker is asked whether it lives. Negative: never.
@@ -118,7 +118,7 @@ type PoolOptions struct {
 
 	// How long PHP may run for one request, by the clock on the wall. At the
 	// end PHP is told to stop as by its own time limit; two seconds later its
-	// process is killed. The client gets 504. Default: no limit.
+	// process is killed. The client gets 504. Negative or nothing: no limit.
 	RequestTimeout caddy.Duration `json:"request_timeout,omitempty"`
 
 	// How long a request waits for a worker before it is answered 503.
@@ -141,7 +141,7 @@ type PoolOptions struct {
 	SpoolDir string `json:"spool_dir,omitempty"`
 
 	// How many bytes of request bodies may be kept there at a time for the
-	// whole pool. Default: no limit.
+	// whole pool. -1 or nothing: no limit.
 	SpoolMax int64 `json:"spool_max,omitempty"`
 }
 

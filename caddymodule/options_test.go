@@ -28,11 +28,11 @@ func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 		{PoolOptions{MinWorkers: ptr(-1)}, "min_workers -1"},
 		{PoolOptions{Workers: 1 << 20}, "workers 1048576"},
 		{PoolOptions{MaxQueue: ptr(-1)}, "max_queue -1"},
-		{PoolOptions{MaxMemory: -1}, "max_memory -1"},
-		{PoolOptions{MaxAge: caddy.Duration(-time.Second)}, "max_age -1s"},
+		{PoolOptions{MaxMemory: -2}, "max_memory -2"},
+		{PoolOptions{StopTimeout: caddy.Duration(-time.Second)}, "stop_timeout -1s"},
 		{PoolOptions{Spawn: "both"}, "spawn both"},
 		{PoolOptions{Umask: "999"}, "umask 999"},
-		{PoolOptions{Nice: 20}, "nice 20"},
+		{PoolOptions{Nice: ptr(20)}, "nice 20"},
 		{PoolOptions{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
 		{PoolOptions{Manager: "ondemand", MinWorkers: ptr(1)}, "min_workers"},
 	} {
@@ -97,5 +97,29 @@ func TestHowManyWorkersAMachineGets(t *testing.T) {
 		if got := c.m.size(c.pools, 0, c.perWorker, false); got.MaxWorkers != c.want {
 			t.Errorf("%s: got %d (%s), want %d", c.what, got.MaxWorkers, got.Text, c.want)
 		}
+	}
+}
+
+func TestAPoolCanUndoTheDefaults(t *testing.T) {
+	a := &App{Defaults: &PoolOptions{
+		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: ptr(true), Nice: ptr(5),
+		INI: map[string]string{"a": "1", "b": "1"},
+	}}
+	o, err := a.options("x", &PoolOptions{
+		Manager: "ondemand", MaxWorkers: 10, RequestTimeout: -1, NoNewPrivs: ptr(false), Nice: ptr(0),
+		INI: map[string]string{"b": "2"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := o.settings(16)
+	if s.Manager != pool.OnDemand || s.Max != 10 || s.RequestTimeout != 0 || *o.NoNewPrivs || *o.Nice != 0 {
+		t.Errorf("got %+v and %+v", s, o)
+	}
+	if o.INI["a"] != "1" || o.INI["b"] != "2" {
+		t.Errorf("ini: got %v", o.INI)
+	}
+	if o, err := a.options("y", &PoolOptions{}); err != nil || o.Workers != 4 {
+		t.Errorf("a pool that sets nothing: got %+v, %v", o, err)
 	}
 }

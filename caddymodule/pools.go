@@ -2,7 +2,10 @@ package caddymodule
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -29,6 +32,13 @@ type livePool struct {
 	owner *App
 	// next is what a config that is being loaded wants.
 	next *staged
+	// users counts the requests that are in this pool's handlers, from their
+	// first look at the script to the last byte; unused wakes who waits for
+	// the last of them.
+	users   atomic.Int64
+	leaving atomic.Bool
+	unused  chan struct{}
+
 	// cut ends the time that running requests have at exit.
 	cut  context.Context //nolint:containedctx // the pool's own lifetime
 	stop context.CancelFunc
@@ -48,7 +58,9 @@ func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
 			name: name, spool: newSpool(s.options),
 			logger: logger.Named("pool").With(zap.String("pool", name)),
 		}
+		live.unused = make(chan struct{}, 1)
 		live.cut, live.stop = context.WithCancel(context.Background())
+		runningPools.add(live)
 		live.pool = pool.New(pool.Config{
 			Name: name, Start: s.starter(live.logger), Settings: s.settings, Logger: live.logger,
 		})
@@ -167,13 +179,19 @@ func (l *livePool) identity() *identity {
 }
 
 // cutShort ends the time of requests that still run.
-func (l *livePool) cutShort() { l.stop(); l.pool.Close(l.cut) } // logged by Destruct
+func (l *livePool) cutShort() {
+	l.stop()
+	l.pool.Close(l.cut) // Destruct logs what it returns
+}
 
 // Destruct ends the pool when no config uses it any more: in the background
-// after a reload, at once when Caddy exits.
+// after a reload, when its last request is done; at once when Caddy exits.
 func (l *livePool) Destruct() error {
 	if !caddy.Exiting() {
-		go l.close()
+		go func() {
+			l.waitUnused()
+			l.close()
+		}()
 		return nil
 	}
 	time.AfterFunc(l.stopTimeout(), l.stop)
@@ -186,4 +204,70 @@ func (l *livePool) close() {
 		l.logger.Warn("closing the pool", zap.Error(err))
 	}
 	l.stop()
+	runningPools.remove(l)
+}
+
+// enter and leave are called around each request.
+func (l *livePool) enter() { l.users.Add(1) }
+
+func (l *livePool) leave() {
+	if l.users.Add(-1) == 0 && l.leaving.Load() {
+		select {
+		case l.unused <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// lastCall is how long a pool that no config uses any more waits for requests
+// of the old config that have not come as far as its handler.
+const lastCall = time.Second
+
+// waitUnused waits until no request is in the pool, or its time is cut. The old
+// config's HTTP server goes on serving what it has begun.
+func (l *livePool) waitUnused() {
+	l.leaving.Store(true)
+	timer := time.NewTimer(lastCall)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.cut.Done():
+			return
+		case <-l.unused:
+			timer.Reset(lastCall)
+		case <-timer.C:
+			if l.users.Load() == 0 {
+				return
+			}
+			timer.Reset(lastCall)
+		}
+	}
+}
+
+// poolSet is a set of pools.
+type poolSet struct {
+	mu  sync.Mutex
+	set map[*livePool]bool
+}
+
+// runningPools are all pools that have not ended, also those that no config
+// uses any more: at exit the clock runs for them too.
+var runningPools = &poolSet{set: map[*livePool]bool{}}
+
+func (s *poolSet) add(l *livePool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set[l] = true
+}
+
+func (s *poolSet) remove(l *livePool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.set, l)
+}
+
+func (s *poolSet) all() []*livePool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.set))
 }

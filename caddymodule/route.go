@@ -90,7 +90,7 @@ func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, repl *cad
 			return false
 		case directory:
 			if rt.indexIn(root, clean) {
-				if !strings.HasSuffix(r.URL.Path, "/") && rt.redirects {
+				if !strings.HasSuffix(r.URL.Path, "/") {
 					redirectToSlash(w, r)
 					return true
 				}

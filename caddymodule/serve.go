@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 // serve is the short way: it copies PHP's answer to the client.
@@ -23,6 +25,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
 		return nil
 	default:
+		if err == nil {
+			err = pool.ErrRequestTimeout
+		}
 		h.logger.Error("the answer from PHP broke off", zap.String("pool", h.live.name),
 			zap.String("uri", requestURI(r)), zap.Error(err))
 		// The status is out: only a broken connection can tell the client that
@@ -43,7 +48,13 @@ func (a *reply) copyTo(w http.ResponseWriter) error {
 			return errClientGone
 		}
 	}
-	var flusher *http.ResponseController
+	flusher := http.NewResponseController(w)
+	if !a.body.Ready() {
+		// PHP has sent its head and nothing else yet.
+		if err := flush(flusher); err != nil {
+			return err
+		}
+	}
 	for {
 		p, err := a.body.Next()
 		if errors.Is(err, io.EOF) {
@@ -58,13 +69,17 @@ func (a *reply) copyTo(w http.ResponseWriter) error {
 		if a.body.Ready() {
 			continue
 		}
-		if flusher == nil {
-			flusher = http.NewResponseController(w)
-		}
-		if err := flusher.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return errClientGone
+		if err := flush(flusher); err != nil {
+			return err
 		}
 	}
+}
+
+func flush(c *http.ResponseController) error {
+	if err := c.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return errClientGone
+	}
+	return nil
 }
 
 // copyHeaders gives the client PHP's headers, but for those that concern one

@@ -42,6 +42,9 @@ type spec struct {
 	key string
 }
 
+// discardPath makes php-cgi ignore PATH_TRANSLATED.
+const discardPath = "cgi.discard_path"
+
 // probeTimeout bounds the short runs of php-cgi that tell what it is.
 const probeTimeout = 10 * time.Second
 
@@ -84,7 +87,7 @@ func binaryError(option string, err error) error {
 func (s *spec) prepare(path string) error {
 	o := s.options
 	s.process = phpbin.Options{
-		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: o.Nice, NoNewPrivs: o.NoNewPrivs,
+		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: deref(o.Nice, 0), NoNewPrivs: deref(o.NoNewPrivs, false),
 		Handshake: handshake,
 	}
 	if o.INIFile != "" {
@@ -105,6 +108,15 @@ func (s *spec) prepare(path string) error {
 		s.process.Rlimits = append(s.process.Rlimits,
 			phpbin.Rlimit{Resource: name, Soft: o.Rlimits[name], Hard: o.Rlimits[name]})
 	}
+	// php-cgi runs PATH_TRANSLATED instead of SCRIPT_FILENAME when
+	// cgi.fix_pathinfo is off (php-cgi.md section 11, cgi_main.c: only
+	// discard_path forbids it): GET /index.php/uploads/evil.jpg would run the
+	// upload. The last -d wins.
+	if value, ok := o.INI[discardPath]; ok && value != "1" {
+		return fmt.Errorf("ini %s %s is refused: php-cgi could then run a file that was not checked; take it out",
+			discardPath, value)
+	}
+	s.process.INI = append(s.process.INI, phpbin.Setting{Name: discardPath, Value: "1"})
 	if o.Umask != "" {
 		mask, err := strconv.ParseUint(o.Umask, 8, 9)
 		if err != nil {
@@ -112,6 +124,11 @@ func (s *spec) prepare(path string) error {
 		}
 		umask := int(mask)
 		s.process.Umask = &umask
+	}
+	if o.SpoolDir != "" {
+		if err := readableDir(o.SpoolDir); err != nil {
+			return fmt.Errorf("spool_dir %s: %w: write a directory that exists", o.SpoolDir, err)
+		}
 	}
 	var err error
 	if s.who, err = workerUser(o.User); err != nil {
@@ -143,7 +160,7 @@ func (s *spec) announce(logger *zap.Logger, took time.Duration) {
 		zap.String("php_ini", s.binary.INIFile), zap.String("user", user), zap.String("spawn", s.spawn),
 		zap.String("manager", string(s.settings.Manager)), zap.Int("max_workers", s.settings.Max),
 		zap.Duration("took", took))
-	if s.process.Credential == nil {
+	if s.process.Credential == nil || int(s.process.Credential.UID) == os.Geteuid() {
 		logger.Warn("PHP runs as the same user as Caddy: scripts can read all that Caddy can, its TLS keys included; " +
 			"to separate them run Caddy as root and write user www-data")
 	}
@@ -165,7 +182,7 @@ func (s *spec) identify() error {
 		INI           map[string]string
 	}{
 		Spawn: s.spawn, Binary: s.binary.ID(), Args: s.process.Args(), Environ: s.process.Environ(),
-		Who: s.process.Credential, Umask: o.Umask, Nice: o.Nice, NoNewPrivs: o.NoNewPrivs,
+		Who: s.process.Credential, Umask: o.Umask, Nice: deref(o.Nice, 0), NoNewPrivs: deref(o.NoNewPrivs, false),
 		Rlimits: o.Rlimits, INI: map[string]string{},
 	}
 	for _, path := range s.binary.INIFiles() {
@@ -190,31 +207,30 @@ func (s *spec) starter(logger *zap.Logger) pool.Starter {
 		o := s.process
 		o.Slots = slots
 		o.Stderr = func(line string) { logger.Warn("php-cgi", zap.String("stderr", line)) }
-		if s.binary.KeepsAfterValues() {
-			o.Handshake = handshake
-		} else {
-			o.Handshake = oldHandshake
+		probe := (*fastcgi.Conn).Probe
+		if !s.binary.KeepsAfterValues() {
+			// PHP before 8.2.13 closes the connection after GET_VALUES.
+			o.Handshake, probe = oldHandshake, (*fastcgi.Conn).ProbeRequest
 		}
 		if s.spawn == spawnSingle {
 			single, err := phpbin.StartSingle(ctx, o)
 			if err != nil {
 				return nil, err
 			}
-			return launcher[*phpbin.Single]{single}, nil
+			return launcher[*phpbin.Single]{single, probe}, nil
 		}
 		shared, err := phpbin.StartShared(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		return launcher[*phpbin.Shared]{shared}, nil
+		return launcher[*phpbin.Shared]{shared, probe}, nil
 	}
 }
 
 // handshake makes sure that php-cgi serves on a fresh connection.
 func handshake(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).Handshake(ctx) }
 
-// oldHandshake does it for PHP before 8.2.13, which closes the connection after
-// the answer to GET_VALUES.
+// oldHandshake does it by a request for a script that cannot exist.
 func oldHandshake(ctx context.Context, conn net.Conn) error {
 	return fastcgi.NewConn(conn).ProbeRequest(ctx)
 }
@@ -225,7 +241,12 @@ type launcher[L interface {
 	Slots() int
 	Done() <-chan struct{}
 	Close(ctx context.Context) error
-}] struct{ l L }
+}] struct {
+	l     L
+	probe func(*fastcgi.Conn, context.Context) error
+}
+
+func (l launcher[L]) Probe(ctx context.Context, conn *fastcgi.Conn) error { return l.probe(conn, ctx) }
 
 func (l launcher[L]) Slots() int                      { return l.l.Slots() }
 func (l launcher[L]) Done() <-chan struct{}           { return l.l.Done() }

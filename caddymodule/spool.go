@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func newSpool(o *PoolOptions) *spool {
 func (s *spool) configure(o *PoolOptions) {
 	dir := o.SpoolDir
 	s.dir.Store(&dir)
-	s.max.Store(o.SpoolMax)
+	s.max.Store(max(0, o.SpoolMax))
 }
 
 // body is a request body that is completely here.
@@ -159,6 +160,9 @@ func bodyError(err error) error {
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return caddyhttp.Error(statusClientClosed, err)
 	}
 	return caddyhttp.Error(http.StatusBadRequest, fmt.Errorf("reading the request body: %w", err))
 }

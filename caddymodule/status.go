@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -29,10 +30,6 @@ type Status struct {
 
 	// The IP ranges (CIDR) that may ask besides this machine.
 	Allow []string `json:"allow,omitempty"`
-
-	// Whether the URIs that the workers serve are shown with their query,
-	// which may hold secrets.
-	FullURI bool `json:"full_uri,omitempty"`
 
 	allow []netip.Prefix
 }
@@ -75,32 +72,33 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	return json.NewEncoder(w).Encode(fpmStatusOf(live.pool, full))
 }
 
-// allowed judges by the address of the connection. A forwarding header makes a
-// request somebody else's, and whose it is counts only when Caddy trusts the
-// proxy that says so.
+// allowed judges "this machine" by the address of the connection alone: a
+// forwarding header makes a request somebody else's, whatever it says, since the
+// left end of X-Forwarded-For is the client's own word. The ranges of allow are
+// compared with the client's address as Caddy has it.
 func (s *Status) allowed(r *http.Request) bool {
-	from, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	if !trusted {
-		for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"} {
-			if len(r.Header[name]) > 0 {
-				return false
-			}
-		}
+	if isLoopback(r.RemoteAddr) && !isForwarded(r.Header) {
+		return true
 	}
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	if isForwarded(r.Header) && !trusted {
+		return false
+	}
+	from, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	addr, err := netip.ParseAddr(from)
 	if err != nil {
 		return false
 	}
-	if addr.Unmap().IsLoopback() {
-		return true
-	}
-	for _, prefix := range s.allow {
-		if prefix.Contains(addr.Unmap()) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.allow, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+}
+
+func isLoopback(remote string) bool {
+	peer, err := netip.ParseAddrPort(remote)
+	return err == nil && peer.Addr().Unmap().IsLoopback()
+}
+
+func isForwarded(h http.Header) bool {
+	return len(h["X-Forwarded-For"])+len(h["Forwarded"])+len(h["X-Real-Ip"])+len(h["Via"]) > 0
 }
 
 // findPool finds a running pool by its name.
@@ -119,7 +117,6 @@ func findPool(name string) *livePool {
 //
 //	php_pool_status [<matcher>] [<pool>] {
 //	    allow <cidr>...
-//	    full_uri
 //	}
 func parseStatus(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	s := new(Status)
@@ -147,10 +144,8 @@ func (s *Status) option(d *caddyfile.Dispenser) error {
 			return d.Errf("allow takes at least one range of addresses: write allow 10.0.0.0/8")
 		}
 		s.Allow = append(s.Allow, ranges...)
-	case "full_uri":
-		return onOff(d, &s.FullURI)
 	default:
-		return d.Errf("php_pool_status has no option %s: it knows allow, full_uri", d.Val())
+		return d.Errf("php_pool_status has no option %s: it knows allow", d.Val())
 	}
 	return nil
 }

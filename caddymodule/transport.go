@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -28,6 +29,35 @@ func (Transport) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the transport and joins its pool. It starts no worker.
 func (t *Transport) Provision(ctx caddy.Context) error { return t.provision(ctx) }
+
+// UnmarshalCaddyfile sets up the transport from Caddyfile tokens:
+//
+//	transport php_pool {
+//	    pool <name>
+//	    root, split, env, resolve_root_symlink, capture_stderr, dial_timeout,
+//	    read_timeout, write_timeout, request_buffers, max_body: see the directive
+//	}
+func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the transport's name
+	for d.NextBlock(0) {
+		if err := t.subdirective(d.Val(), caddyfile.NewDispenser(d.NextSegment())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Transport) subdirective(name string, d *caddyfile.Dispenser) error {
+	d.Next()
+	if name == "pool" {
+		return oneString(d, &t.Pool)
+	}
+	read, ok := backendOptions[name]
+	if !ok {
+		return d.Errf("transport php_pool has no option %s: it knows pool, %s", name, known(backendOptions))
+	}
+	return read(d, &t.Backend)
+}
 
 // RoundTrip sends the request to PHP.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -71,6 +101,7 @@ func (b *replyBody) Close() error {
 
 // Interface guards
 var (
-	_ caddy.Provisioner = (*Transport)(nil)
-	_ http.RoundTripper = (*Transport)(nil)
+	_ caddy.Provisioner     = (*Transport)(nil)
+	_ caddyfile.Unmarshaler = (*Transport)(nil)
+	_ http.RoundTripper     = (*Transport)(nil)
 )

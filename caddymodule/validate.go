@@ -86,14 +86,14 @@ func (o *PoolOptions) checkCounts() error {
 		from, upTo int
 	}{
 		{"workers", o.Workers, 0, maxWorkers},
-		{"max_workers", o.MaxWorkers, 0, maxWorkers},
+		{"max_workers", o.MaxWorkers, -1, maxWorkers},
 		{"min_workers", deref(o.MinWorkers, 0), 0, maxWorkers},
 		{"start_workers", o.StartWorkers, 0, maxWorkers},
 		{"max_spare", deref(o.MaxSpare, 0), 0, maxWorkers},
-		{"max_requests", o.MaxRequests, 0, 1 << 30},
+		{"max_requests", o.MaxRequests, -1, 1 << 30},
 		{"max_requests jitter", deref(o.MaxRequestsJitter, 0), 0, 1 << 30},
 		{"max_queue", deref(o.MaxQueue, 0), 0, 1 << 30},
-		{"nice", o.Nice, -20, 19},
+		{"nice", deref(o.Nice, 0), -20, 19},
 	} {
 		if c.value < c.from || c.value > c.upTo {
 			return fmt.Errorf("%s %d is out of range: write a number from %d to %d",
@@ -104,8 +104,8 @@ func (o *PoolOptions) checkCounts() error {
 		option string
 		value  int64
 	}{{"max_memory", o.MaxMemory}, {"spool_max", o.SpoolMax}} {
-		if c.value < 0 {
-			return fmt.Errorf("%s %d is negative: write a size such as 256MiB", c.option, c.value)
+		if c.value < -1 {
+			return fmt.Errorf("%s %d is negative: write a size such as 256MiB, or -1 for none", c.option, c.value)
 		}
 	}
 	if o.Quarantine != nil && o.Quarantine.Deaths < 0 {
@@ -116,7 +116,11 @@ func (o *PoolOptions) checkCounts() error {
 
 // checkOrder compares the sizes with each other.
 func (o *PoolOptions) checkOrder() error {
-	if o.MaxWorkers == 0 {
+	if o.StartWorkers != 0 && o.StartWorkers < deref(o.MinWorkers, 0) {
+		return fmt.Errorf("start_workers %d is less than min_workers %d: make one of them fit",
+			o.StartWorkers, *o.MinWorkers)
+	}
+	if o.MaxWorkers <= 0 {
 		return nil
 	}
 	if least := deref(o.MinWorkers, 0); least > o.MaxWorkers {
@@ -125,10 +129,6 @@ func (o *PoolOptions) checkOrder() error {
 	if o.StartWorkers > o.MaxWorkers {
 		return fmt.Errorf("start_workers %d is more than max_workers %d: make one of them fit",
 			o.StartWorkers, o.MaxWorkers)
-	}
-	if o.StartWorkers != 0 && o.StartWorkers < deref(o.MinWorkers, 0) {
-		return fmt.Errorf("start_workers %d is less than min_workers %d: make one of them fit",
-			o.StartWorkers, *o.MinWorkers)
 	}
 	return nil
 }
@@ -140,9 +140,7 @@ func (o *PoolOptions) checkDurations() error {
 	}{
 		{"idle_timeout", o.IdleTimeout},
 		{"master_idle_timeout", deref(o.MasterIdleTimeout, 0)},
-		{"max_age", o.MaxAge},
 		{"start_timeout", o.StartTimeout},
-		{"request_timeout", o.RequestTimeout},
 		{"queue_timeout", o.QueueTimeout},
 		{"stop_timeout", o.StopTimeout},
 	} {
@@ -173,7 +171,7 @@ func (o *PoolOptions) manager() pool.Manager {
 	switch {
 	case o.Manager != "":
 		return pool.Manager(o.Manager)
-	case o.Workers != 0:
+	case o.Workers > 0:
 		return pool.Static
 	}
 	return pool.Dynamic
@@ -188,15 +186,15 @@ func (o *PoolOptions) settings(auto int) pool.Settings {
 			MasterIdleTimeout: defaultMasterIdleTimeout,
 		},
 		Limits: pool.Limits{
-			Requests: o.MaxRequests, Jitter: deref(o.MaxRequestsJitter, o.MaxRequests/10),
-			Age: time.Duration(o.MaxAge), Memory: o.MaxMemory,
+			Requests: max(0, o.MaxRequests), Jitter: deref(o.MaxRequestsJitter, max(0, o.MaxRequests/10)),
+			Age: unlessNegative(o.MaxAge, 0), Memory: max(0, o.MaxMemory),
 			HealthInterval: unlessNegative(o.HealthInterval, defaultHealthInterval),
 		},
 		Quarantine:     o.quarantine(),
 		StartTimeout:   or(o.StartTimeout, defaultStartTimeout),
 		QueueTimeout:   or(o.QueueTimeout, defaultQueueTimeout),
 		StopTimeout:    or(o.StopTimeout, defaultStopTimeout),
-		RequestTimeout: time.Duration(o.RequestTimeout),
+		RequestTimeout: unlessNegative(o.RequestTimeout, 0),
 		SlowRequest:    unlessNegative(o.SlowRequest, defaultSlowRequest),
 		MaxQueue:       deref(o.MaxQueue, defaultMaxQueue),
 	}
@@ -207,8 +205,7 @@ func (o *PoolOptions) settings(auto int) pool.Settings {
 	case pool.Static:
 		s.Max = o.Workers
 	case pool.Dynamic, pool.OnDemand:
-		s.Max = o.MaxWorkers
-		if s.Max == 0 {
+		if s.Max = o.MaxWorkers; s.Max <= 0 {
 			s.Max = auto
 		}
 		s.Min = min(deref(o.MinWorkers, defaultMinWorkers), s.Max)
