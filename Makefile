@@ -1,0 +1,52 @@
+# php_pool: make run shows it, make test tests it; the rest is for working on it.
+
+GO       ?= go
+TOOL      = $(GO) tool -modfile=.ci/tools/go.mod
+FUZZTIME ?= 20s
+TIMEOUT  ?= 15m
+PARALLEL ?= 4
+
+.PHONY: help run build php deps test check vet lint fmt fuzz clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
+
+run: php build ## serve Caddyfile.example on http://localhost:8080
+	./bin/caddy run --config Caddyfile.example --adapter caddyfile
+
+build: ## build ./bin/caddy, a Caddy with php_pool in it
+	$(GO) build -o bin/ ./caddymodule/cmd/caddy
+
+php: # php-cgi, if it is missing
+	@bash .ci/deps run
+
+deps: ## install what the tests need
+	@bash .ci/deps test
+
+test: deps check vet ## run all tests
+	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) ./...
+
+check: # the form of the sources
+	@out=$$($(TOOL) gofumpt -l . 2>&1); if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi
+
+vet: # on every system, whichever this is
+	CGO_ENABLED=0 GOOS=linux $(GO) vet ./...
+	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
+	CGO_ENABLED=0 GOOS=darwin $(GO) vet ./...
+
+lint: ## run all linters
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## format the sources
+	$(TOOL) golangci-lint fmt ./...
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$target in $$pkg"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+clean: ## remove what was built
+	rm -rf bin

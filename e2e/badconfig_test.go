@@ -1,0 +1,126 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// badOptions are lines that no configuration may have, and what the one
+// sentence that refuses them must name: the option, the value, the cure.
+var badOptions = []struct {
+	name  string
+	lines string
+	says  []string
+}{
+	{"an unknown option", "wrokers 4", []string{"wrokers"}},
+	{"an option of another server", "lb_policy first", []string{"lb_policy"}},
+	{"an address, as after php_fastcgi", "to unix//run/php/php-fpm.sock", []string{"to", "php-cgi", "take it out|remove"}},
+	{"a repeated option", "umask 022\numask 027", []string{"umask", "once|twice|already|repeated|duplicate"}},
+	{"a php-cgi that is not there", "binary /nowhere/php-cgi", []string{"/nowhere/php-cgi", "install|binary"}},
+	{"a php-cgi that is another program", "binary /bin/true", []string{"/bin/true", "php-cgi|cgi-fcgi"}},
+	{"a PHP that is not php-cgi", "binary {$DIR}/php", []string{"php", "cli", "php-cgi|cgi-fcgi"}},
+	{"a version that is not installed", "binary 5.3", []string{"5.3"}},
+	{"an ini file that is not there", "ini_file /nowhere/php.ini", []string{"ini_file", "/nowhere/php.ini"}},
+	{"an ini line without a value", "ini memory_limit", []string{"ini|argument"}},
+	{"a duration that is none", "start_timeout soon", []string{"start_timeout", "soon", "30s|duration"}},
+	{"a negative duration", "queue_timeout -5s", []string{"queue_timeout", "-5s"}},
+	{"a size that is none", "max_body much", []string{"max_body", "much"}},
+	{"no workers", "workers 0", []string{"workers", "0", "1"}},
+	{"workers that are no number", "workers many", []string{"workers", "many"}},
+	{"a way to spawn that there is not", "spawn forked", []string{"spawn", "forked", "shared", "single"}},
+	{"a user that there is not", "user nobody-of-this-name", []string{"user", "nobody-of-this-name"}},
+	{"PHP_VALUE for php-fpm", "env PHP_VALUE memory_limit=1G", []string{"PHP_VALUE", "ini"}},
+	{"an option without its value", "binary", []string{"binary"}},
+	{"an option with too many values", "spool_dir /tmp /var/tmp", []string{"spool_dir|argument"}},
+}
+
+// badSite is a site with one option too many. It is not written as PHP, so that
+// the options can be any.
+func badSite(lines string) string {
+	if !strings.Contains(lines, "workers") {
+		lines = "workers 1\n" + lines
+	}
+	return "http://127.0.0.1:{$PORT} {\nroot {$SITE}\nphp_pool {\nmanager static\n" + lines + "\n}\n}\n"
+}
+
+func TestBadConfigurationIsRefusedInOneSentence(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, plainSite)
+	link(t, "/usr/bin/php", filepath.Join(s.dir, "php"))
+	for _, bad := range badOptions {
+		t.Run(bad.name, func(t *testing.T) {
+			err := s.reload(badSite(bad.lines))
+			if err == nil {
+				t.Fatalf("%q was taken", bad.lines)
+			}
+			wantSentence(t, err, bad.says)
+		})
+	}
+	s.get("/hello.php").want(t, 200, "hello\n")
+	if err := s.reload(plainSite); err != nil {
+		t.Error("a good configuration after the bad ones:", err)
+	}
+	s.get("/hello.php").want(t, 200, "hello\n")
+}
+
+// wantSentence checks that an error is short and names all; "a|b" is either.
+// What Caddy says before it, of the place in the configuration, does not count.
+func wantSentence(t *testing.T, err error, says []string) {
+	t.Helper()
+	message := err.Error()
+	for _, place := range []string{"'php_pool': ", "http.handlers.php_pool: ", "php_pool app module: "} {
+		if _, own, ok := strings.Cut(message, place); ok {
+			message = own
+		}
+	}
+	for _, choice := range says {
+		if !containsAny(message, strings.Split(choice, "|")) {
+			t.Errorf("%q is not in %q", choice, message)
+		}
+	}
+	if lines := strings.Count(message, "\n"); lines > 3 || len(message) > 1000 {
+		t.Errorf("that is more than a sentence: %q", message)
+	}
+}
+
+func containsAny(text string, parts []string) bool {
+	for _, part := range parts {
+		if strings.Contains(strings.ToLower(text), strings.ToLower(part)) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestPHPsOwnWordsAreShown loads settings that php-cgi itself objects to.
+func TestPHPsOwnWordsAreShown(t *testing.T) {
+	t.Parallel()
+	for _, b := range spawnOnly {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, b, plainSite)
+			writeFile(t, filepath.Join(s.dir, "preload.php"), "<?php\nthis is no PHP\n")
+			err := s.reload(badSite(strings.Join(b.lines, "\n") + fmt.Sprintf("\nini opcache.preload %s/preload.php\nini opcache.preload_user %s", s.dir, phpUser(t).Username)))
+			if err == nil {
+				t.Fatal("a preload script that does not parse was taken")
+			}
+			wantSentence(t, err, []string{"preload.php", "syntax error|parse error"})
+			s.get("/hello.php").want(t, 200, "hello\n")
+		})
+	}
+}
+
+// TestBadConfigurationStopsTheStart has Caddy start with what a reload refuses.
+func TestBadConfigurationStopsTheStart(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, sharedLean)
+	err := s.run(badSite("binary /nowhere/php-cgi"))
+	if err == nil {
+		t.Fatal("Caddy serves")
+	}
+	wantSentence(t, err, []string{"/nowhere/php-cgi"})
+}

@@ -1,0 +1,205 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRequestBodies sends bodies of all sizes and methods, with their length
+// and without.
+func TestRequestBodies(t *testing.T) {
+	t.Parallel()
+	checks := []check{
+		{"a form with a file arrives", formWithFile},
+		{"a slow upload holds no worker", slowUpload},
+		{"a body that the script does not read harms nothing", func(t *testing.T, s *server) {
+			for range 5 {
+				s.do(s.request("POST", "/hello.php", bytes.NewReader(pattern(500_000)), "Content-Type: text/plain")).want(t, 200, "hello\n")
+			}
+		}},
+		{"a client that leaves in the middle of its body harms nothing", func(t *testing.T, s *server) {
+			conn := dial(t, s)
+			fmt.Fprint(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\npart")
+			conn.Close()
+			s.get("/hello.php").want(t, 200, "hello\n")
+		}},
+	}
+	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 5 << 20} {
+		for _, length := range []bool{true, false} {
+			checks = append(checks, check{
+				fmt.Sprintf("%d bytes by POST, length known %t", size, length),
+				func(t *testing.T, s *server) { wantBody(t, s, "POST", size, length) },
+			})
+		}
+	}
+	for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
+		for _, length := range []bool{true, false} {
+			checks = append(checks, check{
+				fmt.Sprintf("a body by %s, length known %t", method, length),
+				func(t *testing.T, s *server) { wantBody(t, s, method, 100_000, length) },
+			})
+		}
+	}
+	conform(t, options{}, checks)
+}
+
+// bodySeen is what body.php says.
+type bodySeen struct {
+	Method   string
+	Length   int64
+	Declared string
+	SHA256   string
+}
+
+func wantBody(t *testing.T, s *server, method string, size int, length bool) {
+	t.Helper()
+	content := pattern(size)
+	got := s.sendBody(t, method, bytes.NewReader(content), size, length)
+	want := bodySeen{method, int64(size), fmt.Sprint(size), hash(content)}
+	if size == 0 && got.Declared == "" {
+		want.Declared = "" // an empty body needs no length
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func (s *server) sendBody(t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
+	t.Helper()
+	// A reader of a type that net/http does not know has no length.
+	req := s.request(method, "/body.php", struct{ io.Reader }{body}, "Content-Type: application/octet-stream")
+	req.ContentLength = -1
+	if length {
+		req.ContentLength = int64(size)
+		if size == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	res := s.do(req)
+	res.want(t, 200, "")
+	if err := json.Unmarshal([]byte(res.body), &seen); err != nil {
+		t.Fatalf("%v in %.300q", err, res.body)
+	}
+	return seen
+}
+
+func hash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+func formWithFile(t *testing.T, s *server) {
+	content := pattern(300_000)
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	w.WriteField("field", "ünïcode & more")
+	part, err := w.CreateFormFile("file", "a file.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Write(content)
+	w.Close()
+	for _, body := range []io.Reader{&form, struct{ io.Reader }{bytes.NewReader(form.Bytes())}} {
+		res := s.do(s.request("POST", "/upload.php", body, "Content-Type: "+w.FormDataContentType()))
+		res.want(t, 200, `{"field":"\u00fcn\u00efcode & more","name":"a file.bin","type":"application\/octet-stream","error":0,"sha256":"`+hash(content)+`"}`)
+	}
+}
+
+// slowUpload begins as many uploads as there are workers, and more.
+func slowUpload(t *testing.T, s *server) {
+	const uploads = 5
+	content := string(pattern(1000))
+	var conns []net.Conn
+	for range uploads {
+		conn := dial(t, s)
+		fmt.Fprintf(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", len(content), content[:500])
+		conns = append(conns, conn)
+	}
+	req := s.request("GET", "/hello.php", nil)
+	quick := *s.client
+	quick.Timeout = 10 * time.Second
+	do(t, &quick, req).want(t, 200, "hello\n")
+	for _, conn := range conns {
+		io.WriteString(conn, content[500:])
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != 200 || !strings.Contains(string(body), hash([]byte(content))) {
+			t.Errorf("the slow upload: got %d %q", res.StatusCode, body)
+		}
+	}
+}
+
+// dial opens a connection of its own to the server.
+func dial(t *testing.T, s *server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// TestLargeBodies sends and fetches more than Caddy may keep in memory.
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	const size, growth = 100 << 20, 48 << 20
+	noLimit := options{ini: [][2]string{{"post_max_size", "0"}}}
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, plainSite, noLimit)
+		s.get("/hello.php").want(t, 200, "hello\n")
+		before := s.memoryPeak()
+		check := func(what string) {
+			t.Helper()
+			if grown := s.memoryPeak() - before; grown > growth {
+				t.Errorf("after %s Caddy's memory had grown by %d MB, want at most %d", what, grown>>20, growth>>20)
+			}
+		}
+		for _, length := range []bool{true, false} {
+			sum := sha256.New()
+			body := io.TeeReader(io.LimitReader(endless{}, size), sum)
+			got := s.sendBody(t, "POST", body, size, length)
+			if want := hex.EncodeToString(sum.Sum(nil)); got.Length != size || got.SHA256 != want {
+				t.Errorf("100 MB up, length known %t: got %+v", length, got)
+			}
+			check("100 MB up")
+		}
+		res, err := s.client.Do(s.request("GET", "/big.php?n=100", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if got := discard(t, res.Body); got != size {
+			t.Errorf("100 MB down: got %d bytes, want %d", got, size)
+		}
+		check("100 MB down")
+	})
+}
+
+// endless gives bytes without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,201 @@
+//go:build linux
+
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// response is an answer that was read to its end.
+type response struct {
+	*http.Response
+	body string
+}
+
+// newClient follows no redirect, decodes no gzip, has no cookies and little
+// patience.
+func newClient(t *testing.T) *http.Client {
+	transport := &http.Transport{DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// newBrowser follows redirects and keeps cookies.
+func newBrowser(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t)
+	c.CheckRedirect, c.Jar = nil, jar
+	return c
+}
+
+func newRequest(t *testing.T, method, url string, body io.Reader) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// do sends a request and reads the answer.
+func do(t *testing.T, c *http.Client, req *http.Request) *response {
+	t.Helper()
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s %s: reading the body: %v", req.Method, req.URL, err)
+	}
+	return &response{res, string(body)}
+}
+
+// request makes a request to the server; a header is "Name: value".
+func (s *server) request(method, path string, body io.Reader, headers ...string) *http.Request {
+	s.t.Helper()
+	req := newRequest(s.t, method, s.url+path, body)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			req.Host = value
+		} else {
+			req.Header[name] = append(req.Header[name], value)
+		}
+	}
+	return req
+}
+
+func (s *server) do(req *http.Request) *response { s.t.Helper(); return do(s.t, s.client, req) }
+
+func (s *server) get(path string, headers ...string) *response {
+	s.t.Helper()
+	return s.do(s.request("GET", path, nil, headers...))
+}
+
+// want checks an answer's status and, unless it is empty, its whole body.
+func (r *response) want(t *testing.T, status int, body string) {
+	t.Helper()
+	if r.StatusCode != status {
+		t.Errorf("%s %s: got status %d, want %d (body %.300q)", r.Request.Method, r.Request.URL, r.StatusCode, status, r.body)
+	} else if body != "" && r.body != body {
+		t.Errorf("%s %s: got body %.300q, want %.300q", r.Request.Method, r.Request.URL, r.body, body)
+	}
+}
+
+// contains checks an answer's status and that texts are in its body.
+func (r *response) contains(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	r.want(t, status, "")
+	for _, text := range texts {
+		if !strings.Contains(r.body, text) {
+			t.Errorf("%s %s: %q is not in the body: %.600q", r.Request.Method, r.Request.URL, text, r.body)
+		}
+	}
+}
+
+// tempDir is a directory whose path is short enough for a socket in it and
+// which every user may enter, unlike t.TempDir.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "php_pool-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// copyTree copies a directory so that PHP may read it.
+func copyTree(t *testing.T, to, from string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(to, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Type()&os.ModeSymlink != 0 {
+			return err
+		}
+		if d.IsDir() {
+			return os.Chmod(path, 0o755)
+		}
+		return os.Chmod(path, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// giveToPHP makes the user that PHP runs as the owner of a tree.
+func giveToPHP(t *testing.T, dir string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	u := phpUser(t)
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// link points a symbolic link, new or old, to a target in one step.
+func link(t *testing.T, target, name string) {
+	t.Helper()
+	if err := os.Symlink(target, name+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}

@@ -1,0 +1,256 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// plainSite is the Caddyfile of most tests.
+const plainSite = `
+http://127.0.0.1:{$PORT} {
+	root {$SITE}
+	PHP {
+		capture_stderr
+	}
+	file_server
+}
+`
+
+// check is one sentence about what a server does.
+type check struct {
+	name string
+	run  func(*testing.T, *server)
+}
+
+// conform checks all sentences on one server, in every form.
+func conform(t *testing.T, o options, checks []check) {
+	t.Helper()
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, plainSite, o)
+		for _, c := range checks {
+			t.Run(c.name, func(t *testing.T) {
+				// A check reports to its own test, and so do the server's helpers.
+				own := *s
+				own.t = t
+				c.run(t, &own)
+			})
+			if _, gone := s.wait(0); gone {
+				t.Fatalf("caddy is gone after %q", c.name)
+			}
+		}
+	})
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	conform(t, options{}, []check{
+		{"a script answers", func(t *testing.T, s *server) {
+			res := s.get("/hello.php")
+			res.want(t, 200, "hello\n")
+			if via := res.Header.Get("X-Via-Proxy"); (via != "") != (s.b.proxy && !s.b.fpm) {
+				t.Errorf("X-Via-Proxy: got %q: the request took the wrong way", via)
+			}
+		}},
+		{"the index is found, and canonical", func(t *testing.T, s *server) {
+			s.get("/").want(t, 200, "index /\n")
+			s.get("/sub/").want(t, 200, "sub index /sub/index.php\n")
+			res := s.get("/sub?a=b")
+			res.want(t, 308, "")
+			if to, err := res.Location(); err != nil || to.RequestURI() != "/sub/?a=b" {
+				t.Errorf("Location: got %v, %v, want /sub/?a=b", to, err)
+			}
+		}},
+		{"a path that is no file goes to the index", func(t *testing.T, s *server) {
+			s.get("/pretty/url?x=1").want(t, 200, "index /pretty/url?x=1\n")
+		}},
+		{"a file that is no script is served by Caddy", func(t *testing.T, s *server) {
+			res := s.get("/page.html")
+			res.want(t, 200, "<p>a static page</p>\n")
+			if res.Header.Get("X-Powered-By") != "" || res.Header.Get("Etag") == "" {
+				t.Errorf("got the headers of PHP: %v", res.Header)
+			}
+		}},
+		{"a range of a static file is served", func(t *testing.T, s *server) {
+			res := s.get("/page.html", "Range: bytes=3-10")
+			res.want(t, 206, "a static")
+		}},
+		{"an image is never run, whatever follows its name", func(t *testing.T, s *server) {
+			for _, path := range []string{"/uploads/img.jpg/x.php", "/uploads/img.jpg%00.php", "/uploads/img.jpg%00x.php", "/uploads/img.jpg/.php"} {
+				if res := s.get(path); strings.Contains(res.body, "an image was run") && !strings.Contains(res.body, "<?php") {
+					t.Errorf("%s ran the image: %d %q", path, res.StatusCode, res.body)
+				}
+			}
+		}},
+		{"the path behind a script is PATH_INFO", func(t *testing.T, s *server) {
+			vars := s.vars("/server.php/a%20b/c%C3%A9.php?q=1")
+			for name, want := range map[string]string{
+				"PATH_INFO":    "/a b/cé.php",
+				"SCRIPT_NAME":  "/server.php",
+				"REQUEST_URI":  "/server.php/a%20b/c%C3%A9.php?q=1",
+				"QUERY_STRING": "q=1",
+				"PHP_SELF":     "/server.php/a b/cé.php",
+			} {
+				if vars[name] != want {
+					t.Errorf("%s: got %q, want %q", name, vars[name], want)
+				}
+			}
+		}},
+		{"Caddy's environment is not PHP's", func(t *testing.T, s *server) {
+			res := s.get("/env.php")
+			res.want(t, 200, "")
+			if strings.Contains(res.body, "never-for-php") {
+				t.Errorf("PHP sees Caddy's environment: %s", res.body)
+			}
+		}},
+		{"a Proxy header and names with _ reach no script", func(t *testing.T, s *server) {
+			vars := s.vars("/server.php", "Proxy: http://evil.test", "X_Under: 1", "Remote_User: root", "X-Fine: 2")
+			for _, name := range []string{"HTTP_PROXY", "HTTP_X_UNDER", "HTTP_REMOTE_USER"} {
+				if got, ok := vars[name]; ok {
+					t.Errorf("%s: got %q", name, got)
+				}
+			}
+			if vars["HTTP_X_FINE"] != "2" {
+				t.Errorf("HTTP_X_FINE: got %q, want 2", vars["HTTP_X_FINE"])
+			}
+		}},
+		{"headers cannot set CGI variables", func(t *testing.T, s *server) {
+			vars := s.vars("/server.php", "Script-Filename: /etc/passwd", "Php-Value: auto_prepend_file=/etc/passwd", "Content-Length-X: 1")
+			if got := filepath.Base(vars["SCRIPT_FILENAME"]); got != "server.php" {
+				t.Errorf("SCRIPT_FILENAME: got %q", vars["SCRIPT_FILENAME"])
+			}
+			if _, ok := vars["PHP_VALUE"]; ok {
+				t.Error("PHP_VALUE is set")
+			}
+		}},
+		{"a GET has no CONTENT_LENGTH header", func(t *testing.T, s *server) {
+			if got, ok := s.vars("/server.php")["HTTP_CONTENT_LENGTH"]; ok {
+				t.Errorf("HTTP_CONTENT_LENGTH: got %q", got)
+			}
+		}},
+		{"several Cookie fields are one", func(t *testing.T, s *server) {
+			s.get("/cookies.php", "Cookie: a=1; b=2", "Cookie: c=3").
+				want(t, 200, `{"line":"a=1; b=2; c=3","cookies":{"a":"1","b":"2","c":"3"}}`)
+		}},
+		{"every header of a script arrives, repeated ones too", func(t *testing.T, s *server) {
+			res := s.get("/manyheads.php")
+			res.want(t, 200, "")
+			if got := len(res.Header["X-Many"]); got != 500 {
+				t.Errorf("X-Many: got %d, want 500", got)
+			}
+			if got := len(res.Cookies()); got != 2 {
+				t.Errorf("got %d cookies, want 2", got)
+			}
+		}},
+		{"Location alone is a 302", func(t *testing.T, s *server) {
+			res := s.get("/redirect.php")
+			res.want(t, 302, "")
+			if got := res.Header.Get("Location"); got != "/hello.php" {
+				t.Errorf("Location: got %q", got)
+			}
+		}},
+		{"HEAD has the head alone", func(t *testing.T, s *server) {
+			res := s.do(s.request("HEAD", "/hello.php", nil))
+			res.want(t, 200, "")
+			if res.body != "" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+				t.Errorf("got body %q, Content-Type %q", res.body, res.Header.Get("Content-Type"))
+			}
+		}},
+		{"binary output arrives as it was sent", func(t *testing.T, s *server) {
+			want := pattern(300_000)
+			res := s.do(s.request("POST", "/echo.php", strings.NewReader(string(want)), "Content-Type: application/octet-stream"))
+			res.want(t, 200, string(want))
+		}},
+		{"a line on stderr of 200 KB is in the log, whole and with its request", func(t *testing.T, s *server) {
+			s.get("/stderr.php?n=200000").want(t, 200, "logged\n")
+			want := "start-" + strings.Repeat("e", 200_000) + "-end"
+			eventually(t, 5*time.Second, func() error {
+				for _, entry := range s.logs() {
+					if hasText(entry, want) && hasText(entry, "/stderr.php?n=200000") {
+						return nil
+					}
+				}
+				return errNoEntry
+			})
+		}},
+		{"a script that PHP may not read is a 403 whose reason is logged", func(t *testing.T, s *server) {
+			secret := filepath.Join(s.site, "secret.php")
+			writeFile(t, secret, "<?php echo 'secret';")
+			mode := os.FileMode(0o600)
+			if os.Getuid() != 0 {
+				mode = 0 // Caddy itself cannot read it then, but it is there
+			}
+			if err := os.Chmod(secret, mode); err != nil {
+				t.Fatal(err)
+			}
+			s.get("/secret.php").want(t, 403, "")
+			eventually(t, 5*time.Second, func() error {
+				for _, entry := range s.logs() {
+					if hasText(entry, "secret.php") && (hasText(entry, "permission") || hasText(entry, "Permission denied")) {
+						return nil
+					}
+				}
+				return errNoEntry
+			})
+		}},
+	})
+}
+
+// vars is what server.php saw in $_SERVER.
+func (s *server) vars(path string, headers ...string) map[string]string {
+	s.t.Helper()
+	return s.varsOf(s.request("GET", path, nil, headers...))
+}
+
+func (s *server) varsOf(req *http.Request) map[string]string {
+	s.t.Helper()
+	res := s.do(req)
+	res.want(s.t, 200, "")
+	var vars map[string]any
+	if err := json.Unmarshal([]byte(res.body), &vars); err != nil {
+		s.t.Fatalf("%s: %v in %.300q", req.URL, err, res.body)
+	}
+	text := map[string]string{}
+	for name, value := range vars {
+		if v, ok := value.(string); ok {
+			text[name] = v
+		} else {
+			v, _ := json.Marshal(value)
+			text[name] = string(v)
+		}
+	}
+	return text
+}
+
+var errNoEntry = constError("no such entry in caddy's log")
+
+type constError string
+
+func (e constError) Error() string { return string(e) }
+
+// hasText finds a text in any value of a log entry.
+func hasText(value any, text string) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.Contains(v, text)
+	case map[string]any:
+		for _, item := range v {
+			if hasText(item, text) {
+				return true
+			}
+		}
+	case []any:
+		for _, item := range v {
+			if hasText(item, text) {
+				return true
+			}
+		}
+	}
+	return false
+}

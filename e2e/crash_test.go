@@ -1,0 +1,263 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestAWorkerIsKilledInARequest has one that may be repeated, and one that may
+// not.
+func TestAWorkerIsKilledInARequest(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2"))
+		h := s.hold("killed")
+		h.add("")
+		_, pids := h.ran(1)
+		kill(t, pids[0], syscall.SIGKILL)
+		_, pids = h.ran(2)
+		h.release()
+		if got, want := h.want(0, 200).body, fmt.Sprintf("0 %d\n", pids[1]); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		post := s.hold("post")
+		answer := make(chan *response, 1)
+		req := s.request("POST", "/load/hold.php?file=post", strings.NewReader("a=b"), "Content-Type: application/x-www-form-urlencoded")
+		go func() { answer <- s.do(req) }()
+		_, pids = post.ran(1)
+		kill(t, pids[0], syscall.SIGKILL)
+		(<-answer).want(t, http.StatusBadGateway, "")
+		if got := post.lines("ran"); len(got) != 1 {
+			t.Errorf("the request that may not be repeated ran as %q", got)
+		}
+		p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		if p.Exits["crashed"] != 2 || len(p.Exits) != 1 || p.Requests.Retried != 1 || p.Requests.Failed != 1 {
+			t.Errorf("got %+v, want 2 crashes, 1 request retried and 1 failed", p)
+		}
+		if got := s.logged("worker lost"); len(got) != 2 || got[1]["method"] != "POST" || got[1]["pid"] != float64(pids[0]) {
+			t.Errorf("got log entries %v", got)
+		}
+	})
+}
+
+// TestOddScripts do to their process what they should not; each is asked twice.
+// No other request may suffer, and the pool has to be whole afterwards.
+func TestOddScripts(t *testing.T) {
+	for _, odd := range []struct {
+		do     string
+		status int
+		body   string
+		deaths int // of each GET: a second worker is tried
+	}{
+		{"kill", 502, "", 2},
+		{"segfault", 502, "", 2},
+		{"exit", 200, "half", 0},
+		{"close output", 200, "before after", 0},
+		{"close sockets", 502, "", 2},
+		{"hog", 500, "", 0},
+	} {
+		t.Run(odd.do, func(t *testing.T) {
+			each(t, spawnOnly, func(t *testing.T, b backend) {
+				s := start(t, b, poolSite(b, "manager static", "workers 3", "quarantine off", "ini ffi.enable 1", "ini memory_limit 64M", "ini display_errors 0"))
+				path := "/load/odd.php?do=" + strings.ReplaceAll(odd.do, " ", "%20")
+				if odd.do == "hog" {
+					path = "/load/memory.php?hog=1"
+				}
+				stop := make(chan struct{})
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+							s.get("/hello.php").want(t, 200, "hello\n")
+						}
+					}
+				})
+				for range 2 {
+					s.get(path).want(t, odd.status, odd.body)
+				}
+				close(stop)
+				wg.Wait()
+				p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
+				if p.Exits["crashed"] != 2*odd.deaths {
+					t.Errorf("got exits %v, want %d crashed", p.Exits, 2*odd.deaths)
+				}
+				s.wantProcesses(b, 3, p)
+			})
+		})
+	}
+}
+
+// TestAScriptForks: the copy goes on in php-cgi, and would answer and take
+// requests of its own. No other request may meet it, and it may not stay.
+func TestAScriptForks(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
+		for range 5 {
+			if res := s.get("/load/odd.php?do=fork"); res.StatusCode == 200 && res.body != "original" && res.body != "copy" {
+				t.Errorf("got %q", res.body)
+			}
+			for range 5 {
+				s.get("/hello.php").want(t, 200, "hello\n")
+			}
+		}
+		p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 && p.Workers.Total == 2 })
+		s.wantProcesses(b, 2, p)
+	})
+}
+
+// TestAnAnswerBreaksOff has a worker die in the middle of it: it may not look
+// whole.
+func TestAnAnswerBreaksOff(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1"))
+		h := s.hold("broken")
+		res, err := s.client.Do(s.request("GET", "/load/hold.php?file=broken&write=1", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		_, pids := h.ran(1)
+		kill(t, pids[0], syscall.SIGKILL)
+		if _, err := io.Copy(io.Discard, res.Body); err == nil {
+			t.Error("the answer looks whole")
+		}
+		s.get("/hello.php").want(t, 200, "hello\n")
+		if got := h.lines("ran"); len(got) != 1 {
+			t.Errorf("the request was repeated: %q", got)
+		}
+	})
+}
+
+// TestAScriptThatKillsWorkersIsQuarantined spares all others.
+func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine 3 1m 3s"))
+		for range 3 {
+			s.do(s.request("POST", "/load/odd.php?do=kill", nil)).want(t, http.StatusBadGateway, "")
+		}
+		script := s.site + "/load/odd.php"
+		p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		if p.Quarantined[script] == "" || len(p.Quarantined) != 1 {
+			t.Errorf("got %v in quarantine, want %s", p.Quarantined, script)
+		}
+		wantRefused(t, s.get("/load/odd.php?do=kill"))
+		wantRefused(t, s.get("/load/odd.php?do=exit"))
+		s.get("/hello.php").want(t, 200, "hello\n")
+		if got := s.logged("a script killed too many workers; it is not run for a while"); len(got) != 1 || got[0]["script"] != script {
+			t.Errorf("got log entries %v", got)
+		}
+		if p = s.pool(); p.Exits["crashed"] != 3 {
+			t.Errorf("got exits %v, want 3 crashed", p.Exits)
+		}
+		eventually(t, 10*time.Second, func() error {
+			if res := s.get("/load/odd.php?do=exit"); res.StatusCode != 200 {
+				return fmt.Errorf("the script is still in quarantine: %s", res.Status)
+			}
+			return nil
+		})
+		if p := s.pool(); len(p.Quarantined) != 0 {
+			t.Errorf("got %v in quarantine", p.Quarantined)
+		}
+	})
+}
+
+// TestAPoolWhoseWorkersDieAtOnceSlowsDown kills every worker as it comes. The
+// log tells of it once, and the pool recovers by itself.
+func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2"))
+		began := time.Now()
+		p := s.poolBecomes("bled", 20*time.Second, func(p poolStatus) bool {
+			for _, w := range p.List {
+				if w.State == "idle" {
+					syscall.Kill(w.PID, syscall.SIGKILL) // it may have ended meanwhile
+				}
+			}
+			return p.Exits["crashed"] >= 8
+		})
+		if took := time.Since(began); took < 300*time.Millisecond {
+			t.Errorf("%d workers came and died within %v", p.Exits["crashed"], took)
+		}
+		s.get("/hello.php").want(t, 200, "hello\n")
+		s.poolBecomes("whole", 15*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		if got := s.logged("workers die as soon as they are launched; slowing down until it works again"); len(got) != 1 {
+			t.Errorf("got log entries %v, want one", got)
+		}
+		if got := s.logged("worker lost"); len(got) > 4 {
+			t.Errorf("%d log entries tell of %d deaths", len(got), p.Exits["crashed"])
+		}
+	})
+}
+
+// TestTheMasterIsKilled while a request runs: that request ends well, and a new
+// generation serves the others at once.
+func TestTheMasterIsKilled(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "manager static", "workers 3"))
+	h := s.lineUp(0, "")
+	old := s.php()
+	masters := s.masters()
+	if len(masters) != 1 {
+		t.Fatalf("got masters %v, want one", masters)
+	}
+	kill(t, masters[0].pid, syscall.SIGKILL)
+	s.get("/hello.php").want(t, 200, "hello\n")
+	p := s.poolBecomes("a new generation", 10*time.Second, func(p poolStatus) bool { return p.Generation == 2 && p.Workers.Idle >= 2 })
+	if p.Restarts != 1 || p.Workers.Busy != 1 {
+		t.Errorf("got %+v, want one restart and the old request still served", p)
+	}
+	h.release()
+	h.want(0, 200)
+	eventually(t, 10*time.Second, func() error {
+		now := map[int]bool{}
+		for _, p := range s.php() {
+			now[p.pid] = true
+		}
+		for _, p := range old {
+			if now[p.pid] {
+				return fmt.Errorf("still there: %v", p)
+			}
+		}
+		return nil
+	})
+	p = s.poolBecomes("whole", 5*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
+	s.wantProcesses(sharedLean, 3, p)
+	if p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
+		t.Errorf("got %+v, want no failed request and no crash", p)
+	}
+}
+
+// TestTwoHundredWorkers serve 200 requests at once.
+func TestTwoHundredWorkers(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		began := time.Now()
+		s := start(t, b, poolSite(b, "manager static", "workers 200"))
+		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
+		if w := s.pool().Workers; w.Idle != 200 {
+			t.Errorf("got %+v, want 200 idle workers", w)
+		}
+		h := s.hold("many")
+		for range 200 {
+			h.add("")
+		}
+		if _, pids := h.ran(200); distinct(pids) != 200 {
+			t.Errorf("200 requests are served by %d processes", distinct(pids))
+		}
+		h.release()
+		for id := range 200 {
+			h.want(id, 200)
+		}
+		t.Logf("PSS %.1f MB", float64(pss(t, s.php()))/mib)
+		s.wantExits(map[string]int{})
+	})
+}

@@ -1,0 +1,221 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// keeperVar makes the test binary a keeper; its value is the command as JSON.
+const keeperVar = "PHP_POOL_E2E_KEEPER"
+
+// command is what a keeper runs.
+type command struct {
+	Args []string
+	Env  []string // nothing else is in the environment
+	Dir  string
+	Log  string // the file that takes stdout and stderr
+	UID  uint32 // run as this user; 0 does not switch
+}
+
+// keeper is a command under a parent that is a subreaper: orphans of the
+// command, even those in sessions of their own, become the keeper's children
+// and not init's. They can be told from all other processes without a marker.
+type keeper struct {
+	PID int // of the command
+
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	exited chan struct{}
+	code   int // 128+n after signal n; read once exited is closed
+}
+
+// keep starts a command. The keeper ends with the test, and all it kept too.
+func keep(t *testing.T, c command) *keeper {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &keeper{cmd: exec.Command(self), exited: make(chan struct{})}
+	k.cmd.Env = append(os.Environ(), keeperVar+"="+string(spec))
+	k.cmd.Stderr = os.Stderr
+	if k.stdin, err = k.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := k.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.release)
+	lines := bufio.NewReader(stdout)
+	if _, err := fmt.Fscanf(lines, "started %d\n", &k.PID); err != nil {
+		t.Fatalf("starting %s: see above (%v)", c.Args[0], err)
+	}
+	go func() {
+		defer close(k.exited)
+		fmt.Fscanf(lines, "exited %d\n", &k.code)
+	}()
+	return k
+}
+
+// signal sends to the command alone; nothing happens when it is gone.
+func (k *keeper) signal(sig syscall.Signal) {
+	fmt.Fprintln(k.stdin, int(sig))
+}
+
+// wait reports the exit code, or false if the command still runs after d.
+func (k *keeper) wait(d time.Duration) (int, bool) {
+	select {
+	case <-k.exited:
+		return k.code, true
+	case <-time.After(d):
+		return 0, false
+	}
+}
+
+// processes lists the command and all that descends from it.
+func (k *keeper) processes() []process { return descendants(k.cmd.Process.Pid) }
+
+// release kills whatever is left and waits until it is gone.
+func (k *keeper) release() {
+	k.stdin.Close()
+	k.cmd.Wait()
+}
+
+// keeperMain is the keeper's own process. It takes signal numbers on stdin;
+// the end of stdin, which is also the test's own sudden death, ends everything.
+func keeperMain(spec string) int {
+	fail := func(err error) int {
+		fmt.Fprintln(os.Stderr, "keeper:", err)
+		return 1
+	}
+	var c command
+	if err := json.Unmarshal([]byte(spec), &c); err != nil {
+		return fail(err)
+	}
+	// A terminal's Ctrl-C goes to the whole group; the end of stdin follows.
+	signal.Ignore(os.Interrupt)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fail(err)
+	}
+	pid, pidfd, err := c.start()
+	if err != nil {
+		return fail(err)
+	}
+	fmt.Printf("started %d\n", pid)
+	go reap(pid)
+
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		if n, err := strconv.Atoi(in.Text()); err == nil {
+			unix.PidfdSendSignal(pidfd, unix.Signal(n), nil, 0)
+		}
+	}
+	for {
+		left := descendants(os.Getpid())
+		if len(left) == 0 {
+			return 0
+		}
+		for _, p := range left {
+			unix.Kill(p.pid, unix.SIGKILL)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func (c command) start() (pid, pidfd int, err error) {
+	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return 0, 0, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, 0, err
+	}
+	attr := &syscall.ProcAttr{
+		Dir:   c.Dir,
+		Env:   c.Env,
+		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
+		Sys:   &syscall.SysProcAttr{PidFD: &pidfd},
+	}
+	if c.UID != 0 {
+		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
+	}
+	pid, err = syscall.ForkExec(c.Args[0], c.Args, attr)
+	return pid, pidfd, err
+}
+
+// reap waits for the command and for whatever it left, so that no zombie is
+// taken for a process.
+func reap(pid int) {
+	for {
+		var ws syscall.WaitStatus
+		got, err := syscall.Wait4(-1, &ws, 0, nil)
+		if err == syscall.ECHILD {
+			return
+		}
+		if got == pid {
+			code := ws.ExitStatus()
+			if ws.Signaled() {
+				code = 128 + int(ws.Signal())
+			}
+			fmt.Printf("exited %d\n", code)
+		}
+	}
+}
+
+// process is one line of /proc.
+type process struct {
+	pid, ppid int
+	args      string
+}
+
+func (p process) String() string { return fmt.Sprintf("%d (parent %d) %s", p.pid, p.ppid, p.args) }
+
+// descendants lists the processes below pid.
+func descendants(pid int) []process {
+	children := map[int][]process{}
+	dirs, _ := os.ReadDir("/proc")
+	for _, dir := range dirs {
+		id, err := strconv.Atoi(dir.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + dir.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		// "pid (name) state ppid …", and the name may contain anything.
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		ppid, _ := strconv.Atoi(fields[1])
+		args, _ := os.ReadFile("/proc/" + dir.Name() + "/cmdline")
+		children[ppid] = append(children[ppid], process{id, ppid, strings.ReplaceAll(string(args), "\x00", " ")})
+	}
+	var all []process
+	for queue := children[pid]; len(queue) > 0; queue = queue[1:] {
+		all = append(all, queue[0])
+		queue = append(queue, children[queue[0].pid]...)
+	}
+	return all
+}

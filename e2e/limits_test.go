@@ -1,0 +1,279 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestARecycledWorkerCostsNoRequest sends so many requests that each worker is
+// replaced again and again.
+func TestARecycledWorkerCostsNoRequest(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		const most, jitter, requests, clients = 20, 10, 1000, 8
+		s := start(t, b, poolSite(b, "manager static", "workers 4", fmt.Sprintf("max_requests %d %d", most, jitter)))
+		var mu sync.Mutex
+		served := map[string]int{}
+		var wg sync.WaitGroup
+		for range clients {
+			wg.Go(func() {
+				for range requests / clients {
+					res := s.get("/pid.php")
+					res.want(t, 200, "")
+					mu.Lock()
+					served[res.body]++
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		lengths := map[int]int{}
+		for pid, n := range served {
+			lengths[n]++
+			if n > most {
+				t.Errorf("worker %s has served %d requests", pid, n)
+			}
+		}
+		p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 4 })
+		if got := p.Exits["max_requests"]; got < requests/most-4 || got > requests/(most-jitter) || len(p.Exits) != 1 {
+			t.Errorf("got exits %v, want max_requests between %d and %d", p.Exits, requests/most-4, requests/(most-jitter))
+		}
+		if len(lengths) < 5 {
+			t.Errorf("workers lived for %v requests, want some jitter", lengths)
+		}
+		if p.Requests.Total != requests || p.Requests.Failed != 0 || p.Requests.Retried != 0 {
+			t.Errorf("got %+v, want %d requests and none failed or retried", p.Requests, requests)
+		}
+	})
+}
+
+// TestAWorkerThatLeaksIsReplaced has a script that takes memory for good. The
+// limit is far above what a process of its own has from the start.
+func TestAWorkerThatLeaksIsReplaced(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini ffi.enable 1"))
+		first := s.get("/load/memory.php").body
+		s.get("/load/memory.php?leak=20000000").want(t, 200, first)
+		s.get("/load/memory.php").want(t, 200, first)
+		s.get("/load/memory.php?leak=100000000").want(t, 200, first)
+		res := s.get("/load/memory.php")
+		res.want(t, 200, "")
+		if res.body == first {
+			t.Error("the worker has served on")
+		}
+		p := s.poolBecomes("renewed", 10*time.Second, func(p poolStatus) bool { return len(p.List) == 1 && p.Exits["max_memory"] == 1 })
+		if p.List[0].Memory > 60*mib || p.Requests.Failed != 0 {
+			t.Errorf("got %+v, want a small worker and no failed request", p)
+		}
+	})
+}
+
+// TestMemoryGivenBackIsNoLeak has a script that uses much while it runs: PHP
+// frees it only after it has told the end of the request.
+func TestMemoryGivenBackIsNoLeak(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini memory_limit 256M"))
+		first := s.get("/load/memory.php").body
+		for range 20 {
+			s.get("/load/memory.php?use=110000000").want(t, 200, first)
+		}
+		s.wantExits(map[string]int{})
+	})
+}
+
+// TestAWorkerIsReplacedWhenItIsOld asks all the time.
+func TestAWorkerIsReplacedWhenItIsOld(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "max_age 1s"))
+		s.poolBecomes("twice renewed", 15*time.Second, func(p poolStatus) bool {
+			s.get("/hello.php").want(t, 200, "hello\n")
+			return p.Exits["max_age"] >= 4
+		})
+		if p := s.pool(); len(p.Exits) != 1 || p.Requests.Failed != 0 {
+			t.Errorf("got %+v, want no other exits and no failed request", p)
+		}
+	})
+}
+
+// TestAStuckIdleWorkerIsReplaced stops the one that is not used: the worker used
+// last is used first. Every request is served meanwhile.
+func TestAStuckIdleWorkerIsReplaced(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "health_interval 1s"))
+		used := s.get("/pid.php").body
+		for _, w := range s.pool().List {
+			if fmt.Sprint(w.PID) != used {
+				kill(t, w.PID, syscall.SIGSTOP)
+			}
+		}
+		s.poolBecomes("without the stuck worker", 15*time.Second, func(p poolStatus) bool {
+			s.get("/pid.php").want(t, 200, "")
+			return p.Exits["probe_failed"] == 1 && p.Workers.Idle == 2
+		})
+		if p := s.pool(); len(p.Exits) != 1 || p.Requests.Failed+p.Requests.Retried != 0 {
+			t.Errorf("got %+v, want no other exit and no request failed or retried", p)
+		}
+		if got := s.logged("a worker did not answer the health probe"); len(got) != 1 {
+			t.Errorf("got log entries %v, want one", got)
+		}
+	})
+}
+
+// TestARequestOverItsTimeIsEnded has the ways in which a script can be late, and
+// whether PHP can end it by itself.
+func TestARequestOverItsTimeIsEnded(t *testing.T) {
+	const limit, killDelay = time.Second, 2 * time.Second
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		for how, soft := range map[string]bool{"sleep": true, "loop": true, "read": false, "shutdown": false} {
+			t.Run(how, func(t *testing.T) {
+				t.Parallel()
+				s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s", "ini log_errors 1"))
+				pid := s.get("/pid.php").body
+				began := time.Now()
+				s.get("/load/late.php?file=late&how="+how).want(t, http.StatusGatewayTimeout, "")
+				atMost := limit + time.Second
+				if !soft {
+					atMost += killDelay
+				}
+				if took := time.Since(began); took < limit || took > atMost {
+					t.Errorf("the answer came after %v, want %v to %v", took, limit, atMost)
+				}
+				after := s.get("/pid.php")
+				after.want(t, 200, "")
+				if same := after.body == pid; same != soft {
+					t.Errorf("worker %s is followed by %s, want the same: %t", pid, after.body, soft)
+				}
+				shutdown, err := os.ReadFile(filepath.Join(s.site, "late.shutdown"))
+				if want := how != "read"; (err == nil) != want || err == nil && string(shutdown) != pid {
+					t.Errorf("the shutdown function ran in %q (%v), want it: %t", shutdown, err, want)
+				}
+				if !soft {
+					s.wantExits(map[string]int{"request_timeout": 1})
+					return
+				}
+				s.wantExits(map[string]int{})
+				if got := fmt.Sprint(s.logged("stderr")); !strings.Contains(got, "Maximum execution time") || !strings.Contains(got, "late.php on line") {
+					t.Errorf("the log does not name the line: %s", got)
+				}
+			})
+		}
+	})
+}
+
+// TestALateRequestDoesNotSpoilTheNext takes the limit off the worker that was
+// late, and one that was in time.
+func TestALateRequestDoesNotSpoilTheNext(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+		pid := s.get("/pid.php").body
+		s.get("/load/late.php?file=late&how=sleep").want(t, http.StatusGatewayTimeout, "")
+		s.get("/pid.php").want(t, 200, pid)
+		s.get("/load/late.php?file=late&how=sleep").want(t, http.StatusGatewayTimeout, "")
+		if err := s.reload(poolSite(b, "manager static", "workers 1")); err != nil {
+			t.Fatal(err)
+		}
+		s.get("/pid.php").want(t, 200, pid)
+	})
+}
+
+// TestALateAnswerIsNotTakenForWhole has begun to answer when its time is over.
+func TestALateAnswerIsNotTakenForWhole(t *testing.T) {
+	each(t, bothWays, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+		for _, how := range []string{"sleep", "read"} {
+			res, err := s.client.Do(s.request("GET", "/load/late.php?file=late&begin=1&how="+how, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := make([]byte, 1000)
+			for n := 0; err == nil; {
+				n, err = res.Body.Read(body)
+				if n == 0 && err == nil {
+					t.Fatal("nothing read")
+				}
+			}
+			res.Body.Close()
+			if err.Error() != "unexpected EOF" {
+				t.Errorf("%s: got status %d and then %v, want it to break off", how, res.StatusCode, err)
+			}
+			s.get("/hello.php").want(t, 200, "hello\n")
+		}
+	})
+}
+
+// TestReadTimeoutBoundsSilence has a script that is silent, and one that takes
+// as long and is not.
+func TestReadTimeoutBoundsSilence(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "read_timeout 1s"))
+		h := s.hold("silence")
+		h.add("")
+		s.get("/load/drip.php").want(t, 200, strings.Repeat("drip\n", 20))
+		h.want(0, http.StatusGatewayTimeout)
+		s.poolBecomes("draining", 5*time.Second, func(p poolStatus) bool { return p.Workers.Draining == 1 })
+		h.release()
+		s.poolBecomes("idle", 5*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		s.wantExits(map[string]int{})
+	})
+}
+
+// TestASlowRequestIsLoggedOnce has one that is only just slow, and one that is
+// so for long.
+func TestASlowRequestIsLoggedOnce(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "slow_request 300ms"))
+		s.get("/hello.php").want(t, 200, "hello\n")
+		for n, seconds := range []float64{0.31, 2.5} {
+			h := s.hold(fmt.Sprint("slow", n))
+			h.add("secret=1")
+			running := s.poolBecomes("slow", 10*time.Second, func(p poolStatus) bool {
+				return p.Workers.Busy == 1 && p.List[0].Request.Since > seconds
+			}).List[0]
+			h.release()
+			h.want(0, 200)
+			eventually(t, 2*time.Second, func() error {
+				if len(s.logged("slow request")) != n+1 {
+					return fmt.Errorf("got log entries %v, want %d", s.logged("slow request"), n+1)
+				}
+				return nil
+			})
+			entry := s.logged("slow request")[n]
+			for key, want := range map[string]any{
+				"method": "GET", "uri": "/load/hold.php", "script": s.site + "/load/hold.php",
+				"worker": float64(running.ID), "pid": float64(running.PID),
+			} {
+				if entry[key] != want {
+					t.Errorf("%s: got %v, want %v", key, entry[key], want)
+				}
+			}
+			if got, _ := entry["seconds"].(float64); got < 0.3 || got > seconds+5 {
+				t.Errorf("seconds: got %v", entry["seconds"])
+			}
+		}
+		if got := s.pool().Requests.Slow; got != 2 {
+			t.Errorf("got %d slow requests, want 2", got)
+		}
+	})
+}
+
+// TestAStuckScriptWithoutAClient is killed like one with a client, and counted.
+func TestAStuckScriptWithoutAClient(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+		pid := s.get("/pid.php").body
+		s.leave("/load/late.php?file=late&how=read")
+		s.poolBecomes("draining", 5*time.Second, func(p poolStatus) bool { return p.Workers.Draining == 1 })
+		if after := s.get("/pid.php").body; after == pid {
+			t.Errorf("worker %s lives", pid)
+		}
+		s.wantExits(map[string]int{"request_timeout": 1})
+	})
+}

@@ -1,0 +1,74 @@
+//go:build linux
+
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+var (
+	backendFlag = flag.String("backend", "", "comma-separated: only these, for instance fpm,single-lean (default: every form of php_pool)")
+	caddyFlag   = flag.String("caddy", "", "a Caddy to test instead of the one built from these sources")
+)
+
+// caddyBin is the Caddy under test.
+var caddyBin string
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(keeperVar); spec != "" {
+		os.Exit(keeperMain(spec))
+	}
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if flag.Lookup("test.list").Value.String() != "" {
+		return m.Run()
+	}
+	if _, err := exec.LookPath("php-cgi"); err != nil {
+		fmt.Fprintln(os.Stderr, "php-cgi is missing: run make test, which installs it")
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "php_pool-caddy-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	// Other users run it too: php-cgi's for one, nobody for another.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if *caddyFlag != "" {
+		caddyBin = *caddyFlag
+		return m.Run()
+	}
+	caddyBin = filepath.Join(dir, "caddy")
+	build := exec.Command("go", "build", "-o", caddyBin, "../caddymodule/cmd/caddy")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building the Caddy under test:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// cacheDir is where make deps puts packages that are used but not installed.
+func cacheDir(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv("PHP_POOL_TEST_CACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "php_pool-test")
+}

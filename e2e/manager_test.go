@@ -1,0 +1,191 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const mib = 1 << 20
+
+// TestADynamicPoolGrowsWithABurstAndShrinksAgain sends 16 requests that do not
+// end until all of them are being served.
+func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 2s"))
+		rest := func(p poolStatus) bool { return p.Workers.Total == 2 && p.Workers.Idle == 2 }
+		before := s.poolBecomes("at rest", 10*time.Second, rest)
+		h := s.hold("burst")
+		for range 16 {
+			h.add("")
+		}
+		_, pids := h.ran(16)
+		if got := distinct(pids); got != 16 {
+			t.Errorf("16 requests are served at once by %d processes", got)
+		}
+		burst := s.pool()
+		if w := burst.Workers; w.Total != 16 || w.Busy != 16 {
+			t.Errorf("during the burst: got %+v, want 16 busy workers", w)
+		}
+		s.wantProcesses(b, 16, burst)
+		h.release()
+		for id := range 16 {
+			h.want(id, 200)
+		}
+		s.poolBecomes("all idle", time.Second, func(p poolStatus) bool { return p.Workers.Idle == 16 })
+		grown := pss(t, s.php())
+		after := s.poolBecomes("at rest again", 20*time.Second, func(p poolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
+		if b.name == sharedLean.name {
+			// A standby is forked anew for each worker that left.
+			if after.Workers.Standby != before.Workers.Standby || after.Generation != before.Generation {
+				t.Errorf("got %+v, want the standby of %+v", after, before)
+			}
+		}
+		s.wantProcesses(b, 2, after)
+		eventually(t, 10*time.Second, func() error { // a process that ends or forks counts for more
+			shrunk := pss(t, s.php())
+			if shrunk >= grown-2*mib {
+				return fmt.Errorf("%.1f MB of memory after the shrink, %.1f MB with 16 idle workers", float64(shrunk)/mib, float64(grown)/mib)
+			}
+			t.Logf("PSS of 16 idle workers %.1f MB, after the shrink %.1f MB", float64(grown)/mib, float64(shrunk)/mib)
+			return nil
+		})
+		s.wantExits(map[string]int{"idle_timeout": 14})
+	})
+}
+
+// wantProcesses looks at /proc: in single mode each worker is a process, in
+// shared mode each slot, be it a worker's or a standby.
+func (s *server) wantProcesses(b backend, workers int, p poolStatus) {
+	s.t.Helper()
+	want := workers
+	if b.name == sharedLean.name {
+		want += p.Workers.Standby
+	}
+	eventually(s.t, 5*time.Second, func() error {
+		if got := s.workers(); len(got) != want {
+			return fmt.Errorf("got %d processes of php-cgi that serve, want %d: %v", len(got), want, got)
+		}
+		return nil
+	})
+}
+
+// TestMaxSpareIsKeptLong sees spare workers stay while those above max_spare go.
+func TestMaxSpareIsKeptLong(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager dynamic", "max_workers 8", "max_spare 3", "idle_timeout 1h"))
+		h := s.hold("burst")
+		for range 8 {
+			h.add("")
+		}
+		h.ran(8)
+		h.release()
+		s.poolBecomes("down to max_spare", 10*time.Second, func(p poolStatus) bool { return p.Workers.Total == 3 && p.Workers.Idle == 3 })
+		s.wantExits(map[string]int{"idle_timeout": 5})
+	})
+}
+
+// TestAnOndemandPoolRunsNothingAtRest looks at /proc.
+func TestAnOndemandPoolRunsNothingAtRest(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager ondemand", "max_workers 8", "idle_timeout 1s", "master_idle_timeout 1s"))
+		nothing := func() {
+			t.Helper()
+			eventually(t, 15*time.Second, func() error {
+				if left := s.php(); len(left) > 0 {
+					return fmt.Errorf("%d processes at rest: %v", len(left), left)
+				}
+				return nil
+			})
+		}
+		nothing()
+		h := s.hold("visit")
+		for range 3 {
+			h.add("")
+		}
+		_, pids := h.ran(3)
+		if got := distinct(pids); got != 3 {
+			t.Errorf("3 requests are served by %d processes", got)
+		}
+		if w := s.pool().Workers; w.Busy != 3 || w.Total != 3 {
+			t.Errorf("got %+v, want 3 busy workers", w)
+		}
+		h.release()
+		nothing()
+		s.get("/hello.php").want(t, 200, "hello\n")
+		if w := s.pool().Workers; w.Total != 1 {
+			t.Errorf("got %+v after one request, want one worker", w)
+		}
+		nothing()
+		if p := s.pool(); p.Restarts != 0 || p.Requests.Failed != 0 {
+			t.Errorf("got %+v, want no restart and no failed request", p)
+		}
+	})
+}
+
+// TestTheMasterOfAnOndemandPoolKeepsTheOPcache visits a script again when the
+// worker that compiled it is gone.
+func TestTheMasterOfAnOndemandPoolKeepsTheOPcache(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
+		"ini opcache.enable 1", "ini opcache.file_update_protection 0"))
+	type answer struct{ PID, Hits, Start int }
+	ask := func() (a answer) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(s.get("/opcache.php").body), &a); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	first := ask()
+	s.poolBecomes("at rest", 10*time.Second, func(p poolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
+	if got := s.masters(); len(got) != 1 {
+		t.Errorf("got masters %v, want one", got)
+	}
+	second := ask()
+	if second.PID == first.PID || second.Start != first.Start || second.Hits <= first.Hits {
+		t.Errorf("got %+v, then %+v: want another process, the same cache, and a hit", first, second)
+	}
+}
+
+// TestAStaticPoolIsWholeWhenTheLoadEnds looks at once after the first load, and
+// at what a reload makes of the pool.
+func TestAStaticPoolIsWholeWhenTheLoadEnds(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 5"))
+		whole := func(p poolStatus, n int) bool { return p.Workers.Idle == n && p.Workers.Total == n }
+		if p := s.pool(); !whole(p, 5) {
+			t.Errorf("got %+v, want 5 idle workers", p.Workers)
+		}
+		for _, n := range []int{7, 2, 4} {
+			if err := s.reload(poolSite(b, "manager static", fmt.Sprint("workers ", n))); err != nil {
+				t.Fatal(err)
+			}
+			s.poolBecomes(fmt.Sprint(n, " idle workers"), 10*time.Second, func(p poolStatus) bool { return whole(p, n) })
+		}
+	})
+}
+
+// TestAStaticPoolReplacesALostWorker kills an idle one.
+func TestAStaticPoolReplacesALostWorker(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 3"))
+		lost := s.pool().List[1].PID
+		kill(t, lost, syscall.SIGKILL)
+		p := s.poolBecomes("whole again", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
+		if slices.ContainsFunc(p.List, func(w workerStatus) bool { return w.PID == lost }) {
+			t.Errorf("the lost worker %d is still in the list: %+v", lost, p.List)
+		}
+		s.get("/hello.php").want(t, 200, "hello\n")
+	})
+}
+
+func distinct(list []int) int {
+	list = slices.Sorted(slices.Values(list))
+	return len(slices.Compact(list))
+}

@@ -1,0 +1,111 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestParity sends the same requests to php_fastcgi with php-fpm and to every
+// form of php_pool: scripts must be told the same.
+func TestParity(t *testing.T) {
+	t.Parallel()
+	const site = `
+	http://127.0.0.1:{$PORT} {
+		root {$SITE}
+		PHP {
+			env CUSTOM "{http.request.method} {http.request.uri}"
+		}
+	}
+	`
+	old := start(t, fpm, site)
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, site)
+		for name, ask := range sameRequests {
+			t.Run(name, func(t *testing.T) {
+				diff(t, plainVars(old, ask), plainVars(s, ask))
+			})
+		}
+	})
+}
+
+// sameRequests all lead to server.php.
+var sameRequests = map[string]func(*server) *http.Request{
+	"a plain GET":     func(s *server) *http.Request { return s.request("GET", "/server.php", nil) },
+	"a query":         func(s *server) *http.Request { return s.request("GET", "/server.php?a=b&c[]=%20+d&a=ü%00", nil) },
+	"a lone question": func(s *server) *http.Request { return s.request("GET", "/server.php?", nil) },
+	"PATH_INFO":       func(s *server) *http.Request { return s.request("GET", "/server.php/some%20info/ü?q=1", nil) },
+	"PATH_INFO of /":  func(s *server) *http.Request { return s.request("GET", "/server.php/", nil) },
+	"two extensions":  func(s *server) *http.Request { return s.request("GET", "/server.php/x.php/y", nil) },
+	"double slashes":  func(s *server) *http.Request { return s.request("GET", "//server.php", nil) },
+	"dots":            func(s *server) *http.Request { return s.request("GET", "/sub/../server.php", nil) },
+	"a POST": func(s *server) *http.Request {
+		return s.request("POST", "/server.php", strings.NewReader("a=b"), "Content-Type: application/x-www-form-urlencoded")
+	},
+	"a PUT": func(s *server) *http.Request {
+		return s.request("PUT", "/server.php", strings.NewReader("{}"), "Content-Type: application/json")
+	},
+	"many headers": func(s *server) *http.Request {
+		return s.request("GET", "/server.php", nil,
+			"Accept: */*", "Accept-Language: nl, en;q=0.5", "X-Twice: 1", "X-Twice: 2", "Cookie: a=b; c=d", "Referer: http://example.test/", "User-Agent: test",
+			"If-None-Match: \"x\"", "Range: bytes=0-", "Authorization: Bearer abc", "X-Forwarded-For: 192.0.2.1", "X-Real-Ip: 192.0.2.2", "Forwarded: for=192.0.2.3")
+	},
+	"another Host": func(s *server) *http.Request {
+		return s.request("GET", "/server.php", nil, fmt.Sprint("Host: 127.0.0.1:", s.port))
+	},
+	"Basic credentials": func(s *server) *http.Request {
+		return s.request("GET", "/server.php", nil, "Authorization: Basic YWRhOnNlY3JldA==")
+	},
+	"an Upgrade": func(s *server) *http.Request {
+		return s.request("GET", "/server.php", nil, "Connection: Upgrade", "Upgrade: other")
+	},
+	"TE and trailers": func(s *server) *http.Request { return s.request("GET", "/server.php", nil, "TE: trailers") },
+}
+
+// different are the variables that need not be the same, and why.
+var different = map[string]string{
+	"REMOTE_PORT":         "each connection has its own",
+	"USER":                "php-fpm's own addition",
+	"HOME":                "php-fpm's own addition; php-cgi has the one of its user",
+	"FCGI_ROLE":           "php-cgi shows it, php-fpm does not",
+	"REDIRECT_STATUS":     "the same",
+	"HTTP_CONTENT_LENGTH": "php_fastcgi sends one with a GET",
+	"PATH":                "of php-cgi's own environment", "LANG": "the same", "TZ": "the same", "TMPDIR": "the same",
+	"PHP_FCGI_CHILDREN": "of a master's environment", "PHP_FCGI_MAX_REQUESTS": "the same", "PHP_INI_SCAN_DIR": "the same",
+}
+
+// plainVars is what server.php saw, without what differs by nature.
+func plainVars(s *server, ask func(*server) *http.Request) map[string]string {
+	vars := s.varsOf(ask(s))
+	for name, value := range vars {
+		value = strings.ReplaceAll(value, s.site, "SITE")
+		vars[name] = strings.ReplaceAll(value, fmt.Sprint(s.port), "PORT")
+		if different[name] != "" {
+			delete(vars, name)
+		}
+	}
+	return vars
+}
+
+func diff(t *testing.T, want, got map[string]string) {
+	t.Helper()
+	all := maps.Clone(want)
+	maps.Copy(all, got)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		w, inWant := want[name]
+		g, inGot := got[name]
+		switch {
+		case !inWant:
+			t.Errorf("%s: got %q, and php_fastcgi has none", name, g)
+		case !inGot:
+			t.Errorf("%s: is missing, and php_fastcgi has %q", name, w)
+		case g != w:
+			t.Errorf("%s: got %q, php_fastcgi has %q", name, g, w)
+		}
+	}
+}

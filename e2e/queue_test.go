@@ -1,0 +1,191 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTheLineIsFirstComeFirstServed lets requests line up one after the other
+// behind one that holds the only worker.
+func TestTheLineIsFirstComeFirstServed(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1"))
+		h := s.lineUp(9, "")
+		h.release()
+		for id := range 10 {
+			h.want(id, 200)
+		}
+		if ids, _ := h.ran(10); !slices.IsSorted(ids) {
+			t.Errorf("requests were served in the order %v", ids)
+		}
+		if p := s.pool(); p.Queue.Length != 0 || p.Requests.Failed != 0 {
+			t.Errorf("got %+v, want an empty line and no failed request", p)
+		}
+	})
+}
+
+// lineUp has one request served, and n more waiting in the order of their ids.
+func (s *server) lineUp(n int, query string) *holding {
+	s.t.Helper()
+	h := s.hold("line")
+	h.add(query)
+	h.ran(1)
+	for i := range n {
+		h.add(query)
+		s.poolBecomes(fmt.Sprint("with ", i+1, " in line"), 10*time.Second, func(p poolStatus) bool { return p.Queue.Length == i+1 })
+	}
+	return h
+}
+
+// TestWhoLeavesTheLineIsNeverServed has two of five leave it.
+func TestWhoLeavesTheLineIsNeverServed(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1"))
+		h := s.lineUp(5, "")
+		h.cancel[1]()
+		h.cancel[4]()
+		s.poolBecomes("with 3 in line", 10*time.Second, func(p poolStatus) bool { return p.Queue.Length == 3 })
+		h.release()
+		for _, id := range []int{0, 2, 3, 5} {
+			h.want(id, 200)
+		}
+		if ids, _ := h.ran(4); !slices.Equal(ids, []int{0, 2, 3, 5}) {
+			t.Errorf("requests %v were served", ids)
+		}
+		if p := s.pool(); p.Requests.Total != 4 || p.Requests.Failed != 0 {
+			t.Errorf("got %+v, want 4 requests and none failed", p.Requests)
+		}
+	})
+}
+
+// TestTheLineIsBounded fills it.
+func TestTheLineIsBounded(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "max_queue 2"))
+		h := s.lineUp(2, "")
+		began := time.Now()
+		wantRefused(t, s.get("/hello.php"))
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the refusal came after %v", took)
+		}
+		h.release()
+		for id := range 3 {
+			h.want(id, 200)
+		}
+		if p := s.pool(); p.Requests.Refused != 1 || p.Requests.Total != 3 {
+			t.Errorf("got %+v, want 1 refused and 3 served", p.Requests)
+		}
+		s.get("/hello.php").want(t, 200, "hello\n")
+	})
+}
+
+// TestNobodyWaitsTooLong has a request wait for queue_timeout.
+func TestNobodyWaitsTooLong(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
+		h := s.lineUp(0, "")
+		began := time.Now()
+		wantRefused(t, s.get("/hello.php"))
+		if took := time.Since(began); took < time.Second || took > 3*time.Second {
+			t.Errorf("the refusal came after %v, want 1s", took)
+		}
+		h.release()
+		h.want(0, 200)
+		s.get("/hello.php").want(t, 200, "hello\n")
+	})
+}
+
+// wantRefused checks that a client is told to come again.
+func wantRefused(t *testing.T, res *response) {
+	t.Helper()
+	res.want(t, http.StatusServiceUnavailable, "")
+	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err != nil || n < 1 {
+		t.Errorf("got Retry-After %q", res.Header.Get("Retry-After"))
+	}
+}
+
+// TestAClientLeavesWhilePHPRuns has scripts that do not notice, do not care, or
+// notice because they write.
+func TestAClientLeavesWhilePHPRuns(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		for _, query := range []string{"", "abort=ignore", "abort=ignore&write=1", "write=1"} {
+			t.Run(query, func(t *testing.T) {
+				t.Parallel()
+				s := start(t, b, poolSite(b, "manager static", "workers 1"))
+				h := s.lineUp(0, query)
+				_, pids := h.ran(1)
+				h.cancel[0]()
+				if query == "write=1" {
+					if got, want := h.ended(1)[0], fmt.Sprintf("0 %d 1", pids[0]); got != want {
+						t.Errorf("got end %q, want %q: connection_aborted", got, want)
+					}
+				} else {
+					s.poolBecomes("draining", 10*time.Second, func(p poolStatus) bool {
+						return p.Workers.Draining == 1 && p.Workers.Idle == 0 && p.Workers.Busy == 0
+					})
+					// The slot is not free: the next one waits.
+					h.add("")
+					s.poolBecomes("with one in line", 10*time.Second, func(p poolStatus) bool { return p.Queue.Length == 1 })
+					if got := h.lines("ended"); len(got) != 0 {
+						t.Errorf("the script has ended: %q", got)
+					}
+					h.release()
+					h.want(1, 200)
+					aborted := strings.Contains(query, "write")
+					if got, want := h.ended(2)[0], fmt.Sprintf("0 %d %d", pids[0], btoi(aborted)); got != want {
+						t.Errorf("got end %q, want %q", got, want)
+					}
+				}
+				s.get("/pid.php").want(t, 200, fmt.Sprint(pids[0]))
+				s.poolBecomes("idle", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 && p.Workers.Total == 1 })
+				s.wantExits(map[string]int{})
+			})
+		}
+	})
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// TestAnEndlessLoopWithoutAClient ends at request_timeout, and the worker serves
+// who waits for it.
+func TestAnEndlessLoopWithoutAClient(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 3s"))
+		pid := s.get("/pid.php").body
+		s.leave("/load/late.php?file=loop&how=loop")
+		s.get("/pid.php").want(t, 200, pid)
+		s.wantExits(map[string]int{})
+	})
+}
+
+// leave makes a request whose client leaves as soon as a worker has it.
+func (s *server) leave(path string) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	left := make(chan error, 1)
+	req := s.request("GET", path, nil).WithContext(ctx)
+	go func() {
+		_, err := s.client.Do(req) //nolint:bodyclose // there is none
+		left <- err
+	}()
+	s.poolBecomes("busy", 5*time.Second, func(p poolStatus) bool { return p.Workers.Busy == 1 && p.List[0].Request.Method != "" })
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		s.t.Errorf("got %v from the request that was left", err)
+	}
+}

@@ -1,0 +1,118 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestResponses has scripts say what they should not. With one worker it shows
+// when that one had to be replaced.
+func TestResponses(t *testing.T) {
+	t.Parallel()
+	checks := []check{
+		{"what a script flushes arrives while it runs", firstEventFirst},
+		{"a script without any header is a 200", func(t *testing.T, s *server) {
+			s.get("/nohead.php").want(t, 200, "no head\n")
+		}},
+		{"a header of 100 KB arrives", func(t *testing.T, s *server) {
+			res := s.get("/bighead.php")
+			res.want(t, 200, "big head\n")
+			if got := len(res.Header.Get("X-Big")); got != 100<<10 {
+				t.Errorf("X-Big: got %d bytes, want %d", got, 100<<10)
+			}
+		}},
+	}
+	for _, status := range []string{"0", "99", "103", "1000", "abc", "-1", "20x OK", ""} {
+		checks = append(checks, check{fmt.Sprintf("Status %q is answered", status), func(t *testing.T, s *server) {
+			res := s.get("/status.php?s=" + strings.ReplaceAll(status, " ", "%20"))
+			if res.StatusCode < 200 || res.StatusCode > 599 {
+				t.Errorf("got status %d", res.StatusCode)
+			}
+		}})
+	}
+	for _, status := range []int{204, 304} {
+		checks = append(checks, check{fmt.Sprintf("a body on %d is dropped", status), func(t *testing.T, s *server) {
+			wantNext(t, s, fmt.Sprintf("/nobody.php?s=%d", status), status)
+		}})
+	}
+	for _, length := range []string{"5", "100", "-1", "abc"} {
+		checks = append(checks, check{fmt.Sprintf("Content-Length %s for 10 bytes leaves the connection usable", length), func(t *testing.T, s *server) {
+			wantNext(t, s, "/length.php?n="+length, 200)
+		}})
+	}
+	for i, c := range checks {
+		checks[i].run = func(t *testing.T, s *server) {
+			before := s.get("/pid.php").body
+			c.run(t, s)
+			if after := s.get("/pid.php").body; after != before {
+				t.Errorf("worker %s was replaced by %s", before, after)
+			}
+		}
+	}
+	conform(t, options{workers: 1}, checks)
+}
+
+// firstEventFirst reads the first event before it lets the script send another.
+func firstEventFirst(t *testing.T, s *server) {
+	res, err := s.client.Do(s.request("GET", "/sse.php?file=event.seen", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	events := bufio.NewReader(res.Body)
+	if line, err := events.ReadString('\n'); line != "data: first\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	writeFile(t, filepath.Join(s.site, "event.seen"), "")
+	rest, err := io.ReadAll(events)
+	if got, want := string(rest), "\ndata: second\n\n"; got != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// wantNext sends two requests on one connection: whatever the first one's
+// script says, the second must be answered there, and right.
+func wantNext(t *testing.T, s *server, path string, status int) {
+	t.Helper()
+	conn := dial(t, s)
+	answers := bufio.NewReader(conn)
+	get := func(path string) (*http.Response, string) {
+		t.Helper()
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", path, s.port)
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatalf("%s: reading the body: %v", path, err)
+		}
+		res.Body.Close()
+		return res, string(body)
+	}
+	if res, body := get(path); res.StatusCode != status {
+		t.Errorf("%s: got status %d, want %d (body %q)", path, res.StatusCode, status, body)
+	}
+	if res, body := get("/hello.php"); res.StatusCode != 200 || body != "hello\n" {
+		t.Errorf("the request that follows: got %d %q", res.StatusCode, body)
+	}
+}
+
+// TestDyingWorker kills a worker in its request: that one request fails.
+func TestDyingWorker(t *testing.T) {
+	t.Parallel()
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, plainSite, options{workers: 1})
+		for range 3 {
+			s.do(s.request("POST", "/die.php", strings.NewReader("x"))).want(t, 502, "")
+			s.get("/hello.php").want(t, 200, "hello\n")
+		}
+	})
+}

@@ -1,0 +1,197 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestNothingIsLeftBehind ends Caddy in every way, with idle workers, with one
+// that waits, and with one that only computes.
+func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	signals := map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGQUIT": syscall.SIGQUIT, "SIGKILL": syscall.SIGKILL}
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		for name, sig := range signals {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := start(t, b, plainSite, options{workers: 3})
+				s.get("/hello.php").want(t, 200, "hello\n")
+				s.wantWorkers(3)
+				s.stop(sig)
+			})
+		}
+		t.Run("caddy stop", func(t *testing.T) {
+			t.Parallel()
+			s := start(t, b, plainSite)
+			s.get("/hello.php").want(t, 200, "hello\n")
+			caddyStop := keep(t, s.command("stop", "--address", "unix/"+filepath.Join(s.dir, "admin.sock")))
+			if code, ok := caddyStop.wait(20 * time.Second); code != 0 || !ok {
+				t.Errorf("caddy stop: got code %d, ended %t", code, ok)
+			}
+			s.stopped = true
+			s.gone()
+		})
+		for _, script := range []string{"wait.php", "busy.php"} {
+			for _, name := range []string{"SIGTERM", "SIGKILL"} {
+				t.Run(name+" during "+script, func(t *testing.T) {
+					t.Parallel()
+					s := start(t, b, plainSite)
+					s.begin(script)
+					s.stop(signals[name])
+				})
+			}
+		}
+	})
+}
+
+// outcome is the answer to a request whose script waits, or why there is none.
+type outcome struct {
+	status int
+	body   string
+	err    error
+}
+
+// begin starts a request that does not end by itself, and returns once its
+// script runs.
+func (s *server) begin(script string) <-chan outcome {
+	s.t.Helper()
+	file := filepath.Join(s.site, "hold")
+	writeFile(s.t, file, "")
+	req := s.request("GET", "/"+script+"?file=hold", nil)
+	answer := make(chan outcome, 1)
+	go func() {
+		res, err := s.client.Do(req)
+		if err != nil {
+			answer <- outcome{err: err}
+			return
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		answer <- outcome{res.StatusCode, string(body), err}
+	}()
+	eventually(s.t, 10*time.Second, func() error {
+		_, err := os.Stat(file + ".runs")
+		return err
+	})
+	return answer
+}
+
+// let lets the script of begin end.
+func (s *server) let() {
+	s.t.Helper()
+	if err := os.Remove(filepath.Join(s.site, "hold")); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func wantWaited(t *testing.T, answer <-chan outcome) {
+	t.Helper()
+	if got, want := <-answer, (outcome{200, "waited\n", nil}); got != want {
+		t.Errorf("the script that waited: got %+v, want %+v", got, want)
+	}
+}
+
+// workers are the processes of php-cgi that serve, without a master.
+func (s *server) workers() []process {
+	var all []process
+	parents := map[int]bool{}
+	for _, p := range s.processes() {
+		if strings.Contains(p.args, "php-cgi") {
+			all = append(all, p)
+			parents[p.ppid] = true
+		}
+	}
+	var leaves []process
+	for _, p := range all {
+		if !parents[p.pid] && !strings.HasPrefix(p.args, "/bin/sh") {
+			leaves = append(leaves, p)
+		}
+	}
+	return leaves
+}
+
+func (s *server) wantWorkers(n int) {
+	s.t.Helper()
+	eventually(s.t, 10*time.Second, func() error {
+		if got := s.workers(); len(got) < n {
+			return fmt.Errorf("got %d workers, want %d: %v", len(got), n, got)
+		}
+		return nil
+	})
+}
+
+// TestARunningRequestEndsBeforeCaddyStops lets a script finish while Caddy is
+// already told to stop.
+func TestARunningRequestEndsBeforeCaddyStops(t *testing.T) {
+	t.Parallel()
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, plainSite)
+		answer := s.begin("wait.php")
+		s.signal(syscall.SIGTERM)
+		s.stopped = true
+		eventually(t, 10*time.Second, func() error {
+			if !s.hasLogged("shutting down") {
+				return errNoEntry
+			}
+			return nil
+		})
+		s.let()
+		wantWaited(t, answer)
+		s.gone()
+	})
+}
+
+// TestValidate runs caddy validate as nobody: it may look at php-cgi, and
+// starts no worker.
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := prepare(t, b)
+		starts := filepath.Join(s.dir, "starts")
+		writeFile(t, starts, "")
+		if err := os.Chmod(starts, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		// A worker has a socket as its standard input.
+		wrapper := filepath.Join(s.dir, "php-cgi")
+		writeFile(t, wrapper, "#!/bin/sh\necho \"$(readlink /proc/$$/fd/0) $*\" >>"+starts+"\nexec php-cgi \"$@\"\n")
+		if err := os.Chmod(wrapper, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		config := filepath.Join(s.dir, "Caddyfile")
+		writeFile(t, config, s.config(strings.Replace(plainSite, "capture_stderr", "binary "+wrapper, 1)))
+
+		c := s.command("validate", "--config", config)
+		c.Log = filepath.Join(s.dir, "validate.log")
+		c.Env = append(c.Env, "HOME=/nonexistent")
+		if os.Getuid() == 0 {
+			c.UID = 65534
+			for _, dir := range []string{"data", "config"} { // Caddy keeps files there
+				if err := os.Mkdir(filepath.Join(s.dir, dir), 0o777); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(filepath.Join(s.dir, dir), 0o777); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		k := keep(t, c)
+		if code, ok := k.wait(30 * time.Second); code != 0 || !ok {
+			t.Errorf("caddy validate: got code %d, ended %t:\n%s", code, ok, readFile(t, c.Log))
+		}
+		if left := k.processes(); len(left) > 0 {
+			t.Errorf("caddy validate left %v", left)
+		}
+		if got := readFile(t, starts); strings.Contains(got, "socket:") {
+			t.Errorf("caddy validate started a worker: %s", got)
+		}
+	})
+}

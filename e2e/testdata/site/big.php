@@ -1,0 +1,10 @@
+<?php
+// n MiB that are not text.
+header('Content-Type: application/octet-stream');
+$block = '';
+for ($i = 0; $i < 4096; $i++) {
+    $block .= md5($i, true);
+}
+for ($i = 0; $i < $_GET['n'] * 16; $i++) {
+    echo $block;
+}

@@ -1,0 +1,3 @@
+<?php
+// Ends its own process without a word.
+posix_kill(getmypid(), 9);

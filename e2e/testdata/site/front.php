@@ -1,0 +1,2 @@
+<?php
+echo "front ", $_GET['p'] ?? '-', "\n";

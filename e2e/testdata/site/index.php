@@ -1,0 +1,2 @@
+<?php
+echo "index ", $_SERVER['REQUEST_URI'], "\n";

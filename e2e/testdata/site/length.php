@@ -1,0 +1,3 @@
+<?php
+header('Content-Length: ' . $_GET['n']);
+echo '0123456789';

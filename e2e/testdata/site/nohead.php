@@ -1,0 +1,4 @@
+<?php
+ini_set('default_mimetype', '');
+header_remove();
+echo "no head\n";

@@ -1,0 +1,2 @@
+<?php
+echo "php5 ", $_SERVER['PATH_INFO'] ?? '-', "\n";

@@ -1,0 +1,6 @@
+<?php
+// What PHP was told, in an order that can be compared.
+header('Content-Type: application/json');
+ksort($_SERVER);
+unset($_SERVER['REQUEST_TIME'], $_SERVER['REQUEST_TIME_FLOAT']);
+echo json_encode($_SERVER, JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE);

@@ -1,0 +1,17 @@
+<?php
+// Sends its second event once the file exists that the client makes when it
+// has the first.
+header('Content-Type: text/event-stream');
+echo "data: first\n\n";
+while (ob_get_level()) {
+    ob_end_flush();
+}
+flush();
+for ($i = 0; $i < 2000; $i++) {
+    clearstatcache();
+    if (file_exists(__DIR__ . '/' . basename($_GET['file']))) {
+        exit("data: second\n\n");
+    }
+    usleep(10000);
+}
+echo "data: the client never had the first\n\n";

@@ -1,0 +1,3 @@
+<?php
+header('Status: ' . $_GET['s']);
+echo "a body\n";

@@ -1,0 +1,3 @@
+<?php
+error_log('start-' . str_repeat('e', (int) $_GET['n']) . '-end');
+echo "logged\n";
