@@ -1,0 +1,118 @@
+//go:build linux
+
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestAnUploadIsNeverRun has php.ini as it was hardened for nginx:
+// cgi.fix_pathinfo=0 makes php-cgi run PATH_TRANSLATED instead of the script,
+// unless cgi.discard_path is set.
+func TestAnUploadIsNeverRun(t *testing.T) {
+	t.Parallel()
+	for _, fix := range []string{"0", "1"} {
+		s := start(t, sharedLean, plainSite, options{ini: [][2]string{{"cgi.fix_pathinfo", fix}}})
+		writeFile(t, s.site+"/index.php", "<?php echo 'the site';")
+		writeFile(t, s.site+"/uploads/evil.jpg", "<?php echo 'the upload';")
+		for _, path := range []string{
+			"/index.php/uploads/evil.jpg", "/uploads/evil.jpg/index.php", "/index.php/uploads/evil.jpg/x.php",
+		} {
+			if got := s.get(path).body; strings.Contains(got, "the upload") {
+				t.Errorf("fix_pathinfo %s: %s ran the upload: %s", fix, path, got)
+			}
+		}
+		s.get("/index.php/uploads/evil.jpg").want(t, 200, "the site")
+	}
+}
+
+// TestAnErrorPageHasARootOfItsOwn meets php_pool twice in one request.
+func TestAnErrorPageHasARootOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool {
+				index off
+			}
+			handle_errors {
+				rewrite /error.php
+				php_pool {
+					root {$SITE}/sub
+				}
+			}
+		}
+	`)
+	writeFile(t, s.site+"/sub/error.php", "<?php echo 'the error page';")
+	s.get("/missing.php").want(t, 200, "the error page")
+}
+
+func TestTheStatusIsForThisMachineOnly(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool
+			php_pool_status /status
+			php_pool_status /wide {
+				allow 203.0.113.0/24
+			}
+		}
+	`, options{global: "servers {\ntrusted_proxies static 127.0.0.0/8\n}"})
+	s.get("/status?full").contains(t, 200, `"pool":"default"`, `"processes":[`)
+	for _, header := range []string{
+		"X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 127.0.0.1, 203.0.113.9", "Forwarded: for=127.0.0.1",
+	} {
+		if got := s.get("/status", strings.SplitN(header, ": ", 2)...).StatusCode; got != 403 {
+			t.Errorf("%s: got %d, want 403", header, got)
+		}
+	}
+	if got := s.get("/wide", "X-Forwarded-For", "203.0.113.9").StatusCode; got != 200 {
+		t.Errorf("an address that is allowed: got %d, want 200", got)
+	}
+	if got := s.get("/wide", "X-Forwarded-For", "198.51.100.1").StatusCode; got != 403 {
+		t.Errorf("an address that is not allowed: got %d, want 403", got)
+	}
+}
+
+// TestAPoolThatAReloadRemovesServesItsRequests renames the pool while one
+// request runs in it and one waits.
+func TestAPoolThatAReloadRemovesServesItsRequests(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 1"))
+		h := s.hold("gate")
+		h.add("")
+		h.ran(1)
+		h.add("")
+		s.poolBecomes("one waits", 5*time.Second, func(p poolStatus) bool { return p.Queue.Length == 1 })
+		renamed := strings.Replace(poolSite(b, "workers 1"), "name main", "name other", 1)
+		if err := s.reload(renamed); err != nil {
+			t.Fatal(err)
+		}
+		s.get("/hello.php").want(t, 200, "hello\n")
+		h.release()
+		h.want(0, 200)
+		h.want(1, 200)
+	})
+}
+
+// TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers stops Caddy while a request
+// runs in a pool that no config uses any more.
+func TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "stop_timeout 1s"))
+	s.begin("wait.php")
+	renamed := strings.Replace(poolSite(sharedLean, "workers 1", "stop_timeout 1s"), "name main", "name other", 1)
+	if err := s.reload(renamed); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	s.stop(syscall.SIGTERM)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("stopping took %v with stop_timeout 1s", took)
+	}
+}
