@@ -10,7 +10,6 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-func ptr[T any](v T) *T { return &v }
 
 func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 	for _, c := range []struct {
@@ -22,19 +21,19 @@ func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 		{PoolOptions{Workers: 3, Manager: "dynamic"}, "manager static"},
 		{PoolOptions{Workers: 3, MaxWorkers: 4}, "max_workers"},
 		{PoolOptions{Workers: 3, IdleTimeout: 1}, "idle_timeout"},
-		{PoolOptions{MinWorkers: ptr(5), MaxWorkers: 3}, "min_workers 5"},
+		{PoolOptions{MinWorkers: new(5), MaxWorkers: 3}, "min_workers 5"},
 		{PoolOptions{StartWorkers: 5, MaxWorkers: 3}, "start_workers 5"},
-		{PoolOptions{StartWorkers: 2, MinWorkers: ptr(3), MaxWorkers: 9}, "start_workers 2"},
-		{PoolOptions{MinWorkers: ptr(-1)}, "min_workers -1"},
+		{PoolOptions{StartWorkers: 2, MinWorkers: new(3), MaxWorkers: 9}, "start_workers 2"},
+		{PoolOptions{MinWorkers: new(-1)}, "min_workers -1"},
 		{PoolOptions{Workers: 1 << 20}, "workers 1048576"},
-		{PoolOptions{MaxQueue: ptr(-1)}, "max_queue -1"},
+		{PoolOptions{MaxQueue: new(-1)}, "max_queue -1"},
 		{PoolOptions{MaxMemory: -2}, "max_memory -2"},
 		{PoolOptions{StopTimeout: caddy.Duration(-time.Second)}, "stop_timeout -1s"},
 		{PoolOptions{Spawn: "both"}, "spawn both"},
 		{PoolOptions{Umask: "999"}, "umask 999"},
-		{PoolOptions{Nice: ptr(20)}, "nice 20"},
+		{PoolOptions{Nice: new(20)}, "nice 20"},
 		{PoolOptions{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
-		{PoolOptions{Manager: "ondemand", MinWorkers: ptr(1)}, "min_workers"},
+		{PoolOptions{Manager: "ondemand", MinWorkers: new(1)}, "min_workers"},
 	} {
 		if err := c.o.validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want an error that names %q", c.o, err, c.want)
@@ -57,7 +56,7 @@ func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
 	}
 	if s.MaxQueue != 1024 || s.StartTimeout != 30*time.Second || s.QueueTimeout != 30*time.Second ||
 		s.StopTimeout != 4*time.Second || s.SlowRequest != 5*time.Second || s.HealthInterval != 5*time.Second ||
-		s.RequestTimeout != 0 || s.Limits.Requests != 0 || s.Deaths != 3 {
+		s.RequestTimeout != 0 || s.Requests != 0 || s.Deaths != 3 {
 		t.Errorf("got %+v", s)
 	}
 	one := (&PoolOptions{}).settings(1)
@@ -102,11 +101,11 @@ func TestHowManyWorkersAMachineGets(t *testing.T) {
 
 func TestAPoolCanUndoTheDefaults(t *testing.T) {
 	a := &App{Defaults: &PoolOptions{
-		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: ptr(true), Nice: ptr(5),
+		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: new(true), Nice: new(5),
 		INI: map[string]string{"a": "1", "b": "1"},
 	}}
 	o, err := a.options("x", &PoolOptions{
-		Manager: "ondemand", MaxWorkers: 10, RequestTimeout: -1, NoNewPrivs: ptr(false), Nice: ptr(0),
+		Manager: "ondemand", MaxWorkers: 10, RequestTimeout: -1, NoNewPrivs: new(false), Nice: new(0),
 		INI: map[string]string{"b": "2"},
 	})
 	if err != nil {
