@@ -10,7 +10,6 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-
 func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 	for _, c := range []struct {
 		o    PoolOptions
