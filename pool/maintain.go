@@ -48,7 +48,9 @@ func (p *Pool) careLocked(now time.Duration) {
 			p.careIdleLocked(w, now)
 		case Busy:
 			p.tellSlowLocked(w, now)
-		case Starting, Draining, Stopping, Gone:
+		case Draining:
+			p.endAbandonedLocked(w, now)
+		case Starting, Stopping, Gone:
 		}
 	}
 	p.restLocked(now)
@@ -150,6 +152,28 @@ func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
 		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()))
 }
 
+// abandonedGrace is how long a script whose client has left may run on although
+// requests wait for its worker. It is long, because the script may do what
+// ignore_user_abort is for; but it may not block the pool for ever.
+const abandonedGrace = 5 * time.Minute
+
+// endAbandonedLocked ends a script that nobody waits for any more, when its
+// worker is what others wait for: softly first, as request_timeout does.
+func (p *Pool) endAbandonedLocked(w *worker, now time.Duration) {
+	switch {
+	case p.line.len == 0 || now-w.drainSince < abandonedGrace:
+	case w.askedToEnd == 0:
+		w.askedToEnd = now
+		p.tellLocked(p.log.Warn, "ending a script whose client has left, because requests wait for its worker",
+			zap.String("script", w.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+			zap.Duration("abandoned_for", now-w.drainSince))
+		w.proc.SoftTimeout() //nolint:errcheck // if it cannot, it is killed next
+	case now-w.askedToEnd >= killDelay:
+		w.killed = Abandoned
+		w.proc.Kill() //nolint:errcheck // it may have ended meanwhile
+	}
+}
+
 // restLocked ends a generation that has had no worker for long enough.
 func (p *Pool) restLocked(now time.Duration) {
 	g := p.gen
@@ -175,6 +199,9 @@ func (p *Pool) nextLocked(now time.Duration) time.Duration {
 		next = min(next, p.set.roundEvery())
 	}
 	c := p.census()
+	if c.draining > 0 {
+		next = min(next, tick)
+	}
 	if c.busy > 0 && c.total() > p.set.floor() {
 		next = min(next, tick) // any of them may become one too many
 	}

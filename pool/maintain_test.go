@@ -234,3 +234,32 @@ func TestAProbeIsNoRequestInTheNumbers(t *testing.T) {
 		a.wantLease().Release()
 	})
 }
+
+func TestAnAbandonedScriptDoesNotBlockThePoolForEver(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		hang := make(chan struct{})
+		defer close(hang)
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Answer{fastcgitest.Wait(hang)}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		tt.do(ctx, "/a.php", true) //nolint:errcheck // the client leaves
+		// Nobody waits: it may run on.
+		time.Sleep(time.Hour)
+		tt.wantWorkers(1, 0)
+		if got := tt.proc(0).soft.Load(); got != 0 {
+			t.Errorf("asked to end %d times although nobody waits", got)
+		}
+		next := tt.acquire()
+		next.wantWaiting()
+		time.Sleep(2*tick + killDelay)
+		next.wantLease().Release()
+		if got := tt.proc(0).soft.Load(); got != 1 {
+			t.Errorf("asked to end %d times, want once before it was killed", got)
+		}
+		if got := tt.Stats().Exits[Abandoned]; got != 1 {
+			t.Errorf("exits: got %v, want one abandoned", tt.Stats().Exits)
+		}
+	})
+}

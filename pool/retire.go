@@ -123,7 +123,9 @@ func (p *Pool) crashedLocked(w *worker) {
 func (p *Pool) drainLocked(w *worker) {
 	p.moveLocked(w, Draining)
 	w.reason = Abandoned
+	w.drainSince, w.askedToEnd = p.clock(), 0
 	p.resumeOvertimeLocked(w)
+	p.pokeLocked()
 	p.goLocked(func() { p.drain(w) })
 	p.growLocked()
 }

@@ -37,6 +37,9 @@ type worker struct {
 	overtime *overtime
 	limit    time.Duration // how long it may take, 0 for no limit
 	probing  bool          // it is not a request but the health probe
+
+	// Since when it drains, and when its script was asked to end (0: never).
+	drainSince, askedToEnd time.Duration
 }
 
 // ended reports whether the process is known to have ended.
