@@ -105,8 +105,9 @@ func benchMemory(b *testing.B, start func(context.Context, phpbin.Options) (phpL
 	}
 	b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms/start")
 	report := func(unit string) {
-		sum := float64(pss(b, descendants(os.Getpid()))) / mib
-		b.ReportMetric(sum, "MB/"+unit)
+		sum, own := pss(b, descendants(os.Getpid()))
+		b.ReportMetric(float64(sum)/mib, "MB/"+unit)
+		b.ReportMetric(float64(own)/mib, "MB-own/"+unit)
 	}
 	report("fresh")
 	for _, p := range all {
@@ -129,8 +130,13 @@ func askHello(b *testing.B, conn *fastcgi.Conn) {
 	req := fastcgi.NewRequest()
 	defer req.Free()
 	for _, p := range [][2]string{
-		{"GATEWAY_INTERFACE", "CGI/1.1"}, {"SERVER_PROTOCOL", "HTTP/1.1"}, {"REQUEST_METHOD", "GET"},
-		{"REQUEST_URI", "/hello.php"}, {"SCRIPT_NAME", "/hello.php"}, {"SCRIPT_FILENAME", script}, {"QUERY_STRING", ""},
+		{"GATEWAY_INTERFACE", "CGI/1.1"},
+		{"SERVER_PROTOCOL", "HTTP/1.1"},
+		{"REQUEST_METHOD", "GET"},
+		{"REQUEST_URI", "/hello.php"},
+		{"SCRIPT_NAME", "/hello.php"},
+		{"SCRIPT_FILENAME", script},
+		{"QUERY_STRING", ""},
 	} {
 		req.AddParam(p[0], p[1])
 	}

@@ -257,7 +257,8 @@ func TestTwoHundredWorkers(t *testing.T) {
 		for id := range 200 {
 			h.want(id, 200)
 		}
-		t.Logf("PSS %.1f MB", float64(pss(t, s.php()))/mib)
+		sum, own := pss(t, s.php())
+		t.Logf("PSS %.1f MB, without files %.1f MB", float64(sum)/mib, float64(own)/mib)
 		s.wantExits(map[string]int{})
 	})
 }

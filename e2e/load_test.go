@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -195,22 +194,34 @@ func (s *server) masters() []process {
 	})
 }
 
-// pss sums up the memory of processes, in bytes, with what they share counted once.
-func pss(t testing.TB, all []process) (sum int64) {
-	t.Helper()
+// pss sums up the memory of processes, in bytes, with what they share counted
+// once. own leaves out the pages of files: what they count for depends on who
+// else on the machine runs the same program.
+func pss(tb testing.TB, all []process) (sum, own int64) {
+	tb.Helper()
 	for _, p := range all {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid))
 		if err != nil {
 			continue // it has ended
 		}
-		_, rest, _ := strings.Cut(string(text), "\nPss:")
-		kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-		if err != nil {
-			t.Fatal(err)
+		for line := range strings.Lines(string(text)) {
+			var kb int64
+			name, value, _ := strings.Cut(line, ":")
+			if !strings.HasPrefix(name, "Pss") {
+				continue
+			}
+			if _, err := fmt.Sscan(value, &kb); err != nil {
+				tb.Fatalf("%s of process %d: %v", name, p.pid, err)
+			}
+			switch name {
+			case "Pss":
+				sum += kb << 10
+			case "Pss_Anon", "Pss_Shmem":
+				own += kb << 10
+			}
 		}
-		sum += kb << 10
 	}
-	return sum
+	return sum, own
 }
 
 // kill sends a signal to a worker.

@@ -180,7 +180,7 @@ func (s *server) leave(path string) {
 	left := make(chan error, 1)
 	req := s.request("GET", path, nil).WithContext(ctx)
 	go func() {
-		_, err := s.client.Do(req) //nolint:bodyclose // there is none
+		_, err := s.client.Do(req) // there is no body
 		left <- err
 	}()
 	s.poolBecomes("busy", 5*time.Second, func(p poolStatus) bool { return p.Workers.Busy == 1 && p.List[0].Request.Method != "" })

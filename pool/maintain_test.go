@@ -244,7 +244,7 @@ func TestAnAbandonedScriptDoesNotBlockThePoolForEver(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		tt.do(ctx, "/a.php", true) //nolint:errcheck // the client leaves
+		tt.do(ctx, "/a.php", true) // the client leaves
 		// Nobody waits: it may run on.
 		time.Sleep(time.Hour)
 		tt.wantWorkers(1, 0)
