@@ -44,6 +44,7 @@ type Body struct {
 func newBody(c *Conn, r *Request, turn uint64, unhook func() bool) *Body {
 	b := &Body{c: c, turn: turn, unhook: unhook, timeout: r.ReadTimeout, head: r.Head}
 	b.stream.init(r.Stderr)
+	b.stream.id = c.id
 	return b
 }
 
@@ -208,7 +209,8 @@ func (b *Body) arrived(n int, err error) {
 func (b *Body) finish() {
 	sent := b.writer.finish()
 	switch {
-	case b.stream.stray() > 0:
+	case b.stream.stray() > 0, b.stream.foreign:
+		b.c.haunted.Store(b.stream.foreign)
 		b.c.spoil()
 		b.detach(spent)
 	case !sent:

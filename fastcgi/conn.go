@@ -37,7 +37,11 @@ type Conn struct {
 
 	state  atomic.Uint32
 	broken atomic.Bool
+	// haunted: the copy of a script that has forked has answered to an earlier
+	// request.
+	haunted atomic.Bool
 
+	id        uint16       // of the request, from 1
 	sent      atomic.Int64 // bytes of the request handed to the system
 	afterStop int          // bytes read since a stop
 }
@@ -69,6 +73,10 @@ func (c *Conn) Reusable() bool {
 // sent. php-cgi would run a request with a cut body as one with none when the
 // connection is closed, so kill first.
 func (c *Conn) Broken() bool { return c.broken.Load() }
+
+// Haunted reports whether it is Broken by an earlier request, whose script has
+// forked, and not by the last one.
+func (c *Conn) Haunted() bool { return c.haunted.Load() }
 
 // Interrupt gives the connection up, for a reason that the connection itself
 // may not show: the process has died, but a program that it started keeps the
@@ -161,6 +169,11 @@ func (c *Conn) Do(ctx context.Context, r *Request) (*http.Response, error) {
 	turn, unhook, err := c.begin(ctx)
 	if err != nil {
 		return nil, &TransportError{Err: err}
+	}
+	// An id of its own tells the answer from one that comes late: of a script
+	// that has forked, whose copy answers too.
+	if c.id++; c.id == 0 {
+		c.id = 1
 	}
 	b := newBody(c, r, turn, unhook)
 	if err := b.send(r); err != nil {

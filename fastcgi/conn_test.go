@@ -104,9 +104,10 @@ func do(tb testing.TB, c *Conn, r *Request) (*http.Response, string, error) {
 
 func TestAConnectionRunsOneRequestAfterTheOther(t *testing.T) {
 	overBoth(t, func(t *transport) {
+		next := uint16(0)
 		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
-			if !r.KeepConn || r.Role != 1 || r.ID != 1 {
-				t.Errorf("request %d, role %d, keep-alive %v, want 1, 1, true", r.ID, r.Role, r.KeepConn)
+			if next++; !r.KeepConn || r.Role != 1 || r.ID != next {
+				t.Errorf("request %d, role %d, keep-alive %v, want %d, 1, true", r.ID, r.Role, r.KeepConn, next)
 			}
 			return fastcgitest.OK(r.Params["N"] + string(r.Body))
 		}})

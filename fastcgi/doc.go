@@ -17,7 +17,9 @@
 // Of FastCGI 1.0 it speaks what php-cgi answers: BEGIN_REQUEST as RESPONDER
 // with FCGI_KEEP_CONN, PARAMS, STDIN, STDOUT, STDERR, END_REQUEST, GET_VALUES
 // and GET_VALUES_RESULT. It never multiplexes (php-cgi answers
-// FCGI_MPXS_CONNS=0), so every request has the id 1. It never sends
+// FCGI_MPXS_CONNS=0): there is one request at a time. Each has an id of its
+// own, because the copy of a script that has forked (pcntl_fork) answers its
+// request once more, perhaps after the next one was sent. It never sends
 // ABORT_REQUEST, which php-cgi reads as a broken record, nor DATA.
 //
 // The response is a CGI response (RFC 3875 section 6), which PHP scripts can

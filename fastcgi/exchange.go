@@ -14,6 +14,7 @@ func (b *Body) send(r *Request) error {
 		b.detach(idle) // nothing was sent
 		return err
 	}
+	stamp(first, b.c.id)
 	if whole && b.c.raw.ok() {
 		return b.sendAndWait(first, r)
 	}

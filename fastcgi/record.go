@@ -14,6 +14,8 @@ const (
 	typeStderr          recordType = 7
 	typeGetValues       recordType = 9
 	typeGetValuesResult recordType = 10
+	// typeForeign is none of the protocol: a record that is dropped.
+	typeForeign recordType = 255
 )
 
 const (
@@ -23,7 +25,7 @@ const (
 	roleResponder = 1
 	flagKeepConn  = 1
 
-	// requestID is the id of every request: there is only one at a time.
+	// requestID stands where the id of a request will be stamped.
 	requestID = 1
 	// managementID is the id of records that belong to no request.
 	managementID = 0
@@ -92,4 +94,13 @@ func putContentLength(p []byte, n int) {
 func appendBeginRequest(dst []byte) []byte {
 	dst = appendHeader(dst, typeBeginRequest, requestID, 8)
 	return append(dst, 0, roleResponder, flagKeepConn, 0, 0, 0, 0, 0)
+}
+
+// stamp gives the records in p, which are whole, the id of a request.
+func stamp(p []byte, id uint16) {
+	for len(p) >= headerLen {
+		binary.BigEndian.PutUint16(p[2:], id)
+		h := parseHeader(p)
+		p = p[min(len(p), headerLen+h.content+h.padding):]
+	}
 }

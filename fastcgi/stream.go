@@ -36,6 +36,8 @@ type stream struct {
 	padding int        // and of its padding
 	limit   int64      // how much more content is wanted; the rest is swallowed
 
+	id       uint16    // of the request
+	foreign  bool      // records of an earlier request have come, and were dropped
 	answered bool      // STDOUT has had content
 	ended    bool      // END_REQUEST has been decoded
 	status   endStatus // what it said
@@ -47,7 +49,7 @@ type stream struct {
 func (s *stream) init(stderr func(p []byte)) {
 	s.pooled = buffers.Get().(*[bufferSize]byte) //nolint:forcetypeassert // the pool has nothing else
 	s.buf = s.pooled[:]
-	s.limit = unlimited
+	s.limit, s.id = unlimited, requestID
 	s.stderr = stderr
 }
 
@@ -176,10 +178,14 @@ func (s *stream) open(h header) error {
 		return protocolErrorf("record of version %d", h.version)
 	case h.typ != typeStdout && h.typ != typeStderr && h.typ != typeEndRequest:
 		return protocolErrorf("unexpected record of type %d", h.typ)
-	case h.id != requestID:
-		return protocolErrorf("record for request %d, expected %d", h.id, requestID)
 	case h.typ == typeEndRequest && h.content != endLen:
 		return protocolErrorf("END_REQUEST of %d bytes, expected %d", h.content, endLen)
+	case h.id != s.id && s.id-h.id < 1<<15 && h.id != 0:
+		// Earlier: the copy of a script that has forked.
+		s.foreign = true
+		h.typ = typeForeign
+	case h.id != s.id:
+		return protocolErrorf("record for request %d, expected %d", h.id, s.id)
 	}
 	s.typ, s.left, s.padding = h.typ, h.content, h.padding
 	return nil
@@ -187,6 +193,9 @@ func (s *stream) open(h header) error {
 
 // pass hands a piece of content on, which lies at raw.
 func (s *stream) pass(p []byte) {
+	if s.typ == typeForeign {
+		return
+	}
 	if s.typ == typeStderr {
 		if s.stderr != nil {
 			s.stderr(p)

@@ -76,10 +76,10 @@ func (w *writer) next(buf *chunk) error {
 		return &BodyError{short(err)}
 	}
 	w.left -= int64(n)
-	appendHeader(buf[:0], typeStdin, requestID, n)
+	appendHeader(buf[:0], typeStdin, w.c.id, n)
 	record := buf[:headerLen+n]
 	if w.left == 0 {
-		record = appendHeader(record, typeStdin, requestID, 0)
+		record = appendHeader(record, typeStdin, w.c.id, 0)
 	}
 	if err := w.c.write(record, w.timeout); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // stat is a part of /proc/PID/stat, proc_pid_stat(5).
@@ -83,7 +85,9 @@ func usage(pid int) (private, pss int64, err error) {
 		}
 		var sum *int64
 		switch name {
-		case "Private_Clean", "Private_Dirty", "Private_Hugetlb":
+		case "Private_Dirty", "Private_Hugetlb":
+			// Not Private_Clean: pages of files, which the next process maps again
+			// and which are private only while nobody else runs the program.
 			sum = &private
 		case "Pss":
 			sum = &pss
@@ -111,3 +115,35 @@ func cpuTime(pid int) time.Duration {
 // softTimeout is the signal of PHP's own time limit, where that is a timer for
 // processor time (ITIMER_PROF): not in a thread-safe PHP.
 const softTimeout = syscall.SIGPROF
+
+// killCopies kills what a script has forked of its own process (pcntl_fork), and
+// what that has forked: such a copy goes on as php-cgi, with the connection and
+// the socket of its original. Programs that a script has started are let be. As
+// long as the process exists its number cannot have gone to another one.
+func killCopies(pid int, exists func() bool) {
+	self, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return
+	}
+	for _, field := range strings.Fields(string(text)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			continue
+		}
+		fd, err := unix.PidfdOpen(child, 0)
+		if err != nil {
+			continue
+		}
+		seen, err := readStat(child)
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", child))
+		if err == nil && seen.ppid == pid && exe == self && exists() {
+			killCopies(child, func() bool { return unix.PidfdSendSignal(fd, 0, nil, 0) == nil })
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+		_ = unix.Close(fd)
+	}
+}

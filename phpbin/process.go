@@ -102,6 +102,7 @@ func (p *Process) gone() bool {
 // ended. During Drain that makes way for a successor. The connection stays, and
 // with it what php-cgi wrote last.
 func (p *Process) Kill() error {
+	killCopies(p.proc.pid, func() bool { return p.signal(0) == nil })
 	err := p.signal(syscall.SIGKILL)
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil

@@ -62,10 +62,11 @@ func (p *Pool) launchFirst(ctx context.Context, g *generation, n int) ([]*worker
 	}
 	results := make(chan result, n)
 	for range n {
-		p.tasks.Go(func() { // Close waits for p.restarting, which we hold
+		// No task of the pool: all are waited for here.
+		go func() {
 			proc, err := g.launcher.Launch(ctx)
 			results <- result{proc, err}
-		})
+		}()
 	}
 	var workers []*worker
 	var failed error

@@ -167,10 +167,44 @@ func (l Lease) Release() {
 		n, err := w.proc.Memory()
 		p.mu.Lock()
 		if err == nil && n > limit {
-			w.doomed = or(w.doomed, MaxMemory)
+			// PHP tells the end of a request before it frees its memory.
+			p.tellIfSlowLocked(w)
+			p.stopOvertimeLocked(w)
+			w.overtime = nil
+			w.turn++
+			l.turn = w.turn // whoever had the lease may release it again
+			p.goLocked(func() { l.weigh(limit) })
+			p.mu.Unlock()
+			return
 		}
 	}
 	defer p.mu.Unlock()
+	l.releaseLocked(reusable)
+}
+
+// weigh looks at a worker's memory once more when PHP is through with its
+// request: only then does it answer a probe.
+func (l Lease) weigh(limit int64) {
+	p, w := l.pool, l.w
+	ctx, cancel := context.WithTimeout(p.root, probeTimeout)
+	defer cancel()
+	err := w.gen.launcher.Probe(ctx, w.conn)
+	n, unknown := w.proc.Memory()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.turn != l.turn || w.state != Busy {
+		return
+	}
+	if unknown == nil && n > limit {
+		w.doomed = or(w.doomed, MaxMemory)
+	}
+	l.releaseLocked(err == nil && !w.ended())
+}
+
+// releaseLocked gives back a worker that is leased.
+func (l Lease) releaseLocked(reusable bool) {
+	p, w := l.pool, l.w
+	p.tellIfSlowLocked(w)
 	w.turn++
 	w.served++
 	p.requests++
@@ -179,6 +213,9 @@ func (l Lease) Release() {
 	case w.ended():
 		p.buryLocked(w, or(w.killed, Crashed))
 	case w.conn.Broken() || w.killed != NoReason:
+		if w.conn.Haunted() {
+			w.info = Info{} // it is not this request's doing
+		}
 		p.killLocked(w, or(w.killed, Crashed))
 	case reusable:
 		p.recoveredLocked()

@@ -140,6 +140,14 @@ func (p *Pool) probedLocked(w *worker) {
 	p.idle = slices.Insert(p.idle, at, w)
 }
 
+// tellIfSlowLocked is for a request that has ended: it may have turned slow
+// since the last round.
+func (p *Pool) tellIfSlowLocked(w *worker) {
+	if p.set.SlowRequest > 0 && !w.slowTold {
+		p.tellSlowLocked(w, p.clock())
+	}
+}
+
 // tellSlowLocked logs a request once when it passes SlowRequest.
 func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
 	if p.set.SlowRequest <= 0 || w.slowTold || now-w.busySince < p.set.SlowRequest {

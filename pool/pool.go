@@ -20,8 +20,6 @@ type Pool struct {
 	// belong to no caller.
 	root   context.Context //nolint:containedctx // the pool's own lifetime
 	cancel context.CancelCauseFunc
-	// tasks are all goroutines of the pool.
-	tasks sync.WaitGroup
 	// poke wakes the maintenance loop.
 	poke chan struct{}
 	// restarting is held while a generation is begun; it is taken before mu.
@@ -35,8 +33,11 @@ type Pool struct {
 	set    Settings
 	opened bool
 	closed bool
-	// finishing: Close waits for the tasks.
-	finishing bool
+	// tasks counts the goroutines of the pool; idleTasks, when it is there, is
+	// closed when none is left. Not a WaitGroup: a request that outlives Close
+	// may begin one when there was none.
+	tasks     int
+	idleTasks chan struct{}
 	gen       *generation // current; nil at rest and while one is begun
 	lastGen   int
 	risen     int // how many generations became the current one
@@ -72,7 +73,7 @@ func New(c Config) *Pool {
 	}
 	p.born = time.Now()
 	p.root, p.cancel = context.WithCancelCause(context.Background())
-	p.tasks.Go(p.maintain)
+	p.goLocked(p.maintain) // nobody else has p yet
 	return p
 }
 
@@ -152,10 +153,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	}
 	p.cancel(ErrClosed)
 	err := p.endGenerations(ctx)
-	p.mu.Lock()
-	p.finishing = true
-	p.mu.Unlock()
-	p.tasks.Wait()
+	p.waitTasks()
 	p.endError = errors.Join(late, err)
 	close(p.ended)
 	return p.endError
@@ -236,14 +234,31 @@ func (p *Pool) workersLocked() []*worker {
 	return all
 }
 
-// goLocked runs f as a task of the pool, which Close waits for; one that a
-// request begins after that is on its own.
+// goLocked runs f as a task of the pool, which Close waits for.
 func (p *Pool) goLocked(f func()) {
-	if p.finishing {
-		go f()
+	p.tasks++
+	go func() {
+		f()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.tasks--; p.tasks == 0 && p.idleTasks != nil {
+			close(p.idleTasks)
+			p.idleTasks = nil
+		}
+	}()
+}
+
+// waitTasks waits until no task is left. Only Close does.
+func (p *Pool) waitTasks() {
+	p.mu.Lock()
+	if p.tasks == 0 {
+		p.mu.Unlock()
 		return
 	}
-	p.tasks.Go(f)
+	idle := make(chan struct{})
+	p.idleTasks = idle
+	p.mu.Unlock()
+	<-idle
 }
 
 // tellLocked logs without the mutex: a log that blocks must not stop the leases.

@@ -174,8 +174,12 @@ func (p *Pool) drain(w *worker) {
 		return
 	}
 	if proc.PID() != w.proc.PID() {
-		// Another process answered in the slot: the old one has ended, or
-		// will be met in another slot.
+		// Another process stands in the slot: the old one has ended.
+		reason := or(w.killed, Crashed)
+		p.exits[reason]++
+		if reason == Crashed {
+			p.crashedLocked(w)
+		}
 		w.born, w.served = p.clock(), 0
 		w.budget = p.set.requests()
 	}

@@ -46,7 +46,8 @@ type Stats struct {
 	Quarantined map[string]time.Time
 }
 
-// WorkerCounts are the workers by state. Total is all that are not gone.
+// WorkerCounts are the workers by state. Total are all but those that
+// stop.
 // Standby are the slots of the generation without a worker, Max the most
 // workers the settings allow, MaxBusy the most ever busy at a time.
 type WorkerCounts struct {
@@ -94,7 +95,7 @@ func (p *Pool) Stats() Stats {
 	s := Stats{
 		Name: p.name, Manager: p.set.Manager, Uptime: now.Sub(p.born),
 		Workers: WorkerCounts{
-			Total: len(p.workers) + p.starting, Idle: p.inState[Idle] + p.probing, Busy: p.inState[Busy] - p.probing,
+			Total: len(p.workers) - p.inState[Stopping] + p.starting, Idle: p.inState[Idle] + p.probing, Busy: p.inState[Busy] - p.probing,
 			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
 			Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
