@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,7 +174,8 @@ func TestAnEndlessLoopWithoutAClient(t *testing.T) {
 	})
 }
 
-// leave makes a request whose client leaves as soon as a worker has it.
+// leave makes a request whose client leaves as soon as its script runs, which
+// it says in file.ran.
 func (s *server) leave(path string) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
@@ -183,7 +186,11 @@ func (s *server) leave(path string) {
 		_, err := s.client.Do(req) // there is no body
 		left <- err
 	}()
-	s.poolBecomes("busy", 5*time.Second, func(p poolStatus) bool { return p.Workers.Busy == 1 && p.List[0].Request.Method != "" })
+	// Not before the script runs: a request that was not sent leaves no trace.
+	eventually(s.t, 10*time.Second, func() error {
+		_, err := os.Stat(filepath.Join(s.site, req.URL.Query().Get("file")+".ran"))
+		return err
+	})
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		s.t.Errorf("got %v from the request that was left", err)

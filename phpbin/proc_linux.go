@@ -129,7 +129,7 @@ func killCopies(pid int, exists func() bool) {
 	if err != nil {
 		return
 	}
-	for _, field := range strings.Fields(string(text)) {
+	for field := range strings.FieldsSeq(string(text)) {
 		child, err := strconv.Atoi(field)
 		if err != nil {
 			continue

@@ -9,6 +9,7 @@ register_shutdown_function(function () use ($file) {
     file_put_contents("$file.shutdown", getmypid());
     while ($_GET['how'] === 'shutdown');
 });
+file_put_contents("$file.ran", getmypid());
 if (isset($_GET['begin'])) {
     echo "a beginning\n";
     flush();
