@@ -100,24 +100,34 @@ func (l *livePool) stage(ctx context.Context, app *App, s *spec) error {
 	return nil
 }
 
-// commit puts what is staged in force.
+// commit puts what is staged in force, and waits for the workers that it asks
+// for: the load that brought it has not ended yet.
 func (l *livePool) commit() {
+	if limit := l.takeNext(); limit > 0 {
+		ctx, cancel := context.WithTimeout(l.cut, limit)
+		defer cancel()
+		l.pool.Settled(ctx)
+	}
+}
+
+// takeNext makes what is staged the settings in force; it returns how long
+// launches may take, 0 if nothing was staged.
+func (l *livePool) takeNext() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := l.next
 	if next == nil {
-		return
+		return 0
 	}
 	l.next = nil
 	l.spec, l.owner = next.spec, next.app
 	l.spool.configure(next.spec.options)
 	if next.prepared == nil {
 		l.pool.Configure(next.spec.settings)
-		return
-	}
-	if err := next.prepared.Commit(); err != nil {
+	} else if err := next.prepared.Commit(); err != nil {
 		l.logger.Error("switching to the new generation", zap.Error(err))
 	}
+	return next.spec.settings.StartTimeout
 }
 
 // unstage drops what a config had staged that did not come to power.

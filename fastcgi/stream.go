@@ -180,8 +180,8 @@ func (s *stream) open(h header) error {
 		return protocolErrorf("unexpected record of type %d", h.typ)
 	case h.typ == typeEndRequest && h.content != endLen:
 		return protocolErrorf("END_REQUEST of %d bytes, expected %d", h.content, endLen)
-	case h.id != s.id && s.id-h.id < 1<<15 && h.id != 0:
-		// Earlier: the copy of a script that has forked.
+	case 0 < h.id && h.id < s.id:
+		// Of an earlier request: the copy of a script that has forked.
 		s.foreign = true
 		h.typ = typeForeign
 	case h.id != s.id:

@@ -185,3 +185,20 @@ func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
 		}
 	})
 }
+
+func TestSettledWaitsForTheLaunchesThatWereAskedFor(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		tt.mu.Lock()
+		tt.launch = func(context.Context) error { time.Sleep(time.Second); return nil }
+		tt.mu.Unlock()
+		s := static(3)
+		s.StopTimeout = time.Second
+		began := time.Now()
+		tt.Configure(s)
+		tt.Settled(context.Background())
+		if got := time.Since(began); got != time.Second {
+			t.Errorf("waited %v, want 1s", got)
+		}
+		tt.wantWorkers(3, 3)
+	})
+}

@@ -113,6 +113,10 @@ func (p *Pool) launch(g *generation) {
 	}
 	p.growLocked()
 	p.pokeLocked()
+	if p.launched != nil {
+		close(p.launched)
+		p.launched = nil
+	}
 }
 
 // newWorker wraps a fresh process; it is in no list yet.

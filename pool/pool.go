@@ -49,6 +49,8 @@ type Pool struct {
 	line      line
 	starting  int // launches under way
 	probing   int // busy ones that only answer the health probe
+	// launched, when it is there, is closed by the next launch that ends.
+	launched chan struct{}
 	// quiet is closed when the last leased worker came back after Close.
 	quiet chan struct{}
 	// ended is closed when Close has done all, with what it returns.
@@ -114,6 +116,29 @@ func (p *Pool) Configure(s Settings) {
 	p.trimLocked(p.set.surplus(c), Closed)
 	p.growLocked()
 	p.pokeLocked()
+}
+
+// Settled waits until the workers that the settings ask for have been launched,
+// or cannot be for the moment.
+func (p *Pool) Settled(ctx context.Context) {
+	for {
+		p.mu.Lock()
+		wanted := p.starting > 0 || p.set.launches(p.census()) > 0 && p.fail.wait(time.Now()) == 0
+		if p.closed || !wanted {
+			p.mu.Unlock()
+			return
+		}
+		if p.launched == nil {
+			p.launched = make(chan struct{})
+		}
+		launched := p.launched
+		p.mu.Unlock()
+		select {
+		case <-launched:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (p *Pool) configureLocked(s Settings) {
