@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -66,7 +67,8 @@ type Backend struct {
 	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
 
 	// How many bytes of a request body are kept in memory; a larger one goes
-	// to a temporary file. Default: 65536.
+	// to a temporary file. -1: all, whatever its size, which lets clients fill
+	// the memory. Default: 65536.
 	RequestBuffers int64 `json:"request_buffers,omitempty"`
 
 	// How many bytes a request body may have; 413 above that. Default: no
@@ -94,8 +96,11 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	if len(b.SplitPath) == 0 {
 		b.SplitPath = []string{".php"}
 	}
-	if b.RequestBuffers == 0 {
+	switch {
+	case b.RequestBuffers == 0:
 		b.RequestBuffers = defaultRequestBuffers
+	case b.RequestBuffers < 0:
+		b.RequestBuffers = math.MaxInt64 - 1
 	}
 	var err error
 	if b.splits, err = newSplitter(b.SplitPath); err != nil {

@@ -260,6 +260,20 @@ func sizeOrOff(d *caddyfile.Dispenser, to *int64) error {
 	return size(d, name, value, to)
 }
 
+// sizeOrUnlimited reads a size; unlimited is kept as -1, as in reverse_proxy.
+func sizeOrUnlimited(d *caddyfile.Dispenser, to *int64) error {
+	name := d.Val()
+	value, err := single(d)
+	if err != nil {
+		return err
+	}
+	if value == "unlimited" {
+		*to = -1
+		return nil
+	}
+	return size(d, name, value, to)
+}
+
 func size(d *caddyfile.Dispenser, name, value string, to *int64) error {
 	n, err := humanize.ParseBytes(value)
 	if err != nil || n > math.MaxInt64 {

@@ -52,6 +52,9 @@ var noBody = body{done: func() {}}
 // buffers hold small bodies.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+// maxGrow is up to which length a client is believed before it has sent it.
+const maxGrow = 1 << 20
+
 // take reads the whole body of r. Up to inMemory bytes of it stay in memory;
 // more than most bytes are refused with 413 (0: no limit).
 func (s *spool) take(r *http.Request, inMemory, most int64) (body, error) {
@@ -64,7 +67,7 @@ func (s *spool) take(r *http.Request, inMemory, most int64) (body, error) {
 	buf := buffers.Get().(*bytes.Buffer)
 	buf.Reset()
 	free := func() { buffers.Put(buf) }
-	if r.ContentLength > 0 && r.ContentLength <= inMemory {
+	if r.ContentLength > 0 && r.ContentLength <= min(inMemory, maxGrow) {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, inMemory+1))
