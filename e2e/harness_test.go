@@ -183,8 +183,7 @@ func (s *server) reload(caddyfile string) error {
 	s.t.Helper()
 	res := s.admin("POST", "/load", s.config(caddyfile))
 	if res.StatusCode == http.StatusOK {
-		// Caddy has closed the idle ones, and the client may not know it yet.
-		s.client.CloseIdleConnections()
+		s.awaitListener()
 		return nil
 	}
 	var answer struct{ Error string }
@@ -192,6 +191,24 @@ func (s *server) reload(caddyfile string) error {
 		return fmt.Errorf("%s: %s", res.Status, res.body)
 	}
 	return errors.New(answer.Error)
+}
+
+// awaitListener waits until the listener of the config before has gone. Caddy
+// closes it when /load has been answered, and until then the system may put a
+// new connection into its queue, only for it to be reset.
+func (s *server) awaitListener() {
+	for answered, tries := 0, 0; answered < 5 && tries < 1000; answered, tries = answered+1, tries+1 {
+		// Also the idle ones are closed, and the client may not know it yet.
+		s.client.CloseIdleConnections()
+		// A NUL is refused before any worker is asked.
+		res, err := s.client.Do(s.request("GET", "/%00", nil))
+		if err != nil {
+			answered = 0
+			continue
+		}
+		res.Body.Close()
+	}
+	s.client.CloseIdleConnections()
 }
 
 // admin calls Caddy's admin API; a body is taken for a Caddyfile.
