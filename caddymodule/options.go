@@ -108,8 +108,8 @@ type PoolOptions struct {
 	// Default: 5s.
 	HealthInterval caddy.Duration `json:"health_interval,omitempty"`
 
-	// A script that kills as many workers as this within the window is not run
-	// for the period. Default: 3 within 1m for 1m; 0 deaths turns it off.
+	// A script that kills as many workers as this within the window, with no
+	// run between them that went well, is not run for the period. Default: 3 within 1m for 1m; 0 deaths turns it off.
 	Quarantine *QuarantineOptions `json:"quarantine,omitempty"`
 
 	// How long a worker, or a whole generation, may take to start; so long do

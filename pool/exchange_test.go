@@ -118,6 +118,23 @@ func TestAScriptThatKillsItsWorkersIsPutAside(t *testing.T) {
 	})
 }
 
+// One address of a front controller crashes: that must not fell the site.
+func TestAScriptThatAlsoServesIsNotPutAside(t *testing.T) {
+	s := static(2)
+	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		for range 10 {
+			tt.killer(1)
+			if _, err := tt.do(context.Background(), "/index.php", false); !errors.Is(err, ErrWorkerDied) {
+				t.Fatalf("got %v, want ErrWorkerDied", err)
+			}
+			if _, err := tt.get("/index.php"); err != nil {
+				t.Fatalf("a request that does not crash: %v", err)
+			}
+		}
+	})
+}
+
 func TestARequestOverTimeIsEndedSoftlyAndTheWorkerLives(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 10 * time.Second

@@ -219,6 +219,7 @@ func (l Lease) releaseLocked(reusable bool) {
 		p.killLocked(w, or(w.killed, Crashed))
 	case reusable:
 		p.recoveredLocked()
+		p.servedLocked(w.info.Script)
 		p.returnLocked(w)
 	default:
 		p.drainLocked(w)

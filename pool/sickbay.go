@@ -7,9 +7,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// Quarantine keeps a script that kills its workers from felling the pool.
+// Quarantine keeps a script that kills every worker that runs it from felling
+// the pool.
 type Quarantine struct {
-	// Deaths within Window put the script aside for Period; 0 is off.
+	// Deaths within Window, with no run between them that went well, put the
+	// script aside for Period; 0 is off. A script that also serves is let be:
+	// it may be the front controller of a whole site, one address of which
+	// crashes, and a worker that dies now and then costs little.
 	Deaths         int
 	Window, Period time.Duration
 }
@@ -71,6 +75,13 @@ func (p *Pool) recordLocked(script string) {
 	p.tellLocked(p.log.Error, "a script killed too many workers; it is not run for a while",
 		zap.String("script", script), zap.Int("deaths", len(recent)),
 		zap.Duration("within", q.Window), zap.Duration("for", q.Period))
+}
+
+// servedLocked forgets the deaths of a script that has run well.
+func (p *Pool) servedLocked(script string) {
+	if len(p.sick.deaths) > 0 {
+		delete(p.sick.deaths, script)
+	}
 }
 
 // pruneLocked forgets scripts whose deaths are long past.
