@@ -125,7 +125,7 @@ var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
 	"dial_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.DialTimeout) },
 	"read_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.ReadTimeout) },
 	"write_timeout":        func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.WriteTimeout) },
-	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return sizeOrUnlimited(d, &b.RequestBuffers) },
+	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return sizeOr(d, &b.RequestBuffers, "unlimited") },
 	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return oneSize(d, &b.MaxBody) },
 }
 

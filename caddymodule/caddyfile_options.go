@@ -44,7 +44,7 @@ var poolOptions = map[string]option{
 
 	"max_requests": maxRequestsOption,
 	"max_age":      func(d *caddyfile.Dispenser, o *PoolOptions) error { return durationOrOff(d, &o.MaxAge) },
-	"max_memory":   func(d *caddyfile.Dispenser, o *PoolOptions) error { return sizeOrOff(d, &o.MaxMemory) },
+	"max_memory":   func(d *caddyfile.Dispenser, o *PoolOptions) error { return sizeOr(d, &o.MaxMemory, off, "0") },
 	"health_interval": func(d *caddyfile.Dispenser, o *PoolOptions) error {
 		return durationOrOff(d, &o.HealthInterval)
 	},
@@ -57,7 +57,7 @@ var poolOptions = map[string]option{
 	"slow_request":    func(d *caddyfile.Dispenser, o *PoolOptions) error { return durationOrOff(d, &o.SlowRequest) },
 	"max_queue":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneIntPtr(d, &o.MaxQueue) },
 	"spool_dir":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.SpoolDir) },
-	"spool_max":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return sizeOrOff(d, &o.SpoolMax) },
+	"spool_max":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return sizeOr(d, &o.SpoolMax, off, "0") },
 }
 
 // rlimitPrefix begins the options rlimit_nofile, rlimit_core and so on.
@@ -246,28 +246,14 @@ func oneSize(d *caddyfile.Dispenser, to *int64) error {
 	return size(d, name, value, to)
 }
 
-// sizeOrOff reads a size; off is kept as -1.
-func sizeOrOff(d *caddyfile.Dispenser, to *int64) error {
+// sizeOr reads a size, or one of the words that are kept as -1.
+func sizeOr(d *caddyfile.Dispenser, to *int64, words ...string) error {
 	name := d.Val()
 	value, err := single(d)
 	if err != nil {
 		return err
 	}
-	if value == off || value == "0" {
-		*to = -1
-		return nil
-	}
-	return size(d, name, value, to)
-}
-
-// sizeOrUnlimited reads a size; unlimited is kept as -1, as in reverse_proxy.
-func sizeOrUnlimited(d *caddyfile.Dispenser, to *int64) error {
-	name := d.Val()
-	value, err := single(d)
-	if err != nil {
-		return err
-	}
-	if value == "unlimited" {
+	if slices.Contains(words, value) {
 		*to = -1
 		return nil
 	}
