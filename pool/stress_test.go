@@ -18,10 +18,17 @@ func (tt *tester) check() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var counted [states]int
+	current := 0 // workers of the current generation that are not leaving
 	inUse := map[*generation]int{}
 	for _, w := range p.workers {
 		counted[w.state]++
 		inUse[w.gen]++
+		if w.gen == p.gen && w.state != Stopping {
+			current++
+		}
+	}
+	if current > tt.most {
+		tt.Fatalf("%d workers, at most %d were ever allowed", current, tt.most)
 	}
 	for s := range State(states) {
 		if s != Gone && counted[s] != p.inState[s] {

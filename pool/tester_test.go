@@ -27,6 +27,7 @@ type tester struct {
 	// launch is asked before each launch: an error refuses it.
 	launch func(ctx context.Context) error
 	slots  int
+	most   int // the maximum the pool began with; tests only make it smaller
 	gens   []*fakeGen
 	procs  []*fakeProcess
 	pids   atomic.Int64
@@ -56,6 +57,7 @@ func newTester(t *testing.T, s Settings) *tester {
 		T:       t,
 		handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
 		launch:  func(context.Context) error { return nil },
+		most:    s.Max,
 	}
 	if s.StopTimeout == 0 {
 		s.StopTimeout = time.Second
