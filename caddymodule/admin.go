@@ -4,11 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 func init() { caddy.RegisterModule(Admin{}) }
@@ -29,8 +34,20 @@ func (a Admin) Routes() []caddy.AdminRoute {
 	}
 }
 
+// call is one thing that can be asked of a pool; arg is what follows it in the
+// path.
+type call func(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error
+
+// calls are by what follows the pool's name in the path, and by method.
+var calls = map[string]map[string]call{
+	"":        {http.MethodGet: showPool},
+	"restart": {http.MethodPost: restartPool},
+	"scale":   {http.MethodPost: scalePool},
+	"workers": {http.MethodDelete: recycleWorker},
+}
+
 func (Admin) all(w http.ResponseWriter, r *http.Request) error {
-	if err := onlyGET(r); err != nil {
+	if err := allow(w, r, http.MethodGet); err != nil {
 		return err
 	}
 	list := []poolJSON{}
@@ -42,23 +59,115 @@ func (Admin) all(w http.ResponseWriter, r *http.Request) error {
 	return answerJSON(w, list)
 }
 
+// one answers /php_pool/pools/{name}[/{call}[/{arg}]]. Names are escaped, so
+// that they may hold slashes.
 func (Admin) one(w http.ResponseWriter, r *http.Request) error {
-	if err := onlyGET(r); err != nil {
+	var parts [3]string
+	for i, part := range strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), "/php_pool/pools/"), "/", 3) {
+		var err error
+		if parts[i], err = url.PathUnescape(part); err != nil {
+			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+		}
+	}
+	byMethod, known := calls[parts[1]]
+	if !known {
+		return notFound("there is no call %q: it is one of %s", parts[1],
+			strings.Join(slices.Sorted(maps.Keys(calls))[1:], ", "))
+	}
+	live := findPool(parts[0])
+	if live == nil {
+		return notFound("there is no pool %q", parts[0])
+	}
+	if err := allow(w, r, slices.Sorted(maps.Keys(byMethod))...); err != nil {
 		return err
 	}
-	name := strings.TrimPrefix(r.URL.Path, "/php_pool/pools/")
-	live := findPool(name)
-	if live == nil {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("there is no pool %q", name)}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
 	}
-	return answerJSON(w, live.describe(true))
+	return byMethod[method](w, r, live, parts[2])
 }
 
-func onlyGET(r *http.Request) error {
-	if r.Method == http.MethodGet {
+func showPool(w http.ResponseWriter, _ *http.Request, l *livePool, _ string) error {
+	return answerJSON(w, l.describe(true))
+}
+
+func restartPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+	if err := l.restart(r.Context(), "by request"); err != nil {
+		return changeError(err)
+	}
+	return answerJSON(w, l.describe(false))
+}
+
+// scaleJSON is the body of a scale call; what is left out stays as it is. Of a
+// static pool max_workers is the number of workers.
+type scaleJSON struct {
+	MaxWorkers *int `json:"max_workers"`
+	MinWorkers *int `json:"min_workers"`
+}
+
+func scalePool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+	var size scaleJSON
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
+	body.DisallowUnknownFields()
+	if err := body.Decode(&size); err != nil {
+		return caddy.APIError{
+			HTTPStatus: http.StatusBadRequest,
+			Err:        fmt.Errorf(`reading the body: %w: send JSON such as {"max_workers": 8, "min_workers": 2}`, err),
+		}
+	}
+	renewed, err := l.scale(r.Context(), size)
+	if err != nil {
+		return changeError(err)
+	}
+	return answerJSON(w, struct {
+		poolJSON
+		NewGeneration bool `json:"new_generation"`
+	}{l.describe(false), renewed})
+}
+
+// recycleWorker replaces a worker after its request; with ?force at once.
+func recycleWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+	id, err := strconv.ParseUint(arg, 10, 64)
+	if err != nil {
+		return notFound("there is no worker %q: write its id, which workers_list shows", arg)
+	}
+	if err := l.pool.Recycle(id, r.URL.Query().Has("force")); err != nil {
+		return notFound("there is no worker %d in pool %s: %w", id, l.name, err)
+	}
+	return answerJSON(w, l.describe(true))
+}
+
+// changeError is why a pool stayed as it was.
+func changeError(err error) error {
+	status := http.StatusInternalServerError
+	var option *badOptionError
+	switch {
+	case errors.As(err, &option):
+		status = http.StatusBadRequest
+	case errors.Is(err, errOvertaken), errors.Is(err, errNotStarted), errors.Is(err, pool.ErrClosed):
+		status = http.StatusConflict
+	}
+	return caddy.APIError{HTTPStatus: status, Err: err}
+}
+
+func notFound(format string, args ...any) error {
+	return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf(format, args...)}
+}
+
+// allow refuses all methods but those; whoever may GET may also HEAD.
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(methods, http.MethodHead)
+	}
+	if slices.Contains(methods, r.Method) {
 		return nil
 	}
-	return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed here")}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return caddy.APIError{
+		HTTPStatus: http.StatusMethodNotAllowed,
+		Err:        fmt.Errorf("%s is not allowed here: use %s", r.Method, strings.Join(methods, " or ")),
+	}
 }
 
 func answerJSON(w http.ResponseWriter, v any) error {

@@ -12,7 +12,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 func init() { caddy.RegisterModule(App{}) }
@@ -30,8 +33,11 @@ type App struct {
 	logger *zap.Logger
 
 	// Filled while handlers are provisioned, which Caddy does one by one.
-	specs map[string]*spec // by name, of pools in use
-	lives map[string]*livePool
+	specs  map[string]*spec // by name, of pools in use
+	lives  map[string]*livePool
+	probed map[string]*phpbin.Binary // what has been asked, by how
+
+	shutdownDelay time.Duration // of the HTTP app
 }
 
 // CaddyModule returns the Caddy module information.
@@ -42,7 +48,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the pools defined here.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
-	a.specs, a.lives = map[string]*spec{}, map[string]*livePool{}
+	a.specs, a.lives, a.probed = map[string]*spec{}, map[string]*livePool{}, map[string]*phpbin.Binary{}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
 			return err
@@ -52,7 +58,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	return events.(*caddyevents.App).On("stopping", stopping{})
+	return events.(*caddyevents.App).On("stopping", stopping{a})
 }
 
 // options are those of a pool with the defaults filled in.
@@ -123,7 +129,7 @@ func (a *App) use(name string, own *PoolOptions) (*livePool, error) {
 		}
 		return a.lives[name], nil
 	}
-	s, err := newSpec(a.ctx, name, options)
+	s, err := newSpec(a.ctx, poolLogger(a.logger, name), options, a.probe)
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
@@ -135,10 +141,25 @@ func (a *App) use(name string, own *PoolOptions) (*livePool, error) {
 	return live, nil
 }
 
+// probe asks php-cgi what it is, once per config for all pools that start it in
+// the same way: that takes 100 ms each time.
+func (a *App) probe(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
+	how := fmt.Sprint(path, o.Args(), o.Environ(), o.Credential)
+	if b := a.probed[how]; b != nil {
+		return b, nil
+	}
+	b, err := phpbin.Probe(ctx, path, o)
+	if err == nil {
+		a.probed[how] = b
+	}
+	return b, err
+}
+
 // Start launches what is new and returns when it serves. Pools that run
 // already stay as they are until the config before this one has stopped; what
 // has to change is made ready beside them.
 func (a *App) Start() error {
+	a.shutdownDelay = a.httpShutdownDelay()
 	m := thisMachine()
 	budget(m, a.specs, nil)
 	errs := make([]error, 0, len(a.lives))
@@ -197,18 +218,29 @@ func (a *App) Cleanup() error {
 }
 
 // stopping is told when Caddy is about to stop a config.
-type stopping struct{}
+type stopping struct{ app *App }
 
 // Handle starts the clock when Caddy exits: the HTTP server waits for running
-// requests, perhaps for ever, and perhaps before our Stop is called.
-func (stopping) Handle(context.Context, caddy.Event) error {
+// requests, perhaps for ever, and perhaps before our Stop is called. During its
+// shutdown_delay it serves as ever, and so do the pools.
+func (s stopping) Handle(context.Context, caddy.Event) error {
 	if !caddy.Exiting() {
 		return nil
 	}
 	for _, live := range runningPools.all() {
-		time.AfterFunc(live.stopTimeout(), live.cutShort)
+		time.AfterFunc(s.app.shutdownDelay+live.stopTimeout(), live.cutShort)
 	}
 	return nil
+}
+
+// httpShutdownDelay is the shutdown_delay of the HTTP app, which is provisioned
+// by the time that apps start.
+func (a *App) httpShutdownDelay() time.Duration {
+	value, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return 0
+	}
+	return time.Duration(value.(*caddyhttp.App).ShutdownDelay)
 }
 
 // Interface guards

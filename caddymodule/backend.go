@@ -181,7 +181,7 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	stderr := &stderrLog{backend: b, request: r, script: s.filename}
 	req.Stderr = stderr.write
 
-	x, err := b.live.pool.Do(r.Context(), &pool.Request{
+	x, err := b.live.do(r.Context(), &pool.Request{
 		FastCGI: req,
 		Info: pool.Info{
 			Method: r.Method, URI: requestURI(r), Script: s.filename, Patience: time.Duration(b.DialTimeout),

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -51,4 +52,22 @@ func fileSum(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// fileStates tells states of files and directories apart without reading them.
+// For a directory that is what is in it, not what is in its files.
+func fileStates(paths []string) map[string]string {
+	states := map[string]string{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			states[path] = cause(err).Error()
+		case info.IsDir():
+			states[path] = info.ModTime().String()
+		default:
+			states[path] = fmt.Sprint(info.ModTime(), info.Size(), info.Mode())
+		}
+	}
+	return states
 }

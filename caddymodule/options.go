@@ -54,6 +54,22 @@ type PoolOptions struct {
 	// case: `nofile`, `core`, `cpu`, `as`, ...
 	Rlimits map[string]uint64 `json:"rlimits,omitempty"`
 
+	// Starts a new generation when php.ini, another ini file that php-cgi has
+	// read, a directory of such files, or php-cgi itself changes. They are
+	// looked at every second.
+	Watch *bool `json:"watch,omitempty"`
+
+	// What is requested, by GET, from the workers of a new generation before
+	// it serves anybody else, so that its OPcache is warm: paths, for each site
+	// that uses the pool, or whole URLs for a certain one. The requests go
+	// through Caddy as if they had come from this machine.
+	Warmup []string `json:"warmup,omitempty"`
+
+	// Whether a warm-up that is answered with a 5xx status, or that a worker
+	// does not survive, refuses the new generation, so that the old one stays.
+	// Else it is only logged.
+	WarmupStrict *bool `json:"warmup_strict,omitempty"`
+
 	// How workers are started: `shared`, forked from one master with one
 	// OPcache (Linux, the default there), or `single`, one process each (every
 	// platform).

@@ -25,6 +25,10 @@ type livePool struct {
 	spool  *spool
 	logger *zap.Logger
 
+	// changing is held while the pool is restarted or resized by request; it
+	// is taken before mu.
+	changing sync.Mutex
+
 	mu sync.Mutex
 	// spec is what is in force, owner the config that it came with: none while
 	// the pool has not been opened.
@@ -32,12 +36,17 @@ type livePool struct {
 	owner *App
 	// next is what a config that is being loaded wants.
 	next *staged
+	// watching begins when a config first asks for it.
+	watching sync.Once
 	// users counts the requests that are in this pool's handlers, from their
 	// first look at the script to the last byte; unused wakes who waits for
 	// the last of them.
 	users   atomic.Int64
 	leaving atomic.Bool
 	unused  chan struct{}
+
+	// warming counts the warm-ups that are under way.
+	warming atomic.Int32
 
 	// cut ends the time that running requests have at exit.
 	cut  context.Context //nolint:containedctx // the pool's own lifetime
@@ -56,7 +65,7 @@ func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
 	value, _, err := pools.LoadOrNew(name, func() (caddy.Destructor, error) {
 		live := &livePool{
 			name: name, spool: newSpool(s.options),
-			logger: logger.Named("pool").With(zap.String("pool", name)),
+			logger: poolLogger(logger, name),
 		}
 		live.unused = make(chan struct{}, 1)
 		live.cut, live.stop = context.WithCancel(context.Background())
@@ -72,6 +81,10 @@ func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
 	return value.(*livePool), nil
 }
 
+func poolLogger(logger *zap.Logger, name string) *zap.Logger {
+	return logger.Named("pool").With(zap.String("pool", name))
+}
+
 // stage makes the pool ready for a config: it opens a new pool, or prepares
 // what has to change in a running one.
 func (l *livePool) stage(ctx context.Context, app *App, s *spec) error {
@@ -83,13 +96,10 @@ func (l *livePool) stage(ctx context.Context, app *App, s *spec) error {
 	}
 	next := &staged{app: app, spec: s}
 	if current == nil || current.key != s.key || !l.pool.Fits(&s.settings) {
-		began := time.Now()
-		prepared, err := l.pool.Prepare(ctx, s.starter(l.logger), s.settings)
-		if err != nil {
+		var err error
+		if next.prepared, err = l.prepare(ctx, app, s); err != nil {
 			return err
 		}
-		s.announce(l.logger, time.Since(began))
-		next.prepared = prepared
 	}
 	l.mu.Lock()
 	l.next = next
@@ -121,6 +131,9 @@ func (l *livePool) takeNext() time.Duration {
 	}
 	l.next = nil
 	l.spec, l.owner = next.spec, next.app
+	if deref(l.spec.options.Watch, false) {
+		l.watching.Do(func() { go l.watch() })
+	}
 	l.spool.configure(next.spec.options)
 	if next.prepared == nil {
 		l.pool.Configure(next.spec.settings)

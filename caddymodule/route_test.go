@@ -13,8 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 )
 
-// site lays out files below a new directory.
-func site(t *testing.T, files ...string) string {
+// layOut lays out files below a new directory.
+func layOut(t *testing.T, files ...string) string {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -54,7 +54,7 @@ func backend(t *testing.T) *Backend {
 // The short way of the default try_files has to find what Caddy's own matcher
 // finds with php_fastcgi's patterns.
 func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
-	root := site(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
+	root := layOut(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
 		"empty/note.txt", "odd.php/index.php", "with space/index.php")
 	b := backend(t)
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
@@ -125,7 +125,7 @@ func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect 
 }
 
 func TestTheRedirectStaysOnTheSite(t *testing.T) {
-	root := site(t, "index.php", "sub/index.php")
+	root := layOut(t, "index.php", "sub/index.php")
 	rt := &router{backend: backend(t), index: "index.php", redirects: true}
 	for target, want := range map[string]string{
 		"/sub":                         "./sub/",
@@ -146,7 +146,7 @@ func TestTheRedirectStaysOnTheSite(t *testing.T) {
 }
 
 func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
-	root := site(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
+	root := layOut(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
 	b := backend(t)
 	for target, want := range map[string]int{
 		"/index.php":              0,

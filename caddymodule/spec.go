@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
@@ -40,7 +39,12 @@ type spec struct {
 	sizing *sizing
 	// key is equal for two specs whose processes see the same.
 	key string
+	// watched is what the files behind the key were before they were read.
+	watched map[string]string
 }
+
+// prober asks a php-cgi what it is: phpbin.Probe, or one that remembers.
+type prober func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
 
 // discardPath makes php-cgi ignore PATH_TRANSLATED.
 const discardPath = "cgi.discard_path"
@@ -49,7 +53,7 @@ const discardPath = "cgi.discard_path"
 const probeTimeout = 10 * time.Second
 
 // newSpec finds and asks php-cgi. It starts no worker.
-func newSpec(ctx caddy.Context, name string, o *PoolOptions) (*spec, error) {
+func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, probe prober) (*spec, error) {
 	s := &spec{options: o, spawn: o.Spawn}
 	if s.spawn == "" {
 		s.spawn = defaultSpawn
@@ -63,13 +67,12 @@ func newSpec(ctx caddy.Context, name string, o *PoolOptions) (*spec, error) {
 	}
 	probing, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if s.binary, err = phpbin.Probe(probing, path, s.process); err != nil {
+	if s.binary, err = probe(probing, path, s.process); err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
 	s.process.ZTS = s.binary.ZTS
-	logger := ctx.Logger().Named("pool")
 	for _, warning := range s.binary.Warnings {
-		logger.Warn("php-cgi complains at start", zap.String("pool", name), zap.String("php", warning))
+		logger.Warn("php-cgi complains at start", zap.String("php", warning))
 	}
 	s.settings = o.settings(fewestWorkers) // until the budget is known
 	return s, s.identify()
@@ -171,6 +174,7 @@ func (s *spec) announce(logger *zap.Logger, took time.Duration) {
 // change.
 func (s *spec) identify() error {
 	o := s.options
+	s.watched = startedFrom(s.binary)
 	seen := struct {
 		Spawn, Binary string
 		Args, Environ []string

@@ -162,7 +162,7 @@ func (o *PoolOptions) checkProcess() error {
 			return fmt.Errorf("umask %s is no file mode: write three octal digits such as 027", o.Umask)
 		}
 	}
-	return nil
+	return checkWarmup(o.Warmup)
 }
 
 // manager is the one that was asked for: naming only a number of workers asks

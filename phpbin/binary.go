@@ -3,6 +3,7 @@ package phpbin
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -33,9 +34,11 @@ type Binary struct {
 	// MemoryLimit is memory_limit in bytes; -1 if there is none.
 	MemoryLimit int64
 
-	// INIFile is the php.ini it reads, ScannedFiles are the additional ones;
-	// all together what a change is watched for.
+	// INIFile is the php.ini it reads, and INIPath the directory where it looks
+	// for one; ScannedFiles are the additional ones, from the directories in
+	// INIScanDir.
 	INIFile      string
+	INIPath      string
 	INIScanDir   string
 	ScannedFiles []string
 
@@ -98,6 +101,17 @@ func (b *Binary) INIFiles() []string {
 		files = append(files, b.INIFile)
 	}
 	return append(files, b.ScannedFiles...)
+}
+
+// INIDirs lists the directories in which another ini file would be found.
+func (b *Binary) INIDirs() []string {
+	var dirs []string
+	for _, dir := range append(filepath.SplitList(b.INIScanDir), b.INIPath) {
+		if dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // FileID is [Binary.ID] of the file at path without running it: as long as it

@@ -31,6 +31,7 @@ func (b *Binary) read(rows map[string]string) {
 	b.JIT = b.OPcache && rows["JIT"] == "On"
 	b.MemoryLimit = parseBytes(rows["memory_limit"])
 	b.INIFile = noNone(rows["Loaded Configuration File"])
+	b.INIPath = noNone(rows["Configuration File (php.ini) Path"])
 	b.INIScanDir = noNone(rows["Scan this dir for additional .ini files"])
 	for file := range strings.SplitSeq(noNone(rows["Additional .ini files parsed"]), ",") {
 		if file = strings.TrimSpace(file); file != "" {

@@ -184,57 +184,6 @@ func (p *Pool) watchGeneration(g *generation) {
 	p.pokeLocked()
 }
 
-// Prepared is a generation that stands ready beside the current one. Exactly
-// one of Commit and Discard has to follow.
-type Prepared struct {
-	pool     *Pool
-	start    Starter
-	settings Settings
-	gen      *generation
-	workers  []*worker
-
-	// restart: only the generation changes. It gives way to one that has risen
-	// meanwhile (risen counts them), which is at least as new.
-	restart bool
-	risen   int
-}
-
-// Prepare starts a generation with its first workers. The current one, and the
-// settings in force, go on; on error nothing has changed. Committing the first
-// one opens the pool.
-func (p *Pool) Prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
-	p.restarting.Lock()
-	defer p.restarting.Unlock()
-	return p.prepare(ctx, start, s)
-}
-
-// prepare is Prepare for those who hold p.restarting.
-func (p *Pool) prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
-	g, workers, err := p.begin(ctx, start, &s)
-	if err != nil {
-		return nil, err
-	}
-	return &Prepared{pool: p, start: start, settings: s, gen: g, workers: workers}, nil
-}
-
-// Commit makes the generation the current one; its predecessor finishes its
-// requests and ends. ErrClosed if the pool was closed meanwhile.
-func (pr *Prepared) Commit() error {
-	if pr.pool.rise(pr) {
-		return nil
-	}
-	pr.Discard()
-	if pr.pool.isClosed() {
-		return ErrClosed
-	}
-	return nil
-}
-
-// Discard ends the generation.
-func (pr *Prepared) Discard() {
-	pr.pool.closeLauncher(pr.gen.launcher)
-}
-
 // Restart replaces the current generation: a new one is started first, and
 // takes over when it serves; the old one finishes its requests and ends. On
 // error the old one goes on as if nothing had been asked.

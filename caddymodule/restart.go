@@ -1,0 +1,179 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// errNotStarted: the pool belongs to a config that has not come to power.
+var errNotStarted = errors.New("the pool has not started yet: ask again when its config has been loaded")
+
+// restart replaces the pool's generation by one that is started from php-cgi
+// and its ini files as they are now, while the config stays. The new one
+// serves before the old one is asked to go; on error the old one goes on.
+func (l *livePool) restart(ctx context.Context, why string) error {
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	current, app := l.inForce()
+	if current == nil {
+		return errNotStarted
+	}
+	fresh, err := newSpec(ctx, l.logger, current.options, phpbin.Probe)
+	if err != nil {
+		return err
+	}
+	fresh.settings, fresh.sizing = current.settings, current.sizing
+	prepared, err := l.prepare(ctx, app, fresh)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spec.key != current.key {
+		// A config has taken over meanwhile, with a generation of its own that
+		// is at least as new.
+		go prepared.Discard()
+		return nil
+	}
+	if err := prepared.Commit(); err != nil {
+		return err
+	}
+	l.logger.Info("a new generation serves", zap.String("why", why), zap.String("version", fresh.binary.VersionText))
+	l.spec = l.spec.startedAs(fresh)
+	l.pool.Configure(l.spec.settings) // they may have changed meanwhile
+	if next := l.next; next != nil && next.prepared == nil && next.spec.key == current.key {
+		next.spec = next.spec.startedAs(fresh)
+	}
+	return nil
+}
+
+// startedAs is s with what another spec found out about php-cgi.
+func (s *spec) startedAs(fresh *spec) *spec {
+	out := *s
+	out.binary, out.process, out.who = fresh.binary, fresh.process, fresh.who
+	out.key, out.watched = fresh.key, fresh.watched
+	return &out
+}
+
+// scale gives the pool another size, until the next config is loaded. It
+// reports whether that took a new generation, for want of slots in the one that
+// runs.
+func (l *livePool) scale(ctx context.Context, size scaleJSON) (renewed bool, err error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	current, app := l.inForce()
+	if current == nil {
+		return false, errNotStarted
+	}
+	options := *current.options
+	if err := size.apply(&options); err != nil {
+		return false, &badOptionError{err}
+	}
+	sized := *current
+	sized.options = &options
+	sized.settings = options.settings(current.settings.Max)
+	if options.isAuto() {
+		sized.settings.Slots = current.settings.Slots
+	} else {
+		sized.sizing = nil
+	}
+	var prepared *pool.Prepared
+	if !l.pool.Fits(&sized.settings) {
+		if prepared, err = l.prepare(ctx, app, &sized); err != nil {
+			return false, err
+		}
+	}
+	if err := l.resizeTo(current, &sized, prepared); err != nil {
+		return false, err
+	}
+	settling, cancel := context.WithTimeout(ctx, sized.settings.StartTimeout)
+	defer cancel()
+	l.pool.Settled(settling)
+	return prepared != nil, nil
+}
+
+// apply writes the size into the options that the pool's manager has for it.
+func (size scaleJSON) apply(o *PoolOptions) error {
+	if size.MaxWorkers == nil && size.MinWorkers == nil {
+		return errors.New("neither max_workers nor min_workers is given: give one")
+	}
+	if n := size.MaxWorkers; n != nil {
+		if *n < 1 {
+			return fmt.Errorf("max_workers %d is out of range: write a number from 1 to %d", *n, maxWorkers)
+		}
+		if o.manager() == pool.Static {
+			o.Workers = *n
+		} else {
+			o.MaxWorkers = *n
+			o.StartWorkers = min(o.StartWorkers, *n) // it has started already
+		}
+	}
+	if size.MinWorkers != nil {
+		o.MinWorkers = size.MinWorkers
+		if o.StartWorkers != 0 {
+			o.StartWorkers = max(o.StartWorkers, *o.MinWorkers)
+		}
+	}
+	return o.validate()
+}
+
+// errOvertaken: two changes at a time.
+var errOvertaken = errors.New("another config was loaded meanwhile: look at the pool, and ask again")
+
+// resizeTo puts a spec in force that differs in size from the current one.
+func (l *livePool) resizeTo(current, sized *spec, prepared *pool.Prepared) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.spec != current:
+		if prepared != nil {
+			go prepared.Discard()
+		}
+		return errOvertaken
+	case prepared != nil:
+		if err := prepared.Commit(); err != nil {
+			return err
+		}
+	default:
+		l.pool.Configure(sized.settings)
+	}
+	l.logger.Info("resized by request", zap.Int("from", current.settings.Max), zap.Int("to", sized.settings.Max))
+	l.spec = sized
+	return nil
+}
+
+// badOptionError is what a caller of scale has asked for wrongly.
+type badOptionError struct{ error }
+
+func (e *badOptionError) Unwrap() error { return e.error }
+
+// inForce is what the pool runs by, and the config that it came with.
+func (l *livePool) inForce() (*spec, *App) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spec, l.owner
+}
+
+// prepare makes a generation ready beside the one that runs, and warms it up.
+func (l *livePool) prepare(ctx context.Context, app *App, s *spec) (*pool.Prepared, error) {
+	began := time.Now()
+	prepared, err := l.pool.Prepare(ctx, s.starter(l.logger), s.settings)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.options.Warmup) > 0 {
+		if err := l.warm(ctx, app, s, prepared); err != nil {
+			prepared.Discard()
+			return nil, err
+		}
+	}
+	s.announce(l.logger, time.Since(began))
+	return prepared, nil
+}

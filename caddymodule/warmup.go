@@ -1,0 +1,220 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// warmer sends requests to a generation that does not serve yet. It travels in
+// their context, so that they go their whole way through Caddy like any other
+// and only at its end, in the pool, turn off to that generation.
+type warmer struct {
+	live     *livePool
+	prepared *pool.Prepared
+	worker   int
+	lost     error // of the last request: it had no answer
+	reached  bool  // the last request came to PHP
+}
+
+type warmerKey struct{}
+
+// do sends a request to PHP: to a generation that is being warmed up where the
+// request is part of that.
+func (l *livePool) do(ctx context.Context, r *pool.Request) (*pool.Exchange, error) {
+	if l.warming.Load() == 0 {
+		return l.pool.Do(ctx, r)
+	}
+	w, ok := ctx.Value(warmerKey{}).(*warmer)
+	if !ok || w.live != l {
+		return l.pool.Do(ctx, r)
+	}
+	w.reached = true
+	x, err := w.prepared.Do(ctx, w.worker, r)
+	w.lost = err
+	return x, err
+}
+
+// warm requests what the options say from a generation that stands ready. It
+// returns an error when that should keep the generation from serving.
+func (l *livePool) warm(ctx context.Context, app *App, s *spec, prepared *pool.Prepared) error {
+	began := time.Now()
+	requests, err := l.warmups(app, s.options.Warmup)
+	if err != nil {
+		return err
+	}
+	l.warming.Add(1)
+	defer l.warming.Add(-1)
+	// Workers that share an OPcache are warm when one of them is.
+	workers := 1
+	if s.spawn == spawnSingle {
+		workers = prepared.Workers()
+	}
+	var failed []error
+	for worker := range workers {
+		w := &warmer{live: l, prepared: prepared, worker: worker}
+		for _, r := range requests {
+			if err := w.request(ctx, s.settings.StartTimeout, r); err != nil {
+				failed = append(failed, fmt.Errorf("warmup %s: %w", r.url, err))
+			}
+			if w.lost != nil {
+				break // and the worker with it
+			}
+		}
+	}
+	stopping, cancel := context.WithTimeout(ctx, s.settings.StopTimeout)
+	defer cancel()
+	prepared.Sift(stopping)
+	if deref(s.options.WarmupStrict, false) {
+		return errors.Join(failed...)
+	}
+	for _, err := range failed {
+		l.logger.Warn("warming up went wrong; going on without, as warmup_strict is off", zap.Error(err))
+	}
+	l.logger.Info("warmed up", zap.Int("requests", len(requests)*workers), zap.Int("failed", len(failed)),
+		zap.Duration("took", time.Since(began)))
+	return nil
+}
+
+// warmup is one request to send.
+type warmup struct {
+	site
+	url *url.URL
+}
+
+// warmups are the requests that the option asks for: a path for every site
+// that leads to the pool, a URL for the one it names.
+func (l *livePool) warmups(app *App, uris []string) ([]warmup, error) {
+	value, err := app.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil, fmt.Errorf("warmup: %w", err)
+	}
+	web := value.(*caddyhttp.App)
+	sites := sitesOf(web, l)
+	var list []warmup
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		if err != nil {
+			return nil, fmt.Errorf("warmup %s: %w", uri, err)
+		}
+		if u.IsAbs() {
+			to, err := siteFor(web, u)
+			if err != nil {
+				return nil, fmt.Errorf("warmup %s: %w: write the address of a site of this config", uri, err)
+			}
+			list = append(list, warmup{to, u})
+			continue
+		}
+		if len(sites) == 0 {
+			return nil, fmt.Errorf("warmup %s: no site was found that uses the pool: write the whole URL", uri)
+		}
+		for _, to := range sites {
+			full := *u
+			if full.Scheme = "http"; to.secure {
+				full.Scheme = "https"
+			}
+			full.Host = to.host
+			list = append(list, warmup{to, &full})
+		}
+	}
+	return list, nil
+}
+
+// checkWarmup refuses what cannot be requested.
+func checkWarmup(uris []string) error {
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		switch {
+		case err != nil:
+			return fmt.Errorf("warmup %s: %w: write a path such as /index.php, or a URL", uri, err)
+		case !u.IsAbs() && !strings.HasPrefix(uri, "/"):
+			return fmt.Errorf("warmup %s does not begin with a slash: write a path such as /index.php, or a URL", uri)
+		}
+	}
+	return nil
+}
+
+// request sends one request through Caddy and judges the answer.
+func (w *warmer) request(ctx context.Context, limit time.Duration, to warmup) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, warmerKey{}, w), limit)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to.url.String(), http.NoBody)
+	if err != nil {
+		return err
+	}
+	r.RequestURI = r.URL.RequestURI()
+	r.URL.Scheme, r.URL.Host = "", ""
+	r.RemoteAddr = "127.0.0.1:0"
+	r.Header.Set("User-Agent", "php_pool warmup")
+	if to.secure {
+		r.TLS = &tls.ConnectionState{
+			Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: to.url.Hostname(),
+		}
+	}
+	w.lost, w.reached = nil, false
+	answer := &verdict{header: http.Header{}}
+	if err := serve(to.server, answer, r); err != nil {
+		return err
+	}
+	switch {
+	case w.lost != nil:
+		return w.lost
+	case answer.status >= http.StatusInternalServerError:
+		return fmt.Errorf("got status %d: %s", answer.status, strings.TrimSpace(answer.body.String()))
+	case !w.reached:
+		return fmt.Errorf("got status %d, and not from PHP: write the path of a page that PHP makes", answer.status)
+	}
+	return nil
+}
+
+// serve is ServeHTTP, with an error for an answer that breaks off.
+func serve(server http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the answer broke off: %v", v)
+		}
+	}()
+	server.ServeHTTP(w, r)
+	return nil
+}
+
+// verdict takes an answer and keeps what is wanted of it: the status, and of
+// an error the first words.
+type verdict struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+const firstWords = 200
+
+func (v *verdict) Header() http.Header { return v.header }
+
+func (v *verdict) WriteHeader(status int) {
+	if v.status == 0 && status >= http.StatusOK {
+		v.status = status
+	}
+}
+
+func (v *verdict) Write(p []byte) (int, error) {
+	v.WriteHeader(http.StatusOK)
+	v.body.Write(p[:min(len(p), firstWords-min(firstWords, v.body.Len()))])
+	return len(p), nil
+}
+
+// Flush is for handlers that insist on it.
+func (v *verdict) Flush() {}
+
+// Interface guards
+var _ http.Flusher = (*verdict)(nil)

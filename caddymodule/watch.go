@@ -1,0 +1,64 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+// startedFrom says what the files that php-cgi starts from are at this moment:
+// when one of them changes, a new generation is due.
+func startedFrom(b *phpbin.Binary) map[string]string {
+	return fileStates(slices.Concat([]string{b.Path}, b.INIFiles(), b.INIDirs()))
+}
+
+// watchEvery is how often those files are looked at: an edit is in force
+// within twice as long, since one that is still being made must be waited for.
+const watchEvery = time.Second
+
+// watch restarts the pool when php.ini, another ini file or php-cgi itself has
+// changed, for as long as the config in force asks for that. It looks instead
+// of being told, because inotify does not see changes through bind mounts and
+// network file systems.
+func (l *livePool) watch() {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	var before, tried map[string]string
+	for {
+		select {
+		case <-l.cut.Done():
+			return
+		case <-ticker.C:
+		}
+		current, _ := l.inForce()
+		if current == nil || !deref(current.options.Watch, false) {
+			continue
+		}
+		now := fileStates(slices.Collect(maps.Keys(current.watched)))
+		settled := maps.Equal(now, before)
+		before = now
+		if !settled || maps.Equal(now, current.watched) || maps.Equal(now, tried) {
+			continue
+		}
+		tried = now
+		if err := l.restart(l.cut, "changed: "+firstDifference(now, current.watched)); err != nil {
+			l.logger.Error("php-cgi or its settings have changed, but no new generation can be started; the old one goes on",
+				zap.String("changed", firstDifference(now, current.watched)), zap.Error(err))
+		}
+	}
+}
+
+// firstDifference names one of the files that differ.
+func firstDifference(a, b map[string]string) string {
+	for _, path := range slices.Sorted(maps.Keys(a)) {
+		if a[path] != b[path] {
+			return path
+		}
+	}
+	return fmt.Sprint(len(a), " files")
+}
