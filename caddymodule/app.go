@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 func init() { caddy.RegisterModule(App{}) }
@@ -162,20 +164,7 @@ func (a *App) Start() error {
 	a.shutdownDelay = a.httpShutdownDelay()
 	m := thisMachine()
 	budget(m, a.specs, nil)
-	errs := make([]error, 0, len(a.lives))
-	var mu sync.Mutex
-	var starts sync.WaitGroup
-	for name, live := range a.lives {
-		starts.Go(func() {
-			if err := live.stage(a.ctx, a, a.specs[name]); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
-			}
-		})
-	}
-	starts.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := a.stageAll(); err != nil {
 		a.unstage()
 		return err
 	}
@@ -186,6 +175,64 @@ func (a *App) Start() error {
 		}
 	}
 	return nil
+}
+
+// stageAll makes all pools ready, first one of each kind: of pools that start
+// php-cgi in the same way, an ondemand one need not try whether that works when
+// another one has. So 200 sites that nobody visits cost one start.
+func (a *App) stageAll() error {
+	leaders := map[string]string{} // by key
+	for _, name := range slices.Sorted(maps.Keys(a.specs)) {
+		s := a.specs[name]
+		if other, ok := leaders[s.key]; !ok || a.specs[other].mayRest() {
+			leaders[s.key] = name
+		}
+	}
+	var first, rest []string
+	for name, s := range a.specs {
+		if leaders[s.key] == name {
+			first = append(first, name)
+		} else {
+			rest = append(rest, name)
+		}
+	}
+	if err := a.stageSome(first, false); err != nil {
+		return err
+	}
+	return a.stageSome(rest, true)
+}
+
+// stageSome makes pools ready side by side; proven says that php-cgi is known
+// to start as they want it.
+func (a *App) stageSome(names []string, proven bool) error {
+	var mu sync.Mutex
+	var errs []error
+	var starts sync.WaitGroup
+	// More at a time would only make each take longer, up to start_timeout.
+	room := make(chan struct{}, startsPerCPU*runtime.GOMAXPROCS(0))
+	for _, name := range names {
+		room <- struct{}{}
+		starts.Go(func() {
+			defer func() { <-room }()
+			s := a.specs[name]
+			if err := a.lives[name].stage(a.ctx, a, s, proven && s.mayRest()); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
+			}
+		})
+	}
+	starts.Wait()
+	return errors.Join(errs...)
+}
+
+// startsPerCPU is how many generations are started at a time: a start computes
+// for most of its time.
+const startsPerCPU = 4
+
+// mayRest reports whether a pool can begin with no worker at all.
+func (s *spec) mayRest() bool {
+	return s.settings.Manager == pool.OnDemand && len(s.options.Warmup) == 0
 }
 
 // Stop hands the pools over to the config that has taken over, if there is
@@ -208,13 +255,13 @@ func (a *App) unstage() {
 // Cleanup leaves the pools; the last one to leave a pool ends it.
 func (a *App) Cleanup() error {
 	a.unstage()
-	var errs []error
+	var leaves sync.WaitGroup // at exit each takes its time
 	for name := range a.lives {
-		_, err := pools.Delete(name)
-		errs = append(errs, err)
+		leaves.Go(func() { pools.Delete(name) }) // Destruct has no error
 	}
+	leaves.Wait()
 	a.lives = nil
-	return errors.Join(errs...)
+	return nil
 }
 
 // stopping is told when Caddy is about to stop a config.

@@ -86,8 +86,8 @@ func poolLogger(logger *zap.Logger, name string) *zap.Logger {
 }
 
 // stage makes the pool ready for a config: it opens a new pool, or prepares
-// what has to change in a running one.
-func (l *livePool) stage(ctx context.Context, app *App, s *spec) error {
+// what has to change in a running one. atRest lets it begin without a worker.
+func (l *livePool) stage(ctx context.Context, app *App, s *spec, atRest bool) error {
 	l.mu.Lock()
 	current, owner := l.spec, l.owner
 	l.mu.Unlock()
@@ -95,7 +95,11 @@ func (l *livePool) stage(ctx context.Context, app *App, s *spec) error {
 		return err
 	}
 	next := &staged{app: app, spec: s}
-	if current == nil || current.key != s.key || !l.pool.Fits(&s.settings) {
+	switch {
+	case current != nil && current.key == s.key && l.pool.Fits(&s.settings):
+	case atRest:
+		next.prepared = l.pool.PrepareAtRest(s.starter(l.logger), s.settings)
+	default:
 		var err error
 		if next.prepared, err = l.prepare(ctx, app, s); err != nil {
 			return err

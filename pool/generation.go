@@ -98,9 +98,11 @@ func (p *Pool) rise(pr *Prepared) bool {
 	p.opened = true
 	old := p.gen
 	p.gen = g
-	g.inUse = len(pr.workers)
-	g.idle = p.clock()
-	p.goLocked(func() { p.watchGeneration(g) })
+	if g != nil {
+		g.inUse = len(pr.workers)
+		g.idle = p.clock()
+		p.goLocked(func() { p.watchGeneration(g) })
+	}
 	for _, w := range pr.workers {
 		p.addLocked(w)
 	}

@@ -38,6 +38,12 @@ func (p *Pool) prepare(ctx context.Context, start Starter, s Settings) (*Prepare
 	return &Prepared{pool: p, start: start, settings: s, gen: g, workers: workers}, nil
 }
 
+// PrepareAtRest is Prepare for an ondemand pool whose starter is known to work:
+// no generation stands ready, the first request begins one.
+func (p *Pool) PrepareAtRest(start Starter, s Settings) *Prepared {
+	return &Prepared{pool: p, start: start, settings: s}
+}
+
 // Commit makes the generation the current one; its predecessor finishes its
 // requests and ends. ErrClosed if the pool was closed meanwhile.
 func (pr *Prepared) Commit() error {
@@ -53,6 +59,9 @@ func (pr *Prepared) Commit() error {
 
 // Discard ends the generation.
 func (pr *Prepared) Discard() {
+	if pr.gen == nil {
+		return
+	}
 	pr.pool.closeLauncher(pr.gen.launcher)
 }
 

@@ -37,14 +37,22 @@ type tester struct {
 	attempts atomic.Int64
 }
 
-// run runs f in a bubble, over a pool with the settings, opened unless lazy.
+// run runs f in a bubble, over an open pool with the settings.
 func run(t *testing.T, s Settings, f func(tt *tester)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		tt := newTester(t, s)
+	runClosed(t, s, func(tt *tester) {
 		if err := tt.Open(t.Context()); err != nil {
 			t.Fatalf("opening the pool: %v", err)
 		}
+		f(tt)
+	})
+}
+
+// runClosed is run over a pool that is not open yet.
+func runClosed(t *testing.T, s Settings, f func(tt *tester)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		tt := newTester(t, s)
 		f(tt)
 		tt.close()
 		time.Sleep(time.Second) // for answers that are still being played

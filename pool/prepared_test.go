@@ -1,0 +1,112 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// warm sends a request to a worker of a generation that does not serve yet.
+func (tt *tester) warm(pr *Prepared, worker int) error {
+	r := fastcgi.NewRequest()
+	defer r.Free()
+	r.AddParam("SCRIPT_FILENAME", "/warm.php")
+	x, err := pr.Do(context.Background(), worker, &Request{FastCGI: r})
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	_, err = io.Copy(io.Discard, x.Response.Body)
+	return err
+}
+
+func TestAWarmUpReachesTheNewGenerationAndIsNotCounted(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		pr, err := tt.Prepare(context.Background(), tt.begin, static(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for worker := range pr.Workers() {
+			if err := tt.warm(pr, worker); err != nil {
+				t.Errorf("worker %d: %v", worker, err)
+			}
+		}
+		if n := pr.Sift(context.Background()); n != 0 {
+			t.Errorf("%d workers were lost by being warmed up", n)
+		}
+		tt.wantWorkers(2, 2)
+		if got := tt.Stats().Requests.Total; got != 0 {
+			t.Errorf("%d requests were counted, want 0", got)
+		}
+		if err := pr.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		tt.settle()
+		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
+			t.Errorf("got %q, %v", body, err)
+		}
+	})
+}
+
+func TestAWorkerThatDiesWarmingUpIsReplacedWhenItsGenerationServes(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		pr, err := tt.Prepare(context.Background(), tt.begin, static(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		victim := pr.workers[0].proc.(*fakeProcess)
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			victim.end()
+			return fastcgitest.Answer{fastcgitest.Stall()}
+		}
+		if err := tt.warm(pr, 0); !errors.Is(err, ErrWorkerDied) {
+			t.Errorf("got %v, want ErrWorkerDied", err)
+		}
+		if err := tt.warm(pr, 0); !errors.Is(err, ErrWorkerDied) {
+			t.Errorf("of a worker that is dead: got %v, want ErrWorkerDied", err)
+		}
+		if n := pr.Sift(context.Background()); n != 1 || pr.Workers() != 1 {
+			t.Errorf("%d workers were given up and %d are left, want 1 and 1", n, pr.Workers())
+		}
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
+		if err := pr.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		tt.wantWorkers(2, 2)
+	})
+}
+
+func TestAnOnDemandPoolMayBeginAtRest(t *testing.T) {
+	s := static(2)
+	s.Manager, s.IdleTimeout = OnDemand, time.Minute
+	runClosed(t, s, func(tt *tester) {
+		if err := tt.PrepareAtRest(tt.begin, s).Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if got := tt.Stats().Launches; got != 0 {
+			t.Errorf("%d workers were launched before a request, want 0", got)
+		}
+		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
+			t.Errorf("got %q, %v", body, err)
+		}
+		tt.wantWorkers(1, 1)
+		// And one that runs goes back to rest when it is changed.
+		if err := tt.PrepareAtRest(tt.begin, s).Commit(); err != nil {
+			t.Fatal(err)
+		}
+		tt.settle()
+		tt.wantWorkers(0, 0)
+		if !tt.generation(0).closed.Load() {
+			t.Error("the old generation is left")
+		}
+		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
+			t.Errorf("after the change: got %q, %v", body, err)
+		}
+	})
+}
