@@ -41,8 +41,8 @@ type tester struct {
 func run(t *testing.T, s Settings, f func(tt *tester)) {
 	t.Helper()
 	runClosed(t, s, func(tt *tester) {
-		if err := tt.Open(t.Context()); err != nil {
-			t.Fatalf("opening the pool: %v", err)
+		if err := tt.Open(tt.Context()); err != nil {
+			tt.Fatalf("opening the pool: %v", err)
 		}
 		f(tt)
 	})
