@@ -161,6 +161,7 @@ func (a *App) probe(ctx context.Context, path string, o phpbin.Options) (*phpbin
 // already stay as they are until the config before this one has stopped; what
 // has to change is made ready beside them.
 func (a *App) Start() error {
+	a.endLeftovers()
 	a.shutdownDelay = a.httpShutdownDelay()
 	m := thisMachine()
 	budget(m, a.specs, nil)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -43,6 +44,7 @@ type options struct {
 	site    string      // a document root; default: a copy of testdata/site
 	workers int         // default 2
 	ini     [][2]string // PHP settings, for every backend
+	under   []string    // a program, with its path, that runs Caddy
 }
 
 // start runs Caddy with a Caddyfile until the test ends, and then checks that
@@ -83,7 +85,9 @@ func prepare(t *testing.T, b backend, opts ...options) *server {
 func (s *server) run(caddyfile string) error {
 	s.t.Helper()
 	writeFile(s.t, filepath.Join(s.dir, "Caddyfile"), s.config(caddyfile))
-	s.keeper = keep(s.t, s.command("run", "--config", filepath.Join(s.dir, "Caddyfile")))
+	c := s.command("run", "--config", filepath.Join(s.dir, "Caddyfile"))
+	c.Args = append(slices.Clone(s.opts.under), c.Args...)
+	s.keeper = keep(s.t, c)
 	s.t.Cleanup(s.check)
 	deadline := time.After(40 * time.Second)
 	for {

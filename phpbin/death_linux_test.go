@@ -24,8 +24,9 @@ import (
 // php-cgi, and is then killed.
 const standInEnv = "PHP_POOL_STAND_IN"
 
-// standIn starts workers that compute for ever and says so on stdout: kind,
-// user and a directory to write to are what the variable says.
+// standIn starts workers that compute for ever, or such that have forked copies
+// of themselves, and says so on stdout: kind, user and a directory to write to
+// are what the variable says.
 func standIn() {
 	if err := standInRun(os.Getenv(standInEnv)); err != nil {
 		fmt.Println("error:", err)
@@ -36,8 +37,11 @@ func standIn() {
 
 func standInRun(what string) error {
 	kind, rest, _ := strings.Cut(what, " ")
-	if kind == "reaper" {
+	switch kind {
+	case "reaper":
 		return standInReaper()
+	case "next":
+		return standInNext(rest)
 	}
 	user, dir, _ := strings.Cut(rest, " ")
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
@@ -46,7 +50,11 @@ func standInRun(what string) error {
 	if err != nil {
 		return err
 	}
-	o := phpbin.Options{Binary: path, Slots: 3, Handshake: handshake}
+	o := phpbin.Options{Binary: path, Slots: 3, Handshake: handshake, RuntimeDir: dir}
+	name := "spin.php"
+	if kind == "copies" {
+		name = "fork.php"
+	}
 	if uid, _ := strconv.Atoi(user); uid != 0 && uid != os.Getuid() {
 		o.Credential = &phpbin.Credential{UID: uint32(uid), GID: uint32(uid)}
 	}
@@ -64,7 +72,7 @@ func standInRun(what string) error {
 		if err != nil {
 			return err
 		}
-		script, err := filepath.Abs(filepath.Join("testdata", "spin.php"))
+		script, err := filepath.Abs(filepath.Join("testdata", name))
 		if err != nil {
 			return err
 		}
@@ -134,7 +142,10 @@ func standInReaper() error {
 // runStandIn starts this binary anew and returns what it says up to "ready".
 func runStandIn(t *testing.T, cmd *exec.Cmd, what string) []string {
 	t.Helper()
-	cmd.Env = append(os.Environ(), standInEnv+"="+what)
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, standInEnv+"="+what)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

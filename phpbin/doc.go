@@ -27,8 +27,9 @@
 // after our SIGKILL, scripts in a busy loop and those of another user too
 // (TestNoPHPSurvivesUs). It costs 1.7 MB resident, 0.3 MB if what it shares with
 // others is divided, and runs as we do, so that a script of another user cannot
-// kill it. Where php-cgi runs as our own user, a script can; there remains the
-// death signal (PR_SET_PDEATHSIG), which a script that computes does not notice.
+// kill it. Where php-cgi runs as our own user, a script can, and so can the
+// kernel when memory runs out; then there remains the death signal
+// (PR_SET_PDEATHSIG), and after it the next start: see below.
 //
 //   - The master is the leader of its group by setpgid before exec. Its own
 //     setsid() then fails, which it ignores (cgi_main.c: "Make this the group
@@ -43,6 +44,25 @@
 //   - A death signal comes when the thread ends that started the process
 //     (go.dev/issue/27505), hence the launcher's own thread. Umask, niceness,
 //     no_new_privs and dropped capabilities are that thread's alone.
+//
+// What is left when we and the guardian are killed, seen on Linux
+// (TestWhatAKilledProcessLeavesIsEnded and those that follow it):
+//
+//   - of a master and its children those that compute: TERM, which PHP handles
+//     when a script ends, is all that they get.
+//   - of single ones nothing: their signal is KILL.
+//   - of either kind the copies that a script has made (pcntl_fork), since fork
+//     clears the death signal, and everything where exec clears it (prctl(2)):
+//     with a set-group-ID php-cgi, or a change of context by SELinux or AppArmor.
+//
+// [EndLeftovers] finds that without having written anything down, so a disk that
+// is full or a directory that is not there any more cannot hide it: /proc/net/unix
+// shows the name under which a socket was bound for as long as anybody holds it,
+// long after the file is gone, and the name says who we are (pid namespace,
+// number, start time). A process of our namespace with that socket as its fd 0,
+// with php-cgi as its program, whose maker is dead and not among its ancestors,
+// is killed by pidfd. Everything else is let be: what another network namespace
+// hides, and what php-cgi of another user a Caddy that is not root cannot look at.
 //
 // What a script moves to a session or group of its own (setsid, setpgid) is out
 // of reach; under systemd the unit's cgroup ends it. systemd sends TERM to the

@@ -14,6 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The socket is socketName in a directory that begins with dirPrefix. What
+// follows names us: see mark.
+const (
+	dirPrefix  = "php-pool-"
+	socketName = "s"
+)
+
 // endpoint is a listening socket that a php-cgi accepts on, and how we reach it.
 type endpoint struct {
 	socket *os.File // php-cgi's fd 0; closed here once it has it
@@ -28,16 +35,20 @@ type endpoint struct {
 // exits without a word and a master forks new children for ever (main/fastcgi.c
 // does not poll before accept). net.ListenUnix makes one that does not.
 func newEndpoint(runtimeDir string, backlog int) (_ *endpoint, err error) {
-	dir, err := os.MkdirTemp(runtimeDir, "php-pool-") // mode 0700
+	dir, err := os.MkdirTemp(runtimeDir, dirPrefix+mark()) // mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for the socket of php-cgi: %w", err)
 	}
-	e := &endpoint{dir: dir, path: filepath.Join(dir, "s")}
+	e := &endpoint{dir: dir, path: filepath.Join(dir, socketName)}
 	defer func() {
 		if err != nil {
 			e.close()
 		}
 	}()
+	if most := len(unix.RawSockaddrUnix{}.Path) - 1; len(e.path) > most {
+		return nil, fmt.Errorf("the socket of php-cgi would be %s, of %d bytes, and the system allows %d: "+
+			"use a directory with a shorter name (RuntimeDir, or else TMPDIR)", e.path, len(e.path), most)
+	}
 	syscall.ForkLock.RLock()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err == nil {

@@ -76,7 +76,7 @@ var kinds = []string{"shared", "single"}
 func start(t *testing.T, kind string, o phpbin.Options) launcher {
 	t.Helper()
 	if o.RuntimeDir == "" {
-		o.RuntimeDir = t.TempDir()
+		o.RuntimeDir = openDir(t) // t.TempDir may be too long for a socket
 	}
 	nothingLeft(t, o.RuntimeDir)
 	var (

@@ -2,6 +2,7 @@ package phpbin
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -17,6 +18,7 @@ type stat struct {
 	pid, ppid, pgid int
 	zombie          bool
 	cpu             time.Duration
+	start           uint64 // when it was started, in clock ticks since boot
 }
 
 // clockTick is the unit of CPU times in /proc: USER_HZ is 100 on every
@@ -31,7 +33,7 @@ func readStat(pid int) (stat, error) {
 	// The second field is the name in parentheses, which may hold anything.
 	_, rest, ok := strings.Cut(string(data[max(0, bytes.LastIndexByte(data, ')')):]), ") ")
 	fields := strings.Fields(rest)
-	if !ok || len(fields) < 13 {
+	if !ok || len(fields) < 20 {
 		return stat{}, fmt.Errorf("/proc/%d/stat is not understood", pid)
 	}
 	var n [13]int
@@ -40,15 +42,20 @@ func readStat(pid int) (stat, error) {
 			return stat{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 		}
 	}
+	start, err := strconv.ParseUint(fields[19], 10, 64)
+	if err != nil {
+		return stat{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+	}
 	return stat{
 		pid: pid, ppid: n[1], pgid: n[2],
 		zombie: fields[0] == "Z" || fields[0] == "X",
 		cpu:    time.Duration(n[11]+n[12]) * clockTick,
+		start:  start,
 	}, nil
 }
 
-// members lists the processes of a process group.
-func members(pgid int) ([]stat, error) {
+// numbers lists the processes there are.
+func numbers() ([]int, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -58,17 +65,33 @@ func members(pgid int) ([]stat, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []stat
+	var list []int
 	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
+		if pid, err := strconv.Atoi(name); err == nil {
+			list = append(list, pid)
 		}
-		if s, err := readStat(pid); err == nil && s.pgid == pgid { // an error: it has ended meanwhile
+	}
+	return list, nil
+}
+
+// processes lists the processes for which ok says so.
+func processes(ok func(stat) bool) ([]stat, error) {
+	pids, err := numbers()
+	if err != nil {
+		return nil, err
+	}
+	var list []stat
+	for _, pid := range pids {
+		if s, err := readStat(pid); err == nil && ok(s) { // an error: it has ended meanwhile
 			list = append(list, s)
 		}
 	}
 	return list, nil
+}
+
+// members lists the processes of a process group.
+func members(pgid int) ([]stat, error) {
+	return processes(func(s stat) bool { return s.pgid == pgid })
 }
 
 // usage reads what a process has in memory, in bytes: private is what it has
@@ -121,8 +144,8 @@ const softTimeout = syscall.SIGPROF
 // the socket of its original. Programs that a script has started are let be. As
 // long as the process exists its number cannot have gone to another one.
 func killCopies(pid int, exists func() bool) {
-	self, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil {
+	self := readLink(pid, "exe")
+	if self == "" {
 		return
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
@@ -139,11 +162,40 @@ func killCopies(pid int, exists func() bool) {
 			continue
 		}
 		seen, err := readStat(child)
-		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", child))
-		if err == nil && seen.ppid == pid && exe == self && exists() {
+		if err == nil && seen.ppid == pid && readLink(child, "exe") == self && exists() {
 			killCopies(child, func() bool { return unix.PidfdSendSignal(fd, 0, nil, 0) == nil })
 			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}
 		_ = unix.Close(fd)
 	}
+}
+
+// readLink reads a link below /proc/PID; it is empty if that cannot be. Those of
+// another user's process take CAP_SYS_PTRACE, which root has not in an ordinary
+// container; but root may ask as that user (ptrace(2), "Ptrace access mode
+// checking"). That leaves this process without core dumps, as does any start of
+// a process as another user.
+func readLink(pid int, name string) string {
+	dir := fmt.Sprintf("/proc/%d", pid)
+	link, err := os.Readlink(dir + "/" + name)
+	if err == nil || !errors.Is(err, os.ErrPermission) || os.Geteuid() != 0 {
+		return link
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return ""
+	}
+	user, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	done := make(chan struct{})
+	go onOwnThread(func() { // which ends with it
+		defer close(done)
+		_ = unix.Setfsgid(int(user.Gid))
+		_ = unix.Setfsuid(int(user.Uid))
+		link, _ = os.Readlink(dir + "/" + name)
+	})
+	<-done
+	return link
 }

@@ -1,0 +1,36 @@
+package caddymodule
+
+import (
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+var lookForLeftovers sync.Once
+
+// endLeftovers ends, before this process starts its first php-cgi, those that a
+// Caddy has left that was killed together with their guardian.
+func (a *App) endLeftovers() {
+	if len(a.specs) == 0 {
+		return
+	}
+	lookForLeftovers.Do(func() {
+		var next []phpbin.Options
+		for _, s := range a.specs {
+			next = append(next, s.process)
+		}
+		ended, err := phpbin.EndLeftovers(next...)
+		if len(ended) > 0 {
+			var pids, owners []int
+			for _, l := range ended {
+				pids, owners = append(pids, l.PID), append(owners, l.Owner)
+			}
+			a.logger.Warn("ended php-cgi that an earlier process had left", zap.Ints("pids", pids), zap.Ints("started_by", owners))
+		}
+		if err != nil {
+			a.logger.Warn("ending php-cgi that an earlier process had left", zap.Error(err))
+		}
+	})
+}

@@ -1,0 +1,232 @@
+package phpbin
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// EndLeftovers ends the php-cgi that have outlived the process that started
+// them, which takes that its guardian was killed too, and says which those
+// were. Call it before anything is started. It looks where the options to come
+// have their RuntimeDir, and ends what has the name of a php-cgi or is one of
+// their Binary, whatever it does: masters, children, and copies that scripts
+// made. It touches nothing of a process that is alive, nor of another
+// container, and no other program: what a script has started is let be.
+//
+// It also removes the directories of sockets that such a process has left.
+//
+// What it goes by is told in the package's comment, and at mark. Where nothing
+// is left it costs one look into /proc/net/unix and the directory, 0.3 ms.
+func EndLeftovers(next ...Options) ([]Leftover, error) {
+	me, err := thisProcess()
+	if err != nil {
+		return nil, fmt.Errorf("looking for php-cgi that an earlier process left: %w", err)
+	}
+	if len(next) == 0 {
+		next = []Options{{}}
+	}
+	f := &finder{space: me.space, failed: map[int]error{}}
+	for _, o := range next {
+		dir := o.RuntimeDir
+		if dir == "" {
+			dir = os.TempDir()
+		}
+		f.dirs = append(f.dirs, filepath.Clean(dir))
+		if path, err := filepath.EvalSymlinks(o.Binary); err == nil {
+			f.binaries = append(f.binaries, path)
+		}
+	}
+	slices.Sort(f.dirs)
+	f.dirs = slices.Compact(f.dirs)
+	ended, err := f.end()
+	for _, dir := range f.dirs {
+		f.clear(dir)
+	}
+	return ended, err
+}
+
+// finder finds what processes that are dead have left.
+type finder struct {
+	space    uint64   // our pid namespace
+	dirs     []string // where sockets are made
+	binaries []string
+	failed   map[int]error // what could not be killed
+}
+
+// end kills until there is nothing left to kill: a master that is killed last
+// has forked anew meanwhile.
+func (f *finder) end() ([]Leftover, error) {
+	var ended []Leftover
+	deadline := time.Now().Add(killGrace)
+	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
+		found, err := f.kill()
+		for _, l := range found {
+			if !slices.Contains(ended, l) {
+				ended = append(ended, l)
+			}
+		}
+		if err == nil && len(found) > 0 && time.Now().After(deadline) {
+			err = fmt.Errorf("php-cgi %d was killed but does not end", found[0].PID)
+		}
+		if err != nil || len(found) == 0 {
+			for _, failure := range f.failed {
+				err = errors.Join(err, failure)
+			}
+			return ended, err
+		}
+		time.Sleep(wait)
+	}
+}
+
+// kill looks once, and kills what it finds.
+func (f *finder) kill() ([]Leftover, error) {
+	sockets, err := f.sockets()
+	if err != nil || len(sockets) == 0 {
+		return nil, err
+	}
+	pids, err := numbers()
+	if err != nil {
+		return nil, err
+	}
+	var killed []Leftover
+	for _, pid := range pids {
+		if _, ok := sockets[readLink(pid, "fd/0")]; !ok || f.failed[pid] != nil {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			f.failed[pid] = fmt.Errorf("php-cgi %d that an earlier process left: pidfd_open: %w", pid, err)
+			continue
+		}
+		// Looked at again now: the number may have gone to another one.
+		l, ok := f.examine(pid, sockets)
+		if ok {
+			switch err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); {
+			case err == nil:
+				killed = append(killed, l)
+			case !errors.Is(err, unix.ESRCH):
+				f.failed[pid] = fmt.Errorf("killing php-cgi %d that process %d left: %w", pid, l.Owner, err)
+			}
+		}
+		_ = unix.Close(fd)
+	}
+	return killed, nil
+}
+
+// examine reports whether a process is a leftover.
+func (f *finder) examine(pid int, sockets map[string]origin) (Leftover, bool) {
+	owner, ok := sockets[readLink(pid, "fd/0")]
+	exe := strings.TrimSuffix(readLink(pid, "exe"), " (deleted)") // by an upgrade
+	if !ok || !f.isPHP(exe) || descends(pid, owner.pid) {
+		return Leftover{}, false
+	}
+	return Leftover{PID: pid, Owner: owner.pid, Binary: exe}, true
+}
+
+// isPHP goes by names, which packages and their upgrades change a little
+// (php8.2-cgi, .php-cgi-wrapped, php-cgi.dpkg-tmp). A program that a script has
+// started may have inherited the socket.
+func (f *finder) isPHP(exe string) bool {
+	name := strings.ToLower(filepath.Base(exe))
+	return strings.Contains(name, "php") && strings.Contains(name, "cgi") || slices.Contains(f.binaries, exe)
+}
+
+// descends reports whether a process has another one above it. What is left by
+// a process that is dead has not, so this one lives, whatever its start time
+// looks like from here (it is another one in another time namespace, and after
+// a container was checkpointed and restored).
+func descends(pid, from int) bool {
+	for pid > 1 {
+		s, err := readStat(pid)
+		if err != nil {
+			return false
+		}
+		if s.ppid == from {
+			return true
+		}
+		pid = s.ppid
+	}
+	return false
+}
+
+// sockets are those that were made by processes of our pid namespace that are
+// dead, as /proc/PID/fd shows them.
+func (f *finder) sockets() (map[string]origin, error) {
+	data, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return nil, err
+	}
+	found, seen := map[string]origin{}, map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		// Address, count, protocol, flags, type, state, inode, and a path that
+		// may hold anything.
+		fields := strings.Fields(line)
+		if len(fields) < 7 {
+			continue
+		}
+		link := "socket:[" + fields[6] + "]"
+		if seen[link] {
+			// A line break in its name lets any user's socket pass for another's,
+			// but not hide that one.
+			delete(found, link)
+			continue
+		}
+		seen[link] = true
+		if o, ok := f.left(strings.TrimSuffix(line, "\n")); ok {
+			found[link] = o
+		}
+	}
+	return found, nil
+}
+
+// left reads from what ends in the path of a socket who made it, if that was a
+// process of our pid namespace that is dead.
+func (f *finder) left(line string) (origin, bool) {
+	dir, name := filepath.Split(line)
+	dir = filepath.Clean(dir)
+	o, ok := parseOrigin(filepath.Base(dir))
+	if !ok || name != socketName || o.space != f.space {
+		return origin{}, false
+	}
+	here := slices.ContainsFunc(f.dirs, func(d string) bool {
+		return strings.HasSuffix(line, " "+filepath.Join(d, filepath.Base(dir), name))
+	})
+	return o, here && !o.alive()
+}
+
+// clear removes the directories of sockets that a process had no time to remove
+// before it was killed. Any user can make one that is called so: it has to be
+// ours, and is entered but once.
+func (f *finder) clear(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		o, ok := parseOrigin(entry.Name())
+		if !ok || o.space != f.space || o.alive() {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
+		fd, err := unix.Open(path, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil && int(st.Uid) == os.Geteuid() {
+			_ = unix.Unlinkat(fd, socketName, 0)
+			_ = unix.Rmdir(path) // fails unless it is empty
+		}
+		_ = unix.Close(fd)
+	}
+}
