@@ -40,6 +40,8 @@ func standInRun(what string) error {
 	switch kind {
 	case "reaper":
 		return standInReaper()
+	case "parent":
+		return standInParent()
 	case "next":
 		return standInNext(rest)
 	}

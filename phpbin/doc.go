@@ -64,6 +64,9 @@
 // is killed by pidfd. Everything else is let be: what another network namespace
 // hides, and what php-cgi of another user a Caddy that is not root cannot look at.
 //
+// As process 1 of a container we become the parent of every orphan. Zombies
+// that nobody here started are reaped: see reapOrphans.
+//
 // What a script moves to a session or group of its own (setsid, setpgid) is out
 // of reach; under systemd the unit's cgroup ends it. systemd sends TERM to the
 // workers at the same time as to us, unless the unit has KillMode=mixed: it

@@ -28,6 +28,7 @@ type group struct {
 }
 
 func newGroup(o Options) (*group, error) {
+	reapOrphans()
 	o.Stderr = serialize(o.Stderr)
 	thread, err := startLauncher(o)
 	if err != nil {
