@@ -17,6 +17,8 @@ type group struct {
 	thread *launcher
 	guard  *guard
 
+	traced programs // see Process.Backtrace
+
 	pidsMu sync.Mutex
 	pids   map[int]struct{} // what we started, and os/exec reaps
 

@@ -33,6 +33,7 @@ type owner interface {
 	drain(ctx context.Context, p *Process) (*Process, error)
 	ledger() *roster
 	threadSafe() bool
+	programs() *programs
 }
 
 // Conn returns the connection. It has answered the handshake and carried

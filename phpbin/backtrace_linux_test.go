@@ -1,0 +1,371 @@
+package phpbin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+// traced runs testdata/backtrace.php until end is called.
+type traced struct {
+	*phpbin.Process
+	t   *testing.T
+	dir string
+}
+
+// trace begins the script; what it does at last has dir to itself.
+func trace(t *testing.T, p *phpbin.Process, way, address string) *traced {
+	t.Helper()
+	run := &traced{p, t, openDir(t)}
+	send(t, p.Conn(), "backtrace.php", url.Values{"way": {way}, "dir": {run.dir}, "address": {address}})
+	eventually(t, soon, "running", func() bool {
+		data, _ := os.ReadFile(filepath.Join(run.dir, "pid"))
+		return string(data) == strconv.Itoa(p.PID())
+	})
+	return run
+}
+
+// end ends the script, which must not have noticed anything.
+func (r *traced) end() {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, "stop"), nil, 0o666); err != nil {
+		r.t.Fatal(err)
+	}
+	r.answer()
+}
+
+func (r *traced) answer() {
+	r.t.Helper()
+	if head, body, err := receive(r.Conn()); err != nil || body != "done" {
+		r.t.Errorf("the script ended with %q, %q, %v", head, body, err)
+	}
+}
+
+// line is "FILE:LINE" of the only line of a script with the mark behind it.
+func line(t *testing.T, script, mark string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("testdata", script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, code := range strings.Split(string(text), "\n") {
+		if strings.HasSuffix(code, "// "+mark) {
+			return fmt.Sprintf("%s:%d", path, i+1)
+		}
+	}
+	t.Fatalf("%s has no line with the mark %q", script, mark)
+	return ""
+}
+
+// above are the calls above each way of backtrace.php.
+func above(t *testing.T) []string {
+	t.Helper()
+	in := func(function, mark string) string { return function + " " + line(t, "backtrace.php", mark) }
+	return []string{
+		"array_map",
+		in("Site\\{closure}", "closure"),
+		in("Site\\rows", "rows"),
+		in("Site\\all", "all"),
+		in("Site\\{closure}", "closure"),
+		in("Site\\Page::show", "show"),
+		in("Site\\Page::open", "open"),
+		in("{main}", "main"),
+	}
+}
+
+// names are the frames as the log shows them. PHP 8.4 says of a closure where it
+// is from.
+func names(frames []phpbin.Frame) []string {
+	var list []string
+	for _, f := range frames {
+		if name, _, ok := strings.Cut(f.Function, "{closure:"); ok {
+			f.Function = name + "Site\\{closure}"
+		}
+		list = append(list, f.String())
+	}
+	return list
+}
+
+// wantTrace waits until the backtrace is what is wanted.
+func (r *traced) wantTrace(depth int, want []string) {
+	r.t.Helper()
+	var got []string
+	var err error
+	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		var frames []phpbin.Frame
+		frames, err = r.Backtrace(depth)
+		if err != nil && !errors.Is(err, phpbin.ErrTorn) {
+			break
+		}
+		if got = names(frames); slices.Equal(got, want) {
+			return
+		}
+	}
+	r.t.Errorf("got %v and\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
+}
+
+// settings are options of PHP that change where it keeps what.
+var settings = map[string][]phpbin.Setting{
+	"plain":   {{Name: "opcache.enable", Value: "0"}},
+	"opcache": {{Name: "opcache.enable", Value: "1"}, {Name: "opcache.jit", Value: "off"}, {Name: "opcache.file_update_protection", Value: "0"}},
+	"jit": {
+		{Name: "opcache.enable", Value: "1"}, {Name: "opcache.jit", Value: "tracing"}, {Name: "opcache.jit_buffer_size", Value: "16M"},
+		{Name: "opcache.file_update_protection", Value: "0"},
+	},
+	"jit for all": {
+		{Name: "opcache.enable", Value: "1"}, {Name: "opcache.jit", Value: "1205"}, {Name: "opcache.jit_buffer_size", Value: "16M"},
+		{Name: "opcache.file_update_protection", Value: "0"},
+	},
+}
+
+// eachSetting runs a test with one worker for each kind of launcher and setting.
+func eachSetting(t *testing.T, kinds []string, test func(t *testing.T, p *phpbin.Process)) {
+	t.Helper()
+	for _, kind := range kinds {
+		for name, ini := range settings {
+			t.Run(kind+", "+name, func(t *testing.T) {
+				o := options(t)
+				o.INI = ini
+				test(t, mustLaunch(t, start(t, kind, o)))
+			})
+		}
+	}
+}
+
+func TestABacktraceIsTheStackOfTheScript(t *testing.T) {
+	eachSetting(t, kinds, func(t *testing.T, p *phpbin.Process) {
+		ways := func(function, mark string) string { return function + " " + line(t, "backtrace_ways.php", mark) }
+		asleep := []string{"usleep", ways("way_usleep", "usleep")}
+		for _, way := range []struct {
+			name string
+			top  []string
+		}{
+			{"usleep", asleep},
+			{"preg_match_all", []string{"preg_match_all", ways("way_preg_match_all", "preg_match_all")}},
+			{"include", append(asleep, "{main} "+line(t, "backtrace_leaf.php", "leaf"), ways("way_include", "include"))},
+			{"eval", append(asleep, "{main} "+strings.Replace(line(t, "backtrace_ways.php", "eval"), "php:", "php(", 1)+") : eval()'d code:3", ways("way_eval", "eval"))},
+			{"magic", append(asleep, ways("class@anonymous::__call", "magic"), ways("way_magic", "trampoline"))},
+			{"catch", append(asleep, ways("way_catch", "catch"))},
+		} {
+			r := trace(t, p, way.name, "")
+			r.wantTrace(20, slices.Concat(way.top, above(t)))
+			r.wantTrace(2, way.top[:2])
+			r.end()
+		}
+		if frames, err := p.Backtrace(20); err != nil || len(frames) != 0 {
+			t.Errorf("an idle worker: %v, %v, want nothing", frames, err)
+		}
+		r := trace(t, p, "recurse", "")
+		r.wantTrace(20, slices.Concat(asleep, []string{ways("way_recurse", "bottom")}, slices.Repeat([]string{ways("way_recurse", "recurse")}, 17)))
+		frames, err := r.Backtrace(1 << 30)
+		if err != nil || len(frames) != 256 {
+			t.Errorf("a recursion of 10000 calls without bounds: %d frames, %v, want 256", len(frames), err)
+		}
+		r.end()
+	})
+}
+
+// callers says who calls whom in way_spin.
+var callers = map[string]string{
+	"left": "way_spin", "right": "way_spin left", "stopped": "way_spin",
+	"Pair::__construct": "right", "Pair::sum": "right", "Pair::other": "Pair::sum", "Pair::{closure}": "array_map",
+	"strlen": "left", "strrev": "right", "max": "Pair::sum", "array_sum": "Pair::other", "array_map": "Pair::other",
+	"clearstatcache": "stopped", "file_exists": "stopped",
+}
+
+// wantCalls checks that each of the frames is one that the script has, and was
+// called by the one that follows.
+func wantCalls(t *testing.T, frames []phpbin.Frame) {
+	t.Helper()
+	for i, f := range frames[:len(frames)-1] {
+		name, _, closure := strings.Cut(f.Function, "{closure:")
+		if closure {
+			name += "{closure}"
+		}
+		internal := !strings.Contains(name, "::") && name != "left" && name != "right" && name != "stopped"
+		if internal != (f.File == "") || !internal && filepath.Base(f.File) != "backtrace_ways.php" {
+			t.Errorf("%q is said to be in the file %q", name, f.File)
+		}
+		if caller := frames[i+1].Function; !slices.Contains(strings.Fields(callers[name]), caller) {
+			t.Errorf("%q is said to be called by %q", name, caller)
+		}
+	}
+}
+
+func TestABacktraceOfWhatNeverStandsStillIsTrueOrNone(t *testing.T) {
+	eachSetting(t, []string{"shared"}, func(t *testing.T, p *phpbin.Process) {
+		base := above(t)
+		r := trace(t, p, "spin", "")
+		const reads = 2500 // in each of the settings
+		torn, short, took, seen := 0, 0, time.Duration(0), map[int]int{}
+		for range reads {
+			begun := time.Now()
+			frames, err := r.Backtrace(20)
+			took += time.Since(begun)
+			if errors.Is(err, phpbin.ErrTorn) {
+				torn++
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			inner := len(frames) - len(base)
+			if inner < 1 { // only while it begins
+				short++
+				continue
+			}
+			if got := names(frames[inner:]); !slices.Equal(got, base) {
+				t.Fatalf("got\n%s\nwant at its end\n%s", strings.Join(names(frames), "\n"), strings.Join(base, "\n"))
+			}
+			wantCalls(t, frames[:inner])
+			seen[inner]++
+		}
+		t.Logf("of %d %d were torn and %d short; how many had so many calls of way_spin and below: %v; %v each", reads, torn, short, seen, took/reads)
+		if torn+short > reads/5 {
+			t.Errorf("of %d %d were torn, %d short", reads, torn, short)
+		}
+		r.end()
+		if got := run(t, p, "pid.php", nil); got != fmt.Sprint(p.PID()) {
+			t.Errorf("afterwards the script says %s, PID %d", got, p.PID())
+		}
+	})
+}
+
+// asUser runs f on a thread that belongs to another user: that is how the kernel
+// judges what f does.
+func asUser(t *testing.T, user *phpbin.Credential, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // it ends with this goroutine
+		_, _, errno := syscall.RawSyscall(unix.SYS_SETRESGID, uintptr(user.GID), uintptr(user.GID), uintptr(user.GID))
+		if errno == 0 {
+			_, _, errno = syscall.RawSyscall(unix.SYS_SETRESUID, uintptr(user.UID), uintptr(user.UID), uintptr(user.UID))
+		}
+		if errno != 0 {
+			done <- errno
+			return
+		}
+		f()
+		done <- nil
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOnlyThoseWhoMayTraceAWorkerSeeWhatItDoes(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			o := options(t)
+			o.Credential = wwwData(t)
+			r := trace(t, mustLaunch(t, start(t, kind, o)), "usleep", "")
+			want := []string{"usleep", "way_usleep " + line(t, "backtrace_ways.php", "usleep")}
+			r.wantTrace(2, want) // as root
+			asUser(t, o.Credential, func() { r.wantTrace(2, want) })
+			nobody := &phpbin.Credential{UID: 65534, GID: 65534}
+			asUser(t, nobody, func() {
+				frames, err := r.Backtrace(20)
+				if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "CAP_SYS_PTRACE") || frames != nil {
+					t.Errorf("nobody sees %v, %v, want ErrUnsupported that says what is missing", frames, err)
+				}
+				if w, err := r.Waiting(); err != nil || w.Call != "sleeping" && w.Call != "running" || w.What != "" {
+					t.Errorf("nobody sees that it waits for %q, %v", w, err)
+				}
+			})
+			r.end()
+		})
+	}
+}
+
+func TestAThreadSafePHPHasNoBacktrace(t *testing.T) {
+	o := options(t)
+	o.ZTS = true
+	p := mustLaunch(t, start(t, "shared", o))
+	if frames, err := p.Backtrace(20); !errors.Is(err, errors.ErrUnsupported) || frames != nil {
+		t.Errorf("got %v, %v, want ErrUnsupported", frames, err)
+	}
+}
+
+func TestAWorkerThatHasEndedDoesNothing(t *testing.T) {
+	p := mustLaunch(t, start(t, "shared", options(t)))
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, prompt, "done", p.Done())
+	if frames, err := p.Backtrace(20); !errors.Is(err, os.ErrProcessDone) || frames != nil {
+		t.Errorf("got %v, %v, want ErrProcessDone", frames, err)
+	}
+	if w, err := p.Waiting(); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("got %v, %v, want ErrProcessDone", w, err)
+	}
+}
+
+// A script makes its worker another program, which is not php-cgi.
+func TestAWorkerThatBecameAnotherProgramHasNoBacktrace(t *testing.T) {
+	p := mustLaunch(t, start(t, "shared", options(t)))
+	r := trace(t, p, "exec", "/bin/sleep")
+	r.wantWaiting("clock_nanosleep", "nanosleep")
+	if frames, err := p.Backtrace(20); !errors.Is(err, errors.ErrUnsupported) || frames != nil {
+		t.Errorf("got %v, %v, want ErrUnsupported", frames, err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkBacktrace(b *testing.B) {
+	l, err := phpbin.StartShared(context.Background(), benchOptions(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close(context.Background())
+	p, err := l.Launch(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	path, err := filepath.Abs("testdata/backtrace.php")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := sendPath(p.Conn(), path, url.Values{"way": {"usleep"}, "dir": {dir}}); err != nil {
+		b.Fatal(err)
+	}
+	for frames := []phpbin.Frame(nil); len(frames) < 10; {
+		frames, _ = p.Backtrace(20)
+	}
+	b.Run("Backtrace", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := p.Backtrace(20); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Waiting", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := p.Waiting(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	_ = p.Kill()
+}

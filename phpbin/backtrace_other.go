@@ -1,0 +1,16 @@
+//go:build !linux
+
+package phpbin
+
+import (
+	"errors"
+	"fmt"
+)
+
+type programs struct{}
+
+func (g *group) programs() *programs { return nil }
+
+func (p *Process) backtrace(int) ([]Frame, error) {
+	return nil, fmt.Errorf("the memory of another process is read on Linux only: %w", errors.ErrUnsupported)
+}

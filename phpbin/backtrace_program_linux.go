@@ -1,0 +1,90 @@
+package phpbin
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// programs remembers what was found out about the files that workers run. That
+// is one as a rule, and another after an upgrade of the package.
+type programs struct {
+	mu    sync.Mutex
+	known map[fileID]program
+}
+
+type fileID struct {
+	device, inode uint64
+	size, changed int64
+}
+
+// program is what a file says of the processes that run it: addresses are those
+// of the file, to which is added where it was loaded.
+type program struct {
+	entry   uint64 // where it begins
+	globals uint64 // zend_executor_globals
+	layout  layout
+	err     error // why it is of no use
+}
+
+func (g *group) programs() *programs { return &g.traced }
+
+// of returns the program that a process runs.
+func (s *programs) of(pid int) (program, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return program{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return program{}, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return program{}, errors.ErrUnsupported
+	}
+	id := fileID{uint64(st.Dev), st.Ino, st.Size, info.ModTime().UnixNano()} //nolint:unconvert // not a uint64 everywhere
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.known[id]
+	if !ok {
+		if p, err = readProgram(f, st); err != nil {
+			p.err = err
+		}
+		if s.known == nil || len(s.known) >= 16 {
+			s.known = map[fileID]program{}
+		}
+		s.known[id] = p
+	}
+	return p, p.err
+}
+
+// readProgram reads the symbols of a program. A script can make its worker
+// another program (pcntl_exec): one that it may have written itself is not read.
+func readProgram(file *os.File, st *syscall.Stat_t) (program, error) {
+	if st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return program{}, unsupported("the program of the worker belongs to user %d, not to root nor to us", st.Uid)
+	}
+	f, err := elf.NewFile(file)
+	if err != nil {
+		return program{}, unsupported("the program of the worker is not understood: %w", err)
+	}
+	l, err := layoutOf(f)
+	if err != nil {
+		return program{}, err
+	}
+	symbols, err := f.DynamicSymbols() // those that extensions need, which strip leaves
+	if err != nil {
+		return program{}, unsupported("the symbols of php-cgi are not understood: %w", err)
+	}
+	for _, s := range symbols {
+		if s.Name == "executor_globals" && s.Section != elf.SHN_UNDEF && s.Size >= l.current+pointerSize {
+			return program{entry: f.Entry, globals: s.Value, layout: l}, nil
+		}
+	}
+	return program{}, unsupported("php-cgi does not export executor_globals")
+}

@@ -1,0 +1,2 @@
+<?php
+way_usleep(); // leaf

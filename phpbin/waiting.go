@@ -1,0 +1,25 @@
+package phpbin
+
+// Wait is what a process does as the kernel sees it.
+type Wait struct {
+	// Call is the system call that it waits in, "running" if it computes, and
+	// "sleeping" where more is not to be had.
+	Call string
+
+	// What is whom or what it waits for, if that can be told: the remote address
+	// of a socket, the path of a file, the process.
+	What string
+}
+
+// String is "poll 10.0.0.5:3306", "flock /srv/www/lock" or "running".
+func (w Wait) String() string {
+	if w.What == "" {
+		return w.Call
+	}
+	return w.Call + " " + w.What
+}
+
+// Waiting returns what the process waits for right now. It takes the same rights
+// as Backtrace to tell the system call; without them there is only whether the
+// process runs. errors.ErrUnsupported elsewhere than on Linux.
+func (p *Process) Waiting() (Wait, error) { return p.waiting() }

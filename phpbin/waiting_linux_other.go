@@ -1,0 +1,5 @@
+//go:build linux && !amd64
+
+package phpbin
+
+var olderCalls map[uint64]string
