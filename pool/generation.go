@@ -18,6 +18,8 @@ type generation struct {
 	retired  bool
 	closing  bool
 	idle     time.Duration // since when inUse is 0, on the pool's clock
+	// unexplained: it was said why slow requests have no backtrace.
+	unexplained bool
 }
 
 // free is how many more workers it can have.

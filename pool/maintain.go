@@ -140,26 +140,6 @@ func (p *Pool) probedLocked(w *worker) {
 	p.idle = slices.Insert(p.idle, at, w)
 }
 
-// tellIfSlowLocked is for a request that has ended: it may have turned slow
-// since the last round.
-func (p *Pool) tellIfSlowLocked(w *worker) {
-	if p.set.SlowRequest > 0 && !w.slowTold {
-		p.tellSlowLocked(w, p.clock())
-	}
-}
-
-// tellSlowLocked logs a request once when it passes SlowRequest.
-func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
-	if p.set.SlowRequest <= 0 || w.slowTold || now-w.busySince < p.set.SlowRequest {
-		return
-	}
-	w.slowTold = true
-	p.slow++
-	p.tellLocked(p.log.Warn, "slow request", zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
-		zap.String("script", w.info.Script), zap.Float64("seconds", (now-w.busySince).Seconds()),
-		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()))
-}
-
 // abandonedGrace is how long a script whose client has left may run on although
 // requests wait for its worker. It is long, because the script may do what
 // ignore_user_abort is for; but it may not block the pool for ever.

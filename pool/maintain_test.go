@@ -126,22 +126,6 @@ func TestAnIdleWorkerThatDoesNotAnswerIsReplaced(t *testing.T) {
 	})
 }
 
-func TestASlowRequestIsCountedOnce(t *testing.T) {
-	s := static(1)
-	s.SlowRequest = 5 * time.Second
-	run(t, s, func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return append(fastcgitest.Answer{fastcgitest.Sleep(20 * time.Second)}, fastcgitest.OK("hello")...)
-		}
-		if _, err := tt.get("/a.php"); err != nil {
-			t.Fatal(err)
-		}
-		if got := tt.Stats().Requests.Slow; got != 1 {
-			t.Errorf("slow: got %d, want 1", got)
-		}
-	})
-}
-
 func TestAPoolThatCannotLaunchBacksOffAndRecovers(t *testing.T) {
 	run(t, dynamic(1, 4, 4), func(tt *tester) {
 		broken := errors.New("no memory")

@@ -21,7 +21,8 @@ type Pool struct {
 	root   context.Context //nolint:containedctx // the pool's own lifetime
 	cancel context.CancelCauseFunc
 	// poke wakes the maintenance loop.
-	poke chan struct{}
+	poke       chan struct{}
+	explaining chan struct{} // full while a slow request is explained
 	// restarting is held while a generation is begun; it is taken before mu.
 	restarting sync.Mutex
 
@@ -70,7 +71,7 @@ func New(c Config) *Pool {
 	}
 	p := &Pool{
 		name: c.Name, start: c.Start, log: c.Logger, set: c.Settings,
-		poke: make(chan struct{}, 1), workers: map[uint64]*worker{},
+		poke: make(chan struct{}, 1), explaining: make(chan struct{}, 1), workers: map[uint64]*worker{},
 		quiet: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.born = time.Now()

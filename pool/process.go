@@ -74,4 +74,17 @@ type Process interface {
 
 	// CPU is the processor time the process has used so far; 0 if unknown.
 	CPU() time.Duration
+
+	// Explain says what the process does at this moment, without stopping it.
+	// With an error there is no backtrace: with errors.ErrUnsupported there
+	// never is one in this generation, and why. It may take a millisecond.
+	Explain() (Explanation, error)
+}
+
+// Explanation is what a process does at a moment, in words for a log.
+type Explanation struct {
+	// Backtrace are the calls that the script is in, the innermost first.
+	Backtrace []string
+	// WaitingOn is the system call that the process waits in, and for whom.
+	WaitingOn string
 }

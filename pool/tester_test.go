@@ -11,6 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
@@ -26,6 +30,10 @@ type tester struct {
 	handler func(*fastcgitest.Request) fastcgitest.Answer
 	// launch is asked before each launch: an error refuses it.
 	launch func(ctx context.Context) error
+	// explain says what a process does.
+	explain func(*fakeProcess) (Explanation, error)
+	// logged are the records of the pool.
+	logged *observer.ObservedLogs
 	slots  int
 	most   int // the maximum the pool began with; tests only make it smaller
 	gens   []*fakeGen
@@ -65,6 +73,7 @@ func newTester(t *testing.T, s Settings) *tester {
 		T:       t,
 		handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
 		launch:  func(context.Context) error { return nil },
+		explain: func(*fakeProcess) (Explanation, error) { return Explanation{}, errors.ErrUnsupported },
 		most:    s.Max,
 	}
 	if s.StopTimeout == 0 {
@@ -73,7 +82,9 @@ func newTester(t *testing.T, s Settings) *tester {
 	if s.Window == 0 {
 		s.Window = time.Minute
 	}
-	tt.Pool = New(Config{Name: "test", Start: tt.begin, Settings: s})
+	var core zapcore.Core
+	core, tt.logged = observer.New(zap.InfoLevel)
+	tt.Pool = New(Config{Name: "test", Start: tt.begin, Settings: s, Logger: zap.New(core)})
 	return tt
 }
 
@@ -334,9 +345,16 @@ func (p *fakeProcess) Conn() net.Conn             { return p.client }
 func (p *fakeProcess) PID() int                   { return p.pid }
 func (p *fakeProcess) Done() <-chan struct{}      { return p.done }
 func (p *fakeProcess) Memory() (int64, error)     { return p.memory.Load(), nil }
-func (p *fakeProcess) CPU() time.Duration         { return 0 }
+func (p *fakeProcess) CPU() time.Duration         { return 1500 * time.Millisecond }
 func (p *fakeProcess) Stop(context.Context) error { p.end(); return nil }
 func (p *fakeProcess) Kill() error                { p.end(); return nil }
+
+func (p *fakeProcess) Explain() (Explanation, error) {
+	p.gen.tt.mu.Lock()
+	f := p.gen.tt.explain
+	p.gen.tt.mu.Unlock()
+	return f(p)
+}
 
 func (p *fakeProcess) SoftTimeout() error {
 	if p.noSoft {

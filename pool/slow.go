@@ -1,0 +1,114 @@
+package pool
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// explainTime bounds how long a slow request waits for its explanation before it
+// is logged without one. It takes a millisecond, but those of many requests are
+// made one after the other, so that they cost one processor at most, and a
+// process that hangs in the kernel may hang who looks at it.
+const explainTime = time.Second
+
+// tellIfSlowLocked is for a request that has ended: it may have turned slow
+// since the last round. What it did is not to be seen any more.
+func (p *Pool) tellIfSlowLocked(w *worker) {
+	if p.set.SlowRequest <= 0 || w.slowTold { // saves to read the clock
+		return
+	}
+	if fields := p.slowLocked(w, p.clock()); fields != nil {
+		proc := w.proc
+		p.goLocked(func() { p.logSlow(proc, fields) })
+	}
+}
+
+// tellSlowLocked logs a request that runs once when it passes SlowRequest, and
+// why it is slow.
+func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
+	fields := p.slowLocked(w, now)
+	if fields == nil {
+		return
+	}
+	turn, proc, g := w.turn, w.proc, w.gen
+	p.goLocked(func() {
+		e, err := p.explain(proc)
+		p.mu.Lock()
+		if w.turn != turn {
+			e = Explanation{} // it may be that of the next request
+		}
+		off := errors.Is(err, errors.ErrUnsupported) && !g.unexplained
+		if off {
+			g.unexplained = true
+		}
+		p.mu.Unlock()
+		if off {
+			p.log.Info("slow requests are logged without a backtrace of PHP",
+				zap.Int("generation", g.number), zap.Error(err))
+		}
+		if len(e.Backtrace) > 0 {
+			fields = append(fields, zap.Strings("backtrace", e.Backtrace))
+		}
+		if e.WaitingOn != "" {
+			fields = append(fields, zap.String("waiting_on", e.WaitingOn))
+		}
+		p.logSlow(proc, fields)
+	})
+}
+
+// slowLocked counts a request when it has become slow, and returns what there is
+// to log of it; nil if it is not, or was counted before.
+func (p *Pool) slowLocked(w *worker, now time.Duration) []zap.Field {
+	if p.set.SlowRequest <= 0 || w.slowTold || now-w.busySince < p.set.SlowRequest {
+		return nil
+	}
+	w.slowTold = true
+	p.slow++
+	return []zap.Field{
+		zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
+		zap.String("script", w.info.Script), zap.Float64("seconds", (now - w.busySince).Seconds()),
+		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+	}
+}
+
+// logSlow writes the record. cpu is what the worker has used since it started:
+// what it had used when the request began would have to be read for every one.
+func (p *Pool) logSlow(proc Process, fields []zap.Field) {
+	p.log.Warn("slow request", append(fields, zap.Float64("cpu", proc.CPU().Seconds()))...)
+}
+
+var errNoTime = errors.New("it took too long")
+
+// explain asks what a process does, within explainTime.
+func (p *Pool) explain(proc Process) (Explanation, error) {
+	timer := time.NewTimer(explainTime)
+	defer timer.Stop()
+	select {
+	case p.explaining <- struct{}{}:
+	case <-timer.C:
+		return Explanation{}, errNoTime
+	case <-p.root.Done():
+		return Explanation{}, ErrClosed
+	}
+	type result struct {
+		Explanation
+		error
+	}
+	done := make(chan result, 1)
+	// No task of the pool: Close does not wait for it either.
+	go func() {
+		defer func() { <-p.explaining }()
+		e, err := proc.Explain()
+		done <- result{e, err}
+	}()
+	select {
+	case r := <-done:
+		return r.Explanation, r.error
+	case <-timer.C:
+		return Explanation{}, errNoTime
+	case <-p.root.Done():
+		return Explanation{}, ErrClosed
+	}
+}

@@ -1,0 +1,193 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// slowly is a pool whose requests take a while, and are slow after 5 seconds: it
+// looks every 1.25 s, that is when a first one has run for 4.7 and for 5.95 s.
+func slowly(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) {
+	t.Helper()
+	s := static(workers)
+	s.SlowRequest = 5 * time.Second
+	run(t, s, func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return append(fastcgitest.Answer{fastcgitest.Sleep(takes)}, fastcgitest.OK("hello")...)
+		}
+		time.Sleep(300 * time.Millisecond)
+		f(tt)
+	})
+}
+
+// explained makes a fake process explain itself, after a while.
+func (tt *tester) explained(takes time.Duration, e Explanation, err error) {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	tt.explain = func(*fakeProcess) (Explanation, error) {
+		time.Sleep(takes)
+		return e, err
+	}
+}
+
+var inAQuery = Explanation{
+	Backtrace: []string{"mysqli_query", "{main} /a.php:3"},
+	WaitingOn: "poll 10.0.0.5:3306",
+}
+
+// slow are the records of slow requests so far.
+func (tt *tester) slow() []observer.LoggedEntry {
+	tt.settle()
+	return tt.logged.FilterMessage("slow request").All()
+}
+
+// wantSlow checks that there is one record, and what it says.
+func (tt *tester) wantSlow(want string) {
+	tt.Helper()
+	records := tt.slow()
+	if len(records) != 1 {
+		tt.Fatalf("got %d records of slow requests, want one: %v", len(records), records)
+	}
+	m := records[0].ContextMap()
+	got := fmt.Sprintf("%v %v %v, %v s, cpu %v, in %v, on %v", m["method"], m["uri"], m["script"], m["seconds"], m["cpu"], m["backtrace"], m["waiting_on"])
+	if got != want || m["worker"] != uint64(1) || m["pid"] != int64(1) {
+		tt.Errorf("got %s (%v), want %s", got, m, want)
+	}
+	if got := tt.Stats().Requests.Slow; got != 1 {
+		tt.Errorf("slow: got %d, want 1", got)
+	}
+}
+
+func TestASlowRequestIsToldOnceWithWhatItDoes(t *testing.T) {
+	slowly(t, 1, 20*time.Second, func(tt *tester) {
+		tt.explained(10*time.Millisecond, inAQuery, nil)
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in [mysqli_query {main} /a.php:3], on poll 10.0.0.5:3306")
+	})
+}
+
+func TestASlowRequestThatHasEndedIsToldWithoutWhatItDid(t *testing.T) {
+	// It passes the limit and ends between two looks at it.
+	slowly(t, 1, 5100*time.Millisecond, func(tt *tester) {
+		tt.explained(0, inAQuery, nil)
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantSlow("GET /a.php /a.php, 5.1 s, cpu 1.5, in <nil>, on <nil>")
+	})
+}
+
+func TestWhatTheNextRequestDoesIsNotToldOfASlowOne(t *testing.T) {
+	slowly(t, 1, 6200*time.Millisecond, func(tt *tester) {
+		tt.explained(500*time.Millisecond, inAQuery, nil) // it ends meanwhile
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		next := tt.acquire().wantLease()
+		time.Sleep(time.Second)
+		next.Release()
+		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in <nil>, on <nil>")
+	})
+}
+
+func TestWhyThereIsNoBacktraceIsToldOncePerGeneration(t *testing.T) {
+	slowly(t, 2, 10*time.Second, func(tt *tester) {
+		tt.explained(0, Explanation{WaitingOn: "running"}, fmt.Errorf("no rights: %w", errors.ErrUnsupported))
+		for generation := 1; generation <= 2; generation++ {
+			for range 2 {
+				if _, err := tt.get("/a.php"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			told := tt.logged.FilterMessageSnippet("without a backtrace").All()
+			if len(told) != generation {
+				t.Fatalf("got %d records in %d generations, want one each: %v", len(told), generation, told)
+			}
+			m := told[generation-1].ContextMap()
+			if m["generation"] != int64(generation) || !strings.Contains(fmt.Sprint(m["error"]), "no rights") {
+				t.Errorf("got %v", m)
+			}
+			if err := tt.Restart(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		records := tt.slow()
+		if len(records) != 4 || records[3].ContextMap()["waiting_on"] != "running" || records[3].ContextMap()["backtrace"] != nil {
+			t.Errorf("got %v, want 4 records with waiting_on alone", records)
+		}
+	})
+}
+
+func TestATornBacktraceIsNoReasonToGiveUp(t *testing.T) {
+	slowly(t, 1, 10*time.Second, func(tt *tester) {
+		tt.explained(0, Explanation{WaitingOn: "running"}, errors.New("torn"))
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in <nil>, on running")
+		if told := tt.logged.FilterMessageSnippet("without a backtrace").All(); len(told) > 0 {
+			t.Errorf("got %v", told)
+		}
+	})
+}
+
+// One process hangs in the kernel, and so does who looks at it.
+func TestAnExplanationThatHangsCostsNothingButItself(t *testing.T) {
+	slowly(t, 4, 20*time.Second, func(tt *tester) {
+		hung := make(chan struct{})
+		tt.mu.Lock()
+		tt.explain = func(*fakeProcess) (Explanation, error) {
+			<-hung
+			return inAQuery, nil
+		}
+		tt.mu.Unlock()
+		var requests sync.WaitGroup
+		for range 3 {
+			requests.Go(func() {
+				if _, err := tt.get("/a.php"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(8 * time.Second)
+		if got := len(tt.slow()); got != 3 {
+			t.Errorf("got %d records while one hangs, want 3", got)
+		}
+		requests.Wait()
+		begun := time.Now()
+		tt.close()
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("Close took %v", took)
+		}
+		close(hung)
+	})
+}
+
+func TestAfterAnExplanationThatHungTheNextOneIsTold(t *testing.T) {
+	slowly(t, 1, 20*time.Second, func(tt *tester) {
+		tt.explained(time.Minute, inAQuery, nil)
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in <nil>, on <nil>")
+		time.Sleep(time.Minute)
+		tt.explained(0, inAQuery, nil)
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		if records := tt.slow(); len(records) != 2 || records[1].ContextMap()["waiting_on"] != inAQuery.WaitingOn {
+			t.Errorf("got %v, want a second record with what it did", records)
+		}
+	})
+}
