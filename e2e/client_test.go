@@ -159,6 +159,12 @@ func giveToPHP(t *testing.T, dir string) {
 	u := phpUser(t)
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
+	giveTo(t, dir, uid, gid)
+}
+
+// giveTo makes a user and group the owners of a tree.
+func giveTo(t *testing.T, dir string, uid, gid int) {
+	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return err

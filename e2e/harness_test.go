@@ -45,6 +45,7 @@ type options struct {
 	workers int         // default 2
 	ini     [][2]string // PHP settings, for every backend
 	under   []string    // a program, with its path, that runs Caddy
+	uid     uint32      // as whom Caddy runs; 0: as these tests
 }
 
 // start runs Caddy with a Caddyfile until the test ends, and then checks that
@@ -113,6 +114,7 @@ func (s *server) command(args ...string) command {
 			"DIR=" + s.dir, "SITE=" + s.site, "PORT=" + strconv.Itoa(s.port), "PORT2=" + strconv.Itoa(s.port+1),
 			"CADDY_SECRET=never-for-php",
 		},
+		UID: s.opts.uid,
 		Dir: s.dir,
 		Log: filepath.Join(s.dir, "caddy.log"),
 	}

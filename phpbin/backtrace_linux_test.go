@@ -127,60 +127,65 @@ var settings = map[string][]phpbin.Setting{
 	"plain":   {{Name: "opcache.enable", Value: "0"}},
 	"opcache": {{Name: "opcache.enable", Value: "1"}, {Name: "opcache.jit", Value: "off"}, {Name: "opcache.file_update_protection", Value: "0"}},
 	"jit": {
-		{Name: "opcache.enable", Value: "1"}, {Name: "opcache.jit", Value: "tracing"}, {Name: "opcache.jit_buffer_size", Value: "16M"},
+		{Name: "opcache.enable", Value: "1"},
+		{Name: "opcache.jit", Value: "tracing"},
+		{Name: "opcache.jit_buffer_size", Value: "16M"},
 		{Name: "opcache.file_update_protection", Value: "0"},
 	},
 	"jit for all": {
-		{Name: "opcache.enable", Value: "1"}, {Name: "opcache.jit", Value: "1205"}, {Name: "opcache.jit_buffer_size", Value: "16M"},
+		{Name: "opcache.enable", Value: "1"},
+		{Name: "opcache.jit", Value: "1205"},
+		{Name: "opcache.jit_buffer_size", Value: "16M"},
 		{Name: "opcache.file_update_protection", Value: "0"},
 	},
 }
 
-// eachSetting runs a test with one worker for each kind of launcher and setting.
-func eachSetting(t *testing.T, kinds []string, test func(t *testing.T, p *phpbin.Process)) {
+// with launches a worker with a setting.
+func with(t *testing.T, kind, setting string) *phpbin.Process {
 	t.Helper()
+	o := options(t)
+	o.INI = settings[setting]
+	return mustLaunch(t, start(t, kind, o))
+}
+
+func TestABacktraceIsTheStackOfTheScript(t *testing.T) {
 	for _, kind := range kinds {
-		for name, ini := range settings {
-			t.Run(kind+", "+name, func(t *testing.T) {
-				o := options(t)
-				o.INI = ini
-				test(t, mustLaunch(t, start(t, kind, o)))
-			})
+		for setting := range settings {
+			t.Run(kind+", "+setting, func(t *testing.T) { wantStacks(t, with(t, kind, setting)) })
 		}
 	}
 }
 
-func TestABacktraceIsTheStackOfTheScript(t *testing.T) {
-	eachSetting(t, kinds, func(t *testing.T, p *phpbin.Process) {
-		ways := func(function, mark string) string { return function + " " + line(t, "backtrace_ways.php", mark) }
-		asleep := []string{"usleep", ways("way_usleep", "usleep")}
-		for _, way := range []struct {
-			name string
-			top  []string
-		}{
-			{"usleep", asleep},
-			{"preg_match_all", []string{"preg_match_all", ways("way_preg_match_all", "preg_match_all")}},
-			{"include", append(asleep, "{main} "+line(t, "backtrace_leaf.php", "leaf"), ways("way_include", "include"))},
-			{"eval", append(asleep, "{main} "+strings.Replace(line(t, "backtrace_ways.php", "eval"), "php:", "php(", 1)+") : eval()'d code:3", ways("way_eval", "eval"))},
-			{"magic", append(asleep, ways("class@anonymous::__call", "magic"), ways("way_magic", "trampoline"))},
-			{"catch", append(asleep, ways("way_catch", "catch"))},
-		} {
-			r := trace(t, p, way.name, "")
-			r.wantTrace(20, slices.Concat(way.top, above(t)))
-			r.wantTrace(2, way.top[:2])
-			r.end()
-		}
-		if frames, err := p.Backtrace(20); err != nil || len(frames) != 0 {
-			t.Errorf("an idle worker: %v, %v, want nothing", frames, err)
-		}
-		r := trace(t, p, "recurse", "")
-		r.wantTrace(20, slices.Concat(asleep, []string{ways("way_recurse", "bottom")}, slices.Repeat([]string{ways("way_recurse", "recurse")}, 17)))
-		frames, err := r.Backtrace(1 << 30)
-		if err != nil || len(frames) != 256 {
-			t.Errorf("a recursion of 10000 calls without bounds: %d frames, %v, want 256", len(frames), err)
-		}
+func wantStacks(t *testing.T, p *phpbin.Process) {
+	t.Helper()
+	ways := func(function, mark string) string { return function + " " + line(t, "backtrace_ways.php", mark) }
+	asleep := []string{"usleep", ways("way_usleep", "usleep")}
+	for _, way := range []struct {
+		name string
+		top  []string
+	}{
+		{"usleep", asleep},
+		{"preg_match_all", []string{"preg_match_all", ways("way_preg_match_all", "preg_match_all")}},
+		{"include", append(asleep, "{main} "+line(t, "backtrace_leaf.php", "leaf"), ways("way_include", "include"))},
+		{"eval", append(asleep, "{main} "+strings.Replace(line(t, "backtrace_ways.php", "eval"), "php:", "php(", 1)+") : eval()'d code:3", ways("way_eval", "eval"))},
+		{"magic", append(asleep, ways("class@anonymous::__call", "magic"), ways("way_magic", "trampoline"))},
+		{"catch", append(asleep, ways("way_catch", "catch"))},
+	} {
+		r := trace(t, p, way.name, "")
+		r.wantTrace(20, slices.Concat(way.top, above(t)))
+		r.wantTrace(2, way.top[:2])
 		r.end()
-	})
+	}
+	if frames, err := p.Backtrace(20); err != nil || len(frames) != 0 {
+		t.Errorf("an idle worker: %v, %v, want nothing", frames, err)
+	}
+	r := trace(t, p, "recurse", "")
+	r.wantTrace(20, slices.Concat(asleep, []string{ways("way_recurse", "bottom")}, slices.Repeat([]string{ways("way_recurse", "recurse")}, 17)))
+	frames, err := r.Backtrace(1 << 30)
+	if err != nil || len(frames) != 256 {
+		t.Errorf("a recursion of 10000 calls without bounds: %d frames, %v, want 256", len(frames), err)
+	}
+	r.end()
 }
 
 // callers says who calls whom in way_spin.
@@ -211,42 +216,47 @@ func wantCalls(t *testing.T, frames []phpbin.Frame) {
 }
 
 func TestABacktraceOfWhatNeverStandsStillIsTrueOrNone(t *testing.T) {
-	eachSetting(t, []string{"shared"}, func(t *testing.T, p *phpbin.Process) {
-		base := above(t)
-		r := trace(t, p, "spin", "")
-		const reads = 2500 // in each of the settings
-		torn, short, took, seen := 0, 0, time.Duration(0), map[int]int{}
-		for range reads {
-			begun := time.Now()
-			frames, err := r.Backtrace(20)
-			took += time.Since(begun)
-			if errors.Is(err, phpbin.ErrTorn) {
-				torn++
-				continue
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			inner := len(frames) - len(base)
-			if inner < 1 { // only while it begins
-				short++
-				continue
-			}
-			if got := names(frames[inner:]); !slices.Equal(got, base) {
-				t.Fatalf("got\n%s\nwant at its end\n%s", strings.Join(names(frames), "\n"), strings.Join(base, "\n"))
-			}
-			wantCalls(t, frames[:inner])
-			seen[inner]++
+	for setting := range settings {
+		t.Run(setting, func(t *testing.T) { wantTruth(t, with(t, "shared", setting)) })
+	}
+}
+
+func wantTruth(t *testing.T, p *phpbin.Process) {
+	t.Helper()
+	base := above(t)
+	r := trace(t, p, "spin", "")
+	const reads = 2500 // in each of the settings
+	torn, short, took, seen := 0, 0, time.Duration(0), map[int]int{}
+	for range reads {
+		begun := time.Now()
+		frames, err := r.Backtrace(20)
+		took += time.Since(begun)
+		if errors.Is(err, phpbin.ErrTorn) {
+			torn++
+			continue
 		}
-		t.Logf("of %d %d were torn and %d short; how many had so many calls of way_spin and below: %v; %v each", reads, torn, short, seen, took/reads)
-		if torn+short > reads/5 {
-			t.Errorf("of %d %d were torn, %d short", reads, torn, short)
+		if err != nil {
+			t.Fatal(err)
 		}
-		r.end()
-		if got := run(t, p, "pid.php", nil); got != fmt.Sprint(p.PID()) {
-			t.Errorf("afterwards the script says %s, PID %d", got, p.PID())
+		inner := len(frames) - len(base)
+		if inner < 1 { // only while it begins
+			short++
+			continue
 		}
-	})
+		if got := names(frames[inner:]); !slices.Equal(got, base) {
+			t.Fatalf("got\n%s\nwant at its end\n%s", strings.Join(names(frames), "\n"), strings.Join(base, "\n"))
+		}
+		wantCalls(t, frames[:inner])
+		seen[inner]++
+	}
+	t.Logf("of %d %d were torn and %d short; how many had so many calls of way_spin and below: %v; %v each", reads, torn, short, seen, took/reads)
+	if torn+short > reads/5 {
+		t.Errorf("of %d %d were torn, %d short", reads, torn, short)
+	}
+	r.end()
+	if got := run(t, p, "pid.php", nil); got != fmt.Sprint(p.PID()) {
+		t.Errorf("afterwards the script says %s, PID %d", got, p.PID())
+	}
 }
 
 // asUser runs f on a thread that belongs to another user: that is how the kernel

@@ -72,6 +72,29 @@
 // workers at the same time as to us, unless the unit has KillMode=mixed: it
 // interrupts scripts that sleep.
 //
+// # What a worker does
+//
+// [Process.Backtrace] reads the stack of a running PHP out of its memory by
+// process_vm_readv(2), and stops nothing: 0.3 ms for ten calls. The executor's
+// globals are found by the symbol that php-cgi exports for its extensions, what
+// lies where by the API number that they are refused by; layouts says how that
+// was verified. The script goes on meanwhile, so a call counts when it is the
+// same at nine looks. In a loop of nothing but calls that left less than one
+// reading in 100 with nothing at all, and none with a call that was not there
+// (TestABacktraceOfWhatNeverStandsStillIsTrueOrNone).
+//
+// It takes what ptrace takes, by __ptrace_may_access in the kernel: the same
+// user and groups, or CAP_SYS_PTRACE, which root has, but not in an ordinary
+// container. Yama's kernel.yama.ptrace_scope of 1, a usual default, lets a
+// process look at those that it has started, and what they have (yama_lsm.c,
+// task_is_descendant); 2 asks for CAP_SYS_PTRACE, 3 forbids it. Where it does
+// not work, [Process.Waiting] still tells a process that runs from one that
+// sleeps; a thread-safe PHP, a debug build and a release that nobody has
+// looked at have no backtrace either.
+//
+// Functions that PHP 8.4 and later call without a frame (max, in_array,
+// preg_match and some more) are not on the stack: the line of their caller is.
+//
 // # Surprises
 //
 // Seen with PHP 8.2.36 on Linux 6.18, and held by tests.

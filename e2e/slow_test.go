@@ -1,0 +1,85 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTheSlowLogSaysWhereAScriptIs has one slow request, and Caddy run as root,
+// with PHP as another user, and as the user that PHP runs as too.
+func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
+	const nobody = 65534
+	for name, uid := range map[string]uint32{"as root": 0, "as nobody": nobody} {
+		t.Run(name, func(t *testing.T) {
+			if os.Getuid() != 0 && uid != 0 {
+				t.Skip("only root can become another user")
+			}
+			each(t, spawnOnly, func(t *testing.T, b backend) {
+				s := prepare(t, b, options{uid: uid})
+				if uid != 0 {
+					giveTo(t, s.dir, int(uid), int(uid))
+				}
+				if err := s.run(poolSite(b, "slow_request 200ms")); err != nil {
+					t.Fatal(err)
+				}
+				held := filepath.Join(s.site, "held")
+				writeFile(t, held, "")
+				answer := make(chan *response, 1)
+				go func() { answer <- s.get("/slow.php?file=held") }()
+				slow := s.wantLog("slow request", 1)
+				if err := os.Remove(held); err != nil {
+					t.Fatal(err)
+				}
+				(<-answer).want(t, 200, "worked")
+
+				trace := fmt.Sprint(slow["backtrace"])
+				script := regexp.QuoteMeta(s.site + "/slow.php")
+				want := `^\[(usleep |clearstatcache |file_exists )?Wait::until ` + script + `:\d+ work ` + script + `:16 {main} ` + script + `:20\]$`
+				if !regexp.MustCompile(want).MatchString(trace) {
+					t.Errorf("got the backtrace %s, want %s", trace, want)
+				}
+				waits, _ := slow["waiting_on"].(string)
+				if waits == "" || strings.HasPrefix(waits, "sleeping") {
+					t.Errorf("it waits for %q, want a system call, or running", waits)
+				}
+				seconds, _ := slow["seconds"].(float64)
+				cpu, told := slow["cpu"].(float64)
+				if slow["uri"] != "/slow.php" || slow["script"] != s.site+"/slow.php" || seconds < .2 || !told || cpu > 5 {
+					t.Errorf("got %v", slow)
+				}
+				s.get("/hello.php").want(t, 200, "hello\n")
+				s.wantLog("slow request", 1) // it is not told again at its end
+				if s.hasLogged("without a backtrace") {
+					t.Error("it is said that there are no backtraces")
+				}
+			})
+		})
+	}
+}
+
+// wantLog waits until there are so many entries with a message, and returns the
+// last of them.
+func (s *server) wantLog(message string, n int) map[string]any {
+	s.t.Helper()
+	var found []map[string]any
+	eventually(s.t, 15*time.Second, func() error {
+		found = nil
+		for _, entry := range s.logs() {
+			if entry["msg"] == message {
+				found = append(found, entry)
+			}
+		}
+		if len(found) != n {
+			return fmt.Errorf("%d entries say %q, want %d", len(found), message, n)
+		}
+		return nil
+	})
+	return found[n-1]
+}
