@@ -65,12 +65,10 @@ func (h *heap) function(kind byte, name, class uint64, file string, lines ...uin
 	if file != "" {
 		h.set(at+h.l.filename, h.string(file))
 	}
-	opcodes := h.alloc(opcodeSize * len(lines))
+	opcodes := h.alloc(opcodeSize * (len(lines) + 1))
+	h.set(opcodes+uint64(len(lines))*opcodeSize+opcodeLine, 99) // somebody else's
+	binary.LittleEndian.PutUint32(h.b[at+h.l.last-h.base:], uint32(len(lines)))
 	h.set(at+h.l.opcodes, opcodes)
-	h.set(at+h.l.last, uint64(len(lines))|binary.LittleEndian.Uint64(h.b[at+h.l.last-h.base:])&^0xffffffff)
-	if h.l.last+8 == h.l.opcodes {
-		h.set(at+h.l.opcodes, opcodes)
-	}
 	for i, line := range lines {
 		h.set(opcodes+uint64(i)*opcodeSize+opcodeLine, line)
 	}

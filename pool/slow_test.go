@@ -165,12 +165,31 @@ func TestAnExplanationThatHangsCostsNothingButItself(t *testing.T) {
 			t.Errorf("got %d records while one hangs, want 3", got)
 		}
 		requests.Wait()
+		close(hung)
+	})
+}
+
+func TestCloseDoesNotWaitForExplanations(t *testing.T) {
+	slowly(t, 4, 6300*time.Millisecond, func(tt *tester) {
+		tt.explained(5*time.Second, inAQuery, nil)
+		var requests sync.WaitGroup
+		for range 3 { // one is explained, two wait for that
+			requests.Go(func() {
+				if _, err := tt.get("/a.php"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		requests.Wait()
 		begun := time.Now()
 		tt.close()
 		if took := time.Since(begun); took > 0 {
 			t.Errorf("Close took %v", took)
 		}
-		close(hung)
+		if got := len(tt.slow()); got != 3 {
+			t.Errorf("got %d records, want 3", got)
+		}
+		time.Sleep(5 * time.Second) // what it did not wait for
 	})
 }
 
