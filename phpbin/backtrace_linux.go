@@ -110,8 +110,9 @@ const (
 	// some 100 microseconds.
 	maxTries = 10
 
-	// looks is how often it must be the same. In a loop it is the same by chance,
-	// in one of two calls that alternate every other time.
+	// looks is how often it must be the same, and once more after the names were
+	// read. Of 40,000 readings of a loop of calls, 456 had a call that was not
+	// there with only that one look, 3 with two, none with four.
 	looks = 8
 
 	// maxString is how long a string may be that is taken for a name, and the
