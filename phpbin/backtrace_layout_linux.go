@@ -26,9 +26,9 @@ type layout struct {
 }
 
 // Seen by offsetof with the headers of Debian's php-dev, by amd64's and arm64's
-// compiler alike (7.4, 8.2, 8.4), in php-cgi of these releases at work on amd64
-// (7.4.33, 8.2.36, 8.3.8, 8.4.27, 8.5.2), and in struct dumps made by gdb for
-// both (8.0, 8.1, 8.3, 8.5).
+// compiler alike (7.4, 8.2, 8.4); in php-cgi at work, on amd64 (7.4.33, 8.2.36,
+// 8.3.8, 8.4.27, 8.5.2) and arm64 (8.4.27); and in struct dumps that gdb made of
+// builds for both (8.0, 8.1, 8.3, 8.5).
 var layouts = map[int]layout{
 	20190902: {current: 488, last: 60, opcodes: 64, filename: 136},  // PHP 7.4
 	20200930: {current: 488, last: 68, opcodes: 72, filename: 144},  // PHP 8.0
