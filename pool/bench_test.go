@@ -57,12 +57,14 @@ func (l *socketLauncher) Launch(context.Context) (Process, error) {
 	return p, nil
 }
 
+var benchInfo = Info{Method: "GET", URI: "/index.php", Query: "a=b", User: "bob", Script: "/srv/www/index.php"}
+
 func BenchmarkAcquireRelease(b *testing.B) {
 	p := benchPool(b, 4)
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		l, err := p.acquire(ctx, Info{})
+		l, err := p.acquire(ctx, benchInfo)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -76,7 +78,7 @@ func BenchmarkAcquireCheckRelease(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		l, err := p.Acquire(ctx, Info{})
+		l, err := p.Acquire(ctx, benchInfo)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -91,7 +93,7 @@ func BenchmarkAcquireReleaseBy64(b *testing.B) {
 	b.SetParallelism(32) // times GOMAXPROCS
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			l, err := p.acquire(ctx, Info{})
+			l, err := p.acquire(ctx, benchInfo)
 			if err != nil {
 				b.Error(err)
 				return

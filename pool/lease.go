@@ -40,7 +40,7 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	if n := len(p.idle); n > 0 && !p.closed {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
-		lease := p.lendLocked(w, info)
+		lease := p.lendLocked(w, info, p.clock())
 		p.mu.Unlock()
 		return lease, nil
 	}
@@ -122,10 +122,10 @@ func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Leas
 }
 
 // lendLocked makes w, which is in no list, busy.
-func (p *Pool) lendLocked(w *worker, info Info) Lease {
+func (p *Pool) lendLocked(w *worker, info Info, now time.Duration) Lease {
 	p.moveLocked(w, Busy)
 	w.turn++
-	w.busySince = p.clock()
+	w.busySince = now
 	w.info = info
 	w.slowTold, w.overtime, w.limit = false, nil, p.set.RequestTimeout
 	if busy := p.inState[Busy]; busy > p.maxBusy {
@@ -137,13 +137,18 @@ func (p *Pool) lendLocked(w *worker, info Info) Lease {
 // placeLocked gives a worker that is in no list to the first in line, or lays
 // it down as idle.
 func (p *Pool) placeLocked(w *worker) {
+	now := p.clock()
+	if w.unbooked {
+		w.book(now)
+	}
 	if wt := p.line.pop(); wt != nil {
-		wt.lease = p.lendLocked(w, wt.info)
+		wt.lease = p.lendLocked(w, wt.info, now)
 		close(wt.done)
 		return
 	}
 	p.moveLocked(w, Idle)
-	w.idleSince, w.info = p.clock(), Info{}
+	// Its last request has nothing to do with what happens to it from now on.
+	w.idleSince, w.info = now, Info{}
 	p.idle = append(p.idle, w)
 }
 
@@ -207,6 +212,7 @@ func (l Lease) releaseLocked(reusable bool) {
 	p.tellIfSlowLocked(w)
 	w.turn++
 	w.served++
+	w.unbooked = true
 	p.requests++
 	p.stopOvertimeLocked(w)
 	switch {

@@ -181,6 +181,7 @@ func (p *Pool) drain(w *worker) {
 			p.crashedLocked(w)
 		}
 		w.born, w.served = p.clock(), 0
+		w.last, w.took, w.busy, w.unbooked = Info{}, 0, 0, false
 		w.budget = p.set.requests()
 	}
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())

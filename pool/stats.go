@@ -30,6 +30,7 @@ type Stats struct {
 	Name       string
 	Manager    Manager
 	Generation int
+	Born       time.Time
 	Uptime     time.Duration
 	Workers    WorkerCounts
 	Queue      QueueStats
@@ -77,12 +78,19 @@ type WorkerStats struct {
 	PID        int
 	State      State
 	Generation int
-	Requests   int
-	Age, Idle  time.Duration
+	// Requests counts those that it has served.
+	Requests  int
+	Born      time.Time
+	Age, Idle time.Duration
 	// Request is what it runs; its zero value when it is idle.
 	Request Info
 	// Running is for how long it has run the request.
 	Running time.Duration
+	// Last is the request before that, and Took how long that was.
+	Last Info
+	Took time.Duration
+	// Busy is how long it has run requests in all.
+	Busy time.Duration
 	// Process gives memory and CPU time; reading them costs system calls.
 	Process Process
 }
@@ -91,9 +99,27 @@ type WorkerStats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.statsLocked()
+}
+
+// Workers lists the workers by ID.
+func (p *Pool) Workers() []WorkerStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.workerStatsLocked()
+}
+
+// Snapshot is Stats and Workers of one and the same moment.
+func (p *Pool) Snapshot() (Stats, []WorkerStats) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.statsLocked(), p.workerStatsLocked()
+}
+
+func (p *Pool) statsLocked() Stats {
 	now := time.Now()
 	s := Stats{
-		Name: p.name, Manager: p.set.Manager, Uptime: now.Sub(p.born),
+		Name: p.name, Manager: p.set.Manager, Born: p.born, Uptime: now.Sub(p.born),
 		Workers: WorkerCounts{
 			Total: len(p.workers) - p.inState[Stopping] + p.starting, Idle: p.inState[Idle] + p.probing, Busy: p.inState[Busy] - p.probing,
 			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
@@ -126,16 +152,14 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
-// Workers lists the workers by ID.
-func (p *Pool) Workers() []WorkerStats {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *Pool) workerStatsLocked() []WorkerStats {
 	now := p.clock()
 	all := make([]WorkerStats, 0, len(p.workers))
 	for _, w := range p.workers {
 		s := WorkerStats{
 			ID: w.id, PID: w.proc.PID(), State: w.state, Generation: w.gen.number,
-			Requests: w.served, Age: now - w.born, Process: w.proc,
+			Requests: w.served, Born: p.born.Add(w.born), Age: now - w.born, Process: w.proc,
+			Last: w.last, Took: w.took, Busy: w.busy,
 		}
 		if w.probing {
 			s.State = Idle
@@ -145,6 +169,7 @@ func (p *Pool) Workers() []WorkerStats {
 			s.Idle = now - w.idleSince
 		case Busy, Draining:
 			s.Request, s.Running = w.info, now-w.busySince
+			s.Busy += s.Running
 		case Starting, Stopping, Gone:
 		}
 		all = append(all, s)

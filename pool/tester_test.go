@@ -319,6 +319,7 @@ type fakeProcess struct {
 	noSoft         bool
 	memory         atomic.Int64
 	served         chan struct{} // closed when nothing runs any more
+	succeeded      atomic.Bool   // Drain finds another process in its slot
 }
 
 func (p *fakeProcess) serve(conn net.Conn) {
@@ -379,6 +380,10 @@ func (p *fakeProcess) end() {
 // Drain closes the connection and waits until the script has ended.
 func (p *fakeProcess) Drain(ctx context.Context) (Process, error) {
 	p.client.Close() // a pipe
+	if p.succeeded.Load() {
+		p.end()
+		return p.gen.process(int(p.gen.tt.pids.Add(1))), nil
+	}
 	select {
 	case <-p.served:
 	case <-p.done:

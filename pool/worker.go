@@ -31,7 +31,15 @@ type worker struct {
 	served int
 	budget int // how many requests it may serve, 0 for no limit
 
-	// Of the request it runs, or ran last.
+	// last is the request that it ran before, and took how long that was; only
+	// shown. busy is how long it has run requests in all, without the one that
+	// runs. unbooked: a request has ended that is not in them yet.
+	last       Info
+	took, busy time.Duration
+	unbooked   bool
+
+	// Of the request it runs; of the one that ended, or cleared where a death
+	// must not be laid at its door.
 	info     Info
 	slowTold bool
 	overtime *overtime
@@ -52,11 +60,25 @@ func (w *worker) ended() bool {
 	}
 }
 
+// book takes the request that has ended into the worker's books.
+func (w *worker) book(now time.Duration) {
+	w.unbooked = false
+	w.last, w.took = w.info, now-w.busySince
+	w.busy += w.took
+}
+
 // Info says what a request is, for logs and statistics; nothing is decided by
 // it but the quarantine of a script.
 type Info struct {
-	// Method and URI as the client sent them.
+	// Method and URI as the client sent them, the URI without its query.
 	Method, URI string
+	// Query is that query. It may hold what is nobody's business: it is shown
+	// only where an administrator asks for it, and never logged.
+	Query string
+	// User is who logged in to the web server, if anybody did.
+	User string
+	// ContentLength is how long the body is, in bytes.
+	ContentLength int64
 	// Script is the file that PHP runs.
 	Script string
 	// Patience bounds the wait in line where it is shorter than the pool's

@@ -1,0 +1,228 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// theWorker is the only one there is.
+func (tt *tester) theWorker() WorkerStats {
+	tt.Helper()
+	tt.settle()
+	workers := tt.Workers()
+	if len(workers) != 1 {
+		tt.Fatalf("got %d workers, want 1", len(workers))
+	}
+	return workers[0]
+}
+
+func TestAnIdleWorkerShowsItsLastRequest(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		if w := tt.theWorker(); w.Last != (Info{}) || w.Took != 0 || w.Busy != 0 || w.Requests != 0 {
+			t.Errorf("before the first request: got %+v", w)
+		}
+		info := Info{
+			Method: "POST", URI: "/a/b", Query: "secret=1", User: "bob", ContentLength: 7, Script: "/a.php",
+		}
+		lease, err := tt.Acquire(context.Background(), info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		if w := tt.theWorker(); w.Request != info || w.Running != 3*time.Second || w.Busy != 3*time.Second || w.Last != (Info{}) {
+			t.Errorf("while it runs: got %+v", w)
+		}
+		lease.Release()
+		time.Sleep(time.Second)
+		w := tt.theWorker()
+		if w.State != Idle || w.Request != (Info{}) || w.Last != info || w.Took != 3*time.Second || w.Busy != 3*time.Second {
+			t.Errorf("after it: got %+v", w)
+		}
+		next := tt.acquire().wantLease()
+		time.Sleep(2 * time.Second)
+		if w := tt.theWorker(); w.Request.URI != "/" || w.Last != info || w.Busy != 5*time.Second {
+			t.Errorf("in the next request: got %+v", w)
+		}
+		next.Release()
+	})
+}
+
+func TestARequestFromTheLineIsBookedLikeAnyOther(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		first := tt.acquire().wantLease()
+		second := tt.acquire()
+		time.Sleep(2 * time.Second)
+		first.Release()
+		lease := second.wantLease()
+		time.Sleep(time.Second)
+		lease.Release()
+		if w := tt.theWorker(); w.Took != time.Second || w.Busy != 3*time.Second {
+			t.Errorf("got %v for the last request and %v in all, want 1s and 3s", w.Took, w.Busy)
+		}
+	})
+}
+
+func TestTheHealthProbeIsNoRequest(t *testing.T) {
+	s := static(1)
+	s.HealthInterval = 5 * time.Second
+	run(t, s, func(tt *tester) {
+		lease := tt.acquire().wantLease()
+		time.Sleep(time.Second)
+		lease.Release()
+		time.Sleep(time.Minute)
+		if w := tt.theWorker(); w.Last.URI != "/" || w.Took != time.Second || w.Busy != time.Second {
+			t.Errorf("after a minute of probes: got %+v", w)
+		}
+	})
+}
+
+func TestARequestWithdrawnFromTheLineIsNotTheWorkersLast(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		tt.acquire().wantLease().Release()
+		before := tt.theWorker()
+		// The place in line and the client's leaving, in the order that counts.
+		tt.Pool.mu.Lock()
+		worker := tt.idle[0]
+		tt.idle = nil
+		tt.lendLocked(worker, Info{Method: "GET", URI: "/never"}, tt.clock())
+		worker.turn++
+		tt.returnLocked(worker)
+		tt.Pool.mu.Unlock()
+		if after := tt.theWorker(); after.Last != before.Last || after.Busy != before.Busy {
+			t.Errorf("got %+v, want the request before", after)
+		}
+	})
+}
+
+// An idle worker that dies is nobody's fault: were its last request blamed, the
+// script would end up in quarantine.
+func TestTheLastRequestIsNotBlamedForTheDeathOfAnIdleWorker(t *testing.T) {
+	s := static(2)
+	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		var leases []Lease
+		for range 2 {
+			lease, err := tt.Acquire(context.Background(), Info{Script: "/a.php"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			leases = append(leases, lease)
+		}
+		for _, lease := range leases {
+			lease.Release()
+		}
+		for _, w := range tt.Workers() {
+			if w.Last.Script != "/a.php" {
+				t.Fatalf("last request: got %+v", w.Last)
+			}
+		}
+		tt.proc(0).end()
+		tt.proc(1).end()
+		tt.settle()
+		if got := tt.Stats(); got.Exits[Crashed] != 2 || len(got.Quarantined) != 0 {
+			t.Errorf("got %d crashes and %v in quarantine, want 2 and none", got.Exits[Crashed], got.Quarantined)
+		}
+	})
+}
+
+func TestASuccessorInTheSlotBeginsWithEmptyBooks(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Answer{fastcgitest.Stdout("X-A: b\r\n\r\n"), fastcgitest.Flush(), fastcgitest.Stall()}
+		}
+		ctx, leave := context.WithCancel(context.Background())
+		_, free, err := tt.begun(ctx, "/a.php", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.proc(0).succeeded.Store(true)
+		leave()
+		free()
+		time.Sleep(time.Second)
+		if w := tt.theWorker(); w.Last != (Info{}) || w.Busy != 0 || w.PID == 1 {
+			t.Errorf("got %+v of a new process", w)
+		}
+	})
+}
+
+func TestASnapshotIsOfOneMoment(t *testing.T) {
+	run(t, static(3), func(tt *tester) {
+		held := tt.acquire().wantLease()
+		s, workers := tt.Snapshot()
+		if s.Workers.Idle != 2 || s.Workers.Busy != 1 || len(workers) != 3 {
+			t.Errorf("got %+v and %d workers", s.Workers, len(workers))
+		}
+		if age := time.Since(workers[0].Born); age != workers[0].Age {
+			t.Errorf("born %v ago, but %v old", age, workers[0].Age)
+		}
+		held.Release()
+	})
+}
+
+func TestAPoolIsReadyWhenARequestCouldBeServed(t *testing.T) {
+	broken := errors.New("php-cgi is broken")
+	t.Run("not before it is open", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			tt := newTester(t, static(1))
+			if err := tt.Ready(); err == nil {
+				t.Error("a pool that is not open is ready")
+			}
+			if err := tt.Open(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.Ready(); err != nil {
+				t.Error(err)
+			}
+			tt.close()
+		})
+	})
+	t.Run("busy", func(t *testing.T) {
+		run(t, static(1), func(tt *tester) {
+			held := tt.acquire().wantLease()
+			if err := tt.Ready(); err != nil {
+				t.Error(err)
+			}
+			held.Release()
+		})
+	})
+	t.Run("at rest", func(t *testing.T) {
+		s := dynamic(0, 4, 0)
+		s.Manager = OnDemand
+		run(t, s, func(tt *tester) {
+			time.Sleep(2 * time.Minute)
+			tt.wantWorkers(0, 0)
+			if err := tt.Ready(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("not while no worker can be launched", func(t *testing.T) {
+		run(t, static(1), func(tt *tester) {
+			tt.refuse(broken)
+			tt.proc(0).end()
+			time.Sleep(time.Minute)
+			if err := tt.Ready(); !errors.Is(err, broken) {
+				t.Errorf("got %v, want the reason", err)
+			}
+			tt.refuse(nil)
+			time.Sleep(maxBackoff)
+			tt.settle()
+			if err := tt.Ready(); err != nil {
+				t.Errorf("when they launch again: %v", err)
+			}
+		})
+	})
+	t.Run("not closed", func(t *testing.T) {
+		run(t, static(1), func(tt *tester) {
+			tt.close()
+			if err := tt.Ready(); !errors.Is(err, ErrClosed) {
+				t.Errorf("got %v, want %v", err, ErrClosed)
+			}
+		})
+	})
+}
