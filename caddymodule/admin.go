@@ -41,6 +41,8 @@ type call func(w http.ResponseWriter, r *http.Request, l *livePool, arg string) 
 // calls are by what follows the pool's name in the path, and by method.
 var calls = map[string]map[string]call{
 	"":        {http.MethodGet: showPool},
+	"ping":    {http.MethodGet: pingPool},
+	"status":  {http.MethodGet: showStatus},
 	"restart": {http.MethodPost: restartPool},
 	"scale":   {http.MethodPost: scalePool},
 	"workers": {http.MethodDelete: recycleWorker},
@@ -50,11 +52,16 @@ func (Admin) all(w http.ResponseWriter, r *http.Request) error {
 	if err := allow(w, r, http.MethodGet); err != nil {
 		return err
 	}
-	list := []poolJSON{}
+	var live []*livePool
 	pools.Range(func(_, value any) bool {
-		list = append(list, value.(*livePool).describe(false))
+		live = append(live, value.(*livePool))
 		return true
 	})
+	// Not within Range: a load that adds a pool would wait.
+	list := []poolJSON{}
+	for _, l := range live {
+		list = append(list, l.describe(detail{}))
+	}
 	slices.SortFunc(list, func(a, b poolJSON) int { return strings.Compare(a.Name, b.Name) })
 	return answerJSON(w, list)
 }
@@ -88,15 +95,32 @@ func (Admin) one(w http.ResponseWriter, r *http.Request) error {
 	return byMethod[method](w, r, live, parts[2])
 }
 
-func showPool(w http.ResponseWriter, _ *http.Request, l *livePool, _ string) error {
-	return answerJSON(w, l.describe(true))
+func showPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+	return answerJSON(w, l.describe(detail{workers: true, fullURI: wantsFullURI(r)}))
+}
+
+// wantsFullURI: queries may hold passwords and tokens, so they are shown only to
+// those who ask for them.
+func wantsFullURI(r *http.Request) bool { return r.URL.Query().Has("full_uri") }
+
+// showStatus answers as php-fpm's status page does.
+func showStatus(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+	return answerFPMStatus(w, r, l, wantsFullURI(r))
+}
+
+// pingPool answers as php-fpm's ping page does.
+func pingPool(w http.ResponseWriter, _ *http.Request, l *livePool, _ string) error {
+	if err := l.ping(w); err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+	}
+	return nil
 }
 
 func restartPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
 	if err := l.restart(r.Context(), "by request"); err != nil {
 		return changeError(err)
 	}
-	return answerJSON(w, l.describe(false))
+	return answerJSON(w, l.describe(detail{}))
 }
 
 // scaleJSON is the body of a scale call; what is left out stays as it is. Of a
@@ -123,7 +147,7 @@ func scalePool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) er
 	return answerJSON(w, struct {
 		poolJSON
 		NewGeneration bool `json:"new_generation"`
-	}{l.describe(false), renewed})
+	}{l.describe(detail{}), renewed})
 }
 
 // recycleWorker replaces a worker after its request; with ?force at once.
@@ -135,7 +159,7 @@ func recycleWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg stri
 	if err := l.pool.Recycle(id, r.URL.Query().Has("force")); err != nil {
 		return notFound("there is no worker %d in pool %s: %w", id, l.name, err)
 	}
-	return answerJSON(w, l.describe(true))
+	return answerJSON(w, l.describe(detail{workers: true}))
 }
 
 // changeError is why a pool stayed as it was.

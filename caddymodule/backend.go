@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
@@ -182,11 +181,7 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	req.Stderr = stderr.write
 
 	x, err := b.live.do(r.Context(), &pool.Request{
-		FastCGI: req,
-		Info: pool.Info{
-			Method: r.Method, URI: requestURI(r), Script: s.filename, Patience: time.Duration(b.DialTimeout),
-		},
-		Repeatable: safeMethod(r.Method),
+		FastCGI: req, Info: env.info(&s, in.length), Repeatable: safeMethod(r.Method),
 	})
 	if err != nil {
 		free()
@@ -215,12 +210,7 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 
 // requestURI is the path the client asked for, without the query, which may
 // hold what does not belong in a log.
-func requestURI(r *http.Request) string {
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL.EscapedPath()
-	}
-	return r.URL.EscapedPath()
-}
+func requestURI(r *http.Request) string { return originalURL(r).EscapedPath() }
 
 // safeMethod reports whether a method has no effect by its definition (RFC 9110
 // section 9.2.1), so that the request may be sent twice.

@@ -20,11 +20,14 @@ type poolJSON struct {
 	Queue        queueJSON         `json:"queue"`
 	Requests     requestsJSON      `json:"requests"`
 	Exits        map[string]uint64 `json:"exits"`
+	Launches     uint64            `json:"launches"`
 	Restarts     uint64            `json:"restarts"`
 	Uptime       float64           `json:"uptime_seconds"`
+	Memory       *int64            `json:"memory_bytes,omitempty"` // none where the system does not tell
+	MemoryHuman  string            `json:"memory_human,omitempty"`
 	LastFailure  string            `json:"last_failure,omitempty"`
 	Quarantined  map[string]string `json:"quarantined,omitempty"`
-	WorkersList  []workerJSON      `json:"workers_list,omitempty"`
+	WorkersList  []workerJSON      `json:"workers_list,omitzero"` // empty is not none
 	Sizing       *sizing           `json:"sizing,omitempty"`
 	SpooledBytes int64             `json:"spooled_bytes"`
 	SpooledHuman string            `json:"spooled_human"`
@@ -36,6 +39,7 @@ type phpJSON struct {
 	SAPI     string   `json:"sapi"`
 	ZTS      bool     `json:"zts"`
 	OPcache  bool     `json:"opcache"`
+	JIT      bool     `json:"jit"`
 	Features []string `json:"features"`
 }
 
@@ -72,7 +76,7 @@ type workerJSON struct {
 	Requests    int          `json:"requests"`
 	Uptime      float64      `json:"uptime_seconds"`
 	Idle        float64      `json:"idle_seconds"`
-	Memory      int64        `json:"memory_bytes,omitempty"`
+	Memory      *int64       `json:"memory_bytes,omitempty"`
 	MemoryHuman string       `json:"memory_human,omitempty"`
 	CPU         float64      `json:"cpu_seconds"`
 	Request     *requestJSON `json:"request,omitempty"`
@@ -85,9 +89,16 @@ type requestJSON struct {
 	Since  float64 `json:"since_seconds"`
 }
 
-// describe takes the state of the pool; full adds its workers.
-func (l *livePool) describe(full bool) poolJSON {
-	s := l.pool.Stats()
+// detail is what is told of a pool beside its numbers.
+type detail struct {
+	workers bool // each of them
+	fullURI bool // what they run with the query
+}
+
+// describe takes the state of the pool.
+func (l *livePool) describe(d detail) poolJSON {
+	used := l.sampler.of(l.pool)
+	s, workers := l.pool.Snapshot()
 	out := poolJSON{
 		Name: s.Name, Manager: s.Manager, Generation: s.Generation,
 		Workers: workersJSON{
@@ -99,7 +110,7 @@ func (l *livePool) describe(full bool) poolJSON {
 		Requests: requestsJSON{
 			s.Requests.Total, s.Requests.Failed, s.Requests.Refused, s.Requests.Slow, s.Requests.Retried,
 		},
-		Exits: map[string]uint64{}, Restarts: s.Restarts, Uptime: s.Uptime.Seconds(),
+		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: l.spool.inUse.Load(),
 	}
 	out.SpooledHuman = humanize.IBytes(uint64(max(0, out.SpooledBytes)))
@@ -116,9 +127,11 @@ func (l *livePool) describe(full bool) poolJSON {
 		out.Quarantined[script] = until.Format(time.RFC3339)
 	}
 	l.describePHP(&out)
-	if full {
-		for _, w := range l.pool.Workers() {
-			out.WorkersList = append(out.WorkersList, describeWorker(w))
+	out.describeMemory(workers, used)
+	if d.workers {
+		out.WorkersList = []workerJSON{}
+		for _, w := range workers {
+			out.WorkersList = append(out.WorkersList, describeWorker(&w, used[w.ID], d.fullURI))
 		}
 	}
 	return out
@@ -133,22 +146,36 @@ func (l *livePool) describePHP(out *poolJSON) {
 	b := l.spec.binary
 	out.Spawn, out.Sizing = l.spec.spawn, l.spec.sizing
 	out.PHP = &phpJSON{
-		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache,
+		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(),
 	}
 }
 
-func describeWorker(w pool.WorkerStats) workerJSON {
+// describeMemory sums up what the workers have for themselves.
+func (out *poolJSON) describeMemory(workers []pool.WorkerStats, used map[uint64]usage) {
+	var sum int64
+	known := len(workers) == 0
+	for _, w := range workers {
+		u := used[w.ID]
+		sum += u.memory
+		known = known || u.known
+	}
+	if known {
+		out.Memory, out.MemoryHuman = &sum, humanize.IBytes(uint64(sum))
+	}
+}
+
+func describeWorker(w *pool.WorkerStats, used usage, fullURI bool) workerJSON {
 	out := workerJSON{
 		ID: w.ID, PID: w.PID, State: w.State.String(), Generation: w.Generation,
 		Requests: w.Requests, Uptime: w.Age.Seconds(), Idle: w.Idle.Seconds(),
-		CPU: w.Process.CPU().Seconds(),
+		CPU: used.cpu.Seconds(),
 	}
-	if n, err := w.Process.Memory(); err == nil {
-		out.Memory, out.MemoryHuman = n, humanize.IBytes(uint64(n))
+	if used.known {
+		out.Memory, out.MemoryHuman = &used.memory, humanize.IBytes(uint64(used.memory))
 	}
 	if w.Request.Method != "" {
-		out.Request = &requestJSON{w.Request.Method, w.Request.URI, w.Request.Script, w.Running.Seconds()}
+		out.Request = &requestJSON{w.Request.Method, shownURI(&w.Request, fullURI), w.Request.Script, w.Running.Seconds()}
 	}
 	return out
 }

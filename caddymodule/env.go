@@ -29,6 +29,8 @@ type environ struct {
 	to   *fastcgi.Request
 	// proxied: reverse_proxy has prepared the request's headers already.
 	proxied bool
+	// user is REMOTE_USER, once it has been written.
+	user string
 }
 
 func (e *environ) write(s *script, length int64) {
@@ -80,8 +82,8 @@ func (e *environ) request(length int64) {
 		uri = original.URL
 	}
 	e.to.AddParam("REQUEST_URI", uri.RequestURI())
-	user, _ := e.repl.GetString("http.auth.user.id")
-	e.to.AddParam("REMOTE_USER", user)
+	e.user, _ = e.repl.GetString("http.auth.user.id")
+	e.to.AddParam("REMOTE_USER", e.user)
 
 	scheme, defaultPort := "http", "80"
 	if r.TLS != nil {

@@ -45,6 +45,8 @@ type livePool struct {
 	leaving atomic.Bool
 	unused  chan struct{}
 
+	sampler sampler
+
 	// warming counts the warm-ups that are under way.
 	warming atomic.Int32
 

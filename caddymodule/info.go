@@ -1,0 +1,39 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// info is what logs and statistics show of the request. It copies nothing: the
+// strings are the request's own.
+func (e *environ) info(s *script, length int64) pool.Info {
+	uri := originalURL(e.r)
+	return pool.Info{
+		Method: e.r.Method, URI: uri.EscapedPath(), Query: uri.RawQuery, User: e.loginName(),
+		ContentLength: length, Script: s.filename, Patience: time.Duration(e.b.DialTimeout),
+	}
+}
+
+// loginName is REMOTE_USER, or else, as php-fpm's status page has it, the name
+// that the request logs in with at PHP.
+func (e *environ) loginName() string {
+	if e.user != "" || len(e.r.Header["Authorization"]) == 0 {
+		return e.user
+	}
+	name, _, _ := e.r.BasicAuth()
+	return name
+}
+
+// originalURL is what the client asked for, before rewrites.
+func originalURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL
+	}
+	return r.URL
+}

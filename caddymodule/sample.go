@@ -1,0 +1,78 @@
+package caddymodule
+
+import (
+	"sync"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// sampleEvery is how old what is shown of the workers' memory and processor
+// time may be: to read it takes system calls for each worker, about 0.1 ms, and
+// however many ask, it is not read more often.
+const sampleEvery = time.Second
+
+// sampler knows what the workers of a pool use of the machine.
+type sampler struct {
+	mu    sync.Mutex
+	taken time.Time
+	byID  map[uint64]usage // not written to any more once it is here
+}
+
+// usage is what one worker uses of the machine.
+type usage struct {
+	pid int
+	// memory is what it has for itself, in bytes; known is false where the
+	// system does not tell.
+	memory int64
+	known  bool
+	// cpu is the processor time that it has used.
+	cpu time.Duration
+	// share is how much of the time in which it ran requests it was computing,
+	// in percent.
+	share float64
+	// cpuThen and busyThen are what cpu and the time for requests were where
+	// share counts from.
+	cpuThen, busyThen time.Duration
+}
+
+// shareSpan is the least time for requests that share is taken from, but for a
+// worker that has not had as much: the system counts processor time in steps of
+// 10 ms.
+const shareSpan = 100 * time.Millisecond
+
+// of returns what the workers use, by ID; one that has just been launched may
+// be missing. The pool is not locked meanwhile.
+func (s *sampler) of(p *pool.Pool) map[uint64]usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byID != nil && time.Since(s.taken) < sampleEvery {
+		return s.byID
+	}
+	workers := p.Workers()
+	byID := make(map[uint64]usage, len(workers))
+	for _, w := range workers {
+		byID[w.ID] = s.byID[w.ID].next(&w)
+	}
+	s.byID, s.taken = byID, time.Now()
+	return byID
+}
+
+// next measures a worker, of which u is what was known before.
+func (u usage) next(w *pool.WorkerStats) usage {
+	if u.pid != w.PID {
+		u = usage{pid: w.PID} // another process
+	}
+	n, err := w.Process.Memory()
+	u.memory, u.known = n, err == nil
+	u.cpu = max(u.cpu, w.Process.CPU()) // 0 when it has just ended
+	busy := w.Busy - u.busyThen
+	if busy > 0 && (busy >= shareSpan || u.busyThen == 0) {
+		// Over 100 it cannot be: what is over was used before the first request.
+		u.share = min(100, 100*float64(u.cpu-u.cpuThen)/float64(busy))
+	}
+	if busy >= shareSpan {
+		u.cpuThen, u.busyThen = u.cpu, w.Busy
+	}
+	return u
+}
