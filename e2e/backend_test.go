@@ -95,6 +95,8 @@ listen.mode = 0666
 pm = static
 pm.max_children = %[3]d
 catch_workers_output = yes
+pm.status_path = /fpm/status
+ping.path = /fpm/ping
 `, log, dir, o.workers)
 	if os.Getuid() == 0 {
 		conf += "user = www-data\ngroup = www-data\n"

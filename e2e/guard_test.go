@@ -62,7 +62,7 @@ func TestTheStatusIsForThisMachineOnly(t *testing.T) {
 			}
 		}
 	`, options{global: "servers {\ntrusted_proxies static 127.0.0.0/8\n}"})
-	s.get("/status?full").contains(t, 200, `"pool":"default"`, `"processes":[`)
+	s.get("/status?json&full").contains(t, 200, `"pool":"default"`, `"processes":[`)
 	for _, header := range []string{
 		"X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 127.0.0.1, 203.0.113.9", "Forwarded: for=127.0.0.1",
 	} {

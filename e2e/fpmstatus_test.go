@@ -1,0 +1,236 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fpmSite has php-fpm's two pages of its own.
+const fpmSite = `
+http://127.0.0.1:{$PORT} {
+	root {$SITE}
+	@fpm path /fpm/status /fpm/ping
+	reverse_proxy @fpm unix/{$DIR}/fpm.sock {
+		transport fastcgi {
+			split .php
+		}
+	}
+	PHP
+}
+`
+
+// statusSite has the same pages by php_pool's directives.
+const statusSite = `
+http://127.0.0.1:{$PORT} {
+	root {$SITE}
+	php_pool_status /fpm/status main {
+		full_uri
+	}
+	php_pool_ping /fpm/ping main
+	PHP {
+		name main
+	}
+}
+`
+
+// fpmProcess is a process in the JSON of php-fpm's status page.
+type fpmProcess struct {
+	State    string
+	Requests int
+	Duration int64  `json:"request duration"`
+	URI      string `json:"request uri"`
+	Length   int    `json:"content length"`
+	User     string
+	Script   string
+	CPU      float64 `json:"last request cpu"`
+	Memory   int64   `json:"last request memory"`
+	Method   string  `json:"request method"`
+}
+
+// process finds the one that runs a script or ran it last; nil if none does.
+func (s *server) process(script string) *fpmProcess {
+	s.t.Helper()
+	var page struct{ Processes []*fpmProcess }
+	if err := json.Unmarshal([]byte(s.get("/fpm/status?json&full").body), &page); err != nil {
+		s.t.Fatal(err)
+	}
+	i := slices.IndexFunc(page.Processes, func(p *fpmProcess) bool { return strings.HasSuffix(p.Script, script) })
+	if i < 0 {
+		return nil
+	}
+	p := page.Processes[i]
+	p.Script = strings.TrimPrefix(p.Script, s.site)
+	return p
+}
+
+// TestTheStatusPageIsThatOfPHPFPM compares php_pool's with that of a php-fpm
+// that has had the same requests: in each format, byte by byte but for the
+// values, of which the kind has to be the same.
+func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
+	t.Parallel()
+	real := start(t, fpm, fpmSite, options{workers: 3})
+	ours := start(t, sharedLean, statusSite, options{workers: 3})
+	both := []*server{real, ours}
+
+	for _, s := range both {
+		answer := s.begin("wait.php")
+		defer func() {
+			s.let()
+			wantWaited(t, answer)
+		}()
+	}
+	t.Run("formats", func(t *testing.T) {
+		for _, format := range []string{"", "json", "xml", "html", "openmetrics", "html&xml&json", "json&openmetrics"} {
+			for _, query := range []string{format, format + "&full"} {
+				want, got := real.get("/fpm/status?"+query), ours.get("/fpm/status?"+query)
+				for _, header := range []string{"Content-Type", "Cache-Control", "Expires"} {
+					if got, want := got.Header[header], want.Header[header]; !slices.Equal(got, want) {
+						t.Errorf("%s of %q: got %q, want %q", header, query, got, want)
+					}
+				}
+				if got.StatusCode != http.StatusOK {
+					t.Errorf("%q: got status %d", query, got.StatusCode)
+				}
+				if got, want := shape(got.body), shape(want.body); got != want {
+					t.Errorf("%q: got\n%s\nwant, as php-fpm has it,\n%s", query, got, want)
+				}
+			}
+		}
+	})
+	t.Run("a request that runs", func(t *testing.T) {
+		want, got := real.process("/wait.php"), ours.process("/wait.php")
+		if want == nil || got == nil {
+			t.Fatalf("it is not there: got %v, php-fpm has %v", got, want)
+		}
+		if got.Duration < 1000 {
+			t.Errorf("got a duration of %d microseconds", got.Duration)
+		}
+		got.Duration, want.Duration = 0, 0
+		if *got != *want || got.State != "Running" {
+			t.Errorf("got %+v, want %+v", *got, *want)
+		}
+	})
+	t.Run("a request that has ended", func(t *testing.T) { compareLastRequests(t, real, ours) })
+	t.Run("ping", func(t *testing.T) {
+		for _, path := range []string{"/fpm/ping", "/fpm/status?json&full"} {
+			head := ours.do(ours.request("HEAD", path, nil))
+			head.want(t, 200, "")
+			if head.body != "" || head.Header.Get("Expires") == "" {
+				t.Errorf("HEAD %s: got %q, %v", path, head.body, head.Header)
+			}
+		}
+		want, got := real.get("/fpm/ping"), ours.get("/fpm/ping")
+		got.want(t, 200, want.body)
+		for _, header := range []string{"Content-Type", "Cache-Control", "Expires"} {
+			if got, want := got.Header[header], want.Header[header]; !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", header, got, want)
+			}
+		}
+	})
+}
+
+// compareLastRequests sends both a request, and looks at what they tell of it
+// when it has ended.
+func compareLastRequests(t *testing.T, real, ours *server) {
+	t.Helper()
+	var last []*fpmProcess
+	for _, s := range []*server{real, ours} {
+		// It computes for a while, and has a body and a user.
+		writeFile(t, s.site+"/compute.php", "<?php $x = str_repeat('x', 8 << 20); for ($end = hrtime(true) + 2e8; hrtime(true) < $end;);")
+		// Again, because: what asks php-fpm takes one of its processes, which
+		// forgets what it ran before; php-fpm answers before it has finished;
+		// and what php_pool tells of CPU and memory may be a second old.
+		eventually(t, 10*time.Second, func() error {
+			req := s.request("POST", "/compute.php?a=%3Cb%3E&c=d", strings.NewReader("x=12345"))
+			req.SetBasicAuth("bob", "secret")
+			s.do(req).want(t, 200, "")
+			p := s.process("/compute.php")
+			if p == nil || p.State != "Idle" || p.CPU < 5 || p.Memory < 1<<17 {
+				return fmt.Errorf("no process shows it, or not all of it: %+v", p)
+			}
+			last = append(last, p)
+			return nil
+		})
+	}
+	for _, p := range last {
+		if p.Duration < 200_000 || p.Duration > 20_000_000 {
+			t.Errorf("got a duration of %d microseconds", p.Duration)
+		}
+		if p.CPU > 110 || p.Memory > 64<<20 {
+			t.Errorf("got %v %% of a CPU, and %d bytes", p.CPU, p.Memory)
+		}
+		p.Duration, p.CPU, p.Memory, p.Requests = 0, 0, 0, 0
+	}
+	if *last[1] != *last[0] {
+		t.Errorf("got %+v, want %+v", *last[1], *last[0])
+	}
+	want := fpmProcess{
+		State: "Idle", Method: "POST", URI: "/compute.php?a=%3Cb%3E&c=d", Length: 7, User: "bob", Script: "/compute.php",
+	}
+	if *last[1] != want {
+		t.Errorf("got %+v, want %+v", *last[1], want)
+	}
+}
+
+// shape is a status page with the kind of each value in its place.
+func shape(page string) string {
+	switch {
+	case strings.HasPrefix(page, "# "):
+		page = helpText.ReplaceAllString(page, "") // php-fpm's own words
+		page = regexp.MustCompile(`(?m)^(\w+ )(.*)$`).ReplaceAllStringFunc(page, func(line string) string {
+			name, value, _ := strings.Cut(line, " ")
+			return name + " " + kind(value)
+		})
+	case strings.HasPrefix(page, "{"):
+		page = jsonValue.ReplaceAllStringFunc(page, func(value string) string { return value[:2] + kind(value[2:]) })
+	case strings.HasPrefix(page, "<"):
+		page = elementValue.ReplaceAllStringFunc(page, func(value string) string {
+			return ">" + kind(value[1:len(value)-2]) + "</"
+		})
+	default:
+		page = textValue.ReplaceAllStringFunc(page, func(line string) string {
+			label := textValue.FindStringSubmatch(line)[1]
+			return label + kind(line[len(label):])
+		})
+	}
+	return page
+}
+
+var (
+	helpText     = regexp.MustCompile(`(?m)^# HELP .*\n`)
+	jsonValue    = regexp.MustCompile(`":("(?:[^"\\]|\\.)*"|[^\[,}"][^,}]*)`)
+	elementValue = regexp.MustCompile(`>[^<\n]+</`)
+	textValue    = regexp.MustCompile(`(?m)^([^:\n]+: +)(.*)$`)
+
+	kinds = []struct {
+		name    string
+		pattern *regexp.Regexp
+	}{
+		{"MOMENT", regexp.MustCompile(`^\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}$`)},
+		{"DECIMAL", regexp.MustCompile(`^\d+\.\d\d$`)},
+		{"INTEGER", regexp.MustCompile(`^\d+$`)},
+		{"QUOTED", regexp.MustCompile(`^".*"$`)},
+		// What is in the head of a table.
+		{"LABEL", regexp.MustCompile(`^(pool|process manager|(max )?(start|accepted|listen|idle|active|total|children|slow|last|request|content)[a-z ]*|pid|state|requests|user|script)$`)},
+	}
+)
+
+func kind(value string) string {
+	for _, k := range kinds {
+		if k.pattern.MatchString(value) {
+			if k.name == "LABEL" {
+				return value
+			}
+			return k.name
+		}
+	}
+	return "TEXT"
+}
