@@ -25,6 +25,7 @@ deps: ## install what the tests need
 
 test: deps check vet ## run all tests
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) ./...
+	cd e2e/consumers && $(GO) test -count=1 ./...
 
 check: # the form of the sources
 	@out=$$($(TOOL) gofumpt -l . 2>&1); if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi

@@ -86,7 +86,7 @@ func (w *meteredWorker) Memory() (int64, error) {
 }
 
 // metered runs f in a bubble with a pool of that many workers.
-func metered(t *testing.T, m *meter, workers int, f func(t *testing.T, l *livePool)) {
+func metered(t *testing.T, m *meter, workers int, f func(l *livePool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &livePool{name: "test", spool: newSpool(new(PoolOptions)), logger: zap.NewNop()}
@@ -96,7 +96,7 @@ func metered(t *testing.T, m *meter, workers int, f func(t *testing.T, l *livePo
 		if err := l.pool.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		f(t, l)
+		f(l)
 		if err := l.pool.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -107,7 +107,7 @@ func metered(t *testing.T, m *meter, workers int, f func(t *testing.T, l *livePo
 // request keeps a worker busy for the time given.
 func (l *livePool) request(t *testing.T, info pool.Info, took time.Duration) {
 	t.Helper()
-	lease, err := l.pool.Acquire(t.Context(), info)
+	lease, err := l.pool.Acquire(context.Background(), info)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func (l *livePool) request(t *testing.T, info pool.Info, took time.Duration) {
 func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 	m := new(meter)
 	m.memory.Store(3 << 20)
-	metered(t, m, 4, func(t *testing.T, l *livePool) {
+	metered(t, m, 4, func(l *livePool) {
 		for range 1000 {
 			got := l.describe(detail{workers: true})
 			if got.Memory == nil || *got.Memory != 12<<20 || got.MemoryHuman != "12 MiB" {
@@ -140,14 +140,14 @@ func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 // The short page of php-fpm tells nothing that has to be measured.
 func TestTheShortStatusMeasuresNothing(t *testing.T) {
 	m := new(meter)
-	metered(t, m, 4, func(_ *testing.T, l *livePool) { l.fpmPage(false, false) })
+	metered(t, m, 4, func(l *livePool) { l.fpmPage(false, false) })
 	if n := m.reads.Load(); n != 0 {
 		t.Errorf("memory was read %d times", n)
 	}
 }
 
 func TestMemoryThatTheSystemDoesNotTellIsLeftOut(t *testing.T) {
-	metered(t, &meter{unknown: true}, 2, func(t *testing.T, l *livePool) {
+	metered(t, &meter{unknown: true}, 2, func(l *livePool) {
 		got := l.describe(detail{workers: true})
 		if got.Memory != nil || got.MemoryHuman != "" || got.WorkersList[0].Memory != nil {
 			t.Errorf("got %v, want none", got.Memory)
@@ -157,7 +157,7 @@ func TestMemoryThatTheSystemDoesNotTellIsLeftOut(t *testing.T) {
 
 func TestTheShareOfTheProcessorIsOfTheTimeForRequests(t *testing.T) {
 	m := new(meter)
-	metered(t, m, 1, func(t *testing.T, l *livePool) {
+	metered(t, m, 1, func(l *livePool) {
 		share := func() float64 {
 			time.Sleep(sampleEvery)
 			return l.sampler.of(l.pool)[1].share

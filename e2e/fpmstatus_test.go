@@ -76,9 +76,9 @@ func (s *server) process(script string) *fpmProcess {
 // values, of which the kind has to be the same.
 func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 	t.Parallel()
-	real := start(t, fpm, fpmSite, options{workers: 3})
+	theirs := start(t, fpm, fpmSite, options{workers: 3})
 	ours := start(t, sharedLean, statusSite, options{workers: 3})
-	both := []*server{real, ours}
+	both := []*server{theirs, ours}
 
 	for _, s := range both {
 		answer := s.begin("wait.php")
@@ -90,7 +90,7 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 	t.Run("formats", func(t *testing.T) {
 		for _, format := range []string{"", "json", "xml", "html", "openmetrics", "html&xml&json", "json&openmetrics"} {
 			for _, query := range []string{format, format + "&full"} {
-				want, got := real.get("/fpm/status?"+query), ours.get("/fpm/status?"+query)
+				want, got := theirs.get("/fpm/status?"+query), ours.get("/fpm/status?"+query)
 				for _, header := range []string{"Content-Type", "Cache-Control", "Expires"} {
 					if got, want := got.Header[header], want.Header[header]; !slices.Equal(got, want) {
 						t.Errorf("%s of %q: got %q, want %q", header, query, got, want)
@@ -106,7 +106,7 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 		}
 	})
 	t.Run("a request that runs", func(t *testing.T) {
-		want, got := real.process("/wait.php"), ours.process("/wait.php")
+		want, got := theirs.process("/wait.php"), ours.process("/wait.php")
 		if want == nil || got == nil {
 			t.Fatalf("it is not there: got %v, php-fpm has %v", got, want)
 		}
@@ -118,7 +118,7 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 			t.Errorf("got %+v, want %+v", *got, *want)
 		}
 	})
-	t.Run("a request that has ended", func(t *testing.T) { compareLastRequests(t, real, ours) })
+	t.Run("a request that has ended", func(t *testing.T) { compareLastRequests(t, theirs, ours) })
 	t.Run("ping", func(t *testing.T) {
 		for _, path := range []string{"/fpm/ping", "/fpm/status?json&full"} {
 			head := ours.do(ours.request("HEAD", path, nil))
@@ -127,7 +127,7 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 				t.Errorf("HEAD %s: got %q, %v", path, head.body, head.Header)
 			}
 		}
-		want, got := real.get("/fpm/ping"), ours.get("/fpm/ping")
+		want, got := theirs.get("/fpm/ping"), ours.get("/fpm/ping")
 		got.want(t, 200, want.body)
 		for _, header := range []string{"Content-Type", "Cache-Control", "Expires"} {
 			if got, want := got.Header[header], want.Header[header]; !slices.Equal(got, want) {
@@ -139,10 +139,10 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 
 // compareLastRequests sends both a request, and looks at what they tell of it
 // when it has ended.
-func compareLastRequests(t *testing.T, real, ours *server) {
+func compareLastRequests(t *testing.T, theirs, ours *server) {
 	t.Helper()
 	var last []*fpmProcess
-	for _, s := range []*server{real, ours} {
+	for _, s := range []*server{theirs, ours} {
 		// It computes for a while, and has a body and a user.
 		writeFile(t, s.site+"/compute.php", "<?php $x = str_repeat('x', 8 << 20); for ($end = hrtime(true) + 2e8; hrtime(true) < $end;);")
 		// Again, because: what asks php-fpm takes one of its processes, which

@@ -1,0 +1,250 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestTheAdminAPITellsOfAPoolWhateverItsName asks with a name that has all that
+// a path gives a meaning to.
+func TestTheAdminAPITellsOfAPoolWhateverItsName(t *testing.T) {
+	t.Parallel()
+	const path = "/php_pool/pools/shop%2F1%2050%25%3F%23"
+	s := start(t, sharedLean, `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool {
+				name "shop/1 50%?#"
+				workers 2
+			}
+		}
+	`)
+	s.get("/hello.php").want(t, 200, "hello\n")
+	var pool map[string]any
+	if err := json.Unmarshal([]byte(s.admin("GET", path, "").body), &pool); err != nil {
+		t.Fatal(err)
+	}
+	if pool["name"] != "shop/1 50%?#" {
+		t.Errorf("got pool %v", pool["name"])
+	}
+	s.admin("GET", path+"/status?json", "").contains(t, 200, `{"pool":"shop/1 50%?#","process manager":"static",`)
+	s.admin("GET", path+"/ping", "").want(t, 200, "pong")
+	s.admin("POST", path+"/restart", "").contains(t, 200, `"generation":2`)
+
+	for _, call := range []string{"", "/status", "/ping"} {
+		res := s.admin("POST", path+call, "{}")
+		res.contains(t, http.StatusMethodNotAllowed, "use GET")
+		if got := res.Header.Get("Allow"); got != "GET, HEAD" {
+			t.Errorf("POST %s: got Allow: %q", call, got)
+		}
+		if res := s.admin("HEAD", path+call, ""); res.StatusCode != 200 || res.body != "" {
+			t.Errorf("HEAD %s: got %d %q", call, res.StatusCode, res.body)
+		}
+		s.admin("GET", "/php_pool/pools/nobody"+call, "").contains(t, http.StatusNotFound, "there is no pool", "nobody")
+	}
+	s.admin("GET", path+"/stat", "").contains(t, http.StatusNotFound, "there is no call", "ping", "status")
+}
+
+// TestTheAdminAPIHasEveryField checks what DESIGN.md promises, by name and kind.
+func TestTheAdminAPIHasEveryField(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 2"))
+	answer := s.begin("wait.php")
+	defer func() {
+		s.let()
+		wantWaited(t, answer)
+	}()
+	var pool map[string]any
+	if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools/main", "").body), &pool); err != nil {
+		t.Fatal(err)
+	}
+	workers := pool["workers_list"].([]any)
+	i := slices.IndexFunc(workers, func(w any) bool { return w.(map[string]any)["state"] == "busy" })
+	if i < 0 {
+		t.Fatalf("no worker is busy: %v", workers)
+	}
+	pool["worker"] = workers[i]
+	const number, text, flag, list, object = 1.0, "", true, "list", "object"
+	for field, want := range map[string]any{
+		"name": text, "manager": text, "generation": number,
+		"php.version": text, "php.binary": text, "php.sapi": text, "php.zts": flag, "php.opcache": flag,
+		"php.jit": flag, "php.features": list,
+		"workers.total": number, "workers.idle": number, "workers.busy": number, "workers.draining": number,
+		"workers.starting": number, "workers.max": number, "workers.standby": number,
+		"queue.length": number, "queue.max": number, "queue.wait_seconds": number,
+		"requests.total": number, "requests.failed": number, "requests.slow": number, "requests.retried": number,
+		"exits": object, "launches": number, "restarts": number, "uptime_seconds": number, "memory_bytes": number, "memory_human": text,
+		"worker.id": number, "worker.pid": number, "worker.state": text, "worker.generation": number,
+		"worker.requests": number, "worker.uptime_seconds": number, "worker.idle_seconds": number,
+		"worker.memory_bytes": number, "worker.memory_human": text, "worker.cpu_seconds": number,
+		"worker.request.method": text, "worker.request.uri": text, "worker.request.script": text, "worker.request.since_seconds": number,
+	} {
+		var value any = pool
+		for name := range strings.SplitSeq(field, ".") {
+			value = value.(map[string]any)[name]
+		}
+		kind := value
+		switch value.(type) {
+		case []any:
+			kind = list
+		case map[string]any:
+			kind = object
+		}
+		if got, want := fmt.Sprintf("%T", kind), fmt.Sprintf("%T", want); got != want {
+			t.Errorf("%s: got %v, want a %s", field, value, want)
+		}
+	}
+	if sum := pool["memory_bytes"].(float64); sum < 1<<16 || sum > 1<<30 {
+		t.Errorf("memory: got %v bytes for two workers", sum)
+	}
+	if got := pool["launches"]; got != 2.0 {
+		t.Errorf("launches: got %v, want 2", got)
+	}
+}
+
+// TestQueriesAreForThoseWhoAskForThem: they may hold passwords.
+func TestQueriesAreForThoseWhoAskForThem(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool_status /status
+			php_pool_status /wide {
+				full_uri
+			}
+			php_pool
+		}
+	`)
+	answer := s.begin("wait.php") // its query is file=hold
+	defer func() {
+		s.let()
+		wantWaited(t, answer)
+	}()
+	const admin = "/php_pool/pools/default"
+	for _, c := range []struct {
+		shown bool
+		res   *response
+	}{
+		{false, s.get("/status?full")},
+		{false, s.get("/status?full&full_uri")},
+		{true, s.get("/wide?full&json")},
+		{false, s.admin("GET", admin, "")},
+		{true, s.admin("GET", admin+"?full_uri", "")},
+		{false, s.admin("GET", admin+"/status?full", "")},
+		{true, s.admin("GET", admin+"/status?full&full_uri", "")},
+	} {
+		c.res.contains(t, 200, "/wait.php")
+		if got := strings.Contains(c.res.body, "/wait.php?file=hold"); got != c.shown {
+			t.Errorf("%s: the query is shown: %v, want %v", c.res.Request.URL, got, c.shown)
+		}
+	}
+}
+
+// TestAMarkupInAURIIsShownAsText goes all the way from a client to the page.
+func TestAMarkupInAURIIsShownAsText(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, statusSite, options{workers: 1})
+	req := s.request("GET", "/hello.php?<script>alert(1)</script>", nil)
+	req.URL.RawQuery = "<script>alert(1)</script>"
+	s.do(req).want(t, 200, "hello\n")
+	for format, want := range map[string]string{
+		"html": "<td>/hello.php?&lt;script&gt;alert(1)&lt;/script&gt;</td>",
+		"xml":  "<request-uri>/hello.php?&lt;script&gt;alert(1)&lt;/script&gt;</request-uri>",
+		"json": `/hello.php?\u003cscript\u003ealert(1)\u003c/script\u003e"`,
+		"":     "request URI:          /hello.php?<script>alert(1)</script>\n",
+	} {
+		res := s.get("/fpm/status?full&" + format)
+		res.contains(t, 200, want)
+		if res.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%q: a browser may take it for something else", format)
+		}
+	}
+}
+
+// TestPingSaysWhetherThePoolCanServe takes php-cgi away, and brings it back.
+func TestPingSaysWhetherThePoolCanServe(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, singleLean)
+	program, err := exec.LookPath("php-cgi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(s.dir, "php-cgi")
+	writeFile(t, binary, readFile(t, program))
+	if err := os.Chmod(binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.run(`
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool_ping /ping main
+			php_pool_ping /wide main {
+				allow 0.0.0.0/0
+			}
+			php_pool_ping /other nobody
+			php_pool {
+				name main
+				spawn single
+				workers 1
+				binary {$DIR}/php-cgi
+			}
+		}
+	`); err != nil {
+		t.Fatal(err)
+	}
+	const admin = "/php_pool/pools/main/ping"
+	becomes := func(status int) {
+		t.Helper()
+		eventually(t, 20*time.Second, func() error {
+			for _, res := range []*response{s.get("/ping"), s.admin("GET", admin, "")} {
+				if res.StatusCode != status {
+					return fmt.Errorf("%s: got %d %q, want %d", res.Request.URL, res.StatusCode, res.body, status)
+				}
+			}
+			return nil
+		})
+	}
+	becomes(200)
+	s.get("/ping").want(t, 200, "pong")
+	s.get("/other").want(t, 404, "")
+	s.get("/ping", "X-Forwarded-For: 127.0.0.1").want(t, 403, "")
+	s.get("/wide", "X-Forwarded-For: 127.0.0.1").want(t, 403, "") // nobody whom Caddy trusts says so
+	if res := s.do(s.request("POST", "/ping", nil)); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: got %d, Allow: %q", res.StatusCode, res.Header.Get("Allow"))
+	}
+	// While all workers are busy it can serve, if only later.
+	answer := s.begin("wait.php")
+	becomes(200)
+	s.let()
+	wantWaited(t, answer)
+
+	if err := os.Rename(binary, binary+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range s.pool().List {
+		if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Error(err)
+		}
+	}
+	becomes(503)
+	if s.get("/ping").Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	s.admin("GET", admin, "").contains(t, 503, "pool main cannot serve", "php-cgi")
+	if err := os.Rename(binary+".away", binary); err != nil {
+		t.Fatal(err)
+	}
+	becomes(200)
+}
