@@ -5,6 +5,7 @@
 //	php_pool                                 the app: pools, their start and stop (app.go)
 //	http.handlers.php_pool                   the directive's handler (handler.go)
 //	http.handlers.php_pool_status            php-fpm's status page (status.go)
+//	http.handlers.php_pool_ping              whether the pool can serve (ping.go)
 //	http.reverse_proxy.transport.php_pool    the same way to PHP for reverse_proxy (transport.go)
 //	admin.api.php_pool                       /php_pool/pools (admin.go)
 //

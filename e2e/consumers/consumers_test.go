@@ -216,10 +216,19 @@ func (g *gathered) AddError(err error) {
 	}
 }
 
+// complaints are what telegraf would log.
+type complaints struct {
+	telegraf.Logger // what it does not use
+
+	t *testing.T
+}
+
+func (c complaints) Errorf(format string, args ...any) { c.t.Errorf("telegraf: "+format, args...) }
+
 // gather runs telegraf's PHP-FPM input once.
 func gather(t *testing.T, format, url string) *gathered {
 	t.Helper()
-	input := &phpfpm.Phpfpm{Format: format, Urls: []string{url}, Timeout: config.Duration(10 * time.Second)}
+	input := &phpfpm.Phpfpm{Format: format, Urls: []string{url}, Timeout: config.Duration(10 * time.Second), Log: complaints{t: t}}
 	if err := input.Init(); err != nil {
 		t.Fatal(err)
 	}
