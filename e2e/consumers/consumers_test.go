@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -140,11 +141,24 @@ func run(t *testing.T, args ...string) {
 	// The test's context ends before its clean-up begins.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Start(); err != nil {
+	// It ends with us too when we die. That follows the thread which started it
+	// (go.dev/issue/27505), so this one does nothing else.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	started, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait() // it ends as it ends
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Wait() // it ends as it ends
+		<-ended
 		if t.Failed() {
 			t.Logf("%s:\n%s", args[0], log.String())
 		}
