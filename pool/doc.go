@@ -31,6 +31,10 @@
 // The launch belongs to the pool: a request that leaves the line does not stop
 // it, and whoever is first gets the worker, be it new or released.
 //
+// Questions of our own, the health probe and [Pool.Ask], go to idle workers
+// only. They are no requests: nothing is counted, the worker is as good as idle
+// meanwhile, and afterwards stands where it stood.
+//
 // A worker whose client leaves is not stopped: PHP notices a closed connection
 // at its next write, and ignore_user_abort keeps its meaning. Its slot is free
 // when a process answers in it again ([Process].Drain).

@@ -21,6 +21,10 @@ var (
 	ErrQuarantined = errors.New("the script killed too many workers and is quarantined")
 	// ErrNoWorker: there is no such worker.
 	ErrNoWorker = errors.New("no such worker")
+	// ErrBusy: no worker is idle, and what was asked is not worth waiting for.
+	ErrBusy = errors.New("no worker is idle")
+	// ErrAtRest: the pool has no worker at all at the moment.
+	ErrAtRest = errors.New("no worker runs")
 )
 
 // LaunchError says that no worker could be had because none could be started.

@@ -128,7 +128,7 @@ func (p *Pool) lendLocked(w *worker, info Info, now time.Duration) Lease {
 	w.busySince = now
 	w.info = info
 	w.slowTold, w.overtime, w.limit = false, nil, p.set.RequestTimeout
-	if busy := p.inState[Busy]; busy > p.maxBusy {
+	if busy := p.inState[Busy] - p.probing; busy > p.maxBusy {
 		p.maxBusy = busy
 	}
 	return Lease{pool: p, w: w, turn: w.turn}

@@ -82,14 +82,7 @@ func (p *Pool) careIdleLocked(w *worker, now time.Duration) {
 	if every <= 0 || now-max(w.probed, w.idleSince) < every {
 		return
 	}
-	p.unlistLocked(w)
-	p.moveLocked(w, Busy)
-	// Not lendLocked: it is no request, and idleSince has to stay.
-	w.turn++
-	w.busySince, w.probed, w.info = now, now, Info{}
-	w.slowTold, w.probing = true, true
-	p.probing++
-	lease := Lease{pool: p, w: w, turn: w.turn}
+	lease := p.borrowLocked(w)
 	p.goLocked(func() { p.probe(lease) })
 }
 
@@ -102,25 +95,15 @@ func (p *Pool) probe(l Lease) {
 	ctx, cancel := context.WithTimeout(p.root, probeTimeout)
 	defer cancel()
 	err := l.w.gen.launcher.Probe(ctx, l.w.conn)
-	p.mu.Lock()
-	l.w.probing = false
-	p.probing--
-	p.mu.Unlock()
 	if err != nil && p.root.Err() == nil {
 		p.log.Warn("a worker did not answer the health probe",
 			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))
 	}
 	if err != nil {
-		l.discard(ProbeFailed)
+		l.giveBack(ProbeFailed)
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if l.w.turn == l.turn && l.w.state == Busy {
-		l.w.turn++
-		p.probedLocked(l.w)
-		p.quietLocked()
-	}
+	l.giveBack(NoReason)
 }
 
 // probedLocked takes back a worker that has answered the probe. With nobody in

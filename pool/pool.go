@@ -49,7 +49,7 @@ type Pool struct {
 	inState   [states]int
 	line      line
 	starting  int // launches under way
-	probing   int // busy ones that only answer the health probe
+	probing   int // busy ones that only answer the health probe, or Ask
 	// launched, when it is there, is closed by the next launch that ends.
 	launched chan struct{}
 	// quiet is closed when the last leased worker came back after Close.

@@ -35,6 +35,15 @@ func (tt *tester) check() {
 			tt.Fatalf("%v: counted %d, the books say %d", s, counted[s], p.inState[s])
 		}
 	}
+	probing := 0
+	for _, w := range p.workers {
+		if w.probing && w.state == Busy {
+			probing++
+		}
+	}
+	if probing != p.probing {
+		tt.Fatalf("%d workers answer a probe or a question, the books say %d", probing, p.probing)
+	}
 	seen := map[*worker]bool{}
 	for _, w := range p.idle {
 		if seen[w] || w.state != Idle {
@@ -127,7 +136,9 @@ func stress(tt *tester, s Settings) {
 func client(ctx context.Context, tt *tester, all *leases) {
 	for ctx.Err() == nil {
 		limit, done := context.WithTimeout(ctx, time.Duration(1+rand.IntN(400))*time.Millisecond)
-		if rand.IntN(2) == 0 {
+		if n := rand.IntN(5); n == 0 {
+			tt.ask(0) // it may well fail too
+		} else if n < 3 {
 			tt.do(limit, "/a.php", rand.IntN(2) == 0) // it may well fail
 		} else if l, err := tt.Acquire(limit, Info{}); err == nil {
 			all.take(tt.T, l.w)

@@ -44,7 +44,7 @@ type worker struct {
 	slowTold bool
 	overtime *overtime
 	limit    time.Duration // how long it may take, 0 for no limit
-	probing  bool          // it is not a request but the health probe
+	probing  bool          // it is no request: the health probe, or a question of ours
 
 	// Since when it drains, and when its script was asked to end (0: never).
 	drainSince, askedToEnd time.Duration

@@ -1,0 +1,291 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// ask asks a worker, 0 for the one used last, and returns what it answered.
+func (tt *tester) ask(worker uint64) (string, Asked, error) {
+	r := fastcgi.NewRequest()
+	defer r.Free()
+	r.AddParam("SCRIPT_FILENAME", "/ask.php")
+	var text []byte
+	asked, err := tt.Ask(worker, r, func(resp *http.Response) (err error) {
+		text, err = io.ReadAll(resp.Body)
+		return err
+	})
+	return string(text), asked, err
+}
+
+// asking is a question that is on its way while the test goes on.
+type asking struct {
+	done chan struct{}
+	err  error
+}
+
+func (tt *tester) asking() *asking {
+	tt.Helper()
+	a := &asking{done: make(chan struct{})}
+	go func() {
+		_, _, a.err = tt.ask(0)
+		close(a.done)
+	}()
+	tt.settle()
+	return a
+}
+
+func (a *asking) want(tt *tester, want error) {
+	tt.Helper()
+	tt.settle()
+	select {
+	case <-a.done:
+	default:
+		tt.Fatalf("the question is still on its way, want %v", want)
+	}
+	if !errors.Is(a.err, want) {
+		tt.Errorf("the question: got %v, want %v", a.err, want)
+	}
+}
+
+// askedSlowly makes answers take until the returned function is called.
+func (tt *tester) askedSlowly() (let func()) {
+	ready := make(chan struct{})
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	tt.handler = func(r *fastcgitest.Request) fastcgitest.Answer {
+		if r.Params["SCRIPT_FILENAME"] != "/ask.php" {
+			return fastcgitest.OK("hello")
+		}
+		return append(fastcgitest.Answer{fastcgitest.Wait(ready)}, fastcgitest.OK("asked")...)
+	}
+	return func() { close(ready) }
+}
+
+func TestAnIdleWorkerAnswersAQuestionAndNothingIsCounted(t *testing.T) {
+	s := static(3)
+	s.Requests, s.SlowRequest = 2, time.Second
+	run(t, s, func(tt *tester) {
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		before, workers := tt.Stats(), tt.Workers()
+		for range 20 {
+			if text, _, err := tt.ask(0); text != "hello" || err != nil {
+				t.Fatalf("got %q, %v", text, err)
+			}
+		}
+		if after := tt.Stats(); !reflect.DeepEqual(before, after) {
+			t.Errorf("statistics: got %+v, want what they were: %+v", after, before)
+		}
+		if after := tt.Workers(); !reflect.DeepEqual(workers, after) {
+			t.Errorf("workers: got %+v, want what they were: %+v", after, workers)
+		}
+	})
+}
+
+func TestTheWorkerThatWasUsedLastAnswersUnlessOneIsNamed(t *testing.T) {
+	run(t, static(3), func(tt *tester) {
+		first, last := tt.acquire().wantLease(), tt.acquire().wantLease()
+		wantFirst, wantLast := first.w.id, last.w.id
+		first.Release()
+		time.Sleep(time.Second)
+		last.Release()
+		for worker, want := range map[uint64]uint64{0: wantLast, wantFirst: wantFirst} {
+			_, asked, err := tt.ask(worker)
+			if err != nil || asked.Worker != want || asked.PID == 0 || asked.Generation != 1 {
+				t.Errorf("asking %d: got %+v, %v; want worker %d of generation 1", worker, asked, err, want)
+			}
+		}
+		if got := tt.acquire().wantLease(); got.w.id != wantLast {
+			t.Errorf("the next request got worker %d, want %d, which was used last before the questions", got.w.id, wantLast)
+		} else {
+			got.Release()
+		}
+	})
+}
+
+func TestAQuestionNeverWaitsForAWorker(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		a, b := tt.acquire().wantLease(), tt.acquire().wantLease()
+		began := time.Now()
+		if _, _, err := tt.ask(0); !errors.Is(err, ErrBusy) {
+			t.Errorf("of any worker: got %v, want ErrBusy", err)
+		}
+		if _, _, err := tt.ask(a.w.id); !errors.Is(err, ErrBusy) {
+			t.Errorf("of a busy worker: got %v, want ErrBusy", err)
+		}
+		if _, _, err := tt.ask(99); !errors.Is(err, ErrNoWorker) {
+			t.Errorf("of none: got %v, want ErrNoWorker", err)
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %v, want an answer at once", waited)
+		}
+		if s := tt.Stats(); s.Queue.MaxLength != 0 || s.Requests.Refused != 0 || s.Workers.MaxReached != 0 {
+			t.Errorf("got %+v, %+v, %+v; want no trace of the questions", s.Queue, s.Requests, s.Workers)
+		}
+		a.Release()
+		b.Release()
+	})
+}
+
+func TestAQuestionWakesNoPoolAtRest(t *testing.T) {
+	s := dynamic(0, 4, 0)
+	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
+	run(t, s, func(tt *tester) {
+		for range 100 { // questions keep nobody from going
+			time.Sleep(time.Second)
+			tt.ask(0)
+		}
+		tt.wantWorkers(0, 0)
+		launches := tt.Stats().Launches
+		if _, _, err := tt.ask(0); !errors.Is(err, ErrAtRest) {
+			t.Errorf("got %v, want ErrAtRest", err)
+		}
+		tt.settle()
+		if got := tt.Stats().Launches; got != launches {
+			t.Errorf("%d launches by a question, want none", got-launches)
+		}
+	})
+}
+
+func TestAWorkerWhoseTimeComesWhileItIsAskedGoesAfterwards(t *testing.T) {
+	s := dynamic(0, 4, 0)
+	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
+	run(t, s, func(tt *tester) {
+		let := tt.askedSlowly()
+		time.Sleep(s.IdleTimeout - time.Second)
+		question := tt.asking()
+		time.Sleep(askTimeout - time.Millisecond)
+		tt.wantWorkers(1, 1)
+		let()
+		question.want(tt, nil)
+		tt.wantWorkers(0, 0)
+	})
+}
+
+func TestAnAskedWorkerIsAsGoodAsIdle(t *testing.T) {
+	run(t, dynamic(1, 4, 0), func(tt *tester) {
+		let := tt.askedSlowly()
+		question := tt.asking()
+		tt.wantWorkers(1, 1)
+		if w := tt.Workers()[0]; w.State != Idle {
+			t.Errorf("the worker is shown as %v, want idle", w.State)
+		}
+		// A request gets it next, and none is launched for that moment.
+		request := tt.acquire()
+		request.wantWaiting()
+		tt.wantWorkers(1, 1)
+		let()
+		question.want(tt, nil)
+		request.wantLease().Release()
+		tt.wantWorkers(1, 1)
+		if s := tt.Stats(); s.Workers.MaxBusy != 1 || s.Launches != 1 {
+			t.Errorf("got %d busy at most and %d launches, want 1 and 1", s.Workers.MaxBusy, s.Launches)
+		}
+	})
+}
+
+func TestARequestTakesAnotherWorkerWhileOneIsAsked(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		let := tt.askedSlowly()
+		question := tt.asking()
+		began := time.Now()
+		if _, err := tt.get("/a.php"); err != nil || time.Since(began) != 0 {
+			t.Errorf("got %v after %v, want an answer at once", err, time.Since(began))
+		}
+		if got := tt.Stats().Workers.MaxBusy; got != 1 {
+			t.Errorf("got %d busy at most, want 1: a question is no request", got)
+		}
+		let()
+		question.want(tt, nil)
+	})
+}
+
+func TestAWorkerThatDoesNotAnswerAQuestionIsReplaced(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		defer tt.askedSlowly()() // for the fake, which outlives its process
+		question := tt.asking()
+		time.Sleep(askTimeout)
+		question.want(tt, errNoAnswer)
+		tt.wantWorkers(2, 2)
+		s := tt.Stats()
+		if s.Exits[ProbeFailed] != 1 || len(s.Exits) != 1 || s.Requests != (RequestCounts{}) {
+			t.Errorf("got exits %v and requests %+v, want one probe_failed and no request", s.Exits, s.Requests)
+		}
+	})
+}
+
+func TestAWorkerThatDiesOfAQuestionIsReplaced(t *testing.T) {
+	s := static(2)
+	s.Deaths, s.Period = 1, time.Minute
+	run(t, s, func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			tt.proc(0).end()
+			tt.proc(1).end()
+			return fastcgitest.Answer{fastcgitest.Stall()}
+		}
+		question := tt.asking()
+		tt.settle()
+		<-question.done
+		if question.err == nil {
+			t.Error("got no error of a worker that died")
+		}
+		tt.wantWorkers(2, 2)
+		if s := tt.Stats(); s.Exits[Crashed] != 2 || len(s.Quarantined) != 0 {
+			t.Errorf("got exits %v, quarantined %v, want two crashed and none", s.Exits, s.Quarantined)
+		}
+	})
+}
+
+func TestAnAnswerThatIsNotReadOrNotWantedCostsNoWorker(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.OK(strings.Repeat("much ", 1<<20))
+		}
+		r := fastcgi.NewRequest()
+		defer r.Free()
+		r.AddParam("SCRIPT_FILENAME", "/ask.php")
+		unwanted := errors.New("not that")
+		if _, err := tt.Ask(0, r, func(*http.Response) error { return unwanted }); !errors.Is(err, unwanted) {
+			t.Errorf("got %v, want %v", err, unwanted)
+		}
+		tt.wantWorkers(1, 1)
+		if got := tt.Stats().Exits; len(got) != 0 {
+			t.Errorf("exits: got %v, want none", got)
+		}
+	})
+}
+
+func TestClosingAPoolWaitsForAQuestion(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		let := tt.askedSlowly()
+		question := tt.asking()
+		closed := make(chan struct{})
+		go func() {
+			tt.Close(context.Background())
+			close(closed)
+		}()
+		tt.settle()
+		select {
+		case <-closed:
+			t.Error("the pool is closed while a worker answers")
+		default:
+		}
+		let()
+		<-closed
+		question.want(tt, nil)
+		if _, _, err := tt.ask(0); !errors.Is(err, ErrClosed) {
+			t.Errorf("of a closed pool: got %v, want ErrClosed", err)
+		}
+	})
+}
