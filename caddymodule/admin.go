@@ -46,6 +46,7 @@ var calls = map[string]map[string]call{
 	"restart": {http.MethodPost: restartPool},
 	"scale":   {http.MethodPost: scalePool},
 	"workers": {http.MethodDelete: recycleWorker},
+	"opcache": {http.MethodGet: showOPcache, http.MethodDelete: clearOPcache},
 }
 
 func (Admin) all(w http.ResponseWriter, r *http.Request) error {

@@ -46,6 +46,7 @@ type livePool struct {
 	unused  chan struct{}
 
 	sampler sampler
+	opcache opcacheSampler
 
 	// warming counts the warm-ups that are under way.
 	warming atomic.Int32
@@ -233,6 +234,7 @@ func (l *livePool) close() {
 		l.logger.Warn("closing the pool", zap.Error(err))
 	}
 	l.stop()
+	l.opcache.close()
 	runningPools.remove(l)
 }
 

@@ -1,0 +1,159 @@
+package caddymodule
+
+import (
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// opcacheJSON is the sample as the admin API tells of it.
+type opcacheJSON struct {
+	Available bool `json:"available"`
+	// Reason is why there is no sample, or no newer one.
+	Reason string `json:"reason,omitempty"`
+	// Age is that of the sample, or of the last try.
+	Age *float64 `json:"age_seconds,omitempty"`
+	// Scope is `pool` where all workers share an OPcache, `worker` where each
+	// has its own and this is that of one.
+	Scope string `json:"scope,omitempty"`
+	*opcacheSample
+}
+
+// opcacheSample is what a worker said of its OPcache: raw numbers, bytes, and a
+// text for people beside those that need one.
+type opcacheSample struct {
+	at time.Time
+
+	Worker     uint64 `json:"worker"`
+	PID        int    `json:"pid"`
+	Generation int    `json:"generation"`
+
+	// Enabled is false while a restart is pending: until then PHP compiles
+	// every script anew.
+	Enabled       bool                 `json:"enabled"`
+	Full          bool                 `json:"full"`
+	Hits          int64                `json:"hits"`
+	Misses        int64                `json:"misses"`
+	HitRate       float64              `json:"hit_rate"`
+	HitRateHuman  string               `json:"hit_rate_human"`
+	Scripts       int64                `json:"scripts"`
+	Keys          int64                `json:"keys"`
+	MaxKeys       int64                `json:"max_keys"`
+	Started       string               `json:"started"`
+	Memory        opcacheMemory        `json:"memory"`
+	Strings       *opcacheStrings      `json:"interned_strings,omitempty"`
+	Restarts      opcacheRestarts      `json:"restarts"`
+	JIT           *opcacheJIT          `json:"jit,omitempty"`
+	Configuration opcacheConfiguration `json:"configuration"`
+	// Realpath is that of the one worker that was asked: each has its own.
+	Realpath realpathCache `json:"realpath_cache"`
+}
+
+type opcacheMemory struct {
+	Total       int64  `json:"total_bytes"`
+	TotalHuman  string `json:"total_human"`
+	Used        int64  `json:"used_bytes"`
+	UsedHuman   string `json:"used_human"`
+	Free        int64  `json:"free_bytes"`
+	FreeHuman   string `json:"free_human"`
+	Wasted      int64  `json:"wasted_bytes"`
+	WastedHuman string `json:"wasted_human"`
+}
+
+type opcacheStrings struct {
+	Total      int64  `json:"total_bytes"`
+	TotalHuman string `json:"total_human"`
+	Used       int64  `json:"used_bytes"`
+	UsedHuman  string `json:"used_human"`
+	Free       int64  `json:"free_bytes"`
+	FreeHuman  string `json:"free_human"`
+	Count      int64  `json:"count"`
+}
+
+// opcacheRestarts count how often the cache was emptied: for want of memory, of
+// places for keys, and by opcache_reset().
+type opcacheRestarts struct {
+	OOM        int64  `json:"oom"`
+	Hash       int64  `json:"hash"`
+	Manual     int64  `json:"manual"`
+	Last       string `json:"last,omitempty"`
+	Pending    bool   `json:"pending"`
+	InProgress bool   `json:"in_progress"`
+}
+
+type opcacheJIT struct {
+	Enabled   bool   `json:"enabled"`
+	On        bool   `json:"on"`
+	Size      int64  `json:"buffer_size_bytes"`
+	SizeHuman string `json:"buffer_size_human"`
+	Free      int64  `json:"buffer_free_bytes"`
+	FreeHuman string `json:"buffer_free_human"`
+}
+
+type opcacheConfiguration struct {
+	Memory     int64  `json:"memory_consumption_bytes"`
+	Strings    int64  `json:"interned_strings_buffer_bytes"`
+	Files      int64  `json:"max_accelerated_files"`
+	Validate   bool   `json:"validate_timestamps"`
+	Revalidate int64  `json:"revalidate_freq_seconds"`
+	JIT        string `json:"jit,omitempty"`
+	JITBuffer  int64  `json:"jit_buffer_size_bytes"`
+}
+
+type realpathCache struct {
+	Used      int64  `json:"used_bytes"`
+	UsedHuman string `json:"used_human"`
+	Max       int64  `json:"max_bytes"`
+	MaxHuman  string `json:"max_human"`
+}
+
+// newOPcacheSample makes one of PHP's numbers.
+func newOPcacheSample(a *opcacheAnswer, asked pool.Asked, at time.Time) *opcacheSample {
+	st, stats, d := a.Status, a.Status.Statistics, a.Directives
+	out := &opcacheSample{
+		at: at, Worker: asked.Worker, PID: asked.PID, Generation: asked.Generation,
+		Enabled: !st.Pending && !st.InProgress, Full: st.Full,
+		Hits: stats.Hits, Misses: stats.Misses, Scripts: stats.Scripts, Keys: stats.Keys, MaxKeys: stats.MaxKeys,
+		Started: moment(stats.Start),
+		Memory:  newOPcacheMemory(st.Memory.Used, st.Memory.Free, st.Memory.Wasted),
+		Restarts: opcacheRestarts{
+			OOM: stats.OOM, Hash: stats.Hash, Manual: stats.Manual, Last: moment(stats.LastRestart),
+			Pending: st.Pending, InProgress: st.InProgress,
+		},
+		Configuration: opcacheConfiguration{
+			Memory: d.Memory, Strings: d.Strings << 20, Files: d.Files, Validate: d.Validate,
+			Revalidate: d.Revalidate, JIT: d.JIT, JITBuffer: d.JITBuffer,
+		},
+		Realpath: realpathCache{a.Realpath.Used, human(a.Realpath.Used), a.Realpath.Max, human(a.Realpath.Max)},
+	}
+	if asks := stats.Hits + stats.Misses; asks > 0 {
+		out.HitRate = float64(stats.Hits) / float64(asks)
+	}
+	// Cut, not rounded: 100% is when nothing ever missed.
+	out.HitRateHuman = humanize.FtoaWithDigits(100*out.HitRate, 2) + "%"
+	if s := st.Strings; s != nil {
+		out.Strings = &opcacheStrings{s.Size, human(s.Size), s.Used, human(s.Used), s.Free, human(s.Free), s.Number}
+	}
+	if j := st.JIT; j != nil {
+		out.JIT = &opcacheJIT{j.Enabled, j.On, j.Size, human(j.Size), j.Free, human(j.Free)}
+	}
+	return out
+}
+
+// newOPcacheMemory: what PHP calls used does not count what is wasted.
+func newOPcacheMemory(used, free, wasted int64) opcacheMemory {
+	total := used + free + wasted
+	return opcacheMemory{total, human(total), used, human(used), free, human(free), wasted, human(wasted)}
+}
+
+func human(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
+
+// moment is a time of PHP's; none is 0.
+func moment(unix int64) string {
+	if unix == 0 {
+		return ""
+	}
+	return time.Unix(unix, 0).Format(time.RFC3339)
+}

@@ -1,0 +1,220 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+func TestTheHelperIsThereWhileItIsHeld(t *testing.T) {
+	temp := t.TempDir()
+	setTempDir(t, temp)
+	h := &helper{ini: "a = b\n"}
+	left := func() []string {
+		found, err := filepath.Glob(filepath.Join(temp, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	var first string
+	for range 3 {
+		one, err := h.hold()
+		if err != nil {
+			t.Fatal(err)
+		}
+		two, err := h.hold()
+		if err != nil || one != two || first != "" && one != first {
+			t.Fatalf("got %s, %s, %v; want one path all the time, %s", one, two, err, first)
+		}
+		first = one
+		h.drop()
+		for path, want := range map[string]string{one: string(opcacheScript), filepath.Join(filepath.Dir(one), ".user.ini"): "a = b\n"} {
+			text, err := os.ReadFile(path)
+			if err != nil || string(text) != want {
+				t.Errorf("%s: got %q, %v", path, text, err)
+			}
+			if info, err := os.Stat(path); err != nil || info.ModTime().Unix() != 0 {
+				t.Errorf("%s: got %v, %v; want no time that OPcache would keep it by", path, info.ModTime(), err)
+			}
+		}
+		h.drop()
+		if got := left(); len(got) > 0 {
+			t.Fatalf("%v is left", got)
+		}
+	}
+	// Somebody has seen the name, and taken it.
+	if err := os.Mkdir(filepath.Dir(first), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	next, err := h.hold()
+	if err != nil || filepath.Dir(next) == filepath.Dir(first) {
+		t.Fatalf("got %s, %v; want another directory than the one that somebody made", next, err)
+	}
+	h.drop()
+	if got := left(); len(got) != 1 || got[0] != filepath.Dir(first) {
+		t.Errorf("%v is left, want what is not ours", got)
+	}
+}
+
+func TestAHelperThatCannotBeWrittenLeavesNothing(t *testing.T) {
+	setTempDir(t, filepath.Join(t.TempDir(), "missing"))
+	h := &helper{}
+	for range 2 {
+		if _, err := h.hold(); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("got %v, want that there is no such directory", err)
+		}
+	}
+	if h.users != 0 {
+		t.Errorf("it is held %d times, want 0", h.users)
+	}
+}
+
+func TestAnswersOfTheHelper(t *testing.T) {
+	const token = "\nphp_pool-X\n"
+	whole := `{"reason":"","status":{"opcache_statistics":{"hits":3}}}`
+	for _, c := range []struct {
+		name, body, stderr string
+		hits               int64
+		reason             string
+	}{
+		{name: "as it should be", body: token + whole, hits: 3},
+		{name: "behind another script's output", body: "<html>" + token + "no" + token + whole, hits: 3},
+		{name: "not opened", body: "No input file specified.\n", reason: errNotOpened.Error()},
+		{name: "not readable", body: "Access denied.\n", reason: errNotOpened.Error()},
+		{name: "cut off", body: token + whole[:20], reason: "the answer of PHP makes no sense"},
+		{name: "another script's", body: "<html>Welcome", reason: `did not run to its end: status 200, "<html>Welcome"`},
+		{
+			name: "a fatal error", stderr: "PHP Fatal error:  Uncaught Error: no in /x:1\nStack trace:\n",
+			reason: "did not run to its end: Uncaught Error: no in /x:1",
+		},
+	} {
+		q := &question{script: filepath.FromSlash("/tmp/php_pool-X/opcache.php")}
+		r := q.request(callStatus)
+		r.Stderr([]byte(c.stderr))
+		r.Free()
+		got := new(opcacheAnswer)
+		resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(c.body))}
+		err := q.read(resp, got)
+		if c.reason != "" {
+			if err == nil || !strings.Contains(err.Error(), c.reason) {
+				t.Errorf("%s: got %v, want %s", c.name, err, c.reason)
+			}
+			continue
+		}
+		if err != nil || got.Status == nil || got.Status.Statistics.Hits != c.hits {
+			t.Errorf("%s: got %+v, %v; want %d hits", c.name, got, err, c.hits)
+		}
+	}
+}
+
+func TestTheReasonIsInTheWordsOfPHP(t *testing.T) {
+	q := new(question)
+	q.stderr.WriteString("PHP Warning:  PHP Request Startup: open_basedir restriction in effect. " +
+		"File(/tmp/x) is not within the allowed path(s): (/srv) in Unknown on line 0\nPHP Warning:  more\n")
+	want := "open_basedir restriction in effect. File(/tmp/x) is not within the allowed path(s): (/srv)"
+	if got := q.words(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	r := q.request(callStatus)
+	defer r.Free()
+	r.Stderr(bytes.Repeat([]byte("x"), 2*maxAnswer))
+	r.Stderr([]byte("x"))
+	if got := q.stderr.Len(); got != maxAnswer {
+		t.Errorf("%d bytes of stderr are kept, want %d", got, maxAnswer)
+	}
+}
+
+func TestWorkersAreNotAskedTooOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(opcacheSampler)
+		due := func(generation int, want bool) {
+			t.Helper()
+			if got := s.dueLocked(time.Now(), generation); got != want {
+				t.Errorf("after %v, generation %d: due %t, want %t", time.Since(s.tried), generation, got, want)
+			}
+		}
+		answer := &opcacheAnswer{Status: new(opcacheStatus)}
+		due(1, true)
+		s.keep(nil, pool.Asked{}, time.Now(), pool.ErrBusy)
+		due(1, true) // nobody was asked
+		s.keep(answer, pool.Asked{Generation: 1}, time.Now(), nil)
+		due(1, false)
+		due(2, true)
+		time.Sleep(sampleEvery - time.Millisecond)
+		due(1, false)
+		time.Sleep(time.Millisecond)
+		due(1, true)
+		s.keep(nil, pool.Asked{Generation: 1}, time.Now(), &unavailableError{"no"})
+		time.Sleep(refusedEvery - time.Millisecond)
+		due(1, false)
+		due(2, true)
+		time.Sleep(time.Millisecond)
+		due(1, true)
+		if s.sample == nil || s.refused != "no" {
+			t.Errorf("got %+v, want the last sample and the reason", s)
+		}
+		s.keep(answer, pool.Asked{Generation: 1}, time.Now(), nil)
+		if s.refused != "" {
+			t.Errorf("the reason is still %q after a sample", s.refused)
+		}
+	})
+}
+
+func TestOneQuestionAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(opcacheSampler)
+		if err := s.seize(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.seize(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a second one: got %v, want it to wait", err)
+		}
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Minute)
+			s.release()
+		}()
+		s.close()
+		if waited := time.Since(began); waited != time.Minute {
+			t.Errorf("closing waited %v, want until the question was over", waited)
+		}
+		if err := s.seize(t.Context()); !errors.Is(err, pool.ErrClosed) {
+			t.Errorf("after closing: got %v, want ErrClosed", err)
+		}
+	})
+}
+
+func TestASampleOfPHPsNumbers(t *testing.T) {
+	a := &opcacheAnswer{Status: new(opcacheStatus)}
+	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 2, 1
+	a.Status.Memory.Used, a.Status.Memory.Free, a.Status.Memory.Wasted = 1<<20, 2<<20, 5<<20
+	a.Directives.Strings = 8
+	s := newOPcacheSample(a, pool.Asked{Worker: 3, PID: 4, Generation: 5}, time.Now())
+	if s.HitRate != 2.0/3 || s.HitRateHuman != "66.66%" {
+		t.Errorf("hit rate: got %v, %s", s.HitRate, s.HitRateHuman)
+	}
+	if s.Memory.Total != 8<<20 || s.Memory.WastedHuman != "5.0 MiB" || s.Configuration.Strings != 8<<20 {
+		t.Errorf("got %+v, %+v", s.Memory, s.Configuration)
+	}
+	if !s.Enabled || s.Worker != 3 || s.PID != 4 || s.Generation != 5 || s.Strings != nil || s.JIT != nil || s.Restarts.Last != "" {
+		t.Errorf("got %+v", s)
+	}
+	a.Status.Pending = true
+	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 0, 0
+	if s := newOPcacheSample(a, pool.Asked{}, time.Now()); s.Enabled || s.HitRate != 0 {
+		t.Errorf("got %+v, want it disabled, and a hit rate of nothing to be 0", s)
+	}
+}

@@ -1,0 +1,76 @@
+//go:build unix
+
+package caddymodule
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func setTempDir(t *testing.T, dir string) {
+	t.Helper()
+	t.Setenv("TMPDIR", dir)
+}
+
+func TestAnybodyMayReadTheHelperAndNobodyWriteIt(t *testing.T) {
+	setTempDir(t, t.TempDir())
+	for _, umask := range []int{0, 0o077} {
+		defer syscall.Umask(syscall.Umask(umask))
+		h := new(helper)
+		path, err := h.hold()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Dir(path)
+		for path, want := range map[string]os.FileMode{dir: os.ModeDir | 0o711, path: 0o644, filepath.Join(dir, ".user.ini"): 0o644} {
+			if info, err := os.Lstat(path); err != nil || info.Mode() != want {
+				t.Errorf("umask %#o, %s: got %v, %v; want %v", umask, path, info.Mode(), err, want)
+			}
+		}
+		h.drop()
+	}
+}
+
+func TestTheHelperFollowsNoSymlink(t *testing.T) {
+	temp, elsewhere := t.TempDir(), t.TempDir()
+	setTempDir(t, temp)
+	h := new(helper)
+	path, err := h.hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.drop()
+	if err := os.Symlink(elsewhere, filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	if path, err = h.hold(); err != nil {
+		t.Fatal(err)
+	}
+	h.drop()
+	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
+		t.Errorf("got %v, %v; want nothing written through the link", left, err)
+	}
+	if _, err := os.Lstat(filepath.Dir(path)); !os.IsNotExist(err) {
+		t.Errorf("the helper's own directory: got %v, want it gone", err)
+	}
+}
+
+func TestTheHelperIsNotPutWhereOthersCanReplaceIt(t *testing.T) {
+	temp := t.TempDir()
+	setTempDir(t, temp)
+	for mode, ok := range map[os.FileMode]bool{0o777: false, 0o777 | os.ModeSticky: true, 0o755: true} {
+		if err := os.Chmod(temp, mode); err != nil {
+			t.Fatal(err)
+		}
+		h := new(helper)
+		_, err := h.hold()
+		if (err == nil) != ok {
+			t.Errorf("%v: got %v", mode, err)
+		}
+		if err == nil {
+			h.drop()
+		}
+	}
+}

@@ -1,0 +1,8 @@
+package caddymodule
+
+import "testing"
+
+func setTempDir(t *testing.T, dir string) {
+	t.Helper()
+	t.Setenv("TMP", dir)
+}
