@@ -1,0 +1,314 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestPHPThatTellsNothingOfItsOPcache says why, in PHP's own words where it
+// has any, and loses no worker.
+func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []struct {
+		name   string
+		lines  []string
+		reason string
+	}{
+		{"open_basedir", []string{"ini open_basedir {$SITE}"}, "open_basedir restriction in effect. File(/tmp/php_pool-"},
+		{"open_basedir with a log", []string{"ini open_basedir {$SITE}", "ini error_log {$SITE}/php.log"}, "most likely open_basedir forbids it"},
+		{"restrict_api", []string{"ini opcache.restrict_api /nowhere"}, `Zend OPcache API is restricted by "restrict_api" configuration directive`},
+		{"disable_functions", []string{"ini disable_functions opcache_get_status"}, "disable_functions forbids opcache_get_status or opcache_reset"},
+		{"no getenv, no S", []string{"ini disable_functions getenv", "ini variables_order GPC"}, "did not run to its end: status 404"},
+		{"off", []string{"ini opcache.enable 0"}, "opcache.enable is off"},
+		{"only files", []string{"ini opcache.file_cache {$SITE}", "ini opcache.file_cache_only 1"}, "there is no cache in memory"},
+		{"not loaded", []string{"ini_scan_dir {$SITE}/sub"}, "OPcache is not loaded"},
+	} {
+		t.Run(refused.name, func(t *testing.T) {
+			t.Parallel()
+			each(t, spawnOnly, func(t *testing.T, b backend) {
+				s := start(t, b, poolSite(b, append(refused.lines, "workers 2")...))
+				s.get("/hello.php").want(t, 200, "hello\n")
+				for range 3 {
+					o := s.opcache()
+					if o.Available || !strings.Contains(o.Reason, refused.reason) || o.Age == nil {
+						t.Errorf("got %+v, want the reason %q", o, refused.reason)
+					}
+				}
+				res := s.admin("DELETE", opcachePath, "")
+				text := strings.ReplaceAll(res.body, `\"`, `"`)
+				if res.StatusCode != http.StatusConflict || !strings.Contains(text, refused.reason) {
+					t.Errorf("resetting: got %s %s, want 409 and %q", res.Status, res.body, refused.reason)
+				}
+				if p := s.pool(); len(p.Exits) != 0 || p.Requests.Total != 1 {
+					t.Errorf("got %+v, want no worker lost and one request", p)
+				}
+			})
+		})
+	}
+}
+
+// TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment: $_SERVER is empty.
+func TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "ini variables_order GPC"))
+	if o := s.opcache(); !o.Available {
+		t.Errorf("got %+v, want a sample", o)
+	}
+}
+
+// TestPreloadedCodeIsThereAfterAQuestion, for which the worker had OPcache
+// switched off.
+func TestPreloadedCodeIsThereAfterAQuestion(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := prepare(t, b)
+		writeFile(t, s.site+"/preload.php", `<?php class Early { static $n = 0; static function up() { return ++self::$n; } }`)
+		writeFile(t, s.site+"/early.php", `<?php class Late extends Early {} echo Early::up(), Late::up();`)
+		err := s.run(poolSite(b, "workers 1", freshFiles, "ini opcache.preload {$SITE}/preload.php",
+			"ini opcache.preload_user "+phpUser(t).Username, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second question is after a reset
+			if o := s.opcache(); !o.Available || o.Scripts == 0 {
+				t.Errorf("got %+v, want the script that was preloaded", o)
+			}
+			for range 5 {
+				s.get("/early.php").want(t, 200, "12")
+			}
+			s.clearOPcache()
+		}
+		if p := s.pool(); len(p.Exits) != 0 {
+			t.Errorf("got exits %v, want none", p.Exits)
+		}
+	})
+}
+
+// counting is an auto_prepend_file that counts its runs, and writes.
+func (s *server) counting() (runs func() int) {
+	s.t.Helper()
+	writeFile(s.t, s.site+"/prepend.php", `<?php echo "\nprepended\n"; file_put_contents(__DIR__ . '/runs', 'x', FILE_APPEND);`)
+	return func() int {
+		text, err := os.ReadFile(s.site + "/runs")
+		if err != nil && !os.IsNotExist(err) {
+			s.t.Error(err)
+		}
+		return len(text)
+	}
+}
+
+// sessions counts the files of sessions.
+func (s *server) sessions() int {
+	s.t.Helper()
+	files, err := filepath.Glob(s.site + "/uploads/sess_*")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(files)
+}
+
+// TestASitesOwnCodeIsNotRunToAskForTheOPcache although it is told to run before
+// and after every script.
+func TestASitesOwnCodeIsNotRunToAskForTheOPcache(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := prepare(t, b)
+		runs := s.counting()
+		err := s.run(poolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
+			"ini session.auto_start 1", "ini session.save_path {$SITE}/uploads"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := s.sessions() // of asking php-cgi what it is
+		if o := s.opcache(); !o.Available || o.Scripts != 0 {
+			t.Errorf("got %+v, want a sample of an empty cache", o)
+		}
+		s.clearOPcache()
+		if got := runs(); got != 0 {
+			t.Errorf("the site's code ran %d times", got)
+		}
+		if after := s.sessions(); after != before {
+			t.Errorf("%d sessions were made", after-before)
+		}
+		s.get("/hello.php")
+		if after := s.sessions(); after != before+1 {
+			t.Errorf("%d sessions were made by a request, want one", after-before)
+		}
+		if got := runs(); got != 2 {
+			t.Errorf("by a request the site's code ran %d times, want before and after it", got)
+		}
+	})
+}
+
+// TestManyWhoAskForTheOPcacheCostOneQuestion each ten seconds. Here .user.ini
+// is off, so that a script before the helper can count, and write before it.
+func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
+	t.Parallel()
+	const asks, askers = 10000, 8
+	s := prepare(t, sharedLean)
+	runs := s.counting()
+	if err := s.run(poolSite(sharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: askers,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", filepath.Join(s.dir, "admin.sock"))
+		},
+	}}
+	defer client.CloseIdleConnections()
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range askers {
+		wg.Go(func() {
+			for range asks / askers {
+				res, err := client.Do(newRequest(t, "GET", "http://127.0.0.1"+opcachePath, nil))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				discard(t, res.Body)
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					t.Errorf("got %s", res.Status)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+	if got, most := runs(), 1+int(took/(10*time.Second)); got < 1 || got > most {
+		t.Errorf("%d questions in %v, want 1 to %d", got, took, most)
+	}
+	if o := s.opcache(); !o.Available {
+		t.Errorf("got %+v, want a sample although another script wrote before it", o)
+	}
+	if p := s.pool(); p.Requests.Total != 0 {
+		t.Errorf("got %d requests, want none", p.Requests.Total)
+	}
+	t.Logf("%d in %v", asks, took)
+}
+
+// TestNoClientRunsTheHelper puts it where it is served, under a name that the
+// client knows.
+func TestNoClientRunsTheHelper(t *testing.T) {
+	t.Parallel()
+	const dir = "php_pool-KNOWN"
+	helper := func(s *server) {
+		t.Helper()
+		if err := os.Mkdir(s.site+"/"+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, s.site+"/"+dir+"/opcache.php", readFile(t, "../caddymodule/opcache.php"))
+	}
+	each(t, bothWays, func(t *testing.T, b backend) {
+		s := prepare(t, b)
+		helper(s)
+		if err := s.run(poolSite(b, "workers 1")); err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range []string{"status", "reset"} {
+			value := dir + " " + call
+			for _, query := range []string{"", "?PHP_POOL_CALL=" + dir + "+" + call} {
+				req := s.request("GET", "/"+dir+"/opcache.php"+query, nil)
+				for _, name := range []string{"PHP_POOL_CALL", "PHP-POOL-CALL", "HTTP_PHP_POOL_CALL", "X-Php-Pool-Call"} {
+					req.Header[name] = []string{value}
+				}
+				req.Header.Set("Cookie", "PHP_POOL_CALL="+dir+"%20"+call)
+				do(t, s.client, req).want(t, 404, "")
+			}
+		}
+		if o := s.opcache(); o.Restarts.Manual != 0 {
+			t.Errorf("got %+v, want nothing reset", o)
+		}
+	})
+	t.Run("but who sets its parameter", func(t *testing.T) { // else the above proves nothing
+		t.Parallel()
+		s := prepare(t, sharedLean)
+		helper(s)
+		if err := s.run(poolSite(sharedLean, "workers 1", `env PHP_POOL_CALL "`+dir+` status"`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.get("/" + dir + "/opcache.php").body; !strings.Contains(got, "opcache_statistics") {
+			t.Errorf("got %q, want the helper's answer", got)
+		}
+	})
+}
+
+// TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced after two seconds.
+func TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 1", "health_interval off"))
+		pid := s.pool().List[0].PID
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		// While its successor starts no worker runs.
+		s.opcacheBecomes("refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not answer") })
+		s.get("/hello.php").want(t, 200, "hello\n")
+		s.wantExits(map[string]int{"probe_failed": 1})
+		if p := s.pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {
+			t.Errorf("got %+v, want another worker", p)
+		}
+	})
+}
+
+// TestARequestWaitsForNoMoreThanTheQuestion: the only worker is asked again
+// and again while requests come.
+func TestARequestWaitsForNoMoreThanTheQuestion(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "max_queue 0", freshFiles))
+	stop, done := make(chan struct{}), make(chan int)
+	go func() {
+		requests := 0
+		for {
+			select {
+			case <-stop:
+				done <- requests
+				return
+			default:
+				s.get("/hello.php").want(t, 200, "hello\n")
+				requests++
+			}
+		}
+	}()
+	resets := 0
+	eventually(t, 60*time.Second, func() error {
+		// A reset is a question that is never too early.
+		for range 100 {
+			res := s.admin("DELETE", opcachePath, "")
+			if strings.Contains(res.body, `"reset":1`) {
+				resets++
+			} else if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusServiceUnavailable {
+				return fmt.Errorf("got %s %s", res.Status, res.body)
+			}
+		}
+		if resets < 20 {
+			return fmt.Errorf("only %d resets met an idle worker", resets)
+		}
+		return nil
+	})
+	close(stop)
+	requests := <-done
+	t.Logf("%d resets, %d requests", resets, requests)
+	p := s.poolBecomes("idle", 5*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+	if got := fmt.Sprint(p.Requests.Total, p.Requests.Failed, p.Requests.Refused); got != fmt.Sprint(requests, 0, 0) {
+		t.Errorf("got requests, failed, refused %s, want %d 0 0", got, requests)
+	}
+	if len(p.Exits) != 0 {
+		t.Errorf("got exits %v, want none", p.Exits)
+	}
+}

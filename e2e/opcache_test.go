@@ -1,0 +1,341 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// opcacheStatus is what the admin API tells of a pool's OPcache.
+type opcacheStatus struct {
+	Available  bool
+	Reason     string
+	Age        *float64 `json:"age_seconds"`
+	Scope      string
+	PID        int
+	Generation int
+	Enabled    bool
+	Hits       int
+	Misses     int
+	HitRate    float64 `json:"hit_rate"`
+	Human      string  `json:"hit_rate_human"`
+	Scripts    int
+	Keys       int
+	MaxKeys    int `json:"max_keys"`
+	Memory     struct {
+		Total  int64  `json:"total_bytes"`
+		Used   int64  `json:"used_bytes"`
+		Free   int64  `json:"free_bytes"`
+		Wasted int64  `json:"wasted_bytes"`
+		Human  string `json:"total_human"`
+	}
+	Strings  struct{ Count int } `json:"interned_strings"`
+	Restarts struct {
+		Manual  int
+		Pending bool
+	}
+	JIT struct {
+		Enabled bool
+		On      bool
+		Size    int64 `json:"buffer_size_bytes"`
+		Free    int64 `json:"buffer_free_bytes"`
+	}
+	Realpath struct {
+		Used int64 `json:"used_bytes"`
+		Max  int64 `json:"max_bytes"`
+	} `json:"realpath_cache"`
+	Configuration map[string]any
+}
+
+const opcachePath = "/php_pool/pools/main/opcache"
+
+// opcache asks for the state of the OPcache of the pool main.
+func (s *server) opcache() opcacheStatus {
+	s.t.Helper()
+	res := s.admin("GET", opcachePath, "")
+	var o opcacheStatus
+	if err := json.Unmarshal([]byte(res.body), &o); err != nil || res.StatusCode != http.StatusOK {
+		s.t.Fatalf("the OPcache's state: %s: %s (%v)", res.Status, res.body, err)
+	}
+	return o
+}
+
+// opcacheBecomes waits until a sample is as described: there is a new one each
+// ten seconds.
+func (s *server) opcacheBecomes(what string, is func(opcacheStatus) bool) opcacheStatus {
+	s.t.Helper()
+	var o opcacheStatus
+	eventually(s.t, 30*time.Second, func() error {
+		if o = s.opcache(); !is(o) {
+			return fmt.Errorf("the OPcache is not %s: %+v", what, o)
+		}
+		return nil
+	})
+	return o
+}
+
+// cleared is the answer to a reset.
+type cleared struct {
+	Reset        int
+	AfterRequest int `json:"after_request"`
+	OPcache      opcacheStatus
+}
+
+func (s *server) clearOPcache() cleared {
+	s.t.Helper()
+	res := s.admin("DELETE", opcachePath, "")
+	var c cleared
+	if err := json.Unmarshal([]byte(res.body), &c); err != nil || res.StatusCode != http.StatusOK {
+		s.t.Fatalf("the reset: %s: %s (%v)", res.Status, res.body, err)
+	}
+	return c
+}
+
+// freshFiles lets OPcache keep files that were written just now.
+const freshFiles = "ini opcache.file_update_protection 0"
+
+// scopes is what an OPcache belongs to, by how workers are spawned.
+var scopes = map[string]string{sharedLean.name: "pool", singleLean.name: "worker"}
+
+// TestTheOPcacheIsShownAsItFills looks at an empty cache, and at one with two
+// scripts, one of them used often.
+func TestTheOPcacheIsShownAsItFills(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 2", freshFiles, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing",
+			"ini opcache.memory_consumption 64", "ini opcache.max_accelerated_files 5000", "ini realpath_cache_size 2M"))
+		empty := s.opcache()
+		if !empty.Available || !empty.Enabled || empty.Scope != scopes[b.name] || empty.Age == nil || empty.Generation != 1 {
+			t.Fatalf("got %+v, want a sample", empty)
+		}
+		if empty.Scripts != 0 || empty.Hits != 0 || empty.Misses != 0 || empty.HitRate != 0 {
+			t.Errorf("got %+v before any script ran, want nothing: the question leaves no trace", empty)
+		}
+		if m := empty.Memory; m.Total != 64*mib || m.Used <= 0 || m.Free <= 0 || m.Wasted != 0 || m.Human != "64 MiB" {
+			t.Errorf("got %+v, want 64 MiB", m)
+		}
+		if j := empty.JIT; !j.Enabled || !j.On || j.Size < 15*mib || j.Free <= 0 || j.Free > j.Size {
+			t.Errorf("got %+v, want a JIT with 16 MiB", j)
+		}
+		for name, want := range map[string]any{
+			"memory_consumption_bytes": float64(64 * mib), "max_accelerated_files": 5000.0, "validate_timestamps": true,
+			"revalidate_freq_seconds": 2.0, "jit": "tracing", "jit_buffer_size_bytes": float64(16 * mib),
+			"interned_strings_buffer_bytes": float64(8 * mib),
+		} {
+			if got := empty.Configuration[name]; got != want {
+				t.Errorf("%s: got %v, want %v", name, got, want)
+			}
+		}
+		if empty.Strings.Count == 0 || empty.MaxKeys < 5000 || empty.Realpath.Max != 2*mib {
+			t.Errorf("got %+v, want strings, room for 5000 keys, 2 MiB of paths", empty)
+		}
+
+		const requests = 10
+		for range requests - 1 {
+			s.get("/hello.php").want(t, 200, "hello\n")
+		}
+		s.get("/pid.php")
+		full := s.opcacheBecomes("filled", func(o opcacheStatus) bool { return o.Scripts > 0 })
+		if full.Scripts != 2 || full.Misses != 2 || full.Hits != requests-2 || full.HitRate != 0.8 || full.Human != "80%" {
+			t.Errorf("got %+v, want 2 scripts, of 10 requests 8 hits", full)
+		}
+		if full.Memory.Used <= empty.Memory.Used || full.Keys < 2 {
+			t.Errorf("got %+v, want more memory used than %+v", full.Memory, empty.Memory)
+		}
+		p := s.pool()
+		served := 0
+		for _, w := range p.List {
+			served += w.Requests
+		}
+		if p.Requests.Total != requests || served != requests || len(p.Exits) != 0 {
+			t.Errorf("got %+v, want %d requests: questions are none", p, requests)
+		}
+	})
+}
+
+// TestTheOPcacheIsReset while nothing else runs.
+func TestTheOPcacheIsReset(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 2", freshFiles))
+		caches := 1
+		if b.name == singleLean.name {
+			caches = 2
+		}
+		for manual := range 2 {
+			s.get("/hello.php").want(t, 200, "hello\n")
+			c := s.clearOPcache()
+			o := c.OPcache
+			if c.Reset != caches || c.AfterRequest != 0 {
+				t.Errorf("got %+v, want %d caches reset", c, caches)
+			}
+			if !o.Available || !o.Enabled || o.Scripts != 0 || o.Restarts.Manual != manual+1 || o.Restarts.Pending {
+				t.Errorf("got %+v, want an empty cache that was reset %d times", o, manual+1)
+			}
+			if now := s.opcache(); now.Restarts != o.Restarts || now.Scripts != 0 {
+				t.Errorf("got %+v after the reset, want what its answer said: %+v", now, o)
+			}
+		}
+		p := s.pool()
+		if p.Requests.Total != 2 || len(p.Exits) != 0 || p.Generation != 1 {
+			t.Errorf("got %+v, want 2 requests and the same workers", p)
+		}
+	})
+}
+
+// TestAResetWhileARequestRuns cannot empty a cache that is in use: PHP waits
+// with one that is shared; a worker that has its own is replaced.
+func TestAResetWhileARequestRuns(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 2", freshFiles))
+		h := s.hold("running")
+		h.add("")
+		h.ran(1)
+		c := s.clearOPcache()
+		if b.name == singleLean.name {
+			if c.Reset != 1 || c.AfterRequest != 1 {
+				t.Errorf("got %+v, want one reset and one worker to be replaced", c)
+			}
+			h.release()
+			h.want(0, 200)
+			s.wantExits(map[string]int{"recycled": 1})
+			return
+		}
+		if o := c.OPcache; c.Reset != 1 || c.AfterRequest != 0 || !o.Restarts.Pending || o.Enabled {
+			t.Errorf("got %+v, want a reset that is pending", c)
+		}
+		h.release()
+		h.want(0, 200)
+		s.opcacheBecomes("emptied", func(o opcacheStatus) bool {
+			s.get("/hello.php").want(t, 200, "hello\n") // the first that finds no other does it
+			return o.Enabled && !o.Restarts.Pending && o.Restarts.Manual == 1
+		})
+		s.wantExits(map[string]int{})
+	})
+}
+
+// TestABusyPoolShowsItsLastSample with the age that it has by then.
+func TestABusyPoolShowsItsLastSample(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", freshFiles))
+	first := s.hold("first")
+	first.add("")
+	first.ran(1)
+	if o := s.opcache(); o.Available || o.Reason != "no worker is idle" || o.Age != nil {
+		t.Errorf("got %+v without a sample, want the reason", o)
+	}
+	res := s.admin("DELETE", opcachePath, "")
+	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(res.body, "no worker is idle") {
+		t.Errorf("resetting: got %s %s, want 503 and why", res.Status, res.body)
+	}
+	first.release()
+	first.want(0, 200)
+	sample := s.opcacheBecomes("sampled", func(o opcacheStatus) bool { return o.Available })
+	if sample.Scripts != 1 || sample.Reason != "" {
+		t.Errorf("got %+v, want one script", sample)
+	}
+	second := s.hold("second")
+	second.add("")
+	second.ran(1)
+	old := s.opcacheBecomes("too old", func(o opcacheStatus) bool { return o.Reason != "" })
+	if !old.Available || *old.Age < 10 || old.Reason != "no worker is idle" || old.Scripts != sample.Scripts {
+		t.Errorf("got %+v, want the sample of before, 10 s old", old)
+	}
+	if q := s.pool().Queue; q.Length != 0 {
+		t.Errorf("got %+v, want nobody in line", q)
+	}
+}
+
+// TestAnotherGenerationIsSampledAtOnce: the old one's cache is no more.
+func TestAnotherGenerationIsSampledAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 2", freshFiles))
+	s.get("/hello.php").want(t, 200, "hello\n")
+	if o := s.opcache(); o.Scripts != 1 {
+		t.Fatalf("got %+v, want one script", o)
+	}
+	if res := s.admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", res.Status, res.body)
+	}
+	if o := s.opcache(); !o.Available || o.Generation != 2 || o.Scripts != 0 {
+		t.Errorf("got %+v, want the empty cache of generation 2", o)
+	}
+	if res := s.admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", res.Status, res.body)
+	}
+	h := s.hold("busy")
+	h.add("")
+	h.add("")
+	h.ran(2)
+	if o := s.opcache(); o.Available || o.Reason != "no worker is idle" {
+		t.Errorf("got %+v, want no sample of a generation that is gone", o)
+	}
+}
+
+// TestAPoolAtRestIsNotStartedForItsOPcache neither to be looked at nor to be
+// reset.
+func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
+		eventually(t, 15*time.Second, func() error {
+			if left := s.php(); len(left) > 0 {
+				return fmt.Errorf("%d processes at rest: %v", len(left), left)
+			}
+			return nil
+		})
+		before := s.pool()
+		if o := s.opcache(); o.Available || o.Reason != "no worker runs" {
+			t.Errorf("got %+v, want no sample and why", o)
+		}
+		res := s.admin("DELETE", opcachePath, "")
+		if res.StatusCode != http.StatusConflict || !strings.Contains(res.body, "no worker runs") {
+			t.Errorf("resetting: got %s %s, want 409 and why", res.Status, res.body)
+		}
+		if left := s.php(); len(left) > 0 {
+			t.Errorf("processes were started: %v", left)
+		}
+		if after := s.pool(); after.Generation != before.Generation || after.Workers != before.Workers {
+			t.Errorf("got %+v, want what was: %+v", after, before)
+		}
+		// Visited, it is sampled, and rests in time all the same.
+		s.get("/hello.php").want(t, 200, "hello\n")
+		if o := s.opcache(); !o.Available {
+			t.Errorf("got %+v, want a sample", o)
+		}
+		eventually(t, 15*time.Second, func() error {
+			if o := s.opcache(); o.Available {
+				return fmt.Errorf("got %+v, want none at rest", o)
+			}
+			return nil
+		})
+	})
+}
+
+// TestOPcacheCalls refuses what is no call.
+func TestOPcacheCalls(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 1"))
+	for _, method := range []string{"POST", "PUT", "PATCH"} {
+		res := s.admin(method, opcachePath, "")
+		if allow := res.Header.Get("Allow"); res.StatusCode != http.StatusMethodNotAllowed || allow != "DELETE, GET, HEAD" {
+			t.Errorf("%s: got %s, Allow %q", method, res.Status, allow)
+		}
+	}
+	if res := s.admin("GET", "/php_pool/pools/none/opcache", ""); res.StatusCode != http.StatusNotFound {
+		t.Errorf("of no pool: got %s", res.Status)
+	}
+	if o := s.opcache(); o.Restarts.Manual != 0 {
+		t.Errorf("got %+v, want nothing reset", o)
+	}
+	if left, err := filepath.Glob(s.dir + "/*/php_pool-*"); err != nil || len(left) > 0 {
+		t.Errorf("got %v, %v; want nothing of ours near the site", left, err)
+	}
+}
