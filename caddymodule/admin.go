@@ -29,6 +29,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 // Routes are those below /php_pool/.
 func (a Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
+		{Pattern: "/php_pool/", Handler: caddy.AdminHandlerFunc(a.page)},
 		{Pattern: "/php_pool/pools", Handler: caddy.AdminHandlerFunc(a.all)},
 		{Pattern: "/php_pool/pools/", Handler: caddy.AdminHandlerFunc(a.one)},
 	}
@@ -45,7 +46,7 @@ var calls = map[string]map[string]call{
 	"status":  {http.MethodGet: showStatus},
 	"restart": {http.MethodPost: restartPool},
 	"scale":   {http.MethodPost: scalePool},
-	"workers": {http.MethodDelete: recycleWorker},
+	"workers": {http.MethodGet: showWorker, http.MethodDelete: recycleWorker},
 	"opcache": {http.MethodGet: showOPcache, http.MethodDelete: clearOPcache},
 }
 
@@ -53,6 +54,11 @@ func (Admin) all(w http.ResponseWriter, r *http.Request) error {
 	if err := allow(w, r, http.MethodGet); err != nil {
 		return err
 	}
+	return answerJSON(w, describeAll(detail{}))
+}
+
+// describeAll describes the pools of all configs, by name.
+func describeAll(d detail) []poolJSON {
 	var live []*livePool
 	pools.Range(func(_, value any) bool {
 		live = append(live, value.(*livePool))
@@ -61,10 +67,10 @@ func (Admin) all(w http.ResponseWriter, r *http.Request) error {
 	// Not within Range: a load that adds a pool would wait.
 	list := []poolJSON{}
 	for _, l := range live {
-		list = append(list, l.describe(detail{}))
+		list = append(list, l.describe(d))
 	}
 	slices.SortFunc(list, func(a, b poolJSON) int { return strings.Compare(a.Name, b.Name) })
-	return answerJSON(w, list)
+	return list
 }
 
 // one answers /php_pool/pools/{name}[/{call}[/{arg}]]. Names are escaped, so
@@ -97,7 +103,7 @@ func (Admin) one(w http.ResponseWriter, r *http.Request) error {
 }
 
 func showPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
-	return answerJSON(w, l.describe(detail{workers: true, fullURI: wantsFullURI(r)}))
+	return answerJSON(w, l.describe(detail{workers: true, opcache: true, fullURI: wantsFullURI(r)}))
 }
 
 // wantsFullURI: queries may hold passwords and tokens, so they are shown only to
@@ -151,11 +157,34 @@ func scalePool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) er
 	}{l.describe(detail{}), renewed})
 }
 
-// recycleWorker replaces a worker after its request; with ?force at once.
-func recycleWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+// workerID is the id that follows workers/ in the path.
+func workerID(arg string) (uint64, error) {
 	id, err := strconv.ParseUint(arg, 10, 64)
 	if err != nil {
-		return notFound("there is no worker %q: write its id, which workers_list shows", arg)
+		return 0, notFound("there is no worker %q: write its id, which workers_list shows", arg)
+	}
+	return id, nil
+}
+
+// showWorker tells of one worker what it does at this moment, down to the line
+// of PHP where that can be had.
+func showWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+	id, err := workerID(arg)
+	if err != nil {
+		return err
+	}
+	out, known := l.explainWorker(id, wantsFullURI(r))
+	if !known {
+		return notFound("there is no worker %d in pool %s", id, l.name)
+	}
+	return answerJSON(w, out)
+}
+
+// recycleWorker replaces a worker after its request; with ?force at once.
+func recycleWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+	id, err := workerID(arg)
+	if err != nil {
+		return err
 	}
 	if err := l.pool.Recycle(id, r.URL.Query().Has("force")); err != nil {
 		return notFound("there is no worker %d in pool %s: %w", id, l.name, err)

@@ -258,7 +258,7 @@ func (a *App) Cleanup() error {
 	a.unstage()
 	var leaves sync.WaitGroup // at exit each takes its time
 	for name := range a.lives {
-		leaves.Go(func() { pools.Delete(name) }) // Destruct has no error
+		leaves.Go(func() { pools.Delete(name) }) //nolint:errcheck // Destruct returns none
 	}
 	leaves.Wait()
 	a.lives = nil

@@ -27,6 +27,7 @@ type poolJSON struct {
 	MemoryHuman  string            `json:"memory_human,omitempty"`
 	LastFailure  string            `json:"last_failure,omitempty"`
 	Quarantined  map[string]string `json:"quarantined,omitempty"`
+	OPcache      *opcacheJSON      `json:"opcache,omitempty"`
 	WorkersList  []workerJSON      `json:"workers_list,omitzero"` // empty is not none
 	Sizing       *sizing           `json:"sizing,omitempty"`
 	SpooledBytes int64             `json:"spooled_bytes"`
@@ -92,6 +93,7 @@ type requestJSON struct {
 // detail is what is told of a pool beside its numbers.
 type detail struct {
 	workers bool // each of them
+	opcache bool // the last sample of it
 	fullURI bool // what they run with the query
 }
 
@@ -128,6 +130,11 @@ func (l *livePool) describe(d detail) poolJSON {
 	}
 	l.describePHP(&out)
 	out.describeMemory(workers, used)
+	if d.opcache {
+		l.refreshOPcache()
+		cache := l.describeOPcache()
+		out.OPcache = &cache
+	}
 	if d.workers {
 		out.WorkersList = []workerJSON{}
 		for _, w := range workers {

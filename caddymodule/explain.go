@@ -22,3 +22,35 @@ func (p process) Explain() (pool.Explanation, error) {
 	}
 	return e, err
 }
+
+// explainedJSON is a worker with what it does at this moment.
+type explainedJSON struct {
+	workerJSON
+	// Backtrace is the stack of PHP calls, the innermost first, WaitingOn what
+	// the process waits for in the kernel.
+	Backtrace []string `json:"backtrace,omitempty"`
+	WaitingOn string   `json:"waiting_on,omitempty"`
+	// Unexplained is why there is no more to tell.
+	Unexplained string `json:"unexplained,omitempty"`
+}
+
+// explainWorker describes one worker and what it does; false if there is none
+// of that id.
+func (l *livePool) explainWorker(id uint64, fullURI bool) (explainedJSON, bool) {
+	used := l.sampler.of(l.pool)
+	for _, w := range l.pool.Workers() {
+		if w.ID != id {
+			continue
+		}
+		out := explainedJSON{workerJSON: describeWorker(&w, used[id], fullURI)}
+		if w.State == pool.Busy || w.State == pool.Draining {
+			now, err := w.Process.Explain()
+			out.Backtrace, out.WaitingOn = now.Backtrace, now.WaitingOn
+			if err != nil {
+				out.Unexplained = err.Error()
+			}
+		}
+		return out, true
+	}
+	return explainedJSON{}, false
+}

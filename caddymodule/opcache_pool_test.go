@@ -49,6 +49,10 @@ func (w *fakeWorker) Drain(context.Context) (pool.Process, error) { return nil, 
 func (w *fakeWorker) Memory() (int64, error) { return 0, errors.ErrUnsupported }
 func (w *fakeWorker) CPU() time.Duration     { return 0 }
 
+func (w *fakeWorker) Explain() (pool.Explanation, error) {
+	return pool.Explanation{}, errors.ErrUnsupported
+}
+
 func (w *fakeWorker) Kill() error {
 	select {
 	case <-w.done:
@@ -115,7 +119,7 @@ func TestWhoTakesASampleDoesNotWaitForIt(t *testing.T) {
 		ready <- struct{}{}
 		synctest.Wait()
 		took(7, true, 1)
-		time.Sleep(sampleEvery)
+		time.Sleep(opcacheEvery)
 		took(7, true, 2) // the last one, until there is another
 		if got := l.pool.Stats(); got.Requests.Total != 0 || got.Workers.Idle != 1 {
 			t.Errorf("got %+v, want no request and an idle worker", got)

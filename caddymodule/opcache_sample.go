@@ -13,7 +13,7 @@ import (
 // again, and may write a line in its log each time; another generation has
 // other settings, and is asked at once.
 const (
-	sampleEvery  = 10 * time.Second
+	opcacheEvery = 10 * time.Second
 	refusedEvery = 5 * time.Minute
 )
 
@@ -34,7 +34,7 @@ type opcacheSampler struct {
 
 // dueLocked reports whether a worker of that generation may be asked again.
 func (s *opcacheSampler) dueLocked(now time.Time, generation int) bool {
-	every := sampleEvery
+	every := opcacheEvery
 	if s.refused != "" {
 		every = refusedEvery
 	}

@@ -151,7 +151,7 @@ func TestWorkersAreNotAskedTooOften(t *testing.T) {
 		s.keep(answer, pool.Asked{Generation: 1}, time.Now(), nil)
 		due(1, false)
 		due(2, true)
-		time.Sleep(sampleEvery - time.Millisecond)
+		time.Sleep(opcacheEvery - time.Millisecond)
 		due(1, false)
 		time.Sleep(time.Millisecond)
 		due(1, true)

@@ -165,10 +165,8 @@ func (l *livePool) largestWorker() int64 {
 		return 0
 	}
 	var most int64
-	for _, w := range l.pool.Workers() {
-		if n, err := w.Process.Memory(); err == nil {
-			most = max(most, n)
-		}
+	for _, used := range l.sampler.of(l.pool) {
+		most = max(most, used.memory)
 	}
 	return most
 }

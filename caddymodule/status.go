@@ -17,7 +17,8 @@ func init() {
 
 // Status answers with the state of a pool as php-fpm's status page does: as
 // text, or by the query as `?json`, `?xml`, `?html` or `?openmetrics`; with
-// `?full` also that of each worker.
+// `?full` also that of each worker. A browser that names none of these gets a
+// page that shows the pool live.
 //
 // Only this machine may ask, unless more addresses are allowed.
 type Status struct {
@@ -44,6 +45,11 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	live, err := s.inspect(w, r)
 	if err != nil {
 		return err
+	}
+	if wantsPage(r) {
+		return answerPage(w, r, func() []poolJSON {
+			return []poolJSON{live.describe(detail{workers: true, opcache: true, fullURI: s.FullURI})}
+		})
 	}
 	return answerFPMStatus(w, r, live, s.FullURI)
 }

@@ -90,6 +90,7 @@ func (s *server) wantExits(want map[string]int) {
 type holding struct {
 	s       *server
 	name    string
+	info    string // what follows the script in the path
 	file    string
 	cancel  []context.CancelFunc
 	answers []chan *response // nil comes from one that failed
@@ -107,7 +108,7 @@ func (s *server) hold(name string) *holding {
 // add sends one more request, whose id is its number, from 0.
 func (h *holding) add(query string) {
 	h.s.t.Helper()
-	path := fmt.Sprintf("/load/hold.php?file=%s&id=%d&%s", h.name, len(h.answers), query)
+	path := fmt.Sprintf("/load/hold.php%s?file=%s&id=%d&%s", h.info, h.name, len(h.answers), query)
 	ctx, cancel := context.WithCancel(h.s.t.Context())
 	h.s.t.Cleanup(cancel)
 	req := h.s.request("GET", path, nil).WithContext(ctx)

@@ -1,0 +1,86 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// chromium runs the browser on a page for so long of its own time, and returns
+// what the page has become.
+func chromium(t *testing.T, url string, lasts string) string {
+	t.Helper()
+	program := ""
+	for _, name := range []string{"chromium", "google-chrome", "chromium-browser"} {
+		if path, err := exec.LookPath(name); err == nil {
+			program = path
+			break
+		}
+	}
+	if program == "" {
+		t.Fatal("there is no Chromium: make test installs it")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	browser := exec.CommandContext(ctx, program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
+		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "--virtual-time-budget="+lasts, "--dump-dom", url)
+	var words strings.Builder
+	browser.Stderr = &words
+	page, err := browser.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, words.String())
+	}
+	return string(page)
+}
+
+// TestThePageShowsThePoolInABrowser looks at a pool that runs one request, with
+// a script in its URI and a password in its query.
+func TestThePageShowsThePoolInABrowser(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool {
+				name main
+				workers 3
+			}
+			php_pool {
+				name other
+			}
+			php_pool_status /status main
+		}
+	`)
+	held := s.hold("page")
+	held.add("password=secret")
+	held.ran(1)
+	evil := s.hold("evil")
+	evil.info = "/<script>document.title='owned'</script>/<img%20src=x%20onerror=document.title='owned'>"
+	evil.add("")
+	evil.ran(1)
+
+	page := chromium(t, s.url+"/status", "3000")
+	for _, want := range []string{
+		`data-pool="main"`, "PHP 8.", "2 busy, 1 idle, max 3", "GET /load/hold.php", `class="busy"`, `class="idle"`, "owned",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+	for _, unwanted := range []string{"secret", `data-pool="other"`, "<title>owned", "<img", `id="said" class="bad"`, "loading…</span>"} {
+		if strings.Contains(page, unwanted) {
+			t.Errorf("the page has %q", unwanted)
+		}
+	}
+	if t.Failed() {
+		t.Log(page)
+	}
+	held.release()
+	evil.release()
+	held.want(0, 200)
+	evil.want(0, 200)
+}
