@@ -100,6 +100,46 @@ func TestASmallerSizeTakesEffectOnTheLivePool(t *testing.T) {
 	})
 }
 
+func TestASmallerSizeTakesEffectThoughRequestsWait(t *testing.T) {
+	run(t, static(3), func(tt *tester) {
+		one, two, three := tt.acquire().wantLease(), tt.acquire().wantLease(), tt.acquire().wantLease()
+		waiting := tt.acquire()
+		s := static(1)
+		s.StopTimeout = time.Second
+		tt.Configure(s)
+		one.Release()
+		tt.wantWorkers(2, 0)
+		two.Release()
+		tt.wantWorkers(1, 0)
+		waiting.wantWaiting()
+		three.Release()
+		waiting.wantLease().Release()
+		tt.wantWorkers(1, 1)
+	})
+}
+
+func TestTheWorkersOfANewGenerationServeWhoWaits(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		one, two := tt.acquire().wantLease(), tt.acquire().wantLease()
+		first, second := tt.acquire(), tt.acquire()
+		second.wantWaiting()
+		if err := tt.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		third := tt.acquire()
+		for _, waiting := range []*acquiring{first, second} {
+			waiting.wantLease()
+		}
+		third.wantWaiting()
+		first.lease.Release()
+		third.wantLease().Release()
+		second.lease.Release()
+		one.Release()
+		two.Release()
+		tt.wantWorkers(2, 2)
+	})
+}
+
 func TestALargerSizeNeedsANewGeneration(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		s := static(200)

@@ -240,7 +240,7 @@ func (p *Pool) returnLocked(w *worker) {
 	if p.closed {
 		reason = or(reason, Closed)
 	}
-	if p.line.len == 0 && p.set.Max < p.census().total() {
+	if over := p.census().total() - p.set.Max; over > 0 && (p.line.len == 0 || over > p.doomedLocked()) {
 		reason = or(reason, Closed)
 	}
 	if reason != NoReason {
@@ -248,6 +248,19 @@ func (p *Pool) returnLocked(w *worker) {
 		return
 	}
 	p.placeLocked(w)
+}
+
+// doomedLocked counts workers that go when their request ends. While requests
+// wait, one that has just come free is not stopped in their stead: after a
+// restart it would be one of the new generation.
+func (p *Pool) doomedLocked() int {
+	n := 0
+	for _, w := range p.workers {
+		if w.doomed != NoReason && (w.state == Busy || w.state == Draining) {
+			n++
+		}
+	}
+	return n
 }
 
 // exceededLocked says which limit of its life a worker is over, if any.
