@@ -160,3 +160,16 @@ func phpUser(t *testing.T) *user.User {
 	}
 	return u
 }
+
+// phpCGI is the program itself.
+func phpCGI(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("php-cgi")
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

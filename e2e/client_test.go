@@ -205,3 +205,16 @@ func readFile(t *testing.T, path string) string {
 	}
 	return string(content)
 }
+
+// replaceFile puts a file in the place of another in one step, as editors and
+// package managers do.
+func replaceFile(t *testing.T, path, content string, mode os.FileMode) {
+	t.Helper()
+	writeFile(t, path+".new", content)
+	if err := os.Chmod(path+".new", mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}

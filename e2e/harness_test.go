@@ -46,6 +46,7 @@ type options struct {
 	ini     [][2]string // PHP settings, for every backend
 	under   []string    // a program, with its path, that runs Caddy
 	uid     uint32      // as whom Caddy runs; 0: as these tests
+	env     []string    // more of Caddy's environment
 }
 
 // start runs Caddy with a Caddyfile until the test ends, and then checks that
@@ -109,11 +110,11 @@ func (s *server) run(caddyfile string) error {
 func (s *server) command(args ...string) command {
 	return command{
 		Args: append([]string{caddyBin}, args...),
-		Env: []string{
+		Env: append([]string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir + "/data", "XDG_CONFIG_HOME=" + s.dir + "/config",
 			"DIR=" + s.dir, "SITE=" + s.site, "PORT=" + strconv.Itoa(s.port), "PORT2=" + strconv.Itoa(s.port+1),
 			"CADDY_SECRET=never-for-php",
-		},
+		}, s.opts.env...),
 		UID: s.opts.uid,
 		Dir: s.dir,
 		Log: filepath.Join(s.dir, "caddy.log"),
@@ -223,6 +224,7 @@ func (s *server) admin(method, path, body string) *response {
 	req := newRequest(s.t, method, "http://127.0.0.1"+path, strings.NewReader(body))
 	if path == "/load" {
 		req.Header.Set("Content-Type", "text/caddyfile")
+		req.Header.Set("Cache-Control", "must-revalidate") // even if it is the same
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer

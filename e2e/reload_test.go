@@ -1,0 +1,236 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const checkScript = "/load/check.php"
+
+// TestNoRequestIsLostByReloadsWithoutAChange also wants the same processes
+// before and after, with what their OPcaches hold.
+func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		site := loadSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
+		s := start(t, b, site)
+		before, processes := s.pool(), fmt.Sprint(s.php())
+		l := s.load(checkScript, 4)
+		caches := cacheBook{}
+		for i := range rounds(50) {
+			s.mustReload(site)
+			if i%10 == 0 {
+				caches.see(s)
+			}
+			l.more(5)
+		}
+		caches.see(s)
+		l.end()
+		s.wantUnchanged(before)
+		if got := fmt.Sprint(s.php()); got != processes {
+			t.Errorf("the processes are\n%s\nand were\n%s", got, processes)
+		}
+		s.wantNoneFailed()
+	})
+}
+
+// mustReload loads a configuration that has to be taken.
+func (s *server) mustReload(caddyfile string) {
+	s.t.Helper()
+	if err := s.reload(caddyfile); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wantUnchanged checks that the pool is as it was: its size, its generation and
+// each of its workers.
+func (s *server) wantUnchanged(before poolStatus) {
+	s.t.Helper()
+	now := s.pool()
+	if got, want := pids(now), pids(before); !slices.Equal(got, want) {
+		s.t.Errorf("the workers are %v, want %v", got, want)
+	}
+	if now.Generation != before.Generation || now.Workers.Max != before.Workers.Max || now.Workers.Standby != before.Workers.Standby || now.Restarts != 0 {
+		s.t.Errorf("the pool was %+v and is %+v", before, now)
+	}
+}
+
+// wantNoneFailed checks that nothing has gone wrong in the pool either.
+func (s *server) wantNoneFailed() {
+	s.t.Helper()
+	p := s.pool()
+	if p.Requests.Failed != 0 || p.Requests.Refused != 0 || p.Exits["crashed"] != 0 || p.Exits["probe_failed"] != 0 || p.Restarts != 0 {
+		s.t.Errorf("got %+v, exits %v and %d restarts, want none failed, none refused, no crash", p.Requests, p.Exits, p.Restarts)
+	}
+	if lost := s.logged("worker lost"); len(lost) != 0 {
+		s.t.Errorf("workers were lost: %v", lost)
+	}
+}
+
+// pids are the processes of a pool's workers, in order.
+func pids(p poolStatus) []int {
+	var list []int
+	for _, w := range p.List {
+		list = append(list, w.PID)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// cacheBook is what was seen of OPcaches, by process: when each began, and how
+// often opcache.php has been found in it.
+type cacheBook map[int][2]int
+
+func (c cacheBook) see(s *server) {
+	s.t.Helper()
+	for range 8 {
+		var a struct{ PID, Hits, Start int }
+		if err := json.Unmarshal([]byte(s.get("/opcache.php").body), &a); err != nil {
+			s.t.Fatal(err)
+		}
+		if old, ok := c[a.PID]; ok && (a.Start != old[0] || a.Hits <= old[1]) {
+			s.t.Errorf("the OPcache of process %d began at %d and had %d hits, and now %d and %d", a.PID, old[0], old[1], a.Start, a.Hits)
+		}
+		c[a.PID] = [2]int{a.Start, a.Hits}
+	}
+}
+
+// TestNoRequestIsLostByReloadsThatChangeTheSize makes the pool larger and
+// smaller. Workers that stay are the same, and a new generation comes only where
+// the master was started for fewer.
+func TestNoRequestIsLostByReloadsThatChangeTheSize(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		sized := func(n int) string { return loadSite(b, "manager static", fmt.Sprint("workers ", n)) }
+		s := start(t, b, sized(4))
+		l := s.load(checkScript, 4)
+		before, slots := s.pool(), 4
+		for range rounds(50) {
+			n := 1 + rand.IntN(9)
+			s.mustReload(sized(n))
+			p := s.poolBecomes(fmt.Sprintf("one of %d workers", n), 20*time.Second, func(p poolStatus) bool {
+				w := p.Workers
+				return w.Max == n && w.Idle+w.Busy == n && w.Starting+w.Stopping+w.Draining == 0
+			})
+			if p.Generation != before.Generation {
+				if b.name == singleLean.name || n <= slots {
+					t.Errorf("generation %d has become %d for %d workers after %d", before.Generation, p.Generation, n, before.Workers.Max)
+				}
+				slots = n
+			} else if kept := len(common(pids(before), pids(p))); kept != min(n, before.Workers.Max) {
+				t.Errorf("%d workers after %d: %v, of which only %d are of %v", n, before.Workers.Max, pids(p), kept, pids(before))
+			}
+			before = p
+			l.more(5)
+		}
+		l.end()
+		s.wantProcesses(b, before.Workers.Max, s.pool())
+		s.wantNoneFailed()
+	})
+}
+
+// common is what is in both.
+func common(a, b []int) []int {
+	return slices.DeleteFunc(slices.Clone(a), func(n int) bool { return !slices.Contains(b, n) })
+}
+
+// TestNoRequestIsLostByReloadsThatChangeAnINISetting wants each request to run
+// with the settings of the configuration in force: once one has seen the new
+// ones, none that begins later sees the old ones.
+func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		marked := func(n int) string {
+			return loadSite(b, "manager static", "workers 3", fmt.Sprintf("ini user_agent %d", n))
+		}
+		s := start(t, b, marked(0))
+		l := s.load(checkScript, 4)
+		before := s.pool()
+		for i := range rounds(20) {
+			l.allow(i + 1)
+			s.mustReload(marked(i + 1))
+			l.set(i + 1)
+			p := s.pool()
+			if p.Generation <= before.Generation {
+				t.Errorf("generation %d after generation %d", p.Generation, before.Generation)
+			}
+			before = p
+			l.more(10)
+		}
+		l.end()
+		s.wantOnly(b, 3)
+		s.wantNoneFailed()
+	})
+}
+
+// wantOnly waits until there are only so many workers, and the generations
+// before have gone, with all processes.
+func (s *server) wantOnly(b backend, workers int) poolStatus {
+	s.t.Helper()
+	p := s.poolBecomes(fmt.Sprintf("one of %d workers", workers), 20*time.Second, func(p poolStatus) bool {
+		w := p.Workers
+		return w.Idle+w.Busy == workers && w.Starting+w.Stopping+w.Draining == 0
+	})
+	s.wantProcesses(b, workers, p)
+	return p
+}
+
+// TestWhatPHPIsStartedFromCountsAsAChange reloads the same configuration while
+// php.ini and php-cgi change behind it.
+func TestWhatPHPIsStartedFromCountsAsAChange(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := prepare(t, b)
+		site := s.ownPHP(b, "manager static", "workers 2")
+		if err := s.run(site); err != nil {
+			t.Fatal(err)
+		}
+		l := s.load(checkScript, 4)
+		before := s.pool()
+		l.allow(1)
+		s.setMark(1)
+		s.mustReload(site)
+		l.set(1)
+		p := s.pool()
+		if p.Generation <= before.Generation {
+			t.Errorf("an edited php.ini has left generation %d", p.Generation)
+		}
+		p = s.wantOnly(b, 2)
+		s.mustReload(site)
+		s.wantUnchanged(p)
+		s.newPHP()
+		s.mustReload(site)
+		if got := s.pool().Generation; got <= p.Generation {
+			t.Errorf("another php-cgi has left generation %d", got)
+		}
+		l.end()
+		s.wantOnly(b, 2)
+		s.wantNoneFailed()
+	})
+}
+
+// ownPHP is a load's site with a php-cgi, a php.ini and a scan directory that
+// the test may change.
+func (s *server) ownPHP(b backend, lines ...string) string {
+	s.t.Helper()
+	s.newPHP()
+	s.setMark(0)
+	writeFile(s.t, filepath.Join(s.dir, "conf.d", "opcache.ini"), "zend_extension=opcache\n")
+	return loadSite(b, append([]string{"binary {$DIR}/php-cgi", "ini_file {$DIR}/php.ini", "ini_scan_dir {$DIR}/conf.d"}, lines...)...)
+}
+
+// setMark writes the php.ini of ownPHP anew.
+func (s *server) setMark(mark int, lines ...string) {
+	s.t.Helper()
+	replaceFile(s.t, filepath.Join(s.dir, "php.ini"), fmt.Sprintf("user_agent=%d\n%s\n", mark, strings.Join(lines, "\n")), 0o644)
+}
+
+// newPHP puts a copy of php-cgi where ownPHP wants it, as an upgrade does.
+func (s *server) newPHP() {
+	s.t.Helper()
+	replaceFile(s.t, filepath.Join(s.dir, "php-cgi"), readFile(s.t, phpCGI(s.t)), 0o755)
+}
