@@ -102,7 +102,9 @@
 //   - php-cgi -v runs opcache.preload, a script, even to tell its version: as
 //     root it ends with 254 without opcache.preload_user. Probe overrules it.
 //   - Complaints of start-up go to error_log if that is set, and are not to be
-//     seen on stderr. Probe overrules that too; at a real start they stay there.
+//     seen on stderr; with log_errors off, as without any php.ini, they are
+//     lost. Probe overrules that too. A php-cgi that ends at a real start without
+//     a word is asked once more in that way (group.explain).
 //   - -d name=value goes through the ini parser, where ; = ( & ' " ${ and
 //     others are special, but php-cgi puts double quotes around a value that
 //     begins with neither a letter, a digit nor a quote: see quoteINI.

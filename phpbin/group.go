@@ -2,8 +2,10 @@ package phpbin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -140,6 +142,22 @@ func (s *server) failure(ctx context.Context, begun time.Time, err error) error 
 		err = fmt.Errorf("php-cgi did not answer within %v: %w", time.Since(begun).Round(time.Millisecond), err)
 	}
 	return &StartError{Err: err, Stderr: s.stderr.last(0), ExitCode: -1}
+}
+
+// explain adds to the end of a php-cgi that said nothing what it would have said
+// if it had been told to say it here: with log_errors off, as without any
+// php.ini, or with an error_log of its own it ends without a word, for instance
+// when opcache.preload fails. Asking for the version runs that too.
+func (g *group) explain(ctx context.Context, err error) error {
+	e, ok := errors.AsType[*StartError](err)
+	if !ok || e.ExitCode <= 0 || len(e.Stderr) > 0 {
+		return err
+	}
+	o := g.opts
+	o.INI = append(slices.Clip(o.INI), outspokenINI()...)
+	_, said, _ := o.ask(ctx, "-v") //nolint:errcheck // that it fails is what is asked about
+	e.Stderr = nonEmpty(said)
+	return err
 }
 
 // close ends the group by end, once, whoever asks. When ctx ends, what is left

@@ -50,9 +50,14 @@ func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
 }
 
 // probeINI overrules ini settings for a question: preloading, and where
-// complaints go, which is to be our pipe.
+// complaints go.
 func probeINI() []Setting {
-	return []Setting{{Name: "opcache.preload"}, {Name: "error_log"}, {Name: "log_errors", Value: "1"}}
+	return append([]Setting{{Name: "opcache.preload"}}, outspokenINI()...)
+}
+
+// outspokenINI makes complaints go to our pipe.
+func outspokenINI() []Setting {
+	return []Setting{{Name: "error_log"}, {Name: "log_errors", Value: "1"}}
 }
 
 // ask runs php-cgi with one of its own questions. Its environment must be that

@@ -46,7 +46,7 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 		now, cancel := context.WithCancel(ctx)
 		cancel()
 		_ = s.Close(now) // what it could not end is not what was asked
-		return nil, err
+		return nil, g.explain(ctx, err)
 	}
 	return s, nil
 }

@@ -167,6 +167,24 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 				o.INI = []phpbin.Setting{{Name: "opcache.preload", Value: broken}, {Name: "opcache.preload_user", Value: "root"}}
 			}, 255, []string{"exit status 255", "no_such_function"},
 		},
+		"preload fails and logs nothing": {
+			func(o *phpbin.Options) {
+				o.INI = []phpbin.Setting{
+					{Name: "opcache.preload", Value: broken},
+					{Name: "opcache.preload_user", Value: "root"},
+					{Name: "log_errors", Value: "0"},
+				}
+			}, 255, []string{"exit status 255", "no_such_function"},
+		},
+		"preload fails and has a log": {
+			func(o *phpbin.Options) {
+				o.INI = []phpbin.Setting{
+					{Name: "opcache.preload", Value: broken},
+					{Name: "opcache.preload_user", Value: "root"},
+					{Name: "error_log", Value: os.DevNull},
+				}
+			}, 255, []string{"exit status 255", "no_such_function"},
+		},
 		"preload as root": {
 			func(o *phpbin.Options) { o.INI = []phpbin.Setting{{Name: "opcache.preload", Value: broken}} },
 			254,

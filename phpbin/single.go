@@ -77,7 +77,7 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 		err = one.failure(ctx, begun, err)
 		_ = one.kill()
 		<-one.done
-		return nil, err
+		return nil, s.explain(ctx, err)
 	}
 	return p, nil
 }
