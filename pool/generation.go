@@ -112,7 +112,7 @@ func (p *Pool) rise(pr *Prepared) bool {
 	if old != nil {
 		p.retireLocked(old)
 	}
-	p.trimLocked(p.set.surplus(p.census()), Closed)
+	p.trimLocked(p.surplusLocked(), Closed)
 	p.growLocked()
 	p.pokeLocked()
 	return true

@@ -118,6 +118,39 @@ func TestASmallerSizeTakesEffectThoughRequestsWait(t *testing.T) {
 	})
 }
 
+func TestANewGenerationKeepsItsWorkersWhenOldRequestsEndSoon(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		one, two := tt.acquire().wantLease(), tt.acquire().wantLease()
+		if err := tt.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantWorkers(4, 2)
+		three := tt.acquire().wantLease()
+		three.Release()
+		one.Release()
+		two.Release()
+		tt.wantWorkers(2, 2)
+		if got := len(tt.procs); got != 4 {
+			t.Errorf("%d processes have been launched, want 4", got)
+		}
+	})
+}
+
+func TestTwoGenerationsTogetherAreNotLongAboveTheMaximum(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		one, two := tt.acquire().wantLease(), tt.acquire().wantLease()
+		if err := tt.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * spareLinger)
+		tt.wantWorkers(2, 0)
+		one.Release()
+		tt.wantWorkers(2, 1)
+		two.Release()
+		tt.wantWorkers(2, 2)
+	})
+}
+
 func TestTheWorkersOfANewGenerationServeWhoWaits(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		one, two := tt.acquire().wantLease(), tt.acquire().wantLease()

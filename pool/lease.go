@@ -240,7 +240,7 @@ func (p *Pool) returnLocked(w *worker) {
 	if p.closed {
 		reason = or(reason, Closed)
 	}
-	if over := p.census().total() - p.set.Max; over > 0 && (p.line.len == 0 || over > p.doomedLocked()) {
+	if over := p.census().total() - p.set.Max; over > 0 && over > p.doomedLocked() {
 		reason = or(reason, Closed)
 	}
 	if reason != NoReason {
@@ -250,9 +250,9 @@ func (p *Pool) returnLocked(w *worker) {
 	p.placeLocked(w)
 }
 
-// doomedLocked counts workers that go when their request ends. While requests
-// wait, one that has just come free is not stopped in their stead: after a
-// restart it would be one of the new generation.
+// doomedLocked counts workers that go when their request ends. No other one is
+// stopped in their stead: after a restart it would be one of the new generation,
+// that has just been launched and warmed up.
 func (p *Pool) doomedLocked() int {
 	n := 0
 	for _, w := range p.workers {

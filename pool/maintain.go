@@ -61,13 +61,17 @@ func (p *Pool) careLocked(now time.Duration) {
 // that was used least lately stands first.
 func (p *Pool) expireIdleLocked(now time.Duration) {
 	c := p.census()
-	spare, expendable := p.set.overSpare(c), p.set.expendable(c)
+	surplus, spare, expendable := p.set.surplus(c, 0), p.set.overSpare(c), p.set.expendable(c)
 	for n := 0; len(p.idle) > 0; n++ {
-		idle := now - p.idle[0].idleSince
-		if (n >= spare || idle < spareLinger) && (n >= expendable || idle < p.set.IdleTimeout) {
+		idle, reason := now-p.idle[0].idleSince, IdleTimeout
+		switch {
+		case n < surplus && idle >= spareLinger:
+			reason = Closed
+		case n < spare && idle >= spareLinger, n < expendable && idle >= p.set.IdleTimeout:
+		default:
 			return
 		}
-		p.stopLocked(p.idle[0], IdleTimeout)
+		p.stopLocked(p.idle[0], reason)
 	}
 }
 
@@ -176,7 +180,7 @@ func (p *Pool) nextLocked(now time.Duration) time.Duration {
 	if c.busy > 0 && c.total() > p.set.floor() {
 		next = min(next, tick) // any of them may become one too many
 	}
-	if len(p.idle) > 0 && p.set.overSpare(c) > 0 {
+	if len(p.idle) > 0 && (p.set.overSpare(c) > 0 || p.set.surplus(c, 0) > 0) {
 		at(p.idle[0].idleSince + spareLinger)
 	}
 	if len(p.idle) > 0 && p.set.expendable(c) > 0 {

@@ -113,8 +113,7 @@ func (p *Pool) Configure(s Settings) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.configureLocked(s)
-	c := p.census()
-	p.trimLocked(p.set.surplus(c), Closed)
+	p.trimLocked(p.surplusLocked(), Closed)
 	p.growLocked()
 	p.pokeLocked()
 }

@@ -194,6 +194,15 @@ func (p *Pool) drain(w *worker) {
 	p.pokeLocked()
 }
 
+// surplusLocked is how many idle workers are too many at once.
+func (p *Pool) surplusLocked() int {
+	c := p.census()
+	if c.total() <= p.set.Max {
+		return 0
+	}
+	return p.set.surplus(c, p.doomedLocked())
+}
+
 // trimLocked stops the n workers that have idled longest.
 func (p *Pool) trimLocked(n int, reason Reason) {
 	for range min(n, len(p.idle)) {

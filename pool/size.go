@@ -77,10 +77,11 @@ func (s Size) launches(c census) int {
 	return max(0, min(want, s.Max-c.total()))
 }
 
-// surplus says how many idle workers are too many at once, regardless of how
-// long they have idled: a pool that was made smaller.
-func (s Size) surplus(c census) int {
-	return max(0, min(c.idle, c.total()-s.Max))
+// surplus says how many idle workers are too many, regardless of how long they
+// have idled: a pool that was made smaller. So many as leave when their request
+// ends are not counted.
+func (s Size) surplus(c census, leaving int) int {
+	return max(0, min(c.idle, c.total()-leaving-s.Max))
 }
 
 // expendable says how many of the idle workers may go once they have idled for
@@ -98,7 +99,9 @@ func (s Size) expendable(c census) int {
 }
 
 // spareLinger is how long idle workers above Spare stay, so that two bursts in
-// a row do not launch everything twice. php-fpm ends one of them a second.
+// a row do not launch everything twice. php-fpm ends one of them a second. So
+// long does a new generation also keep workers that are too many as long as
+// requests of the old one run: most end by then.
 const spareLinger = time.Second
 
 // overSpare says how many idle workers are more than Spare: they go after

@@ -53,7 +53,7 @@ func TestHowManyIdleWorkersMayGo(t *testing.T) {
 		if got := c.size.expendable(c.now); got != c.timed {
 			t.Errorf("%s: expendable: got %d, want %d", c.what, got, c.timed)
 		}
-		if got := c.size.surplus(c.now); got != c.at {
+		if got := c.size.surplus(c.now, 0); got != c.at {
 			t.Errorf("%s: surplus: got %d, want %d", c.what, got, c.at)
 		}
 	}
