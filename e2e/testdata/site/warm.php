@@ -1,0 +1,14 @@
+<?php
+// Writes down in file.warmed where it was asked for and by which process, and
+// fails in the way that the file ill says, if there is one.
+$line = getmypid() . ' ' . $_SERVER['HTTP_HOST'] . $_SERVER['REQUEST_URI'] . ' ' . basename($_SERVER['DOCUMENT_ROOT']);
+file_put_contents(__DIR__ . '/warmed', "$line\n", FILE_APPEND);
+switch (@file_get_contents(__DIR__ . '/ill')) {
+    case 'status':
+        http_response_code(503);
+        echo 'not well';
+        break;
+    case 'death':
+        posix_kill(getmypid(), SIGKILL);
+}
+echo 'warm';

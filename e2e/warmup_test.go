@@ -1,0 +1,269 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// warmed is what warm.php of a site wrote down: by process, where it was asked
+// for.
+func warmed(t *testing.T, site string) map[int][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(site, "warmed"))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	by := map[int][]string{}
+	for line := range strings.Lines(string(text)) {
+		var pid int
+		if _, err := fmt.Sscan(line, &pid); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		_, where, _ := strings.Cut(strings.TrimSpace(line), " ")
+		by[pid] = append(by[pid], where)
+	}
+	return by
+}
+
+// TestAWarmupAsksEverySiteBeforeTheFirstRequest has three sites that share a
+// pool, one of them below a path and with a root of its own.
+func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := prepare(t, b, options{global: `php_pool {
+			pool main {
+				manager static
+				workers 2
+				ini opcache.enable 1
+				ini opcache.file_update_protection 0
+				` + strings.Join(b.lines, "\n") + `
+				warmup /warm.php?all /opcache.php http://two.test:{$PORT}/app/warm.php?one
+			}
+		}`})
+		caddyfile := `
+			http://127.0.0.1:{$PORT} {
+				root {$SITE}
+				php_pool {
+					pool main
+				}
+			}
+			http://two.test:{$PORT}, http://three.test:{$PORT2} {
+				root {$SITE}/other
+				handle_path /app/* {
+					root {$SITE}/app
+					php_pool {
+						pool main
+					}
+				}
+				php_pool {
+					pool main
+				}
+			}
+		`
+		roots := []string{s.site, s.site + "/app", s.site + "/other"}
+		for _, root := range roots[1:] {
+			copyTree(t, root, "testdata/site")
+		}
+		giveToPHP(t, s.site)
+		// Paths are asked for by the host alone, whatever the port is.
+		want := [][]string{
+			{fmt.Sprintf("127.0.0.1/warm.php?all %s", filepath.Base(s.site))},
+			{fmt.Sprintf("two.test:%d/app/warm.php?one app", s.port)},
+			{"three.test/warm.php?all other", "two.test/warm.php?all other"},
+		}
+		check := func(workers []int) {
+			t.Helper()
+			for i, root := range roots {
+				by := warmed(t, root)
+				for pid := range by {
+					slices.Sort(by[pid])
+					if !slices.Equal(by[pid], want[i]) || !slices.Contains(workers, pid) {
+						t.Errorf("%s: process %d was asked for %q, want %q of one of %v", root, pid, by[pid], want[i], workers)
+					}
+				}
+				if n := len(by); n != 1 && b.name == sharedLean.name || b.name == singleLean.name && n != len(workers) {
+					t.Errorf("%s: %d of the processes %v were asked", root, n, workers)
+				}
+				if err := os.Remove(filepath.Join(root, "warmed")); err != nil {
+					t.Error(err)
+				}
+			}
+			var first struct{ Hits int }
+			if err := json.Unmarshal([]byte(s.get("/opcache.php").body), &first); err != nil || first.Hits < 1 {
+				t.Errorf("the first request has met an OPcache with %d hits (%v)", first.Hits, err)
+			}
+		}
+		if err := s.run(caddyfile); err != nil {
+			t.Fatal(err)
+		}
+		check(pids(s.pool()))
+		if err := s.restart(); err != nil {
+			t.Fatal(err)
+		}
+		check(pids(s.wantOnly(b, 2)))
+		s.opts.global = strings.Replace(s.opts.global, "warmup ", "ini user_agent 1\nwarmup ", 1)
+		s.mustReload(caddyfile)
+		check(pids(s.wantOnly(b, 2)))
+		s.mustReload(caddyfile)
+		for _, root := range roots {
+			if got := warmed(t, root); len(got) > 0 {
+				t.Errorf("%s: a reload that keeps the generation has asked %v", root, got)
+			}
+		}
+		s.wantNoneFailed()
+	})
+}
+
+// TestWorkersThatWereWarmedServe has requests run on for a moment when the new
+// generation comes: they must not cost it the workers that were warmed. In
+// shared mode any worker has the OPcache of those.
+func TestWorkersThatWereWarmedServe(t *testing.T) {
+	each(t, []backend{singleLean}, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 3", "warmup /warm.php"))
+		var cold []int
+		for range 5 { // the moment must be less than a second, which a busy machine may not have
+			h := s.hold("old")
+			for range 3 {
+				h.add("")
+			}
+			h.ran(3)
+			if err := s.restart(); err != nil {
+				t.Fatal(err)
+			}
+			h.release()
+			for id := range 3 {
+				h.want(id, 200)
+			}
+			remove(t, h.file+".ran")
+			warm := warmed(t, s.site)
+			cold = slices.DeleteFunc(pids(s.wantOnly(b, 3)), func(pid int) bool { return len(warm[pid]) == 1 })
+			if len(cold) == 0 {
+				return
+			}
+		}
+		t.Errorf("processes %v serve and are cold", cold)
+	})
+}
+
+// TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict also begins with one,
+// and goes on without where it is not strict.
+func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
+	const complaint = "warming up went wrong; going on without, as warmup_strict is off"
+	ills := []struct{ ill, says string }{{"status", "warmup,/warm.php,503"}, {"death", "warmup,/warm.php,worker died"}}
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		for _, strict := range []bool{true, false} {
+			t.Run(fmt.Sprint("strict ", strict), func(t *testing.T) {
+				t.Parallel()
+				site := func(n int) string {
+					lines := []string{"manager static", "workers 2", "quarantine off", "warmup /warm.php /hello.php", fmt.Sprint("ini user_agent ", n)}
+					if strict {
+						lines = append(lines, "warmup_strict")
+					}
+					return loadSite(b, lines...)
+				}
+				s := start(t, b, site(0))
+				l := s.load(checkScript, 3)
+				before, mark := s.pool(), 0
+				for i, bad := range ills {
+					writeFile(t, filepath.Join(s.site, "ill"), bad.ill)
+					if !strict {
+						l.allow(mark + 1)
+					}
+					loaded, restarted := s.reload(site(mark+1)), s.restart()
+					l.more(10)
+					if strict {
+						for _, err := range []error{loaded, restarted} {
+							if err == nil {
+								t.Fatal("it was taken")
+							}
+							wantSentence(t, err, strings.Split(bad.says, ","))
+						}
+						s.wantUnchanged(before)
+						continue
+					}
+					if loaded != nil || restarted != nil {
+						t.Fatal(loaded, restarted)
+					}
+					mark++
+					l.set(mark)
+					eventually(t, 20*time.Second, func() error {
+						for _, part := range strings.Split(bad.says, ",") {
+							if got := s.logged(complaint); len(got) < 2*(i+1) || !strings.Contains(fmt.Sprint(got[len(got)-1]["error"]), part) {
+								return fmt.Errorf("the log does not say %q: %v", part, got)
+							}
+						}
+						return nil
+					})
+				}
+				remove(t, filepath.Join(s.site, "ill"))
+				l.allow(mark + 1)
+				s.mustReload(site(mark + 1))
+				l.set(mark + 1)
+				l.end()
+				s.wantOnly(b, 2)
+				s.wantNoneFailed()
+			})
+		}
+	})
+}
+
+// TestAStrictWarmupThatFailsStopsTheStart has nothing to go on with.
+func TestAStrictWarmupThatFailsStopsTheStart(t *testing.T) {
+	t.Parallel()
+	for _, strict := range []bool{true, false} {
+		s := prepare(t, sharedLean)
+		writeFile(t, filepath.Join(s.site, "ill"), "status")
+		line := ""
+		if strict {
+			line = "warmup_strict"
+		}
+		err := s.run(poolSite(sharedLean, "warmup /warm.php", line))
+		switch {
+		case !strict && err != nil:
+			t.Error("without warmup_strict:", err)
+		case strict && err == nil:
+			t.Error("Caddy serves")
+		case strict:
+			wantSentence(t, err, []string{"warmup", "/warm.php", "503", "not well"})
+		}
+	}
+}
+
+// TestPreload has a script that is compiled before the workers are there, as
+// the pool's user, or as another one if that is root.
+func TestPreload(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		ways := map[string][]string{"as the pool's user": nil}
+		if os.Getuid() == 0 {
+			ways["for root"] = []string{"user root", "ini opcache.preload_user www-data"}
+		}
+		for name, lines := range ways {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := prepare(t, b)
+				preload := func(n int) {
+					replaceFile(t, s.site+"/preload.php", fmt.Sprintf("<?php function preloaded() { return 'preloaded %d'; }", n), 0o644)
+				}
+				preload(1)
+				writeFile(t, s.site+"/call.php", "<?php echo preloaded();")
+				if err := s.run(poolSite(b, append(lines, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.preload {$SITE}/preload.php")...)); err != nil {
+					t.Fatal(err)
+				}
+				s.get("/call.php").want(t, 200, "preloaded 1")
+				preload(2)
+				s.get("/call.php").want(t, 200, "preloaded 1")
+				if err := s.restart(); err != nil {
+					t.Fatal(err)
+				}
+				s.get("/call.php").want(t, 200, "preloaded 2")
+			})
+		}
+	})
+}
