@@ -194,7 +194,7 @@ func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
 					mark++
 					l.set(mark)
 					eventually(t, 20*time.Second, func() error {
-						for _, part := range strings.Split(bad.says, ",") {
+						for part := range strings.SplitSeq(bad.says, ",") {
 							if got := s.logged(complaint); len(got) < 2*(i+1) || !strings.Contains(fmt.Sprint(got[len(got)-1]["error"]), part) {
 								return fmt.Errorf("the log does not say %q: %v", part, got)
 							}

@@ -1,0 +1,83 @@
+//go:build linux
+
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What a pool cannot make good, whatever it does, and so does not try to.
+
+func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			for name, body := range map[string]string{"empty": "", "small": "a=b", "spooled": strings.Repeat("x", 200000)} {
+				h := s.hold(method + "-" + name)
+				answer := make(chan *response, 1)
+				req := s.request(method, "/load/hold.php?file="+h.name, strings.NewReader(body))
+				go func() { answer <- s.do(req) }()
+				_, pids := h.ran(1)
+				kill(t, pids[0], syscall.SIGKILL)
+				(<-answer).want(t, http.StatusBadGateway, "")
+				h.release()
+				if got := h.lines("ran"); len(got) != 1 {
+					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
+				}
+				// No worker may still be on its way to run it.
+				s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+				if got := h.lines("ran"); len(got) != 1 {
+					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
+				}
+			}
+		}
+		if p := s.pool(); p.Requests.Retried != 0 || p.Requests.Failed != 12 {
+			t.Errorf("got %+v, want 12 failed and none repeated", p.Requests)
+		}
+	})
+}
+
+func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
+		for _, method := range []string{"GET", "POST"} {
+			h := s.hold(method)
+			res, err := s.client.Do(s.request(method, "/load/hold.php?file="+h.name+"&write=1", strings.NewReader("")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, pids := h.ran(1)
+			kill(t, pids[0], syscall.SIGKILL)
+			if _, err := io.Copy(io.Discard, res.Body); err == nil || res.StatusCode != 200 {
+				t.Errorf("%s: got %s and error %v, want an answer that breaks off", method, res.Status, err)
+			}
+			res.Body.Close()
+			s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+			if got := h.lines("ran"); len(got) != 1 {
+				t.Errorf("%s was run as %q, want once", method, got)
+			}
+		}
+	})
+}
+
+func TestNotPromisedThatASafeRequestSurvivesTwoWorkers(t *testing.T) {
+	each(t, everyForm, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 3", "quarantine off"))
+		h := s.hold("twice")
+		h.add("")
+		for n := 1; n <= 2; n++ {
+			_, pids := h.ran(n)
+			kill(t, pids[n-1], syscall.SIGKILL)
+		}
+		h.want(0, http.StatusBadGateway)
+		s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 })
+		if got := h.lines("ran"); len(got) != 2 {
+			t.Errorf("it was run as %q, want twice", got)
+		}
+	})
+}
