@@ -91,7 +91,7 @@ func (s *server) run(caddyfile string) error {
 	c.Args = append(slices.Clone(s.opts.under), c.Args...)
 	s.keeper = keep(s.t, c)
 	s.t.Cleanup(s.check)
-	deadline := time.After(40 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if s.hasLogged("serving initial configuration") {
 			return nil

@@ -92,7 +92,7 @@ func (c cacheBook) see(s *server) {
 	s.t.Helper()
 	for range 8 {
 		var a struct{ PID, Hits, Start int }
-		if err := json.Unmarshal([]byte(s.get("/opcache.php").body), &a); err != nil {
+		if err := json.Unmarshal([]byte(s.getOn(s.port, "/opcache.php")), &a); err != nil {
 			s.t.Fatal(err)
 		}
 		if old, ok := c[a.PID]; ok && (a.Start != old[0] || a.Hits <= old[1]) {

@@ -17,7 +17,7 @@ import (
 func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		site := func(port string, pools ...string) string {
-			text := fmt.Sprintf("http://127.0.0.1:{$%s} {\nroot {$SITE}\n", port)
+			text := fmt.Sprintf("http://127.0.0.1:{$%s} {\nroot {$SITE}\n", port) + accessLog
 			for i, pool := range pools {
 				text += fmt.Sprintf("handle_path /%d/* {\nphp_pool {\npool %s\n}\n}\n", i, pool)
 			}
@@ -30,14 +30,14 @@ func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 		for range rounds(2) {
 			s.mustReload(site("PORT", "main") + site("PORT2", "main"))
 			s.wantPools("main")
-			wantAmong(t, s.second("/pid.php"), pids(before))
+			wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(before))
 
 			s.mustReload(site("PORT", "main") + site("PORT2", "other", "main"))
 			s.wantPools("main", "other")
 			others := s.poolNamed("other")
-			wantAmong(t, s.second("/pid.php"), pids(others))
-			wantAmong(t, s.second("/0/pid.php"), pids(others))
-			wantAmong(t, s.second("/1/pid.php"), pids(before))
+			wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(others))
+			wantAmong(t, s.getOn(s.port+1, "/0/pid.php"), pids(others))
+			wantAmong(t, s.getOn(s.port+1, "/1/pid.php"), pids(before))
 
 			s.mustReload(site("PORT", "main", "other"))
 			s.wantPools("main", "other")
@@ -58,18 +58,19 @@ func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 			t.Fatal(res.body)
 		}
 		s.wantPools("main")
-		wantAmong(t, s.second("/pid.php"), pids(before))
+		wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(before))
 		s.wantUnchanged(before)
 		s.wantProcesses(b, 2, before)
 		s.wantNoneFailed()
 	})
 }
 
-// second gets a page of the second site, whose listener may have just moved.
-func (s *server) second(path string) (body string) {
+// getOn gets a page from a port whose listener may have just moved to another
+// configuration.
+func (s *server) getOn(port int, path string) (body string) {
 	s.t.Helper()
 	eventually(s.t, 10*time.Second, func() error {
-		res, err := s.client.Do(newRequest(s.t, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", s.port+1, path), nil))
+		res, err := s.client.Do(newRequest(s.t, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil))
 		if err != nil {
 			return err
 		}
@@ -77,7 +78,7 @@ func (s *server) second(path string) (body string) {
 		text, err := io.ReadAll(res.Body)
 		body = string(text)
 		if err == nil && res.StatusCode != 200 {
-			s.t.Errorf("GET %s on the second site: got %s: %.300q", path, res.Status, text)
+			s.t.Errorf("GET %s on port %d: got %s: %.300q", path, port, res.Status, text)
 		}
 		return err
 	})

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,8 @@ func rounds(n int) int {
 }
 
 // traffic is requests of several clients that go on until it is ended. Every
-// answer is checked, and that every request has run exactly once.
+// answer is checked, and that Caddy has taken and PHP has run every request
+// exactly once.
 type traffic struct {
 	*server
 	path string // of load/check.php, or a script that answers like it
@@ -52,12 +54,15 @@ type traffic struct {
 // bookLine tells load/check.php where to write down what it has run.
 const bookLine = "env BOOK {$DIR}/book"
 
+// accessLog is where Caddy writes down what it has taken.
+const accessLog = "log {\noutput file {$DIR}/access.log {\nroll_disabled\n}\n}\n"
+
 // loadSite is poolSite for scripts that write down what they have run.
 func loadSite(b backend, lines ...string) string {
-	return poolSite(b, append([]string{bookLine}, lines...)...)
+	return strings.Replace(poolSite(b, append([]string{bookLine}, lines...)...), "php_pool {", accessLog+"php_pool {", 1)
 }
 
-// load starts so many clients of a site that has bookLine.
+// load starts so many clients of a site that has bookLine and accessLog.
 func (s *server) load(path string, clients int) *traffic {
 	s.t.Helper()
 	book := filepath.Join(s.dir, "book")
@@ -106,16 +111,16 @@ func (l *traffic) more(n int64) {
 }
 
 // end lets the clients finish, and compares what has been answered with what
-// has been run.
+// was taken by Caddy and run by PHP.
 func (l *traffic) end() {
 	l.t.Helper()
 	l.ended.Do(func() {
 		close(l.quit)
 		l.clients.Wait()
-		ran := l.ran()
+		ran, taken := l.ran(), l.taken()
 		for id := range int(l.next.Load()) {
-			if ran[id] != 1 {
-				l.trouble(id, "it has run %d times", ran[id])
+			if ran[id] != 1 || taken[id] != 1 {
+				l.trouble(id, "Caddy has taken it %d times, and PHP has run it %d times", taken[id], ran[id])
 			}
 		}
 		l.t.Logf("%d requests, each run once; %d times Caddy reset a connection before it had taken a request",
@@ -142,6 +147,33 @@ func (l *traffic) ran() map[int]int {
 		}
 	}
 	return ran
+}
+
+// taken is how often each request came to Caddy's handlers, by its access log,
+// which it writes when a request has been answered.
+func (l *traffic) taken() (taken map[int]int) {
+	l.t.Helper()
+	before := `"uri":"` + l.path + "?"
+	eventually(l.t, 10*time.Second, func() error {
+		taken = map[int]int{}
+		for line := range strings.Lines(readFile(l.t, filepath.Join(l.dir, "access.log"))) {
+			if id, err := strconv.Atoi(between(line, before, `"`)); err == nil {
+				taken[id]++
+			}
+		}
+		if len(taken) < int(l.next.Load()) {
+			return fmt.Errorf("%d requests are in the access log, want %d", len(taken), l.next.Load())
+		}
+		return nil
+	})
+	return taken
+}
+
+// between is what stands in a text between two others.
+func between(text, from, to string) string {
+	_, text, _ = strings.Cut(text, from)
+	text, _, _ = strings.Cut(text, to)
+	return text
 }
 
 // client sends one request after the other on a connection that it keeps.
