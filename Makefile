@@ -5,8 +5,9 @@ TOOL      = $(GO) tool -modfile=.ci/tools/go.mod
 FUZZTIME ?= 20s
 TIMEOUT  ?= 15m
 PARALLEL ?= 4
+SOAK     ?= 30m
 
-.PHONY: help run build php deps test check vet lint fmt fuzz clean
+.PHONY: help run build php deps test soak check vet lint fmt fuzz clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
@@ -26,6 +27,10 @@ deps: ## install what the tests need
 test: deps check vet ## run all tests
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) ./...
 	cd e2e/consumers && $(GO) test -count=1 ./...
+
+soak: deps ## run the tests under load for about SOAK
+	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \
+		-run 'NoRequestIsLost|LeavesEverythingAsItWas|LeaveNothingBehind|Chaos'
 
 check: # the form of the sources
 	@out=$$($(TOOL) gofumpt -l . 2>&1); if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi

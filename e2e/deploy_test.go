@@ -13,6 +13,7 @@ import (
 // request that begins later is of the new release, and each one that has begun
 // ends as what it was. Nothing is reloaded.
 func TestNoRequestIsLostOrMixedByDeploys(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
 		s.site = filepath.Join(s.dir, "current")

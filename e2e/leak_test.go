@@ -48,6 +48,7 @@ func (s *server) footprint() footprint {
 // with what it holds after many more: without a change, with another size, with
 // another setting of PHP's, with another pool, and such as fail.
 func TestReloadsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		site := func(size, mark int, lines ...string) string {
 			return poolSite(b, append(lines, "manager static", fmt.Sprint("workers ", size), fmt.Sprint("ini user_agent ", mark))...)

@@ -14,6 +14,7 @@ import (
 // What a pool cannot make good, whatever it does, and so does not try to.
 
 func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
+	t.Parallel()
 	each(t, everyForm, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
@@ -43,6 +44,7 @@ func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
 }
 
 func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
+	t.Parallel()
 	each(t, everyForm, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"GET", "POST"} {
@@ -66,6 +68,7 @@ func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
 }
 
 func TestNotPromisedThatASafeRequestSurvivesTwoWorkers(t *testing.T) {
+	t.Parallel()
 	each(t, everyForm, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 3", "quarantine off"))
 		h := s.hold("twice")

@@ -18,6 +18,7 @@ const checkScript = "/load/check.php"
 // TestNoRequestIsLostByReloadsWithoutAChange also wants the same processes
 // before and after, with what their OPcaches hold.
 func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		site := loadSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
 		s := start(t, b, site)
@@ -106,6 +107,7 @@ func (c cacheBook) see(s *server) {
 // smaller. Workers that stay are the same, and a new generation comes only where
 // the master was started for fewer.
 func TestNoRequestIsLostByReloadsThatChangeTheSize(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		sized := func(n int) string { return loadSite(b, "manager static", fmt.Sprint("workers ", n)) }
 		s := start(t, b, sized(4))
@@ -144,6 +146,7 @@ func common(a, b []int) []int {
 // with the settings of the configuration in force: once one has seen the new
 // ones, none that begins later sees the old ones.
 func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		marked := func(n int) string {
 			return loadSite(b, "manager static", "workers 3", fmt.Sprintf("ini user_agent %d", n))
@@ -183,6 +186,7 @@ func (s *server) wantOnly(b backend, workers int) poolStatus {
 // TestWhatPHPIsStartedFromCountsAsAChange reloads the same configuration while
 // php.ini and php-cgi change behind it.
 func TestWhatPHPIsStartedFromCountsAsAChange(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
 		site := s.ownPHP(b, "manager static", "workers 2")

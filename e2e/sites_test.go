@@ -15,6 +15,7 @@ import (
 // TestNoRequestIsLostWhenSitesComeAndGo has a second site that shares the pool
 // of the first, has one of its own, and goes again.
 func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		site := func(port string, pools ...string) string {
 			text := fmt.Sprintf("http://127.0.0.1:{$%s} {\nroot {$SITE}\n", port) + accessLog

@@ -23,6 +23,7 @@ var stops = map[string]func(*testing.T, *server){
 // TestRequestsHaveStopTimeoutToEnd tells Caddy to stop while two requests run:
 // one ends then and is answered, the other one never does and is killed.
 func TestRequestsHaveStopTimeoutToEnd(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		for name, stop := range stops {
 			t.Run(name, func(t *testing.T) {
@@ -37,6 +38,7 @@ func TestRequestsHaveStopTimeoutToEnd(t *testing.T) {
 // TestRequestsAreServedDuringShutdownDelay has the time of those that run begin
 // after it.
 func TestRequestsAreServedDuringShutdownDelay(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 3", "stop_timeout 1s"), options{global: "shutdown_delay 4s"})
 		stop := stops["SIGTERM"]

@@ -24,7 +24,7 @@ var soakFlag = flag.Duration("soak", 0, "how long the tests under load take all 
 
 // plainTime is about what the tests under load take together without -soak, on
 // two cores.
-const plainTime = 2 * time.Minute
+const plainTime = time.Minute
 
 // rounds is how often a test under load does what it does, where n times is
 // enough for every day.

@@ -36,6 +36,7 @@ func warmed(t *testing.T, site string) map[int][]string {
 // TestAWarmupAsksEverySiteBeforeTheFirstRequest has three sites that share a
 // pool, one of them below a path and with a root of its own.
 func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b, options{global: `php_pool {
 			pool main {
@@ -125,6 +126,7 @@ func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
 // generation comes: they must not cost it the workers that were warmed. In
 // shared mode any worker has the OPcache of those.
 func TestWorkersThatWereWarmedServe(t *testing.T) {
+	t.Parallel()
 	each(t, []backend{singleLean}, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 3", "warmup /warm.php"))
 		var cold []int
@@ -155,6 +157,7 @@ func TestWorkersThatWereWarmedServe(t *testing.T) {
 // TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict also begins with one,
 // and goes on without where it is not strict.
 func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
+	t.Parallel()
 	const complaint = "warming up went wrong; going on without, as warmup_strict is off"
 	ills := []struct{ ill, says string }{{"status", "warmup,/warm.php,503"}, {"death", "warmup,/warm.php,worker died"}}
 	each(t, spawnOnly, func(t *testing.T, b backend) {
@@ -239,6 +242,7 @@ func TestAStrictWarmupThatFailsStopsTheStart(t *testing.T) {
 // TestPreload has a script that is compiled before the workers are there, as
 // the pool's user, or as another one if that is root.
 func TestPreload(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		ways := map[string][]string{"as the pool's user": nil}
 		if os.Getuid() == 0 {

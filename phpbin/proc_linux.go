@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -89,9 +91,37 @@ func processes(ok func(stat) bool) ([]stat, error) {
 	return list, nil
 }
 
-// members lists the processes of a process group.
+// lookout is the latest look at all processes. A launcher that ends asks again
+// and again who is left of its group. If each looked for itself, hundreds of
+// them that end together, with thousands of processes, would take minutes; so
+// they share what was seen by whoever began to look after they asked.
+var lookout struct {
+	begun  atomic.Uint64 // looks
+	mu     sync.Mutex    // held while somebody looks; guards what follows
+	groups map[int][]stat
+	err    error
+}
+
+// members lists the processes of a process group, as they are now.
 func members(pgid int) ([]stat, error) {
-	return processes(func(s stat) bool { return s.pgid == pgid })
+	before := lookout.begun.Load()
+	lookout.mu.Lock()
+	defer lookout.mu.Unlock()
+	if lookout.begun.Load() == before {
+		lookout.begun.Add(1)
+		lookout.groups, lookout.err = byGroup()
+	}
+	return lookout.groups[pgid], lookout.err
+}
+
+// byGroup lists all processes by their groups.
+func byGroup() (map[int][]stat, error) {
+	groups := map[int][]stat{}
+	all, err := processes(func(stat) bool { return true })
+	for _, s := range all {
+		groups[s.pgid] = append(groups[s.pgid], s)
+	}
+	return groups, err
 }
 
 // usage reads what a process has in memory, in bytes: private is what it has
