@@ -155,7 +155,7 @@ func (g *group) explain(ctx context.Context, err error) error {
 	}
 	o := g.opts
 	o.INI = append(slices.Clip(o.INI), outspokenINI()...)
-	_, said, _ := o.ask(ctx, "-v") //nolint:errcheck // that it fails is what is asked about
+	_, said, _ := o.ask(ctx, "-v") // that it fails is what is asked about
 	e.Stderr = nonEmpty(said)
 	return err
 }
