@@ -103,7 +103,7 @@ func (Admin) one(w http.ResponseWriter, r *http.Request) error {
 }
 
 func showPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
-	return answerJSON(w, l.describe(detail{workers: true, opcache: true, fullURI: wantsFullURI(r)}))
+	return answerJSON(w, l.describe(detail{workers: true, fullURI: wantsFullURI(r)}))
 }
 
 // wantsFullURI: queries may hold passwords and tokens, so they are shown only to

@@ -22,7 +22,9 @@ func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		site := loadSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
 		s := start(t, b, site)
-		before, processes := s.pool(), fmt.Sprint(s.php())
+		before := s.pool()
+		s.wantWorkers(before.Workers.Total + before.Workers.Standby) // a master forks them one by one
+		processes := fmt.Sprint(s.php())
 		l := s.load(checkScript, 4)
 		caches := cacheBook{}
 		for i := range rounds(50) {

@@ -1,6 +1,7 @@
 <?php
 // Runs until a file is gone, and writes down that it did: a line "id pid" in
-// file.ran as it begins, a line "id pid connection_status" in file.ended.
+// file.ran as it begins, a line "id pid connection_status" in file.ended, and
+// one in file.aborted when it sees that its client has left.
 // write=1: writes all the time. abort=ignore: goes on when the client leaves.
 while (ob_get_level() > 0) { // php.ini's output_buffering
     ob_end_flush();
@@ -18,6 +19,9 @@ while (file_exists($file)) {
     if (isset($_GET['write'])) {
         echo str_repeat(' ', 100);
         flush();
+        if (connection_aborted()) {
+            file_put_contents("$file.aborted", "$line\n");
+        }
     }
     usleep(5000);
 }
