@@ -89,6 +89,9 @@ func (c *chaos) run() {
 				return
 			case <-ticks.C:
 				list := c.pool().List
+				if len(list) == 0 {
+					continue // on a busy machine they may die faster than they are launched
+				}
 				pid := list[rand.IntN(len(list))].PID
 				if syscall.Kill(pid, syscall.SIGKILL) == nil {
 					c.killed[pid] = true
