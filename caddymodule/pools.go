@@ -181,6 +181,7 @@ func (l *livePool) resize(app *App, s *spec) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.owner != app || l.spec == nil || s.sizing == nil || s.settings.Max == l.spec.settings.Max ||
+		l.spec.options != s.options || // resized by request
 		!l.pool.Fits(&s.settings) {
 		return
 	}

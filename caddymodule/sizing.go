@@ -89,6 +89,21 @@ func (m machine) size(pools int, taken, worker int64, measured bool) sizing {
 	return s
 }
 
+// growth is how many times its size a pool may grow when its workers turn out
+// to be smaller than memory_limit.
+const growth = 4
+
+// roomFor is for how many workers to start a generation, so that it can grow
+// without a new one. An unused slot is a forked child: it costs little, but with
+// hundreds of ondemand pools, each with its own, that little is gigabytes; such
+// a pool grows when it wakes the next time.
+func (s *sizing) roomFor(manager pool.Manager) int {
+	if manager == pool.OnDemand {
+		return s.MaxWorkers
+	}
+	return min(workersPerCPU*s.CPUs, growth*s.MaxWorkers)
+}
+
 // isAuto reports whether the pool sizes itself.
 func (o *PoolOptions) isAuto() bool { return o.manager() != pool.Static && o.MaxWorkers <= 0 }
 
@@ -124,9 +139,7 @@ func budget(m machine, specs map[string]*spec, measured map[string]int64) {
 			size := m.size(auto, taken, worker, isMeasured)
 			s.sizing = &size
 			s.settings = s.options.settings(size.MaxWorkers)
-			// Room to grow into when workers turn out to be smaller than
-			// memory_limit: an unused slot is a forked child that costs little.
-			s.settings.Slots = min(workersPerCPU*m.cpus, max(4*size.MaxWorkers, 2*workersPerCPU))
+			s.settings.Slots = size.roomFor(s.settings.Manager)
 		}
 	}
 }
