@@ -83,10 +83,12 @@ func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
 	lease.startOvertime()
 	resp, err := lease.w.conn.Do(ctx, r.FastCGI)
 	if err == nil && !lease.late() {
+		ttfb := time.Since(leased)
+		lease.w.firstByte = ttfb
 		return &Exchange{
 			Response: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
 			Generation: lease.w.gen.number, Wait: leased.Sub(began),
-			TTFB: time.Since(leased), lease: lease, body: resp.Body,
+			TTFB: ttfb, lease: lease, body: resp.Body,
 		}, nil
 	}
 	late := lease.late()

@@ -40,6 +40,7 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	if n := len(p.idle); n > 0 && !p.closed {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
+		p.times.Wait.add(0)
 		lease := p.lendLocked(w, info, p.clock())
 		p.mu.Unlock()
 		return lease, nil
@@ -108,7 +109,7 @@ func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Leas
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waited += time.Since(began)
+	p.times.Wait.add(time.Since(began))
 	if err == nil {
 		return wt.lease, wt.err
 	}
@@ -128,6 +129,7 @@ func (p *Pool) lendLocked(w *worker, info Info, now time.Duration) Lease {
 	w.busySince = now
 	w.info = info
 	w.slowTold, w.overtime, w.limit = false, nil, p.set.RequestTimeout
+	w.timed, w.firstByte = false, -1
 	if busy := p.inState[Busy] - p.probing; busy > p.maxBusy {
 		p.maxBusy = busy
 	}
@@ -173,7 +175,7 @@ func (l Lease) Release() {
 		p.mu.Lock()
 		if err == nil && n > limit {
 			// PHP tells the end of a request before it frees its memory.
-			p.tellIfSlowLocked(w)
+			p.timeLocked(w)
 			p.stopOvertimeLocked(w)
 			w.overtime = nil
 			w.turn++
@@ -209,7 +211,7 @@ func (l Lease) weigh(limit int64) {
 // releaseLocked gives back a worker that is leased.
 func (l Lease) releaseLocked(reusable bool) {
 	p, w := l.pool, l.w
-	p.tellIfSlowLocked(w)
+	p.timeLocked(w)
 	w.turn++
 	w.served++
 	w.unbooked = true

@@ -15,11 +15,8 @@ const explainTime = time.Second
 
 // tellIfSlowLocked is for a request that has ended: it may have turned slow
 // since the last round. What it did is not to be seen any more.
-func (p *Pool) tellIfSlowLocked(w *worker) {
-	if p.set.SlowRequest <= 0 || w.slowTold { // saves to read the clock
-		return
-	}
-	if fields := p.slowLocked(w, p.clock()); fields != nil {
+func (p *Pool) tellIfSlowLocked(w *worker, now time.Duration) {
+	if fields := p.slowLocked(w, now); fields != nil {
 		proc := w.proc
 		p.goLocked(func() { p.logSlow(proc, fields) })
 	}

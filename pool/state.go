@@ -85,3 +85,14 @@ var reasonNames = [reasons]string{
 }
 
 func (r Reason) String() string { return reasonNames[r] }
+
+// Reasons are all that a worker can have had for leaving.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasons-1)
+	for r := range Reason(reasons) {
+		if r != NoReason {
+			all = append(all, r)
+		}
+	}
+	return all
+}

@@ -21,7 +21,7 @@ type counters struct {
 	maxBusy        int
 	maxLine        int
 	maxReached     uint64
-	waited         time.Duration
+	times          Times
 	exits          [reasons]uint64
 }
 
@@ -40,6 +40,7 @@ type Stats struct {
 	// Launches counts the workers that came, Restarts the generations that
 	// were lost.
 	Launches, Restarts uint64
+	Times              Times
 	// LastFailure is why no worker could be launched lately; nil when the
 	// last one could.
 	LastFailure error
@@ -49,10 +50,11 @@ type Stats struct {
 
 // WorkerCounts are the workers by state. Total are all but those that
 // stop.
-// Standby are the slots of the generation without a worker, Max the most
-// workers the settings allow, MaxBusy the most ever busy at a time.
+// Standby are the slots of the generation without a worker, Min and Max the
+// fewest and the most workers that the settings allow, MaxBusy the most ever
+// busy at a time.
 type WorkerCounts struct {
-	Total, Idle, Busy, Draining, Starting, Stopping, Max, Standby, MaxBusy int
+	Total, Idle, Busy, Draining, Starting, Stopping, Min, Max, Standby, MaxBusy int
 	// MaxReached counts how often a request had to wait because there were Max
 	// workers already.
 	MaxReached uint64
@@ -123,16 +125,16 @@ func (p *Pool) statsLocked() Stats {
 		Workers: WorkerCounts{
 			Total: len(p.workers) - p.inState[Stopping] + p.starting, Idle: p.inState[Idle] + p.probing, Busy: p.inState[Busy] - p.probing,
 			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
-			Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
+			Min: p.set.floor(), Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
 		Queue: QueueStats{
-			Length: p.line.len, Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.waited,
+			Length: p.line.len, Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.times.Wait.Sum,
 		},
 		Requests: RequestCounts{
 			Total: p.requests, Failed: p.failedRequests, Refused: p.refused,
 			Retried: p.retried, Slow: p.slow, Overtime: p.overtimes,
 		},
-		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts,
+		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts, Times: p.times,
 		LastFailure: p.fail.err, Quarantined: map[string]time.Time{},
 	}
 	if p.gen != nil {

@@ -42,9 +42,13 @@ type worker struct {
 	// must not be laid at its door.
 	info     Info
 	slowTold bool
-	overtime *overtime
-	limit    time.Duration // how long it may take, 0 for no limit
-	probing  bool          // it is no request: the health probe, or a question of ours
+	// firstByte is how long its answer took to begin, -1 if none has: whoever
+	// has the lease sets it. timed: its times have been counted.
+	firstByte time.Duration
+	timed     bool
+	overtime  *overtime
+	limit     time.Duration // how long it may take, 0 for no limit
+	probing   bool          // it is no request: the health probe, or a question of ours
 
 	// Since when it drains, and when its script was asked to end (0: never).
 	drainSince, askedToEnd time.Duration

@@ -1,0 +1,130 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// counts is a histogram of exactly these times.
+func counts(times ...time.Duration) (h Histogram) {
+	for _, d := range times {
+		i := slices.IndexFunc(Bounds[:], func(bound time.Duration) bool { return d <= bound })
+		if i < 0 {
+			i = len(Bounds)
+		}
+		h.Counts[i]++
+		h.Sum += d
+	}
+	return h
+}
+
+func (tt *tester) wantTimes(want Times) {
+	tt.Helper()
+	tt.settle()
+	if got := tt.Stats().Times; got != want {
+		tt.Errorf("times:\n got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestTimesAreCountedByBucketBoundsIncluded(t *testing.T) {
+	var h Histogram
+	all := []time.Duration{0, Bounds[0], Bounds[0] + 1, 3 * time.Second, Bounds[len(Bounds)-1], time.Hour}
+	for _, d := range all {
+		h.add(d)
+	}
+	if want := counts(all...); h != want || h.Count() != 6 {
+		t.Errorf("got %+v (%d), want %+v", h, h.Count(), want)
+	}
+	if h.Counts[0] != 2 || h.Counts[1] != 1 || h.Counts[len(Bounds)] != 1 {
+		t.Errorf("got %v: want 2 up to the first bound, 1 above it, 1 above the last", h.Counts)
+	}
+}
+
+func TestARequestsTimesRunFromTheLeaseToTheHeadAndToTheRelease(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Answer{
+				fastcgitest.Sleep(20 * time.Millisecond), fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nx"),
+				fastcgitest.Flush(), fastcgitest.Sleep(30 * time.Millisecond), fastcgitest.End(),
+			}
+		}
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantTimes(Times{
+			Request: counts(50 * time.Millisecond), FirstByte: counts(20 * time.Millisecond), Wait: counts(0),
+		})
+	})
+}
+
+func TestTheTimeOfARequestWithoutAnAnswerIsCountedToo(t *testing.T) {
+	s := static(1)
+	s.RequestTimeout = 3 * time.Second
+	run(t, s, func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.Answer{fastcgitest.Stall()} }
+		if _, err := tt.get("/a.php"); err == nil {
+			t.Fatal("got an answer, want none")
+		}
+		// PHP is asked to end first, and then killed.
+		tt.wantTimes(Times{Request: counts(3*time.Second + killDelay), Wait: counts(0)})
+	})
+}
+
+// Maintenance looks for slow requests once in a while only.
+func TestARequestThatWasJustSlowIsCountedWhenItEnds(t *testing.T) {
+	s := static(1)
+	s.SlowRequest = 300 * time.Millisecond
+	run(t, s, func(tt *tester) {
+		for _, took := range []time.Duration{299 * time.Millisecond, 301 * time.Millisecond} {
+			held := tt.acquire().wantLease()
+			time.Sleep(took)
+			held.Release()
+		}
+		if got := tt.Stats().Requests.Slow; got != 1 {
+			t.Errorf("%d requests were slow, want 1", got)
+		}
+	})
+}
+
+func TestAWorkerWhoseMemoryIsLookedAtAgainCountsItsRequestOnce(t *testing.T) {
+	s := static(1)
+	s.Memory = 1000
+	run(t, s, func(tt *tester) {
+		tt.proc(0).memory.Store(2000)
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantTimes(Times{Request: counts(0), FirstByte: counts(0), Wait: counts(0)})
+	})
+}
+
+func TestTheWaitOfWhoGivesUpIsCountedThatOfWhoIsRefusedIsNot(t *testing.T) {
+	s := static(1)
+	s.MaxQueue, s.QueueTimeout = 3, 10*time.Second
+	run(t, s, func(tt *tester) {
+		held := tt.acquire().wantLease()
+		served := tt.acquire()
+		time.Sleep(time.Second)
+		leaves, late := tt.acquire(), tt.acquire()
+		tt.acquire().wantError(ErrQueueFull)
+		time.Sleep(2 * time.Second)
+		leaves.cancel()
+		leaves.wantError(context.Canceled)
+		held.Release()
+		kept := served.wantLease()
+		time.Sleep(10 * time.Second)
+		late.wantError(ErrQueueTimeout)
+		kept.Release()
+		tt.wantTimes(Times{
+			Request: counts(3*time.Second, 10*time.Second),
+			Wait:    counts(0, 2*time.Second, 3*time.Second, 10*time.Second),
+		})
+		if got := tt.Stats().Queue.Waited; got != 15*time.Second {
+			t.Errorf("all waited %v together, want 15s", got)
+		}
+	})
+}
