@@ -50,6 +50,9 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the pools defined here.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
 	a.specs, a.lives, a.probed = map[string]*spec{}, map[string]*livePool{}, map[string]*phpbin.Binary{}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {

@@ -9,10 +9,11 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.opentelemetry.io/contrib/propagators/autoprop"
+	"go.opentelemetry.io/otel/propagation"
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
@@ -79,6 +80,9 @@ type Backend struct {
 	constants []byte
 	live      *livePool
 	logger    *zap.Logger
+	// propagator tells PHP about the span: by the headers that Caddy's tracing
+	// uses too, which OTEL_PROPAGATORS chooses.
+	propagator propagation.TextMapPropagator
 }
 
 // envVar is one entry of Env.
@@ -89,6 +93,7 @@ const defaultRequestBuffers = 64 << 10
 // provision prepares the backend and joins its pool.
 func (b *Backend) provision(ctx caddy.Context) error {
 	b.logger = ctx.Logger()
+	b.propagator = autoprop.NewTextMapPropagator()
 	if b.Root == "" {
 		b.Root = "{http.vars.root}"
 	}
@@ -125,23 +130,6 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	return err
 }
 
-// reply is PHP's answer to one request, on its way to the client.
-type reply struct {
-	*pool.Exchange
-	body   *fastcgi.Body
-	script string
-	prefix []byte // of the body, read already
-	free   func()
-	leave  func()
-}
-
-// close gives the worker back, and what the request held.
-func (a *reply) close() {
-	a.Close()
-	a.free()
-	a.leave()
-}
-
 // answer sends the request to PHP and returns when the head of the response is
 // there. It is the one way to PHP; its errors carry the status for the client.
 func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
@@ -164,45 +152,39 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.done = sync.OnceFunc(in.done)
 	req := fastcgi.NewRequest()
-	free := func() {
-		req.Free()
-		in.done()
+	a := &reply{
+		backend: b, request: r, in: in, sent: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
+		stderr: stderrLog{backend: b, request: r, script: s.filename},
 	}
 	env := environ{b: b, r: r, repl: repl, to: req, proxied: proxied}
+	a.span, env.traced = b.startSpan(r.Context(), s.filename)
 	env.write(&s, in.length)
 	if in.length > 0 {
 		req.Body, req.ContentLength = in.ReadSeeker, in.length
 	}
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
-	stderr := &stderrLog{backend: b, request: r, script: s.filename}
-	req.Stderr = stderr.write
-
-	x, err := b.live.do(r.Context(), &pool.Request{
-		FastCGI: req, Info: env.info(&s, in.length), Repeatable: safeMethod(r.Method),
-	})
-	if err != nil {
-		free()
-		stderr.flush(http.StatusBadGateway)
+	req.Stderr = a.stderr.write
+	a.sent.Info = env.info(&s, in.length)
+	v := visitOf(r, repl)
+	v.asks(r, b.live.name, s.filename)
+	if a.Exchange, err = b.live.do(r.Context(), &a.sent); err != nil {
+		a.breaks(err)
+		a.end()
 		return nil, b.failure(err, r, &s)
 	}
-	a := &reply{Exchange: x, body: x.Response.Body.(*fastcgi.Body), script: s.filename}
-	a.free = func() {
-		free()
-		stderr.flush(x.Response.StatusCode)
-	}
-	a.leave = b.live.leave
+	v.exchange = a.Exchange
+	a.body = a.Response.Body.(*fastcgi.Body)
 	if a.body.Fill(fastcgi.MaxFill) {
 		// A short answer that is here as a whole: its length is known, and the
 		// worker can serve the next request while this client reads.
 		a.Release()
-		in.done()
+		a.freeBody()
+		a.endSpan()
 	}
 	if err := b.denied(a); err != nil {
-		a.leave = func() {} // answer does it
-		a.close()
+		a.end()
 		return nil, err
 	}
 	return a, nil

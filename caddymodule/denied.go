@@ -42,12 +42,12 @@ func (b *Backend) denied(a *reply) error {
 	if err != nil || !bytes.Equal(text, accessDenied) && !bytes.Equal(text, noInputFile) {
 		return nil
 	}
-	why := b.live.missingPermission(a.script)
+	why := b.live.missingPermission(a.stderr.script)
 	if why == nil {
 		return nil
 	}
 	b.logger.Error("PHP may not read the script", zap.String("pool", b.live.name),
-		zap.String("script", a.script), zap.Error(why))
+		zap.String("script", a.stderr.script), zap.Error(why))
 	return caddyhttp.Error(http.StatusForbidden, why)
 }
 

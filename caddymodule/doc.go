@@ -18,6 +18,14 @@
 // as the transport of a reverseproxy.Handler inside our handler, because the
 // contexts of handle_response and copy_response are unexported there.
 //
+// # What others see of it
+//
+// The numbers live in package pool, and everybody who shows them reads them
+// there when asked: the admin API (describe.go), php-fpm's status page (fpm.go),
+// Prometheus (metrics.go). What an administrator learns of a single request is
+// its visit (observe.go), which the placeholders and the access log read, and a
+// span (observe_trace.go).
+//
 // # Configs and pools
 //
 // Pools live longer than configs: they are in a caddy.UsagePool by name. A

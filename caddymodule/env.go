@@ -31,6 +31,9 @@ type environ struct {
 	proxied bool
 	// user is REMOTE_USER, once it has been written.
 	user string
+	// traced are the headers that lead PHP to its span instead of the request's
+	// own; they are nil where nobody traces.
+	traced http.Header
 }
 
 func (e *environ) write(s *script, length int64) {
@@ -155,6 +158,9 @@ func (e *environ) headers(length int64) {
 		if e.forwards(name) {
 			e.to.AddHeader(name, values)
 		}
+	}
+	for name, values := range e.traced { // PHP takes the last of a name
+		e.to.AddHeader(name, values)
 	}
 }
 

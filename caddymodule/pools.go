@@ -25,6 +25,9 @@ type livePool struct {
 	spool  *spool
 	logger *zap.Logger
 
+	// clientsGone counts the requests whose client left before the end.
+	clientsGone atomic.Uint64
+
 	// changing is held while the pool is restarted or resized by request; it
 	// is taken before mu.
 	changing sync.Mutex

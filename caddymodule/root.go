@@ -9,16 +9,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// rootVar is the request variable that keeps the root as it was resolved for
-// this request, so that try_files, the check of the script, DOCUMENT_ROOT and
-// SCRIPT_FILENAME never mix two releases while a deploy moves the symlink.
-const (
-	rootVar     = "php_pool.root"
-	rootFromVar = "php_pool.root_from"
-)
+// rootVar is the request variable that has the root for Caddy's own matcher.
+const rootVar = "php_pool.root"
 
 // root is the directory that holds the site's scripts, absolute, with symlinks
-// followed unless that was turned off.
+// followed unless that was turned off. It is resolved once for a request, so
+// that try_files, the check of the script, DOCUMENT_ROOT and SCRIPT_FILENAME
+// never mix two releases while a deploy moves the symlink.
 func (b *Backend) root(r *http.Request, repl *caddy.Replacer) (string, error) {
 	root, err := caddy.FastAbs(repl.ReplaceAll(b.Root, "."))
 	if err != nil {
@@ -27,10 +24,9 @@ func (b *Backend) root(r *http.Request, repl *caddy.Replacer) (string, error) {
 	// A request can meet more than one php_pool, with roots of their own: that
 	// of an error route, for one.
 	from := rootOf{root, b.resolvesRoot()}
-	if known, ok := caddyhttp.GetVar(r.Context(), rootFromVar).(rootOf); ok && known == from {
-		if root, ok := caddyhttp.GetVar(r.Context(), rootVar).(string); ok {
-			return root, nil
-		}
+	v := visitOf(r, repl)
+	if v.root != "" && v.from == from {
+		return v.root, nil
 	}
 	if from.resolved {
 		resolved, err := filepath.EvalSymlinks(root)
@@ -39,7 +35,7 @@ func (b *Backend) root(r *http.Request, repl *caddy.Replacer) (string, error) {
 		}
 		root = resolved
 	}
-	caddyhttp.SetVar(r.Context(), rootFromVar, from)
+	v.from, v.root = from, root
 	caddyhttp.SetVar(r.Context(), rootVar, root)
 	return root, nil
 }

@@ -14,19 +14,19 @@ import (
 )
 
 // layOut lays out files below a new directory.
-func layOut(t *testing.T, files ...string) string {
-	t.Helper()
-	root, err := filepath.EvalSymlinks(t.TempDir())
+func layOut(tb testing.TB, files ...string) string {
+	tb.Helper()
+	root, err := filepath.EvalSymlinks(tb.TempDir())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, name := range files {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte("<?php"), 0o644); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return root

@@ -23,11 +23,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	case err == nil && !a.Late():
 		return nil
 	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
+		a.breaks(errClientGone)
 		return nil
 	default:
 		if err == nil {
 			err = pool.ErrRequestTimeout
 		}
+		a.breaks(err)
 		h.logger.Error("the answer from PHP broke off", zap.String("pool", h.live.name),
 			zap.String("uri", requestURI(r)), zap.Error(err))
 		// The status is out: only a broken connection can tell the client that
@@ -37,14 +39,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// errClientGone: the client takes no more.
-var errClientGone = errors.New("the client has gone")
-
 // copyTo copies the body as PHP writes it: what has arrived is written at once,
 // and flushed when PHP has nothing more to say for the moment.
 func (a *reply) copyTo(w http.ResponseWriter) error {
 	if len(a.prefix) > 0 {
-		if _, err := w.Write(a.prefix); err != nil { //nolint:gosec // G705: PHP's page as it is
+		if _, err := w.Write(a.prefix); err != nil {
 			return errClientGone
 		}
 	}
@@ -63,7 +62,7 @@ func (a *reply) copyTo(w http.ResponseWriter) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.Write(p); err != nil { //nolint:gosec // G705: PHP's page as it is
+		if _, err := w.Write(p); err != nil {
 			return errClientGone
 		}
 		if a.body.Ready() {

@@ -72,7 +72,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // replyBody gives the worker back when the body is closed.
-type replyBody struct{ reply *reply }
+type replyBody struct {
+	reply *reply
+	ended bool // all of it was read, or what there was
+}
 
 func (b *replyBody) Read(p []byte) (int, error) {
 	a := b.reply
@@ -88,11 +91,20 @@ func (b *replyBody) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) && a.Late() {
 		err = pool.ErrRequestTimeout
 	}
+	if err != nil {
+		b.ended = true
+		if !errors.Is(err, io.EOF) {
+			a.breaks(err)
+		}
+	}
 	return n, err
 }
 
 func (b *replyBody) Close() error {
 	if b.reply != nil {
+		if !b.ended && b.reply.request.Context().Err() != nil {
+			b.reply.breaks(errClientGone)
+		}
 		b.reply.close()
 		b.reply = nil
 	}

@@ -1,0 +1,350 @@
+package caddymodule
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// onePool is the collector for a pool that is in no config.
+type onePool struct {
+	collector
+	collect func(chan<- prometheus.Metric)
+}
+
+func (c onePool) Collect(to chan<- prometheus.Metric) { c.collect(to) }
+
+func scraped(t *testing.T, live *livePool) map[string]*dto.MetricFamily {
+	t.Helper()
+	return gathered(t, live.collect)
+}
+
+// gathered is what a pedantic registry, such as Caddy's, makes of a pool: it
+// refuses what was not described, and what is there twice.
+func gathered(t *testing.T, collect func(chan<- prometheus.Metric)) map[string]*dto.MetricFamily {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(onePool{collect: collect}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]*dto.MetricFamily{}
+	for _, f := range list {
+		all[f.GetName()] = f
+	}
+	return all
+}
+
+// value is that of a metric with one more label at most than its pool.
+func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ...string) float64 {
+	t.Helper()
+	for _, m := range all[name].GetMetric() {
+		var labels []string
+		for _, l := range m.GetLabel() {
+			if l.GetName() != "pool" {
+				labels = append(labels, l.GetValue())
+			} else if l.GetValue() != "test" {
+				t.Errorf("%s is of pool %s, want test", name, l.GetValue())
+			}
+		}
+		if slices.Equal(labels, label) {
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
+		}
+	}
+	t.Errorf("there is no %s %v", name, label)
+	return -1
+}
+
+// complete is a site with a pool of which everything is known.
+func complete(t *testing.T) *Handler {
+	t.Helper()
+	h := fakeSite(t, layOut(t), 2, answers(nil))
+	h.live.spec = &spec{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
+	h.live.opcache.tried, h.live.opcache.generation = time.Now(), 1 // so that nobody is asked
+	h.live.opcache.sample = &opcacheSample{
+		at: time.Unix(1700000000, 0), Generation: 1, Memory: opcacheMemory{Used: 11, Free: 12, Wasted: 13},
+		Scripts: 14, Keys: 15, MaxKeys: 16, Hits: 17, Misses: 18,
+		Restarts: opcacheRestarts{OOM: 19, Hash: 20, Manual: 21}, JIT: &opcacheJIT{Size: 30, Free: 22},
+		Strings: &opcacheStrings{Used: 23, Free: 24}, Full: true, Enabled: true,
+	}
+	return h
+}
+
+func TestEveryMetricIsDescribedAndCollected(t *testing.T) {
+	all := scraped(t, complete(t).live)
+	for _, f := range families {
+		if all[f.name] == nil {
+			t.Errorf("%s is described and not collected", f.name)
+		}
+		delete(all, f.name)
+	}
+	for name := range all {
+		t.Errorf("%s is in no family", name)
+	}
+}
+
+func TestReadmeExplainsEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if !regexp.MustCompile("`" + f.name + "[`{]").Match(text) {
+			t.Errorf("README does not explain %s", f.name)
+		}
+	}
+	for _, name := range regexp.MustCompile("`(php_pool_\\w+)[`{]").FindAllSubmatch(text, -1) {
+		directive := slices.Contains([]string{"php_pool_status", "php_pool_ping"}, string(name[1]))
+		if !directive && !slices.ContainsFunc(families, func(f family) bool { return f.name == string(name[1]) }) {
+			t.Errorf("README explains %s, which is no metric", name[1])
+		}
+	}
+}
+
+func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
+	all := slices.Collect(maps.Values(scraped(t, complete(t).live)))
+	problems, err := promlint.NewWithMetricFamilies(all).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	for _, f := range all {
+		if !strings.HasPrefix(f.GetName(), "php_pool_") || !strings.HasSuffix(f.GetHelp(), ".") {
+			t.Errorf("%s: %s", f.GetName(), f.GetHelp())
+		}
+	}
+}
+
+// Every number is another, so that none can stand for one that it is not.
+func TestTheMetricsAreThoseOfThePool(t *testing.T) {
+	h := complete(t)
+	h.live.clientsGone.Store(40)
+	h.live.spool.inUse.Store(41)
+	times := pool.Times{
+		Request:   pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{1, 2, 3, 4, 15: 5}, Sum: 50 * time.Second},
+		FirstByte: pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{6, 7}, Sum: 51 * time.Second},
+		Wait:      pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{8: 9}, Sum: 52 * time.Second},
+	}
+	all := gathered(t, func(to chan<- prometheus.Metric) {
+		s := &scrape{live: h.live, spec: h.live.spec, ready: true, opcache: h.live.sharedOPcache(), to: to, stats: pool.Stats{
+			Manager: pool.Dynamic, Generation: 101, Born: time.Unix(1600000000, 5e8),
+			Workers: pool.WorkerCounts{
+				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Standby: 109,
+				MaxReached: 110, Total: 111, MaxBusy: 112,
+			},
+			Queue: pool.QueueStats{Length: 113, Max: 114, MaxLength: 115},
+			Requests: pool.RequestCounts{
+				Total: 116, Failed: 117, Refused: 118, Retried: 119, Slow: 120, Overtime: 121,
+			},
+			Exits: map[pool.Reason]uint64{pool.Crashed: 122, pool.Closed: 123}, Launches: 124, Restarts: 125,
+			Times: times, Quarantined: map[string]time.Time{"a": {}, "b": {}, "c": {}},
+		}}
+		s.collect()
+	})
+	for _, c := range []struct {
+		name  string
+		label string
+		want  float64
+	}{
+		{"up", "", 1},
+		{"generation", "", 101},
+		{"start_time_seconds", "", 1600000000.5},
+		{"workers", "idle", 102},
+		{"workers", "busy", 103},
+		{"workers", "draining", 104},
+		{"workers", "starting", 105},
+		{"workers", "stopping", 106},
+		{"workers_min", "", 107},
+		{"workers_max", "", 108},
+		{"workers_standby", "", 109},
+		{"workers_max_reached_total", "", 110},
+		{"memory_bytes", "", 2 << 20},
+		{"worker_launches_total", "", 124},
+		{"worker_exits_total", "crashed", 122},
+		{"worker_exits_total", "closed", 123},
+		{"worker_exits_total", "max_age", 0},
+		{"restarts_total", "", 125},
+		{"queue_length", "", 113},
+		{"queue_max", "", 114},
+		{"queue_wait_seconds", "", 52},
+		{"requests_total", "", 116},
+		{"requests_failed_total", "", 117},
+		{"requests_refused_total", "", 118},
+		{"requests_retried_total", "", 119},
+		{"requests_slow_total", "", 120},
+		{"requests_overtime_total", "", 121},
+		{"requests_client_gone_total", "", 40},
+		{"request_duration_seconds", "", 50},
+		{"ttfb_seconds", "", 51},
+		{"spooled_bytes", "", 41},
+		{"quarantined_scripts", "", 3},
+		{"opcache_sampled_timestamp_seconds", "", 1700000000},
+		{"opcache_memory_bytes", "used", 11},
+		{"opcache_memory_bytes", "free", 12},
+		{"opcache_memory_bytes", "wasted", 13},
+		{"opcache_scripts", "", 14},
+		{"opcache_full", "", 1},
+		{"opcache_restart_pending", "", 0},
+		{"opcache_keys", "", 15},
+		{"opcache_keys_max", "", 16},
+		{"opcache_hits_total", "", 17},
+		{"opcache_misses_total", "", 18},
+		{"opcache_restarts_total", "out_of_memory", 19},
+		{"opcache_restarts_total", "hash", 20},
+		{"opcache_restarts_total", "manual", 21},
+		{"opcache_jit_buffer_bytes", "used", 8},
+		{"opcache_jit_buffer_bytes", "free", 22},
+		{"opcache_interned_strings_bytes", "used", 23},
+		{"opcache_interned_strings_bytes", "free", 24},
+	} {
+		label := []string{c.label}
+		if c.label == "" {
+			label = nil
+		}
+		if got := value(t, all, "php_pool_"+c.name, label...); got != c.want {
+			t.Errorf("%s %s: got %v, want %v", c.name, c.label, got, c.want)
+		}
+	}
+	if got := value(t, all, "php_pool_info", "dynamic", "shared", "8.2.36"); got != 1 {
+		t.Errorf("info is %v", got)
+	}
+	if got := len(all["php_pool_worker_exits_total"].GetMetric()); got != len(pool.Reasons()) {
+		t.Errorf("got exits for %d reasons, want %d", got, len(pool.Reasons()))
+	}
+	wantHistogram(t, all["php_pool_request_duration_seconds"], &times.Request, 15)
+	wantHistogram(t, all["php_pool_ttfb_seconds"], &times.FirstByte, 13)
+	wantHistogram(t, all["php_pool_queue_wait_seconds"], &times.Wait, 9)
+}
+
+func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n uint64) {
+	t.Helper()
+	h := f.GetMetric()[0].GetHistogram()
+	if h.GetSampleCount() != n || want.Count() != n || len(h.GetBucket()) != len(pool.Bounds) {
+		t.Errorf("%s: got %d in %d buckets, want %d in %d", f.GetName(), h.GetSampleCount(), len(h.GetBucket()), n, len(pool.Bounds))
+		return
+	}
+	var upTo uint64
+	for i, b := range h.GetBucket() {
+		upTo += want.Counts[i]
+		if b.GetUpperBound() != pool.Bounds[i].Seconds() || b.GetCumulativeCount() != upTo {
+			t.Errorf("%s: got %d up to %v s, want %d up to %v", f.GetName(), b.GetCumulativeCount(), b.GetUpperBound(), upTo, pool.Bounds[i])
+		}
+	}
+}
+
+func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
+	unknown := map[string]func(*livePool){
+		"no sample":                  func(l *livePool) { l.opcache.sample = nil },
+		"a sample of what has ended": func(l *livePool) { l.opcache.sample.Generation = 0 },
+	}
+	if !singlesShareOPcache {
+		unknown["a cache for each worker"] = func(l *livePool) { l.spec.spawn = spawnSingle }
+	}
+	for what, forget := range unknown {
+		h := complete(t)
+		forget(h.live)
+		for name := range scraped(t, h.live) {
+			if strings.Contains(name, "opcache") {
+				t.Errorf("%s: got %s", what, name)
+			}
+		}
+	}
+}
+
+func TestAPoolThatIsClosedIsNotUp(t *testing.T) {
+	h := complete(t)
+	if err := h.live.pool.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := value(t, scraped(t, h.live), "php_pool_up"); got != 0 {
+		t.Errorf("up is %v, want 0", got)
+	}
+}
+
+func TestTheCollectorMayBeRegisteredTwice(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	for range 2 {
+		if err := registerMetrics(registry); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := registerMetrics(nil); err != nil {
+		t.Error(err)
+	}
+	if registry.Unregister(collector{}); registry.Unregister(collector{}) {
+		t.Error("it was registered twice")
+	}
+}
+
+// BenchmarkScrape is what it costs when Prometheus asks.
+func BenchmarkScrape(b *testing.B) {
+	h := fakeSite(b, layOut(b, "index.php"), 8, canned)
+	h.live.spec = &spec{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(onePool{collect: h.live.collect})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := registry.Gather(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
+	h := fakeSite(t, layOut(t, "index.php"), 2, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
+	var done atomic.Bool
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			var last float64
+			for ended := false; !ended; {
+				ended = done.Load()
+				metrics := scraped(t, h.live)
+				n := value(t, metrics, "php_pool_requests_total")
+				if times := metrics["php_pool_request_duration_seconds"].GetMetric()[0].GetHistogram(); n < last || times.GetSampleCount() != uint64(n) {
+					t.Errorf("got %v requests after %v, and the times of %d", n, last, times.GetSampleCount())
+				}
+				last = n
+			}
+			if last != 400 {
+				t.Errorf("got %v requests in the end, want 400", last)
+			}
+		})
+	}
+	var requests sync.WaitGroup
+	for range 4 {
+		requests.Go(func() {
+			for range 100 {
+				r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
+				if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	requests.Wait()
+	done.Store(true)
+	all.Wait()
+}

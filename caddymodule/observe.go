@@ -1,0 +1,109 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// visit is what a request carries along that has met a php_pool: which root it
+// saw, and what others may be told of how PHP served it.
+type visit struct {
+	// from is what root was made of.
+	from rootOf
+	root string
+
+	// Of the last php_pool that the request asked; an error route may ask
+	// another.
+	pool, script string
+	// exchange is nil as long as PHP has not answered.
+	exchange *pool.Exchange
+	logged   bool
+}
+
+// visitVar is the request variable that has the visit.
+const visitVar = "php_pool.visit"
+
+// visitOf finds the visit of a request, or begins it: the placeholders are known
+// from there on, and empty until PHP answers.
+func visitOf(r *http.Request, repl *caddy.Replacer) *visit {
+	if v, ok := caddyhttp.GetVar(r.Context(), visitVar).(*visit); ok {
+		return v
+	}
+	v := new(visit)
+	caddyhttp.SetVar(r.Context(), visitVar, v)
+	repl.Map(v.placeholder)
+	return v
+}
+
+// asks is called before PHP is asked. The access log, where there is one, is
+// given a field that is made up when it is written.
+func (v *visit) asks(r *http.Request, pool, script string) {
+	v.pool, v.script, v.exchange = pool, script, nil
+	if v.logged {
+		return
+	}
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || server == nil || server.Logs == nil {
+		return
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Object("php_pool", v))
+		v.logged = true
+	}
+}
+
+// placeholder is the value of {http.php_pool.*}.
+func (v *visit) placeholder(key string) (any, bool) {
+	name, ours := strings.CutPrefix(key, "http.php_pool.")
+	if !ours {
+		return nil, false
+	}
+	x := v.exchange
+	switch {
+	case name == "script":
+		return v.script, true
+	case x == nil:
+		switch name {
+		case "worker", "pid", "generation", "queue_seconds", "ttfb_seconds":
+			return nil, true
+		}
+		return nil, false
+	}
+	switch name {
+	case "worker":
+		return x.Worker, true
+	case "pid":
+		return x.PID, true
+	case "generation":
+		return x.Generation, true
+	case "queue_seconds":
+		return x.Wait.Seconds(), true
+	case "ttfb_seconds":
+		return x.TTFB.Seconds(), true
+	}
+	return nil, false
+}
+
+// MarshalLogObject makes the field php_pool of the access log.
+func (v *visit) MarshalLogObject(to zapcore.ObjectEncoder) error {
+	to.AddString("pool", v.pool)
+	to.AddString("script", v.script)
+	if x := v.exchange; x != nil {
+		to.AddUint64("worker", x.Worker)
+		to.AddInt("pid", x.PID)
+		to.AddInt("generation", x.Generation)
+		to.AddFloat64("queue_seconds", x.Wait.Seconds())
+		to.AddFloat64("ttfb_seconds", x.TTFB.Seconds())
+	}
+	return nil
+}
+
+// Interface guards
+var _ zapcore.ObjectMarshaler = (*visit)(nil)

@@ -1,0 +1,74 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// reply is PHP's answer to one request, on its way to the client, with all that
+// the request holds until then.
+type reply struct {
+	*pool.Exchange // nil as long as PHP has not answered
+	backend        *Backend
+	request        *http.Request
+	sent           pool.Request
+	in             body
+	stderr         stderrLog
+	span           trace.Span // nil where nobody traces
+	body           *fastcgi.Body
+	prefix         []byte // of the body, read already
+	broken         error  // why the answer is not whole
+}
+
+// errClientGone: the client takes no more.
+var errClientGone = errors.New("the client has gone")
+
+// breaks notes why the answer is not whole. When the client has left, that
+// comes first, whatever it led to.
+func (a *reply) breaks(err error) {
+	if errors.Is(err, errClientGone) || a.request.Context().Err() != nil {
+		err = errClientGone
+		a.backend.live.clientsGone.Add(1)
+	}
+	a.broken = err
+}
+
+// close gives the worker back, and what the request held.
+func (a *reply) close() {
+	a.end()
+	a.backend.live.leave()
+}
+
+// end is close for who has not left the pool yet.
+func (a *reply) end() {
+	status := http.StatusBadGateway
+	if a.Exchange != nil {
+		a.Close()
+		status = a.Response.StatusCode
+	}
+	a.sent.FastCGI.Free()
+	a.freeBody()
+	a.stderr.flush(status)
+	a.endSpan()
+}
+
+// freeBody lets go of the request's body. It may be called twice.
+func (a *reply) freeBody() {
+	if a.in.done != nil {
+		a.in.done()
+		a.in.done = nil
+	}
+}
+
+// endSpan may be called twice.
+func (a *reply) endSpan() {
+	if a.span != nil {
+		endSpan(a.span, a.Exchange, a.broken)
+		a.span = nil
+	}
+}

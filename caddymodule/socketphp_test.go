@@ -1,0 +1,135 @@
+package caddymodule
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// socketPHP launches workers that are goroutines of the test, over sockets: serve
+// has the worker's end of each.
+type socketPHP struct {
+	tb    testing.TB
+	serve func(net.Conn)
+	pids  atomic.Int64
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (f *socketPHP) start(context.Context, int) (pool.Launcher, error) { return f, nil }
+
+func (f *socketPHP) Probe(ctx context.Context, c *fastcgi.Conn) error { return c.Probe(ctx) }
+func (f *socketPHP) Slots() int                                       { return 0 }
+func (f *socketPHP) Done() <-chan struct{}                            { return f.done }
+
+func (f *socketPHP) Close(context.Context) error {
+	f.once.Do(func() { close(f.done) })
+	return nil
+}
+
+func (f *socketPHP) Launch(context.Context) (pool.Process, error) {
+	l, err := net.Listen("unix", filepath.Join(f.tb.TempDir(), "s"))
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	client, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	server, err := l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	p := &socketWorker{pid: int(4000 + f.pids.Add(1)), client: client, server: server, done: make(chan struct{})}
+	go func() {
+		f.serve(server)
+		p.end()
+	}()
+	return p, nil
+}
+
+// socketWorker ends when its side of the connection does.
+type socketWorker struct {
+	pid            int
+	client, server net.Conn
+	done           chan struct{}
+	once           sync.Once
+}
+
+func (p *socketWorker) end() {
+	p.once.Do(func() {
+		close(p.done)
+		p.server.Close()
+	})
+}
+
+func (p *socketWorker) Conn() net.Conn             { return p.client }
+func (p *socketWorker) PID() int                   { return p.pid }
+func (p *socketWorker) Done() <-chan struct{}      { return p.done }
+func (p *socketWorker) Stop(context.Context) error { p.end(); return nil }
+func (p *socketWorker) Kill() error                { p.end(); return nil }
+func (p *socketWorker) SoftTimeout() error         { return nil }
+func (p *socketWorker) Memory() (int64, error)     { return 1 << 20, nil }
+func (p *socketWorker) CPU() time.Duration         { return time.Second }
+
+func (p *socketWorker) Explain() (pool.Explanation, error) { return pool.Explanation{}, nil }
+
+func (p *socketWorker) Drain(context.Context) (pool.Process, error) {
+	p.end()
+	return nil, net.ErrClosed
+}
+
+// answers serves requests on the worker's end of a connection as handle says.
+func answers(handle func(*fastcgitest.Request) fastcgitest.Answer) func(net.Conn) {
+	return func(c net.Conn) { fastcgitest.Serve(c, handle) } // it ends with the test
+}
+
+// fakeSite is a handler for a directory, with a pool of its own.
+func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
+	tb.Helper()
+	php := &socketPHP{tb: tb, serve: serve, done: make(chan struct{})}
+	live := &livePool{name: "test", spool: newSpool(new(PoolOptions)), logger: zap.NewNop(), unused: make(chan struct{}, 1)}
+	live.cut, live.stop = context.WithCancel(context.Background())
+	live.pool = pool.New(pool.Config{Name: "test", Start: php.start, Settings: pool.Settings{
+		Size: pool.Size{Manager: pool.Static, Max: workers}, MaxQueue: 100, StopTimeout: time.Second,
+		SlowRequest: 5 * time.Second,
+	}})
+	if err := live.pool.Open(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		live.stop()
+		if err := live.pool.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	h := &Handler{Backend: Backend{
+		Root: root, SplitPath: []string{".php"}, RequestBuffers: defaultRequestBuffers,
+		splits: splitter{".php"}, live: live, logger: zap.NewNop(),
+	}}
+	var err error
+	if h.constants, err = constantParams(); err != nil {
+		tb.Fatal(err)
+	}
+	h.router = &router{backend: &h.Backend, index: "index.php", redirects: true}
+	return h
+}
+
+// prepared makes a request what Caddy's server makes of it.
+func prepared(r *http.Request, server *caddyhttp.Server) *http.Request {
+	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, server)
+}
