@@ -1,0 +1,211 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// metrics is what Prometheus gets, read as it would. A number is under its name
+// and its labels but the pool: workers{idle}.
+func metrics(t *testing.T, res *response) map[string]float64 {
+	t.Helper()
+	res.want(t, http.StatusOK, "")
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	all, err := parser.TextToMetricFamilies(strings.NewReader(res.body))
+	if err != nil {
+		t.Fatalf("%v in %s", err, res.body)
+	}
+	maps.DeleteFunc(all, func(name string, _ *dto.MetricFamily) bool { return !strings.HasPrefix(name, "php_pool_") })
+	problems, err := promlint.NewWithMetricFamilies(slices.Collect(maps.Values(all))).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v, %v", problems, err)
+	}
+	numbers := map[string]float64{}
+	for name, f := range all {
+		for _, m := range f.GetMetric() {
+			key, labels := strings.TrimPrefix(name, "php_pool_"), []string{}
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "pool" && l.GetValue() != "main" {
+					t.Errorf("%s is of pool %s", name, l.GetValue())
+				} else if l.GetName() != "pool" {
+					labels = append(labels, l.GetValue())
+				}
+			}
+			if len(labels) > 0 {
+				key += "{" + strings.Join(labels, ",") + "}"
+			}
+			if h := m.GetHistogram(); h != nil {
+				numbers[key+"_count"], numbers[key+"_sum"] = float64(h.GetSampleCount()), h.GetSampleSum()
+				for _, b := range h.GetBucket() {
+					numbers[fmt.Sprintf("%s_bucket{%v}", key, b.GetUpperBound())] = float64(b.GetCumulativeCount())
+				}
+				continue
+			}
+			numbers[key] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return numbers
+}
+
+// TestTheMetricsTellWhatHappened has some requests that went well, one whose
+// worker died, one that was slow, one that was refused and one whose client
+// left; a reload changes nothing of that.
+func TestTheMetricsTellWhatHappened(t *testing.T) {
+	each(t, bothWays, func(t *testing.T, b backend) {
+		site := poolSite(b, "manager static", "workers 1", "max_queue 0", "slow_request 1s", "quarantine off") +
+			"http://127.0.0.1:{$PORT2} {\nmetrics\n}\n"
+		s := start(t, b, site)
+		for range 5 {
+			s.get("/hello.php").want(t, 200, "hello\n")
+		}
+		s.do(s.request("POST", "/load/odd.php?do=kill", nil)).want(t, http.StatusBadGateway, "")
+		s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+		h := s.hold("slow")
+		h.add("")
+		s.poolBecomes("slow", 10*time.Second, func(p poolStatus) bool { return p.Requests.Slow == 1 })
+		wantRefused(t, s.get("/hello.php"))
+		h.release()
+		h.want(0, 200)
+		left := s.hold("left")
+		s.leave("/load/hold.php?file=left")
+		s.poolBecomes("draining", 10*time.Second, func(p poolStatus) bool { return p.Workers.Draining == 1 })
+		left.release()
+		s.poolBecomes("idle", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+
+		got := metrics(t, s.admin("GET", "/metrics", ""))
+		for name, want := range map[string]float64{
+			"up": 1, "generation": 1,
+			"workers{idle}": 1, "workers{busy}": 0, "workers{draining}": 0, "workers_max": 1, "workers_min": 1,
+			"requests_total": 8, "requests_failed_total": 1, "requests_refused_total": 1, "requests_retried_total": 0,
+			"requests_slow_total": 1, "requests_overtime_total": 0, "requests_client_gone_total": 1,
+			"worker_launches_total": 2, "worker_exits_total{crashed}": 1, "worker_exits_total{recycled}": 0,
+			"restarts_total": 0, "queue_length": 0, "queue_max": 0, "workers_max_reached_total": 0,
+			"request_duration_seconds_count": 8, "queue_wait_seconds_count": 8, "ttfb_seconds_count": 6,
+		} {
+			if got[name] != want {
+				t.Errorf("%s: got %v, want %v", name, got[name], want)
+			}
+		}
+		if sum, fast := got["request_duration_seconds_sum"], got["request_duration_seconds_bucket{1}"]; sum < 1 || fast > 7 {
+			t.Errorf("requests took %v s in all, %v of them up to 1 s: want more than 1 s, and 7", sum, fast)
+		}
+		if memory := got["memory_bytes"]; memory < 1<<16 || memory > 1<<30 {
+			t.Errorf("a worker has %v bytes", memory)
+		}
+		s.wantAdminSays(t, got)
+		if age := float64(time.Now().Unix()) - got["start_time_seconds"]; age < 0 || age > 300 {
+			t.Errorf("the pool is %v s old", age)
+		}
+
+		// The other endpoint, and another registry.
+		if err := s.reload(site + "http://127.0.0.1:{$PORT2}/more {\nrespond more\n}\n"); err != nil {
+			t.Fatal(err)
+		}
+		after := metrics(t, do(t, s.client, newRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", s.port+1), nil)))
+		for _, all := range []map[string]float64{got, after} {
+			// These are samples, which may have come meanwhile.
+			maps.DeleteFunc(all, func(name string, _ float64) bool {
+				return name == "memory_bytes" || strings.HasPrefix(name, "opcache_")
+			})
+		}
+		if !maps.Equal(after, got) {
+			t.Errorf("after a reload:\n got %v\nwant %v", after, got)
+		}
+	})
+}
+
+// TestTheMetricsHaveTheOPcache as PHP tells of it, and only where it is one for
+// all workers.
+func TestTheMetricsHaveTheOPcache(t *testing.T) {
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.file_update_protection 0"))
+		for range 5 {
+			s.get("/hello.php").want(t, 200, "hello\n")
+		}
+		// The sample is that of the admin API, which waits for it.
+		var cache struct {
+			Hits, Misses, Scripts, Keys float64
+			MaxKeys                     float64 `json:"max_keys"`
+			Memory                      struct {
+				Used float64 `json:"used_bytes"`
+				Free float64 `json:"free_bytes"`
+			}
+		}
+		if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools/main/opcache", "").body), &cache); err != nil {
+			t.Fatal(err)
+		}
+		got := metrics(t, s.admin("GET", "/metrics", ""))
+		if _, has := got["opcache_hits_total"]; has != (b.name == sharedLean.name) {
+			t.Fatalf("got %v", got)
+		} else if !has {
+			return
+		}
+		for name, want := range map[string]float64{
+			"opcache_hits_total": cache.Hits, "opcache_misses_total": cache.Misses, "opcache_scripts": cache.Scripts,
+			"opcache_keys": cache.Keys, "opcache_keys_max": cache.MaxKeys, "opcache_memory_bytes{used}": cache.Memory.Used,
+			"opcache_memory_bytes{free}": cache.Memory.Free, "opcache_memory_bytes{wasted}": 0,
+			"opcache_full": 0, "opcache_restart_pending": 0, "opcache_restarts_total{manual}": 0,
+		} {
+			if got[name] != want {
+				t.Errorf("%s: got %v, want %v", name, got[name], want)
+			}
+		}
+		if cache.Hits != 4 || cache.Misses != 1 {
+			t.Errorf("got %v hits and %v misses of 5 requests for one script", cache.Hits, cache.Misses)
+		}
+		if age := float64(time.Now().Unix()) - got["opcache_sampled_timestamp_seconds"]; age < -1 || age > 30 {
+			t.Errorf("the sample is %v s old", age)
+		}
+	})
+}
+
+// wantAdminSays compares metrics with what the admin API tells.
+func (s *server) wantAdminSays(t *testing.T, metrics map[string]float64) {
+	t.Helper()
+	var p struct {
+		PHP        struct{ Version string }
+		Spawn      string
+		Generation float64
+		Workers    map[string]float64
+		Queue      map[string]float64
+		Requests   map[string]float64
+		Exits      map[string]float64
+		Restarts   float64
+	}
+	if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools/main", "").body), &p); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{
+		"generation": p.Generation, "restarts_total": p.Restarts,
+		"workers_max": p.Workers["max"], "workers_standby": p.Workers["standby"],
+		"queue_length": p.Queue["length"], "queue_max": p.Queue["max"], "queue_wait_seconds_sum": p.Queue["wait_seconds"],
+		"requests_total": p.Requests["total"], "requests_failed_total": p.Requests["failed"],
+		"requests_refused_total": p.Requests["refused"], "requests_retried_total": p.Requests["retried"],
+		"requests_slow_total": p.Requests["slow"],
+		fmt.Sprintf("info{static,%s,%s}", p.Spawn, p.PHP.Version): 1,
+	}
+	for _, state := range []string{"idle", "busy", "draining", "starting", "stopping"} {
+		want["workers{"+state+"}"] = p.Workers[state]
+	}
+	for reason, n := range p.Exits {
+		want["worker_exits_total{"+reason+"}"] = n
+	}
+	for name, n := range want {
+		if got, is := metrics[name]; !is || got != n {
+			t.Errorf("%s: got %v, the admin API says %v", name, got, n)
+		}
+	}
+}
