@@ -83,7 +83,7 @@ func (p *Pool) enqueueLocked(info Info) (*waiter, time.Duration, error) {
 		p.refused++
 		return nil, 0, ErrQueueFull
 	}
-	if p.census().total() >= p.set.Max {
+	if c := p.census(); c.waiting > 0 && c.total() >= p.set.Max {
 		p.maxReached++
 	}
 	p.maxLine = max(p.maxLine, p.line.len)

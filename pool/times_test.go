@@ -74,6 +74,26 @@ func TestTheTimeOfARequestWithoutAnAnswerIsCountedToo(t *testing.T) {
 	})
 }
 
+// One that only answers a question of ours is back in no time: another worker
+// would not have helped.
+func TestWhoWaitsForTheHealthProbeHasNotMetTheMaximum(t *testing.T) {
+	s := static(1)
+	s.HealthInterval = time.Second
+	run(t, s, func(tt *tester) {
+		tt.proc(0).mute()
+		time.Sleep(1500 * time.Millisecond)
+		first, second := tt.acquire(), tt.acquire()
+		first.wantWaiting()
+		second.wantWaiting()
+		if got := tt.Stats().Workers.MaxReached; got != 1 {
+			t.Errorf("%d requests met the maximum, want 1: the second", got)
+		}
+		time.Sleep(probeTimeout)
+		first.wantLease().Release()
+		second.wantLease().Release()
+	})
+}
+
 // Maintenance looks for slow requests once in a while only.
 func TestARequestThatWasJustSlowIsCountedWhenItEnds(t *testing.T) {
 	s := static(1)
