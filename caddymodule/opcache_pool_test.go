@@ -49,6 +49,8 @@ func (w *fakeWorker) Drain(context.Context) (pool.Process, error) { return nil, 
 func (w *fakeWorker) Memory() (int64, error) { return 0, errors.ErrUnsupported }
 func (w *fakeWorker) CPU() time.Duration     { return 0 }
 
+func (w *fakeWorker) Ended() string { return "" }
+
 func (w *fakeWorker) Explain() (pool.Explanation, error) {
 	return pool.Explanation{}, errors.ErrUnsupported
 }

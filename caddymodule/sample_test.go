@@ -72,6 +72,8 @@ func (w *meteredWorker) Kill() error                { w.end(); return nil }
 func (w *meteredWorker) SoftTimeout() error         { return nil }
 func (w *meteredWorker) CPU() time.Duration         { return time.Duration(w.meter.cpu.Load()) }
 
+func (w *meteredWorker) Ended() string { return "" }
+
 func (w *meteredWorker) Explain() (pool.Explanation, error) {
 	return pool.Explanation{}, errors.ErrUnsupported
 }

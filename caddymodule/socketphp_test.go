@@ -77,6 +77,7 @@ func (p *socketWorker) end() {
 	})
 }
 
+func (p *socketWorker) Ended() string              { return "" }
 func (p *socketWorker) Conn() net.Conn             { return p.client }
 func (p *socketWorker) PID() int                   { return p.pid }
 func (p *socketWorker) Done() <-chan struct{}      { return p.done }

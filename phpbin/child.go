@@ -11,6 +11,7 @@ import (
 type child struct {
 	pid  int
 	done chan struct{} // closed when it has ended
+	how  string        // it ended, in words; readable when done is closed, "" if unknown
 
 	// send sends a signal; os.ErrProcessDone when it has ended.
 	send func(sig syscall.Signal) error
@@ -48,6 +49,7 @@ func watchCmd(cmd *exec.Cmd, ended func()) *child {
 	}
 	go func() {
 		_ = cmd.Wait() // how it ended is in cmd.ProcessState
+		c.how = cmd.ProcessState.String()
 		ended()
 		close(c.done)
 	}()

@@ -2,9 +2,11 @@ package phpbin
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,10 +46,39 @@ func watchPidfd(pid, fd int, ended func()) (*child, error) {
 		if ended != nil {
 			ended()
 		}
+		_ = conn.Control(func(fd uintptr) { c.how = howEnded(int(fd)) })
 		_ = file.Close()
 		close(c.done)
 	}()
 	return c, nil
+}
+
+// howEnded says how the process behind a pidfd has ended, also where it was not
+// our child: by PIDFD_GET_INFO, which knows it since Linux 6.15, from the moment
+// at which its parent has reaped it. A master does so at once.
+func howEnded(fd int) string {
+	for range 5 {
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+		if err := unix.IoctlPidfdInfo(fd, &info); err != nil {
+			return "" // no such call, or reaped and no such field
+		}
+		if info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return describeWait(syscall.WaitStatus(info.Exit_code))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return ""
+}
+
+// describeWait is os.ProcessState.String for a process that is not our child.
+func describeWait(status syscall.WaitStatus) string {
+	switch {
+	case status.Signaled() && status.CoreDump():
+		return "signal: " + status.Signal().String() + " (core dumped)"
+	case status.Signaled():
+		return "signal: " + status.Signal().String()
+	}
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
 
 // readable reports whether a pidfd is readable, which it is when its process

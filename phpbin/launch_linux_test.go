@@ -3,6 +3,7 @@ package phpbin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/url"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
@@ -62,7 +65,13 @@ func TestAKilledWorkerIsDoneAndReplaced(t *testing.T) {
 					t.Fatal(err)
 				}
 				closed(t, prompt, "done", p.Done())
+				if got, want := p.Ended(), "signal: killed"; got != want && !(got == "" && kind == "shared" && !tellsExit()) {
+					t.Errorf("it ended by %q, want %q", got, want)
+				}
 				q := mustLaunch(t, l)
+				if q.Ended() != "" {
+					t.Errorf("it runs, and has ended by %q", q.Ended())
+				}
 				if q.PID() == p.PID() {
 					t.Errorf("the successor of %d has the same number", p.PID())
 				}
@@ -73,6 +82,18 @@ func TestAKilledWorkerIsDoneAndReplaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tellsExit reports whether the system is one that says how another's child
+// ended: Linux 6.15.
+func tellsExit() bool {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	var major, minor int
+	_, _ = fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return major > 6 || major == 6 && minor >= 15
 }
 
 func TestStopEndsAnIdleWorkerAtOnceAndFreesItsSlot(t *testing.T) {

@@ -47,6 +47,16 @@ func (p *Process) PID() int { return p.proc.pid }
 // nothing: before PHP 8.4 any program that a script starts inherits it.
 func (p *Process) Done() <-chan struct{} { return p.proc.done }
 
+// Ended says how the process has ended, as "signal: segmentation fault" or "exit
+// status 255". It is empty while it runs, and where the system does not tell:
+// of the child of a master only Linux 6.15 does.
+func (p *Process) Ended() string {
+	if p.proc.alive() {
+		return ""
+	}
+	return p.proc.how
+}
+
 // signal sends sig, unless the process is no longer ours to signal.
 func (p *Process) signal(sig syscall.Signal) error {
 	r := p.owner.ledger()

@@ -201,7 +201,7 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 					t.Skip("only root has to name another user")
 				}
 				o := options(t)
-				o.RuntimeDir = t.TempDir()
+				o.RuntimeDir = openDir(t)
 				nothingLeft(t, o.RuntimeDir)
 				test.change(&o)
 				limit := soon

@@ -58,6 +58,9 @@ type Process interface {
 	// Kill ends the process at once, whatever it does.
 	Kill() error
 
+	// Ended says how the process has ended; empty while it runs, or if unknown.
+	Ended() string
+
 	// SoftTimeout ends the running request, not the process, as PHP's own time
 	// limit would. errors.ErrUnsupported where that is impossible.
 	SoftTimeout() error

@@ -112,9 +112,13 @@ func (p *Pool) crashedLocked(w *worker) {
 			zap.Duration("retry_in", p.fail.wait(time.Now())))
 		return
 	}
-	p.tellLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
-		zap.Int("requests", w.served), zap.String("method", w.info.Method),
-		zap.String("uri", w.info.URI), zap.String("script", w.info.Script))
+	ended := zap.Skip()
+	if how := w.proc.Ended(); how != "" {
+		ended = zap.String("ended", how)
+	}
+	p.tellLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), ended,
+		zap.Int("requests", w.served),
+		zap.String("method", w.info.Method), zap.String("uri", w.info.URI), zap.String("script", w.info.Script))
 }
 
 // drainLocked gives up the connection of a worker that may still run PHP: its
