@@ -52,7 +52,9 @@ type workersJSON struct {
 	Starting int `json:"starting"`
 	Stopping int `json:"stopping"`
 	Max      int `json:"max"`
-	Standby  int `json:"standby"`
+	// MaxReached counts requests that had to wait because there were Max workers.
+	MaxReached uint64 `json:"max_reached"`
+	Standby    int    `json:"standby"`
 }
 
 type queueJSON struct {
@@ -106,7 +108,7 @@ func (l *livePool) describe(d detail) poolJSON {
 		Workers: workersJSON{
 			Total: s.Workers.Total, Idle: s.Workers.Idle, Busy: s.Workers.Busy,
 			Draining: s.Workers.Draining, Starting: s.Workers.Starting, Stopping: s.Workers.Stopping,
-			Max: s.Workers.Max, Standby: s.Workers.Standby,
+			Max: s.Workers.Max, MaxReached: s.Workers.MaxReached, Standby: s.Workers.Standby,
 		},
 		Queue: queueJSON{s.Queue.Length, s.Queue.Max, s.Queue.Waited.Seconds()},
 		Requests: requestsJSON{

@@ -1,0 +1,119 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// runRestart restarts the pools that are named. All of them at once have to be
+// asked for: a name that is forgotten should not restart a machine's every site.
+func runRestart(cmd *cobra.Command, names []string) error {
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	list, err := c.pools(cmd.Context())
+	if err != nil {
+		return err
+	}
+	before := map[string]int{}
+	var there []string
+	for i := range list {
+		before[list[i].Name] = list[i].Generation
+		there = append(there, list[i].Name)
+	}
+	all, _ := cmd.Flags().GetBool("all") //nolint:errcheck // the flag is there
+	switch {
+	case all && len(names) > 0:
+		return errors.New("--all and names of pools exclude each other: give one of both")
+	case all:
+		names = there
+	case len(names) == 0:
+		return fmt.Errorf("which pool? Name it, or write --all; there is %s", strings.Join(there, ", "))
+	}
+	for _, name := range names {
+		if _, ok := before[name]; !ok {
+			return noSuchPool(name, there)
+		}
+	}
+	var errs []error
+	for _, name := range names {
+		began := time.Now()
+		var p poolAnswer
+		if err := c.call(cmd.Context(), http.MethodPost, poolPath(name, "restart"), nil, &p); err != nil {
+			errs = append(errs, fmt.Errorf("pool %s goes on with generation %d: %w", name, before[name], err))
+			continue
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "pool %s: generation %d serves, after %d; that took %v\n", name, p.Generation, before[name],
+			time.Since(began).Round(time.Millisecond))
+	}
+	return errors.Join(errs...)
+}
+
+func runScale(cmd *cobra.Command, args []string) error {
+	var size scaleRequest
+	for name, to := range map[string]**int{"max": &size.MaxWorkers, "min": &size.MinWorkers} {
+		if cmd.Flags().Changed(name) {
+			n, err := cmd.Flags().GetInt(name)
+			if err != nil {
+				return err
+			}
+			*to = &n
+		}
+	}
+	if size == (scaleRequest{}) {
+		return errors.New("neither --max nor --min is given: give one")
+	}
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	name := args[0]
+	var p poolAnswer
+	err = c.call(cmd.Context(), http.MethodPost, poolPath(name, "scale"), size, &p)
+	if err := c.withNames(cmd.Context(), name, err); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("pool %s: at most %s", name, count(p.Workers.Max, "worker"))
+	if size.MinWorkers != nil {
+		text += fmt.Sprintf(", at least %d", *size.MinWorkers)
+	}
+	if p.NewGeneration {
+		text += fmt.Sprintf("; generation %d serves, since the one before had no room for so many", p.Generation)
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), text+"; this holds until the next config is loaded")
+	return nil
+}
+
+func runRecycle(cmd *cobra.Command, args []string) error {
+	name, ids := args[0], args[1:]
+	for _, id := range ids {
+		if _, err := strconv.ParseUint(id, 10, 64); err != nil {
+			return fmt.Errorf("%s is no worker's id: write the number that `caddy php-pool status %s` shows", id, name)
+		}
+	}
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	query, when := "", "after its request"
+	if force, _ := cmd.Flags().GetBool("force"); force { //nolint:errcheck // the flag is there
+		query, when = "?force", "now"
+	}
+	var errs []error
+	for _, id := range ids {
+		err := c.call(cmd.Context(), http.MethodDelete, poolPath(name, "workers", id)+query, nil, nil)
+		if err = c.withNames(cmd.Context(), name, err); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "pool %s: worker %s is replaced %s\n", name, id, when)
+	}
+	return errors.Join(errs...)
+}

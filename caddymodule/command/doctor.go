@@ -1,0 +1,126 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+)
+
+// knock is how long doctor waits for a running Caddy, which it can do without.
+const knock = 5 * time.Second
+
+func runDoctor(cmd *cobra.Command, plan Planner) error {
+	ctx := cmd.Context()
+	var config []byte
+	var about doctor.Subject
+	c, err := newClient(cmd)
+	if err == nil {
+		config = c.config
+	} else {
+		about = refusedConfig("", err)
+	}
+	pools, err := plan(ctx, config)
+	switch {
+	case err == nil && config != nil:
+		about = c.examineConfig(pools)
+	case err != nil && config != nil:
+		about = refusedConfig(c.file, err)
+		pools, err = plan(ctx, nil)
+	}
+	if err != nil {
+		return err
+	}
+	report := doctor.Examine(ctx, pools)
+	report.Add(about)
+	if c != nil {
+		c.examineRunning(ctx, report)
+	}
+	return printReport(cmd, report)
+}
+
+func printReport(cmd *cobra.Command, report *doctor.Report) error {
+	asJSON, _ := cmd.Flags().GetBool("json")     //nolint:errcheck // the flag is there
+	verbose, _ := cmd.Flags().GetBool("verbose") //nolint:errcheck // the flag is there
+	var err error
+	if asJSON {
+		encoder := json.NewEncoder(cmd.OutOrStdout())
+		encoder.SetIndent("", "\t")
+		err = encoder.Encode(report)
+	} else {
+		err = report.Write(cmd.OutOrStdout(), verbose)
+	}
+	if err == nil && report.Problems > 0 {
+		err = errReported
+	}
+	return err
+}
+
+func refusedConfig(file string, err error) doctor.Subject {
+	return doctor.Subject{Kind: "config", Name: file, Findings: []doctor.Finding{{Level: doctor.Problem, Text: err.Error()}}}
+}
+
+// examineConfig looks at what a config says besides its pools.
+func (c *client) examineConfig(pools []doctor.Pool) doctor.Subject {
+	s := doctor.Subject{Kind: "config", Name: c.file}
+	add := func(level doctor.Level, cure, format string, args ...any) {
+		s.Findings = append(s.Findings, doctor.Finding{Level: level, Text: fmt.Sprintf(format, args...), Cure: cure})
+	}
+	if len(pools) == 0 {
+		add(doctor.Note, "write php_pool where PHP is to answer", "there is no php_pool in it")
+		return s
+	}
+	add(doctor.OK, "", "it uses %s", count(len(pools), "pool"))
+	address, err := caddy.ParseNetworkAddress(c.address)
+	if err != nil || address.IsUnixNetwork() || address.IsFdNetwork() || c.adminOff() {
+		return s
+	}
+	for i := range pools {
+		if pools[i].User != "" {
+			add(doctor.Note, "write `admin unix//run/caddy/admin.sock` in the global options, in a directory that PHP's user cannot enter",
+				"the admin endpoint listens at %s, where each PHP script can load another config, and PHP runs as another user than Caddy (%s)",
+				c.address, pools[i].User)
+			break
+		}
+	}
+	return s
+}
+
+// examineRunning looks at the pools of the Caddy that runs, if one does.
+func (c *client) examineRunning(ctx context.Context, report *doctor.Report) {
+	ctx, cancel := context.WithTimeoutCause(ctx, knock, fmt.Errorf("no answer within %v", knock))
+	defer cancel()
+	list, err := c.detailed(ctx, nil)
+	var gone *unreachableError
+	switch {
+	case errors.As(err, &gone):
+		report.Add(doctor.Subject{Kind: "caddy", Findings: []doctor.Finding{{
+			Level: doctor.Note, Text: fmt.Sprintf("no Caddy answers at %s, so running pools were not looked at", c.address),
+			Cure: "name its admin address by --address, or its config by --config, if one runs",
+		}}})
+		return
+	case err != nil:
+		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{Level: doctor.Problem, Text: err.Error()}}})
+		return
+	}
+	for i := range list {
+		p := &list[i]
+		s := doctor.Subject{Kind: "running pool", Name: p.Name, Findings: []doctor.Finding{{
+			Level: doctor.OK, Text: fmt.Sprintf("PHP %s, %s of at most %d, %s served", p.PHP.Version, count(p.Workers.Total, "worker"),
+				p.Workers.Max, count(p.Requests.Total, "request")),
+		}}}
+		s.Findings = append(s.Findings, troubles(p)...)
+		report.Add(s)
+	}
+	if len(list) == 0 {
+		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{
+			Level: doctor.Note, Text: "it has no pool", Cure: "write php_pool in its config, and load that (caddy reload)",
+		}}})
+	}
+}

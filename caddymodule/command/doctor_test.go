@@ -1,0 +1,111 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+)
+
+// examined runs doctor --json and returns its report.
+func examined(t *testing.T, plan Planner, args ...string) (doctor.Report, error) {
+	t.Helper()
+	out, err := runWith(t, plan, append([]string{"doctor", "--json"}, args...)...)
+	var report doctor.Report
+	if jsonErr := json.Unmarshal([]byte(out), &report); jsonErr != nil {
+		t.Fatalf("%v (%v):\n%s", jsonErr, err, out)
+	}
+	return report, err
+}
+
+// find returns the findings about a subject.
+func find(t *testing.T, r doctor.Report, kind, name string) []doctor.Finding {
+	t.Helper()
+	for _, s := range r.Subjects {
+		if s.Kind == kind && s.Name == name {
+			return s.Findings
+		}
+	}
+	t.Errorf("nothing is said of %s %q", kind, name)
+	return nil
+}
+
+func wantFinding(t *testing.T, list []doctor.Finding, level doctor.Level, part string) {
+	t.Helper()
+	for _, f := range list {
+		if f.Level == level && strings.Contains(f.Text, part) {
+			return
+		}
+	}
+	t.Errorf("no %s says %q: got %+v", level, part, list)
+}
+
+// planOf is a plan of these pools.
+func planOf(pools ...doctor.Pool) Planner {
+	return func(context.Context, []byte) ([]doctor.Pool, error) { return pools, nil }
+}
+
+func TestDoctorLooksAtRunningPools(t *testing.T) {
+	report, err := examined(t, planOf(), "--address", twoPools(t).address)
+	if !errors.Is(err, errReported) || report.Problems == 0 {
+		t.Errorf("got %v and %d problems", err, report.Problems)
+	}
+	wantFinding(t, find(t, report, "running pool", "a/b"), doctor.Problem, "no worker can be started")
+	wantFinding(t, find(t, report, "running pool", "quiet"), doctor.OK, "PHP 8.2.36, 2 workers of at most 16")
+}
+
+func TestDoctorNeedsNoCaddy(t *testing.T) {
+	report, _ := examined(t, planOf(), "--address", "127.0.0.1:1")
+	wantFinding(t, find(t, report, "caddy", ""), doctor.Note, "no Caddy answers at 127.0.0.1:1")
+	find(t, report, "system", "")
+}
+
+func TestDoctorLooksAtTheConfig(t *testing.T) {
+	a := newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"})
+	path := file(t, "caddy.json", `{"admin":{"listen":"`+a.address+`"}}`)
+	var seen string
+	report, _ := examined(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {
+		seen = string(config)
+		return []doctor.Pool{{Name: "x", User: "www-data", Workers: 3, StopTimeout: time.Second}, {Name: "y", Err: errors.New("workers -1 is wrong")}}, nil
+	}, "--config", path)
+	if !strings.Contains(seen, a.address) {
+		t.Errorf("the plan was asked about %q", seen)
+	}
+	wantFinding(t, find(t, report, "config", path), doctor.OK, "it uses 2 pools")
+	wantFinding(t, find(t, report, "config", path), doctor.Note, "each PHP script can load another config")
+	wantFinding(t, find(t, report, "pool", "x"), doctor.OK, "PHP runs as www-data")
+	wantFinding(t, find(t, report, "pool", "y"), doctor.Problem, "workers -1 is wrong")
+	wantFinding(t, find(t, report, "caddy", "at "+a.address), doctor.Note, "no pool")
+
+	report, _ = examined(t, planOf(), "--config", path)
+	wantFinding(t, find(t, report, "config", path), doctor.Note, "no php_pool in it")
+}
+
+func TestDoctorReportsAConfigThatCannotBeRead(t *testing.T) {
+	path := file(t, "caddy.json", `{"apps":{}}`)
+	report, err := examined(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {
+		if config == nil {
+			return []doctor.Pool{{Name: "default"}}, nil
+		}
+		return nil, errors.New("the php_pool app: no such field")
+	}, "--config", path, "--address", "127.0.0.1:1")
+	wantFinding(t, find(t, report, "config", path), doctor.Problem, "no such field")
+	find(t, report, "pool", "default")
+	if !errors.Is(err, errReported) {
+		t.Errorf("got %v", err)
+	}
+	report, _ = examined(t, planOf(), "--config", path+".absent")
+	wantFinding(t, find(t, report, "config", ""), doctor.Problem, "absent")
+}
+
+func TestDoctorWritesForPeople(t *testing.T) {
+	out, err := runWith(t, planOf(doctor.Pool{Name: "y", Err: errors.New("workers -1 is wrong")}), "doctor", "--address", "127.0.0.1:1")
+	if !errors.Is(err, errReported) || !strings.Contains(out, "pool y\n  problem  workers -1 is wrong\n") ||
+		!strings.Contains(out, "1 problem, ") {
+		t.Errorf("got %v and\n%s", err, out)
+	}
+}

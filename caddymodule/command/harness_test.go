@@ -1,0 +1,157 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+)
+
+// fakeAdmin is an admin API with pools that a test makes up.
+type fakeAdmin struct {
+	*httptest.Server
+	address string
+
+	mu      sync.Mutex
+	answers map[string]string // by method and path as it was sent
+	asked   []string          // the same, with query and body
+}
+
+// newAdmin answers what it is told: "GET /php_pool/pools" and what to say. What
+// begins with an error's number is an error.
+func newAdmin(t *testing.T, answers map[string]string) *fakeAdmin {
+	t.Helper()
+	a := &fakeAdmin{answers: answers}
+	a.Server = httptest.NewServer(a)
+	t.Cleanup(a.Close)
+	a.address = strings.TrimPrefix(a.URL, "http://")
+	return a
+}
+
+func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var body bytes.Buffer
+	body.ReadFrom(r.Body)
+	call := r.Method + " " + r.URL.EscapedPath()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	asked := call
+	if r.URL.RawQuery != "" {
+		asked += "?" + r.URL.RawQuery
+	}
+	if body.Len() > 0 {
+		asked += " " + body.String()
+	}
+	a.asked = append(a.asked, asked)
+	answer, ok := a.answers[call]
+	switch {
+	case !ok:
+		w.WriteHeader(http.StatusNotFound)
+		w.Write([]byte(`{"error":"nothing is known of ` + call + `"}`))
+	case strings.HasPrefix(answer, "409 "):
+		w.WriteHeader(http.StatusConflict)
+		w.Write([]byte(`{"error":"` + answer[4:] + `"}`))
+	default:
+		w.Write([]byte(answer))
+	}
+}
+
+// requests are what was asked that matches.
+func (a *fakeAdmin) requests(prefix string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []string
+	for _, asked := range a.asked {
+		if strings.HasPrefix(asked, prefix) {
+			list = append(list, asked)
+		}
+	}
+	return list
+}
+
+// run runs `caddy php-pool` with these arguments, and returns what it printed.
+func run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	return runWith(t, func(context.Context, []byte) ([]doctor.Pool, error) { return nil, nil }, args...)
+}
+
+func runWith(t *testing.T, plan Planner, args ...string) (string, error) {
+	t.Helper()
+	root := &cobra.Command{Use: "caddy", SilenceUsage: true}
+	cmd := &cobra.Command{Use: "php-pool"}
+	addTo(cmd, plan)
+	root.AddCommand(cmd)
+	var out bytes.Buffer
+	root.SetArgs(append([]string{"php-pool"}, args...))
+	root.SetOut(&out)
+	root.SetErr(&out)
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// file writes a file and returns its path.
+func file(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// wantLines compares text line by line.
+func wantLines(t *testing.T, got string, want ...string) {
+	t.Helper()
+	if text := strings.Join(want, "\n") + "\n"; got != text {
+		t.Errorf("got:\n%s\nwant:\n%s", got, text)
+	}
+}
+
+// wantError checks that an error says all of these.
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("got no error, want one that says %q", parts)
+		return
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("got error %q, want one that says %q", err, part)
+		}
+	}
+}
+
+// Two pools as the admin API shows them: one at ease, one in trouble.
+const (
+	quietPool = `{"name":"quiet","manager":"dynamic","generation":1,"php":{"version":"8.2.36"},
+		"workers":{"total":2,"idle":2,"max":16},"queue":{"max":1024},"requests":{"total":7},"restarts":0,
+		"workers_list":[{"id":1,"pid":100,"state":"idle","requests":4,"memory_bytes":1048576,"cpu_seconds":0.5},
+			{"id":2,"pid":101,"state":"idle","requests":3,"cpu_seconds":0.1}]}`
+	sickPool = `{"name":"a/b","manager":"static","generation":3,"php":{"version":"8.4.1"},"memory_bytes":209715200,
+		"workers":{"total":2,"busy":1,"draining":1,"max":2,"max_reached":50},"queue":{"length":5,"max":5},
+		"requests":{"total":1000,"failed":3,"refused":9,"slow":2},"restarts":1,"exits":{"crashed":4,"recycled":1},
+		"last_failure":"php-cgi said: no","quarantined":{"/srv/bad.php":"2026-11-23T12:00:00Z"},
+		"workers_list":[
+			{"id":7,"pid":200,"state":"busy","requests":10,"memory_bytes":2097152,"cpu_seconds":9,
+				"request":{"method":"GET","uri":"/\u001b[31mred","script":"/srv/index.php","since_seconds":3.25}},
+			{"id":8,"pid":201,"state":"draining","requests":2,"memory_bytes":3145728,"cpu_seconds":2,
+				"request":{"method":"POST","uri":"/export","script":"/srv/index.php","since_seconds":1234.5}}]}`
+)
+
+func twoPools(t *testing.T) *fakeAdmin {
+	t.Helper()
+	return newAdmin(t, map[string]string{
+		"GET /php_pool/pools":                "[" + sickPool + "," + quietPool + "]",
+		"GET /php_pool/pools/quiet":          quietPool,
+		"GET /php_pool/pools/a%2Fb":          sickPool,
+		"POST /php_pool/pools/quiet/restart": `{"name":"quiet","generation":2}`,
+	})
+}

@@ -1,0 +1,142 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gdamore/tcell/v3"
+	"github.com/gdamore/tcell/v3/vt"
+)
+
+// terminal is a terminal emulator with top on it.
+type terminal struct {
+	t     *testing.T
+	term  vt.MockTerm
+	looks chan look // what the next look will be
+	ended chan struct{}
+	stop  context.CancelFunc
+}
+
+const width, height = 100, 12
+
+func startTop(t *testing.T, v *view) *terminal {
+	t.Helper()
+	tt := &terminal{
+		t: t, term: vt.NewMockTerm(vt.MockOptSize{X: width, Y: height}), looks: make(chan look), ended: make(chan struct{}),
+	}
+	screen, err := tcell.NewTerminfoScreenFromTty(tt.term)
+	if err == nil {
+		err = screen.Init()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	tt.stop = stop
+	go func() {
+		defer close(tt.ended)
+		defer screen.Fini()
+		show(ctx, screen, v, func(ctx context.Context, _ string) look {
+			select {
+			case l := <-tt.looks:
+				return l
+			case <-ctx.Done():
+				return look{err: ctx.Err()}
+			}
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-tt.ended
+	})
+	return tt
+}
+
+func (tt *terminal) row(y int) string {
+	var b strings.Builder
+	for x := range width {
+		cell := tt.term.GetCell(vt.Coord{X: vt.Col(x), Y: vt.Row(y)})
+		if cell.C == "" {
+			cell.C = " "
+		}
+		b.WriteString(cell.C)
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// shows waits until a row of the screen holds a text.
+func (tt *terminal) shows(y int, text string) {
+	tt.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(tt.row(y), text) {
+		if time.Now().After(deadline) {
+			var rows []string
+			for y := range height {
+				rows = append(rows, tt.row(y))
+			}
+			tt.t.Fatalf("row %d does not show %q:\n%s", y, text, strings.Join(rows, "\n"))
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func (tt *terminal) isOver() {
+	tt.t.Helper()
+	select {
+	case <-tt.ended:
+	case <-time.After(10 * time.Second):
+		tt.t.Fatal("top does not end")
+	}
+}
+
+func TestTopIsDrawnAndListensToKeys(t *testing.T) {
+	v := &view{order: bySeconds, interval: time.Millisecond}
+	v.arrived(lookAt(0, poolOf("x", 0, worker(1, 5, 0, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
+	tt := startTop(t, v)
+	tt.shows(0, "12:00:00   all pools, by seconds")
+	tt.shows(1, "2 pools:")
+	tt.shows(3, "POOL  ID   PID  STATE  SECONDS")
+	tt.shows(4, "x      1  1001  busy       5.0     -       0.0  1.0 MiB       7  GET /1")
+	tt.shows(5, "y      2  1002  idle")
+	tt.shows(height-1, "q quit")
+
+	tt.term.KeyTap(vt.KeyM)
+	tt.shows(0, "by memory")
+	tt.shows(4, "y      2")
+
+	tt.looks <- lookAt(1, poolOf("x", 0, worker(1, 6, 0.5, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8)))
+	tt.shows(0, "12:00:01")
+	tt.shows(5, "x      1  1001  busy       6.0    50")
+
+	tt.looks <- look{err: errors.New("no Caddy answers")}
+	tt.shows(1, "no Caddy answers")
+	tt.shows(4, "y      2")
+
+	tt.term.KeyTap(vt.KeyP)
+	tt.shows(0, "pool x")
+	tt.shows(5, "")
+
+	tt.term.KeyTap(vt.KeyQ)
+	tt.isOver()
+}
+
+func TestTopEndsWithItsContext(t *testing.T) {
+	v := &view{order: bySeconds, interval: time.Hour}
+	v.arrived(lookAt(0))
+	tt := startTop(t, v)
+	tt.shows(1, "0 pools")
+	tt.stop()
+	tt.isOver()
+}
+
+func TestTopFollowsTheSizeOfTheTerminal(t *testing.T) {
+	v := &view{order: bySeconds, interval: time.Hour}
+	v.arrived(lookAt(0, poolOf("x", 0)))
+	tt := startTop(t, v)
+	tt.shows(height-1, "q quit")
+	tt.term.SetSize(vt.Coord{X: width, Y: 8})
+	tt.shows(7, "q quit")
+}

@@ -1,0 +1,110 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+)
+
+func runStatus(cmd *cobra.Command, args []string) error {
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	path := poolsPath
+	if len(args) > 0 {
+		path = poolPath(args[0])
+	}
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON { //nolint:errcheck // the flag is there
+		var answer raw
+		err := c.call(cmd.Context(), http.MethodGet, path, nil, &answer)
+		if len(args) > 0 {
+			err = c.withNames(cmd.Context(), args[0], err)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), string(bytes.TrimSpace(answer)))
+		return err
+	}
+	list, err := c.detailed(cmd.Context(), args)
+	if err != nil {
+		return err
+	}
+	_, err = cmd.OutOrStdout().Write(statusText(list, len(args) > 0))
+	return err
+}
+
+// detailed asks for all pools or for the one that is named, with the workers of
+// those that have some.
+func (c *client) detailed(ctx context.Context, names []string) ([]poolAnswer, error) {
+	if len(names) > 0 {
+		p, err := c.pool(ctx, names[0])
+		return []poolAnswer{p}, err
+	}
+	list, err := c.pools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Workers.Total == 0 {
+			continue
+		}
+		// A pool may go between the two questions: then it is as it was.
+		if p, err := c.pool(ctx, list[i].Name); err == nil {
+			list[i] = p
+		}
+	}
+	return list, nil
+}
+
+// statusText is the table of pools, with that of the workers if asked for, and
+// what is wrong.
+func statusText(list []poolAnswer, workers bool) []byte {
+	if len(list) == 0 {
+		return []byte("no pool: the config of this Caddy has no php_pool\n")
+	}
+	var b bytes.Buffer
+	write := func(t *table) {
+		for _, line := range t.lines() {
+			b.WriteString(line + "\n")
+		}
+	}
+	write(poolTable(list))
+	if workers {
+		b.WriteByte('\n')
+		rows := rowsOf(list, nil)
+		sortRows(rows, bySeconds)
+		write(workerTable(rows, false))
+	}
+	for i := range list {
+		for _, f := range troubles(&list[i]) {
+			fmt.Fprintf(&b, "\n%s: %s\n", doctor.Printable(list[i].Name), doctor.Printable(f.Text))
+			if f.Cure != "" {
+				fmt.Fprintf(&b, "  → %s\n", doctor.Printable(f.Cure))
+			}
+		}
+	}
+	return b.Bytes()
+}
+
+func poolTable(list []poolAnswer) *table {
+	t := &table{head: []column{
+		left("POOL"), left("PHP"), left("MANAGER"), right("BUSY"), right("IDLE"), right("MAX"), right("QUEUE"),
+		right("REQUESTS"), right("FAILED"), right("SLOW"), right("RESTARTS"), right("MEMORY"),
+	}}
+	for i := range list {
+		p := &list[i]
+		number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+		t.add(p.Name, p.PHP.Version, p.Manager, strconv.Itoa(p.Workers.Busy+p.Workers.Draining), strconv.Itoa(p.Workers.Idle),
+			strconv.Itoa(p.Workers.Max), strconv.Itoa(p.Queue.Length), number(p.Requests.Total), number(p.Requests.Failed),
+			number(p.Requests.Slow), number(p.Restarts), memoryText(p.memory()))
+	}
+	return t
+}

@@ -1,0 +1,223 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// worker is a worker that runs a request for so many seconds, or none if they
+// are negative.
+func worker(id uint64, seconds, cpu float64, memory int64, requests int) workerAnswer {
+	w := workerAnswer{ID: id, PID: int(id) + 1000, State: "idle", CPU: cpu, Memory: &memory, Requests: requests}
+	if seconds >= 0 {
+		w.State, w.Request = "busy", &requestAnswer{Method: "GET", URI: fmt.Sprint("/", id), Since: seconds}
+	}
+	return w
+}
+
+// lookAt is a look at pools, so many seconds after the first.
+func lookAt(seconds float64, pools ...poolAnswer) look {
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
+	return look{at: at, pools: pools}
+}
+
+func poolOf(name string, requests uint64, workers ...workerAnswer) poolAnswer {
+	p := poolAnswer{Name: name, WorkersList: workers}
+	p.Requests.Total = requests
+	p.Workers.Idle, p.Workers.Max = len(workers), 9
+	return p
+}
+
+// ids are the workers of a view in their order.
+func ids(v *view) []uint64 {
+	var list []uint64
+	for _, r := range v.rows() {
+		list = append(list, r.ID)
+	}
+	return list
+}
+
+func TestKeysSortTheWorkers(t *testing.T) {
+	v := &view{order: bySeconds}
+	v.arrived(lookAt(0, poolOf("x", 0, worker(1, -1, 0, 10, 1), worker(2, 5, 0, 40, 2), worker(3, 50, 0, 20, 3), worker(4, -1, 0, 30, 9))))
+	v.arrived(lookAt(1, poolOf("x", 0, worker(1, -1, 0.9, 10, 1), worker(2, 6, 0, 40, 2), worker(3, 51, 0.2, 20, 3), worker(4, -1, 0, 30, 9))))
+	for _, c := range []struct {
+		key  string
+		want []uint64
+	}{
+		{"", []uint64{3, 2, 1, 4}},
+		{"c", []uint64{1, 3, 2, 4}},
+		{"m", []uint64{2, 4, 3, 1}},
+		{"r", []uint64{4, 3, 2, 1}},
+		{"s", []uint64{3, 2, 1, 4}},
+		{"x", []uint64{3, 2, 1, 4}}, // no key of ours
+	} {
+		if quit, ask := v.key(c.key); quit || ask {
+			t.Errorf("key %q: quits %v, asks %v", c.key, quit, ask)
+		}
+		if got := ids(v); !slices.Equal(got, c.want) {
+			t.Errorf("key %q: got workers %v, want %v", c.key, got, c.want)
+		}
+	}
+	for _, key := range []string{"q", "Esc", "Ctrl-C"} {
+		if quit, _ := v.key(key); !quit {
+			t.Errorf("%s does not quit", key)
+		}
+	}
+}
+
+func TestProcessorTimeIsAShareOfTheLastLooks(t *testing.T) {
+	v := &view{}
+	percent := func() string {
+		r := v.rows()[0]
+		return fmt.Sprint(r.known, " ", r.percent)
+	}
+	for i, c := range []struct {
+		seconds, cpu float64
+		want         string
+	}{
+		{0, 10, "false 0"}, // one look tells nothing
+		{1, 10.5, "true 50"},
+		{2, 11.5, "true 75"},
+		{3, 13, "true 100"},
+		{4, 13.5, "true 100"}, // the first is forgotten: 3 in 3 seconds
+	} {
+		v.arrived(lookAt(c.seconds, poolOf("x", 0, worker(1, 1, c.cpu, 0, 0))))
+		if got := percent(); got != c.want {
+			t.Errorf("look %d: got %s, want %s", i, got, c.want)
+		}
+	}
+	// Another process has the number now.
+	w := worker(1, 1, 0.1, 0, 0)
+	w.PID++
+	v.arrived(lookAt(5, poolOf("x", 0, w)))
+	if got := percent(); got != "false 0" {
+		t.Errorf("another process: got %s", got)
+	}
+}
+
+func TestPoolsAreShownOneByOne(t *testing.T) {
+	v := &view{}
+	v.arrived(lookAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0)), poolOf("y", 0, worker(2, 1, 0, 0, 0), worker(3, 1, 0, 0, 0))))
+	for _, c := range []struct {
+		pool string
+		want []uint64
+	}{{"x", []uint64{1}}, {"y", []uint64{2, 3}}, {"", []uint64{1, 2, 3}}, {"x", []uint64{1}}} {
+		if _, ask := v.key("p"); !ask || v.pool != c.pool {
+			t.Errorf("got pool %q, want %q", v.pool, c.pool)
+		}
+		if got := ids(v); !slices.Equal(got, c.want) {
+			t.Errorf("pool %q: got workers %v, want %v", c.pool, got, c.want)
+		}
+	}
+	// Asked for alone, the pool does not make the others unknown.
+	v.arrived(lookAt(1, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
+	v.key("p")
+	if v.pool != "y" {
+		t.Errorf("got pool %q after x, want y", v.pool)
+	}
+}
+
+func TestTheSummaryCountsWhatIsShown(t *testing.T) {
+	v := &view{}
+	one, two := poolOf("x", 100, worker(1, -1, 0, 1<<20, 0)), poolOf("y", 10, worker(2, -1, 0, 1<<20, 0))
+	one.Queue.Length = 3
+	v.arrived(lookAt(0, one, two))
+	one.Requests.Total, two.Requests.Total = 160, 30
+	if got, want := v.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	v.arrived(lookAt(2, one, two))
+	if got, want := v.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB; 40 requests/s"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	v.key("p")
+	if got, want := v.summary(), "1 pool: 0 busy, 1 idle, at most 9; queue 3; memory 1.0 MiB; 30 requests/s"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
+	v := &view{order: bySeconds, interval: time.Second}
+	var workers []workerAnswer
+	for id := range uint64(20) {
+		workers = append(workers, worker(id+1, float64(100-id), 0, 0, 0))
+	}
+	v.arrived(lookAt(0, poolOf("x", 0, workers...)))
+	for height := range 40 {
+		lines := v.lines(height)
+		if len(lines) != max(1, height) {
+			t.Errorf("height %d: got %d lines", height, len(lines))
+		}
+		if last := lines[len(lines)-1].text; !strings.Contains(last, "q quit") {
+			t.Errorf("height %d: the last line is %q", height, last)
+		}
+	}
+	lines := v.lines(10)
+	if !strings.Contains(lines[4].text, "GET /1") || lines[3].tone != title || lines[4].tone != alarm {
+		t.Errorf("got %+v", lines)
+	}
+	shown := func() string {
+		lines := v.lines(10)
+		return lines[4].text[strings.Index(lines[4].text, "GET"):] + " to " + lines[8].text[strings.Index(lines[8].text, "GET"):]
+	}
+	for _, c := range []struct{ key, want string }{
+		{"Down", "GET /2 to GET /6"},
+		{"PgDn", "GET /7 to GET /11"},
+		{"Up", "GET /6 to GET /10"},
+		{"PgUp", "GET /1 to GET /5"},
+		{"Up", "GET /1 to GET /5"},
+	} {
+		v.key(c.key)
+		if got := shown(); got != c.want {
+			t.Errorf("after %s: got %s, want %s", c.key, got, c.want)
+		}
+	}
+	for range 30 {
+		v.key("PgDn")
+		v.lines(10)
+	}
+	if got := shown(); got != "GET /16 to GET /20" {
+		t.Errorf("at the end: got %s", got)
+	}
+	v.key("Home")
+	if got := shown(); got != "GET /1 to GET /5" {
+		t.Errorf("at home: got %s", got)
+	}
+}
+
+func TestALookThatFailsLeavesTheLastOne(t *testing.T) {
+	v := &view{}
+	v.arrived(lookAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
+	v.arrived(look{err: errors.New("no Caddy\x1b answers")})
+	if lines := v.lines(10); lines[1].tone != alarm || lines[1].text != "no Caddy� answers" || !strings.Contains(lines[4].text, "GET /1") {
+		t.Errorf("got %+v", lines)
+	}
+	v.arrived(lookAt(1, poolOf("x", 0)))
+	if lines := v.lines(10); lines[1].tone == alarm {
+		t.Errorf("it is over, but the screen says %q", lines[1].text)
+	}
+}
+
+func TestTopWithoutATerminalIsOneTable(t *testing.T) {
+	out, err := run(t, "top", "--interval", "100ms", "--sort", "memory", "--address", twoPools(t).address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, out,
+		"2 pools: 2 busy, 2 idle, at most 18; queue 5; memory 201 MiB; 0 requests/s",
+		"",
+		"POOL   ID  PID  STATE     SECONDS  CPU%  CPU TIME   MEMORY  SERVED  REQUEST",
+		"a/b     8  201  draining     1234     0       2.0  3.0 MiB       2  POST /export",
+		"a/b     7  200  busy          3.2     0       9.0  2.0 MiB      10  GET /�[31mred",
+		"quiet   1  100  idle            -     0       0.5  1.0 MiB       4",
+		"quiet   2  101  idle            -     0       0.1        -       3")
+	_, err = run(t, "top", "--sort", "name")
+	wantError(t, err, "--sort name", "seconds, cpu, memory or requests")
+	_, err = run(t, "top", "--interval", "0s")
+	wantError(t, err, "--interval 0s", "100ms")
+}

@@ -1,0 +1,77 @@
+package command
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+)
+
+const (
+	// hangs is how many seconds a request runs before it is shown as one that
+	// may hang.
+	hangs = 30
+	// often is the share of requests, one in so many, from which on waiting for
+	// a worker is worth a word.
+	often = 100
+)
+
+// troubles says what is wrong with a pool: first what is so now, then what
+// happened since it began.
+func troubles(p *poolAnswer) []doctor.Finding {
+	var list []doctor.Finding
+	add := func(level doctor.Level, cure, format string, args ...any) {
+		list = append(list, doctor.Finding{Level: level, Text: fmt.Sprintf(format, args...), Cure: cure})
+	}
+	if p.LastFailure != "" {
+		add(doctor.Problem, "run `caddy php-pool doctor`", "no worker can be started: %s", p.LastFailure)
+	}
+	switch {
+	case p.Queue.Length > 0 && p.Queue.Length >= p.Queue.Max:
+		add(doctor.Problem, larger, "the line is full: %s, and one more is answered 503", wait(p.Queue.Length))
+	case p.Queue.Length > 0:
+		add(doctor.Note, larger, "%s for a worker; %d of %d are busy", wait(p.Queue.Length),
+			p.Workers.Busy+p.Workers.Draining, p.Workers.Max)
+	}
+	for i := range p.WorkersList {
+		w := &p.WorkersList[i]
+		if r := w.Request; r != nil && r.Since >= hangs {
+			add(doctor.Note, fmt.Sprintf("`caddy php-pool recycle --force %s %d` ends it; request_timeout would have", p.Name, w.ID),
+				"worker %d runs %s %s for %s s (%s)", w.ID, r.Method, r.URI, secondsText(r.Since), r.Script)
+		}
+	}
+	for _, script := range slices.Sorted(maps.Keys(p.Quarantined)) {
+		add(doctor.Problem, "see Caddy's log for how its workers ended",
+			"%s is not run until %s: it killed worker after worker", script, p.Quarantined[script])
+	}
+	if n := p.Exits["crashed"]; n > 0 {
+		add(doctor.Note, "see Caddy's log for the scripts", "%s crashed", count(n, "worker"))
+	}
+	if n := p.Requests.Refused; n > 0 {
+		add(doctor.Note, larger, "%s turned away: the line was full or too slow, or the script quarantined", were(n, "request"))
+	}
+	if n := p.Workers.MaxReached; n > 0 && n >= p.Requests.Total/often {
+		add(doctor.Note, larger, "%s had to wait because all %s were busy", count(n, "request"), count(p.Workers.Max, "worker"))
+	}
+	return list
+}
+
+// larger is what to do about a pool that is too small.
+const larger = "raise max_workers, if memory allows (`caddy php-pool scale`), or see by `caddy php-pool top` what takes so long"
+
+// wait is "1 request waits", "2 requests wait".
+func wait(n int) string {
+	if n == 1 {
+		return "1 request waits"
+	}
+	return count(n, "request") + " wait"
+}
+
+// were is "1 request was", "2 requests were".
+func were(n uint64, what string) string {
+	if n == 1 {
+		return count(n, what) + " was"
+	}
+	return count(n, what) + " were"
+}

@@ -1,0 +1,81 @@
+package doctor
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+// php is the php-cgi of this machine.
+func php(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("php-cgi")
+	if err != nil {
+		t.Fatal("php-cgi is missing: run make deps")
+	}
+	return path
+}
+
+// examinePHP looks at the real php-cgi, started by a pool with these settings.
+func examinePHP(t *testing.T, o phpbin.Options) Subject {
+	t.Helper()
+	o.Binary = php(t)
+	w := &way{path: o.Binary, options: o, shared: sharedIsDefault, pools: []string{"x"}}
+	return w.examine(t.Context())
+}
+
+func settings(pairs ...string) phpbin.Options {
+	var o phpbin.Options
+	for i := 0; i < len(pairs); i += 2 {
+		o.INI = append(o.INI, phpbin.Setting{Name: pairs[i], Value: pairs[i+1]})
+	}
+	return o
+}
+
+// write writes a file of a test below dir.
+func write(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// show is findings as a test compares them: level, text, cure.
+func show(list []Finding) string {
+	var lines []string
+	for _, f := range list {
+		lines = append(lines, fmt.Sprintf("%s: %s → %s", f.Level, f.Text, f.Cure))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// wantFinding wants one of that level whose text and cure say this.
+func wantFinding(t *testing.T, list []Finding, level Level, text, cure string) {
+	t.Helper()
+	for _, f := range list {
+		if f.Level == level && strings.Contains(f.Text, text) && strings.Contains(f.Cure, cure) {
+			return
+		}
+	}
+	t.Errorf("no %s says %q with the cure %q, only:\n%s", level, text, cure, show(list))
+}
+
+// wantNothingOf wants no note or problem that says this.
+func wantNothingOf(t *testing.T, list []Finding, text string) {
+	t.Helper()
+	for _, f := range list {
+		if f.Level != OK && strings.Contains(f.Text, text) {
+			t.Errorf("got %s: %s", f.Level, f.Text)
+		}
+	}
+}

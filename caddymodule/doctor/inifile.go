@@ -1,0 +1,40 @@
+package doctor
+
+import "strings"
+
+// iniSetting is a line of an ini file.
+type iniSetting struct{ name, value string }
+
+// parseINI reads the settings of an ini file well enough to compare two of
+// them: quotes and comments are taken off, nothing is computed. What is in the
+// sections [PATH=] and [HOST=] is for some scripts only and left out; all other
+// sections are for the eye (main/php_ini.c).
+func parseINI(text string) []iniSetting {
+	var list []iniSetting
+	special := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			upper := strings.ToUpper(line)
+			special = strings.HasPrefix(upper, "[PATH=") || strings.HasPrefix(upper, "[HOST=")
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if special || !ok || line[0] == ';' || line[0] == '#' {
+			continue
+		}
+		list = append(list, iniSetting{strings.TrimSpace(name), plainValue(value)})
+	}
+	return list
+}
+
+func plainValue(value string) string {
+	value = strings.TrimSpace(value)
+	if len(value) > 0 && (value[0] == '"' || value[0] == '\'') {
+		if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
+			return value[1 : 1+end]
+		}
+	}
+	value, _, _ = strings.Cut(value, ";")
+	return strings.TrimSpace(value)
+}

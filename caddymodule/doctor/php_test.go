@@ -1,0 +1,106 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+func TestASoundPHPHasNoProblem(t *testing.T) {
+	s := examinePHP(t, settings("display_errors", "0", "opcache.enable", "1", "session.save_path", t.TempDir()))
+	for _, f := range s.Findings {
+		if f.Level == Problem {
+			t.Errorf("problem: %s", f.Text)
+		}
+	}
+	wantFinding(t, s.Findings, OK, "works as a FastCGI worker", "")
+	p := s.PHP
+	if p == nil || p.Start <= 0 || !p.OPcache || p.OPcacheMemory <= 0 || p.MemoryLimit == 0 || p.MaxExecutionTime == "" ||
+		!slices.Contains(p.Extensions, "Core") || !slices.Equal(p.Pools, []string{"x"}) || !strings.Contains(s.Name, "as x") {
+		t.Errorf("got %+v of %s", p, s.Name)
+	}
+}
+
+func TestWhatIsWrongWithSettingsIsTold(t *testing.T) {
+	none := ""
+	for name, c := range map[string]struct {
+		options    phpbin.Options
+		level      Level
+		text, cure string
+	}{
+		"extension": {
+			settings("extension", "no_such"), Problem, "Unable to load dynamic library 'no_such'", "apt install php-no_such",
+		},
+		"no php.ini": {
+			phpbin.Options{INIFile: "/no/such/php.ini", INIScanDir: &none, INI: settings("display_errors", "1").INI},
+			Problem, "there is no php.ini", "php.ini-production",
+		},
+		"display_errors": {settings("display_errors", "1"), Note, "display_errors is on", "ini display_errors 0"},
+		"memory":         {settings("memory_limit", "-1"), Note, "memory_limit is off", "ini memory_limit"},
+		"upload":         {settings("post_max_size", "2M", "upload_max_filesize", "1G"), Note, "post_max_size 2M is less", "larger"},
+		"opcache":        {settings("opcache.enable", "0"), Note, "OPcache is off", "ini opcache.enable 1"},
+		"no opcache":     {phpbin.Options{INIScanDir: &none}, Note, "OPcache is off", "zend_extension=opcache"},
+		"timestamps":     {settings("opcache.validate_timestamps", "0"), Note, "is not seen", "php-pool restart"},
+		"sessions":       {settings("session.save_path", "/no/such/dir"), Problem, "(session.save_path): stat /no/such/dir", "ini session.save_path"},
+		"sessions deep":  {settings("session.save_path", "2;0600;/no/deep"), Problem, "(session.save_path): stat /no/deep", ""},
+		"uploads":        {settings("upload_tmp_dir", "/no/uploads"), Problem, "(upload_tmp_dir): stat /no/uploads", ""},
+		"lock file":      {settings("opcache.lockfile_path", "/no/such/dir", "opcache.enable", "1"), Problem, "Unable to create lock file", "ini opcache.lockfile_path"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantFinding(t, examinePHP(t, c.options).Findings, c.level, c.text, c.cure)
+		})
+	}
+}
+
+func TestSessionsThatAreNoFilesNeedNoDirectory(t *testing.T) {
+	path := write(t, t.TempDir(), "php-cgi", `#!/bin/sh
+`+php(t)+` "$@" | sed '/session.save_handler/s/>files</>redis</g; /session.save_path/s/>[^<]*</>tcp:\/\/127.0.0.1</g'
+`)
+	w := &way{path: path, pools: []string{"x"}}
+	f := w.examine(t.Context()).Findings
+	wantFinding(t, f, OK, "memory_limit", "")
+	wantNothingOf(t, f, "session.save_path")
+}
+
+func TestAWorkerThatDoesNotServeIsAProblem(t *testing.T) {
+	path := write(t, t.TempDir(), "php-cgi", `#!/bin/sh
+case "$*" in
+*-v|*-i) exec `+php(t)+` "$@" ;;
+esac
+echo 'PHP Fatal error: no more' >&2
+exit 9
+`)
+	for _, shared := range []bool{false, sharedIsDefault} {
+		w := &way{path: path, shared: shared, pools: []string{"x"}}
+		wantFinding(t, w.examine(t.Context()).Findings, Problem, "it does not work as a FastCGI worker", "by hand")
+	}
+}
+
+// TestNoScriptIsRun has a script that php-cgi would run at its start.
+func TestNoScriptIsRun(t *testing.T) {
+	dir := t.TempDir()
+	script := write(t, dir, "preload.php", "<?php touch('"+dir+"/ran');")
+	s := examinePHP(t, settings("opcache.preload", script, "opcache.preload_user", "root", "error_log", dir+"/log", "extension", "no_such"))
+	wantFinding(t, s.Findings, OK, "works as a FastCGI worker", "")
+	for _, name := range []string{"ran", "log"} {
+		if got := onlyFiles(t, dir); slices.Contains(got, name) {
+			t.Errorf("%s was made", name)
+		}
+	}
+}
+
+func TestAFileThatIsNotPHPIsToldApart(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ script, text, cure string }{
+		"lib":   {"echo 'error while loading shared libraries: libxml2.so.2: cannot open' >&2; exit 127", "libxml2.so.2", "install the package that has libxml2.so.2"},
+		"noise": {"echo hello", "is not PHP", "install it anew"},
+	} {
+		path := write(t, dir, name, "#!/bin/sh\n"+c.script+"\n")
+		used := &way{path: path, pools: []string{"x"}}
+		wantFinding(t, used.examine(t.Context()).Findings, Problem, c.text, c.cure)
+		unused := &way{path: path}
+		wantFinding(t, unused.examine(t.Context()).Findings, Note, "(no pool runs it)", c.cure)
+	}
+}

@@ -1,0 +1,130 @@
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// unitDirs are where systemd looks for units, what counts most first
+// (systemd.unit(5)).
+var unitDirs = []string{
+	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+	"/lib/systemd/system",
+}
+
+// unit is what Caddy's systemd unit says.
+type unit struct {
+	path    string
+	service map[string]string // of its section [Service], drop-ins included
+}
+
+// findUnit reads caddy.service as systemd would; nil if there is none.
+func findUnit(dirs []string) *unit {
+	for _, dir := range dirs {
+		path := filepath.Join(dir, "caddy.service")
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		u := &unit{path: path, service: map[string]string{}}
+		u.read(string(text))
+		for _, file := range dropIns(dirs) {
+			if text, err := os.ReadFile(file); err == nil {
+				u.read(string(text))
+			}
+		}
+		return u
+	}
+	return nil
+}
+
+// dropIns lists what `systemctl edit caddy` and packages add, in the order in
+// which it counts; of one name only the first directory's.
+func dropIns(dirs []string) []string {
+	byName := map[string]string{}
+	var names []string
+	for _, dir := range dirs {
+		files, _ := filepath.Glob(filepath.Join(dir, "caddy.service.d", "*.conf")) //nolint:errcheck // the pattern is fine
+		for _, file := range files {
+			if name := filepath.Base(file); byName[name] == "" {
+				byName[name] = file
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		names[i] = byName[name]
+	}
+	return names
+}
+
+// read takes in the section [Service] of a unit file; what comes later counts.
+func (u *unit) read(text string) {
+	section := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			section = line
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if section == "[Service]" && ok && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
+			u.service[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+}
+
+// unit judges Caddy's systemd unit.
+func (f *findings) unit(u *unit, pools []Pool) {
+	if u == nil {
+		return
+	}
+	switch mode := u.service["KillMode"]; mode {
+	case "mixed", "process", "none":
+		f.ok("%s has KillMode=%s", u.path, mode)
+	default:
+		f.note("run `systemctl edit caddy` and write [Service] and KillMode=mixed",
+			"%s has not KillMode=mixed: at a stop systemd sends SIGTERM to PHP's workers too, which interrupts scripts that sleep "+
+				"or wait for a lock", u.path)
+	}
+	if name := u.service["User"]; name != "" && !isUser(name) {
+		f.note("run `sudo -u "+name+" caddy php-pool doctor`",
+			"%s runs Caddy as %s, and doctor runs as another user: what it says of users and permissions may not hold", u.path, name)
+	}
+	stop, ok := unitTime(u.service["TimeoutStopSec"])
+	for i := range pools {
+		if p := &pools[i]; ok && p.StopTimeout >= stop {
+			f.note("make TimeoutStopSec a second longer than stop_timeout",
+				"%s gives Caddy %v to stop, and pool %s gives its requests %v (stop_timeout)", u.path, stop, p.Name, p.StopTimeout)
+		}
+	}
+	if yes := u.service["MemoryDenyWriteExecute"]; yes == "yes" || yes == "true" || yes == "1" || yes == "on" {
+		f.problem("take it out, or write `ini pcre.jit 0` and `ini opcache.jit off`",
+			"%s has MemoryDenyWriteExecute: PHP's JIT and regular expressions fail", u.path)
+	}
+}
+
+// isUser reports whether we run as the user of that name or number.
+func isUser(name string) bool {
+	if u, err := user.Lookup(name); err == nil {
+		name = u.Uid
+	}
+	return name == strconv.Itoa(os.Geteuid())
+}
+
+// unitTime reads the simple forms of systemd.time(7): 5, 5s, 2min.
+func unitTime(text string) (time.Duration, bool) {
+	if n, err := strconv.Atoi(text); err == nil {
+		return time.Duration(n) * time.Second, n > 0
+	}
+	d, err := time.ParseDuration(strings.Replace(text, "min", "m", 1))
+	return d, err == nil && d > 0
+}

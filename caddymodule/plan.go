@@ -1,0 +1,147 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/command"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+func init() { command.Register(plan) }
+
+// plan says which pools a config would have, without provisioning any of it,
+// which could listen, open logs and ask for certificates. Without a config it
+// is the pool of a php_pool that has no options.
+func plan(ctx context.Context, config []byte) ([]doctor.Pool, error) {
+	app := &App{specs: map[string]*spec{}, probed: map[string]*phpbin.Binary{}}
+	used := map[string]*PoolOptions{defaultPool: nil}
+	if config != nil {
+		var err error
+		if used, err = poolsIn(config, app); err != nil {
+			return nil, err
+		}
+	}
+	var list []doctor.Pool
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		p := doctor.Pool{Name: name}
+		if s, err := app.planned(ctx, name, used[name], &p); err != nil {
+			p.Err = err
+		} else {
+			app.specs[name] = s
+		}
+		list = append(list, p)
+	}
+	budget(thisMachine(), app.specs, nil)
+	for i := range list {
+		if s := app.specs[list[i].Name]; s != nil {
+			s.tell(&list[i])
+		}
+	}
+	return list, nil
+}
+
+// planned is the spec of one pool. What keeps php-cgi from telling what it is
+// is not told here: doctor asks it again.
+func (a *App) planned(ctx context.Context, name string, own *PoolOptions, p *doctor.Pool) (*spec, error) {
+	if _, defined := a.Pools[name]; own == nil && !defined && name != defaultPool {
+		return nil, fmt.Errorf("there is no pool %s: define it in the global options (php_pool { pool %s { ... } })", name, name)
+	}
+	options, err := a.options(name, own)
+	if err != nil {
+		return nil, err
+	}
+	p.Process.Binary, _ = phpbin.Find(options.Binary) //nolint:errcheck // newSpec does it again
+	return newSpec(ctx, zap.NewNop(), options, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
+		if !isRoot() {
+			o.Credential = nil
+		}
+		b, err := a.probe(ctx, path, o)
+		if err != nil {
+			return &phpbin.Binary{Path: path}, nil //nolint:nilerr // see above
+		}
+		return b, nil
+	})
+}
+
+// tell fills in what doctor wants to know.
+func (s *spec) tell(p *doctor.Pool) {
+	p.Process, p.Shared, p.Caution = s.process, s.spawn == spawnShared, s.checkUser()
+	p.Workers, p.StopTimeout = s.settings.Max, s.settings.StopTimeout
+	if s.process.Credential != nil {
+		p.User = s.who.name
+	}
+	if s.sizing != nil {
+		p.Sizing = s.sizing.Text
+	}
+}
+
+// poolsIn finds the pools that a config uses, wherever in it their handlers
+// stand, with the options that stand there. It fills in the app's own.
+func poolsIn(config []byte, app *App) (map[string]*PoolOptions, error) {
+	var parsed struct {
+		Apps map[string]any `json:"apps"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(config))
+	decoder.UseNumber() // a limit may be too large for a float64
+	if err := decoder.Decode(&parsed); err != nil {
+		return nil, fmt.Errorf("reading the config: %w", err)
+	}
+	if own, ok := parsed.Apps["php_pool"]; ok {
+		text, err := json.Marshal(own)
+		if err != nil {
+			return nil, err
+		}
+		if err := caddy.StrictUnmarshalJSON(text, app); err != nil {
+			return nil, fmt.Errorf("the php_pool app: %w", err)
+		}
+	}
+	used := map[string]*PoolOptions{}
+	var failed error
+	eachObject(parsed.Apps, func(object map[string]any) {
+		if object["handler"] != "php_pool" && object["protocol"] != "php_pool" {
+			return
+		}
+		text, err := json.Marshal(object)
+		if err != nil {
+			failed = err
+			return
+		}
+		var b Backend // of the handler's fields only these matter
+		if err := json.Unmarshal(text, &b); err != nil {
+			failed = fmt.Errorf("a php_pool handler: %w", err)
+			return
+		}
+		name := b.Pool
+		if name == "" {
+			name = defaultPool
+		}
+		if _, seen := used[name]; !seen || b.PoolOptions != nil {
+			used[name] = b.PoolOptions
+		}
+	})
+	return used, failed
+}
+
+// eachObject visits all objects of a JSON document.
+func eachObject(value any, visit func(map[string]any)) {
+	switch value := value.(type) {
+	case map[string]any:
+		visit(value)
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			eachObject(value[key], visit)
+		}
+	case []any:
+		for _, element := range value {
+			eachObject(element, visit)
+		}
+	}
+}
