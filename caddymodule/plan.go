@@ -49,8 +49,8 @@ func plan(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 	return list, nil
 }
 
-// planned is the spec of one pool. What keeps php-cgi from telling what it is
-// is not told here: doctor asks it again.
+// planned is the spec of one pool. When php-cgi does not even answer, that is no
+// error here: doctor asks it again, and tells.
 func (a *App) planned(ctx context.Context, name string, own *PoolOptions, p *doctor.Pool) (*spec, error) {
 	if _, defined := a.Pools[name]; own == nil && !defined && name != defaultPool {
 		return nil, fmt.Errorf("there is no pool %s: define it in the global options (php_pool { pool %s { ... } })", name, name)
@@ -59,7 +59,7 @@ func (a *App) planned(ctx context.Context, name string, own *PoolOptions, p *doc
 	if err != nil {
 		return nil, err
 	}
-	p.Process.Binary, _ = phpbin.Find(options.Binary) //nolint:errcheck // newSpec does it again
+	p.Process.Binary, _ = phpbin.Find(options.Binary) // newSpec does it again
 	return newSpec(ctx, zap.NewNop(), options, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
 		if !isRoot() {
 			o.Credential = nil

@@ -60,9 +60,6 @@ type requestAnswer struct {
 	Since  float64 `json:"since_seconds"`
 }
 
-// busy reports whether any worker has something to do.
-func (p *poolAnswer) busy() bool { return p.Workers.Busy+p.Workers.Draining > 0 }
-
 // memory is what the workers have for themselves: the pool's own figure, else
 // the sum over those that are listed.
 func (p *poolAnswer) memory() (int64, bool) {

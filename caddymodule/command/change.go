@@ -28,7 +28,7 @@ func runRestart(cmd *cobra.Command, names []string) error {
 		before[list[i].Name] = list[i].Generation
 		there = append(there, list[i].Name)
 	}
-	all, _ := cmd.Flags().GetBool("all") //nolint:errcheck // the flag is there
+	all, _ := cmd.Flags().GetBool("all")
 	switch {
 	case all && len(names) > 0:
 		return errors.New("--all and names of pools exclude each other: give one of both")
@@ -103,7 +103,7 @@ func runRecycle(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	query, when := "", "after its request"
-	if force, _ := cmd.Flags().GetBool("force"); force { //nolint:errcheck // the flag is there
+	if force, _ := cmd.Flags().GetBool("force"); force {
 		query, when = "?force", "now"
 	}
 	var errs []error

@@ -124,7 +124,7 @@ func (c *client) exchange(method, path string, body any) ([]byte, error) {
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // only read
+	defer res.Body.Close()
 	return io.ReadAll(res.Body)
 }
 
@@ -135,7 +135,7 @@ func (c *client) explain(err error) error {
 		return &unreachableError{c.address, errors.New(performing.ReplaceAllString(err.Error(), ""))}
 	}
 	e := &apiError{message: strings.TrimSpace(m[2])}
-	e.status, _ = strconv.Atoi(m[1]) //nolint:errcheck // digits, by the expression
+	e.status, _ = strconv.Atoi(m[1]) // digits, by the expression
 	var answer struct {
 		Error string `json:"error"`
 	}
@@ -162,11 +162,11 @@ const poolsPath = "/php_pool/pools"
 
 // poolPath is the path of a call for one pool.
 func poolPath(name string, call ...string) string {
-	path := poolsPath + "/" + url.PathEscape(name)
+	path := []string{poolsPath, url.PathEscape(name)}
 	for _, part := range call {
-		path += "/" + url.PathEscape(part)
+		path = append(path, url.PathEscape(part))
 	}
-	return path
+	return strings.Join(path, "/")
 }
 
 // pool asks for one pool, with its workers.

@@ -46,8 +46,8 @@ func runDoctor(cmd *cobra.Command, plan Planner) error {
 }
 
 func printReport(cmd *cobra.Command, report *doctor.Report) error {
-	asJSON, _ := cmd.Flags().GetBool("json")     //nolint:errcheck // the flag is there
-	verbose, _ := cmd.Flags().GetBool("verbose") //nolint:errcheck // the flag is there
+	asJSON, _ := cmd.Flags().GetBool("json")
+	verbose, _ := cmd.Flags().GetBool("verbose")
 	var err error
 	if asJSON {
 		encoder := json.NewEncoder(cmd.OutOrStdout())

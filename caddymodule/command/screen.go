@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gdamore/tcell/v3"
+	"github.com/gdamore/tcell/v3/color"
 )
 
 // liveTop shows the view on the terminal until a key or a signal ends it.
@@ -99,7 +100,7 @@ func draw(screen tcell.Screen, v *view) {
 		case faint:
 			style = style.Dim(true)
 		case alarm:
-			style = style.Bold(true).Foreground(tcell.ColorRed)
+			style = style.Bold(true).Foreground(color.Red)
 		}
 		screen.PutStrStyled(0, y, l.text, style)
 	}

@@ -21,7 +21,7 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		path = poolPath(args[0])
 	}
-	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON { //nolint:errcheck // the flag is there
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
 		var answer raw
 		err := c.call(cmd.Context(), http.MethodGet, path, nil, &answer)
 		if len(args) > 0 {

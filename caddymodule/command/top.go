@@ -39,9 +39,9 @@ var sortKeys = []sortKey{bySeconds, byCPU, byMemory, byRequests}
 
 func runTop(cmd *cobra.Command, args []string) error {
 	flags := cmd.Flags()
-	order, _ := flags.GetString("sort")          //nolint:errcheck // the flag is there
-	interval, _ := flags.GetDuration("interval") //nolint:errcheck // the flag is there
-	once, _ := flags.GetBool("once")             //nolint:errcheck // the flag is there
+	order, _ := flags.GetString("sort")
+	interval, _ := flags.GetDuration("interval")
+	once, _ := flags.GetBool("once")
 	if !slices.Contains(sortKeys, sortKey(order)) {
 		return fmt.Errorf("--sort %s is unknown: write seconds, cpu, memory or requests", order)
 	}

@@ -163,14 +163,16 @@ func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
 	}
 	shown := func() string {
 		lines := v.lines(10)
-		return lines[4].text[strings.Index(lines[4].text, "GET"):] + " to " + lines[8].text[strings.Index(lines[8].text, "GET"):]
+		_, first, _ := strings.Cut(lines[4].text, "GET ")
+		_, last, _ := strings.Cut(lines[8].text, "GET ")
+		return first + " to " + last
 	}
 	for _, c := range []struct{ key, want string }{
-		{"Down", "GET /2 to GET /6"},
-		{"PgDn", "GET /7 to GET /11"},
-		{"Up", "GET /6 to GET /10"},
-		{"PgUp", "GET /1 to GET /5"},
-		{"Up", "GET /1 to GET /5"},
+		{"Down", "/2 to /6"},
+		{"PgDn", "/7 to /11"},
+		{"Up", "/6 to /10"},
+		{"PgUp", "/1 to /5"},
+		{"Up", "/1 to /5"},
 	} {
 		v.key(c.key)
 		if got := shown(); got != c.want {
@@ -181,11 +183,11 @@ func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
 		v.key("PgDn")
 		v.lines(10)
 	}
-	if got := shown(); got != "GET /16 to GET /20" {
+	if got := shown(); got != "/16 to /20" {
 		t.Errorf("at the end: got %s", got)
 	}
 	v.key("Home")
-	if got := shown(); got != "GET /1 to GET /5" {
+	if got := shown(); got != "/1 to /5" {
 		t.Errorf("at home: got %s", got)
 	}
 }

@@ -178,7 +178,7 @@ func (v *view) lines(height int) []line {
 	const around = 3 // an empty line, the table's head, the keys
 	v.page = max(1, height-len(top)-around)
 	v.offset = min(v.offset, max(0, len(rows)-v.page))
-	out := append(top, line{}, line{text[0], title})
+	out := slices.Concat(top, []line{{}, {text[0], title}})
 	for i := v.offset; i < min(len(rows), v.offset+v.page); i++ {
 		out = append(out, line{text[i+1], toneOf(&rows[i])})
 	}

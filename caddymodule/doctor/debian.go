@@ -25,7 +25,7 @@ func (c *checkup) debian() {
 	}
 	all := "write `ini_file " + filepath.Join(fpm, "php.ini") + "` and `ini_scan_dir " + filepath.Join(fpm, "conf.d") +
 		"` to have php-fpm's settings"
-	ownText, _ := os.ReadFile(c.binary.INIFile) //nolint:errcheck // files tells
+	ownText, _ := os.ReadFile(c.binary.INIFile) // files tells
 	if diff := differences(parseINI(string(text)), parseINI(string(ownText))); len(diff) > 0 {
 		c.note(all+", or change "+c.binary.INIFile, "php-fpm's php.ini differs: %s", strings.Join(diff, ", "))
 	}
@@ -70,7 +70,7 @@ var numbered = regexp.MustCompile(`^\d+-`)
 func onlyIn(dir, other string) []string {
 	names := func(dir string) map[string]bool {
 		found := map[string]bool{}
-		entries, _ := os.ReadDir(dir) //nolint:errcheck // one that is not there has none
+		entries, _ := os.ReadDir(dir) // one that is not there has none
 		for _, e := range entries {
 			if name, ok := strings.CutSuffix(e.Name(), ".ini"); ok {
 				found[numbered.ReplaceAllString(name, "")] = true
@@ -87,7 +87,7 @@ var phpValue = regexp.MustCompile(`^php(?:_admin)?_(?:value|flag)\[([^\]]+)\]$`)
 
 // fpmPools names PHP settings that stand in php-fpm's pool files.
 func (c *checkup) fpmPools(dir string) {
-	files, _ := filepath.Glob(filepath.Join(dir, "*.conf")) //nolint:errcheck // the pattern is fine
+	files, _ := filepath.Glob(filepath.Join(dir, "*.conf"))
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {

@@ -48,8 +48,7 @@ func Examine(ctx context.Context, pools []Pool) *Report {
 	}
 	if len(list) == 0 {
 		_, err := phpbin.Find("")
-		var missing *phpbin.NotFoundError
-		if errors.As(err, &missing) { // it says what to install
+		if _, ok := errors.AsType[*phpbin.NotFoundError](err); ok { // it says what to install
 			r.Add(Subject{Kind: "php-cgi", Findings: []Finding{{Level: Problem, Text: err.Error()}}})
 		}
 	}

@@ -26,11 +26,11 @@ func onlyFiles(t *testing.T, dir string) []string {
 }
 
 func TestEveryPHPIsLookedAtInEachWayItIsStarted(t *testing.T) {
-	real := php(t)
+	sound := php(t)
 	broken := filepath.Dir(write(t, t.TempDir(), "php-cgi", "#!/bin/sh\nexit 3\n"))
 	t.Setenv("PATH", broken+string(os.PathListSeparator)+os.Getenv("PATH"))
 	pool := func(name string, o phpbin.Options) Pool {
-		o.Binary = real
+		o.Binary = sound
 		return Pool{Name: name, Process: o, Shared: sharedIsDefault, Workers: 3}
 	}
 	r := Examine(t.Context(), []Pool{
@@ -41,8 +41,8 @@ func TestEveryPHPIsLookedAtInEachWayItIsStarted(t *testing.T) {
 	for _, s := range r.Subjects {
 		byName[s.Kind+" "+s.Name] = s
 	}
-	wantFinding(t, byName["php-cgi "+real+" as a, c would start it"].Findings, OK, "works", "")
-	wantFinding(t, byName["php-cgi "+real+" as b would start it"].Findings, Note, "memory_limit is off", "")
+	wantFinding(t, byName["php-cgi "+sound+" as a, c would start it"].Findings, OK, "works", "")
+	wantFinding(t, byName["php-cgi "+sound+" as b would start it"].Findings, Note, "memory_limit is off", "")
 	wantFinding(t, byName["php-cgi "+broken+"/php-cgi"].Findings, Note, "no pool runs it", "")
 	wantFinding(t, byName["pool a"].Findings, OK, "at most 3 workers", "")
 	wantFinding(t, byName["pool d"].Findings, Problem, "workers -1 is wrong", "")

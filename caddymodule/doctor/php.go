@@ -144,9 +144,14 @@ func (c *checkup) files() {
 			if f, err := os.Open(file); err != nil {
 				c.note("run doctor as root", "an ini file cannot be looked at: %v", err)
 			} else {
-				f.Close() //nolint:errcheck // only read
+				f.Close()
 			}
 		}
+	}
+	if here, err := os.Getwd(); err == nil && b.INIFile == filepath.Join(here, "php.ini") && b.INIPath != here &&
+		c.options.INIFile == "" {
+		c.note("write `ini_file <path>`, or take that file away",
+			"its php.ini is that of the current directory: a Caddy that is started elsewhere has another one")
 	}
 	cure := "write `ini display_errors 0`"
 	if b.INIFile == "" {

@@ -78,6 +78,20 @@ exit 9
 	}
 }
 
+// TestAPHPIniInTheCurrentDirectoryIsNoticed: php-cgi looks for one there first
+// (main/php_ini.c, php_ini_search_path).
+func TestAPHPIniInTheCurrentDirectoryIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir, "php.ini", "memory_limit = 77M\n")
+	t.Chdir(dir)
+	s := examinePHP(t, phpbin.Options{})
+	wantFinding(t, s.Findings, Note, "php.ini is that of the current directory", "ini_file")
+	if s.PHP.MemoryLimit != 77<<20 {
+		t.Errorf("got memory_limit %d", s.PHP.MemoryLimit)
+	}
+	wantNothingOf(t, examinePHP(t, phpbin.Options{INIFile: path}).Findings, "current directory")
+}
+
 // TestNoScriptIsRun has a script that php-cgi would run at its start.
 func TestNoScriptIsRun(t *testing.T) {
 	dir := t.TempDir()

@@ -13,7 +13,7 @@ const sharedIsDefault = true
 // kernel looks at what only Linux has.
 func (f *findings) kernel(pools []Pool) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		f.problem("mount it: mount -t proc proc /proc", "/proc is missing, and with it spawn shared and all memory figures: %v", err)
+		f.problem("mount it: mount -t proc none /proc", "/proc is missing, and with it spawn shared and all memory figures: %v", err)
 	}
 	f.pidfd()
 	f.prlimit(pools)

@@ -15,7 +15,7 @@ func (f *findings) descriptors() {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	hard := uint64(limit.Max)
+	hard := uint64(limit.Max) //nolint:unconvert // FreeBSD has an int64
 	if hard < enoughFiles {
 		f.note("raise it: `LimitNOFILE=1048576` in Caddy's systemd unit, or ulimit -n in the shell that starts it",
 			"only %d open files are allowed to a process that is started here", hard)

@@ -20,8 +20,7 @@ func (c *checkup) works(ctx context.Context, facts *PHP) {
 	}
 	if err != nil {
 		cure := "see what it says; `php-cgi -b 127.0.0.1:9000` run by hand shows all of it"
-		var start *phpbin.StartError
-		if errors.As(err, &start) {
+		if start, ok := errors.AsType[*phpbin.StartError](err); ok {
 			if known := cureOf(strings.Join(start.Stderr, "\n"), c.binary.INIFiles()); known != "" {
 				cure = known
 			}

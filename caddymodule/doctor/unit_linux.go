@@ -51,7 +51,7 @@ func dropIns(dirs []string) []string {
 	byName := map[string]string{}
 	var names []string
 	for _, dir := range dirs {
-		files, _ := filepath.Glob(filepath.Join(dir, "caddy.service.d", "*.conf")) //nolint:errcheck // the pattern is fine
+		files, _ := filepath.Glob(filepath.Join(dir, "caddy.service.d", "*.conf"))
 		for _, file := range files {
 			if name := filepath.Base(file); byName[name] == "" {
 				byName[name] = file

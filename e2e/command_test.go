@@ -1,0 +1,205 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// result is what a command printed, and how it ended.
+type result struct {
+	t              *testing.T
+	args           string
+	stdout, stderr string
+	code           int
+}
+
+// phpPool runs `caddy php-pool` as somebody in the server's directory would,
+// whose Caddyfile has the admin address.
+func (s *server) phpPool(args ...string) *result {
+	s.t.Helper()
+	return s.phpPoolIn(os.Getenv("PATH"), args...)
+}
+
+// phpPoolIn does it with that PATH.
+func (s *server) phpPoolIn(path string, args ...string) *result {
+	s.t.Helper()
+	c := s.command(append([]string{"php-pool"}, args...)...)
+	cmd := exec.CommandContext(s.t.Context(), c.Args[0], c.Args[1:]...)
+	cmd.Env, cmd.Dir = append(slices.Clone(c.Env), "PATH="+path), c.Dir // the last one counts
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return &result{s.t, strings.Join(args, " "), stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// says checks the exit code, and that expressions match what was printed: on
+// stdout if all went well.
+func (r *result) says(code int, expressions ...string) {
+	r.t.Helper()
+	text := r.stdout
+	if code != 0 {
+		text += r.stderr
+	}
+	if r.code != code {
+		r.t.Errorf("php-pool %s: got exit code %d, want %d\n%s%s", r.args, r.code, code, r.stdout, r.stderr)
+	}
+	for _, e := range expressions {
+		if !regexp.MustCompile(e).MatchString(text) {
+			r.t.Errorf("php-pool %s: %q does not match:\n%s", r.args, e, text)
+		}
+	}
+}
+
+// TestCommandsShowAndSteerAPool does all of it to one pool.
+func TestCommandsShowAndSteerAPool(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "max_workers 3", "min_workers 1", "start_workers 2"))
+		s.get("/hello.php").want(t, 200, "hello\n")
+		s.begin("wait.php")
+		before := s.poolBecomes("one with an idle worker", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+
+		s.phpPool("status").says(0, `(?m)^POOL +PHP +MANAGER`, `(?m)^main +\d+\.\d+\.\d+\S* +dynamic +1 +1 +3 +0 +`)
+		s.phpPool("status", "main").says(0, `(?m)^main +\d+ +\d+ +busy +\d+\.\d .* GET /wait\.php$`)
+		s.phpPool("status", "--json").says(0, `^\[\{"name":"main",.*\}\]\n$`)
+		s.phpPool("top", "--once", "--interval", "200ms").says(0, `^1 pool: 1 busy, 1 idle, at most 3; queue 0; memory \d`,
+			`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d+ .* GET /wait\.php$`, `(?m)^main +\d+ +\d+ +idle +- +\d+ `)
+
+		s.phpPool("restart", "main").says(0, `^pool main: generation 2 serves, after 1;`)
+		s.poolBecomes("of generation 2", 10*time.Second, func(p poolStatus) bool { return p.Generation == 2 })
+
+		s.phpPool("scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; this holds`)
+		p := s.poolBecomes("of two workers", 10*time.Second, func(p poolStatus) bool {
+			return p.Workers.Max == 2 && p.Workers.Idle == 1 && p.Workers.Busy == 1
+		})
+
+		old := p.List[len(p.List)-1] // the idle one
+		id := fmt.Sprint(old.ID)
+		s.phpPool("recycle", "main", id).says(0, `^pool main: worker `+id+` is replaced after its request`)
+		gone := func(id int) {
+			t.Helper()
+			s.poolBecomes(fmt.Sprint("rid of worker ", id), 10*time.Second, func(p poolStatus) bool {
+				return !slices.ContainsFunc(p.List, func(w workerStatus) bool { return w.ID == id })
+			})
+		}
+		gone(old.ID)
+
+		// The one that runs a script, of the generation before, goes by force.
+		busy := before.List[slices.IndexFunc(before.List, func(w workerStatus) bool { return w.State == "busy" })]
+		s.phpPool("recycle", "main", fmt.Sprint(busy.ID), "--force").says(0, `is replaced now`)
+		gone(busy.ID)
+	})
+}
+
+func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 1"))
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"status absent", `there is no pool absent: there is main`},
+		{"restart", `which pool\?.*there is main`},
+		{"restart absent", `there is no pool absent: there is main`},
+		{"scale main", `neither --max nor --min`},
+		{"scale main --max 0", `max_workers 0 is out of range`},
+		{"scale main --min 1", `min_workers does not belong to a pool with manager static`},
+		{"recycle main 999", `there is no worker 999 in pool main`},
+		{"recycle main x", `x is no worker's id`},
+		{"top --sort name", `--sort name is unknown`},
+		{"status --address unix/{dir}/none.sock", `no Caddy answers at unix/.*/none\.sock`},
+		{"status --config {dir}/absent", `absent`},
+		{"nonsense", `there is no command php-pool nonsense`},
+	} {
+		s.phpPool(strings.Fields(strings.ReplaceAll(c.args, "{dir}", s.dir))...).says(1, c.want)
+	}
+	// A restart that cannot succeed leaves the workers alone.
+	ini := filepath.Join(s.dir, "php.ini")
+	writeFile(t, ini, "memory_limit = 64M\n")
+	if err := s.reload(poolSite(sharedLean, "workers 1", "ini_file "+ini)); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.lockfile_path=/no/such/dir\n")
+	s.phpPool("restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to create lock file`)
+	s.get("/hello.php").want(t, 200, "hello\n")
+}
+
+func TestDoctorFindsWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, sharedLean)
+	broken := filepath.Join(s.dir, "bin", "php-cgi")
+	writeFile(t, broken, "#!/bin/sh\necho 'php-cgi: error while loading shared libraries: libxml2.so.2: cannot open' >&2\nexit 127\n")
+	if err := os.Chmod(broken, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Dir(broken) + ":" + os.Getenv("PATH")
+	ini := filepath.Join(s.dir, "etc", "php.ini")
+	writeFile(t, ini, "display_errors = 1\nextension = no_such_thing\n")
+	sound, err := exec.LookPath("php-cgi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := poolSite(sharedLean, "workers 3", "binary "+sound, "ini_file "+ini)
+	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(site))
+
+	// The PHP that the config names has problems, another one is only noted.
+	s.phpPoolIn(path, "doctor").says(1,
+		`(?m)^php-cgi `+sound+` as main would start it$`,
+		`(?m)^  problem  at its start it complains: .*Unable to load dynamic library 'no_such_thing'.*\n +→ install it .* or take it out of `+regexp.QuoteMeta(ini)+`$`,
+		`(?m)^  note     visitors see PHP's error messages \(display_errors is on\)$`,
+		`(?m)^  ok       works as a FastCGI worker: answers \S+ after its start$`,
+		`(?m)^  note     .*libxml2\.so\.2.*\(no pool runs it\)\n +→ install the package that has libxml2\.so\.2,`,
+		`(?m)^pool main$`, `(?m)^  ok       at most 3 workers$`,
+		`(?m)^  note     no Caddy answers at unix/.*admin\.sock`,
+		`(?m)^1 problem, \d+ notes$`)
+
+	// With no option at all it would be the broken one.
+	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(poolSite(sharedLean)))
+	s.phpPoolIn(path, "doctor").says(1, `(?m)^php-cgi `+broken+` as main would start it\n  problem  .*libxml2\.so\.2`)
+
+	s.phpPool("doctor", "-v").says(0, `(?m)^ +extensions: .*\bCore\b`, `(?m)^0 problems, `)
+	s.phpPool("doctor", "--json").says(0, `(?s)^\{.*"kind": "php-cgi",.*"problems": 0,`)
+}
+
+// TestDoctorLeavesNothingBehind looks for what it started.
+func TestDoctorLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	for _, b := range spawnOnly {
+		s := prepare(t, b)
+		writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(poolSite(b)))
+		k := keep(t, s.command("php-pool", "doctor"))
+		if code, ok := k.wait(30 * time.Second); !ok || code != 0 {
+			t.Errorf("%s: doctor ended with %d, %v:\n%s", b.name, code, ok, s.log())
+		}
+		eventually(t, time.Second, func() error {
+			if left := k.processes(); len(left) > 0 {
+				return fmt.Errorf("%s: left behind: %v", b.name, left)
+			}
+			return nil
+		})
+	}
+}
+
+func TestDoctorLooksAtTheRunningPools(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 2", "quarantine 1 1m 1m"))
+	s.get("/die.php?how=kill")
+	s.phpPool("doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
+		`(?m)^  problem  \S+/die\.php is not run until `)
+	s.phpPool("status").says(0, `(?m)^main: \S+/die\.php is not run until `, `(?m)^main: \d workers? crashed$`)
+}
