@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,6 +116,36 @@ func TestAnAnswerIsNotWaitedForForEver(t *testing.T) {
 	c := &client{address: l.Addr().String()}
 	if _, err := c.pools(ctx); !errors.Is(err, why) {
 		t.Errorf("got %v, want %v", err, why)
+	}
+}
+
+// TestNoConnectionIsKept: top asks each second.
+func TestNoConnectionIsKept(t *testing.T) {
+	a := newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"})
+	var open sync.Map
+	a.Config.ConnState = func(c net.Conn, s http.ConnState) { open.Store(c, s) }
+	c := &client{address: a.address}
+	for range 3 {
+		if _, err := c.pools(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		left := 0
+		open.Range(func(_, state any) bool {
+			if state != http.StateClosed {
+				left++
+			}
+			return true
+		})
+		if left == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are kept", left)
+		}
+		<-time.After(time.Millisecond)
 	}
 }
 

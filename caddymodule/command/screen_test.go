@@ -83,6 +83,16 @@ func (tt *terminal) shows(y int, text string) {
 	}
 }
 
+// sees gives top what it looks for.
+func (tt *terminal) sees(l look) {
+	tt.t.Helper()
+	select {
+	case tt.looks <- l:
+	case <-time.After(10 * time.Second):
+		tt.t.Fatal("top does not look again")
+	}
+}
+
 func (tt *terminal) isOver() {
 	tt.t.Helper()
 	select {
@@ -107,11 +117,11 @@ func TestTopIsDrawnAndListensToKeys(t *testing.T) {
 	tt.shows(0, "by memory")
 	tt.shows(4, "y      2")
 
-	tt.looks <- lookAt(1, poolOf("x", 0, worker(1, 6, 0.5, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8)))
+	tt.sees(lookAt(1, poolOf("x", 0, worker(1, 6, 0.5, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
 	tt.shows(0, "12:00:01")
 	tt.shows(5, "x      1  1001  busy       6.0    50")
 
-	tt.looks <- look{err: errors.New("no Caddy answers")}
+	tt.sees(look{err: errors.New("no Caddy answers")})
 	tt.shows(1, "no Caddy answers")
 	tt.shows(4, "y      2")
 
