@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -122,8 +121,6 @@ func TestAnAnswerIsNotWaitedForForEver(t *testing.T) {
 // TestNoConnectionIsKept: top asks each second.
 func TestNoConnectionIsKept(t *testing.T) {
 	a := newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"})
-	var open sync.Map
-	a.Config.ConnState = func(c net.Conn, s http.ConnState) { open.Store(c, s) }
 	c := &client{address: a.address}
 	for range 3 {
 		if _, err := c.pools(t.Context()); err != nil {
@@ -133,7 +130,7 @@ func TestNoConnectionIsKept(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		left := 0
-		open.Range(func(_, state any) bool {
+		a.conns.Range(func(_, state any) bool {
 			if state != http.StateClosed {
 				left++
 			}

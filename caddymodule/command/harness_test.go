@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 type fakeAdmin struct {
 	*httptest.Server
 	address string
+	conns   sync.Map // each connection there was, and its state
 
 	mu      sync.Mutex
 	answers map[string]string // by method and path as it was sent
@@ -31,7 +33,9 @@ type fakeAdmin struct {
 func newAdmin(t *testing.T, answers map[string]string) *fakeAdmin {
 	t.Helper()
 	a := &fakeAdmin{answers: answers}
-	a.Server = httptest.NewServer(a)
+	a.Server = httptest.NewUnstartedServer(a)
+	a.Config.ConnState = func(c net.Conn, s http.ConnState) { a.conns.Store(c, s) }
+	a.Start()
 	t.Cleanup(a.Close)
 	a.address = strings.TrimPrefix(a.URL, "http://")
 	return a

@@ -57,17 +57,16 @@ func show(ctx context.Context, screen tcell.Screen, v *view, ask func(ctx contex
 			if !open {
 				return
 			}
-			switch ev := ev.(type) {
-			case *tcell.EventKey:
-				quit, other := v.key(keyName(ev))
-				if quit {
-					return
-				}
-				if other {
-					begin()
-				}
-			case *tcell.EventResize:
-				screen.Sync()
+			key, ok := ev.(*tcell.EventKey)
+			if !ok {
+				break // another size, and it is drawn anew
+			}
+			quit, other := v.key(keyName(key))
+			if quit {
+				return
+			}
+			if other {
+				begin()
 			}
 		}
 	}

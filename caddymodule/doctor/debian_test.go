@@ -43,6 +43,7 @@ func TestNothingIsMissingWhereBothAreEqual(t *testing.T) {
 	c.debian()
 	// A pool that has php-fpm's settings already.
 	with, dir := debianPHP(t, "a = 1\n", "a = 2\n")
+	write(t, dir, "fpm/conf.d/30-redis.ini", "")
 	with.binary.INIFile = filepath.Join(dir, "fpm/php.ini")
 	with.debian()
 	// Another distribution.
