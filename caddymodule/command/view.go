@@ -182,7 +182,7 @@ func (v *view) lines(height int) []line {
 	for i := v.offset; i < min(len(rows), v.offset+v.page); i++ {
 		out = append(out, line{text[i+1], toneOf(&rows[i])})
 	}
-	for len(out) < height-2 {
+	for len(out) < height-1 {
 		out = append(out, line{})
 	}
 	return append(out[:max(0, min(len(out), height-1))], keys)
