@@ -46,7 +46,7 @@ var calls = map[string]map[string]call{
 	"status":  {http.MethodGet: showStatus},
 	"restart": {http.MethodPost: restartPool},
 	"scale":   {http.MethodPost: scalePool},
-	"workers": {http.MethodGet: showWorker, http.MethodDelete: recycleWorker},
+	"workers": {http.MethodGet: showWorkers, http.MethodDelete: recycleWorker},
 	"opcache": {http.MethodGet: showOPcache, http.MethodDelete: clearOPcache},
 }
 
@@ -166,18 +166,21 @@ func workerID(arg string) (uint64, error) {
 	return id, nil
 }
 
-// showWorker tells of one worker what it does at this moment, down to the line
-// of PHP where that can be had.
-func showWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+// showWorkers tells of one worker, or of all, what they do at this moment, down
+// to the line of PHP where that can be had.
+func showWorkers(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+	if arg == "" {
+		return answerJSON(w, l.explainWorkers(func(uint64) bool { return true }, wantsFullURI(r)))
+	}
 	id, err := workerID(arg)
 	if err != nil {
 		return err
 	}
-	out, known := l.explainWorker(id, wantsFullURI(r))
-	if !known {
+	list := l.explainWorkers(func(other uint64) bool { return other == id }, wantsFullURI(r))
+	if len(list) == 0 {
 		return notFound("there is no worker %d in pool %s", id, l.name)
 	}
-	return answerJSON(w, out)
+	return answerJSON(w, list[0])
 }
 
 // recycleWorker replaces a worker after its request; with ?force at once.

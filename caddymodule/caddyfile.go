@@ -60,8 +60,10 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	h.Next() // the directive's name
 	p := &directive{helper: h, handler: new(Handler), seen: map[string]bool{}}
 	if args := h.RemainingArgs(); len(args) > 0 {
-		return nil, h.Errf("php_pool takes no address (%s): it starts php-cgi by itself; take it out",
-			strings.Join(args, " "))
+		if !strings.ContainsAny(args[0], ":/") {
+			return nil, h.Errf("php_pool takes no name (%s): write `pool %s` in its block, for a pool of the global options", args[0], args[0])
+		}
+		return nil, h.Errf("php_pool takes no address (%s): it starts php-cgi by itself; take it out", strings.Join(args, " "))
 	}
 	name := h.Token()
 	for h.NextBlock(0) {

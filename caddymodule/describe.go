@@ -25,6 +25,7 @@ type poolJSON struct {
 	Uptime       float64           `json:"uptime_seconds"`
 	Memory       *int64            `json:"memory_bytes,omitempty"` // none where the system does not tell
 	MemoryHuman  string            `json:"memory_human,omitempty"`
+	LastCrash    *crashJSON        `json:"last_crash,omitempty"`
 	LastFailure  string            `json:"last_failure,omitempty"`
 	Quarantined  map[string]string `json:"quarantined,omitempty"`
 	OPcache      *opcacheJSON      `json:"opcache,omitempty"`
@@ -92,6 +93,17 @@ type requestJSON struct {
 	Since  float64 `json:"since_seconds"`
 }
 
+// crashJSON is the latest crash of a worker. Request is missing where it had
+// none, since_seconds in it is how long that had run; Ended is missing where the
+// system does not tell.
+type crashJSON struct {
+	At      string       `json:"at"`
+	Worker  uint64       `json:"worker"`
+	PID     int          `json:"pid"`
+	Ended   string       `json:"ended,omitempty"`
+	Request *requestJSON `json:"request,omitempty"`
+}
+
 // detail is what is told of a pool beside its numbers.
 type detail struct {
 	workers bool // each of them
@@ -121,6 +133,7 @@ func (l *livePool) describe(d detail) poolJSON {
 	for reason, n := range s.Exits {
 		out.Exits[reason.String()] = n
 	}
+	out.LastCrash = describeCrash(&s.LastCrash, d.fullURI)
 	if s.LastFailure != nil {
 		out.LastFailure = s.LastFailure.Error()
 	}
@@ -172,6 +185,17 @@ func (out *poolJSON) describeMemory(workers []pool.WorkerStats, used map[uint64]
 	if known {
 		out.Memory, out.MemoryHuman = &sum, humanize.IBytes(uint64(sum))
 	}
+}
+
+func describeCrash(c *pool.Crash, fullURI bool) *crashJSON {
+	if c.At.IsZero() {
+		return nil
+	}
+	out := &crashJSON{At: c.At.Format(time.RFC3339), Worker: c.Worker, PID: c.PID, Ended: c.How}
+	if c.Request.Method != "" {
+		out.Request = &requestJSON{c.Request.Method, shownURI(&c.Request, fullURI), c.Request.Script, c.Ran.Seconds()}
+	}
+	return out
 }
 
 func describeWorker(w *pool.WorkerStats, used usage, fullURI bool) workerJSON {

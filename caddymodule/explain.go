@@ -34,15 +34,16 @@ type explainedJSON struct {
 	Unexplained string `json:"unexplained,omitempty"`
 }
 
-// explainWorker describes one worker and what it does; false if there is none
-// of that id.
-func (l *livePool) explainWorker(id uint64, fullURI bool) (explainedJSON, bool) {
+// explainWorkers describes the workers that are wanted, with what those that run
+// a script do at this moment.
+func (l *livePool) explainWorkers(wanted func(id uint64) bool, fullURI bool) []explainedJSON {
 	used := l.sampler.of(l.pool)
+	list := []explainedJSON{}
 	for _, w := range l.pool.Workers() {
-		if w.ID != id {
+		if !wanted(w.ID) {
 			continue
 		}
-		out := explainedJSON{workerJSON: describeWorker(&w, used[id], fullURI)}
+		out := explainedJSON{workerJSON: describeWorker(&w, used[w.ID], fullURI)}
 		if w.State == pool.Busy || w.State == pool.Draining {
 			now, err := w.Process.Explain()
 			out.Backtrace, out.WaitingOn = now.Backtrace, now.WaitingOn
@@ -50,7 +51,7 @@ func (l *livePool) explainWorker(id uint64, fullURI bool) (explainedJSON, bool) 
 				out.Unexplained = err.Error()
 			}
 		}
-		return out, true
+		list = append(list, out)
 	}
-	return explainedJSON{}, false
+	return list
 }

@@ -112,7 +112,7 @@ func (s *spec) prepare(path string) error {
 			phpbin.Rlimit{Resource: name, Soft: o.Rlimits[name], Hard: o.Rlimits[name]})
 	}
 	// php-cgi runs PATH_TRANSLATED instead of SCRIPT_FILENAME when
-	// cgi.fix_pathinfo is off (php-cgi.md section 11, cgi_main.c: only
+	// cgi.fix_pathinfo is off (sapi/cgi/cgi_main.c, init_request_info: only
 	// discard_path forbids it): GET /index.php/uploads/evil.jpg would run the
 	// upload. The last -d wins.
 	if value, ok := o.INI[discardPath]; ok && value != "1" {

@@ -57,7 +57,7 @@ func TestTheAdminAPITellsOfAPoolWhateverItsName(t *testing.T) {
 	s.admin("GET", path+"/stat", "").contains(t, http.StatusNotFound, "there is no call", "ping", "status")
 }
 
-// TestTheAdminAPIHasEveryField checks what DESIGN.md promises, by name and kind.
+// TestTheAdminAPIHasEveryField checks each by name and kind.
 func TestTheAdminAPIHasEveryField(t *testing.T) {
 	t.Parallel()
 	s := start(t, sharedLean, poolSite(sharedLean, "workers 2"))

@@ -21,6 +21,7 @@ type opcacheStatus struct {
 	PID        int
 	Generation int
 	Enabled    bool
+	Full       bool
 	Hits       int
 	Misses     int
 	HitRate    float64 `json:"hit_rate"`

@@ -134,7 +134,7 @@ func TestNoRequestIsLostByReloadsThatChangeTheSize(t *testing.T) {
 			l.more(5)
 		}
 		l.end()
-		s.wantProcesses(b, before.Workers.Max, s.pool())
+		s.wantProcesses(b, before.Workers.Max)
 		s.wantNoneFailed()
 	})
 }
@@ -181,7 +181,7 @@ func (s *server) wantOnly(b backend, workers int) poolStatus {
 		w := p.Workers
 		return w.Idle+w.Busy == workers && w.Starting+w.Stopping+w.Draining == 0
 	})
-	s.wantProcesses(b, workers, p)
+	s.wantProcesses(b, workers)
 	return p
 }
 

@@ -40,8 +40,12 @@ func TestARepeatableRequestSurvivesTheDeathOfItsWorker(t *testing.T) {
 		if body, err := tt.do(context.Background(), "/a.php", true); err != nil || body != "hello" {
 			t.Errorf("got %q, %v; want the answer of a second worker", body, err)
 		}
-		if s := tt.Stats(); s.Requests.Retried != 1 || s.Exits[Crashed] != 1 {
+		s := tt.Stats()
+		if s.Requests.Retried != 1 || s.Exits[Crashed] != 1 {
 			t.Errorf("got %d retried, %d crashed, want 1 and 1", s.Requests.Retried, s.Exits[Crashed])
+		}
+		if c := s.LastCrash; c.Request.Script != "/a.php" || !c.At.Equal(time.Now()) || c.How != "signal: killed" {
+			t.Errorf("got %+v, want that of /a.php", c)
 		}
 		tt.wantWorkers(2, 2)
 	})

@@ -96,10 +96,14 @@ func (p *Pool) closeConn(w *worker) {
 	})
 }
 
-// crashedLocked logs a lost worker, and slows the pool down when workers die
+// crashedLocked remembers and logs a lost worker, and slows the pool down when workers die
 // before they have done anything.
 func (p *Pool) crashedLocked(w *worker) {
 	p.recordLocked(w.info.Script)
+	p.lastCrash = Crash{At: time.Now(), Worker: w.id, PID: w.proc.PID(), How: w.proc.Ended(), Request: w.info}
+	if w.info.Method != "" {
+		p.lastCrash.Ran = p.clock() - w.busySince
+	}
 	if w.served == 0 && p.clock()-w.born < time.Second {
 		p.fail.add(time.Now())
 	}
@@ -113,8 +117,8 @@ func (p *Pool) crashedLocked(w *worker) {
 		return
 	}
 	ended := zap.Skip()
-	if how := w.proc.Ended(); how != "" {
-		ended = zap.String("ended", how)
+	if p.lastCrash.How != "" {
+		ended = zap.String("ended", p.lastCrash.How)
 	}
 	p.tellLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), ended,
 		zap.Int("requests", w.served),

@@ -21,6 +21,7 @@ type counters struct {
 	maxBusy        int
 	maxLine        int
 	maxReached     uint64
+	lastCrash      Crash
 	times          Times
 	exits          [reasons]uint64
 }
@@ -41,6 +42,9 @@ type Stats struct {
 	// were lost.
 	Launches, Restarts uint64
 	Times              Times
+	// LastCrash is the latest end of a worker that nobody asked for; its zero
+	// value when there was none.
+	LastCrash Crash
 	// LastFailure is why no worker could be launched lately; nil when the
 	// last one could.
 	LastFailure error
@@ -72,6 +76,17 @@ type QueueStats struct {
 // time.
 type RequestCounts struct {
 	Total, Failed, Refused, Retried, Slow, Overtime uint64
+}
+
+// Crash is the end of a worker that nobody asked for. How is in words, as far as
+// the system tells; Request is what it ran, if anything, and Ran for how long.
+type Crash struct {
+	At      time.Time
+	Worker  uint64
+	PID     int
+	How     string
+	Request Info
+	Ran     time.Duration
 }
 
 // WorkerStats is one moment of a worker.
@@ -135,7 +150,7 @@ func (p *Pool) statsLocked() Stats {
 			Retried: p.retried, Slow: p.slow, Overtime: p.overtimes,
 		},
 		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts, Times: p.times,
-		LastFailure: p.fail.err, Quarantined: map[string]time.Time{},
+		LastCrash: p.lastCrash, LastFailure: p.fail.err, Quarantined: map[string]time.Time{},
 	}
 	if p.gen != nil {
 		s.Generation = p.gen.number

@@ -124,8 +124,12 @@ func TestTheLastRequestIsNotBlamedForTheDeathOfAnIdleWorker(t *testing.T) {
 		tt.proc(0).end()
 		tt.proc(1).end()
 		tt.settle()
-		if got := tt.Stats(); got.Exits[Crashed] != 2 || len(got.Quarantined) != 0 {
+		got := tt.Stats()
+		if got.Exits[Crashed] != 2 || len(got.Quarantined) != 0 {
 			t.Errorf("got %d crashes and %v in quarantine, want 2 and none", got.Exits[Crashed], got.Quarantined)
+		}
+		if c := got.LastCrash; c.At.IsZero() || c.PID == 0 || c.Request != (Info{}) || c.Ran != 0 {
+			t.Errorf("got %+v, want a crash without a request", c)
 		}
 	})
 }

@@ -350,7 +350,7 @@ func (p *fakeProcess) CPU() time.Duration         { return 1500 * time.Milliseco
 func (p *fakeProcess) Stop(context.Context) error { p.end(); return nil }
 func (p *fakeProcess) Kill() error                { p.end(); return nil }
 
-func (p *fakeProcess) Ended() string { return "" }
+func (p *fakeProcess) Ended() string { return "signal: killed" }
 
 func (p *fakeProcess) Explain() (Explanation, error) {
 	p.gen.tt.mu.Lock()

@@ -35,10 +35,13 @@ type poolAnswer struct {
 	Restarts      uint64            `json:"restarts"`
 	Uptime        float64           `json:"uptime_seconds"`
 	Memory        *int64            `json:"memory_bytes"`
+	LastCrash     *crashAnswer      `json:"last_crash"`
 	LastFailure   string            `json:"last_failure"`
 	Quarantined   map[string]string `json:"quarantined"`
 	WorkersList   []workerAnswer    `json:"workers_list"`
 	NewGeneration bool              `json:"new_generation"` // of a scale call
+
+	opcache *opcacheAnswer // where it was asked for
 }
 
 // workerAnswer is what it tells of a worker.
@@ -51,6 +54,11 @@ type workerAnswer struct {
 	Memory   *int64         `json:"memory_bytes"`
 	CPU      float64        `json:"cpu_seconds"`
 	Request  *requestAnswer `json:"request"`
+
+	// What it does at this moment, where that was asked for.
+	Backtrace   []string `json:"backtrace"`
+	WaitingOn   string   `json:"waiting_on"`
+	Unexplained string   `json:"unexplained"`
 }
 
 type requestAnswer struct {
@@ -58,6 +66,39 @@ type requestAnswer struct {
 	URI    string  `json:"uri"`
 	Script string  `json:"script"`
 	Since  float64 `json:"since_seconds"`
+}
+
+type crashAnswer struct {
+	At      string         `json:"at"`
+	Ended   string         `json:"ended"`
+	Request *requestAnswer `json:"request"`
+}
+
+// opcacheAnswer is what it tells of a pool's OPcache.
+type opcacheAnswer struct {
+	Available bool    `json:"available"`
+	Reason    string  `json:"reason"`
+	Scope     string  `json:"scope"`
+	Full      bool    `json:"full"`
+	HitRate   float64 `json:"hit_rate"`
+	Scripts   int64   `json:"scripts"`
+	Keys      int64   `json:"keys"`
+	MaxKeys   int64   `json:"max_keys"`
+	Memory    struct {
+		Total  int64 `json:"total_bytes"`
+		Used   int64 `json:"used_bytes"`
+		Wasted int64 `json:"wasted_bytes"`
+	} `json:"memory"`
+	Restarts struct {
+		OOM        int64 `json:"oom"`
+		Hash       int64 `json:"hash"`
+		Pending    bool  `json:"pending"`
+		InProgress bool  `json:"in_progress"`
+	} `json:"restarts"`
+	Configuration struct {
+		Memory int64 `json:"memory_consumption_bytes"`
+		Files  int64 `json:"max_accelerated_files"`
+	} `json:"configuration"`
 }
 
 // memory is what the workers have for themselves: the pool's own figure, else

@@ -45,7 +45,8 @@ func addTo(cmd *cobra.Command, plan Planner) {
 		}
 		return cmd.Help()
 	})
-	cmd.AddCommand(statusCommand(), topCommand(), restartCommand(), scaleCommand(), recycleCommand(), doctorCommand(plan))
+	cmd.AddCommand(statusCommand(), topCommand(), backtraceCommand(), opcacheCommand(), restartCommand(), scaleCommand(),
+		recycleCommand(), doctorCommand(plan))
 }
 
 // runs makes a function the body of a command. Errors are shown as Caddy shows
@@ -75,8 +76,8 @@ func statusCommand() *cobra.Command {
 		Short: "Shows the pools, and what is wrong with them",
 		Long: `
 Shows a table of the pools, or one pool with its workers, and below it what is
-wrong: scripts that are quarantined, workers that cannot be started, requests
-that wait or hang, a pool that is too small.
+wrong: scripts that are quarantined, workers that crashed or cannot be started,
+requests that wait or hang, a pool that is too small, an OPcache that is full.
 
 --json prints what the admin API answers.`,
 		Args: cobra.MaximumNArgs(1),
@@ -102,6 +103,37 @@ Where the output is not a terminal, or with --once, it is one table.`,
 	cmd.Flags().String("sort", string(bySeconds), "What comes first: most seconds, cpu, memory or requests")
 	cmd.Flags().Duration("interval", defaultInterval, "Time between two looks")
 	cmd.RunE = runs(runTop)
+	return cmd
+}
+
+func backtraceCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "backtrace [<pool>...]",
+		Short: "Shows where the scripts are that run now",
+		Long: `
+Shows for each worker that runs a script, of the pools that are named or of all,
+the calls in which the script is, the innermost first, with file and line, and
+what its process waits for. The one that has run longest comes first.
+
+It reads the workers' memory and does not stop them. Where that cannot be had
+(elsewhere than on Linux, in some containers) it says why.`,
+	}
+	cmd.RunE = runs(runBacktrace)
+	return cmd
+}
+
+func opcacheCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "opcache [<pool>...] [--reset]",
+		Short: "Shows how full OPcache is, or empties it",
+		Long: `
+Shows the OPcache of the pools that are named, or of all: whether it is full, the
+memory and the places for keys that are taken, how many lookups found what they
+looked for, and how often it was emptied for want of room. With --reset it is
+emptied.`,
+	}
+	cmd.Flags().Bool("reset", false, "Empty it; the pools have to be named")
+	cmd.RunE = runs(runOPcache)
 	return cmd
 }
 

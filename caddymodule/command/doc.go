@@ -8,6 +8,8 @@
 //	status.go        status: a table and what is wrong
 //	trouble.go       what is wrong with a pool, as far as its numbers tell
 //	change.go        restart, scale, recycle
+//	backtrace.go     backtrace
+//	opcache.go       opcache
 //	top.go           top: what it shows, and how it reacts
 //	screen.go        top on a terminal
 //	doctor.go        doctor

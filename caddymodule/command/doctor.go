@@ -109,6 +109,7 @@ func (c *client) examineRunning(ctx context.Context, report *doctor.Report) {
 		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{Level: doctor.Problem, Text: err.Error()}}})
 		return
 	}
+	c.withOPcache(ctx, list)
 	for i := range list {
 		p := &list[i]
 		s := doctor.Subject{Kind: "running pool", Name: p.Name, Findings: []doctor.Finding{{

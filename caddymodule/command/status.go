@@ -37,6 +37,7 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.withOPcache(cmd.Context(), list)
 	_, err = cmd.OutOrStdout().Write(statusText(list, len(args) > 0))
 	return err
 }
@@ -64,6 +65,19 @@ func (c *client) detailed(ctx context.Context, names []string) ([]poolAnswer, er
 	return list, nil
 }
 
+// withOPcache adds the OPcache of the pools that have workers. Where it cannot be
+// had nothing is said of it here: the opcache command says why.
+func (c *client) withOPcache(ctx context.Context, list []poolAnswer) {
+	for i := range list {
+		if list[i].Workers.Total == 0 {
+			continue
+		}
+		if o, err := c.opcache(ctx, list[i].Name); err == nil {
+			list[i].opcache = &o
+		}
+	}
+}
+
 // statusText is the table of pools, with that of the workers if asked for, and
 // what is wrong.
 func statusText(list []poolAnswer, workers bool) []byte {
@@ -84,11 +98,13 @@ func statusText(list []poolAnswer, workers bool) []byte {
 		write(workerTable(rows, false))
 	}
 	for i := range list {
+		told := map[string]bool{"": true} // cures; what happens now and what happened may have the same
 		for _, f := range troubles(&list[i]) {
 			fmt.Fprintf(&b, "\n%s: %s\n", doctor.Printable(list[i].Name), doctor.Printable(f.Text))
-			if f.Cure != "" {
+			if !told[f.Cure] {
 				fmt.Fprintf(&b, "  → %s\n", doctor.Printable(f.Cure))
 			}
+			told[f.Cure] = true
 		}
 	}
 	return b.Bytes()

@@ -22,7 +22,7 @@ func TestStatusShowsThePoolsAndWhatIsWrong(t *testing.T) {
 	for _, want := range []string{
 		"a/b: no worker can be started: php-cgi said: no\n  → run `caddy php-pool doctor`\n",
 		"a/b: the line is full: 5 requests wait",
-		"a/b: worker 8 runs POST /export for 1234 s (/srv/index.php)\n  → `caddy php-pool recycle --force a/b 8`",
+		"a/b: worker 8 runs POST /export for 1234 s (/srv/index.php)\n  → `caddy php-pool backtrace a/b` shows where it is, `caddy php-pool recycle --force a/b 8` ends it",
 		"a/b: /srv/bad.php is not run until 2026-11-23T12:00:00Z",
 		"a/b: 4 workers crashed",
 		"a/b: 9 requests were turned away",
@@ -31,6 +31,9 @@ func TestStatusShowsThePoolsAndWhatIsWrong(t *testing.T) {
 		if !strings.Contains(troubles, want) {
 			t.Errorf("%q is not in:\n%s", want, troubles)
 		}
+	}
+	if n := strings.Count(troubles, "raise max_workers"); n != 1 {
+		t.Errorf("one cure is given %d times:\n%s", n, troubles)
 	}
 	if strings.Contains(troubles, "quiet:") || strings.Contains(troubles, "worker 7") {
 		t.Errorf("something is wrong with what is well:\n%s", troubles)

@@ -37,16 +37,25 @@ func troubles(p *poolAnswer) []doctor.Finding {
 	for i := range p.WorkersList {
 		w := &p.WorkersList[i]
 		if r := w.Request; r != nil && r.Since >= hangs {
-			add(doctor.Note, fmt.Sprintf("`caddy php-pool recycle --force %s %d` ends it; request_timeout would have", p.Name, w.ID),
+			add(doctor.Note, fmt.Sprintf("`caddy php-pool backtrace %s` shows where it is, `caddy php-pool recycle --force %s %d` ends it; "+
+				"request_timeout would have", p.Name, p.Name, w.ID),
 				"worker %d runs %s %s for %s s (%s)", w.ID, r.Method, r.URI, secondsText(r.Since), r.Script)
 		}
+	}
+	if p.opcache != nil && p.opcache.Full {
+		text, cure := p.opcache.fullness()
+		add(doctor.Problem, cure, "OPcache is full, and scripts that are not in it are compiled for each request: %s", text)
 	}
 	for _, script := range slices.Sorted(maps.Keys(p.Quarantined)) {
 		add(doctor.Problem, "see Caddy's log for how its workers ended",
 			"%s is not run until %s: it killed worker after worker", script, p.Quarantined[script])
 	}
 	if n := p.Exits["crashed"]; n > 0 {
-		add(doctor.Note, "see Caddy's log for the scripts", "%s crashed", count(n, "worker"))
+		add(doctor.Note, "see Caddy's log for all of them (worker lost)", "%s crashed%s", count(n, "worker"), p.LastCrash.text())
+	}
+	if o := p.opcache; o != nil && !o.Full && o.restarts() > 0 {
+		_, cure := o.fullness()
+		add(doctor.Note, cure, "OPcache was full and emptied itself %s", times(o.restarts()))
 	}
 	if n := p.Requests.Refused; n > 0 {
 		add(doctor.Note, larger, "%s turned away: the line was full or too slow, or the script quarantined", were(n, "request"))
@@ -59,6 +68,29 @@ func troubles(p *poolAnswer) []doctor.Finding {
 
 // larger is what to do about a pool that is too small.
 const larger = "raise max_workers, if memory allows (`caddy php-pool scale`), or see by `caddy php-pool top` what takes so long"
+
+// text is what follows the number of crashes.
+func (c *crashAnswer) text() string {
+	if c == nil {
+		return ""
+	}
+	text := "; the last at " + c.At
+	if c.Ended != "" {
+		text += " by " + c.Ended
+	}
+	if r := c.Request; r != nil {
+		text += fmt.Sprintf(", running %s %s (%s)", r.Method, r.URI, r.Script)
+	}
+	return text
+}
+
+// times is "once", "5 times".
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
 
 // wait is "1 request waits", "2 requests wait".
 func wait(n int) string {

@@ -1,0 +1,99 @@
+package command
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+)
+
+// runBacktrace prints what the workers that run a script do at this moment.
+func runBacktrace(cmd *cobra.Command, args []string) error {
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	names := args
+	if len(names) == 0 {
+		list, err := c.pools(cmd.Context())
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if w := list[i].Workers; w.Busy+w.Draining > 0 {
+				names = append(names, list[i].Name)
+			}
+		}
+	}
+	var all []explained
+	for _, name := range names {
+		list, err := c.running(cmd.Context(), name)
+		if err != nil {
+			return err
+		}
+		all = append(all, list...)
+	}
+	_, err = cmd.OutOrStdout().Write(backtraceText(all))
+	return err
+}
+
+// explained is a worker that runs a script, and of which pool it is.
+type explained struct {
+	pool string
+	workerAnswer
+}
+
+// running asks what the busy workers of a pool do.
+func (c *client) running(ctx context.Context, name string) ([]explained, error) {
+	var list []workerAnswer
+	err := c.call(ctx, http.MethodGet, poolPath(name, "workers"), nil, &list)
+	if err := c.withNames(ctx, name, err); err != nil {
+		return nil, err
+	}
+	var busy []explained
+	for _, w := range list {
+		if w.Request != nil {
+			busy = append(busy, explained{name, w})
+		}
+	}
+	return busy, nil
+}
+
+// backtraceText has the request that has run longest first.
+func backtraceText(all []explained) []byte {
+	if len(all) == 0 {
+		return []byte("no worker runs a script\n")
+	}
+	slices.SortStableFunc(all, func(a, b explained) int { return cmp.Compare(b.Request.Since, a.Request.Since) })
+	var b bytes.Buffer
+	for i := range all {
+		w := &all[i]
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		line := func(format string, args ...any) {
+			b.WriteString(doctor.Printable(fmt.Sprintf(format, args...)) + "\n")
+		}
+		line("%s: worker %d, pid %d, %s for %s s: %s %s", w.pool, w.ID, w.PID, w.State, secondsText(w.Request.Since),
+			w.Request.Method, w.Request.URI)
+		for _, frame := range w.Backtrace {
+			line("  %s", frame)
+		}
+		if len(w.Backtrace) == 0 {
+			line("  %s", w.Request.Script)
+		}
+		if w.WaitingOn != "" {
+			line("  now: %s", w.WaitingOn)
+		}
+		if w.Unexplained != "" {
+			line("  no backtrace: %s", w.Unexplained)
+		}
+	}
+	return b.Bytes()
+}

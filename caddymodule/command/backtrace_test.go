@@ -1,0 +1,43 @@
+package command
+
+import "testing"
+
+const busyWorkers = `[
+	{"id":1,"pid":100,"state":"busy","request":{"method":"GET","uri":"/a","script":"/srv/a.php","since_seconds":2.5},
+		"backtrace":["sleep","work /srv/a.php:7","{main} /srv/a.php:9"],"waiting_on":"clock_nanosleep"},
+	{"id":2,"pid":101,"state":"idle"},
+	{"id":3,"pid":102,"state":"draining","request":{"method":"POST","uri":"/\u001b[2J","script":"/srv/b.php","since_seconds":70},
+		"unexplained":"not here"}]`
+
+func TestBacktraceShowsTheLongestFirst(t *testing.T) {
+	a := twoPools(t)
+	a.answers["GET /php_pool/pools/a%2Fb/workers"] = busyWorkers
+	a.answers["GET /php_pool/pools/quiet/workers"] = `[]`
+	for _, args := range [][]string{{}, {"a/b"}, {"quiet", "a/b"}} {
+		out, err := run(t, append([]string{"backtrace", "--address", a.address}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantLines(t, out,
+			"a/b: worker 3, pid 102, draining for 70.0 s: POST /�[2J",
+			"  /srv/b.php",
+			"  no backtrace: not here",
+			"",
+			"a/b: worker 1, pid 100, busy for 2.5 s: GET /a",
+			"  sleep",
+			"  work /srv/a.php:7",
+			"  {main} /srv/a.php:9",
+			"  now: clock_nanosleep",
+		)
+	}
+	// Without names only those are asked that run something.
+	if asked := a.requests("GET /php_pool/pools/quiet/workers"); len(asked) != 1 {
+		t.Errorf("the idle pool was asked %d times, want once", len(asked))
+	}
+	out, err := run(t, "backtrace", "quiet", "--address", a.address)
+	if err != nil || out != "no worker runs a script\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+	_, err = run(t, "backtrace", "absent", "--address", a.address)
+	wantError(t, err, "no pool absent: there is a/b, quiet")
+}

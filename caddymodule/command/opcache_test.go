@@ -1,0 +1,93 @@
+package command
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+)
+
+const (
+	fullOPcache = `{"available":true,"scope":"worker","full":true,"hit_rate":0.99999,"scripts":900,"keys":1500,"max_keys":16229,
+		"memory":{"total_bytes":134217728,"used_bytes":130023424,"wasted_bytes":4194304},"restarts":{"oom":2,"hash":1,"manual":9},
+		"configuration":{"memory_consumption_bytes":134217728,"max_accelerated_files":10000}}`
+	noOPcache = `{"available":false,"reason":"opcache.enable is off"}`
+)
+
+func withOPcaches(t *testing.T) *fakeAdmin {
+	t.Helper()
+	a := twoPools(t)
+	a.answers["GET /php_pool/pools/a%2Fb/opcache"] = fullOPcache
+	a.answers["GET /php_pool/pools/quiet/opcache"] = noOPcache
+	return a
+}
+
+func TestOPcacheIsATable(t *testing.T) {
+	out, err := run(t, "opcache", "--address", withOPcaches(t).address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, out,
+		"POOL   OPCACHE         USED   WASTED       OF   HITS  SCRIPTS  KEYS     OF  EMPTIED  REMARK",
+		"a/b    full         124 MiB  4.0 MiB  128 MiB  99.9%      900  1500  16229        3  that of one worker of several",
+		"quiet  unavailable        -        -        -      -        -     -      -        -  opcache.enable is off",
+	)
+}
+
+func TestStatusTellsOfAFullOPcache(t *testing.T) {
+	out, err := run(t, "status", "--address", withOPcaches(t).address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "a/b: OPcache is full, and scripts that are not in it are compiled for each request: 128 MiB of 128 MiB are taken, " +
+		"by 900 scripts\n  → raise opcache.memory_consumption (now 128)\n"
+	if !strings.Contains(out, want) || strings.Contains(out, "quiet: OPcache") {
+		t.Errorf("got:\n%s", out)
+	}
+	for text, cure := range map[string]string{
+		`{"available":true,"keys":223,"max_keys":223,"restarts":{"hash":1},"configuration":{"max_accelerated_files":200}}`:     "raise opcache.max_accelerated_files (now 200)",
+		`{"available":true,"keys":1,"max_keys":223,"restarts":{"oom":1},"configuration":{"memory_consumption_bytes":8388608}}`: "raise opcache.memory_consumption (now 8)",
+	} {
+		p := poolAnswer{opcache: new(opcacheAnswer)}
+		if err := json.Unmarshal([]byte(text), p.opcache); err != nil {
+			t.Fatal(err)
+		}
+		got := troubles(&p)
+		if len(got) != 1 || got[0] != (doctor.Finding{Level: doctor.Note, Text: "OPcache was full and emptied itself once", Cure: cure}) {
+			t.Errorf("%s: got %+v", text, got)
+		}
+	}
+}
+
+func TestOPcacheIsResetByName(t *testing.T) {
+	a := withOPcaches(t)
+	a.answers["DELETE /php_pool/pools/quiet/opcache"] = `{"reset":1,"after_request":1}`
+	a.answers["DELETE /php_pool/pools/a%2Fb/opcache"] = "409 restrict_api forbids it"
+	_, err := run(t, "opcache", "--reset", "--address", a.address)
+	wantError(t, err, "which pool", "a/b, quiet")
+	if got := a.requests("DELETE"); len(got) != 0 {
+		t.Errorf("it asked for %q", got)
+	}
+	out, err := run(t, "opcache", "--reset", "a/b", "quiet", "--address", a.address)
+	wantError(t, err, "pool a/b: restrict_api forbids it")
+	if want := "pool quiet: OPcache is emptied when no request uses it any more; 1 busy worker will be replaced after the request\n"; out != want {
+		t.Errorf("got %q, want %q", out, want)
+	}
+}
+
+func TestStatusTellsOfTheLastCrash(t *testing.T) {
+	for answer, want := range map[string]string{
+		`{"at":"T","ended":"signal: segmentation fault","request":{"method":"GET","uri":"/x","script":"/srv/x.php"}}`: "; the last at T by signal: segmentation fault, running GET /x (/srv/x.php)",
+		`{"at":"T"}`: "; the last at T",
+		`null`:       "",
+	} {
+		p := poolAnswer{Exits: map[string]uint64{"crashed": 2}}
+		if err := json.Unmarshal([]byte(answer), &p.LastCrash); err != nil {
+			t.Fatal(err)
+		}
+		if got := troubles(&p)[0].Text; got != "2 workers crashed"+want {
+			t.Errorf("got %q", got)
+		}
+	}
+}

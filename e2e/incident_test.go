@@ -1,0 +1,181 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestTheCommandsForTheNight runs the five commands of the README against a
+// site in trouble: a script in an endless loop, one that waits for a server that
+// never answers, one that crashed, a full line, and a full OPcache.
+func TestTheCommandsForTheNight(t *testing.T) {
+	commands := nightCommands(t)
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := prepare(t, b, options{site: incidentSite(t)})
+		if err := s.run(poolSite(b, "workers 2", "max_queue 3", "ini opcache.max_accelerated_files 200",
+			"ini opcache.file_update_protection 0")); err != nil {
+			t.Fatal(err)
+		}
+		deaf := deafServer(t)
+		s.do(s.request("POST", "/import.php", nil)).contains(t, 502)
+		for range 4 { // in either worker, where each has its own OPcache
+			s.get("/catalogue.php").want(t, 200, "")
+		}
+		s.opcacheBecomes("full", func(o opcacheStatus) bool { return o.Full })
+		ask := func(paths ...string) {
+			for _, path := range paths {
+				go s.client.Do(s.request("GET", path, nil))
+			}
+		}
+		ask("/report.php", "/checkout.php?server="+deaf)
+		s.poolBecomes("busy", 15*time.Second, func(p poolStatus) bool { return p.Workers.Busy == 2 })
+		ask("/?1", "/?2", "/?3")
+		s.poolBecomes("full", 15*time.Second, func(p poolStatus) bool { return p.Queue.Length == 3 })
+		s.get("/?4").contains(t, 503)
+
+		ended := ""
+		if b.name == singleLean.name || kernelTellsExits() {
+			ended = ` by signal: segmentation fault`
+		}
+		script := regexp.QuoteMeta(s.site)
+		// What each command has to say, in their order.
+		answers := [][]string{
+			{
+				`(?m)^main: the line is full: 3 requests wait, and one more is answered 503\n  → raise max_workers`,
+				`(?m)^main: OPcache is full, .*all 223 places for keys are taken, by \d+ scripts\n  → raise opcache\.max_accelerated_files \(now 200\)`,
+				`(?m)^main: 1 worker crashed; the last at \S+` + ended + `, running POST /import\.php \(` + script + `/import\.php\)$`,
+				`(?m)^main: \d+ requests had to wait because all 2 workers were busy$`,
+			},
+			{
+				`(?m)^1 pool: 2 busy, 0 idle, at most 2; queue 3;`,
+				`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d+ .* GET /report\.php$`,
+				`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d .* GET /checkout\.php$`,
+			},
+			{
+				`(?m)^main: worker \d+, pid \d+, busy for \d+\.\d s: GET /report\.php\n  pages ` + script + `/report\.php(:\d+)?\n` +
+					`  report ` + script + `/report\.php:12\n  {main} ` + script + `/report\.php:16\n  now: running$`,
+				`(?m)^main: worker \d+, pid \d+, busy for \d+\.\d s: GET /checkout\.php\n(  fgets\n)?  ask ` + script + `/checkout\.php:7\n` +
+					`  {main} ` + script + `/checkout\.php:10\n  now: \w+ .*` + regexp.QuoteMeta(deaf) + `$`,
+			},
+			{
+				`"msg":"worker lost",.*` + strings.ReplaceAll(ended, " by ", `"ended":"`) + `.*"uri":"/import\.php","script":"` + script + `/import\.php"`,
+			},
+			{
+				`(?m)^main +full +\S+ \S+ +\S+ \S+ +\S+ \S+ +\d+(\.\d)?% +\d+ +223 +223 +0`,
+			},
+		}
+		for i, line := range commands {
+			out := s.shell(line)
+			for _, want := range answers[i] {
+				if !regexp.MustCompile(want).MatchString(out) {
+					t.Errorf("%s: %s is not in\n%s", line, want, out)
+				}
+			}
+			if testing.Verbose() {
+				t.Logf("$ %s\n%s", line, out)
+			}
+		}
+	})
+}
+
+// nightCommands are those that the README gives.
+func nightCommands(t *testing.T) []string {
+	t.Helper()
+	_, section, ok := strings.Cut(readFile(t, "../README.md"), "\n## At night\n")
+	if !ok {
+		t.Fatal("README.md has no section At night")
+	}
+	_, block, _ := strings.Cut(section, "```sh\n")
+	block, _, _ = strings.Cut(block, "```")
+	commands := strings.Split(strings.TrimSpace(block), "\n")
+	if len(commands) != 5 {
+		t.Fatalf("README.md gives %d commands for the night, want 5", len(commands))
+	}
+	return commands
+}
+
+// shell runs a line as an administrator would who stands where the Caddyfile is
+// and has caddy and journalctl, which shows Caddy's log.
+func (s *server) shell(line string) string {
+	s.t.Helper()
+	bin := filepath.Join(s.dir, "bin")
+	journal := filepath.Join(bin, "journalctl")
+	writeFile(s.t, journal, "#!/bin/sh\nexec cat '"+filepath.Join(s.dir, "caddy.log")+"'\n")
+	if err := os.Chmod(journal, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	link(s.t, caddyBin, filepath.Join(bin, "caddy"))
+	c := s.command()
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", line)
+	cmd.Dir, cmd.Env = c.Dir, slices.Clone(c.Env)
+	for i, kv := range cmd.Env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			cmd.Env[i] = "PATH=" + bin + ":" + path
+		}
+	}
+	out, err := cmd.Output() // the log of Caddy's config adapters goes to stderr
+	if err != nil {
+		s.t.Errorf("%s: %v\n%s", line, err, out)
+	}
+	return string(out)
+}
+
+// incidentSite is a site that is in for trouble.
+func incidentSite(t *testing.T) string {
+	t.Helper()
+	site := filepath.Join(tempDir(t), "site")
+	copyTree(t, site, "testdata/incident")
+	for i := range 300 {
+		writeFile(t, filepath.Join(site, "catalogue", fmt.Sprintf("%d.php", i)), fmt.Sprintf("<?php $item = %d;\n", i))
+	}
+	giveToPHP(t, site)
+	return site
+}
+
+// deafServer accepts connections, and never says anything.
+func deafServer(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				bufio.NewReader(c).ReadByte() // until the client has gone
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// kernelTellsExits reports whether Linux says how a process has ended that is
+// not our child, as the workers of a master are: since 6.15.
+func kernelTellsExits() bool {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	var major, minor int
+	fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return major > 6 || major == 6 && minor >= 15
+}

@@ -1,0 +1,10 @@
+<?php
+// Waits for a server that accepts and never answers.
+function ask(string $address): string
+{
+    $server = stream_socket_client($address);
+    stream_set_timeout($server, 3600);
+    return fgets($server);
+}
+
+echo ask('tcp://' . $_GET['server']);

@@ -1,0 +1,16 @@
+<?php
+// Never ends: the last page is never the last.
+function pages(int $page): int
+{
+    while (true) {
+        $page = $page > 100 ? 1 : $page + 1;
+    }
+}
+
+function report(): int
+{
+    return pages(1);
+}
+
+set_time_limit(0);
+echo report();
