@@ -7,7 +7,7 @@ TIMEOUT  ?= 15m
 PARALLEL ?= 4
 SOAK     ?= 30m
 
-.PHONY: help run build php deps test soak check vet lint fmt fuzz clean
+.PHONY: help run build php deps test bench bench-short soak check vet lint fmt fuzz clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
@@ -27,6 +27,14 @@ deps: ## install what the tests need
 test: deps check vet ## run all tests
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) ./...
 	cd e2e/consumers && $(GO) test -count=1 ./...
+
+bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 15 minutes
+	@bash .ci/deps bench
+	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestSpeed$$'
+
+bench-short: ## the same in less than 90 seconds, with php-fpm alone
+	@bash .ci/deps bench
+	$(GO) test -tags bench ./e2e -count=1 -v -run '^TestSpeed$$' -speed.short -speed.rounds 3
 
 soak: deps ## run the tests under load for about SOAK
 	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \

@@ -82,7 +82,7 @@ func (b backend) expand(caddyfile string, o options) string {
 }
 
 // startFPM runs php-fpm with php-cgi's own php.ini, listening at dir/fpm.sock.
-func startFPM(t *testing.T, dir string, o options) {
+func startFPM(t *testing.T, dir string, o options) *keeper {
 	t.Helper()
 	bin := findFPM(t)
 	log := filepath.Join(dir, "fpm.log")
@@ -106,7 +106,7 @@ ping.path = /fpm/ping
 	}
 	writeFile(t, filepath.Join(dir, "fpm.conf"), conf)
 	ini := phpIni(t)
-	keep(t, command{
+	k := keep(t, command{
 		Args: []string{bin, "-F", "-y", filepath.Join(dir, "fpm.conf"), "-c", ini},
 		Env:  []string{"PATH=" + os.Getenv("PATH"), "PHP_INI_SCAN_DIR=" + filepath.Join(filepath.Dir(ini), "conf.d")},
 		Dir:  dir,
@@ -118,6 +118,7 @@ ping.path = /fpm/ping
 		}
 		return nil
 	})
+	return k
 }
 
 // findFPM prefers the copy of make deps, which runs no service.

@@ -201,5 +201,5 @@ func TestDoctorLooksAtTheRunningPools(t *testing.T) {
 	s.get("/die.php?how=kill")
 	s.phpPool("doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
 		`(?m)^  problem  \S+/die\.php is not run until `)
-	s.phpPool("status").says(0, `(?m)^main: \S+/die\.php is not run until `, `(?m)^main: \d workers? crashed$`)
+	s.phpPool("status").says(0, `(?m)^main: \S+/die\.php is not run until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)
 }

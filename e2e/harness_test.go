@@ -35,6 +35,7 @@ type server struct {
 	url     string // http://127.0.0.1:port
 	client  *http.Client
 	stopped bool
+	fpm     *keeper // php-fpm, where that runs PHP
 	*keeper
 }
 
@@ -78,7 +79,7 @@ func prepare(t *testing.T, b backend, opts ...options) *server {
 	s.url = "http://127.0.0.1:" + strconv.Itoa(s.port)
 	s.client = newClient(t)
 	if b.fpm {
-		startFPM(t, s.dir, s.opts)
+		s.fpm = startFPM(t, s.dir, s.opts)
 	}
 	return s
 }

@@ -68,8 +68,17 @@ func (w wordPress) in(t *testing.T) *wordPress {
 
 func startWordPress(t *testing.T, b backend, socket, database string) *wordPress {
 	t.Helper()
+	// WordPress calls itself by HTTP, so it needs more workers than clients.
+	s := start(t, b, plainSite, options{site: unpackWordPress(t, socket, database, ""), workers: 4})
+	s.client.Timeout = time.Minute
+	return &wordPress{s: s, admin: s.browser(), reader: s.browser()}
+}
+
+// unpackWordPress makes a document root of it, with more PHP in its config.
+func unpackWordPress(t *testing.T, socket, database, more string) (site string) {
+	t.Helper()
 	dir := unpack(t, "wordpress", "wordpress-theme-*", "php-getid3", "libjs-underscore", "libjs-cropper")
-	site := filepath.Join(dir, "usr/share/wordpress")
+	site = filepath.Join(dir, "usr/share/wordpress")
 	// Nothing outside is asked, and two cron runs may follow each other at once.
 	writeFile(t, filepath.Join(site, "wp-config.php"), fmt.Sprintf(`<?php
 define('DB_NAME', '%s');
@@ -79,15 +88,13 @@ define('DB_HOST', 'localhost:%s');
 define('WP_HTTP_BLOCK_EXTERNAL', true);
 define('WP_ACCESSIBLE_HOSTS', '127.0.0.1');
 define('WP_CRON_LOCK_TIMEOUT', 1);
+%s
 $table_prefix = 'wp_';
 defined('ABSPATH') || define('ABSPATH', __DIR__ . '/');
 require_once ABSPATH . 'wp-settings.php';
-`, database, socket))
+`, database, socket, more))
 	giveToPHP(t, dir)
-	// WordPress calls itself by HTTP, so it needs more workers than clients.
-	s := start(t, b, plainSite, options{site: site, workers: 4})
-	s.client.Timeout = time.Minute
-	return &wordPress{s: s, admin: s.browser(), reader: s.browser()}
+	return site
 }
 
 func (w *wordPress) install() {

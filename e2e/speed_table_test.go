@@ -1,0 +1,68 @@
+//go:build linux && bench
+
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// tally is what was measured of one server.
+type tally struct {
+	rival string
+	runs  []reading
+}
+
+// median is that of one figure of all runs.
+func median[N cmp.Ordered](runs []reading, of func(reading) N) N {
+	var all []N
+	for _, r := range runs {
+		all = append(all, of(r))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func (c *tally) rate() float64      { return median(c.runs, func(r reading) float64 { return r.rate }) }
+func (c *tally) cpu() float64       { return median(c.runs, func(r reading) float64 { return r.cpu }) }
+func (c *tally) p99() time.Duration { return median(c.runs, func(r reading) time.Duration { return r.p99 }) }
+
+// ratios are those of this server to another, round by round: the median of them
+// is steadier than that of figures from different moments.
+func (c *tally) ratios(to *tally) (rate, cpu float64) {
+	var by []reading
+	for i := range c.runs {
+		by = append(by, reading{rate: c.runs[i].rate / to.runs[i].rate, cpu: c.runs[i].cpu / to.runs[i].cpu})
+	}
+	return median(by, func(r reading) float64 { return r.rate }), median(by, func(r reading) float64 { return r.cpu })
+}
+
+// speedTable compares all with the first.
+func speedTable(title string, all []*tally) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| %s | req/s | ratio | CPU s/10k | ratio | p99 ms |\n|---|---|---|---|---|---|\n", title)
+	for _, c := range all {
+		rate, cpu := c.ratios(all[0])
+		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f | %.2f | %.1f |\n", c.rival, c.rate(), rate, c.cpu(), cpu,
+			float64(c.p99())/float64(time.Millisecond))
+	}
+	return b.String()
+}
+
+// memoryTable shows what the servers take after all of that.
+func memoryTable(rivals []*rival) string {
+	var b strings.Builder
+	b.WriteString("\n| memory after all of this | PSS MB |\n|---|---|\n")
+	for _, r := range rivals {
+		var sum int64
+		for _, k := range r.kept {
+			all, _ := pss(r.t, k.processes())
+			sum += all
+		}
+		fmt.Fprintf(&b, "| %s | %.0f |\n", r.name, float64(sum)/mib)
+	}
+	return b.String()
+}

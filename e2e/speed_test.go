@@ -1,0 +1,140 @@
+//go:build linux && bench
+
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	speedShort  = flag.Bool("speed.short", false, "only hello, page and upload, and only ours and the incumbent")
+	speedRounds = flag.Int("speed.rounds", 5, "how often each is measured; the median counts")
+	speedTime   = flag.Duration("speed.time", 3*time.Second, "how long each measurement takes")
+	speedOnly   = flag.String("speed.only", "", "comma-separated: only these servers and works")
+)
+
+// work is one thing that every server is asked to do.
+type work struct {
+	name    string
+	path    string
+	clients int
+	body    int    // bytes to POST
+	want    string // the answer begins with it
+	size    int    // bytes of it, if that is known
+	app     bool   // the path is WordPress's
+	short   bool   // part of the short run
+}
+
+var works = []work{
+	{name: "hello, 4", path: "/hello.php", clients: 4, want: "hello\n", size: 6},
+	{name: "hello, 16", path: "/hello.php", clients: 16, want: "hello\n", size: 6, short: true},
+	{name: "hello, 64", path: "/hello.php", clients: 64, want: "hello\n", size: 6},
+	{name: "100 KB page, 16", path: "/page.php", clients: 16, want: "<p>0", size: 100_000, short: true},
+	{name: "2 ms page, 16", path: "/work.php", clients: 16, want: "worked\n", size: 7},
+	{name: "1 MB upload, 16", path: "/upload.php", clients: 16, body: 1 << 20, want: "1048576\n", size: 8, short: true},
+	{name: "20 ms sleep, 64", path: "/sleep.php", clients: 64, want: "slept\n", size: 6},
+	{name: "WordPress, 16", path: "/wp/", clients: 16, want: "<!DOCTYPE html>", app: true},
+}
+
+// TestSpeed measures the servers side by side: for each work, each of them in
+// turn, round after round, so that what else the machine does hits all alike.
+func TestSpeed(t *testing.T) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		t.Fatal("wrk is missing: run make bench, which installs it")
+	}
+	chosen := slices.DeleteFunc(slices.Clone(works), func(w work) bool { return *speedShort && !w.short || !speedWants(w.name) })
+	site := speedSite(t, slices.ContainsFunc(chosen, func(w work) bool { return w.app }))
+	rivals := startRivals(t, site)
+	for _, w := range chosen {
+		var counts []*tally
+		for _, r := range rivals {
+			checkAnswer(t, r, w)
+			measure(t, r, w, time.Second) // until each worker has compiled the scripts
+			counts = append(counts, &tally{rival: r.name})
+		}
+		for range *speedRounds {
+			for i, r := range rivals {
+				counts[i].runs = append(counts[i].runs, measure(t, r, w, *speedTime))
+			}
+		}
+		fmt.Print(speedTable(w.name, counts))
+	}
+	if !*speedShort {
+		fmt.Print(memoryTable(rivals))
+	}
+}
+
+// speedWants reports whether a name is among those of -speed.only.
+func speedWants(name string) bool {
+	if *speedOnly == "" {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(*speedOnly, ","), func(part string) bool { return strings.HasPrefix(name, part) })
+}
+
+// speedSite is the document root that all share.
+func speedSite(t *testing.T, wordPress bool) string {
+	t.Helper()
+	site := filepath.Join(tempDir(t), "site")
+	copyTree(t, site, "testdata/speed")
+	path := filepath.Join(site, "work.php")
+	writeFile(t, path, strings.Replace(readFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
+	if wordPress {
+		speedWordPress(t, filepath.Join(site, "wp"))
+	}
+	giveToPHP(t, site)
+	return site
+}
+
+// roundsOf2ms asks PHP how many rounds of md5 take 2 ms here: the best of many,
+// since anything else may run meanwhile.
+func roundsOf2ms(t *testing.T) int {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "rounds.php")
+	writeFile(t, script, `<?php
+for ($best = 0, $try = 0; $try < 50; $try++) {
+	for ($i = 0, $x = '', $begun = hrtime(true); hrtime(true) - $begun < 2000000; $i += 100) {
+		for ($j = 0; $j < 100; $j++) {
+			$x = md5($x);
+		}
+	}
+	$best = max($best, $i);
+}
+echo $best;
+`)
+	cmd := exec.Command("php-cgi", "-q", script)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounds, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rounds
+}
+
+// checkAnswer sees that a server gives the right answer before its speed counts.
+func checkAnswer(t *testing.T, r *rival, w work) {
+	t.Helper()
+	client := newClient(t)
+	client.Timeout = time.Minute
+	method, body := "GET", ""
+	if w.body > 0 {
+		method, body = "POST", strings.Repeat("x", w.body)
+	}
+	res := do(t, client, newRequest(t, method, r.url+w.path, strings.NewReader(body)))
+	if res.StatusCode != 200 || !strings.HasPrefix(res.body, w.want) || w.size > 0 && len(res.body) != w.size {
+		t.Fatalf("%s, %s: got status %d and %d bytes: %.200q", r.name, w.name, res.StatusCode, len(res.body), res.body)
+	}
+}

@@ -1,0 +1,92 @@
+//go:build linux && bench
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// reading is one measurement.
+type reading struct {
+	rate float64       // answers a second
+	cpu  float64       // seconds of the whole server side for 10,000 of them
+	p99  time.Duration // that 99 of 100 answers took at most
+}
+
+var (
+	wrkRate   = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
+	wrkTotal  = regexp.MustCompile(`(\d+) requests in`)
+	wrkP99    = regexp.MustCompile(`99%\s+([\d.]+)(us|ms|s|m)`)
+	wrkErrors = regexp.MustCompile(`(?m)^\s*(Socket errors|Non-2xx).*$`)
+)
+
+// measure runs wrk against a server.
+func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
+	t.Helper()
+	args := []string{"-t2", "-c" + strconv.Itoa(w.clients), fmt.Sprintf("-d%ds", max(1, int(d.Seconds()))), "--latency"}
+	if w.body > 0 {
+		args = append(args, "-s", postScript(t, w.body))
+	}
+	before := r.cpu()
+	out, err := exec.Command("wrk", append(args, r.url+w.path)...).CombinedOutput()
+	used := r.cpu() - before
+	if err != nil {
+		t.Fatalf("wrk: %v\n%s", err, out)
+	}
+	if bad := wrkErrors.Find(out); bad != nil {
+		t.Errorf("%s, %s: %s", r.name, w.name, bad)
+	}
+	number := func(re *regexp.Regexp) float64 {
+		m := re.FindSubmatch(out)
+		if m == nil {
+			t.Fatalf("wrk says:\n%s", out)
+		}
+		n, err := strconv.ParseFloat(string(m[1]), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	p99, err := time.ParseDuration(strings.Join(wrkP99.FindStringSubmatch(string(out))[1:], ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reading{number(wrkRate), used.Seconds() / number(wrkTotal) * 10_000, p99}
+}
+
+// postScript makes wrk post a body.
+func postScript(t *testing.T, size int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "post.lua")
+	writeFile(t, path, fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size))
+	return path
+}
+
+// cpu is the processor time that the server has used: that of all of its
+// processes, and of those that have ended and were waited for.
+func (r *rival) cpu() time.Duration {
+	const tick = time.Second / 100 // USER_HZ of all Linux systems
+	var sum time.Duration
+	for _, k := range r.kept {
+		for _, p := range k.processes() {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+			if err != nil {
+				continue // it has ended
+			}
+			_, rest, _ := strings.Cut(string(stat), ") ")
+			for _, field := range strings.Fields(rest)[11:15] { // utime, stime, cutime, cstime
+				n, _ := strconv.ParseInt(field, 10, 64)
+				sum += time.Duration(n) * tick
+			}
+		}
+	}
+	return sum
+}
