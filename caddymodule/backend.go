@@ -95,7 +95,7 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	b.logger = ctx.Logger()
 	b.propagator = autoprop.NewTextMapPropagator()
 	if b.Root == "" {
-		b.Root = "{http.vars.root}"
+		b.Root = siteRoot
 	}
 	if len(b.SplitPath) == 0 {
 		b.SplitPath = []string{".php"}
@@ -165,7 +165,7 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	}
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
-	req.Stderr = a.stderr.write
+	req.Stderr = &a.stderr
 	a.sent.Info = env.info(&s, in.length)
 	v := visitOf(r, repl)
 	v.asks(r, b.live.name, s.filename)

@@ -93,15 +93,25 @@ func (e *environ) request(length int64) {
 		scheme, defaultPort = "https", "443"
 	}
 	e.to.AddParam("REQUEST_SCHEME", scheme)
-	host, port, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
+	host, port := splitHostPort(r.Host)
 	if port == "" {
 		port = defaultPort
 	}
 	e.to.AddParam("SERVER_NAME", host)
 	e.to.AddParam("SERVER_PORT", port)
+}
+
+// splitHostPort is net.SplitHostPort without an error, which would cost more than
+// all the rest: a host without a port is the rule.
+func splitHostPort(s string) (host, port string) {
+	if strings.IndexByte(s, ':') < 0 {
+		return s, ""
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return s, ""
+	}
+	return host, port
 }
 
 // peer tells who asked, and at which of our addresses.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -18,6 +19,11 @@ type visit struct {
 	// from is what root was made of.
 	from rootOf
 	root string
+
+	// found is the file that routing has found, hidden when its placeholders
+	// are not to be seen, shadowed when somebody has set them before us.
+	found            found
+	hidden, shadowed bool
 
 	// Of the last php_pool that the request asked; an error route may ask
 	// another.
@@ -42,6 +48,41 @@ func visitOf(r *http.Request, repl *caddy.Replacer) *visit {
 	return v
 }
 
+// routedTo notes the file that routing has found. Its placeholders are those of
+// Caddy's file matcher, which may have set them for another file.
+func (v *visit) routedTo(f found, repl *caddy.Replacer) {
+	v.found = f
+	if !v.shadowed {
+		v.hidden = true
+		_, v.shadowed = repl.Get("http.matchers.file.relative")
+		v.hidden = false
+	}
+	if v.shadowed {
+		for _, key := range []string{"relative", "absolute", "remainder", "type"} {
+			value, _ := v.file(key)
+			repl.Set("http.matchers.file."+key, value)
+		}
+	}
+}
+
+// file is the value of {http.matchers.file.*}.
+func (v *visit) file(key string) (any, bool) {
+	if v.found.relative == "" || v.hidden {
+		return nil, false
+	}
+	switch key {
+	case "relative":
+		return v.found.relative, true
+	case "absolute":
+		return filepath.ToSlash(v.found.absolute), true
+	case "remainder":
+		return v.found.info, true
+	case "type":
+		return "file", true
+	}
+	return nil, false
+}
+
 // asks is called before PHP is asked. The access log, where there is one, is
 // given a field that is made up when it is written.
 func (v *visit) asks(r *http.Request, pool, script string) {
@@ -59,10 +100,13 @@ func (v *visit) asks(r *http.Request, pool, script string) {
 	}
 }
 
-// placeholder is the value of {http.php_pool.*}.
+// placeholder is the value of {http.php_pool.*} and {http.matchers.file.*}.
 func (v *visit) placeholder(key string) (any, bool) {
 	name, ours := strings.CutPrefix(key, "http.php_pool.")
 	if !ours {
+		if name, ours = strings.CutPrefix(key, "http.matchers.file."); ours {
+			return v.file(name)
+		}
 		return nil, false
 	}
 	x := v.exchange

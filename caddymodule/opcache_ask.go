@@ -126,7 +126,7 @@ func (l *livePool) askOPcache(h *helper, call string, worker uint64) (*opcacheAn
 // question is one run of the helper.
 type question struct {
 	script string
-	stderr bytes.Buffer
+	stderr beginning
 }
 
 // maxAnswer is more than any answer has, firstWords of a wrong one are kept.
@@ -152,7 +152,7 @@ func (q *question) request(call string) *fastcgi.Request {
 	} {
 		r.AddParam(p[0], p[1])
 	}
-	r.Stderr = func(p []byte) { q.stderr.Write(p[:min(len(p), max(0, maxAnswer-q.stderr.Len()))]) }
+	r.Stderr = &q.stderr
 	return r
 }
 
@@ -185,9 +185,17 @@ func (q *question) read(resp *http.Response, to *opcacheAnswer) error {
 	return &unavailableError{"the script that asks PHP did not run to its end: " + words}
 }
 
+// beginning keeps what is written first, and no more than an answer may have.
+type beginning struct{ kept bytes.Buffer }
+
+func (b *beginning) Write(p []byte) (int, error) {
+	b.kept.Write(p[:min(len(p), maxAnswer-b.kept.Len())])
+	return len(p), nil
+}
+
 // words is what PHP wrote on stderr first, without the frame of a log line.
 func (q *question) words() string {
-	line, _, _ := strings.Cut(strings.TrimSpace(q.stderr.String()), "\n")
+	line, _, _ := strings.Cut(strings.TrimSpace(q.stderr.kept.String()), "\n")
 	for _, prefix := range []string{"PHP Warning:  ", "PHP Fatal error:  ", "PHP Request Startup: "} {
 		line = strings.TrimPrefix(line, prefix)
 	}

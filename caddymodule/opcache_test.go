@@ -101,7 +101,7 @@ func TestAnswersOfTheHelper(t *testing.T) {
 	} {
 		q := &question{script: filepath.FromSlash("/tmp/php_pool-X/opcache.php")}
 		r := q.request(callStatus)
-		r.Stderr([]byte(c.stderr))
+		io.WriteString(r.Stderr, c.stderr)
 		r.Free()
 		got := new(opcacheAnswer)
 		resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(c.body))}
@@ -120,7 +120,7 @@ func TestAnswersOfTheHelper(t *testing.T) {
 
 func TestTheReasonIsInTheWordsOfPHP(t *testing.T) {
 	q := new(question)
-	q.stderr.WriteString("PHP Warning:  PHP Request Startup: open_basedir restriction in effect. " +
+	io.WriteString(&q.stderr, "PHP Warning:  PHP Request Startup: open_basedir restriction in effect. "+
 		"File(/tmp/x) is not within the allowed path(s): (/srv) in Unknown on line 0\nPHP Warning:  more\n")
 	want := "open_basedir restriction in effect. File(/tmp/x) is not within the allowed path(s): (/srv)"
 	if got := q.words(); got != want {
@@ -128,9 +128,9 @@ func TestTheReasonIsInTheWordsOfPHP(t *testing.T) {
 	}
 	r := q.request(callStatus)
 	defer r.Free()
-	r.Stderr(bytes.Repeat([]byte("x"), 2*maxAnswer))
-	r.Stderr([]byte("x"))
-	if got := q.stderr.Len(); got != maxAnswer {
+	r.Stderr.Write(bytes.Repeat([]byte("x"), 2*maxAnswer))
+	r.Stderr.Write([]byte("x"))
+	if got := q.stderr.kept.Len(); got != maxAnswer {
 		t.Errorf("%d bytes of stderr are kept, want %d", got, maxAnswer)
 	}
 }

@@ -2,9 +2,8 @@ package caddymodule
 
 import (
 	"net/http"
-	"os"
 	"path"
-	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -84,53 +83,67 @@ func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, repl *cad
 	script, info := rt.backend.splits.splitFile(clean)
 	slash := strings.HasSuffix(script, "/")
 	if !slash || script == "/" {
-		switch stat(root, script) {
-		case file:
-			rt.rewrite(r, repl, root, script, info)
+		switch kind, path := stat(root, script); kind {
+		case file, special:
+			rt.rewrite(r, repl, found{root, script, path, info, kind})
 			return false
 		case directory:
-			if rt.indexIn(root, clean) {
+			if index := rt.indexIn(root, clean); index.isFile() {
 				if !strings.HasSuffix(r.URL.Path, "/") {
 					redirectToSlash(w, r)
 					return true
 				}
-				rt.rewrite(r, repl, root, path.Join(clean, rt.index), "")
+				rt.rewrite(r, repl, index)
 				return false
 			}
 		case nothing:
 		}
-	} else if rt.indexIn(root, clean) {
-		rt.rewrite(r, repl, root, path.Join(clean, rt.index), "")
+	} else if index := rt.indexIn(root, clean); index.isFile() {
+		rt.rewrite(r, repl, index)
 		return false
 	}
-	rt.rewrite(r, repl, root, "/"+rt.index, "")
+	relative := "/" + rt.index
+	kind, path := stat(root, relative)
+	rt.rewrite(r, repl, found{root, relative, path, "", kind})
 	return false
 }
 
-func (rt *router) indexIn(root, dir string) bool {
-	return stat(root, path.Join(dir, rt.index)) == file
+// found is a file that routing has found below the root.
+type found struct {
+	root, relative, absolute string
+
+	info string // what follows it in the request's path
+	kind kind
+}
+
+func (f *found) isFile() bool { return f.kind == file || f.kind == special }
+
+func (rt *router) indexIn(root, dir string) found {
+	relative := path.Join(dir, rt.index)
+	kind, absolute := stat(root, relative)
+	return found{root, relative, absolute, "", kind}
 }
 
 // rewrite sets the path of the request, and the placeholders of Caddy's file
 // matcher for whoever comes after us.
-func (rt *router) rewrite(r *http.Request, repl *caddy.Replacer, root, relative, info string) {
-	repl.Set("http.matchers.file.relative", relative)
-	repl.Set("http.matchers.file.absolute", filepath.ToSlash(caddyhttp.SanitizedPathJoin(root, relative)))
-	repl.Set("http.matchers.file.remainder", info)
-	repl.Set("http.matchers.file.type", "file")
-	if r.URL.Path == relative {
+func (rt *router) rewrite(r *http.Request, repl *caddy.Replacer, f found) {
+	visitOf(r, repl).routedTo(f, repl)
+	if r.URL.Path == f.relative {
 		return
 	}
-	r.URL.Path, r.URL.RawPath = relative, ""
+	r.URL.Path, r.URL.RawPath = f.relative, ""
 	r.RequestURI = r.URL.RequestURI()
 }
 
 // routeCustom leaves try_files to Caddy.
 func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, repl *caddy.Replacer, root string) (bool, error) {
-	if rt.redirects && !strings.HasSuffix(r.URL.Path, "/") && rt.indexIn(root, cleanPath(r.URL.Path)) {
-		redirectToSlash(w, r)
-		return true, nil
+	if rt.redirects && !strings.HasSuffix(r.URL.Path, "/") {
+		if index := rt.indexIn(root, cleanPath(r.URL.Path)); index.isFile() {
+			redirectToSlash(w, r)
+			return true, nil
+		}
 	}
+	caddyhttp.SetVar(r.Context(), rootVar, root)
 	matched, err := rt.custom.MatchWithError(r)
 	if matched {
 		rt.rewriter.Rewrite(r, repl)
@@ -169,17 +182,25 @@ const (
 	nothing kind = iota
 	file
 	directory
+	special // a pipe, a device
 )
 
 // stat looks at a path below root. Like Caddy's file matcher it takes every
 // error for "not there".
-func stat(root, relative string) kind {
-	info, err := os.Stat(caddyhttp.SanitizedPathJoin(root, relative)) //nolint:gosec // G703: joined safely below the root
-	switch {
-	case err != nil:
-		return nothing
-	case info.IsDir():
-		return directory
+func stat(root, relative string) (kind, string) {
+	absolute := join(root, relative)
+	kind, _, err := look(absolute)
+	if err != nil {
+		return nothing, absolute
 	}
-	return file
+	return kind, absolute
+}
+
+// join is SanitizedPathJoin, which a root and a path that are clean need not
+// pass through.
+func join(root, relative string) string {
+	if runtime.GOOS != "windows" && len(root) > 1 && len(relative) > 1 && relative[0] == '/' && path.Clean(relative) == relative {
+		return root + relative
+	}
+	return caddyhttp.SanitizedPathJoin(root, relative)
 }

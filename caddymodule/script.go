@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -57,21 +56,34 @@ func (b *Backend) findScript(r *http.Request, repl *caddy.Replacer) (script, err
 	if own, ok := b.Env["SCRIPT_FILENAME"]; ok {
 		s.filename = repl.ReplaceAll(own, "")
 	} else {
-		s.filename = caddyhttp.SanitizedPathJoin(root, s.name)
+		// Routing has most likely looked at this very file.
+		if f := visitOf(r, repl).found; f.root == root && f.relative == s.name && f.kind == file {
+			s.filename = f.absolute
+			return s, b.checkName(&s)
+		}
+		s.filename = join(root, s.name)
 	}
 	return s, b.checkFile(&s)
 }
 
-// checkFile refuses what is not a regular file with an allowed extension.
-func (b *Backend) checkFile(s *script) error {
+// checkName refuses what has not the name of a script.
+func (b *Backend) checkName(s *script) error {
 	if !b.splits.ends(s.filename) || unsafeName(s.name) || !filepath.IsAbs(s.filename) {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a PHP script", s.name))
 	}
-	info, err := os.Stat(s.filename)
+	return nil
+}
+
+// checkFile refuses what is not a regular file with an allowed extension.
+func (b *Backend) checkFile(s *script) error {
+	if err := b.checkName(s); err != nil {
+		return err
+	}
+	kind, _, err := look(s.filename)
 	if err != nil {
 		return statError(err)
 	}
-	if !info.Mode().IsRegular() {
+	if kind != file {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a regular file", s.filename))
 	}
 	return nil

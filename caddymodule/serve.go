@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -88,6 +89,9 @@ func copyHeaders(to, from http.Header) {
 		if hopByHop(name) && name != "Alt-Svc" {
 			continue
 		}
-		to[name] = append(to[name], values...)
+		if earlier := to[name]; len(earlier) > 0 {
+			values = append(earlier, values...)
+		}
+		to[name] = slices.Clip(values) // what is added later goes elsewhere
 	}
 }

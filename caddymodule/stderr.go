@@ -22,14 +22,16 @@ type stderrLog struct {
 // a script in a loop cannot fill the memory.
 const maxStderr = 1 << 20
 
-func (l *stderrLog) write(p []byte) {
+// Write implements io.Writer.
+func (l *stderrLog) Write(p []byte) (int, error) {
 	if off := l.backend.CaptureStderr; off != nil && !*off {
-		return
+		return len(p), nil
 	}
 	l.text = append(l.text, p...)
 	if len(l.text) >= maxStderr {
 		l.flush(http.StatusOK)
 	}
+	return len(p), nil
 }
 
 // flush logs what came; status is that of the response.

@@ -26,9 +26,11 @@ func median[N cmp.Ordered](runs []reading, of func(reading) N) N {
 	return all[len(all)/2]
 }
 
-func (c *tally) rate() float64      { return median(c.runs, func(r reading) float64 { return r.rate }) }
-func (c *tally) cpu() float64       { return median(c.runs, func(r reading) float64 { return r.cpu }) }
-func (c *tally) p99() time.Duration { return median(c.runs, func(r reading) time.Duration { return r.p99 }) }
+func (c *tally) rate() float64 { return median(c.runs, func(r reading) float64 { return r.rate }) }
+func (c *tally) cpu() float64  { return median(c.runs, func(r reading) float64 { return r.cpu }) }
+func (c *tally) p99() time.Duration {
+	return median(c.runs, func(r reading) time.Duration { return r.p99 })
+}
 
 // ratios are those of this server to another, round by round: the median of them
 // is steadier than that of figures from different moments.

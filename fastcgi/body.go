@@ -32,13 +32,14 @@ type Body struct {
 	writer  *writer
 	timeout time.Duration
 
-	head      bool  // the request was HEAD
-	none      bool  // the response has no body, whatever PHP sends
-	closed    bool  // Close was called
-	taken     int64 // bytes delivered
-	dropped   int   // invalid header lines
-	announced bool  // there is a Content-Length, which limits the body
-	err       error // what comes after the content that is there
+	head      bool     // the request was HEAD
+	none      bool     // the response has no body, whatever PHP sends
+	closed    bool     // Close was called
+	taken     int64    // bytes delivered
+	dropped   int      // invalid header lines
+	spare     []string // room for the Content-Length
+	announced bool     // there is a Content-Length, which limits the body
+	err       error    // what comes after the content that is there
 }
 
 func newBody(c *Conn, r *Request, turn uint64, unhook func() bool) *Body {
@@ -139,7 +140,8 @@ func (b *Body) Fill(limit int) (whole bool) {
 	n := b.taken + int64(b.stream.buffered())
 	if !b.announced || b.response.ContentLength != n {
 		b.response.ContentLength = n
-		b.response.Header["Content-Length"] = []string{strconv.FormatInt(n, 10)}
+		b.spare[0] = strconv.FormatInt(n, 10)
+		b.response.Header["Content-Length"] = b.spare
 	}
 	return true
 }

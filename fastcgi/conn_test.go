@@ -140,7 +140,7 @@ func TestAResponseMayArriveByteByByte(t *testing.T) {
 			fastcgitest.End(),
 		})})
 		r := get()
-		r.Stderr = func(p []byte) { stderr.Write(p) }
+		r.Stderr = &stderr
 		resp, body, err := do(t, c, r)
 		if err != nil {
 			t.Fatal(err)

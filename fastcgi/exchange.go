@@ -97,7 +97,7 @@ func (b *Body) acceptHead(n, size int) error {
 		return err
 	}
 	b.stream.skip(size)
-	b.dropped = h.dropped
+	b.dropped, b.spare = h.dropped, h.spare
 	b.none = b.head || h.code == 204 || h.code == 304
 	b.announced = h.length >= 0
 	b.response.Status = h.status

@@ -38,8 +38,9 @@ type head struct {
 	code    int
 	status  string // "200 OK"
 	fields  http.Header
-	length  int64 // Content-Length; -1 if there is none or it makes no sense
-	dropped int   // lines that were not header fields
+	spare   []string // room for a value that is added
+	length  int64    // Content-Length; -1 if there is none or it makes no sense
+	dropped int      // lines that were not header fields
 }
 
 // parseHead parses a CGI response head (RFC 3875, section 6), or the HTTP-like
@@ -58,7 +59,7 @@ func parseHead(text string) (head, error) {
 	}
 	lines := strings.Count(text, "\n")
 	h.fields = make(http.Header, lines)
-	values := make([]string, lines) // one allocation for all, as net/textproto does
+	values := make([]string, lines+1) // one allocation for all, as net/textproto does
 	for text != "" {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
@@ -84,6 +85,7 @@ func parseHead(text string) (head, error) {
 		values[0] = value
 		h.fields[name], values = values[:1:1], values[1:]
 	}
+	h.spare = values[:1:1]
 	h.setDefaultStatus()
 	h.setLength()
 	return h, nil

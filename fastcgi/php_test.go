@@ -199,7 +199,7 @@ func TestStderrOfPHPGoesItsOwnWay(t *testing.T) {
 	c := p.dial()
 	var stderr strings.Builder
 	r := p.request("GET", "stderr.php", "", 0)
-	r.Stderr = func(b []byte) { stderr.Write(b) }
+	r.Stderr = &stderr
 	_, body, err := do(t, c, r)
 	if err != nil || body != strings.Repeat("x", 20_000) {
 		t.Errorf("got %d bytes, error %v", len(body), err)

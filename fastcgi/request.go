@@ -36,9 +36,9 @@ type Request struct {
 	ContentLength int64
 
 	// Stderr is given the content of STDERR records, in pieces as they arrive,
-	// on the goroutine that calls Do or reads the body. The bytes are only valid
-	// during the call. nil discards them.
-	Stderr func(p []byte)
+	// on the goroutine that calls Do or reads the body. What it returns is
+	// ignored. nil discards them.
+	Stderr io.Writer
 
 	// ReadTimeout limits how long PHP may be silent, WriteTimeout how long it may
 	// take nothing of the request; 0 is no limit. As long as the body is on

@@ -1,6 +1,7 @@
 package fastcgi
 
 import (
+	"io"
 	"sync"
 )
 
@@ -43,10 +44,10 @@ type stream struct {
 	status   endStatus // what it said
 	total    int64     // bytes that have come from the wire
 
-	stderr func(p []byte)
+	stderr io.Writer
 }
 
-func (s *stream) init(stderr func(p []byte)) {
+func (s *stream) init(stderr io.Writer) {
 	s.pooled = buffers.Get().(*[bufferSize]byte) //nolint:forcetypeassert // the pool has nothing else
 	s.buf = s.pooled[:]
 	s.limit, s.id = unlimited, requestID
@@ -198,7 +199,7 @@ func (s *stream) pass(p []byte) {
 	}
 	if s.typ == typeStderr {
 		if s.stderr != nil {
-			s.stderr(p)
+			_, _ = s.stderr.Write(p) // see Request
 		}
 		return
 	}

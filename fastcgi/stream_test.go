@@ -20,7 +20,8 @@ type decoded struct {
 // decodeAll feeds wire in pieces of n bytes; the content is taken at the end.
 func decodeAll(wire []byte, n int) (d decoded) {
 	var s stream
-	s.init(func(p []byte) { d.stderr += string(p) })
+	var stderr strings.Builder
+	s.init(&stderr)
 	defer s.free()
 	for len(wire) > 0 && d.err == nil {
 		room := s.room()
@@ -33,7 +34,7 @@ func decodeAll(wire []byte, n int) (d decoded) {
 		wire = wire[n:]
 		d.err = s.decode()
 	}
-	d.stdout = string(s.take())
+	d.stdout, d.stderr = string(s.take()), stderr.String()
 	d.ended, d.status, d.stray = s.ended, s.status, s.stray()
 	return d
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // benchPool is a pool of n workers that answer over real sockets.
-func benchPool(b *testing.B, n int) *Pool {
+func benchPool(b testing.TB, n int) *Pool {
 	b.Helper()
 	p := New(Config{Name: "bench", Start: func(context.Context, int) (Launcher, error) {
 		return &socketLauncher{b: b, done: make(chan struct{})}, nil
@@ -28,7 +28,7 @@ func benchPool(b *testing.B, n int) *Pool {
 }
 
 type socketLauncher struct {
-	b    *testing.B
+	b    testing.TB
 	pids atomic.Int64
 	done chan struct{}
 }

@@ -19,6 +19,8 @@ type Request struct {
 	// Repeatable says that the request may be sent a second time although a
 	// worker may have begun it: its method is safe (RFC 9110 section 9.2.1).
 	Repeatable bool
+
+	exchange Exchange // what Do returns
 }
 
 // Exchange is a request that PHP has begun to answer. Close it.
@@ -43,7 +45,7 @@ type Exchange struct {
 // response is there. A request is repeated at most once, on another worker,
 // and only when that can do no harm: nothing of it was sent, or it is
 // Repeatable, the worker died before it answered one byte, and the body can be
-// sent again.
+// sent again. The exchange is part of the request.
 func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
 	if err := p.admit(r.Info.Script); err != nil {
 		return nil, err
@@ -85,11 +87,12 @@ func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
 	if err == nil && !lease.late() {
 		ttfb := time.Since(leased)
 		lease.w.firstByte = ttfb
-		return &Exchange{
+		r.exchange = Exchange{
 			Response: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
 			Generation: lease.w.gen.number, Wait: leased.Sub(began),
 			TTFB: ttfb, lease: lease, body: resp.Body,
-		}, nil
+		}
+		return &r.exchange, nil
 	}
 	late := lease.late()
 	if err == nil {
