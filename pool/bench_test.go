@@ -12,18 +12,18 @@ import (
 )
 
 // benchPool is a pool of n workers that answer over real sockets.
-func benchPool(b testing.TB, n int) *Pool {
-	b.Helper()
+func benchPool(tb testing.TB, n int) *Pool {
+	tb.Helper()
 	p := New(Config{Name: "bench", Start: func(context.Context, int) (Launcher, error) {
-		return &socketLauncher{b: b, done: make(chan struct{})}, nil
+		return &socketLauncher{b: tb, done: make(chan struct{})}, nil
 	}, Settings: Settings{
 		Size: Size{Manager: Static, Max: n}, MaxQueue: 1 << 20, StopTimeout: time.Second,
 		Limits: Limits{HealthInterval: 5 * time.Second}, SlowRequest: 5 * time.Second,
 	}})
-	if err := p.Open(b.Context()); err != nil {
-		b.Fatal(err)
+	if err := p.Open(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
-	b.Cleanup(func() { p.Close(context.Background()) }) // the benchmark is over
+	tb.Cleanup(func() { p.Close(context.Background()) }) // the benchmark is over
 	return p
 }
 
