@@ -21,6 +21,9 @@ func (o Options) Args() []string {
 	for _, s := range o.INI {
 		args = append(args, "-d", s.Name+"="+quoteINI(s.Value))
 	}
+	if len(o.AdminINI) > 0 {
+		args = append(args, "-d", o.adminArg())
+	}
 	return args
 }
 

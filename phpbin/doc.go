@@ -108,6 +108,10 @@
 //   - -d name=value goes through the ini parser, where ; = ( & ' " ${ and
 //     others are special, but php-cgi puts double quotes around a value that
 //     begins with neither a letter, a digit nor a quote: see quoteINI.
+//   - Of -d arguments php-cgi makes one ini file, and takes a value that begins
+//     with a letter or a digit as it stands: so one argument can hold [PATH=]
+//     sections, which are the only ini settings that scripts cannot undo. No ini
+//     file of ours has to lie anywhere: see Options.adminArg.
 //   - prlimit(2) on a process of another user needs CAP_SYS_RESOURCE, which
 //     root has not in an ordinary container: prlimit(1) then goes first.
 //   - A process inherits what we were started with and Go did not mark

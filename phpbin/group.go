@@ -88,7 +88,7 @@ func (g *group) start(e *endpoint, children, pgid int, lastWish syscall.Signal) 
 	g.pidsMu.Lock()
 	g.pids[cmd.Process.Pid] = struct{}{}
 	g.pidsMu.Unlock()
-	if err := g.opts.limit(cmd.Process.Pid); err != nil {
+	if err := errors.Join(g.opts.limit(cmd.Process.Pid), g.opts.oomScoreAdj(cmd.Process.Pid)); err != nil {
 		g.discard(s)
 		return nil, err
 	}

@@ -12,12 +12,14 @@ func onMainThread() bool { return false }
 func prepareThread(Options) error { return nil }
 
 func (o Options) validatePlatform() error {
-	if o.Umask != nil || o.Nice != 0 || o.NoNewPrivs || len(o.Rlimits) > 0 {
-		return fmt.Errorf("umask, niceness, resource limits and no_new_privs: %w on this system", errors.ErrUnsupported)
+	if o.Umask != nil || o.Nice != 0 || o.NoNewPrivs || len(o.Rlimits) > 0 || o.OOMScoreAdj != nil {
+		return fmt.Errorf("umask, niceness, resource limits, oom_score_adj and no_new_privs: %w on this system", errors.ErrUnsupported)
 	}
 	return nil
 }
 
 func (o Options) limit(int) error { return nil }
+
+func (o Options) oomScoreAdj(int) error { return nil }
 
 func (o Options) limiter() ([]string, error) { return nil, nil }

@@ -26,6 +26,13 @@ type Options struct {
 	// php.ini and the scanned files; .user.ini and ini_set() overrule them.
 	INI []Setting
 
+	// AdminINI are settings that scripts cannot change, nor .user.ini: in force
+	// for those whose path begins with one of AdminDirs as [TopDir] has it,
+	// usually all of [TopDirs]. What PHP reads at its start only (disable_functions)
+	// has to be in INI; nothing can change it later.
+	AdminINI  []Setting
+	AdminDirs []string
+
 	// Env are variables on top of the few that php-cgi gets anyway (see
 	// [Options.Environ]). A script reads them by getenv().
 	Env map[string]string
@@ -33,12 +40,15 @@ type Options struct {
 	// Credential is who php-cgi runs as; nil means as this process does.
 	Credential *Credential
 
-	// Umask, Nice, NoNewPrivs and Rlimits need Linux; Validate says so
-	// elsewhere. A nil Umask and a Nice of 0 leave what this process has.
-	Umask      *int
-	Nice       int
-	NoNewPrivs bool
-	Rlimits    []Rlimit
+	// Umask, Nice, NoNewPrivs, Rlimits and OOMScoreAdj need Linux; Validate says
+	// so elsewhere. A nil Umask and a Nice of 0 leave what this process has. A
+	// nil OOMScoreAdj is 500 more than that: when memory runs out, the kernel
+	// ends php-cgi and not us.
+	Umask       *int
+	Nice        int
+	NoNewPrivs  bool
+	Rlimits     []Rlimit
+	OOMScoreAdj *int
 
 	// Slots is how many workers a shared master forks (PHP_FCGI_CHILDREN).
 	// Single ignores it.
@@ -103,6 +113,7 @@ func (o Options) Validate() error {
 	for _, s := range o.INI {
 		errs = append(errs, s.validate())
 	}
+	errs = append(errs, o.validateAdmin())
 	for name, value := range o.Env {
 		errs = append(errs, validateEnv(name, value))
 	}

@@ -44,6 +44,9 @@ func (o Options) validatePlatform() error {
 			return fmt.Errorf("the soft limit of %s, %d, is above the hard one, %d", r.Resource, r.Soft, r.Hard)
 		}
 	}
+	if n := o.OOMScoreAdj; n != nil && (*n < oomScoreAdjMin || *n > oomScoreAdjMax) {
+		return fmt.Errorf("oom_score_adj %d is not between %d and %d", *n, oomScoreAdjMin, oomScoreAdjMax)
+	}
 	return nil
 }
 

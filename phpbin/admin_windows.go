@@ -1,0 +1,22 @@
+package phpbin
+
+import "strings"
+
+// TopDirs lists all drives that there can be, in the lower case that PHP compares
+// in. A share has none, and so no settings of the administrator.
+func TopDirs() ([]string, error) {
+	var dirs []string
+	for drive := 'a'; drive <= 'z'; drive++ {
+		dirs = append(dirs, string(drive)+":")
+	}
+	return dirs, nil
+}
+
+// TopDir is the part of a script's absolute path that PHP would have to find
+// among [Options.AdminDirs].
+func TopDir(path string) string {
+	if i := strings.IndexAny(path, `/\`); i >= 0 {
+		path = path[:i]
+	}
+	return strings.ToLower(path)
+}

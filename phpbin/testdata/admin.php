@@ -1,0 +1,7 @@
+<?php
+// What a script can do about an ini setting of the administrator.
+$name = $_GET['name'];
+$given = ini_get($name);
+$set = @ini_set($name, $_GET['to']);
+ini_restore($name);
+echo json_encode(['given' => $given, 'set' => $set, 'now' => ini_get($name)]);
