@@ -105,8 +105,8 @@ func (o *PoolOptions) below(own *PoolOptions) *PoolOptions {
 const defaultPool = "default"
 
 // use lets a handler join the pool of that name; own are options given with
-// the handler.
-func (a *App) use(name string, own *PoolOptions) (*livePool, error) {
+// the handler, root is its site's, perhaps with placeholders.
+func (a *App) use(name string, own *PoolOptions, root string) (*livePool, error) {
 	if name == "" {
 		name = defaultPool
 	}
@@ -121,18 +121,21 @@ func (a *App) use(name string, own *PoolOptions) (*livePool, error) {
 			return nil, fmt.Errorf("there is no pool %s: define it in the global options "+
 				"(php_pool { pool %s { ... } })", name, name)
 		}
-		return live, nil
+		return live, a.specs[name].options.admits(name, root)
 	}
 	options, err := a.options(name, own)
 	if err != nil {
 		return nil, err
+	}
+	if err := options.confine(name, root, own != nil); err != nil {
+		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
 	if s := a.specs[name]; s != nil {
 		if !equalJSON(s.options, options) {
 			return nil, fmt.Errorf("pool %s is defined twice with different options: "+
 				"give one of them another name", name)
 		}
-		return a.lives[name], nil
+		return a.lives[name], s.options.admits(name, root)
 	}
 	s, err := newSpec(a.ctx, poolLogger(a.logger, name), options, a.probe)
 	if err != nil {
@@ -172,6 +175,8 @@ func (a *App) Start() error {
 		a.unstage()
 		return err
 	}
+	a.warnOfCaddysUser()
+	a.warnOfNeighbours()
 	for _, s := range a.specs {
 		if s.options.isAuto() {
 			go a.measure(m)

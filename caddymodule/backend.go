@@ -126,7 +126,7 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	b.live, err = app.(*App).use(b.Pool, b.PoolOptions)
+	b.live, err = app.(*App).use(b.Pool, b.PoolOptions, b.Root)
 	return err
 }
 
@@ -146,6 +146,9 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	s, err := b.findScript(r, repl)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.live.covers(s.filename); err != nil {
 		return nil, err
 	}
 	in, err := b.live.spool.take(r, b.RequestBuffers, b.MaxBody)

@@ -114,7 +114,7 @@ func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 }
 
 // repeatable options add up.
-var repeatable = map[string]bool{"ini": true, "process_env": true, "env": true}
+var repeatable = map[string]bool{"ini": true, "admin_ini": true, "process_env": true, "env": true}
 
 // backendOptions are the subdirectives that concern the way to PHP: those of
 // the directive, and of `transport php_pool` in reverse_proxy.

@@ -65,19 +65,21 @@ func (l *livePool) missingPermission(path string) error {
 	if who == nil || who.uid == 0 {
 		return nil
 	}
-	var dirs []string
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		dirs = append([]string{dir}, dirs...)
-		if dir == filepath.Dir(dir) {
-			break
-		}
-	}
-	for _, dir := range dirs {
-		if err := who.may(dir, 1, "enter (x)"); err != nil {
-			return err
-		}
+	if err := who.reaches(path); err != nil {
+		return err
 	}
 	return who.may(path, 4, "read (r)")
+}
+
+// reaches looks for the first directory above path that the user may not enter.
+func (who *identity) reaches(path string) error {
+	if dir := filepath.Dir(path); dir != path {
+		if err := who.reaches(dir); err != nil {
+			return err
+		}
+		return who.may(dir, 1, "enter (x)")
+	}
+	return nil
 }
 
 // may checks one permission bit, as the owner's, the group's or the others'.

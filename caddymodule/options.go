@@ -30,6 +30,23 @@ type PoolOptions struct {
 	// .user.ini and ini_set().
 	INI map[string]string `json:"ini,omitempty"`
 
+	// Settings that scripts cannot undo: they win over every ini file, `ini`,
+	// .user.ini and ini_set(), as php_admin_value of php-fpm does. They are part
+	// of php-cgi's command line, which every local user can see: no place for
+	// passwords.
+	AdminINI map[string]string `json:"admin_ini,omitempty"`
+
+	// Keeps PHP to one site: what it may open is the site's root and a directory
+	// of the pool's own for uploads, sessions and temporary files
+	// (`open_basedir`, `upload_tmp_dir`, `session.save_path`, `sys_temp_dir`,
+	// TMPDIR); it may not start programs (`disable_functions`, `enable_dl`,
+	// `ffi.enable`, `no_new_privs`); what it writes is not for others (`umask`
+	// 027). Each can be overruled: settings by `admin_ini`, the rest by the
+	// option of that name. Needs a root without placeholders and a pool that no
+	// other root shares. It is a fence; the wall between two customers is a
+	// `user` each.
+	Isolate *bool `json:"isolate,omitempty"`
+
 	// What php-cgi's own environment holds besides PATH, LANG, TZ, TMPDIR and
 	// HOME. Nothing else of Caddy's environment reaches PHP.
 	ProcessEnv map[string]string `json:"process_env,omitempty"`
@@ -47,12 +64,18 @@ type PoolOptions struct {
 	Nice *int `json:"nice,omitempty"`
 
 	// Forbids the workers and what they start to gain privileges. PHP's mail()
-	// often needs a setgid helper, so it is off unless asked for.
+	// often needs a setgid helper, so it is off unless asked for, or `isolate`
+	// is on.
 	NoNewPrivs *bool `json:"no_new_privs,omitempty"`
 
 	// Resource limits of each worker, by the names of setrlimit(2) in lower
 	// case: `nofile`, `core`, `cpu`, `as`, ...
 	Rlimits map[string]uint64 `json:"rlimits,omitempty"`
+
+	// How readily the kernel ends the workers when memory runs out, -1000 to
+	// 1000. Below Caddy's own it takes CAP_SYS_RESOURCE. Default: 500 above
+	// Caddy's own, so that they go first.
+	OOMScoreAdj *int `json:"oom_score_adj,omitempty"`
 
 	// Starts a new generation when php.ini, another ini file that php-cgi has
 	// read, a directory of such files, or php-cgi itself changes. They are
@@ -159,6 +182,9 @@ type PoolOptions struct {
 	// How many bytes of request bodies may be kept there at a time for the
 	// whole pool. -1 or nothing: no limit.
 	SpoolMax int64 `json:"spool_max,omitempty"`
+
+	// confined is what an isolated pool is for.
+	confined confinement
 }
 
 // QuarantineOptions says when a script that kills workers is put aside.

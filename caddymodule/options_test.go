@@ -31,6 +31,7 @@ func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 		{PoolOptions{Spawn: "both"}, "spawn both"},
 		{PoolOptions{Umask: "999"}, "umask 999"},
 		{PoolOptions{Nice: new(20)}, "nice 20"},
+		{PoolOptions{OOMScoreAdj: new(-1001)}, "oom_score_adj -1001"},
 		{PoolOptions{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
 		{PoolOptions{Manager: "ondemand", MinWorkers: new(1)}, "min_workers"},
 	} {
@@ -101,11 +102,11 @@ func TestHowManyWorkersAMachineGets(t *testing.T) {
 func TestAPoolCanUndoTheDefaults(t *testing.T) {
 	a := &App{Defaults: &PoolOptions{
 		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: new(true), Nice: new(5),
-		INI: map[string]string{"a": "1", "b": "1"},
+		INI: map[string]string{"a": "1", "b": "1"}, AdminINI: map[string]string{"a": "1", "b": "1"}, Isolate: new(true),
 	}}
 	o, err := a.options("x", &PoolOptions{
 		Manager: "ondemand", MaxWorkers: 10, RequestTimeout: -1, NoNewPrivs: new(false), Nice: new(0),
-		INI: map[string]string{"b": "2"},
+		INI: map[string]string{"b": "2"}, AdminINI: map[string]string{"b": "2"}, Isolate: new(false),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +117,9 @@ func TestAPoolCanUndoTheDefaults(t *testing.T) {
 	}
 	if o.INI["a"] != "1" || o.INI["b"] != "2" {
 		t.Errorf("ini: got %v", o.INI)
+	}
+	if o.AdminINI["a"] != "1" || o.AdminINI["b"] != "2" || o.isolates() {
+		t.Errorf("admin_ini: got %v, isolate: %t", o.AdminINI, o.isolates())
 	}
 	if o, err := a.options("y", &PoolOptions{}); err != nil || o.Workers != 4 {
 		t.Errorf("a pool that sets nothing: got %+v, %v", o, err)

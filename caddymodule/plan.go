@@ -23,7 +23,7 @@ func init() { command.Register(plan) }
 // is the pool of a php_pool that has no options.
 func plan(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 	app := &App{specs: map[string]*spec{}, probed: map[string]*phpbin.Binary{}}
-	used := map[string]*PoolOptions{defaultPool: nil}
+	used := map[string]poolUse{defaultPool: {}}
 	if config != nil {
 		var err error
 		if used, err = poolsIn(config, app); err != nil {
@@ -51,7 +51,8 @@ func plan(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 
 // planned is the spec of one pool. When php-cgi does not even answer, that is no
 // error here: doctor asks it again, and tells.
-func (a *App) planned(ctx context.Context, name string, own *PoolOptions, p *doctor.Pool) (*spec, error) {
+func (a *App) planned(ctx context.Context, name string, use poolUse, p *doctor.Pool) (*spec, error) {
+	own := use.own
 	if _, defined := a.Pools[name]; own == nil && !defined && name != defaultPool {
 		return nil, fmt.Errorf("there is no pool %s: define it in the global options (php_pool { pool %s { ... } })", name, name)
 	}
@@ -59,11 +60,11 @@ func (a *App) planned(ctx context.Context, name string, own *PoolOptions, p *doc
 	if err != nil {
 		return nil, err
 	}
+	if err := options.confine(name, use.root, own != nil); err != nil {
+		return nil, err
+	}
 	p.Process.Binary, _ = phpbin.Find(options.Binary) // newSpec does it again
 	return newSpec(ctx, zap.NewNop(), options, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
-		if !isRoot() {
-			o.Credential = nil
-		}
 		b, err := a.probe(ctx, path, o)
 		if err != nil {
 			return &phpbin.Binary{Path: path}, nil //nolint:nilerr // see above
@@ -84,9 +85,16 @@ func (s *spec) tell(p *doctor.Pool) {
 	}
 }
 
+// poolUse is how a config uses a pool: with options of the handler's own, or none,
+// and for which root.
+type poolUse struct {
+	own  *PoolOptions
+	root string
+}
+
 // poolsIn finds the pools that a config uses, wherever in it their handlers
 // stand, with the options that stand there. It fills in the app's own.
-func poolsIn(config []byte, app *App) (map[string]*PoolOptions, error) {
+func poolsIn(config []byte, app *App) (map[string]poolUse, error) {
 	var parsed struct {
 		Apps map[string]any `json:"apps"`
 	}
@@ -104,7 +112,7 @@ func poolsIn(config []byte, app *App) (map[string]*PoolOptions, error) {
 			return nil, fmt.Errorf("the php_pool app: %w", err)
 		}
 	}
-	used := map[string]*PoolOptions{}
+	used := map[string]poolUse{}
 	var failed error
 	eachObject(parsed.Apps, func(object map[string]any) {
 		if object["handler"] != "php_pool" && object["protocol"] != "php_pool" {
@@ -125,7 +133,7 @@ func poolsIn(config []byte, app *App) (map[string]*PoolOptions, error) {
 			name = defaultPool
 		}
 		if _, seen := used[name]; !seen || b.PoolOptions != nil {
-			used[name] = b.PoolOptions
+			used[name] = poolUse{b.PoolOptions, b.Root}
 		}
 	})
 	return used, failed

@@ -42,16 +42,21 @@ func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
 			{"handle":[{"handler":"php_pool","pool_options":{"max_workers":5,"stop_timeout":"9s"}}]},
 			{"handle":[{"handler":"php_pool"},{"handler":"php_pool_status","pool":"status"}]},
 			{"handle":[{"handler":"reverse_proxy","transport":{"protocol":"php_pool","pool":"proxied","pool_options":{"binary":"no-such-php"}}}]},
+			{"handle":[{"handler":"php_pool","pool":"alone","root":"/srv/alone","pool_options":{"isolate":true}}]},
+			{"handle":[{"handler":"php_pool","pool":"rootless","pool_options":{"isolate":true}}]},
 			{"handle":[{"handler":"php_pool","pool":"absent"}]},
 			{"handle":[{"handler":"php_pool","pool":"wrong","pool_options":{"max_workers":-7}}]}
 		]}}}}}`)
-	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"absent", "default", "proxied", "shop", "wrong"}) {
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"absent", "alone", "default", "proxied", "rootless", "shop", "wrong"}) {
 		t.Errorf("got pools %q", names)
 	}
-	for name, want := range map[string]string{"absent": "there is no pool absent", "proxied": "no-such-php", "wrong": "max_workers -7"} {
+	for name, want := range map[string]string{"absent": "there is no pool absent", "proxied": "no-such-php", "rootless": "write root", "wrong": "max_workers -7"} {
 		if err := got[name].Err; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}
+	}
+	if alone := got["alone"]; alone.Err != nil || !strings.HasPrefix(named(alone.Process.AdminINI, "open_basedir"), "/srv/alone:") {
+		t.Errorf("got %+v", alone)
 	}
 	shop := got["shop"]
 	if shop.Err != nil || shop.Workers != 3 || shop.Sizing != "" || shop.Shared || shop.Process.Binary == "" ||

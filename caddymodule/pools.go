@@ -32,6 +32,9 @@ type livePool struct {
 	// is taken before mu.
 	changing sync.Mutex
 
+	// adminDirs are those of spec: see covers.
+	adminDirs atomic.Pointer[map[string]bool]
+
 	mu sync.Mutex
 	// spec is what is in force, owner the config that it came with: none while
 	// the pool has not been opened.
@@ -104,6 +107,9 @@ func (l *livePool) stage(ctx context.Context, app *App, s *spec, atRest bool) er
 	switch {
 	case current != nil && current.key == s.key && l.pool.Fits(&s.settings):
 	case atRest:
+		if err := s.furnish(); err != nil {
+			return err
+		}
 		next.prepared = l.pool.PrepareAtRest(s.starter(l.logger), s.settings)
 	default:
 		var err error
@@ -150,6 +156,7 @@ func (l *livePool) takeNext() time.Duration {
 	} else if err := next.prepared.Commit(); err != nil {
 		l.logger.Error("switching to the new generation", zap.Error(err))
 	}
+	l.adminDirs.Store(next.spec.adminDirs()) // not before the new generation serves
 	return next.spec.settings.StartTimeout
 }
 

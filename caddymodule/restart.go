@@ -47,6 +47,7 @@ func (l *livePool) restart(ctx context.Context, why string) error {
 	}
 	l.logger.Info("a new generation serves", zap.String("why", why), zap.String("version", fresh.binary.VersionText))
 	l.spec = l.spec.startedAs(fresh)
+	l.adminDirs.Store(l.spec.adminDirs())
 	l.pool.Configure(l.spec.settings) // they may have changed meanwhile
 	if next := l.next; next != nil && next.prepared == nil && next.spec.key == current.key {
 		next.spec = next.spec.startedAs(fresh)
@@ -58,7 +59,7 @@ func (l *livePool) restart(ctx context.Context, why string) error {
 func (s *spec) startedAs(fresh *spec) *spec {
 	out := *s
 	out.binary, out.process, out.who = fresh.binary, fresh.process, fresh.who
-	out.key, out.watched = fresh.key, fresh.watched
+	out.key, out.watched, out.private = fresh.key, fresh.watched, fresh.private
 	return &out
 }
 

@@ -2,3 +2,7 @@ package caddymodule
 
 // defaultSpawn: workers forked from one master share its OPcache.
 const defaultSpawn = spawnShared
+
+// canRestrict: processes can have a umask of their own, and be kept from gaining
+// privileges.
+const canRestrict = true

@@ -4,3 +4,6 @@ package caddymodule
 
 // defaultSpawn: the shared way needs Linux.
 const defaultSpawn = spawnSingle
+
+// canRestrict: that each process has its umask and no_new_privs needs Linux.
+const canRestrict = false

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -35,6 +34,8 @@ type spec struct {
 	process  phpbin.Options
 	spawn    string
 	who      *identity // nil where PHP runs as Caddy does
+	// private is the directory of an isolated pool's own; "" where there is none.
+	private string
 	// sizing is how max_workers auto came about; nil where it was given.
 	sizing *sizing
 	// key is equal for two specs whose processes see the same.
@@ -45,9 +46,6 @@ type spec struct {
 
 // prober asks a php-cgi what it is: phpbin.Probe, or one that remembers.
 type prober func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
-
-// discardPath makes php-cgi ignore PATH_TRANSLATED.
-const discardPath = "cgi.discard_path"
 
 // probeTimeout bounds the short runs of php-cgi that tell what it is.
 const probeTimeout = 10 * time.Second
@@ -67,7 +65,7 @@ func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, probe prob
 	}
 	probing, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if s.binary, err = probe(probing, path, s.process); err != nil {
+	if s.binary, err = probe(probing, path, s.question()); err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
 	s.process.ZTS = s.binary.ZTS
@@ -91,7 +89,7 @@ func (s *spec) prepare(path string) error {
 	o := s.options
 	s.process = phpbin.Options{
 		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: deref(o.Nice, 0), NoNewPrivs: deref(o.NoNewPrivs, false),
-		Handshake: handshake,
+		OOMScoreAdj: o.OOMScoreAdj, Handshake: handshake,
 	}
 	if o.INIFile != "" {
 		if err := readableFile(o.INIFile); err != nil {
@@ -104,69 +102,54 @@ func (s *spec) prepare(path string) error {
 		}
 		s.process.INIScanDir = &o.INIScanDir
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.INI)) {
-		s.process.INI = append(s.process.INI, phpbin.Setting{Name: name, Value: o.INI[name]})
-	}
 	for _, name := range slices.Sorted(maps.Keys(o.Rlimits)) {
 		s.process.Rlimits = append(s.process.Rlimits,
 			phpbin.Rlimit{Resource: name, Soft: o.Rlimits[name], Hard: o.Rlimits[name]})
-	}
-	// php-cgi runs PATH_TRANSLATED instead of SCRIPT_FILENAME when
-	// cgi.fix_pathinfo is off (sapi/cgi/cgi_main.c, init_request_info: only
-	// discard_path forbids it): GET /index.php/uploads/evil.jpg would run the
-	// upload. The last -d wins.
-	if value, ok := o.INI[discardPath]; ok && value != "1" {
-		return fmt.Errorf("ini %s %s is refused: php-cgi could then run a file that was not checked; take it out",
-			discardPath, value)
-	}
-	s.process.INI = append(s.process.INI, phpbin.Setting{Name: discardPath, Value: "1"})
-	if o.Umask != "" {
-		mask, err := strconv.ParseUint(o.Umask, 8, 9)
-		if err != nil {
-			return err
-		}
-		umask := int(mask)
-		s.process.Umask = &umask
 	}
 	if o.SpoolDir != "" {
 		if err := readableDir(o.SpoolDir); err != nil {
 			return fmt.Errorf("spool_dir %s: %w: write a directory that exists", o.SpoolDir, err)
 		}
 	}
-	var err error
-	if s.who, err = workerUser(o.User); err != nil {
+	if err := s.prepareUser(); err != nil {
 		return err
 	}
-	if who := s.who; who != nil && (isRoot() || int(who.uid) != os.Geteuid()) {
-		s.process.Credential = &phpbin.Credential{UID: who.uid, GID: who.gid, Groups: who.groups}
+	if err := s.isolate(); err != nil {
+		return err
+	}
+	if err := s.prepareUmask(); err != nil {
+		return err
+	}
+	if err := s.prepareINI(); err != nil {
+		return err
 	}
 	return s.process.Validate()
 }
 
-// checkUser says why Caddy cannot start workers as the user that was named.
-func (s *spec) checkUser() error {
-	if s.who == nil || s.process.Credential == nil || isRoot() {
+func (s *spec) prepareUmask() error {
+	mode := s.options.Umask
+	if mode == "" && s.options.isolates() && canRestrict {
+		mode = isolatedUmask
+	}
+	if mode == "" {
 		return nil
 	}
-	return fmt.Errorf("user %s: Caddy does not run as root and cannot start processes as another user: "+
-		"run Caddy as root, or take user out", s.options.User)
+	mask, err := strconv.ParseUint(mode, 8, 9)
+	if err != nil {
+		return err
+	}
+	umask := int(mask)
+	s.process.Umask = &umask
+	return nil
 }
 
 // announce logs what was chosen, and warns of a choice that is nobody's wish.
 func (s *spec) announce(logger *zap.Logger, took time.Duration) {
-	user := "the same as Caddy"
-	if s.process.Credential != nil {
-		user = s.who.name
-	}
 	logger.Info("php-cgi is ready",
 		zap.String("binary", s.binary.Path), zap.String("version", s.binary.VersionText),
-		zap.String("php_ini", s.binary.INIFile), zap.String("user", user), zap.String("spawn", s.spawn),
+		zap.String("php_ini", s.binary.INIFile), zap.String("user", s.userName()), zap.String("spawn", s.spawn),
 		zap.String("manager", string(s.settings.Manager)), zap.Int("max_workers", s.settings.Max),
 		zap.Duration("took", took))
-	if s.process.Credential == nil || int(s.process.Credential.UID) == os.Geteuid() {
-		logger.Warn("PHP runs as the same user as Caddy: scripts can read all that Caddy can, its TLS keys included; " +
-			"to separate them run Caddy as root and write user www-data")
-	}
 }
 
 // identify makes the key: what the processes see, with the binary and the ini
@@ -179,15 +162,17 @@ func (s *spec) identify() error {
 		Spawn, Binary string
 		Args, Environ []string
 		Who           *phpbin.Credential
-		Umask         string
+		Umask         *int
 		Nice          int
 		NoNewPrivs    bool
+		OOMScoreAdj   *int `json:",omitempty"`
 		Rlimits       map[string]uint64
 		INI           map[string]string
 	}{
 		Spawn: s.spawn, Binary: s.binary.ID(), Args: s.process.Args(), Environ: s.process.Environ(),
-		Who: s.process.Credential, Umask: o.Umask, Nice: deref(o.Nice, 0), NoNewPrivs: deref(o.NoNewPrivs, false),
-		Rlimits: o.Rlimits, INI: map[string]string{},
+		Who: s.process.Credential, Umask: s.process.Umask, Nice: s.process.Nice, NoNewPrivs: s.process.NoNewPrivs,
+		OOMScoreAdj: s.process.OOMScoreAdj,
+		Rlimits:     o.Rlimits, INI: map[string]string{},
 	}
 	for _, path := range s.binary.INIFiles() {
 		sum, err := fileSum(path)
@@ -208,6 +193,9 @@ func (s *spec) identify() error {
 // starter begins generations of this spec.
 func (s *spec) starter(logger *zap.Logger) pool.Starter {
 	return func(ctx context.Context, slots int) (pool.Launcher, error) {
+		if err := s.furnish(); err != nil {
+			return nil, err
+		}
 		o := s.process
 		o.Slots = slots
 		o.Stderr = func(line string) { logger.Warn("php-cgi", zap.String("stderr", line)) }

@@ -2,9 +2,15 @@ package caddymodule
 
 import (
 	"fmt"
+	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // fallbackUsers are who PHP runs as when Caddy is root and nobody was named.
@@ -27,6 +33,71 @@ func workerUser(option string) (*identity, error) {
 	}
 	return nil, fmt.Errorf("user: Caddy runs as root and there is neither %s: write user <name>, "+
 		"or user root if PHP really is to run as root", strings.Join(fallbackUsers, " nor "))
+}
+
+// prepareUser finds out who the workers run as.
+func (s *spec) prepareUser() error {
+	who, err := workerUser(s.options.User)
+	if err != nil {
+		return err
+	}
+	s.who = who
+	// As the user that it is, Caddy needs no right to start processes.
+	if who != nil && (isRoot() || int(who.uid) != os.Geteuid() || int(who.gid) != os.Getegid()) {
+		s.process.Credential = &phpbin.Credential{UID: who.uid, GID: who.gid, Groups: who.groups}
+	}
+	return nil
+}
+
+// checkUser says why Caddy cannot start workers as the user that was named.
+func (s *spec) checkUser() error {
+	if s.process.Credential == nil || isRoot() {
+		return nil
+	}
+	return fmt.Errorf("user %s: Caddy does not run as root and cannot start processes as another user or group: "+
+		"run Caddy as root, or take user out", s.options.User)
+}
+
+// question is how php-cgi is asked what it is: as the pool's user where we may.
+func (s *spec) question() phpbin.Options {
+	o := s.process
+	if !isRoot() {
+		o.Credential = nil
+	}
+	return o
+}
+
+// userName names the workers' user for the log.
+func (s *spec) userName() string {
+	if s.process.Credential == nil {
+		return "the same as Caddy"
+	}
+	return s.who.name
+}
+
+// userID is the number of the workers' user.
+func (s *spec) userID() int {
+	if c := s.process.Credential; c != nil {
+		return int(c.UID)
+	}
+	return os.Geteuid()
+}
+
+// warnOfCaddysUser tells of the pools where nothing keeps scripts from what is
+// Caddy's.
+func (a *App) warnOfCaddysUser() {
+	var names []string
+	for name, s := range a.specs {
+		if s.userID() == os.Geteuid() {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	a.logger.Warn("PHP runs as the same user as Caddy: scripts can read all that Caddy can, its TLS keys and its environment included; "+
+		"to separate them run Caddy as root and write user www-data", zap.Strings("pools", names))
 }
 
 // lookupUser resolves `user` or `user:group`, by names or numbers.

@@ -162,6 +162,9 @@ func (o *PoolOptions) checkProcess() error {
 			return fmt.Errorf("umask %s is no file mode: write three octal digits such as 027", o.Umask)
 		}
 	}
+	if n := o.OOMScoreAdj; n != nil && (*n < -1000 || *n > 1000) {
+		return fmt.Errorf("oom_score_adj %d is out of range: write a number from -1000 to 1000", *n)
+	}
 	return checkWarmup(o.Warmup)
 }
 

@@ -47,6 +47,7 @@ type options struct {
 	ini     [][2]string // PHP settings, for every backend
 	under   []string    // a program, with its path, that runs Caddy
 	uid     uint32      // as whom Caddy runs; 0: as these tests
+	ambient []uintptr   // the capabilities it then has
 	env     []string    // more of Caddy's environment
 }
 
@@ -119,6 +120,8 @@ func (s *server) command(args ...string) command {
 		UID: s.opts.uid,
 		Dir: s.dir,
 		Log: filepath.Join(s.dir, "caddy.log"),
+
+		Ambient: s.opts.ambient,
 	}
 }
 

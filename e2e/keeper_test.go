@@ -29,6 +29,8 @@ type command struct {
 	Dir  string
 	Log  string // the file that takes stdout and stderr
 	UID  uint32 // run as this user; 0 does not switch
+
+	Ambient []uintptr // capabilities that the user has
 }
 
 // keeper is a command under a parent that is a subreaper: orphans of the
@@ -161,6 +163,7 @@ func (c command) start() (pid, pidfd int, err error) {
 	}
 	if c.UID != 0 {
 		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
+		attr.Sys.AmbientCaps = c.Ambient
 	}
 	pid, err = syscall.ForkExec(c.Args[0], c.Args, attr)
 	return pid, pidfd, err

@@ -1,0 +1,80 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+// discardPath makes php-cgi ignore PATH_TRANSLATED.
+const discardPath = "cgi.discard_path"
+
+// prepareINI lines up the ini settings of the processes; the last one of a name
+// is in force.
+func (s *spec) prepareINI() error {
+	o, admin := s.options, map[string]string{}
+	if o.isolates() {
+		admin = s.isolated()
+	}
+	maps.Copy(admin, o.AdminINI)
+	for _, values := range []map[string]string{o.INI, admin} {
+		// php-cgi runs PATH_TRANSLATED instead of SCRIPT_FILENAME when
+		// cgi.fix_pathinfo is off (sapi/cgi/cgi_main.c, init_request_info: only
+		// discard_path forbids it): GET /index.php/uploads/evil.jpg would run
+		// the upload.
+		if value, ok := values[discardPath]; ok && value != "1" {
+			return fmt.Errorf("ini %s %s is refused: php-cgi could then run a file that was not checked; take it out",
+				discardPath, value)
+		}
+		s.process.INI = append(s.process.INI, settings(values)...)
+	}
+	s.process.INI = append(s.process.INI, phpbin.Setting{Name: discardPath, Value: "1"})
+	if len(admin) == 0 {
+		return nil
+	}
+	// As an ordinary setting too: some, disable_functions for one, are read at
+	// the start only, and those no script can change later.
+	s.process.AdminINI = settings(admin)
+	var err error
+	if s.process.AdminDirs, err = phpbin.TopDirs(); err != nil {
+		return fmt.Errorf("admin_ini: finding the directories that scripts may lie in: %w", err)
+	}
+	return nil
+}
+
+func settings(values map[string]string) []phpbin.Setting {
+	var list []phpbin.Setting
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		list = append(list, phpbin.Setting{Name: name, Value: values[name]})
+	}
+	return list
+}
+
+// adminDirs are the top-level directories for which the administrator's settings
+// are in force; nil where there are none.
+func (s *spec) adminDirs() *map[string]bool {
+	if len(s.process.AdminINI) == 0 {
+		return nil
+	}
+	dirs := map[string]bool{}
+	for _, dir := range s.process.AdminDirs {
+		dirs[dir] = true
+	}
+	return &dirs
+}
+
+// covers refuses a script for which the administrator's settings would not be in
+// force, because its top-level directory was not there when PHP was started.
+func (l *livePool) covers(script string) error {
+	dirs := l.adminDirs.Load()
+	if dirs == nil || (*dirs)[phpbin.TopDir(script)] {
+		return nil
+	}
+	return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("admin_ini of pool %s does not hold for %s: "+
+		"its top-level directory was not there when PHP was started; restart the pool", l.name, script))
+}

@@ -1,0 +1,198 @@
+package caddymodule
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// confinement is what an isolated pool is for.
+type confinement struct{ pool, root string }
+
+func (o *PoolOptions) isolates() bool { return deref(o.Isolate, false) }
+
+// confine fixes an isolated pool to the one site that it serves; root is what its
+// handler has, and own says whether the pool is the handler's own.
+//
+// A root directive beside php_pool does not count: it sets a variable of each
+// request. The Caddyfile adapter would tell of it (BlockState), but also of the
+// one of another site (Caddy 2.11.9), which is the last thing wanted here.
+func (o *PoolOptions) confine(pool, root string, own bool) error {
+	if !o.isolates() {
+		return nil
+	}
+	if !own && pool == defaultPool {
+		return errors.New("isolate needs a pool of its own, and every php_pool without options shares this one: write name <name>")
+	}
+	if root == "" || strings.Contains(root, "{") {
+		return fmt.Errorf("isolate needs a root that is known when the config is loaded, and %s is known with a request only: "+
+			"write root <directory> in the block of php_pool", cmp.Or(root, "{http.vars.root}"))
+	}
+	path, err := caddy.FastAbs(root)
+	if err != nil {
+		return fmt.Errorf("isolate: finding the root %s: %w", root, err)
+	}
+	if filepath.Dir(path) == path {
+		return fmt.Errorf("isolate with root %s would keep nothing from PHP: write the site's directory", path)
+	}
+	if strings.ContainsRune(path, os.PathListSeparator) {
+		return fmt.Errorf("isolate: open_basedir cannot name the root %s, because of its %c: give the directory another name",
+			path, os.PathListSeparator)
+	}
+	o.confined = confinement{pool, path}
+	return nil
+}
+
+// admits reports whether one more handler may use the pool.
+func (o *PoolOptions) admits(pool, root string) error {
+	other := PoolOptions{Isolate: o.Isolate}
+	if err := other.confine(pool, root, true); err != nil {
+		return fmt.Errorf("pool %s: %w", pool, err)
+	}
+	if o.confined != other.confined {
+		return fmt.Errorf("pool %s: isolate needs a pool of its own, and this one would serve both %s and %s: give each site a pool",
+			pool, o.confined.root, other.confined.root)
+	}
+	return nil
+}
+
+// unsafeFunctions start programs, end other processes, or go round open_basedir:
+// a program does not know of it, putenv gives the mail program a library to load
+// (LD_PRELOAD), and a link may be turned between the check and the use.
+const unsafeFunctions = "dl,exec,link,passthru,pcntl_exec,pcntl_fork,pcntl_forkx,pcntl_rfork,pcntl_unshare,pcntl_signal," +
+	"popen,posix_kill,posix_mkfifo,proc_nice,proc_open,proc_terminate,putenv,shell_exec,symlink,system"
+
+// isolatedUmask keeps what PHP writes from users that are in none of its groups.
+const isolatedUmask = "027"
+
+// isolated are the ini settings of isolate; admin_ini overrules each of them.
+func (s *spec) isolated() map[string]string {
+	temp := s.privateDir("tmp")
+	return map[string]string{
+		"open_basedir":        s.options.confined.root + string(os.PathListSeparator) + s.private,
+		"disable_functions":   unsafeFunctions,
+		"enable_dl":           "0",
+		"ffi.enable":          "0",
+		"sys_temp_dir":        temp,
+		"upload_tmp_dir":      temp,
+		"soap.wsdl_cache_dir": temp,
+		"session.save_path":   s.privateDir("sessions"),
+		// Debian has a cron job do it, for its own directory only.
+		"session.gc_probability": "1",
+		"session.gc_divisor":     "1000",
+	}
+}
+
+// isolate turns on what isolate stands for, unless the pool says otherwise.
+func (s *spec) isolate() error {
+	o := s.options
+	if !o.isolates() {
+		return nil
+	}
+	name := url.QueryEscape(o.confined.pool) // no slash, and no colon for open_basedir
+	if s.who != nil {
+		name += "@" + fmt.Sprint(s.who.uid)
+	}
+	s.private = filepath.Join(stateDir(), name)
+	if strings.ContainsRune(s.private, os.PathListSeparator) {
+		return fmt.Errorf("isolate: open_basedir cannot name %s, because of its %c: run Caddy with another STATE_DIRECTORY",
+			s.private, os.PathListSeparator)
+	}
+	if o.NoNewPrivs == nil {
+		s.process.NoNewPrivs = canRestrict
+	}
+	if _, own := o.ProcessEnv["TMPDIR"]; !own {
+		s.process.Env = map[string]string{"TMPDIR": s.privateDir("tmp")}
+		maps.Copy(s.process.Env, o.ProcessEnv)
+	}
+	return nil
+}
+
+func (s *spec) privateDir(name string) string { return filepath.Join(s.private, name) }
+
+// stateDir is where isolated pools keep uploads and sessions: they outlive Caddy,
+// and are to be reached by users other than Caddy's.
+func stateDir() string {
+	const name = "php_pool"
+	if dirs := filepath.SplitList(os.Getenv("STATE_DIRECTORY")); len(dirs) > 0 && dirs[0] != "" { // systemd's StateDirectory=
+		return filepath.Join(dirs[0], name)
+	}
+	if isRoot() {
+		return filepath.Join("/var/lib", name)
+	}
+	return filepath.Join(caddy.AppDataDir(), name)
+}
+
+// furnish makes the directories of an isolated pool. Those above the last are
+// Caddy's, so that PHP can put nothing else in the place of what root gives away.
+func (s *spec) furnish() error {
+	if s.private == "" {
+		return nil
+	}
+	if err := os.MkdirAll(s.private, 0o711); err != nil {
+		return fmt.Errorf("isolate: making a directory for uploads and sessions: %w", err)
+	}
+	for _, dir := range []string{filepath.Dir(s.private), s.private} { // whatever the umask
+		if err := os.Chmod(dir, 0o711); err != nil {
+			return fmt.Errorf("isolate: %w", err)
+		}
+	}
+	for _, name := range []string{"tmp", "sessions"} {
+		if err := s.furnishOne(s.privateDir(name)); err != nil {
+			return fmt.Errorf("isolate: %w", err)
+		}
+	}
+	if s.who == nil {
+		return nil
+	}
+	if err := s.who.reaches(s.privateDir("tmp")); err != nil {
+		return fmt.Errorf("isolate: uploads and sessions are to lie in %s, but %w", s.private, err)
+	}
+	return nil
+}
+
+// furnishOne makes a directory that is PHP's alone.
+func (s *spec) furnishOne(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory: take it away", dir)
+	}
+	if c := s.process.Credential; c != nil {
+		if err := os.Lchown(dir, int(c.UID), int(c.GID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// warnOfNeighbours tells of isolated pools whose user other pools run as too:
+// nothing but the user keeps a process from another one.
+func (a *App) warnOfNeighbours() {
+	for name, s := range a.specs {
+		if !s.options.isolates() {
+			continue
+		}
+		for other, o := range a.specs {
+			if other != name && s.userID() == o.userID() {
+				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and end its workers: "+
+					"give each a user of its own", zap.String("pool", name), zap.String("other", other), zap.String("user", s.userName()))
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,252 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"mime/multipart"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// stateDir lets isolated pools keep their files in the test's own directory.
+func (s *server) stateDir() string { return filepath.Join(s.dir, "state") }
+
+func prepareIsolated(t *testing.T, b backend) (*server, []customer) {
+	t.Helper()
+	s, list := twoCustomers(t, b)
+	s.opts.env = []string{"STATE_DIRECTORY=" + s.stateDir()}
+	for i := range list {
+		list[i].opts.env = s.opts.env
+	}
+	return s, list
+}
+
+// TestAnIsolatedPoolKeepsToItsSite looks at all that isolate stands for.
+func TestAnIsolatedPoolKeepsToItsSite(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s, list := prepareIsolated(t, b)
+		if err := s.run(twoSites(b, "isolate")); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range list {
+			uid, gid := ids(t, c.name)
+			private := fmt.Sprintf("%s/php_pool/%s@%d", s.stateDir(), c.name, uid)
+			other := list[1-i]
+			// Were it not for open_basedir, it could be read.
+			if err := os.Chmod(other.root, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			var got undone
+			c.ask("undo.php", url.Values{
+				"settings[open_basedir]": {"/"}, "settings[session.save_path]": {"/tmp"}, "settings[upload_tmp_dir]": {"/tmp"},
+				"settings[sys_temp_dir]": {"/tmp"}, "settings[enable_dl]": {"1"}, "settings[ffi.enable]": {"1"}, "settings[disable_functions]": {""},
+				"functions[]": strings.Split("exec,shell_exec,system,passthru,popen,proc_open,pcntl_exec,pcntl_fork,putenv,symlink,link,posix_kill,mail", ","),
+				"files[]":     {c.root + "/secret.txt", other.root + "/state.php", other.root + "/included.php", "/etc/passwd", "/proc/self/environ"},
+				"include":     {other.root + "/included.php"},
+				"session":     {"1"}, "write": {c.root + "/written"},
+			}, &got)
+			for name, is := range got.Settings {
+				if is[1] != false || is[0] != is[2] {
+					t.Errorf("%s: before, by ini_set and after: got %v", name, is)
+				}
+			}
+			if want := c.root + ":" + private; got.Settings["open_basedir"][0] != want {
+				t.Errorf("open_basedir: got %v, want %s", got.Settings["open_basedir"][0], want)
+			}
+			for name, there := range got.Functions {
+				if there != (name == "mail") {
+					t.Errorf("function %s: %t", name, there)
+				}
+			}
+			for file, read := range got.Files {
+				if read != (file == c.root+"/secret.txt") {
+					t.Errorf("%s reads %s: %t", c.name, file, read)
+				}
+			}
+			if got.Include {
+				t.Errorf("%s runs a script of %s", c.name, other.name)
+			}
+			if got.Temp != private+"/tmp" || got.TMPDIR != private+"/tmp" || got.Session[:strings.LastIndex(got.Session, "/")] != private+"/sessions" {
+				t.Errorf("temporary files in %s (TMPDIR %s), the session is %s", got.Temp, got.TMPDIR, got.Session)
+			}
+			if uploaded := c.upload(); len(uploaded) != 1 || uploaded[0] != private+"/tmp" {
+				t.Errorf("an upload lies in %v", uploaded)
+			}
+			for path, mode := range map[string]fs.FileMode{
+				private + "/tmp": 0o700, private + "/sessions": 0o700, got.Session: 0o600, c.root + "/written": 0o640,
+			} {
+				wantOwner(t, path, uid, gid, mode)
+			}
+			wantOwner(t, private, 0, 0, 0o711)
+		}
+	})
+}
+
+// upload sends a file, and returns where PHP had it.
+func (c customer) upload() []string {
+	c.t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, _ := form.CreateFormFile("file", "a.txt")
+	part.Write([]byte("content"))
+	form.Close()
+	var got undone
+	res := c.do(c.request("POST", "/undo.php", &body, "Content-Type: "+form.FormDataContentType()))
+	if err := json.Unmarshal([]byte(res.body), &got); err != nil {
+		c.t.Errorf("%v in %s", err, res.body)
+	}
+	return got.Uploaded
+}
+
+func wantOwner(t *testing.T, path string, uid, gid int, mode fs.FileMode) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	if int(st.Uid) != uid || int(st.Gid) != gid || info.Mode().Perm() != mode {
+		t.Errorf("%s is of %d:%d with mode %o, want %d:%d and %o", path, st.Uid, st.Gid, info.Mode().Perm(), uid, gid, mode)
+	}
+}
+
+// TestAnIsolatedPoolGainsNoPrivileges allows shell_exec again, by admin_ini.
+func TestAnIsolatedPoolGainsNoPrivileges(t *testing.T) {
+	t.Parallel()
+	s, list := prepareIsolated(t, sharedLean)
+	if err := s.run(twoSites(sharedLean, "isolate", `admin_ini disable_functions ""`, `admin_ini open_basedir ""`)); err != nil {
+		t.Fatal(err)
+	}
+	var state map[string]string
+	list[0].ask("state.php", url.Values{"helper": {"/usr/bin/id"}}, &state)
+	if state["NoNewPrivs"] != "1" || state["umask"] != "027" || state["helper"] != "33" {
+		t.Errorf("got %v", state)
+	}
+}
+
+// TestSessionsOfAnIsolatedPoolSurviveCaddy ends one Caddy and starts another.
+func TestSessionsOfAnIsolatedPoolSurviveCaddy(t *testing.T) {
+	t.Parallel()
+	s, list := prepareIsolated(t, sharedLean)
+	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+		t.Fatal(err)
+	}
+	browser := newBrowser(t)
+	visit := func() (got undone) {
+		res := do(t, browser, list[0].request("GET", "/undo.php?session=1", nil))
+		if err := json.Unmarshal([]byte(res.body), &got); err != nil {
+			t.Fatalf("%v in %s", err, res.body)
+		}
+		return got
+	}
+	if got := visit(); got.Seen != 1 {
+		t.Errorf("the first visit is number %d", got.Seen)
+	}
+	s.stop(syscall.SIGTERM)
+	s.stopped = false
+	if err := os.Truncate(filepath.Join(s.dir, "caddy.log"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+		t.Fatal(err)
+	}
+	if got := visit(); got.Seen != 2 {
+		t.Errorf("the visit after a restart is number %d", got.Seen)
+	}
+}
+
+// TestAnIsolatedSiteCanBeDeployedByALink turns the root's link to another release.
+func TestAnIsolatedSiteCanBeDeployedByALink(t *testing.T) {
+	t.Parallel()
+	s, list := prepareIsolated(t, sharedLean)
+	c := list[0]
+	uid, gid := ids(t, c.name)
+	for _, release := range []string{"1", "2"} {
+		dir := filepath.Join(s.dir, "releases", release)
+		copyTree(t, dir, "testdata/customer")
+		writeFile(t, dir+"/hello.php", "<?php echo file_get_contents(__DIR__ . '/release.txt');")
+		writeFile(t, dir+"/release.txt", release)
+		giveTo(t, dir, uid, gid)
+	}
+	if err := os.RemoveAll(c.root); err != nil {
+		t.Fatal(err)
+	}
+	link(t, filepath.Join(s.dir, "releases", "1"), c.root)
+	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+		t.Fatal(err)
+	}
+	c.get("/hello.php").want(t, 200, "1")
+	link(t, filepath.Join(s.dir, "releases", "2"), c.root)
+	c.get("/hello.php").want(t, 200, "2")
+	var got undone
+	c.ask("undo.php", url.Values{"files[]": {filepath.Join(s.dir, "releases", "1", "release.txt")}}, &got)
+	for file, read := range got.Files {
+		if read {
+			t.Errorf("%s of another release can be read", file)
+		}
+	}
+}
+
+// TestIsolateIsRefusedWhereItWouldIsolateNothing, in one sentence.
+func TestIsolateIsRefusedWhereItWouldIsolateNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, plainSite)
+	site := func(port, inside string) string {
+		return "http://127.0.0.1:{$" + port + "} {\nroot {$SITE}\nphp_pool {\n" + inside + "\n}\n}\n"
+	}
+	one := site("PORT", "root {$SITE}\nname one\nworkers 1\nisolate")
+	for name, c := range map[string]struct {
+		site, global string
+		says         []string
+	}{
+		"a root that depends on the request": {site("PORT", "root {$SITE}/{host}\nname one\nisolate"), "", []string{"isolate", "{http.request.host}", "write root"}},
+		"a root beside php_pool":             {site("PORT", "name one\nisolate"), "", []string{"isolate", "{http.vars.root}", "write root"}},
+		"all there is":                       {site("PORT", "root /\nname one\nisolate"), "", []string{"isolate", "root /"}},
+		"a colon in the root":                {site("PORT", "root /srv/a:b\nname one\nisolate"), "", []string{"isolate", "/srv/a:b", "open_basedir"}},
+		"two roots":                          {one + site("PORT2", "root {$SITE}/sub\nname one\nworkers 1\nisolate"), "", []string{"isolate", "pool of its own", "/site", "/site/sub"}},
+		"the pool of everybody":              {site("PORT", "root {$SITE}"), "isolate", []string{"isolate", "pool of its own", "name"}},
+		"two sites share it":                 {site("PORT", "root {$SITE}\npool shop") + site("PORT2", "root {$SITE}/sub\npool shop"), "pool shop {\nisolate\n}", []string{"isolate", "pool of its own", "/site/sub"}},
+	} {
+		before := s.opts.global
+		if c.global != "" {
+			s.opts.global = "php_pool {\n" + c.global + "\n}"
+		}
+		err := s.reload(c.site)
+		s.opts.global = before
+		if err == nil {
+			t.Errorf("%s was taken", name)
+			continue
+		}
+		wantSentence(t, err, c.says)
+	}
+	s.get("/hello.php").want(t, 200, "hello\n")
+}
+
+// TestIsolatedNeighboursWithOneUserAreTold: the user is what keeps them apart.
+func TestIsolatedNeighboursWithOneUserAreTold(t *testing.T) {
+	t.Parallel()
+	const warning = "runs as the same user as another pool"
+	s, _ := prepareIsolated(t, sharedLean)
+	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+		t.Fatal(err)
+	}
+	if s.hasLogged(warning) {
+		t.Error("it is told of two users")
+	}
+	if err := s.reload(strings.ReplaceAll(twoSites(sharedLean, "isolate"), "user nobody", "user www-data")); err != nil {
+		t.Fatal(err)
+	}
+	if !s.hasLogged(warning) {
+		t.Error("it is not told of one user")
+	}
+}
