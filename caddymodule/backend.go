@@ -211,8 +211,11 @@ func safeMethod(method string) bool {
 func checkEnv(name string) error {
 	switch name {
 	case "PHP_VALUE", "PHP_ADMIN_VALUE":
-		return fmt.Errorf("env %s does nothing here: only php-fpm reads it; write `ini <directive> <value>` "+
-			"instead", name)
+		option := "ini"
+		if name == "PHP_ADMIN_VALUE" {
+			option = "admin_ini"
+		}
+		return fmt.Errorf("env %s does nothing here: only php-fpm reads it; write `%s <directive> <value>` instead", name, option)
 	case "REDIRECT_URL", "PATH_TRANSLATED":
 		return fmt.Errorf("env %s is refused: php-cgi would run the file that PATH_TRANSLATED names "+
 			"instead of the script that was checked; leave it out", name)

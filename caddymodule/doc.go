@@ -50,6 +50,16 @@
 // told for which host it stands, so a pool without a name is named after the
 // root directory.
 //
+// # What keeps customers apart
+//
+// The user that a pool's processes run as (user.go). On top of it the settings
+// that scripts cannot undo (admin_ini.go), which php-cgi takes for top-level
+// directories: livePool.covers refuses a script in one that was not there when
+// the generation began. isolate (isolate.go) stands for a set of those, with a
+// directory that Caddy gives to the pool's user; what lies above it stays
+// Caddy's, since a root that gives away what a user can rename gives away
+// anything.
+//
 // # Asking PHP about itself
 //
 // OPcache tells of itself only from within, to a script that a worker runs

@@ -68,7 +68,7 @@ func (o *PoolOptions) admits(pool, root string) error {
 // unsafeFunctions start programs, end other processes, or go round open_basedir:
 // a program does not know of it, putenv gives the mail program a library to load
 // (LD_PRELOAD), and a link may be turned between the check and the use.
-const unsafeFunctions = "dl,exec,link,passthru,pcntl_exec,pcntl_fork,pcntl_forkx,pcntl_rfork,pcntl_unshare,pcntl_signal," +
+const unsafeFunctions = "dl,exec,link,passthru,pcntl_exec,pcntl_fork,pcntl_forkx,pcntl_rfork,pcntl_unshare," +
 	"popen,posix_kill,posix_mkfifo,proc_nice,proc_open,proc_terminate,putenv,shell_exec,symlink,system"
 
 // isolatedUmask keeps what PHP writes from users that are in none of its groups.

@@ -34,6 +34,7 @@ var badOptions = []struct {
 	{"a way to spawn that there is not", "spawn forked", []string{"spawn", "forked", "shared", "single"}},
 	{"a user that there is not", "user nobody-of-this-name", []string{"user", "nobody-of-this-name"}},
 	{"PHP_VALUE for php-fpm", "env PHP_VALUE memory_limit=1G", []string{"PHP_VALUE", "ini"}},
+	{"PHP_ADMIN_VALUE for php-fpm", "env PHP_ADMIN_VALUE memory_limit=1G", []string{"PHP_ADMIN_VALUE", "admin_ini"}},
 	{"an option without its value", "binary", []string{"binary"}},
 	{"an option with too many values", "spool_dir /tmp /var/tmp", []string{"spool_dir|argument"}},
 }

@@ -59,8 +59,13 @@ func TestAnIsolatedPoolKeepsToItsSite(t *testing.T) {
 					t.Errorf("%s: before, by ini_set and after: got %v", name, is)
 				}
 			}
-			if want := c.root + ":" + private; got.Settings["open_basedir"][0] != want {
-				t.Errorf("open_basedir: got %v, want %s", got.Settings["open_basedir"][0], want)
+			for name, want := range map[string]string{
+				"open_basedir": c.root + ":" + private, "session.save_path": private + "/sessions", "enable_dl": "0", "ffi.enable": "0",
+				"upload_tmp_dir": private + "/tmp", "sys_temp_dir": private + "/tmp",
+			} {
+				if got.Settings[name][0] != want {
+					t.Errorf("%s: got %v, want %s", name, got.Settings[name][0], want)
+				}
 			}
 			for name, there := range got.Functions {
 				if there != (name == "mail") {
@@ -129,7 +134,7 @@ func TestAnIsolatedPoolGainsNoPrivileges(t *testing.T) {
 	}
 	var state map[string]string
 	list[0].ask("state.php", url.Values{"helper": {"/usr/bin/id"}}, &state)
-	if state["NoNewPrivs"] != "1" || state["umask"] != "027" || state["helper"] != "33" {
+	if state["NoNewPrivs"] != "1" || state["umask"] != "0027" || state["helper"] != "33" {
 		t.Errorf("got %v", state)
 	}
 }
