@@ -205,7 +205,7 @@ func TestAnIsolatedSiteCanBeDeployedByALink(t *testing.T) {
 // TestIsolateIsRefusedWhereItWouldIsolateNothing, in one sentence.
 func TestIsolateIsRefusedWhereItWouldIsolateNothing(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, plainSite)
+	s := start(t, sharedLean, plainSite, options{env: []string{"STATE_DIRECTORY=" + t.TempDir()}})
 	site := func(port, inside string) string {
 		return "http://127.0.0.1:{$" + port + "} {\nroot {$SITE}\nphp_pool {\n" + inside + "\n}\n}\n"
 	}
