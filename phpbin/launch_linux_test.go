@@ -138,7 +138,7 @@ func TestStopKillsAWorkerThatDoesNotLeave(t *testing.T) {
 			if err := p.Stop(ctx); err != nil {
 				t.Fatalf("Stop: %v", err)
 			}
-			closed(t, 0, "done", p.Done())
+			closed(t, prompt, "done", p.Done())
 		})
 	}
 }
@@ -210,7 +210,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 				t.Errorf("left: %v", left)
 			}
 			closed(t, 0, "done", l.Done())
-			closed(t, 0, "done", p.Done())
+			closed(t, prompt, "done", p.Done())
 			if p, err := l.Launch(within(t)); !errors.Is(err, phpbin.ErrClosed) || p != nil {
 				t.Errorf("Launch after Close: %v, %v", p, err)
 			}

@@ -74,6 +74,7 @@ func TestTheMasterGone(t *testing.T) {
 	idle, busyOne := mustLaunch(t, l), mustLaunch(t, l)
 	busy(t, busyOne, "sleep.php", url.Values{"ms": {"300"}})
 	pgid := groupOf(t, idle.PID())
+	eventually(t, soon, "all children forked", func() bool { return len(group(pgid)) > 4 })
 	if err := l.Err(); err != nil {
 		t.Errorf("Err of a master that runs: %v", err)
 	}
