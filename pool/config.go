@@ -41,6 +41,9 @@ type Settings struct {
 	// MaxQueue bounds how many requests wait in line; 0 lets none wait but
 	// those for whom a worker is being launched.
 	MaxQueue int
+	// MaxPerClient bounds how many workers one client has; as many requests
+	// more of it wait for these. 0 is no bound.
+	MaxPerClient int
 	// Slots is for how many workers a generation is started where it may have
 	// to grow above Max; 0 is for Max.
 	Slots int

@@ -11,6 +11,9 @@ var (
 	ErrClosed = errors.New("the pool is closed")
 	// ErrQueueFull: as many requests as MaxQueue allows are waiting already.
 	ErrQueueFull = errors.New("the line of waiting requests is full")
+	// ErrClientLimit: the client has as many requests here as MaxPerClient
+	// allows, and as many waiting for them.
+	ErrClientLimit = errors.New("the client has more requests at a time than max_per_client allows")
 	// ErrQueueTimeout: no worker became free within QueueTimeout.
 	ErrQueueTimeout = errors.New("no worker became free in time")
 	// ErrRequestTimeout: PHP ran longer than RequestTimeout.

@@ -66,7 +66,7 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
 
 // failed counts a request that got no answer, unless its client left.
 func (p *Pool) failed(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrQueueFull) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrQueueFull) && !errors.Is(err, ErrClientLimit) {
 		p.mu.Lock()
 		p.failedRequests++
 		p.mu.Unlock()

@@ -239,7 +239,8 @@ func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		p := tt.Pool
 		p.mu.Lock()
-		wt, limit, err := p.enqueueLocked(Info{})
+		wt := &waiter{done: make(chan struct{})}
+		limit, err := p.enqueueLocked(wt, false)
 		p.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)

@@ -159,9 +159,8 @@ func (p *Pool) failedLocked(err error) {
 	if c := p.census(); c.busy+c.draining > 0 {
 		return
 	}
-	for w := p.line.pop(); w != nil; w = p.line.pop() {
-		w.err = &LaunchError{Err: err, RetryIn: delay}
-		close(w.done)
+	for wt := p.line.pop(); wt != nil; wt = p.line.pop() {
+		p.refuseLocked(wt, &LaunchError{Err: err, RetryIn: delay})
 	}
 }
 

@@ -37,15 +37,25 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 		return Lease{}, context.Cause(ctx)
 	}
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 && !p.closed {
+	own, held, err := p.claimLocked(&info)
+	if err != nil {
+		p.mu.Unlock()
+		return Lease{}, err
+	}
+	if n := len(p.idle); n > 0 && !held && !p.closed {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.times.Wait.add(0)
 		lease := p.lendLocked(w, info, p.clock())
+		w.own = own
 		p.mu.Unlock()
 		return lease, nil
 	}
-	wt, limit, err := p.enqueueLocked(info)
+	wt := &waiter{info: info, own: own, done: make(chan struct{})}
+	limit, err := p.enqueueLocked(wt, held)
+	if err != nil && !held {
+		p.leaveLocked(own)
+	}
 	p.mu.Unlock()
 	if err != nil {
 		return Lease{}, err
@@ -53,23 +63,27 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	return p.await(ctx, wt, limit)
 }
 
-// enqueueLocked puts a request in line, if the line has room for it.
-func (p *Pool) enqueueLocked(info Info) (*waiter, time.Duration, error) {
+// enqueueLocked puts a request in line, if the line has room for it, or where
+// it is held, and returns how long it may wait there.
+func (p *Pool) enqueueLocked(wt *waiter, held bool) (time.Duration, error) {
 	if p.closed {
-		return nil, 0, ErrClosed
+		return 0, ErrClosed
 	}
 	limit := p.set.QueueTimeout
 	if !p.opened {
 		limit = p.set.StartTimeout
 	} else if c := p.census(); c.total() == 0 && p.fail.err != nil {
 		if wait := p.fail.wait(time.Now()); wait > 0 {
-			return nil, 0, &LaunchError{Err: p.fail.err, RetryIn: wait}
+			return 0, &LaunchError{Err: p.fail.err, RetryIn: wait}
 		}
 	}
-	if info.Patience > 0 && (limit == 0 || info.Patience < limit) {
-		limit = info.Patience
+	if own := wt.info.Patience; own > 0 && (limit == 0 || own < limit) {
+		limit = own
 	}
-	wt := &waiter{info: info, done: make(chan struct{})}
+	if held {
+		wt.own.held.push(wt)
+		return limit, nil
+	}
 	p.line.push(wt)
 	p.growLocked()
 	// Those for whom a worker is under way, or a whole generation, are not
@@ -81,13 +95,13 @@ func (p *Pool) enqueueLocked(info Info) (*waiter, time.Duration, error) {
 	if p.line.len > p.set.MaxQueue+served {
 		p.line.remove(wt)
 		p.refused++
-		return nil, 0, ErrQueueFull
+		return 0, ErrQueueFull
 	}
 	if c := p.census(); c.waiting > 0 && c.total() >= p.set.Max {
 		p.maxReached++
 	}
 	p.maxLine = max(p.maxLine, p.line.len)
-	return wt, limit, nil
+	return limit, nil
 }
 
 // await waits for a place in line to become a lease.
@@ -113,7 +127,12 @@ func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Leas
 	if err == nil {
 		return wt.lease, wt.err
 	}
-	if !p.line.remove(wt) && wt.err == nil {
+	switch {
+	case wt.own != nil && wt.own.held.remove(wt):
+	case p.line.remove(wt):
+		p.leaveLocked(wt.own)
+		p.growLocked() // for the one that was held for it
+	case wt.err == nil:
 		// It was served while it left: the next in line gets the worker.
 		wt.lease.w.turn++
 		p.returnLocked(wt.lease.w)
@@ -143,15 +162,31 @@ func (p *Pool) placeLocked(w *worker) {
 	if w.unbooked {
 		w.book(now)
 	}
+	p.partLocked(w)
 	if wt := p.line.pop(); wt != nil {
-		wt.lease = p.lendLocked(w, wt.info, now)
-		close(wt.done)
+		p.serveLocked(w, wt)
 		return
 	}
 	p.moveLocked(w, Idle)
 	// Its last request has nothing to do with what happens to it from now on.
 	w.idleSince, w.info = now, Info{}
 	p.idle = append(p.idle, w)
+}
+
+// serveLocked gives a worker that is in no list to a request that waits, and is
+// in no line any more.
+func (p *Pool) serveLocked(w *worker, wt *waiter) {
+	wt.lease = p.lendLocked(w, wt.info, p.clock())
+	w.own = wt.own
+	close(wt.done)
+}
+
+// partLocked ends what a worker counts for its request's client.
+func (p *Pool) partLocked(w *worker) {
+	if own := w.own; own != nil {
+		w.own = nil
+		p.leaveLocked(own)
+	}
 }
 
 // Release gives the worker back. It decides by itself whether the worker can

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,7 @@ type Pool struct {
 	idle      []*worker // last in, first out
 	inState   [states]int
 	line      line
+	shares    map[netip.Addr]*share // of clients, where MaxPerClient bounds them
 	starting  int // launches under way
 	probing   int // busy ones that only answer the health probe, or Ask
 	// launched, when it is there, is closed by the next launch that ends.
@@ -150,6 +152,9 @@ func (p *Pool) configureLocked(s Settings) {
 	for _, w := range p.workers {
 		w.budget = s.requests()
 	}
+	for _, own := range p.shares {
+		p.promoteLocked(own)
+	}
 }
 
 // Close ends the pool: who waits is refused, requests that run may finish
@@ -163,9 +168,14 @@ func (p *Pool) Close(ctx context.Context) error {
 		return p.endError
 	}
 	p.closed = true
-	for w := p.line.pop(); w != nil; w = p.line.pop() {
-		w.err = ErrClosed
-		close(w.done)
+	for _, own := range p.shares {
+		for wt := own.held.pop(); wt != nil; wt = own.held.pop() {
+			wt.err = ErrClosed
+			close(wt.done)
+		}
+	}
+	for wt := p.line.pop(); wt != nil; wt = p.line.pop() {
+		p.refuseLocked(wt, ErrClosed)
 	}
 	p.quietLocked()
 	p.mu.Unlock()

@@ -4,12 +4,13 @@ package pool
 // mutex until done is closed.
 type waiter struct {
 	info  Info
+	own   *share // of its client; nil where that is not bounded
 	lease Lease
 	err   error
 	done  chan struct{}
 
 	prev, next *waiter
-	queued     bool
+	in         *line // nil when it stands in none
 }
 
 // line is first come, first served; who leaves it is never served.
@@ -19,7 +20,7 @@ type line struct {
 }
 
 func (l *line) push(w *waiter) {
-	w.queued = true
+	w.in = l
 	w.prev = l.last
 	if l.last != nil {
 		l.last.next = w
@@ -41,7 +42,7 @@ func (l *line) pop() *waiter {
 
 // remove takes w out of the line and reports whether it still stood there.
 func (l *line) remove(w *waiter) bool {
-	if !w.queued {
+	if w.in != l {
 		return false
 	}
 	if w.prev != nil {
@@ -54,7 +55,7 @@ func (l *line) remove(w *waiter) bool {
 	} else {
 		l.last = w.prev
 	}
-	w.prev, w.next, w.queued = nil, nil, false
+	w.prev, w.next, w.in = nil, nil, nil
 	l.len--
 	return true
 }

@@ -15,6 +15,9 @@ func (p *Pool) moveLocked(w *worker, to State) {
 	p.inState[w.state]--
 	p.inState[to]++
 	w.state = to
+	if to == Stopping || to == Gone {
+		p.partLocked(w)
+	}
 }
 
 // unlistLocked takes an idle worker out of the list of idle ones.

@@ -12,7 +12,7 @@ type counters struct {
 	born           time.Time
 	requests       uint64 // that had a worker
 	failedRequests uint64 // that got no answer from PHP
-	refused        uint64 // for want of room in the line, or quarantined
+	refused        uint64 // for want of room in the line, quarantined, or over MaxPerClient
 	retried        uint64
 	slow           uint64
 	overtimes      uint64
@@ -143,7 +143,7 @@ func (p *Pool) statsLocked() Stats {
 			Min: p.set.floor(), Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
 		Queue: QueueStats{
-			Length: p.line.len, Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.times.Wait.Sum,
+			Length: p.line.len + p.heldLocked(), Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.times.Wait.Sum,
 		},
 		Requests: RequestCounts{
 			Total: p.requests, Failed: p.failedRequests, Refused: p.refused,

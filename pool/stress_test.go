@@ -57,6 +57,7 @@ func (tt *tester) check() {
 	if p.line.len > 0 && len(p.idle) > 0 {
 		tt.Fatalf("%d wait while %d are idle", p.line.len, len(p.idle))
 	}
+	tt.checkSharesLocked()
 	if g := p.gen; g != nil {
 		if want := inUse[g] + p.starting; g.inUse > want {
 			tt.Fatalf("generation %d: %d in use, at most %d can be", g.number, g.inUse, want)
@@ -94,6 +95,10 @@ func TestNoWorkerIsLostOrSharedWhateverHappens(t *testing.T) {
 	for _, s := range []Settings{static(5), dynamic(1, 8, 2), func() Settings {
 		s := dynamic(0, 6, 0)
 		s.Manager, s.IdleTimeout, s.MasterIdleTimeout = OnDemand, 2*time.Second, 5*time.Second
+		return s
+	}(), func() Settings {
+		s := dynamic(1, 6, 2)
+		s.MaxPerClient = 2
 		return s
 	}()} {
 		t.Run(string(s.Manager), func(t *testing.T) {
@@ -140,7 +145,7 @@ func client(ctx context.Context, tt *tester, all *leases) {
 			tt.ask(0) // it may well fail too
 		} else if n < 3 {
 			tt.do(limit, "/a.php", rand.IntN(2) == 0) // it may well fail
-		} else if l, err := tt.Acquire(limit, Info{}); err == nil {
+		} else if l, err := tt.Acquire(limit, Info{Client: visitors[rand.IntN(len(visitors))]}); err == nil {
 			all.take(tt.T, l.w)
 			time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
 			all.give(l.w)
@@ -164,6 +169,9 @@ func disturb(tt *tester, s Settings) {
 		s.Max = max(1, s.Max-rand.IntN(4))
 		s.Min, s.Start = min(s.Min, s.Max), min(s.Start, s.Max)
 		s.StopTimeout = time.Second
+		if s.MaxPerClient > 0 {
+			s.MaxPerClient = rand.IntN(4) // 0 lets all go on
+		}
 		tt.Configure(s)
 	case 5:
 		tt.Recycle(tt.lastWorker.Load(), rand.IntN(2) == 0) // it may be gone

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -175,10 +176,16 @@ type acquiring struct {
 
 func (tt *tester) acquire() *acquiring {
 	tt.Helper()
+	return tt.acquireFor(netip.Addr{})
+}
+
+// acquireFor is acquire for a request of a client.
+func (tt *tester) acquireFor(client netip.Addr) *acquiring {
+	tt.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &acquiring{tt: tt, cancel: cancel, done: make(chan struct{})}
 	go func() {
-		a.lease, a.err = tt.Acquire(ctx, Info{Method: "GET", URI: "/"})
+		a.lease, a.err = tt.Acquire(ctx, Info{Method: "GET", URI: "/", Client: client})
 		close(a.done)
 	}()
 	tt.settle()

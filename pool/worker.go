@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
@@ -38,6 +39,10 @@ type worker struct {
 	took, busy time.Duration
 	unbooked   bool
 
+	// own is what its request counts against, while it runs or drains; nil where
+	// the client is not bounded.
+	own *share
+
 	// Of the request it runs; of the one that ended, or cleared where a death
 	// must not be laid at its door.
 	info     Info
@@ -72,7 +77,7 @@ func (w *worker) book(now time.Duration) {
 }
 
 // Info says what a request is, for logs and statistics; nothing is decided by
-// it but the quarantine of a script.
+// it but the quarantine of a script and the share of a client.
 type Info struct {
 	// Method and URI as the client sent them, the URI without its query.
 	Method, URI string
@@ -88,4 +93,7 @@ type Info struct {
 	// Patience bounds the wait in line where it is shorter than the pool's
 	// QueueTimeout; 0 does not.
 	Patience time.Duration
+	// Client is whom the request counts for where MaxPerClient bounds that;
+	// its zero value is for nobody.
+	Client netip.Addr
 }

@@ -1,0 +1,262 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+var (
+	crawler  = netip.MustParseAddr("192.0.2.1")
+	visitor  = netip.MustParseAddr("198.51.100.7")
+	visitors = []netip.Addr{{}, crawler, visitor}
+)
+
+// bounded is a static pool in which a client has no more than most workers.
+func bounded(n, most int) Settings {
+	s := static(n)
+	s.MaxPerClient = most
+	return s
+}
+
+// checkSharesLocked compares what clients have with what is counted.
+func (tt *tester) checkSharesLocked() {
+	tt.Helper()
+	p := tt.Pool
+	counted := map[*share]int{}
+	for _, w := range p.workers {
+		if w.own == nil {
+			continue
+		}
+		if counted[w.own]++; w.state != Busy && w.state != Draining {
+			tt.Fatalf("worker %d counts for a client as %v", w.id, w.state)
+		}
+	}
+	for wt := p.line.first; wt != nil; wt = wt.next {
+		if wt.own != nil {
+			counted[wt.own]++
+		}
+	}
+	for own, n := range counted {
+		if p.shares[own.client] != own {
+			tt.Fatalf("%d requests of %v count for a share that was dropped", n, own.client)
+		}
+	}
+	for client, own := range p.shares {
+		if own.taken != counted[own] {
+			tt.Fatalf("client %v has %d, the books say %d", client, counted[own], own.taken)
+		}
+		if own.held.len > 0 && (p.set.MaxPerClient == 0 || own.taken < p.set.MaxPerClient) {
+			tt.Fatalf("%d requests of %v are held, and it has %d of %d", own.held.len, client, own.taken, p.set.MaxPerClient)
+		}
+	}
+}
+
+// wantShares checks how many clients are counted at all.
+func (tt *tester) wantShares(n int) {
+	tt.Helper()
+	tt.settle()
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	tt.Pool.mu.Lock()
+	defer tt.Pool.mu.Unlock()
+	tt.checkSharesLocked()
+	if got := len(tt.shares); got != n {
+		tt.Fatalf("%d clients are counted, want %d", got, n)
+	}
+}
+
+func TestAClientHasNoMoreThanItsShareOfTheWorkers(t *testing.T) {
+	run(t, bounded(4, 2), func(tt *tester) {
+		first, second := tt.acquireFor(crawler).wantLease(), tt.acquireFor(crawler).wantLease()
+		third, fourth := tt.acquireFor(crawler), tt.acquireFor(crawler)
+		third.wantWaiting()
+		fourth.wantWaiting()
+		tt.acquireFor(crawler).wantError(ErrClientLimit)
+		if s := tt.Stats(); s.Requests.Refused != 1 || s.Queue.Length != 2 || s.Workers.Idle != 2 {
+			tt.Errorf("got %+v, want one refused, two waiting and two workers idle", s)
+		}
+		// Others do not notice.
+		other, nobody := tt.acquireFor(visitor).wantLease(), tt.acquire().wantLease()
+		first.Release()
+		a := third.wantLease()
+		fourth.wantWaiting()
+		second.Release()
+		b := fourth.wantLease()
+		for _, l := range []Lease{a, b, other, nobody} {
+			l.Release()
+		}
+		tt.wantWorkers(4, 4)
+		tt.wantShares(0)
+	})
+}
+
+func TestNobodyStandsBehindTheRequestsThatAreHeld(t *testing.T) {
+	run(t, bounded(1, 1), func(tt *tester) {
+		held := tt.acquireFor(crawler).wantLease()
+		second := tt.acquireFor(crawler)
+		other := tt.acquireFor(visitor)
+		held.Release()
+		second.wantWaiting()
+		other.wantLease().Release()
+		second.wantLease().Release()
+		tt.wantShares(0)
+	})
+}
+
+func TestNoWorkerIsLaunchedForRequestsThatAreHeld(t *testing.T) {
+	s := dynamic(1, 8, 2)
+	s.MaxPerClient = 1
+	run(t, s, func(tt *tester) {
+		held := tt.acquireFor(crawler).wantLease()
+		second := tt.acquireFor(crawler)
+		second.wantWaiting()
+		if got := tt.Stats().Launches; got != 1 {
+			tt.Errorf("%d workers were launched, want 1", got)
+		}
+		held.Release()
+		second.wantLease().Release()
+	})
+}
+
+func TestWhoIsHeldLeavesWhenItsTimeIsOver(t *testing.T) {
+	run(t, bounded(2, 1), func(tt *tester) {
+		held := tt.acquireFor(crawler).wantLease()
+		late := tt.acquireFor(crawler)
+		time.Sleep(time.Minute)
+		late.wantError(ErrQueueTimeout)
+		gone := tt.acquireFor(crawler)
+		gone.cancel()
+		gone.wantError(context.Canceled)
+		held.Release()
+		tt.acquireFor(crawler).wantLease().Release()
+		tt.wantShares(0)
+	})
+}
+
+func TestWhoLeavesTheLineMakesRoomForItsNextRequest(t *testing.T) {
+	run(t, bounded(1, 1), func(tt *tester) {
+		busy := tt.acquireFor(visitor).wantLease()
+		inLine, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
+		inLine.cancel()
+		inLine.wantError(context.Canceled)
+		held.wantWaiting()
+		busy.Release()
+		held.wantLease().Release()
+		tt.wantShares(0)
+	})
+}
+
+func TestAWorkerThatDrainsStillCountsForItsClient(t *testing.T) {
+	run(t, bounded(3, 1), func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return append(fastcgitest.Answer{fastcgitest.Sleep(5 * time.Second)}, fastcgitest.OK("late")...)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(time.Second, cancel)
+		r := fastcgi.NewRequest()
+		defer r.Free()
+		if _, err := tt.Do(ctx, &Request{FastCGI: r, Info: Info{Client: crawler}}); !errors.Is(err, context.Canceled) {
+			tt.Fatalf("got %v, want that the client left", err)
+		}
+		next := tt.acquireFor(crawler)
+		next.wantWaiting()
+		if s := tt.Stats().Workers; s.Draining != 1 {
+			tt.Errorf("got %+v, want one draining", s)
+		}
+		time.Sleep(5 * time.Second)
+		next.wantLease().Release()
+		tt.wantShares(0)
+	})
+}
+
+func TestAWorkerThatDiesFreesItsClientsShare(t *testing.T) {
+	run(t, bounded(2, 1), func(tt *tester) {
+		held := tt.acquireFor(crawler).wantLease()
+		next := tt.acquireFor(crawler)
+		next.wantWaiting()
+		held.w.proc.Kill() //nolint:errcheck // a fake
+		tt.settle()
+		held.Release()
+		next.wantLease().Release()
+		tt.wantShares(0)
+	})
+}
+
+func TestTheShareCanChangeWhileRequestsAreHeld(t *testing.T) {
+	run(t, bounded(4, 1), func(tt *tester) {
+		first := tt.acquireFor(crawler).wantLease()
+		second := tt.acquireFor(crawler)
+		second.wantWaiting()
+		s := bounded(4, 2)
+		s.StopTimeout = time.Second
+		tt.Configure(s)
+		a := second.wantLease()
+		third := tt.acquireFor(crawler)
+		third.wantWaiting()
+		s.MaxPerClient = 0
+		tt.Configure(s)
+		b := third.wantLease()
+		for _, l := range []Lease{first, a, b} {
+			l.Release()
+		}
+		tt.wantShares(0)
+	})
+}
+
+func TestCloseRefusesWhoIsHeld(t *testing.T) {
+	run(t, bounded(2, 1), func(tt *tester) {
+		lease := tt.acquireFor(crawler).wantLease()
+		held := tt.acquireFor(crawler)
+		closed := make(chan error)
+		go func() { closed <- tt.Close(context.Background()) }()
+		held.wantError(ErrClosed)
+		lease.Release()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		tt.wantShares(0)
+	})
+}
+
+func TestWhoIsHeldLearnsThatNoWorkerCanBeLaunched(t *testing.T) {
+	run(t, bounded(1, 1), func(tt *tester) {
+		tt.mu.Lock()
+		tt.launch = func(context.Context) error { time.Sleep(time.Second); return errors.New("no php") }
+		tt.mu.Unlock()
+		tt.proc(0).end()
+		inLine, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
+		held.wantWaiting()
+		time.Sleep(5 * time.Second)
+		for _, a := range []*acquiring{inLine, held} {
+			var failed *LaunchError
+			if tt.settle(); !errors.As(a.err, &failed) {
+				tt.Errorf("got %v, want a LaunchError", a.err)
+			}
+		}
+		tt.wantShares(0)
+	})
+}
+
+// BenchmarkAcquirePerClient is what the bound costs when it is on.
+func BenchmarkAcquirePerClient(b *testing.B) {
+	p := benchPool(b, 1)
+	s := p.set
+	s.MaxPerClient = 4
+	p.Configure(s)
+	info := benchInfo
+	info.Client = crawler
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := p.Acquire(b.Context(), info)
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Release()
+	}
+}
