@@ -177,6 +177,7 @@ func (a *App) Start() error {
 	}
 	a.warnOfCaddysUser()
 	a.warnOfNeighbours()
+	a.warnOfAdmin()
 	for _, s := range a.specs {
 		if s.options.isAuto() {
 			go a.measure(m)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,12 @@ type Backend struct {
 	// request mixes two releases. Default: true.
 	ResolveRootSymlink *bool `json:"resolve_root_symlink,omitempty"`
 
+	// Whether a script that a symlink leads out of the root, or to a file
+	// without an allowed extension, is answered 404 instead of being run. For
+	// sites whose users may make symlinks and should not reach each other's
+	// scripts. It costs a few system calls for each request. Default: false.
+	ConfineSymlinks bool `json:"confine_symlinks,omitempty"`
+
 	// Whether what a script sends to its error log is logged with the request
 	// it belongs to, as a warning, or as an error when the response has a 4xx
 	// or 5xx status. Default: true.
@@ -74,6 +81,13 @@ type Backend struct {
 	// How many bytes a request body may have; 413 above that. Default: no
 	// limit but that of request_body.
 	MaxBody int64 `json:"max_body,omitempty"`
+
+	// How many bytes of an answer that is longer than 128 KiB are kept in
+	// memory for a client that is slow to take it, so that the worker is free
+	// when PHP has ended. Nothing is delayed, streams included. Each such
+	// answer may take that much memory. -1: all of it, whatever its size.
+	// Default: 0, none.
+	ResponseBuffers int64 `json:"response_buffers,omitempty"`
 
 	splits    splitter
 	envs      []envVar
@@ -107,6 +121,9 @@ func (b *Backend) provision(ctx caddy.Context) error {
 		b.RequestBuffers = math.MaxInt64 - 1
 	}
 	var err error
+	if b.ResponseBuffers < 0 {
+		b.ResponseBuffers = math.MaxInt
+	}
 	if b.splits, err = newSplitter(b.SplitPath); err != nil {
 		return fmt.Errorf("split %q: %w", b.SplitPath, err)
 	}
@@ -158,7 +175,7 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	req := fastcgi.NewRequest()
 	a := &reply{
 		backend: b, request: r, in: in, sent: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
-		stderr: stderrLog{backend: b, request: r, script: s.filename},
+		stderr: stderrLog{backend: b, request: r, script: s.filename}, giveUp: func() {},
 	}
 	env := environ{b: b, r: r, repl: repl, to: req, proxied: proxied}
 	a.span, env.traced = b.startSpan(r.Context(), s.filename)
@@ -170,16 +187,24 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
 	req.Stderr = &a.stderr
 	a.sent.Info = env.info(&s, in.length)
+	if b.live.perClient.Load() {
+		a.sent.Info.Client = clientOf(r)
+	}
 	v := visitOf(r, repl)
 	v.asks(r, b.live.name, s.filename)
-	if a.Exchange, err = b.live.do(r.Context(), &a.sent); err != nil {
+	ctx := r.Context()
+	if b.ResponseBuffers > 0 {
+		ctx, a.giveUp = context.WithCancel(ctx)
+	}
+	if a.Exchange, err = b.live.do(ctx, &a.sent); err != nil {
 		a.breaks(err)
 		a.end()
 		return nil, b.failure(err, r, &s)
 	}
 	v.exchange = a.Exchange
 	a.body = a.Response.Body.(*fastcgi.Body)
-	if a.body.Fill(fastcgi.MaxFill) {
+	whole := a.body.Fill(fastcgi.MaxFill)
+	if whole {
 		// A short answer that is here as a whole: its length is known, and the
 		// worker can serve the next request while this client reads.
 		a.Release()
@@ -189,6 +214,9 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	if err := b.denied(a); err != nil {
 		a.end()
 		return nil, err
+	}
+	if b.ResponseBuffers > 0 && !whole {
+		a.readAhead(int(b.ResponseBuffers))
 	}
 	return a, nil
 }

@@ -43,15 +43,18 @@ type directive struct {
 //	    try_files <files...>
 //	    env <key> <value>
 //	    resolve_root_symlink [off]
+//	    confine_symlinks [off]     # not in php_fastcgi
+//	    hide_sensitive [off]       # not in php_fastcgi
 //	    capture_stderr [off]
 //	    dial_timeout <duration>
 //	    read_timeout <duration>
 //	    write_timeout <duration>
 //	    request_buffers <size>
+//	    response_buffers <size>    # without the delay that it has there
 //	    max_body <size>
 //
 //	    # as in reverse_proxy
-//	    response_buffers, flush_interval, header_up, header_down,
+//	    flush_interval, header_up, header_down,
 //	    handle_response, replace_status, trusted_proxies, method, rewrite,
 //	    verbose_logs, stream_timeout, stream_close_delay, stream_buffer_size,
 //	    proxy_status_name
@@ -104,12 +107,14 @@ func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 		return oneString(d, &p.handler.Index)
 	case "try_files":
 		return list(d, &p.handler.TryFiles)
+	case "hide_sensitive":
+		return onOffPtr(d, &p.handler.HideSensitive)
 	case "pool":
 		return oneString(d, &p.handler.Pool)
 	case "name":
 		return oneString(d, &p.named)
 	}
-	return d.Errf("php_pool has no option %s: it knows index, name, pool, try_files, %s, %s, %s", name,
+	return d.Errf("php_pool has no option %s: it knows hide_sensitive, index, name, pool, try_files, %s, %s, %s", name,
 		known(backendOptions), known(poolOptions), known(proxyOptions))
 }
 
@@ -123,18 +128,20 @@ var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
 	"split":                func(d *caddyfile.Dispenser, b *Backend) error { return list(d, &b.SplitPath) },
 	"env":                  envOption,
 	"resolve_root_symlink": func(d *caddyfile.Dispenser, b *Backend) error { return onOffPtr(d, &b.ResolveRootSymlink) },
+	"confine_symlinks":     func(d *caddyfile.Dispenser, b *Backend) error { return onOff(d, &b.ConfineSymlinks) },
 	"capture_stderr":       func(d *caddyfile.Dispenser, b *Backend) error { return onOffPtr(d, &b.CaptureStderr) },
 	"dial_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.DialTimeout) },
 	"read_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.ReadTimeout) },
 	"write_timeout":        func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.WriteTimeout) },
 	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return sizeOr(d, &b.RequestBuffers, "unlimited") },
+	"response_buffers":     func(d *caddyfile.Dispenser, b *Backend) error { return sizeOr(d, &b.ResponseBuffers, "unlimited") },
 	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return oneSize(d, &b.MaxBody) },
 }
 
 // proxyOptions are reverse_proxy's own: with one of them the answer goes
 // through it.
 var proxyOptions = map[string]bool{
-	"response_buffers": true, "flush_interval": true, "header_up": true, "header_down": true,
+	"flush_interval": true, "header_up": true, "header_down": true,
 	"handle_response": true, "replace_status": true, "trusted_proxies": true, "method": true,
 	"rewrite": true, "verbose_logs": true, "stream_timeout": true, "stream_close_delay": true,
 	"stream_buffer_size": true, "proxy_status_name": true,

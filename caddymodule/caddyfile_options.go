@@ -62,6 +62,7 @@ var poolOptions = map[string]option{
 	"stop_timeout":    func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneDuration(d, &o.StopTimeout) },
 	"slow_request":    func(d *caddyfile.Dispenser, o *PoolOptions) error { return durationOrOff(d, &o.SlowRequest) },
 	"max_queue":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneIntPtr(d, &o.MaxQueue) },
+	"max_per_client":  maxPerClientOption,
 	"spool_dir":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.SpoolDir) },
 	"spool_max":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return sizeOr(d, &o.SpoolMax, off, "0") },
 }
@@ -113,6 +114,25 @@ func maxRequestsOption(d *caddyfile.Dispenser, o *PoolOptions) error {
 		}
 		o.MaxRequestsJitter = &jitter
 	}
+	return nil
+}
+
+// maxPerClientOption: max_per_client <n>|off.
+func maxPerClientOption(d *caddyfile.Dispenser, o *PoolOptions) error {
+	name := d.Val()
+	value, err := single(d)
+	if err != nil {
+		return err
+	}
+	if value == off {
+		o.MaxPerClient = -1
+		return nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return d.Errf("%s %s is no number of workers: write a number from 1, or off", name, value)
+	}
+	o.MaxPerClient = n
 	return nil
 }
 

@@ -41,6 +41,9 @@ func failureStatus(err error) int {
 	var body *fastcgi.BodyError
 	var timeout net.Error
 	switch {
+	case errors.Is(err, pool.ErrClientLimit):
+		// Not 503: the server can serve, and does serve others.
+		return http.StatusTooManyRequests
 	case errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrQueueTimeout),
 		errors.Is(err, pool.ErrQuarantined), errors.Is(err, pool.ErrClosed):
 		return http.StatusServiceUnavailable
@@ -66,7 +69,8 @@ func failureStatus(err error) int {
 // tellWhen adds Retry-After to an error that passes by itself.
 func tellWhen(h http.Header, err error) {
 	var handled caddyhttp.HandlerError
-	if !errors.As(err, &handled) || handled.StatusCode != http.StatusServiceUnavailable {
+	if !errors.As(err, &handled) ||
+		handled.StatusCode != http.StatusServiceUnavailable && handled.StatusCode != http.StatusTooManyRequests {
 		return
 	}
 	wait := retryAfter

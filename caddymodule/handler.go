@@ -31,6 +31,14 @@ type Handler struct {
 	// index.php`; as in the try_files of php_fastcgi.
 	TryFiles []string `json:"try_files,omitempty"`
 
+	// Whether what no visitor should see is answered 404 instead of being
+	// passed on to the next handler, as a rule file_server: names that begin
+	// with a dot (but `/.well-known/`), PHP source and copies of it
+	// (`index.php.bak`, `index.php~`, `.inc`, `.phar`, `.phtml`), settings
+	// (`.ini`), dumps (`.sql`), `composer.json` and `composer.lock`. Only
+	// requests that the handler sees are judged, by their name. Default: true.
+	HideSensitive *bool `json:"hide_sensitive,omitempty"`
+
 	// The configuration of a reverse_proxy handler through which the answer
 	// goes: for handle_response, replace_status, header_up, header_down and
 	// what else only reverse_proxy can do. Its transport and upstreams are
@@ -97,7 +105,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if done, err := h.router.route(w, r, repl); done || err != nil {
 		return err
 	}
-	if !h.splits.ends(cleanPath(r.URL.Path)) {
+	if path := cleanPath(r.URL.Path); !h.splits.ends(path) {
+		if deref(h.HideSensitive, true) && h.splits.hides(path) {
+			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
+				"%s is hidden, as its name says that it is nobody's business (hide_sensitive)", path))
+		}
 		return next.ServeHTTP(w, r)
 	}
 	var err error

@@ -175,6 +175,12 @@ type PoolOptions struct {
 	// Default: 1024.
 	MaxQueue *int `json:"max_queue,omitempty"`
 
+	// How many workers one client may have at a time; as many requests more of
+	// it wait for these, and one more is answered 429. A client is an address
+	// as Caddy's {client_ip} has it (so behind a proxy set trusted_proxies, or
+	// all visitors are one), of IPv6 its /64. -1 or nothing: no limit.
+	MaxPerClient int `json:"max_per_client,omitempty"`
+
 	// Where request bodies are kept that do not fit in memory. Default: the
 	// system's directory for temporary files.
 	SpoolDir string `json:"spool_dir,omitempty"`

@@ -26,6 +26,7 @@ func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 		{PoolOptions{MinWorkers: new(-1)}, "min_workers -1"},
 		{PoolOptions{Workers: 1 << 20}, "workers 1048576"},
 		{PoolOptions{MaxQueue: new(-1)}, "max_queue -1"},
+		{PoolOptions{MaxPerClient: -2}, "max_per_client -2"},
 		{PoolOptions{MaxMemory: -2}, "max_memory -2"},
 		{PoolOptions{StopTimeout: caddy.Duration(-time.Second)}, "stop_timeout -1s"},
 		{PoolOptions{Spawn: "both"}, "spawn both"},

@@ -25,6 +25,9 @@ type livePool struct {
 	spool  *spool
 	logger *zap.Logger
 
+	// perClient: max_per_client is in force.
+	perClient atomic.Bool
+
 	// clientsGone counts the requests whose client left before the end.
 	clientsGone atomic.Uint64
 
@@ -151,6 +154,7 @@ func (l *livePool) takeNext() time.Duration {
 		l.watching.Do(func() { go l.watch() })
 	}
 	l.spool.configure(next.spec.options)
+	l.perClient.Store(next.spec.settings.MaxPerClient > 0)
 	if next.prepared == nil {
 		l.pool.Configure(next.spec.settings)
 	} else if err := next.prepared.Commit(); err != nil {

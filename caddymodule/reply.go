@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -22,6 +23,8 @@ type reply struct {
 	span           trace.Span // nil where nobody traces
 	body           *fastcgi.Body
 	prefix         []byte // of the body, read already
+	ahead          *ahead // nil where nothing is read ahead
+	giveUp         context.CancelFunc
 	broken         error  // why the answer is not whole
 }
 
@@ -47,10 +50,14 @@ func (a *reply) close() {
 // end is close for who has not left the pool yet.
 func (a *reply) end() {
 	status := http.StatusBadGateway
+	if a.ahead != nil {
+		a.ahead.stop()
+	}
 	if a.Exchange != nil {
 		a.Close()
 		status = a.Response.StatusCode
 	}
+	a.giveUp()
 	a.sent.FastCGI.Free()
 	a.freeBody()
 	a.stderr.flush(status)

@@ -25,7 +25,8 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 		return fastcgitest.OK("whole")
 	}))
 	for name, serve := range ways {
-		for _, path := range []string{"/whole.php", "/die.php", "/break.php"} {
+		for i, path := range []string{"/whole.php", "/die.php", "/break.php", "/whole.php", "/die.php", "/break.php"} {
+			h.ResponseBuffers = int64(i / 3 << 20)
 			r := prepared(httptest.NewRequest(http.MethodPost, "http://example.com"+path,
 				bytes.NewReader(make([]byte, 2*defaultRequestBuffers))), new(caddyhttp.Server))
 			err := func() (err error) {

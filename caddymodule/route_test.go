@@ -181,3 +181,43 @@ func statusOf(err error) int {
 	}
 	return -1
 }
+
+func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
+	root := layOut(t, "site/index.php", "site/sub/x.php", "site/uploads/img.jpg", "site2/x.php", "other/x.php")
+	site := filepath.Join(root, "site")
+	for link, target := range map[string]string{
+		"in.php": "sub/x.php", "out.php": "../other/x.php", "beside.php": "../site2/x.php",
+		"upload.php": "uploads/img.jpg", "absolute.php": filepath.Join(root, "other/x.php"),
+		"dir": "../other", "lost.php": "nowhere.php",
+	} {
+		if err := os.Symlink(target, filepath.Join(site, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	current := filepath.Join(root, "current") // a deploy by symlink
+	if err := os.Symlink("site", current); err != nil {
+		t.Fatal(err)
+	}
+	for _, confined := range []bool{false, true} {
+		for _, from := range []string{site, current} {
+			for _, resolved := range []bool{false, true} {
+				b := backend(t)
+				b.ConfineSymlinks, b.ResolveRootSymlink = confined, new(resolved)
+				for target, inside := range map[string]bool{
+					"/index.php": true, "/sub/x.php": true, "/in.php": true, "/in.php/info": true,
+					"/out.php": false, "/beside.php": false, "/upload.php": false, "/absolute.php": false, "/dir/x.php": false,
+				} {
+					r, repl := request(target, from)
+					_, err := b.findScript(r, repl)
+					if got, want := statusOf(err) == 0, inside || !confined; got != want {
+						t.Errorf("%s below %s, confined %t: run %t (%v), want %t", target, from, confined, got, err, want)
+					}
+				}
+				r, repl := request("/lost.php", from)
+				if _, err := b.findScript(r, repl); statusOf(err) != http.StatusNotFound {
+					t.Errorf("/lost.php: got %v, want 404", err)
+				}
+			}
+		}
+	}
+}

@@ -86,6 +86,27 @@ func (b *Backend) checkFile(s *script) error {
 	if kind != file {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a regular file", s.filename))
 	}
+	if b.ConfineSymlinks {
+		return b.checkTarget(s)
+	}
+	return nil
+}
+
+// checkTarget refuses a script that symlinks lead out of the root, or to what
+// is no script by its name.
+func (b *Backend) checkTarget(s *script) error {
+	root, err := filepath.EvalSymlinks(s.root)
+	if err != nil {
+		return statError(err)
+	}
+	target, err := filepath.EvalSymlinks(s.filename)
+	if err != nil {
+		return statError(err)
+	}
+	if inside, err := filepath.Rel(root, target); err != nil || !filepath.IsLocal(inside) || !b.splits.ends(target) {
+		return caddyhttp.Error(http.StatusNotFound,
+			fmt.Errorf("%s leads to %s, which is no script below the root (confine_symlinks)", s.filename, target))
+	}
 	return nil
 }
 

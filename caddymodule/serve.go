@@ -48,15 +48,15 @@ func (a *reply) copyTo(w http.ResponseWriter) error {
 			return errClientGone
 		}
 	}
-	flusher := http.NewResponseController(w)
-	if !a.body.Ready() {
+	flusher, body := http.NewResponseController(w), a.source()
+	if !body.Ready() {
 		// PHP has sent its head and nothing else yet.
 		if err := flush(flusher); err != nil {
 			return err
 		}
 	}
 	for {
-		p, err := a.body.Next()
+		p, err := body.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -66,7 +66,7 @@ func (a *reply) copyTo(w http.ResponseWriter) error {
 		if _, err := w.Write(p); err != nil {
 			return errClientGone
 		}
-		if a.body.Ready() {
+		if body.Ready() {
 			continue
 		}
 		if err := flush(flusher); err != nil {

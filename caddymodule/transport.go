@@ -74,7 +74,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // replyBody gives the worker back when the body is closed.
 type replyBody struct {
 	reply *reply
-	ended bool // all of it was read, or what there was
+	rest  []byte // of what was read ahead and taken from there
+	ended bool   // all of it was read, or what there was
 }
 
 func (b *replyBody) Read(p []byte) (int, error) {
@@ -87,7 +88,7 @@ func (b *replyBody) Read(p []byte) (int, error) {
 		a.prefix = a.prefix[n:]
 		return n, nil
 	}
-	n, err := a.body.Read(p)
+	n, err := b.take(p)
 	if errors.Is(err, io.EOF) && a.Late() {
 		err = pool.ErrRequestTimeout
 	}
@@ -98,6 +99,22 @@ func (b *replyBody) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// take reads from PHP, or from what was read ahead.
+func (b *replyBody) take(p []byte) (n int, err error) {
+	a := b.reply
+	if a.ahead == nil {
+		return a.body.Read(p)
+	}
+	if len(b.rest) == 0 {
+		if b.rest, err = a.ahead.Next(); err != nil {
+			return 0, err
+		}
+	}
+	n = copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
 }
 
 func (b *replyBody) Close() error {

@@ -93,6 +93,7 @@ func (o *PoolOptions) checkCounts() error {
 		{"max_requests", o.MaxRequests, -1, 1 << 30},
 		{"max_requests jitter", deref(o.MaxRequestsJitter, 0), 0, 1 << 30},
 		{"max_queue", deref(o.MaxQueue, 0), 0, 1 << 30},
+		{"max_per_client", o.MaxPerClient, -1, maxWorkers},
 		{"nice", deref(o.Nice, 0), -20, 19},
 	} {
 		if c.value < c.from || c.value > c.upTo {
@@ -200,6 +201,7 @@ func (o *PoolOptions) settings(auto int) pool.Settings {
 		RequestTimeout: unlessNegative(o.RequestTimeout, 0),
 		SlowRequest:    unlessNegative(o.SlowRequest, defaultSlowRequest),
 		MaxQueue:       deref(o.MaxQueue, defaultMaxQueue),
+		MaxPerClient:   max(0, o.MaxPerClient),
 	}
 	if o.MasterIdleTimeout != nil {
 		s.MasterIdleTimeout = time.Duration(*o.MasterIdleTimeout)
