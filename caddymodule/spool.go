@@ -85,18 +85,23 @@ func (s *spool) take(r *http.Request, inMemory, most int64) (body, error) {
 		}
 		return body{bytes.NewReader(buf.Bytes()), n, free}, nil
 	}
-	defer free()
 	return s.toFile(buf, r.Body, most)
 }
 
-// toFile keeps what begins with head in a temporary file.
-func (s *spool) toFile(head io.Reader, rest io.Reader, most int64) (body, error) {
+// toFile keeps what begins with head in a temporary file. The head's buffer is
+// free at once: the rest may take its client an hour.
+func (s *spool) toFile(head *bytes.Buffer, rest io.Reader, most int64) (body, error) {
 	f, err := tempFile(*s.dir.Load())
 	if err != nil {
+		buffers.Put(head)
 		return noBody, fileError(err)
 	}
 	w := &spoolWriter{spool: s, file: f, most: most}
-	_, err = io.Copy(w, io.MultiReader(head, rest))
+	_, err = head.WriteTo(w)
+	buffers.Put(head)
+	if err == nil {
+		_, err = io.Copy(w, rest)
+	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}

@@ -92,6 +92,7 @@ type holding struct {
 	name    string
 	info    string // what follows the script in the path
 	file    string
+	header  string // of the requests that are added, if any
 	cancel  []context.CancelFunc
 	answers []chan *response // nil comes from one that failed
 }
@@ -112,6 +113,9 @@ func (h *holding) add(query string) {
 	ctx, cancel := context.WithCancel(h.s.t.Context())
 	h.s.t.Cleanup(cancel)
 	req := h.s.request("GET", path, nil).WithContext(ctx)
+	if name, value, ok := strings.Cut(h.header, ": "); ok {
+		req.Header.Set(name, value)
+	}
 	answer := make(chan *response, 1)
 	h.cancel, h.answers = append(h.cancel, cancel), append(h.answers, answer)
 	go func() {

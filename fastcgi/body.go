@@ -239,7 +239,7 @@ func (b *Body) abandon(cause error) {
 	c := b.c
 	c.brake.stop(b.turn, cause, false) // so that the writer ends
 	if !b.writer.finish() {
-		c.broken.Store(true) // PHP must not go on with a cut body
+		c.breakOff(cause) // PHP must not go on with a cut body
 	}
 	b.err = cause
 	if _, ok := errors.AsType[*ProtocolError](cause); !ok {

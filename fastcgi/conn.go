@@ -37,6 +37,7 @@ type Conn struct {
 
 	state  atomic.Uint32
 	broken atomic.Bool
+	cut    atomic.Bool // broken by whoever gave the request up
 	// haunted: the copy of a script that has forked has answered to an earlier
 	// request.
 	haunted atomic.Bool
@@ -73,6 +74,18 @@ func (c *Conn) Reusable() bool {
 // sent. php-cgi would run a request with a cut body as one with none when the
 // connection is closed, so kill first.
 func (c *Conn) Broken() bool { return c.broken.Load() }
+
+// Cut reports whether it is Broken only because the request was given up while
+// it was sent: its context had ended, or its body could not be read. PHP has
+// done nothing wrong.
+func (c *Conn) Cut() bool { return c.cut.Load() }
+
+// breakOff marks the connection as broken because a request was not sent wholly.
+func (c *Conn) breakOff(cause error) {
+	_, body := errors.AsType[*BodyError](cause)
+	c.cut.Store(body || errors.Is(cause, context.Canceled))
+	c.broken.Store(true)
+}
 
 // Haunted reports whether it is Broken by an earlier request, whose script has
 // forked, and not by the last one.

@@ -59,7 +59,7 @@ func (b *Body) unsent(err error) error {
 	}
 	if b.c.sent.Load() > 0 {
 		// PHP waits for the rest, and would take the connection's end for it.
-		b.c.broken.Store(true)
+		b.c.breakOff(err)
 	}
 	b.abandon(err)
 	return b.err

@@ -67,6 +67,9 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
 // failed counts a request that got no answer, unless its client left.
 func (p *Pool) failed(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrQueueFull) && !errors.Is(err, ErrClientLimit) {
+		if _, ok := errors.AsType[*fastcgi.ParamError](err); ok {
+			return err // what the client sent was too long: PHP was not asked
+		}
 		p.mu.Lock()
 		p.failedRequests++
 		p.mu.Unlock()

@@ -134,8 +134,8 @@ func (p *Pool) addLocked(w *worker) {
 	p.inState[w.state]++
 	p.launches++
 	w.budget = p.set.requests()
-	proc := w.proc
-	p.goLocked(func() { p.watch(w, proc) })
+	done := w.proc.Done()
+	p.goLocked(func() { p.watch(w, done) })
 	if p.closed || w.gen.retired {
 		p.stopLocked(w, Closed)
 		return
@@ -165,11 +165,11 @@ func (p *Pool) failedLocked(err error) {
 }
 
 // watch sees the process end, whatever the worker does at that moment.
-func (p *Pool) watch(w *worker, proc Process) {
-	<-proc.Done()
+func (p *Pool) watch(w *worker, done <-chan struct{}) {
+	<-done
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.proc != proc {
+	if w.proc.Done() != done {
 		return // it drained into another process meanwhile
 	}
 	switch w.state {

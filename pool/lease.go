@@ -259,7 +259,13 @@ func (l Lease) releaseLocked(reusable bool) {
 		if w.conn.Haunted() {
 			w.info = Info{} // it is not this request's doing
 		}
-		p.killLocked(w, or(w.killed, Crashed))
+		lost := Crashed
+		if w.conn.Cut() {
+			// Its client has left: no fault of the script, which whoever sends
+			// half of what he announced could have put aside else.
+			lost = Abandoned
+		}
+		p.killLocked(w, or(w.killed, lost))
 	case reusable:
 		p.recoveredLocked()
 		p.servedLocked(w.info.Script)

@@ -230,6 +230,7 @@ func TestWhoIsHeldLearnsThatNoWorkerCanBeLaunched(t *testing.T) {
 		tt.launch = func(context.Context) error { time.Sleep(time.Second); return errors.New("no php") }
 		tt.mu.Unlock()
 		tt.proc(0).end()
+		tt.settle()
 		inLine, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
 		held.wantWaiting()
 		time.Sleep(5 * time.Second)

@@ -195,9 +195,13 @@ func (p *Pool) drain(w *worker) {
 		w.last, w.took, w.busy, w.unbooked = Info{}, 0, 0, false
 		w.budget = p.set.requests()
 	}
+	if done := proc.Done(); done != w.proc.Done() {
+		// Of the same process there is a watch already: a second one would stay
+		// as long as that, one for each client that ever left.
+		p.goLocked(func() { p.watch(w, done) })
+	}
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
 	w.reason, w.killed = NoReason, NoReason
-	p.goLocked(func() { p.watch(w, proc) })
 	if w.gen.retired || p.closed {
 		w.doomed = or(w.doomed, Recycled)
 	}

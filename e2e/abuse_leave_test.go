@@ -1,0 +1,195 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestSlowReadersHoldNoWorker has ten times as many clients as workers, which
+// ask for pages of 8 MB and read none of it.
+func TestSlowReadersHoldNoWorker(t *testing.T) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
+		const readers, size = 20, 8 * mib
+		s := abuse(t, b, poolSite(b, "manager static", "workers 2", "response_buffers 10MiB"), options{})
+		conns := s.connectAll(readers, func(_ int, conn net.Conn) {
+			conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+			fmt.Fprint(conn, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+		})
+		// PHP has ended for all of them, long before they have read a page.
+		s.poolBecomes("free again", 30*time.Second, func(p poolStatus) bool {
+			return p.Requests.Total >= readers+10 && p.Workers.Idle > 0 && p.Queue.Length == 0
+		})
+		for range 20 {
+			s.get("/hello.php").want(t, 200, "hello\n")
+		}
+		// What they are given in the end is whole; half of them leave.
+		closeAll(conns[readers/2:])
+		var wg sync.WaitGroup
+		for _, conn := range conns[:readers/2] {
+			wg.Go(func() {
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer res.Body.Close()
+				if n := discard(t, res.Body); n != size {
+					t.Errorf("got %d bytes, want %d", n, size)
+				}
+			})
+		}
+		wg.Wait()
+		closeAll(conns)
+		s.over(10*time.Second, 66*mib+readers*30*mib)
+	})
+}
+
+// TestAStreamIsNotDelayedByResponseBuffers has an event that the client must
+// have before the next one is sent.
+func TestAStreamIsNotDelayedByResponseBuffers(t *testing.T) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 1", "response_buffers 10MiB"))
+		firstEventFirst(t, s)
+	})
+}
+
+// stages are where a client can leave: what it sends first, and until when it
+// waits.
+var stages = []struct {
+	name, sends string
+	until       func(s *abused, conn net.Conn)
+}{
+	{"connected", "", nil},
+	{"half a head", "GET /hello.php HTTP/1.1\r\nHo", nil},
+	{"a head", "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n", nil},
+	{"half a small body", "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nhalf", nil},
+	{"half a chunk", "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf", nil},
+	{"half a large body", "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("b", 200_000), nil},
+	{"all of it sent", "GET /pid.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", nil},
+	{"PHP runs", "GET /nap.php?ms=100 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", nil},
+	{"PHP streams", "GET /load/drip.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
+	{"half a large answer", "GET /big.php?n=20 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
+	{"an answer", "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
+	{"a pipeline", strings.Repeat("GET /pid.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 20), readSome},
+	{"no HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", nil},
+}
+
+func readSome(s *abused, conn net.Conn) {
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// TestClientsLeaveAtEveryStage has 30 of them leave at each, half of them with a
+// reset, while others of every stage are there too.
+func TestClientsLeaveAtEveryStage(t *testing.T) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
+		for _, buffers := range []string{"", "response_buffers 1MiB"} {
+			t.Run(buffers, func(t *testing.T) {
+				t.Parallel()
+				s := abuse(t, b, poolSite(b, "manager static", "workers 4", buffers), options{})
+				var wg sync.WaitGroup
+				for _, stage := range stages {
+					wg.Go(func() {
+						for i := range 30 {
+							conn, err := connect(t, s.server)
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							// The server may have closed it: it was no HTTP.
+							io.WriteString(conn, stage.sends)
+							if stage.until != nil {
+								stage.until(s, conn)
+							}
+							if i%2 == 0 {
+								conn.(*net.TCPConn).SetLinger(0)
+							}
+							conn.Close()
+						}
+					})
+				}
+				wg.Wait()
+				s.over(20*time.Second, 200*mib)
+			})
+		}
+	})
+}
+
+// TestAStormOfHTTP2Resets has 20 clients on a few connections reset 6000 streams
+// at once, some as soon as they have sent their head, others in line, others
+// while PHP runs or answers (rapid reset, CVE-2023-44487).
+func TestAStormOfHTTP2Resets(t *testing.T) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
+		const clients, streams = 20, 300
+		s := abuse(t, b, poolSite(b, "manager static", "workers 4"), options{global: "servers {\nprotocols h1 h2c\n}"})
+		transports := make([]*http.Transport, 4)
+		for i := range transports {
+			transports[i] = &http.Transport{Protocols: new(http.Protocols)}
+			transports[i].Protocols.SetUnencryptedHTTP2(true)
+		}
+		var sent, answered atomic.Int64
+		var wg sync.WaitGroup
+		for c := range clients {
+			transport := transports[c%len(transports)]
+			wg.Go(func() {
+				for i := range streams {
+					ctx, cancel := context.WithCancel(t.Context())
+					var body io.Reader
+					path := []string{"/hello.php", "/body.php", "/big.php?n=1", "/nap.php?ms=10"}[i%4]
+					if i%4 == 1 {
+						body = io.LimitReader(endless{}, 300_000)
+					}
+					trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Add(1) }}
+					switch i % 3 {
+					case 0:
+						trace.WroteHeaders = func() { sent.Add(1); cancel() }
+					case 1:
+						trace.GotFirstResponseByte = cancel
+					case 2:
+						time.AfterFunc(time.Duration(i%20)*time.Millisecond, cancel)
+					}
+					method := "GET"
+					if body != nil {
+						method = "POST"
+					}
+					req := s.request(method, path, body).WithContext(httptrace.WithClientTrace(ctx, trace))
+					res, err := transport.RoundTrip(req)
+					if err == nil {
+						answered.Add(1)
+						io.Copy(io.Discard, res.Body) // it breaks off
+						res.Body.Close()
+					}
+					cancel()
+				}
+			})
+		}
+		wg.Wait()
+		for _, transport := range transports {
+			transport.CloseIdleConnections()
+		}
+		if sent.Load() < clients*streams/2 {
+			t.Errorf("%d of %d requests were sent", sent.Load(), clients*streams)
+		}
+		t.Logf("%d streams, %d of them had begun to be answered", sent.Load(), answered.Load())
+		s.over(20*time.Second, 250*mib)
+	})
+}
+
