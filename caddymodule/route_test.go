@@ -207,10 +207,17 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 					"/index.php": true, "/sub/x.php": true, "/in.php": true, "/in.php/info": true,
 					"/out.php": false, "/beside.php": false, "/upload.php": false, "/absolute.php": false, "/dir/x.php": false,
 				} {
-					r, repl := request(target, from)
-					_, err := b.findScript(r, repl)
-					if got, want := statusOf(err) == 0, inside || !confined; got != want {
-						t.Errorf("%s below %s, confined %t: run %t (%v), want %t", target, from, confined, got, err, want)
+					for _, routed := range []bool{false, true} {
+						r, repl := request(target, from)
+						if rt := (&router{backend: b, index: "index.php"}); routed {
+							if _, err := rt.route(httptest.NewRecorder(), r, repl); err != nil {
+								t.Fatal(err)
+							}
+						}
+						_, err := b.findScript(r, repl)
+						if got, want := statusOf(err) == 0, inside || !confined; got != want {
+							t.Errorf("%s below %s, confined %t, routed %t: run %t (%v), want %t", target, from, confined, routed, got, err, want)
+						}
 					}
 				}
 				r, repl := request("/lost.php", from)

@@ -59,7 +59,10 @@ func (b *Backend) findScript(r *http.Request, repl *caddy.Replacer) (script, err
 		// Routing has most likely looked at this very file.
 		if f := visitOf(r, repl).found; f.root == root && f.relative == s.name && f.kind == file {
 			s.filename = f.absolute
-			return s, b.checkName(&s)
+			if err := b.checkName(&s); err != nil {
+				return s, err
+			}
+			return s, b.checkTarget(&s)
 		}
 		s.filename = join(root, s.name)
 	}
@@ -86,15 +89,15 @@ func (b *Backend) checkFile(s *script) error {
 	if kind != file {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a regular file", s.filename))
 	}
-	if b.ConfineSymlinks {
-		return b.checkTarget(s)
-	}
-	return nil
+	return b.checkTarget(s)
 }
 
 // checkTarget refuses a script that symlinks lead out of the root, or to what
-// is no script by its name.
+// is no script by its name, where that was asked for.
 func (b *Backend) checkTarget(s *script) error {
+	if !b.ConfineSymlinks {
+		return nil
+	}
 	root, err := filepath.EvalSymlinks(s.root)
 	if err != nil {
 		return statError(err)
