@@ -25,7 +25,7 @@ type reply struct {
 	prefix         []byte // of the body, read already
 	ahead          *ahead // nil where nothing is read ahead
 	giveUp         context.CancelFunc
-	broken         error  // why the answer is not whole
+	broken         error // why the answer is not whole
 }
 
 // errClientGone: the client takes no more.

@@ -34,8 +34,9 @@ func (t *Transport) Provision(ctx caddy.Context) error { return t.provision(ctx)
 //
 //	transport php_pool {
 //	    pool <name>
-//	    root, split, env, resolve_root_symlink, capture_stderr, dial_timeout,
-//	    read_timeout, write_timeout, request_buffers, max_body: see the directive
+//	    root, split, env, resolve_root_symlink, confine_symlinks,
+//	    capture_stderr, dial_timeout, read_timeout, write_timeout,
+//	    request_buffers, response_buffers, max_body: see the directive
 //	}
 func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the transport's name

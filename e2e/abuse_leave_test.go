@@ -192,4 +192,3 @@ func TestAStormOfHTTP2Resets(t *testing.T) {
 		s.over(20*time.Second, 250*mib)
 	})
 }
-

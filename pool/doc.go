@@ -31,6 +31,10 @@
 // The launch belongs to the pool: a request that leaves the line does not stop
 // it, and whoever is first gets the worker, be it new or released.
 //
+// Where Settings.MaxPerClient bounds what one client has, a request over it is
+// held outside the line until another one of that client has ended
+// (perclient.go): nobody stands behind it, and no launch is begun for it.
+//
 // Questions of our own, the health probe and [Pool.Ask], go to idle workers
 // only. They are no requests: nothing is counted, the worker is as good as idle
 // meanwhile, and afterwards stands where it stood.

@@ -180,7 +180,7 @@ func TestAWorkerThatDiesFreesItsClientsShare(t *testing.T) {
 		held := tt.acquireFor(crawler).wantLease()
 		next := tt.acquireFor(crawler)
 		next.wantWaiting()
-		held.w.proc.Kill() //nolint:errcheck // a fake
+		held.w.proc.Kill()
 		tt.settle()
 		held.Release()
 		next.wantLease().Release()

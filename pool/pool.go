@@ -50,8 +50,8 @@ type Pool struct {
 	inState   [states]int
 	line      line
 	shares    map[netip.Addr]*share // of clients, where MaxPerClient bounds them
-	starting  int // launches under way
-	probing   int // busy ones that only answer the health probe, or Ask
+	starting  int                   // launches under way
+	probing   int                   // busy ones that only answer the health probe, or Ask
 	// launched, when it is there, is closed by the next launch that ends.
 	launched chan struct{}
 	// quiet is closed when the last leased worker came back after Close.
