@@ -77,8 +77,14 @@ func (s *abused) over(within time.Duration, memory int64) {
 	if peak > memory {
 		s.t.Errorf("Caddy's memory went up to %d MB, want at most %d MB", peak>>20, memory>>20)
 	}
-	p := s.poolBecomes("at rest", 30*time.Second, func(p poolStatus) bool {
-		return p.Workers.Idle == p.Workers.Total && p.Workers.Total > 0 && p.Queue.Length == 0
+	var p poolStatus
+	eventually(s.t, 30*time.Second, func() error {
+		p = s.pool()
+		if p.Workers.Idle != p.Workers.Total || p.Workers.Total == 0 || p.Queue.Length != 0 {
+			// With what each of them waits for.
+			return fmt.Errorf("the pool is not at rest: %s", s.admin("GET", "/php_pool/pools/main/workers", "").body)
+		}
+		return nil
 	})
 	// A worker goes with a client that leaves while PHP is given its body.
 	delete(p.Exits, "abandoned")
