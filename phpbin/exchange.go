@@ -135,12 +135,27 @@ func (s *Shared) matchLocked() {
 		return false
 	})
 	for _, w := range slices.Clone(s.wants) {
-		if n := len(s.spare); n > 0 && w.fits() {
-			p := s.spare[n-1]
-			s.spare = s.spare[:n-1]
+		if i := s.spareForLocked(w); i >= 0 {
+			p := s.spare[i]
+			s.spare = slices.Delete(s.spare, i, i+1)
 			s.serveLocked(w, p)
 		}
 	}
+}
+
+// spareForLocked finds the spare one that is for w, -1 if there is none: the
+// very child that it waits for, which somebody else may have reached before w
+// began to wait (and which then answers no second dialer), or any.
+func (s *Shared) spareForLocked(w *want) int {
+	if w.from != nil {
+		if i := slices.IndexFunc(s.spare, func(p *Process) bool { return p.proc == w.from.proc }); i >= 0 {
+			return i
+		}
+	}
+	if w.fits() {
+		return len(s.spare) - 1
+	}
+	return -1
 }
 
 // serveLocked gives p to w. From now on the process that w waited for is not
