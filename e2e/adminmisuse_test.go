@@ -94,7 +94,9 @@ func TestScrapesDisturbNobody(t *testing.T) {
 		s.get("/hello.php").want(t, 200, "hello\n")
 		served++
 	})
-	during(func() { s.admin("POST", "/php_pool/pools/main/restart", "").contains(t, http.StatusOK, `"name":"main"`) })
+	during(func() {
+		s.admin("POST", "/php_pool/pools/main/restart", "").contains(t, http.StatusOK, `"name":"main"`)
+	})
 	wg.Wait()
 	// All that was asked for was no request of the pool's.
 	if p := s.pool(); p.Requests.Total != served || p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {

@@ -145,8 +145,8 @@ func TestEveryAdvisoryIsAnswered(t *testing.T) {
 			if a.body != "" {
 				method = "POST"
 			}
-			front := s.raw(method, a.target, a.body, a.headers...)
-			bare := other.raw(method, a.target, a.body, a.headers...)
+			front := s.send(method, a.target, a.body, a.headers...)
+			bare := other.send(method, a.target, a.body, a.headers...)
 			for _, res := range []*response{front, bare} {
 				if strings.Contains(res.body, "the upload was run") || strings.Contains(res.body, injected) {
 					t.Errorf("%s: %.200s ran what it must not: %.200q", a.id, a.target, res.body)
@@ -168,8 +168,8 @@ func TestEveryAdvisoryIsAnswered(t *testing.T) {
 	})
 }
 
-// raw sends a request whose target no client library has touched.
-func (s *server) raw(method, target, body string, headers ...string) *response {
+// send sends a request whose target no client library has touched.
+func (s *server) send(method, target, body string, headers ...string) *response {
 	s.t.Helper()
 	conn := dial(s.t, s)
 	defer conn.Close()
