@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -69,6 +70,10 @@ func readProgram(file *os.File, st *syscall.Stat_t) (program, error) {
 	if st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 		return program{}, unsupported("the program of the worker belongs to user %d, not to root nor to us", st.Uid)
 	}
+	return parseProgram(file)
+}
+
+func parseProgram(file io.ReaderAt) (program, error) {
 	f, err := elf.NewFile(file)
 	if err != nil {
 		return program{}, unsupported("the program of the worker is not understood: %w", err)

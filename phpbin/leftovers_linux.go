@@ -166,6 +166,11 @@ func (f *finder) sockets() (map[string]origin, error) {
 	if err != nil {
 		return nil, err
 	}
+	return f.abandoned(data), nil
+}
+
+// abandoned reads /proc/net/unix.
+func (f *finder) abandoned(data []byte) map[string]origin {
 	found, seen := map[string]origin{}, map[string]bool{}
 	for line := range strings.Lines(string(data)) {
 		// Address, count, protocol, flags, type, state, inode, and a path that
@@ -186,7 +191,7 @@ func (f *finder) sockets() (map[string]origin, error) {
 			found[link] = o
 		}
 	}
-	return found, nil
+	return found
 }
 
 // left reads from what ends in the path of a socket who made it, if that was a

@@ -2,6 +2,7 @@ package phpbin
 
 import (
 	"html"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -59,13 +60,17 @@ func parseBytes(value string) int64 {
 	if n < 0 {
 		return -1
 	}
+	shift := 0
 	switch strings.ToLower(strings.TrimSpace(value[len(digits):])) {
 	case "k":
-		n <<= 10
+		shift = 10
 	case "m":
-		n <<= 20
+		shift = 20
 	case "g":
-		n <<= 30
+		shift = 30
 	}
-	return n
+	if n > math.MaxInt64>>shift {
+		return math.MaxInt64
+	}
+	return n << shift
 }

@@ -32,6 +32,10 @@ func readStat(pid int) (stat, error) {
 	if err != nil {
 		return stat{}, err
 	}
+	return parseStat(pid, data)
+}
+
+func parseStat(pid int, data []byte) (stat, error) {
 	// The second field is the name in parentheses, which may hold anything.
 	_, rest, ok := strings.Cut(string(data[max(0, bytes.LastIndexByte(data, ')')):]), ") ")
 	fields := strings.Fields(rest)
@@ -39,6 +43,7 @@ func readStat(pid int) (stat, error) {
 		return stat{}, fmt.Errorf("/proc/%d/stat is not understood", pid)
 	}
 	var n [13]int
+	var err error
 	for _, i := range []int{1, 2, 11, 12} {
 		if n[i], err = strconv.Atoi(fields[i]); err != nil {
 			return stat{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
@@ -131,6 +136,10 @@ func usage(pid int) (private, pss int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	return parseUsage(pid, data)
+}
+
+func parseUsage(pid int, data []byte) (private, pss int64, err error) {
 	for line := range strings.Lines(string(data)) {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {

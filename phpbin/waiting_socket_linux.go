@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -46,8 +47,12 @@ func inTable(path, inode string) string {
 		return ""
 	}
 	defer f.Close()
+	return findInTable(f, inode)
+}
+
+func findInTable(table io.Reader, inode string) string {
 	wanted := []byte(" " + inode + " ")
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(table)
 	for read := 0; read < maxTable && lines.Scan(); read += len(lines.Bytes()) {
 		if !bytes.Contains(lines.Bytes(), wanted) {
 			continue
@@ -84,12 +89,14 @@ func (w *witness) address(at, size uint64) string {
 	if len(b) < 3 || w.mem.read(part{at, b}) != nil {
 		return ""
 	}
-	port := binary.BigEndian.Uint16(b[2:])
+	// No port is read before it is sure to be there: the address of a unix socket
+	// with a name of one letter has three bytes.
+	port := func() uint16 { return binary.BigEndian.Uint16(b[2:]) }
 	switch family := binary.NativeEndian.Uint16(b); {
 	case family == unix.AF_INET && len(b) >= unix.SizeofSockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), port).String()
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), port()).String()
 	case family == unix.AF_INET6 && len(b) >= unix.SizeofSockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])).Unmap(), port).String()
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])).Unmap(), port()).String()
 	case family == unix.AF_UNIX:
 		return unixName(b[2:])
 	}
