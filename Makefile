@@ -6,8 +6,9 @@ FUZZTIME ?= 20s
 TIMEOUT  ?= 15m
 PARALLEL ?= 4
 SOAK     ?= 30m
+FAULTS   ?= 10m
 
-.PHONY: help run build php deps test bench bench-short soak check vet lint fmt fuzz clean
+.PHONY: help run build php deps test bench bench-short soak faults check vet lint fmt fuzz clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
@@ -40,6 +41,9 @@ bench-short: ## the same in less than 90 seconds, with php-fpm alone
 soak: deps ## run the tests under load for about SOAK
 	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \
 		-run 'NoRequestIsLost|LeavesEverythingAsItWas|LeaveNothingBehind|Chaos'
+
+faults: ## spoil what workers answer in every way for about FAULTS
+	$(GO) test ./caddymodule -count=1 -timeout 0 -run NoFaultOfAWorker -v -faults $(FAULTS)
 
 check: # the form of the sources
 	@out=$$($(TOOL) gofumpt -l . 2>&1); if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi

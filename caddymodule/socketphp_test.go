@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,7 @@ import (
 // socketPHP launches workers that are goroutines of the test, over sockets: serve
 // has the worker's end of each.
 type socketPHP struct {
-	tb    testing.TB
+	dir   string
 	serve func(net.Conn)
 	pids  atomic.Int64
 	done  chan struct{}
@@ -41,7 +42,8 @@ func (f *socketPHP) Close(context.Context) error {
 }
 
 func (f *socketPHP) Launch(context.Context) (pool.Process, error) {
-	l, err := net.Listen("unix", filepath.Join(f.tb.TempDir(), "s"))
+	pid := int(4000 + f.pids.Add(1))
+	l, err := net.Listen("unix", filepath.Join(f.dir, strconv.Itoa(pid)))
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func (f *socketPHP) Launch(context.Context) (pool.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &socketWorker{pid: int(4000 + f.pids.Add(1)), client: client, server: server, done: make(chan struct{})}
+	p := &socketWorker{pid: pid, client: client, server: server, done: make(chan struct{})}
 	go func() {
 		f.serve(server)
 		p.end()
@@ -102,7 +104,7 @@ func answers(handle func(*fastcgitest.Request) fastcgitest.Answer) func(net.Conn
 // fakeSite is a handler for a directory, with a pool of its own.
 func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
 	tb.Helper()
-	php := &socketPHP{tb: tb, serve: serve, done: make(chan struct{})}
+	php := &socketPHP{dir: tb.TempDir(), serve: serve, done: make(chan struct{})}
 	live := &livePool{name: "test", spool: newSpool(new(PoolOptions)), logger: zap.NewNop(), unused: make(chan struct{}, 1)}
 	live.cut, live.stop = context.WithCancel(context.Background())
 	live.pool = pool.New(pool.Config{Name: "test", Start: php.start, Settings: pool.Settings{

@@ -1,0 +1,469 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+var faultsFor = flag.Duration("faults", 0, "inject every wrong byte at every place, then faults at random for as long as that")
+
+// faultAnswers are what workers answer to a request with that token: all the
+// ways in which an answer travels.
+var faultAnswers = []func(token string) fastcgitest.Answer{
+	func(token string) fastcgitest.Answer { return fastcgitest.OK("hello " + token) },
+	func(token string) fastcgitest.Answer {
+		body := "created " + token
+		return fastcgitest.Reply(fmt.Sprintf("Status: 201 Created\r\nSet-Cookie: a=%s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body))
+	},
+	func(token string) fastcgitest.Answer {
+		return fastcgitest.Answer{
+			fastcgitest.Stderr("PHP Warning:  x"), fastcgitest.Stdout("X-A: b\n"), fastcgitest.Stdout("\nin "),
+			fastcgitest.Stdout("pieces "), fastcgitest.Stderr("y"), fastcgitest.Stdout(token), fastcgitest.EndStatus(1, 0),
+		}
+	},
+	func(token string) fastcgitest.Answer {
+		return fastcgitest.Reply("Status: 302 Found\r\nLocation: /" + token + "\r\n\r\n")
+	},
+}
+
+// longAnswer is one that is passed on while it still comes: faults go near the
+// borders of its records.
+func longAnswer(token string) fastcgitest.Answer {
+	return fastcgitest.OK(token + strings.Repeat("0123456789abcdef", 13000) + token)
+}
+
+// fault is what becomes of the bytes of an answer.
+type fault struct {
+	kind string
+	at   int
+	b    byte
+}
+
+// apply returns the bytes that are sent, and what follows them: by default the
+// responder waits for the next request.
+func (f fault) apply(wire []byte) ([]byte, fastcgitest.Answer) {
+	at := min(f.at, len(wire))
+	head, tail := wire[:at:at], wire[at:]
+	switch f.kind {
+	case "cut":
+		return head, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Close()}
+	case "stall":
+		wire = head
+	case "late": // see reply
+	case "delay":
+		return wire, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Sleep(time.Millisecond), fastcgitest.Raw(tail)}
+	case "insert":
+		wire = append(append(head, f.b), tail...)
+	case "remove":
+		wire = append(head, tail[min(1, len(tail)):]...)
+	case "flip":
+		if len(tail) > 0 {
+			wire = append(append(head, tail[0]^f.b), tail[1:]...)
+		}
+	default:
+		panic("bug: a fault " + f.kind)
+	}
+	return wire, fastcgitest.Answer{fastcgitest.Raw(wire)}
+}
+
+// spoilt is an answer as the plainest reader would see it. Records of an earlier
+// request, those of a script that forked, do not count.
+type spoilt struct {
+	whole   bool // it begins with whole records up to END_REQUEST
+	refused bool // which says that the request was refused
+	size    int  // of these records
+	stdout  []byte
+	retried bool // another worker was asked after it
+}
+
+func read(wire []byte, id uint16) (s spoilt) {
+	for s.size+8 <= len(wire) {
+		h := wire[s.size:]
+		content, padding, of := int(h[4])<<8|int(h[5]), int(h[6]), uint16(h[2])<<8|uint16(h[3])
+		end := h[1] == fastcgitest.TypeEndRequest
+		if h[0] != 1 || of == 0 || of > id || end && content != 8 ||
+			!end && h[1] != fastcgitest.TypeStdout && h[1] != fastcgitest.TypeStderr {
+			return s
+		}
+		cut := min(len(h), 8+content)
+		if of == id && h[1] == fastcgitest.TypeStdout {
+			s.stdout = append(s.stdout, h[8:cut]...)
+		}
+		if len(h) < 8+content+padding {
+			return s
+		}
+		s.size += 8 + content + padding
+		if of == id && end {
+			s.whole, s.refused = true, h[12] != 0
+			return s
+		}
+	}
+	return s
+}
+
+// injector is a site with one worker, whose answers it spoils.
+type injector struct {
+	*testing.T
+	patient, hurried *Handler
+	open             atomic.Int64 // connections, at the worker's end
+	launched         atomic.Int64
+	asked            int
+
+	mu     sync.Mutex
+	answer func(token string) fastcgitest.Answer
+	spoil  []fault
+	token  string // of the request whose answer is spoilt, at its first try
+	// arrived: the client has the answer; written: late bytes have followed it.
+	arrived, written chan struct{}
+	// What the spoilt answer came to, and the numbers of the connections over
+	// which it and the last one went.
+	wire   []byte
+	seen   spoilt
+	victim int64
+	by     int64
+}
+
+// readLimit is how long an answer that is not whole is waited for.
+const readLimit = 50 * time.Millisecond
+
+func newInjector(t *testing.T, root string) *injector {
+	t.Helper()
+	in := &injector{T: t}
+	in.patient = fakeSite(t, root, 1, func(c net.Conn) {
+		number := in.launched.Add(1)
+		in.open.Add(1)
+		defer in.open.Add(-1)
+		fastcgitest.Serve(c, func(r *fastcgitest.Request) fastcgitest.Answer { return in.reply(r, number) })
+	})
+	hurried := *in.patient
+	hurried.ReadTimeout = caddy.Duration(readLimit)
+	in.hurried = &hurried
+	return in
+}
+
+// reply answers a request, spoilt once.
+func (in *injector) reply(r *fastcgitest.Request, number int64) fastcgitest.Answer {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	wire := fastcgitest.Encode(in.answer(r.Params["QUERY_STRING"]), r.ID)
+	steps := fastcgitest.Answer{fastcgitest.Raw(wire)}
+	var spoil []fault
+	if r.Params["QUERY_STRING"] == in.token {
+		spoil = in.spoil
+	}
+	for _, f := range spoil {
+		wire, steps = f.apply(wire)
+	}
+	if len(spoil) == 1 && spoil[0].kind == "late" {
+		// What the next request would take for its answer, when nobody has asked.
+		forged := fastcgitest.Encode(fastcgitest.OK("forged"), r.ID+1)[spoil[0].at:]
+		written := func(*fastcgitest.Wire) error {
+			close(in.written)
+			return nil
+		}
+		steps = append(steps, fastcgitest.Wait(in.arrived), fastcgitest.Raw(forged), fastcgitest.Flush(), written)
+		wire = append(wire, forged...)
+	}
+	if spoil != nil {
+		in.spoil, in.wire, in.seen, in.victim = nil, wire, read(wire, r.ID), number
+	}
+	in.by = number
+	return steps
+}
+
+// got is what the client saw.
+type got struct {
+	status int
+	body   []byte
+	broken bool // the answer, after it had begun
+}
+
+// next is the token of the next request.
+func (in *injector) next() string { return fmt.Sprintf("%08d", in.asked+1) }
+
+// ask sends a request by one of both ways, and returns what came of it.
+func (in *injector) ask(h *Handler, method string, proxied bool) (got, string) {
+	in.Helper()
+	token := in.next()
+	in.asked++
+	var body io.Reader
+	if method == http.MethodPost {
+		body = strings.NewReader("body of " + token)
+	}
+	ctx, cancel := context.WithTimeout(in.Context(), time.Minute)
+	defer cancel()
+	r := prepared(httptest.NewRequestWithContext(ctx, method, "http://example.com/index.php?"+token, body), new(caddyhttp.Server))
+	var g got
+	if proxied {
+		g = roundTrip(h, r)
+	} else {
+		g = handle(h, r)
+	}
+	if ctx.Err() != nil {
+		in.Error("it hangs")
+	}
+	return g, token
+}
+
+func handle(h *Handler, r *http.Request) (g got) {
+	w := httptest.NewRecorder()
+	defer func() {
+		if p := recover(); p != nil && !errors.Is(p.(error), http.ErrAbortHandler) {
+			panic(p)
+		} else if p != nil {
+			g = got{w.Code, w.Body.Bytes(), true}
+		}
+	}()
+	if err := h.ServeHTTP(w, r, nil); err != nil {
+		return got{status: errorStatus(err)}
+	}
+	return got{status: w.Code, body: w.Body.Bytes()}
+}
+
+func roundTrip(h *Handler, r *http.Request) got {
+	resp, err := (&Transport{h.Backend}).RoundTrip(r)
+	if err != nil {
+		return got{status: errorStatus(err)}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return got{resp.StatusCode, body, err != nil}
+}
+
+func errorStatus(err error) int {
+	var handled caddyhttp.HandlerError
+	if errors.As(err, &handled) {
+		return handled.StatusCode
+	}
+	return 0
+}
+
+// inject spoils one answer, and looks at what that came to and at the next.
+func (in *injector) inject(answer func(string) fastcgitest.Answer, method string, faults []fault) {
+	in.Helper()
+	in.mu.Lock()
+	in.answer, in.spoil, in.token, in.wire = answer, faults, in.next(), nil
+	in.arrived, in.written = make(chan struct{}), make(chan struct{})
+	in.mu.Unlock()
+	// Whether the answer is whole is told by another of the same length.
+	sample := fastcgitest.Encode(answer("00000000"), 2)
+	for _, f := range faults {
+		sample, _ = f.apply(sample)
+	}
+	h := in.hurried
+	if read(sample, 2).whole {
+		h = in.patient // what is whole needs no limit, however busy the machine is
+	}
+	proxied := in.asked%3 == 0
+	g, token := in.ask(h, method, proxied)
+	if faults[0].kind == "late" {
+		close(in.arrived)
+		<-in.written
+	}
+	in.mu.Lock()
+	wire, seen, victim := in.wire, in.seen, in.victim
+	seen.retried = in.by != victim
+	in.mu.Unlock()
+	what := fmt.Sprintf("%s (proxied: %v), %v, sent %.100q", method, proxied, faults, wire)
+	if wire == nil { // the machine was so busy that time was up before the worker saw the request
+		if g.status != http.StatusGatewayTimeout {
+			in.Errorf("%s: the worker was not asked; the client got %d", what, g.status)
+			return
+		}
+		in.inject(answer, method, faults)
+		return
+	}
+	want := read(fastcgitest.Encode(answer(token), 1), 1).stdout
+	if problem := judge(g, &seen, want, method); problem != "" {
+		in.Errorf("%s: %s: %d, %.80q (%d bytes, broken: %v)", what, problem, g.status, g.body, len(g.body), g.broken)
+	}
+	next, token := in.ask(in.patient, http.MethodGet, proxied)
+	_, body := cutHead(read(fastcgitest.Encode(answer(token), 1), 1).stdout)
+	if next.broken || next.status >= 400 || !bytes.Equal(next.body, body) {
+		in.Errorf("%s: the next request got %d, %.80q", what, next.status, next.body)
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.by == victim && !(seen.whole && seen.size == len(wire)) {
+		in.Errorf("%s: the worker was not replaced", what)
+	}
+	if n := in.open.Load(); n > 3 { // of the worker, of one that ends and of one that is launched
+		in.Errorf("%s: %d connections are open", what, n)
+	}
+}
+
+// judge says what is wrong with what a client got for a spoilt answer, if
+// anything is. want is the STDOUT that should have come.
+func judge(g got, s *spoilt, want []byte, method string) string {
+	head, body := cutHead(want)
+	sameHead := bytes.HasPrefix(s.stdout, head)
+	good := s.whole && !s.refused
+	switch {
+	case g.status == 0:
+		return "no status"
+	case g.broken && good && bytes.Equal(s.stdout, want):
+		return "a whole answer was broken off"
+	case g.broken && !bytes.Contains(s.stdout, g.body):
+		return "bytes that were not sent"
+	case g.broken:
+		return ""
+	case g.status == http.StatusBadGateway || g.status == http.StatusGatewayTimeout:
+		if good && sameHead {
+			return "an error for an answer that makes sense"
+		}
+		return ""
+	case !good:
+		// Time was up before anything of it was read, or nothing had been sent,
+		// and another worker gave the answer.
+		if method != http.MethodGet || !s.retried || !bytes.Equal(g.body, body) {
+			return "half an answer passes for a whole one"
+		}
+		return ""
+	case !bytes.Contains(s.stdout, g.body):
+		return "bytes that were not sent"
+	case bytes.Equal(s.stdout, want) && !bytes.Equal(g.body, body),
+		sameHead && !bytes.HasPrefix(s.stdout[len(head):], g.body):
+		return "another body than was sent"
+	}
+	return ""
+}
+
+// cutHead splits CGI output behind its empty line.
+func cutHead(stdout []byte) (head, body []byte) {
+	for _, empty := range []string{"\r\n\r\n", "\n\n"} {
+		if i := bytes.Index(stdout, []byte(empty)); i >= 0 {
+			return stdout[:i+len(empty)], stdout[i+len(empty):]
+		}
+	}
+	return nil, stdout
+}
+
+// everyFault calls inject with each kind of fault at each place of each answer.
+func everyFault(long bool, inject func(answer func(string) fastcgitest.Answer, method string, f fault)) {
+	for _, answer := range faultAnswers {
+		size := len(fastcgitest.Encode(answer("00000000"), 2))
+		for at := range size + 1 {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				inject(answer, method, fault{"cut", at, 0})
+			}
+			inject(answer, http.MethodGet, fault{"remove", at, 0})
+			if long || at%3 == 0 { // these take their time
+				inject(answer, http.MethodGet, fault{"stall", at, 0})
+				inject(answer, http.MethodGet, fault{"delay", at, 0})
+			}
+			values := []byte{1 << (at % 8), 0xff}
+			if long {
+				values = allBytes
+			}
+			for _, b := range values {
+				inject(answer, http.MethodGet, fault{"flip", at, b})
+				inject(answer, http.MethodGet, fault{"insert", at, b})
+			}
+		}
+	}
+	for at := range len(fastcgitest.Encode(fastcgitest.OK("forged"), 1)) {
+		inject(faultAnswers[0], http.MethodGet, fault{"late", at, 0})
+	}
+	const header, record = 8, 65528
+	for i := range 4 {
+		for _, d := range []int{-1, 0, 1, 5, header, header + 1} {
+			for _, kind := range []string{"cut", "stall", "delay", "remove", "insert", "flip"} {
+				inject(longAnswer, http.MethodGet, fault{kind, max(0, i*(header+record)+d), 0x41})
+			}
+		}
+	}
+}
+
+var allBytes = func() []byte {
+	all := make([]byte, 255)
+	for i := range all {
+		all[i] = byte(i + 1)
+	}
+	return all
+}()
+
+// randomFault makes up to three faults, one of which may be a wait.
+func randomFault() (answer func(string) fastcgitest.Answer, method string, faults []fault) {
+	answer, method = faultAnswers[rand.IntN(len(faultAnswers))], http.MethodGet
+	if rand.IntN(50) == 0 {
+		answer = longAnswer
+	}
+	if rand.IntN(2) == 0 {
+		method = http.MethodPost
+	}
+	size := len(fastcgitest.Encode(answer("00000000"), 2))
+	kinds := []string{"cut", "stall", "remove", "insert", "flip"}
+	for range 1 + rand.IntN(3) {
+		faults = append(faults, fault{kinds[rand.IntN(len(kinds))], rand.IntN(size), byte(rand.IntN(256))})
+	}
+	return answer, method, faults
+}
+
+// TestNoFaultOfAWorkerReachesAnotherClient cuts, delays and changes what workers
+// answer at every place: it ends in a correct answer where it does not matter,
+// else in a 502 or 504 or a broken answer, and in another worker; whoever asks
+// next gets their own answer; and nothing is left behind.
+func TestNoFaultOfAWorkerReachesAnotherClient(t *testing.T) {
+	type task struct {
+		answer func(string) fastcgitest.Answer
+		method string
+		faults []fault
+	}
+	before := runtime.NumGoroutine()
+	injected := 0
+	t.Run("lanes", func(t *testing.T) {
+		root := layOut(t, "index.php")
+		tasks := make(chan task)
+		var lanes sync.WaitGroup
+		for range 32 { // most of them wait
+			in := newInjector(t, root)
+			lanes.Go(func() {
+				for next := range tasks {
+					in.inject(next.answer, next.method, next.faults)
+				}
+			})
+		}
+		give := func(answer func(string) fastcgitest.Answer, method string, faults ...fault) {
+			if !t.Failed() {
+				injected++
+				tasks <- task{answer, method, faults}
+			}
+		}
+		began := time.Now()
+		everyFault(*faultsFor > 0, func(answer func(string) fastcgitest.Answer, method string, f fault) { give(answer, method, f) })
+		for time.Since(began) < *faultsFor && !t.Failed() {
+			answer, method, faults := randomFault()
+			give(answer, method, faults...)
+		}
+		close(tasks)
+		lanes.Wait()
+	})
+	t.Logf("%d faults were injected", injected)
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		stacks := make([]byte, 64<<10)
+		t.Errorf("%d goroutines, and there were %d:\n%s", n, before, stacks[:runtime.Stack(stacks, true)])
+	}
+}
