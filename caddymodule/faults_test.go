@@ -24,7 +24,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-var faultsFor = flag.Duration("faults", 0, "inject every wrong byte at every place, then faults at random for as long as that")
+var faultsFor = flag.Duration("faults", 0, "for how long to inject every wrong byte at every place, and then faults at random")
 
 // faultAnswers are what workers answer to a request with that token: all the
 // ways in which an answer travels.
@@ -383,7 +383,7 @@ func everyFault(long bool, inject func(answer func(string) fastcgitest.Answer, m
 	for at := range len(fastcgitest.Encode(fastcgitest.OK("forged"), 1)) {
 		inject(faultAnswers[0], http.MethodGet, fault{"late", at, 0})
 	}
-	const header, record = 8, 65528
+	const header, record = 8, 65528 // of a record
 	for i := range 4 {
 		for _, d := range []int{-1, 0, 1, 5, header, header + 1} {
 			for _, kind := range []string{"cut", "stall", "delay", "remove", "insert", "flip"} {
@@ -442,14 +442,15 @@ func TestNoFaultOfAWorkerReachesAnotherClient(t *testing.T) {
 				}
 			})
 		}
+		began := time.Now()
 		give := func(answer func(string) fastcgitest.Answer, method string, faults ...fault) {
-			if !t.Failed() {
+			if !t.Failed() && (*faultsFor == 0 || time.Since(began) < *faultsFor) {
 				injected++
 				tasks <- task{answer, method, faults}
 			}
 		}
-		began := time.Now()
 		everyFault(*faultsFor > 0, func(answer func(string) fastcgitest.Answer, method string, f fault) { give(answer, method, f) })
+		t.Logf("%d of them each at its place", injected)
 		for time.Since(began) < *faultsFor && !t.Failed() {
 			answer, method, faults := randomFault()
 			give(answer, method, faults...)
