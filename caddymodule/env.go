@@ -194,17 +194,21 @@ func (e *environ) ownHeaders(length int64) {
 	if length > 0 {
 		e.to.AddParam("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10))
 	}
-	if upgrade := e.r.Header["Upgrade"]; len(upgrade) > 0 && hasToken(e.r.Header["Connection"], "Upgrade") {
+	if upgrade := e.r.Header.Get("Upgrade"); upgrade != "" && hasToken(e.r.Header["Connection"], "Upgrade") {
 		e.to.AddParam("HTTP_CONNECTION", "Upgrade")
-		e.to.AddParam("HTTP_UPGRADE", strings.ToLower(upgrade[0]))
+		e.to.AddParam("HTTP_UPGRADE", strings.ToLower(upgrade))
 	}
 	if hasToken(e.r.Header["Te"], "trailers") {
 		e.to.AddParam("HTTP_TE", "trailers")
 	}
-	if e.r.TLS != nil && !e.r.TLS.HandshakeComplete {
+	if e.isEarly() {
 		e.to.AddParam("HTTP_EARLY_DATA", "1") // RFC 8470 section 5.1
 	}
 }
+
+// isEarly reports whether the request came before the end of the TLS handshake,
+// so that somebody may have sent it once more.
+func (e *environ) isEarly() bool { return e.r.TLS != nil && !e.r.TLS.HandshakeComplete }
 
 func (e *environ) add(name, value string) {
 	if value != "" {
@@ -232,8 +236,10 @@ func (e *environ) forwards(name string) bool {
 		return true
 	}
 	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via", "Early-Data":
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via":
 		return false // see ownHeaders
+	case "Early-Data":
+		return !e.isEarly() // else a proxy before us has said it
 	}
 	// What Connection names is hop-by-hop too.
 	return !hopByHop(name) && !hasToken(e.r.Header["Connection"], name)
