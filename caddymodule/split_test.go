@@ -1,9 +1,6 @@
 package caddymodule
 
-import (
-	"testing"
-	"testing/quick"
-)
+import "testing"
 
 func TestWhereAPathIsSplit(t *testing.T) {
 	for _, c := range []struct {
@@ -57,22 +54,5 @@ func TestASplitOfTryFilesEndsAPathComponent(t *testing.T) {
 func TestASplitThatIsNotASCIIIsRefused(t *testing.T) {
 	if _, err := newSplitter([]string{".pɥp"}); err == nil {
 		t.Error("got no error, want one")
-	}
-}
-
-// Not a fuzz target: fuzzing would instrument all of Caddy for three lines.
-func TestASplitLosesNoByte(t *testing.T) {
-	s := splitter{".php"}
-	lossless := func(before, after string, upper bool) bool {
-		at := ".php"
-		if upper {
-			at = ".PHP"
-		}
-		path := before + at + after
-		script, info := s.split(path)
-		return script+info == path && s.ends(script)
-	}
-	if err := quick.Check(lossless, &quick.Config{MaxCount: 10000}); err != nil {
-		t.Error(err)
 	}
 }

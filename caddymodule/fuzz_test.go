@@ -1,0 +1,178 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// FuzzSplit splits any path: not a byte is lost, and what is run ends with one
+// of the extensions, in ASCII.
+func FuzzSplit(f *testing.F) {
+	f.Add("/a.php/b/c", ".php")
+	f.Add("/Ⱥ.txt.php/x.php", ".PHP")
+	f.Add("/shell.ｐｈｐ", ".php")
+	f.Add("/a.phpx/b.php", ".php")
+	f.Fuzz(func(t *testing.T, path, at string) {
+		s, err := newSplitter([]string{at, ".php"})
+		if err != nil {
+			return
+		}
+		for way, split := range map[string]func(string) (string, string){"split": s.split, "splitFile": s.splitFile} {
+			script, info := split(path)
+			if script+info != path {
+				t.Errorf("%s: %q becomes %q and %q", way, path, script, info)
+			}
+			if info != "" && !s.ends(script) {
+				t.Errorf("%s: %q becomes the script %q", way, path, script)
+			}
+		}
+		script, _ := s.split(path)
+		if s.ends(script) {
+			tail := strings.ToLower(script[max(0, len(script)-max(len(at), 4)):])
+			if !strings.HasSuffix(tail, ".php") && !strings.HasSuffix(tail, strings.ToLower(at)) {
+				t.Errorf("%q passes for a script", script)
+			}
+		} else if plain := strings.ToLower(path); strings.Contains(plain, ".php") && strings.IndexFunc(path, notASCII) < 0 {
+			t.Errorf("%q has no script", path)
+		}
+	})
+}
+
+func notASCII(r rune) bool { return r > unicode.MaxASCII }
+
+// FuzzCaddyfile reads any block of options: an error that names the place, or
+// options that JSON keeps as they are.
+func FuzzCaddyfile(f *testing.F) {
+	f.Add("max_memory 64MiB\nspool_max 1e400\nmax_body 99999999999GiB")
+	f.Add("max_requests 1000 100\nmax_workers auto\nnice -20\nrlimit_nofile 1024")
+	f.Add("quarantine 3 1m 1m\nidle_timeout 10d\nrequest_timeout off\nmaster_idle_timeout 0")
+	f.Add("ini {\n\tmemory_limit 128M\n}\nini a b\nprocess_env A \"b c\"\nwarmup / /a\nindex off\nenv A {http.x}")
+	f.Add("max_age 999999h\nspool_max -1\nrequest_buffers 1PiB\numask 999\nuser a:b")
+	f.Fuzz(func(t *testing.T, text string) {
+		options := "php_pool {\n" + text + "\n}"
+		tokens, err := caddyfile.Tokenize([]byte(options), "Caddyfile")
+		if err != nil || len(tokens) > 1000 || strings.Contains(text, "import") {
+			return
+		}
+		d := caddyfile.NewDispenser(tokens)
+		var o PoolOptions
+		for d.Next(); d.NextBlock(0); {
+			name := d.Val()
+			read := poolOption(name)
+			if read == nil {
+				read = func(d *caddyfile.Dispenser, _ *PoolOptions) error {
+					if read, ok := backendOptions[name]; ok {
+						return read(d, new(Backend))
+					}
+					return nil
+				}
+			}
+			segment := caddyfile.NewDispenser(d.NextSegment())
+			segment.Next()
+			if err := read(segment, &o); err != nil {
+				if !strings.Contains(err.Error(), "Caddyfile:") {
+					t.Errorf("an error without a place: %v", err)
+				}
+				return
+			}
+		}
+		if o.MaxMemory < -1 || o.SpoolMax < -1 {
+			t.Errorf("sizes are %d and %d", o.MaxMemory, o.SpoolMax)
+		}
+		written, err := json.Marshal(&o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again PoolOptions
+		if err := json.Unmarshal(written, &again); err != nil || !equalJSON(&o, &again) {
+			t.Errorf("%s is read as %+v, %v", written, again, err)
+		}
+	})
+}
+
+// FuzzStatus puts anything into the request that a worker runs: no format of the
+// status page lets it out of its field.
+func FuzzStatus(f *testing.F) {
+	f.Add("GET", "/a?b", "q=<script>", "ada", "/srv/a.php")
+	f.Add("G\nET", "/\n************************\npid: 1", "]]>", "\x00", "\"'\\\u2028")
+	f.Add("\xff", "</a>", "&amp;", "a\r\nb: c", "{x=\"y\"} 1\n# EOF")
+	f.Fuzz(func(t *testing.T, method, uri, query, user, script string) {
+		page := func(method, uri, query, user, script string) *fpmPage {
+			w := pool.WorkerStats{State: pool.Busy, Request: pool.Info{Method: method, URI: uri, Query: query, User: user, Script: script}}
+			return &fpmPage{pool: fpmPool(&pool.Stats{Name: script}), processes: [][]fpmField{fpmProcess(&w, usage{}, true)}, full: true}
+		}
+		for _, format := range append([]fpmFormat{fpmText}, fpmFormats...) {
+			var got, plain bytes.Buffer
+			format.write(&got, page(method, uri, query, user, script))
+			format.write(&plain, page("a", "/a", "a", "a", "/a"))
+			text := got.String()
+			if lines := strings.Count(plain.String(), "\n"); strings.Count(text, "\n") != lines || strings.ContainsFunc(text, isControl) {
+				t.Errorf("%s: %q", format.contentType, text)
+			}
+			if tags := strings.Count(plain.String(), "<"); format.query != "json" && format.query != "" && format.query != "openmetrics" && strings.Count(text, "<") != tags {
+				t.Errorf("%s: %q", format.contentType, text)
+			}
+			switch format.query {
+			case "json":
+				if !json.Valid(got.Bytes()) {
+					t.Errorf("not JSON: %q", text)
+				}
+			case "xml":
+				if err := wellFormedXML(text); err != nil {
+					t.Errorf("%v: %q", err, text)
+				}
+			}
+		}
+	})
+}
+
+func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+
+func wellFormedXML(text string) error {
+	d := xml.NewDecoder(strings.NewReader(text))
+	for {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// FuzzOPcache lets a worker answer our question with anything.
+func FuzzOPcache(f *testing.F) {
+	f.Add("\ntoken\n{\"status\":{\"memory_usage\":{\"used_memory\":1}}}", "")
+	f.Add("\ntoken\n{\"reason\":\"opcache.enable is off\"}", "PHP Warning:  x in Unknown on line 0")
+	f.Add("\ntoken\n{\"status\":{\"opcache_statistics\":{\"hits\":-1,\"misses\":1,\"start_time\":9223372036854775807}},\"directives\":{\"opcache.interned_strings_buffer\":9223372036854775807}}", "")
+	f.Add("Access denied.\n", "")
+	f.Fuzz(func(t *testing.T, body, words string) {
+		q := &question{script: "/tmp/token/status.php"}
+		q.stderr.WriteString(words)
+		answer := new(opcacheAnswer)
+		err := q.read(&http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body))}, answer)
+		if err != nil {
+			if !isUnavailable(err) && !errors.Is(err, errNotOpened) {
+				t.Errorf("got %v", err)
+			}
+			return
+		}
+		if answer.Status == nil {
+			return
+		}
+		if _, err := json.Marshal(newOPcacheSample(answer, pool.Asked{}, time.Now())); err != nil {
+			t.Errorf("%q cannot be told: %v", body, err)
+		}
+	})
+}
