@@ -8,7 +8,7 @@ PARALLEL ?= 4
 SOAK     ?= 30m
 FAULTS   ?= 10m
 
-.PHONY: help run build php deps test bench bench-short soak faults check vet lint fmt fuzz clean
+.PHONY: help run build php deps test bench bench-short soak faults check vet lint fmt fuzz vuln clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
@@ -60,12 +60,10 @@ fmt: ## format the sources
 	$(TOOL) golangci-lint fmt ./...
 
 fuzz: ## run each fuzz target for FUZZTIME
-	@set -e; for pkg in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "$$target in $$pkg"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
-		done; \
-	done
+	@.ci/fuzz $(FUZZTIME)
+
+vuln: ## look for known vulnerabilities in the dependencies
+	@.ci/vuln
 
 clean: ## remove what was built
 	rm -rf bin
