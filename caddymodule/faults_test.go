@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ type fault struct {
 // responder waits for the next request.
 func (f fault) apply(wire []byte) ([]byte, fastcgitest.Answer) {
 	at := min(f.at, len(wire))
-	head, tail := wire[:at:at], wire[at:]
+	head, tail := wire[:at], wire[at:]
 	switch f.kind {
 	case "cut":
 		return head, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Close()}
@@ -72,12 +73,12 @@ func (f fault) apply(wire []byte) ([]byte, fastcgitest.Answer) {
 	case "delay":
 		return wire, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Sleep(time.Millisecond), fastcgitest.Raw(tail)}
 	case "insert":
-		wire = append(append(head, f.b), tail...)
+		wire = slices.Concat(head, []byte{f.b}, tail)
 	case "remove":
-		wire = append(head, tail[min(1, len(tail)):]...)
+		wire = slices.Concat(head, tail[min(1, len(tail)):])
 	case "flip":
 		if len(tail) > 0 {
-			wire = append(append(head, tail[0]^f.b), tail[1:]...)
+			wire = slices.Concat(head, []byte{tail[0] ^ f.b}, tail[1:])
 		}
 	default:
 		panic("bug: a fault " + f.kind)
@@ -250,11 +251,8 @@ func roundTrip(h *Handler, r *http.Request) got {
 }
 
 func errorStatus(err error) int {
-	var handled caddyhttp.HandlerError
-	if errors.As(err, &handled) {
-		return handled.StatusCode
-	}
-	return 0
+	handled, _ := errors.AsType[caddyhttp.HandlerError](err)
+	return handled.StatusCode
 }
 
 // inject spoils one answer, and looks at what that came to and at the next.
@@ -303,7 +301,7 @@ func (in *injector) inject(answer func(string) fastcgitest.Answer, method string
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.by == victim && !(seen.whole && seen.size == len(wire)) {
+	if clean := seen.whole && seen.size == len(wire); !clean && in.by == victim {
 		in.Errorf("%s: the worker was not replaced", what)
 	}
 	if n := in.open.Load(); n > 3 { // of the worker, of one that ends and of one that is launched

@@ -109,7 +109,8 @@ func (h *helper) write() (err error) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			return err
 		}
-		if err := os.Chmod(path, 0o644); err != nil { // whatever the umask
+		// Whatever the umask.
+		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // G302: PHP's user has to read it, and the text is public
 			return err
 		}
 		// OPcache keeps no script whose time it cannot tell, and takes 0 for

@@ -21,6 +21,9 @@ const (
 	// leastWorker is the least that a worker is counted as, whatever was
 	// measured.
 	leastWorker = 16 << 20
+	// mostWorker is the most, so that a memory_limit of more than any machine
+	// has does not overflow a sum.
+	mostWorker = 1 << 40
 	// Between fewestWorkers and workersPerCPU for each CPU lies what
 	// max_workers auto comes to, whatever the memory.
 	fewestWorkers = 2
@@ -114,6 +117,7 @@ func (s *spec) workerBytes(measured int64) (int64, bool) {
 	if limit <= 0 {
 		limit = unlimitedWorker
 	}
+	limit = min(limit, mostWorker)
 	if measured == 0 {
 		return limit, false
 	}

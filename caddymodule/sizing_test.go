@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"math"
 	"testing"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
@@ -34,5 +35,16 @@ func TestOneBudgetIsSharedByAllPools(t *testing.T) {
 	}
 	if specs["fixed"].sizing != nil {
 		t.Error("a pool of fixed size shows an arithmetic")
+	}
+}
+
+func TestAMemoryLimitBeyondAllMachinesDoesNotOverflow(t *testing.T) {
+	specs := map[string]*spec{
+		"huge": specOf(PoolOptions{Workers: 4}, math.MaxInt64),
+		"auto": specOf(PoolOptions{}, 64<<20),
+	}
+	budget(machine{4, 2 << 30}, specs, nil)
+	if got := specs["auto"].settings.Max; got != fewestWorkers {
+		t.Errorf("beside a pool that takes all: got %d (%s), want %d", got, specs["auto"].sizing.Text, fewestWorkers)
 	}
 }
