@@ -159,7 +159,7 @@ func FuzzOPcache(f *testing.F) {
 	f.Add("Access denied.\n", "")
 	f.Fuzz(func(t *testing.T, body, words string) {
 		q := &question{script: "/tmp/token/status.php"}
-		q.stderr.WriteString(words)
+		io.WriteString(&q.stderr, words)
 		answer := new(opcacheAnswer)
 		err := q.read(&http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body))}, answer)
 		if err != nil {
