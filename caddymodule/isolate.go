@@ -138,11 +138,11 @@ func (s *spec) furnish() error {
 	if s.private == "" {
 		return nil
 	}
-	if err := os.MkdirAll(s.private, 0o711); err != nil {
+	if err := os.MkdirAll(s.private, 0o711); err != nil { //nolint:gosec // G301: PHP's user has to pass, and can list nothing
 		return fmt.Errorf("isolate: making a directory for uploads and sessions: %w", err)
 	}
 	for _, dir := range []string{filepath.Dir(s.private), s.private} { // whatever the umask
-		if err := os.Chmod(dir, 0o711); err != nil {
+		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // G302: the same
 			return fmt.Errorf("isolate: %w", err)
 		}
 	}
