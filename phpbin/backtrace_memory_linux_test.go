@@ -319,7 +319,7 @@ func TestSocketAddressesOfTheKernel(t *testing.T) {
 		"\x02\x00\x0c\xea\x0a\x00\x00":                                                           "",
 		"\x0a\x00\x00\x50\x00\x00\x00\x00" + strings.Repeat("\x00", 15) + "\x01\x00\x00\x00\x00": "[::1]:80",
 		"\x01\x00/run/s\x00": "unix:/run/s",
-		"\x01\x00s":          "unix:s", // of stream_socket_client("unix://s")
+		"\x01\x00s":          "unix:s", // of socket_connect($socket, "s")
 		"\x02\x00s":          "",
 		"":                   "",
 	} {
