@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,11 +22,13 @@ import (
 type abused struct {
 	*server
 	before footprint
+	calm   time.Duration // how long a page takes where nobody abuses anything, the median
 	stop   chan struct{}
 	honest sync.WaitGroup
 	mu     sync.Mutex
 	served int
 	worst  time.Duration
+	pages  []time.Duration // how long each has taken meanwhile
 }
 
 // abuse prepares a server. What Caddy holds is measured after the pool has
@@ -37,16 +40,31 @@ func abuse(t *testing.T, b backend, caddyfile string, opts options) *abused {
 	for range 10 {
 		s.get("/hello.php").want(t, 200, "hello\n")
 	}
+	var calm []time.Duration
+	for range 100 {
+		began := time.Now()
+		s.get("/hello.php").want(t, 200, "hello\n")
+		calm = append(calm, time.Since(began))
+	}
+	s.calm = middle(calm)
 	s.client.CloseIdleConnections()
 	s.before = s.footprint()
-	s.honest.Go(func() { s.keepAsking(func() { s.get("/hello.php").want(t, 200, "hello\n") }) })
 	s.honest.Go(func() {
-		s.keepAsking(func() { s.admin("GET", "/php_pool/pools/main/ping", "").want(t, 200, "") })
+		s.keepAsking(func() { s.get("/hello.php").want(t, 200, "hello\n") }, func(took time.Duration) { s.pages = append(s.pages, took) })
+	})
+	s.honest.Go(func() {
+		s.keepAsking(func() { s.admin("GET", "/php_pool/pools/main/ping", "").want(t, 200, "") }, func(time.Duration) {})
 	})
 	return s
 }
 
-func (s *abused) keepAsking(ask func()) {
+// middle is the median.
+func middle(all []time.Duration) time.Duration {
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2]
+}
+
+func (s *abused) keepAsking(ask func(), note func(took time.Duration)) {
 	for {
 		select {
 		case <-s.stop:
@@ -59,6 +77,7 @@ func (s *abused) keepAsking(ask func()) {
 		s.mu.Lock()
 		s.served++
 		s.worst = max(s.worst, took)
+		note(took)
 		s.mu.Unlock()
 	}
 }
@@ -101,8 +120,9 @@ func (s *abused) over(within time.Duration, memory int64) {
 		}
 		return nil
 	})
-	s.t.Logf("%d honest requests, the slowest took %v; Caddy's memory was %d MB at first, %d MB at most", s.served,
-		s.worst.Round(time.Millisecond), s.before.rss>>20, peak>>20)
+	s.t.Logf("%d honest requests; a page took %v before and %v meanwhile (medians), the slowest request %v; Caddy's memory was %d MB at first, %d MB at most",
+		s.served, s.calm.Round(10*time.Microsecond), middle(s.pages).Round(10*time.Microsecond), s.worst.Round(time.Millisecond),
+		s.before.rss>>20, peak>>20)
 }
 
 // spooled is how much of request bodies Caddy says to keep on the disk, and how
