@@ -20,6 +20,7 @@ type rival struct {
 	t    *testing.T
 	name string
 	url  string
+	ours bool
 	kept []*keeper // its processes
 }
 
@@ -69,7 +70,7 @@ func startIncumbent(t *testing.T, site string) *rival {
 
 func startOurs(t *testing.T, site string, b backend) *rival {
 	s := start(t, b, speedCaddyfile, options{site: site, workers: speedWorkers})
-	return &rival{url: s.url, kept: []*keeper{s.keeper}}
+	return &rival{url: s.url, ours: true, kept: []*keeper{s.keeper}}
 }
 
 func startNginx(t *testing.T, site string, keepAlive bool) *rival {

@@ -45,11 +45,15 @@ func (c *tally) ratios(to *tally) (rate, cpu float64) {
 // speedTable compares all with the first.
 func speedTable(title string, all []*tally) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n| %s | req/s | ratio | CPU s/10k | ratio | p99 ms |\n|---|---|---|---|---|---|\n", title)
+	fmt.Fprintf(&b, "\n| %s | req/s | ratio | CPU s/10k | ratio | p99 ms | lost |\n|---|---|---|---|---|---|---|\n", title)
 	for _, c := range all {
 		rate, cpu := c.ratios(all[0])
-		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f | %.2f | %.1f |\n", c.rival, c.rate(), rate, c.cpu(), cpu,
-			float64(c.p99())/float64(time.Millisecond))
+		lost := 0
+		for _, r := range c.runs {
+			lost += r.lost
+		}
+		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f | %.2f | %.1f | %d |\n", c.rival, c.rate(), rate, c.cpu(), cpu,
+			float64(c.p99())/float64(time.Millisecond), lost)
 	}
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ var (
 	speedShort  = flag.Bool("speed.short", false, "only hello, page and upload, and only ours and the incumbent")
 	speedRounds = flag.Int("speed.rounds", 5, "how often each is measured; the median counts")
 	speedTime   = flag.Duration("speed.time", 3*time.Second, "how long each measurement takes")
-	speedOnly   = flag.String("speed.only", "", "comma-separated: only these servers and works")
+	speedOnly   = flag.String("speed.only", "", "a regular expression: only the works that it matches")
 )
 
 // work is one thing that every server is asked to do.
@@ -51,7 +52,8 @@ func TestSpeed(t *testing.T) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		t.Fatal("wrk is missing: run make bench, which installs it")
 	}
-	chosen := slices.DeleteFunc(slices.Clone(works), func(w work) bool { return *speedShort && !w.short || !speedWants(w.name) })
+	only := regexp.MustCompile(*speedOnly)
+	chosen := slices.DeleteFunc(slices.Clone(works), func(w work) bool { return *speedShort && !w.short || !only.MatchString(w.name) })
 	site := speedSite(t, slices.ContainsFunc(chosen, func(w work) bool { return w.app }))
 	rivals := startRivals(t, site)
 	for _, w := range chosen {
@@ -71,14 +73,6 @@ func TestSpeed(t *testing.T) {
 	if !*speedShort {
 		fmt.Print(memoryTable(rivals))
 	}
-}
-
-// speedWants reports whether a name is among those of -speed.only.
-func speedWants(name string) bool {
-	if *speedOnly == "" {
-		return true
-	}
-	return slices.ContainsFunc(strings.Split(*speedOnly, ","), func(part string) bool { return strings.HasPrefix(name, part) })
 }
 
 // speedSite is the document root that all share.

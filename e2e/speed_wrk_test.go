@@ -19,13 +19,14 @@ type reading struct {
 	rate float64       // answers a second
 	cpu  float64       // seconds of the whole server side for 10,000 of them
 	p99  time.Duration // that 99 of 100 answers took at most
+	lost int           // requests without an answer, or with another than 200
 }
 
 var (
 	wrkRate   = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
 	wrkTotal  = regexp.MustCompile(`(\d+) requests in`)
 	wrkP99    = regexp.MustCompile(`99%\s+([\d.]+)(us|ms|s|m)`)
-	wrkErrors = regexp.MustCompile(`(?m)^\s*(Socket errors|Non-2xx).*$`)
+	wrkErrors = regexp.MustCompile(`(?m)^\s*(?:Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)|Non-2xx or 3xx responses: (\d+))$`)
 )
 
 // measure runs wrk against a server.
@@ -41,8 +42,15 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 	if err != nil {
 		t.Fatalf("wrk: %v\n%s", err, out)
 	}
-	if bad := wrkErrors.Find(out); bad != nil {
-		t.Errorf("%s, %s: %s", r.name, w.name, bad)
+	lost := 0
+	for _, m := range wrkErrors.FindAllStringSubmatch(string(out), -1) {
+		for _, n := range m[1:] {
+			n, _ := strconv.Atoi(n) // "" is none
+			lost += n
+		}
+	}
+	if lost > 0 && r.ours {
+		t.Errorf("%s, %s: %d requests lost:\n%s", r.name, w.name, lost, out)
 	}
 	number := func(re *regexp.Regexp) float64 {
 		m := re.FindSubmatch(out)
@@ -59,7 +67,7 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reading{number(wrkRate), used.Seconds() / number(wrkTotal) * 10_000, p99}
+	return reading{number(wrkRate), used.Seconds() / number(wrkTotal) * 10_000, p99, lost}
 }
 
 // postScript makes wrk post a body.
