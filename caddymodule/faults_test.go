@@ -136,7 +136,7 @@ type injector struct {
 	// arrived: the client has the answer; written: late bytes have followed it.
 	arrived, written chan struct{}
 	// What the spoilt answer came to, and the numbers of the connections over
-	// which it and the last one went.
+	// which it and the last one went; 0 is none.
 	wire   []byte
 	seen   spoilt
 	victim int64
