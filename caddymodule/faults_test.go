@@ -259,7 +259,7 @@ func errorStatus(err error) int {
 func (in *injector) inject(answer func(string) fastcgitest.Answer, method string, faults []fault) {
 	in.Helper()
 	in.mu.Lock()
-	in.answer, in.spoil, in.token, in.wire = answer, faults, in.next(), nil
+	in.answer, in.spoil, in.token, in.victim = answer, faults, in.next(), 0
 	in.arrived, in.written = make(chan struct{}), make(chan struct{})
 	in.mu.Unlock()
 	// Whether the answer is whole is told by another of the same length.
@@ -282,7 +282,7 @@ func (in *injector) inject(answer func(string) fastcgitest.Answer, method string
 	seen.retried = in.by != victim
 	in.mu.Unlock()
 	what := fmt.Sprintf("%s (proxied: %v), %v, sent %.100q", method, proxied, faults, wire)
-	if wire == nil { // the machine was so busy that time was up before the worker saw the request
+	if victim == 0 { // the machine was so busy that time was up before the worker saw the request
 		if g.status != http.StatusGatewayTimeout {
 			in.Errorf("%s: the worker was not asked; the client got %d", what, g.status)
 			return
