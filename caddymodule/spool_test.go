@@ -66,15 +66,26 @@ func TestABodyOverALimitIs413AndLeavesNothing(t *testing.T) {
 		o     PoolOptions
 		most  int64
 		known bool
+		small bool // enough for the memory
 	}{
-		{"max_body, announced", PoolOptions{}, 500, true},
-		{"max_body, found out in memory", PoolOptions{}, 50, false},
-		{"max_body, found out in the file", PoolOptions{}, 5000, false},
-		{"spool_max", PoolOptions{SpoolMax: 5000}, 0, false},
+		{"max_body, announced", PoolOptions{}, 500, true, false},
+		{"max_body, found out in memory", PoolOptions{}, 50, false, true},
+		{"max_body, found out in the file", PoolOptions{}, 5000, false, false},
+		{"spool_max", PoolOptions{SpoolMax: 5000}, 0, false, false},
 	} {
 		c.o.SpoolDir = t.TempDir()
 		s := newSpool(&c.o)
-		_, err := s.take(bodyOf(strings.Repeat("x", 10000), c.known), 100, c.most)
+		size := 10000
+		if c.small {
+			size = 80
+		}
+		r := bodyOf(strings.Repeat("x", size), c.known)
+		read := &countedBody{r: r.Body}
+		r.Body = io.NopCloser(read)
+		_, err := s.take(r, 100, c.most)
+		if c.known && read.n > 0 {
+			t.Errorf("%s: %d bytes were read", c.what, read.n)
+		}
 		if got := statusOf(err); got != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s: got %d (%v), want 413", c.what, got, err)
 		}
@@ -82,6 +93,18 @@ func TestABodyOverALimitIs413AndLeavesNothing(t *testing.T) {
 			t.Errorf("%s: %d bytes are still counted", c.what, got)
 		}
 	}
+}
+
+// countedBody counts what is read.
+type countedBody struct {
+	r io.Reader
+	n int
+}
+
+func (c *countedBody) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
 }
 
 func TestABodyThatCannotBeReadIsTheClientsFault(t *testing.T) {
