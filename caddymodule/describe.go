@@ -3,8 +3,6 @@ package caddymodule
 import (
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -129,7 +127,7 @@ func (l *livePool) describe(d detail) poolJSON {
 		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: l.spool.inUse.Load(),
 	}
-	out.SpooledHuman = humanize.IBytes(uint64(max(0, out.SpooledBytes)))
+	out.SpooledHuman = human(out.SpooledBytes)
 	for reason, n := range s.Exits {
 		out.Exits[reason.String()] = n
 	}
@@ -183,7 +181,7 @@ func (out *poolJSON) describeMemory(workers []pool.WorkerStats, used map[uint64]
 		known = known || u.known
 	}
 	if known {
-		out.Memory, out.MemoryHuman = &sum, humanize.IBytes(uint64(sum))
+		out.Memory, out.MemoryHuman = &sum, human(sum)
 	}
 }
 
@@ -205,7 +203,7 @@ func describeWorker(w *pool.WorkerStats, used usage, fullURI bool) workerJSON {
 		CPU: used.cpu.Seconds(),
 	}
 	if used.known {
-		out.Memory, out.MemoryHuman = &used.memory, humanize.IBytes(uint64(used.memory))
+		out.Memory, out.MemoryHuman = &used.memory, human(used.memory)
 	}
 	if w.Request.Method != "" {
 		out.Request = &requestJSON{w.Request.Method, shownURI(&w.Request, fullURI), w.Request.Script, w.Running.Seconds()}

@@ -26,7 +26,7 @@ type fakePHP struct {
 func (f *fakePHP) Launch(context.Context) (pool.Process, error) {
 	client, server := net.Pipe()
 	go fastcgitest.Serve(server, f.handler) // it ends as it ends
-	return &fakeWorker{client, make(chan struct{})}, nil
+	return &fakeWorker{conn: client, done: make(chan struct{})}, nil
 }
 
 func (f *fakePHP) Probe(ctx context.Context, c *fastcgi.Conn) error { return c.Probe(ctx) }
@@ -35,6 +35,7 @@ func (f *fakePHP) Done() <-chan struct{}                            { return f.d
 func (f *fakePHP) Close(context.Context) error                      { return nil }
 
 type fakeWorker struct {
+	inert
 	conn net.Conn
 	done chan struct{}
 }
@@ -48,12 +49,6 @@ func (w *fakeWorker) Drain(context.Context) (pool.Process, error) { return nil, 
 
 func (w *fakeWorker) Memory() (int64, error) { return 0, errors.ErrUnsupported }
 func (w *fakeWorker) CPU() time.Duration     { return 0 }
-
-func (w *fakeWorker) Ended() string { return "" }
-
-func (w *fakeWorker) Explain() (pool.Explanation, error) {
-	return pool.Explanation{}, errors.ErrUnsupported
-}
 
 func (w *fakeWorker) Kill() error {
 	select {

@@ -50,6 +50,7 @@ func (m *meter) Close(context.Context) error {
 }
 
 type meteredWorker struct {
+	inert
 	meter      *meter
 	pid        int
 	conn, peer net.Conn
@@ -71,12 +72,6 @@ func (w *meteredWorker) Stop(context.Context) error { w.end(); return nil }
 func (w *meteredWorker) Kill() error                { w.end(); return nil }
 func (w *meteredWorker) SoftTimeout() error         { return nil }
 func (w *meteredWorker) CPU() time.Duration         { return time.Duration(w.meter.cpu.Load()) }
-
-func (w *meteredWorker) Ended() string { return "" }
-
-func (w *meteredWorker) Explain() (pool.Explanation, error) {
-	return pool.Explanation{}, errors.ErrUnsupported
-}
 
 func (w *meteredWorker) Drain(context.Context) (pool.Process, error) {
 	w.end()

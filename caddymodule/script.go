@@ -98,7 +98,7 @@ func (b *Backend) checkTarget(s *script) error {
 	if !b.ConfineSymlinks {
 		return nil
 	}
-	root, err := filepath.EvalSymlinks(s.root)
+	root, err := roots.resolve(s.root)
 	if err != nil {
 		return statError(err)
 	}

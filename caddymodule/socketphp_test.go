@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -64,8 +65,16 @@ func (f *socketPHP) Launch(context.Context) (pool.Process, error) {
 	return p, nil
 }
 
+// inert is what the fakes of a process have in common: nothing to tell.
+type inert struct{}
+
+func (inert) Ended() string { return "" }
+
+func (inert) Explain() (pool.Explanation, error) { return pool.Explanation{}, errors.ErrUnsupported }
+
 // socketWorker ends when its side of the connection does.
 type socketWorker struct {
+	inert
 	pid            int
 	client, server net.Conn
 	done           chan struct{}
@@ -79,7 +88,6 @@ func (p *socketWorker) end() {
 	})
 }
 
-func (p *socketWorker) Ended() string              { return "" }
 func (p *socketWorker) Conn() net.Conn             { return p.client }
 func (p *socketWorker) PID() int                   { return p.pid }
 func (p *socketWorker) Done() <-chan struct{}      { return p.done }

@@ -99,8 +99,8 @@ func (p *Pool) closeConn(w *worker) {
 	})
 }
 
-// crashedLocked remembers and logs a lost worker, and slows the pool down when workers die
-// before they have done anything.
+// crashedLocked remembers and logs a lost worker, and slows the pool down when
+// workers die before they have done anything.
 func (p *Pool) crashedLocked(w *worker) {
 	p.recordLocked(w.info.Script)
 	p.lastCrash = Crash{At: time.Now(), Worker: w.id, PID: w.proc.PID(), How: w.proc.Ended(), Request: w.info}

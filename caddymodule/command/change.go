@@ -22,11 +22,9 @@ func runRestart(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	before := map[string]int{}
-	var there []string
+	before, there := map[string]int{}, namesOf(list)
 	for i := range list {
 		before[list[i].Name] = list[i].Generation
-		there = append(there, list[i].Name)
 	}
 	all, _ := cmd.Flags().GetBool("all")
 	switch {

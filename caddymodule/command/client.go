@@ -186,14 +186,19 @@ func (c *client) withNames(ctx context.Context, name string, err error) error {
 	if listErr != nil {
 		return listErr
 	}
-	var names []string
-	for i := range list {
-		names = append(names, list[i].Name)
-	}
+	names := namesOf(list)
 	if slices.Contains(names, name) {
 		return err // it is something else that is not there
 	}
 	return noSuchPool(name, names)
+}
+
+func namesOf(list []poolAnswer) []string {
+	var names []string
+	for i := range list {
+		names = append(names, list[i].Name)
+	}
+	return names
 }
 
 func noSuchPool(name string, names []string) error {

@@ -25,9 +25,7 @@ func runOPcache(cmd *cobra.Command, names []string) error {
 		if err != nil {
 			return err
 		}
-		for i := range list {
-			names = append(names, list[i].Name)
-		}
+		names = namesOf(list)
 		if reset {
 			return fmt.Errorf("the OPcache of which pool? Name it; there is %s", strings.Join(names, ", "))
 		}

@@ -32,10 +32,7 @@ func (v *view) arrived(l look) {
 	v.before, v.last = v.last, l
 	v.history.add(l)
 	if v.pool == "" {
-		v.names = nil
-		for i := range l.pools {
-			v.names = append(v.names, l.pools[i].Name)
-		}
+		v.names = namesOf(l.pools)
 	}
 }
 
