@@ -87,7 +87,7 @@ func TestOddScripts(t *testing.T) {
 				}
 				close(stop)
 				wg.Wait()
-				p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
+				p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0 })
 				if p.Exits["crashed"] != 2*odd.deaths {
 					t.Errorf("got exits %v, want %d crashed", p.Exits, 2*odd.deaths)
 				}
