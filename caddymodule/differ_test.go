@@ -53,6 +53,10 @@ var intended = map[string]struct {
 		"php_fastcgi says that a body without a type is a form; nginx and Apache do not",
 		func(theirs, ours string) bool { return theirs == "application/x-www-form-urlencoded" && ours == "" },
 	},
+	"HTTP_X_FORWARDED_FOR": {
+		"an empty one, of a trusted proxy on a unix socket, says nothing and is not sent",
+		func(theirs, ours string) bool { return theirs == "" && ours == "" },
+	},
 	"HTTP_COOKIE": {
 		"several fields are one list, joined with \"; \" (RFC 6265 section 5.4); php_fastcgi joins with a comma",
 		func(theirs, ours string) bool {
@@ -273,5 +277,6 @@ var differSamples = []sample{
 	{"HEAD", "http://b/index.php", "Host: a\r\nAuthorization: Basic YWRhOng=", "", "", 0, 0},
 	{"GET", "/index.php", "Host: a\r\nEarly-Data: 1", "", "", 0, 0}, // of a proxy before us
 	{"GET", "/index.php", "Host: a\r\nConnection: Upgrade\r\nUpgrade:", "", "", 0, 0},
+	{"GET", "/index.php", "Host: a\r\nX-Forwarded-For:", "", "", 3, 16}, // trusted
 	{"OPTIONS", "/index.php%2fx", "Host: a", "", "", 0, 0},
 }
