@@ -256,6 +256,9 @@ func (b *Body) detach(next state) {
 	if b.unhook != nil {
 		b.unhook()
 	}
+	if next != idle {
+		c.raw.take() // else PHP would see a reset when it is closed
+	}
 	// Last: from here on another goroutine may use the connection.
 	c.state.Store(uint32(next))
 }

@@ -235,6 +235,7 @@ func (c *Conn) writeError(err error) error {
 // read waits for bytes. Silence for the timeout is borne as long as w makes
 // progress with the body, because PHP may be silent until it has all of it.
 func (c *Conn) read(p []byte, timeout time.Duration, w *writer) (int, error) {
+	c.raw.take()
 	for {
 		c.brake.readWithin(timeout)
 		n, err := c.nc.Read(p)

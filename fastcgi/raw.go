@@ -22,8 +22,11 @@ type raw struct {
 	err       error
 	one       [1]byte
 
+	peek peeker
+
 	tryFn   func(fd uintptr)
 	tradeFn func(fd uintptr) bool
+	takeFn  func(fd uintptr)
 }
 
 func (x *raw) init(nc net.Conn) {
@@ -38,6 +41,8 @@ func (x *raw) init(nc net.Conn) {
 	x.rc = rc
 	x.tryFn = x.try
 	x.tradeFn = x.trade
+	x.takeFn = func(fd uintptr) { x.peek.take(int(fd)) }
+	x.peek.init(nc, rc)
 }
 
 func (x *raw) ok() bool { return x.rc != nil }
@@ -52,4 +57,12 @@ func (x *raw) read(p []byte) (int, error) {
 	}
 	x.in = nil
 	return x.got, x.err
+}
+
+// take takes off the socket what has been read and left there, so that package
+// net can read on.
+func (x *raw) take() {
+	if x.peek.owed > 0 {
+		x.rc.Control(x.takeFn) //nolint:errcheck // if it is closed, the read tells
+	}
 }

@@ -10,7 +10,7 @@ import (
 
 // try is the callback of read. The sockets of package net are non-blocking.
 func (x *raw) try(fd uintptr) {
-	x.got, x.err = readFD(int(fd), x.in)
+	x.got, x.err = x.peek.read(int(fd), x.in)
 }
 
 // exchange writes out and reads the beginning of the answer into in, in one
@@ -35,11 +35,12 @@ func (x *raw) exchange(out, in []byte) (sent, got int, err error) {
 func (x *raw) trade(fd uintptr) bool {
 	if x.out != nil {
 		x.sent, x.err = writeFD(int(fd), x.out)
+		x.peek.takeDue(int(fd))
 		whole := x.err == nil && x.sent == len(x.out)
 		x.out = nil
 		return !whole
 	}
-	x.got, x.err = readFD(int(fd), x.in)
+	x.got, x.err = x.peek.read(int(fd), x.in)
 	if errors.Is(x.err, errWouldBlock) {
 		x.err = nil
 		return false

@@ -3,6 +3,7 @@ package fastcgi
 import (
 	"errors"
 	"io"
+	"net"
 	"syscall"
 	"unsafe"
 )
@@ -19,6 +20,13 @@ type pollFD struct {
 	events   int16
 	happened int16
 }
+
+// peeker is for Linux.
+type peeker struct{ owed int }
+
+func (*peeker) init(net.Conn, syscall.RawConn) {}
+
+func (*peeker) take(int) {}
 
 // try is the callback of read. Sockets of package net are blocking ones on
 // Windows, so it asks first whether a read would wait.

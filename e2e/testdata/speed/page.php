@@ -1,7 +1,3 @@
 <?php
-// A page of 100 KB, as a template engine hands it over: in one piece.
-$page = '';
-for ($i = 0; $i < 100; $i++) {
-    $page .= str_pad("<p>$i", 995, '.') . "</p>\n";
-}
-echo $page;
+// A page of 100 KB, handed over in one piece, that costs PHP next to nothing.
+echo str_repeat(str_pad('<p>0', 995, '.') . "</p>\n", 100);

@@ -1,0 +1,140 @@
+package fastcgi
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// inSocket is how many bytes are in the socket, read or not.
+func inSocket(t *testing.T, c *Conn) (n int) {
+	t.Helper()
+	var err error
+	if ctrl := c.raw.rc.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }); ctrl != nil || err != nil {
+		t.Fatal(ctrl, err)
+	}
+	return n
+}
+
+// TestPHPIsWokenOnceForEachRequest counts how often PHP goes to sleep, which the
+// kernel knows: reading its answer must not wake it.
+func TestPHPIsWokenOnceForEachRequest(t *testing.T) {
+	p := startPHP(t)
+	c := p.dial()
+	sleeps := func() (n int) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, line, _ := strings.Cut(string(status), "\nvoluntary_ctxt_switches:")
+		if _, err := fmt.Sscan(line, &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const requests = 640
+	p.get(c, "hello.php", "")
+	before := sleeps()
+	for range requests {
+		p.get(c, "hello.php", "")
+		// Let it fall asleep.
+		for !asleep(t, p.cmd.Process.Pid) {
+			time.Sleep(10 * time.Microsecond)
+		}
+	}
+	if n := sleeps() - before; n > requests*11/10 {
+		t.Errorf("PHP slept %d times in %d requests", n, requests)
+	}
+}
+
+func asleep(t *testing.T, pid int) bool {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(stat), ") S ")
+}
+
+// TestWhatIsLeftInTheSocketHasBounds: short answers are left there, but not many,
+// and long ones not at all.
+func TestWhatIsLeftInTheSocketHasBounds(t *testing.T) {
+	for _, size := range []int{1, 1000, peekMax, 100_000} {
+		text := strings.Repeat("x", size)
+		c := connectSocket(t, answering(fastcgitest.OK(text)))
+		most := 0
+		for range 100 {
+			if _, body, err := do(t, c, get()); err != nil || body != text {
+				t.Fatalf("got %d bytes, error %v, want %d", len(body), err, size)
+			}
+			most = max(most, inSocket(t, c))
+			if err := c.Check(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch {
+		case size <= 1000 && most < size:
+			t.Errorf("answers of %d bytes are not left in the socket", size)
+		case size > 1000 && most > 0:
+			t.Errorf("%d bytes were left in the socket by answers of %d", most, size)
+		case most > owedMax+2*peekMax || most > (leftMax+1)*(size+200):
+			t.Errorf("%d bytes were left in the socket by answers of %d", most, size)
+		}
+	}
+}
+
+// TestWhatIsLeftInTheSocketHidesNothing: bytes that nobody asked for, and the
+// end, are seen behind it.
+func TestWhatIsLeftInTheSocketHidesNothing(t *testing.T) {
+	more := make(chan struct{})
+	c := connectSocket(t, answering(append(fastcgitest.OK("hello"), fastcgitest.Wait(more), fastcgitest.Stdout("late"))))
+	if _, body, err := do(t, c, get()); err != nil || body != "hello" {
+		t.Fatalf("got %q, error %v", body, err)
+	}
+	if inSocket(t, c) == 0 {
+		t.Fatal("nothing was left in the socket")
+	}
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	before := inSocket(t, c)
+	close(more)
+	for inSocket(t, c) == before {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Check(); err == nil || !c.Broken() {
+		t.Errorf("Check gives %v, broken %v", err, c.Broken())
+	}
+}
+
+// TestALongAnswerBehindWhatIsLeft: what package net reads begins where the
+// answer does.
+func TestALongAnswerBehindWhatIsLeft(t *testing.T) {
+	long := strings.Repeat("0123456789abcdef", 1<<16)
+	c := connectSocket(t, func(r *fastcgitest.Request) fastcgitest.Answer {
+		if r.Params["QUERY_STRING"] == "long" {
+			return fastcgitest.OK(long)
+		}
+		return fastcgitest.OK("short")
+	})
+	for _, query := range []string{"", "", "long", "", "long", "long", ""} {
+		r := get()
+		r.AddParam("QUERY_STRING", query)
+		want := "short"
+		if query != "" {
+			want = long
+		}
+		if _, body, err := do(t, c, r); err != nil || body != want {
+			t.Fatalf("got %d bytes, error %v, want %d", len(body), err, len(want))
+		}
+		if !c.Reusable() {
+			t.Fatal("not reusable")
+		}
+	}
+}

@@ -1,0 +1,19 @@
+//go:build unix && !linux
+
+package fastcgi
+
+import (
+	"net"
+	"syscall"
+)
+
+// peeker is for Linux.
+type peeker struct{ owed int }
+
+func (*peeker) init(net.Conn, syscall.RawConn) {}
+
+func (*peeker) read(fd int, p []byte) (int, error) { return readFD(fd, p) }
+
+func (*peeker) takeDue(int) {}
+
+func (*peeker) take(int) {}
