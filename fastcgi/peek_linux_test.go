@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,6 +94,8 @@ func TestWhatIsLeftInTheSocketHasBounds(t *testing.T) {
 // end, are seen behind it.
 func TestWhatIsLeftInTheSocketHidesNothing(t *testing.T) {
 	more := make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(more) })
+	defer goOn()
 	c := connectSocket(t, answering(append(fastcgitest.OK("hello"), fastcgitest.Wait(more), fastcgitest.Stdout("late"))))
 	if _, body, err := do(t, c, get()); err != nil || body != "hello" {
 		t.Fatalf("got %q, error %v", body, err)
@@ -104,7 +107,7 @@ func TestWhatIsLeftInTheSocketHidesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := inSocket(t, c)
-	close(more)
+	goOn()
 	for inSocket(t, c) == before {
 		time.Sleep(time.Millisecond)
 	}
