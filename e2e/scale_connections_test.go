@@ -22,6 +22,7 @@ func scaleConnections(t *testing.T, site string) []curve {
 	rates := curves{}
 	table := newGrid("clients", "", "req/s", "CPU s/10k", "p50", "p99", "lost", "Caddy's memory", "least and most of a fair share")
 	for _, n := range []int{1, 4, 16, 64, 256, 1000, 4000, 10_000} {
+		d := max(*scaleTime, time.Duration(n)*time.Millisecond) // to connect takes a part of it
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			for _, b := range []backend{fpm, sharedLean} {
 				// As many may wait as there are clients: the default is 1024.
@@ -32,8 +33,8 @@ func scaleConnections(t *testing.T, site string) []curve {
 				c := &tally{rival: r.name}
 				var caddy int64
 				for range *scaleRounds {
-					half := time.AfterFunc(*scaleTime/2, func() { _, now := r.memory(); atomic.StoreInt64(&caddy, max(now, atomic.LoadInt64(&caddy))) })
-					c.runs = append(c.runs, measure(t, r.rival, hello(n), *scaleTime))
+					half := time.AfterFunc(d/2, func() { _, now := r.memory(); atomic.StoreInt64(&caddy, max(now, atomic.LoadInt64(&caddy))) })
+					c.runs = append(c.runs, measure(t, r.rival, hello(n), d))
 					half.Stop()
 				}
 				fair := "-"

@@ -101,7 +101,7 @@ func plot(panels []panel) string {
 	for _, p := range pens {
 		fmt.Fprintf(&b, `<path d="M%d %d h26" stroke="%s" stroke-width="2.5" stroke-dasharray="%s"/>`, x, panelHeight+20, p.colour, p.dashes)
 		fmt.Fprintf(&b, `<text x="%d" y="%d">%s</text>`+"\n", x+33, panelHeight+24, html.EscapeString(p.name))
-		x += 60 + 6*len([]rune(p.name))
+		x += 66 + 61*len([]rune(p.name))/10
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
