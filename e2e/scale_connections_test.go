@@ -31,9 +31,9 @@ func scaleConnections(t *testing.T, site string) []curve {
 				checkAnswer(t, r.rival, hello(1))
 				measure(t, r.rival, hello(16), time.Second)
 				c := &tally{rival: r.name}
-				var caddy int64
+				var caddy atomic.Int64
 				for range *scaleRounds {
-					half := time.AfterFunc(d/2, func() { _, now := r.memory(); atomic.StoreInt64(&caddy, max(now, atomic.LoadInt64(&caddy))) })
+					half := time.AfterFunc(d/2, func() { _, now := r.memory(); caddy.Store(max(now, caddy.Load())) })
 					c.runs = append(c.runs, measure(t, r.rival, hello(n), d))
 					half.Stop()
 				}
@@ -47,7 +47,7 @@ func scaleConnections(t *testing.T, site string) []curve {
 				}
 				table.row(fmt.Sprint(n), r.name, fmt.Sprintf("%.0f", c.rate()), fmt.Sprintf("%.2f", c.cpu()),
 					millis(median(c.runs, func(r reading) time.Duration { return r.p50 })), millis(c.p99()), fmt.Sprint(c.lost()),
-					megabytes(atomic.LoadInt64(&caddy)), fair)
+					megabytes(caddy.Load()), fair)
 				r.stop()
 			}
 		})
@@ -143,8 +143,9 @@ func ask(conn net.Conn, from *bufio.Reader) error {
 		return err
 	}
 	defer res.Body.Close()
-	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || string(body) != "hello\n" {
-		return fmt.Errorf("got status %d and %q, %v", res.StatusCode, body, err)
+	body, err := io.ReadAll(res.Body)
+	if err == nil && (res.StatusCode != 200 || string(body) != "hello\n") {
+		err = fmt.Errorf("got status %d and %q", res.StatusCode, body)
 	}
-	return nil
+	return err
 }

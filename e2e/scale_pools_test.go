@@ -114,14 +114,11 @@ func (m *poolCrowd) scrape() string {
 func (m *poolCrowd) inTurn() work {
 	m.t.Helper()
 	path := filepath.Join(m.t.TempDir(), "turn.lua")
-	writeFile(m.t, path, fmt.Sprintf(`local all, i = {}, 0
-init = function()
-	for n = 1, %[1]d do
-		all[n] = wrk.format("GET", "/hello.php", {Host = "p" .. n - 1 .. ".test"})
-	end
-end
-request = function()
+	writeFile(m.t, path, fmt.Sprintf(`
+local all, i = {}, 0
+function request()
 	i = i %% %[1]d + 1
+	all[i] = all[i] or wrk.format("GET", "/hello.php", {Host = "p" .. i - 1 .. ".test"})
 	return all[i]
 end
 `, m.n))
