@@ -7,8 +7,9 @@ TIMEOUT  ?= 15m
 PARALLEL ?= 4
 SOAK     ?= 30m
 FAULTS   ?= 10m
+PLOT     ?= $(CURDIR)/bin/scale.svg
 
-.PHONY: help run build php deps test bench bench-short soak faults check vet lint fmt fuzz vuln clean
+.PHONY: help run build php deps test bench bench-short bench-scale soak faults check vet lint fmt fuzz vuln clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
@@ -37,6 +38,11 @@ bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 15 minute
 bench-short: ## the same in less than 90 seconds, with php-fpm alone
 	@bash .ci/deps bench
 	$(GO) test -tags bench ./e2e -count=1 -v -run '^TestSpeed$$' -speed.short -speed.rounds 3
+
+bench-scale: ## measure more workers, client connections and pools, in about 10 minutes; a picture of it is put in PLOT
+	@bash .ci/deps bench
+	@mkdir -p $(dir $(PLOT))
+	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestScale$$' -scale.plot $(PLOT)
 
 soak: deps ## run the tests under load for about SOAK
 	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \

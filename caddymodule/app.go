@@ -37,6 +37,7 @@ type App struct {
 	// Filled while handlers are provisioned, which Caddy does one by one.
 	specs  map[string]*spec // by name, of pools in use
 	lives  map[string]*livePool
+	found  map[string]string         // paths of php-cgi, by what was asked for
 	probed map[string]*phpbin.Binary // what has been asked, by how
 
 	shutdownDelay time.Duration // of the HTTP app
@@ -53,7 +54,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	a.specs, a.lives, a.probed = map[string]*spec{}, map[string]*livePool{}, map[string]*phpbin.Binary{}
+	a.specs, a.lives = map[string]*spec{}, map[string]*livePool{}
+	a.found, a.probed = map[string]string{}, map[string]*phpbin.Binary{}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
 			return err
@@ -137,7 +139,7 @@ func (a *App) use(name string, own *PoolOptions, root string) (*livePool, error)
 		}
 		return a.lives[name], s.options.admits(name, root)
 	}
-	s, err := newSpec(a.ctx, poolLogger(a.logger, name), options, a.probe)
+	s, err := newSpec(a.ctx, poolLogger(a.logger, name), options, inquiry{a.find, a.probe})
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
@@ -147,6 +149,19 @@ func (a *App) use(name string, own *PoolOptions, root string) (*livePool, error)
 	}
 	a.specs[name], a.lives[name] = s, live
 	return live, nil
+}
+
+// find looks for php-cgi, once per config for all pools that want the same: that
+// reads every directory of PATH, which takes a few milliseconds.
+func (a *App) find(spec string) (string, error) {
+	if path, ok := a.found[spec]; ok {
+		return path, nil
+	}
+	path, err := phpbin.Find(spec)
+	if err == nil {
+		a.found[spec] = path
+	}
+	return path, err
 }
 
 // probe asks php-cgi what it is, once per config for all pools that start it in

@@ -22,7 +22,7 @@ func init() { command.Register(plan) }
 // which could listen, open logs and ask for certificates. Without a config it
 // is the pool of a php_pool that has no options.
 func plan(ctx context.Context, config []byte) ([]doctor.Pool, error) {
-	app := &App{specs: map[string]*spec{}, probed: map[string]*phpbin.Binary{}}
+	app := &App{specs: map[string]*spec{}, found: map[string]string{}, probed: map[string]*phpbin.Binary{}}
 	used := map[string]poolUse{defaultPool: {}}
 	if config != nil {
 		var err error
@@ -63,14 +63,14 @@ func (a *App) planned(ctx context.Context, name string, use poolUse, p *doctor.P
 	if err := options.confine(name, use.root, own != nil); err != nil {
 		return nil, err
 	}
-	p.Process.Binary, _ = phpbin.Find(options.Binary) // newSpec does it again
-	return newSpec(ctx, zap.NewNop(), options, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
+	p.Process.Binary, _ = a.find(options.Binary) // newSpec tells why it could not
+	return newSpec(ctx, zap.NewNop(), options, inquiry{a.find, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
 		b, err := a.probe(ctx, path, o)
 		if err != nil {
 			return &phpbin.Binary{Path: path}, nil //nolint:nilerr // see above
 		}
 		return b, nil
-	})
+	}})
 }
 
 // tell fills in what doctor wants to know.

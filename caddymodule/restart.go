@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -25,7 +24,7 @@ func (l *livePool) restart(ctx context.Context, why string) error {
 	if current == nil {
 		return errNotStarted
 	}
-	fresh, err := newSpec(ctx, l.logger, current.options, phpbin.Probe)
+	fresh, err := newSpec(ctx, l.logger, current.options, anew)
 	if err != nil {
 		return err
 	}

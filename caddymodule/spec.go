@@ -44,19 +44,24 @@ type spec struct {
 	watched map[string]string
 }
 
-// prober asks a php-cgi what it is: phpbin.Probe, or one that remembers.
-type prober func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
+// inquiry finds a php-cgi and asks it what it is: anew, or as one that remembers.
+type inquiry struct {
+	find  func(spec string) (string, error)
+	probe func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
+}
+
+var anew = inquiry{phpbin.Find, phpbin.Probe}
 
 // probeTimeout bounds the short runs of php-cgi that tell what it is.
 const probeTimeout = 10 * time.Second
 
 // newSpec finds and asks php-cgi. It starts no worker.
-func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, probe prober) (*spec, error) {
+func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, ask inquiry) (*spec, error) {
 	s := &spec{options: o, spawn: o.Spawn}
 	if s.spawn == "" {
 		s.spawn = defaultSpawn
 	}
-	path, err := phpbin.Find(o.Binary)
+	path, err := ask.find(o.Binary)
 	if err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
@@ -65,7 +70,7 @@ func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, probe prob
 	}
 	probing, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if s.binary, err = probe(probing, path, s.question()); err != nil {
+	if s.binary, err = ask.probe(probing, path, s.question()); err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
 	s.process.ZTS = s.binary.ZTS

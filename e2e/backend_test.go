@@ -104,6 +104,12 @@ ping.path = /fpm/ping
 	for _, kv := range o.ini {
 		conf += fmt.Sprintf("php_value[%s] = %q\n", kv[0], kv[1])
 	}
+	for i := range o.pools {
+		conf += fmt.Sprintf("[p%d]\nlisten = %s/p%[1]d.sock\nlisten.mode = 0666\npm = static\npm.max_children = 1\n", i, dir)
+		if os.Getuid() == 0 {
+			conf += "user = www-data\ngroup = www-data\n"
+		}
+	}
 	writeFile(t, filepath.Join(dir, "fpm.conf"), conf)
 	ini := phpIni(t)
 	k := keep(t, command{

@@ -44,6 +44,7 @@ type options struct {
 	global  string      // lines for the global options block
 	site    string      // a document root; default: a copy of testdata/site
 	workers int         // default 2
+	pools   int         // so many more php-fpm has, of one worker each, at p0.sock and so on
 	ini     [][2]string // PHP settings, for every backend
 	under   []string    // a program, with its path, that runs Caddy
 	uid     uint32      // as whom Caddy runs; 0: as these tests

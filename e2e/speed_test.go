@@ -33,6 +33,8 @@ type work struct {
 	size    int    // bytes of it, if that is known
 	app     bool   // the path is WordPress's
 	short   bool   // part of the short run
+
+	wrk []string // more of wrk's arguments
 }
 
 var works = []work{

@@ -18,24 +18,26 @@ import (
 type reading struct {
 	rate float64       // answers a second
 	cpu  float64       // seconds of the whole server side for 10,000 of them
-	p99  time.Duration // that 99 of 100 answers took at most
+	p50  time.Duration // that half of the answers took at most
+	p99  time.Duration // and 99 of 100
 	lost int           // requests without an answer, or with another than 200
 }
 
 var (
 	wrkRate   = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
 	wrkTotal  = regexp.MustCompile(`(\d+) requests in`)
-	wrkP99    = regexp.MustCompile(`99%\s+([\d.]+)(us|ms|s|m)`)
+	wrkTimes  = regexp.MustCompile(`(?m)^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)\s*$`)
 	wrkErrors = regexp.MustCompile(`(?m)^\s*(?:Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)|Non-2xx or 3xx responses: (\d+))$`)
 )
 
 // measure runs wrk against a server.
 func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 	t.Helper()
-	args := []string{"-t2", "-c" + strconv.Itoa(w.clients), fmt.Sprintf("-d%ds", max(1, int(d.Seconds()))), "--latency"}
+	args := []string{fmt.Sprintf("-t%d", min(2, w.clients)), "-c" + strconv.Itoa(w.clients), fmt.Sprintf("-d%ds", max(1, int(d.Seconds()))), "--latency"}
 	if w.body > 0 {
 		args = append(args, "-s", postScript(t, w.body))
 	}
+	args = append(args, w.wrk...)
 	before := r.cpu()
 	out, err := exec.Command("wrk", append(args, r.url+w.path)...).CombinedOutput()
 	used := r.cpu() - before
@@ -63,11 +65,19 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 		}
 		return n
 	}
-	p99, err := time.ParseDuration(strings.Join(wrkP99.FindStringSubmatch(string(out))[1:], ""))
-	if err != nil {
-		t.Fatal(err)
+	got := reading{rate: number(wrkRate), cpu: used.Seconds() / number(wrkTotal) * 10_000, lost: lost}
+	for _, m := range wrkTimes.FindAllStringSubmatch(string(out), -1) {
+		took, err := time.ParseDuration(m[2] + m[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m[1] == "50" {
+			got.p50 = took
+		} else {
+			got.p99 = took
+		}
 	}
-	return reading{number(wrkRate), used.Seconds() / number(wrkTotal) * 10_000, p99, lost}
+	return got
 }
 
 // postScript makes wrk post a body.

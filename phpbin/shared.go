@@ -200,7 +200,8 @@ func (s *Shared) Err() error {
 // group too.
 func (s *Shared) MasterPID() int { return s.master.pid }
 
-// Close ends master and children and returns when none is left. The workers
+// Close ends master and children and returns when none is left. Children that
+// have never had a connection are killed, the others are asked. The workers
 // should be idle: the TERM that ends a master goes to all of its group, and
 // interrupts a script that sleeps or waits for a lock. When ctx ends, what is
 // left is killed. It may be called twice.
@@ -209,7 +210,12 @@ func (s *Shared) Close(ctx context.Context) error {
 		for _, p := range append(s.shut(), s.takeSpares()...) {
 			_ = p.conn.Close()
 		}
+		standbys := s.standbys()
 		_ = s.master.send(syscall.SIGTERM)
+		for _, p := range standbys { // after the master, which would fork new ones
+			p.kill()
+			p.close()
+		}
 		err := s.end()
 		s.endpoint.close()
 		s.master.stderr.close()

@@ -234,3 +234,42 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+// TestChildrenThatStandByAreNotAsked stops them (SIGSTOP), so that none of them
+// could do what it is asked to; Close does not have to wait until its time is
+// over. The worker is asked: it ends by itself.
+func TestChildrenThatStandByAreNotAsked(t *testing.T) {
+	l := start(t, "shared", options(t))
+	worker := mustLaunch(t, l)
+	run(t, worker, "pid.php", nil)
+	pgid := groupOf(t, worker.PID())
+	standbys := func() (pids []int) {
+		for _, pid := range children(l.MasterPID()) {
+			if pid != worker.PID() {
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
+	eventually(t, soon, "all children forked", func() bool { return len(standbys()) == l.Slots()-1 })
+	for _, pid := range standbys() {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	began := time.Now()
+	if err := l.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if took := time.Since(began); took > soon {
+		t.Errorf("Close took %v", took)
+	}
+	if left := group(pgid); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if how := worker.Ended(); how == "signal: killed" {
+		t.Error("the worker was killed")
+	}
+}

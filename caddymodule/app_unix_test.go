@@ -1,0 +1,33 @@
+//go:build unix
+
+package caddymodule
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestPHPIsLookedForOncePerConfig takes the php-cgi away between two pools of a
+// config: the second is not looked for, but another config does look.
+func TestPHPIsLookedForOncePerConfig(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "php-cgi9.9")
+	if err := os.WriteFile(path, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	config := &App{found: map[string]string{}}
+	for range 2 {
+		if got, err := config.find("php-cgi9.9"); got != path || err != nil {
+			t.Errorf("got %q, %v, want %q", got, err, path)
+		}
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := &App{found: map[string]string{}}
+	if got, err := other.find("php-cgi9.9"); err == nil {
+		t.Errorf("the next config got %q, which is gone", got)
+	}
+}
