@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +161,20 @@ func phpUser(t *testing.T) *user.User {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// phpUID is that user's number, or 0, which switches to none, where the tests
+// cannot switch.
+func phpUID(t *testing.T) uint32 {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return 0
+	}
+	uid, err := strconv.ParseUint(phpUser(t).Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(uid)
 }
 
 // phpCGI is the program itself.
