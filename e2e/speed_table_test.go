@@ -55,7 +55,7 @@ func speedTable(title string, all []*tally) string {
 			lost += r.lost
 		}
 		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f | %.2f | %.1f | %d |\n", c.rival, c.rate(), rate, c.cpu(), cpu,
-			float64(c.p99())/float64(time.Millisecond), lost)
+			ms(c.p99()), lost)
 	}
 	return b.String()
 }

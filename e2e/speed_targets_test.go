@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"strings"
-	"time"
 )
 
 // target is what php_pool is to reach in a work, beside the incumbent.
@@ -56,8 +55,7 @@ func (g target) judge(all []*tally) (verdicts []verdict) {
 		verdicts = append(verdicts, atMost("CPU ratio", cpu, g.cpu, ""))
 	}
 	if g.p99 > 0 {
-		ms := func(c *tally) float64 { return float64(c.p99()) / float64(time.Millisecond) }
-		verdicts = append(verdicts, atMost("p99", ms(ours), g.p99*ms(incumbent), " ms"))
+		verdicts = append(verdicts, atMost("p99", ms(ours.p99()), g.p99*ms(incumbent.p99()), " ms"))
 	}
 	for _, c := range all {
 		if c.bare && g.bare > 0 {

@@ -67,8 +67,32 @@ func TestSpeed(t *testing.T) {
 	}
 	only := regexp.MustCompile(*speedOnly)
 	chosen := slices.DeleteFunc(slices.Clone(works), func(w work) bool { return *speedShort && !w.short || !only.MatchString(w.name) })
-	site := speedSite(t, slices.ContainsFunc(chosen, func(w work) bool { return w.app }))
+	memory := !*speedShort && only.MatchString("memory")
+	site := speedSite(t, memory || slices.ContainsFunc(chosen, func(w work) bool { return w.app }))
 	var all scores
+	report := func(name, table string, verdicts []verdict) {
+		all.add(name, verdicts)
+		fmt.Print(table, targetLine(verdicts))
+	}
+	// These first: each of them wants the machine for itself.
+	for _, alone := range []struct {
+		name    string
+		measure func(*testing.T, string) (string, []verdict)
+	}{{"start", measureStart}, {"ondemand", measureOndemand}, {"memory", measureMemory}} {
+		if !*speedShort && only.MatchString(alone.name) {
+			table, verdicts := alone.measure(t, site)
+			report(alone.name, table, verdicts)
+		}
+	}
+	if len(chosen) > 0 {
+		speedOfWorks(t, site, chosen, report)
+	}
+	fmt.Print(all)
+}
+
+// speedOfWorks measures the works one after the other.
+func speedOfWorks(t *testing.T, site string, chosen []work, report func(name, table string, verdicts []verdict)) {
+	t.Helper()
 	rivals, limits := startRivals(t, site), startLimits(t, site)
 	for _, w := range chosen {
 		var those []*rival
@@ -78,11 +102,8 @@ func TestSpeed(t *testing.T) {
 			}
 		}
 		counts := inTurns(t, w, those)
-		verdicts := w.target.judge(counts)
-		all.add(w.name, verdicts)
-		fmt.Print(speedTable(w.name, counts), targetLine(verdicts))
+		report(w.name, speedTable(w.name, counts), w.target.judge(counts))
 	}
-	fmt.Print(all)
 }
 
 // inTurns measures one work: each server in each round. The limits, which vary
