@@ -28,7 +28,7 @@ deps: ## install what the tests need
 
 test: deps check vet ## run all tests
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) ./...
-	$(GO) test -count=1 -run 'Allocat' ./fastcgi ./pool ./caddymodule # counts that the race detector changes
+	$(GO) test -count=1 -v -run 'Allocat|Instructions' ./fastcgi ./pool ./caddymodule # counts that the race detector changes
 	cd e2e/consumers && $(GO) test -count=1 ./...
 
 bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 15 minutes

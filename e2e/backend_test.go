@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,20 @@ func (b backend) expand(caddyfile string, o options) string {
 // startFPM runs php-fpm with php-cgi's own php.ini, listening at dir/fpm.sock.
 func startFPM(t *testing.T, dir string, o options) *keeper {
 	t.Helper()
+	c := commandFPM(t, dir, o)
+	k := keep(t, c)
+	eventually(t, 10*time.Second, func() error {
+		if _, err := os.Stat(filepath.Join(dir, "fpm.sock")); err != nil {
+			return fmt.Errorf("php-fpm does not listen:\n%s", readFile(t, c.Log))
+		}
+		return nil
+	})
+	return k
+}
+
+// commandFPM writes php-fpm's configuration and says how to run it.
+func commandFPM(t *testing.T, dir string, o options) command {
+	t.Helper()
 	bin := findFPM(t)
 	log := filepath.Join(dir, "fpm.log")
 	conf := fmt.Sprintf(`[global]
@@ -112,19 +127,12 @@ ping.path = /fpm/ping
 	}
 	writeFile(t, filepath.Join(dir, "fpm.conf"), conf)
 	ini := phpIni(t)
-	k := keep(t, command{
+	return command{
 		Args: []string{bin, "-F", "-y", filepath.Join(dir, "fpm.conf"), "-c", ini},
 		Env:  []string{"PATH=" + os.Getenv("PATH"), "PHP_INI_SCAN_DIR=" + filepath.Join(filepath.Dir(ini), "conf.d")},
 		Dir:  dir,
 		Log:  log,
-	})
-	eventually(t, 10*time.Second, func() error {
-		if _, err := os.Stat(filepath.Join(dir, "fpm.sock")); err != nil {
-			return fmt.Errorf("php-fpm does not listen:\n%s", readFile(t, log))
-		}
-		return nil
-	})
-	return k
+	}
 }
 
 // findFPM prefers the copy of make deps, which runs no service.
@@ -166,6 +174,20 @@ func phpUser(t *testing.T) *user.User {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// phpUID is that user's number, or 0, which switches to none, where the tests
+// cannot switch.
+func phpUID(t *testing.T) uint32 {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return 0
+	}
+	uid, err := strconv.ParseUint(phpUser(t).Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(uid)
 }
 
 // phpCGI is the program itself.

@@ -37,7 +37,8 @@ type command struct {
 // command, even those in sessions of their own, become the keeper's children
 // and not init's. They can be told from all other processes without a marker.
 type keeper struct {
-	PID int // of the command
+	PID   int       // of the command
+	begun time.Time // just before it was executed
 
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -71,9 +72,11 @@ func keep(t *testing.T, c command) *keeper {
 	}
 	t.Cleanup(k.release)
 	lines := bufio.NewReader(stdout)
-	if _, err := fmt.Fscanf(lines, "started %d\n", &k.PID); err != nil {
+	var begun int64
+	if _, err := fmt.Fscanf(lines, "started %d at %d\n", &k.PID, &begun); err != nil {
 		t.Fatalf("starting %s: see above (%v)", c.Args[0], err)
 	}
+	k.begun = time.Unix(0, begun)
 	go func() {
 		defer close(k.exited)
 		fmt.Fscanf(lines, "exited %d\n", &k.code)
@@ -121,11 +124,12 @@ func keeperMain(spec string) int {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fail(err)
 	}
+	begun := time.Now()
 	pid, pidfd, err := c.start()
 	if err != nil {
 		return fail(err)
 	}
-	fmt.Printf("started %d\n", pid)
+	fmt.Printf("started %d at %d\n", pid, begun.UnixNano())
 	go reap(pid)
 
 	in := bufio.NewScanner(os.Stdin)

@@ -22,6 +22,10 @@ type rival struct {
 	url  string
 	ours bool
 	kept []*keeper // its processes
+
+	limit bool     // no rival: what is possible here
+	path  string   // only the works with this one; "" is all
+	php   *barePHP // asked without wrk
 }
 
 // startRivals starts the servers, the incumbent first.

@@ -14,6 +14,8 @@ import (
 type tally struct {
 	rival string
 	runs  []reading
+
+	ours, limit, bare bool // as rival has it; bare is php-cgi alone
 }
 
 // median is that of one figure of all runs.
@@ -53,22 +55,7 @@ func speedTable(title string, all []*tally) string {
 			lost += r.lost
 		}
 		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f | %.2f | %.1f | %d |\n", c.rival, c.rate(), rate, c.cpu(), cpu,
-			float64(c.p99())/float64(time.Millisecond), lost)
-	}
-	return b.String()
-}
-
-// memoryTable shows what the servers take after all of that.
-func memoryTable(rivals []*rival) string {
-	var b strings.Builder
-	b.WriteString("\n| memory after all of this | PSS MB |\n|---|---|\n")
-	for _, r := range rivals {
-		var sum int64
-		for _, k := range r.kept {
-			all, _ := pss(r.t, k.processes())
-			sum += all
-		}
-		fmt.Fprintf(&b, "| %s | %.0f |\n", r.name, float64(sum)/mib)
+			ms(c.p99()), lost)
 	}
 	return b.String()
 }

@@ -33,19 +33,32 @@ type work struct {
 	size    int    // bytes of it, if that is known
 	app     bool   // the path is WordPress's
 	short   bool   // part of the short run
+	target  target
 
 	wrk []string // more of wrk's arguments
 }
 
 var works = []work{
-	{name: "hello, 4", path: "/hello.php", clients: 4, want: "hello\n", size: 6},
-	{name: "hello, 16", path: "/hello.php", clients: 16, want: "hello\n", size: 6, short: true},
-	{name: "hello, 64", path: "/hello.php", clients: 64, want: "hello\n", size: 6},
-	{name: "100 KB page, 16", path: "/page.php", clients: 16, want: "<p>0", size: 100_000, short: true},
-	{name: "2 ms page, 16", path: "/work.php", clients: 16, want: "worked\n", size: 7},
-	{name: "1 MB upload, 16", path: "/upload.php", clients: 16, body: 1 << 20, want: "1048576\n", size: 8, short: true},
+	{name: "hello, 4", path: "/hello.php", clients: 4, want: "hello\n", size: 6, target: target{rate: 3.2, cpu: 0.26, p99: 0.5}},
+	{
+		name: "hello, 16", path: "/hello.php", clients: 16, want: "hello\n", size: 6, short: true,
+		target: target{rate: 3.2, cpu: 0.26, p99: 0.5},
+	},
+	{name: "hello, 64", path: "/hello.php", clients: 64, want: "hello\n", size: 6, target: target{rate: 3.2, cpu: 0.26, p99: 0.5}},
+	{
+		name: "100 KB page, 16", path: "/page.php", clients: 16, want: "<p>0", size: 100_000, short: true,
+		target: target{rate: 3.5, cpu: 0.28, p99: 0.5},
+	},
+	{
+		name: "2 ms page, 16", path: "/work.php", clients: 16, want: "worked\n", size: 7,
+		target: target{rate: 2, cpu: 0.5, p99: 1, bare: 0.95},
+	},
+	{
+		name: "1 MB upload, 16", path: "/upload.php", clients: 16, body: 1 << 20, want: "1048576\n", size: 8, short: true,
+		target: target{rate: 1.7, cpu: 0.65, p99: 1},
+	},
 	{name: "20 ms sleep, 64", path: "/sleep.php", clients: 64, want: "slept\n", size: 6},
-	{name: "WordPress, 16", path: "/wp/", clients: 16, want: "<!DOCTYPE html>", app: true},
+	{name: "WordPress, 16", path: "/wp/", clients: 16, want: "<!DOCTYPE html>", app: true, target: target{best: true}},
 }
 
 // TestSpeed measures the servers side by side: for each work, each of them in
@@ -56,25 +69,66 @@ func TestSpeed(t *testing.T) {
 	}
 	only := regexp.MustCompile(*speedOnly)
 	chosen := slices.DeleteFunc(slices.Clone(works), func(w work) bool { return *speedShort && !w.short || !only.MatchString(w.name) })
-	site := speedSite(t, slices.ContainsFunc(chosen, func(w work) bool { return w.app }))
-	rivals := startRivals(t, site)
-	for _, w := range chosen {
-		var counts []*tally
-		for _, r := range rivals {
-			checkAnswer(t, r, w)
-			measure(t, r, w, time.Second) // until each worker has compiled the scripts
-			counts = append(counts, &tally{rival: r.name})
+	memory := !*speedShort && only.MatchString("memory")
+	site := speedSite(t, memory || slices.ContainsFunc(chosen, func(w work) bool { return w.app }))
+	var all scores
+	report := func(name, table string, verdicts []verdict) {
+		all.add(name, verdicts)
+		fmt.Print(table, targetLine(verdicts))
+	}
+	// These first: each of them wants the machine for itself.
+	for _, alone := range []struct {
+		name    string
+		measure func(*testing.T, string) (string, []verdict)
+	}{{"start", measureStart}, {"ondemand", measureOndemand}, {"memory", measureMemory}} {
+		if !*speedShort && only.MatchString(alone.name) {
+			table, verdicts := alone.measure(t, site)
+			report(alone.name, table, verdicts)
 		}
-		for range *speedRounds {
-			for i, r := range rivals {
-				counts[i].runs = append(counts[i].runs, measure(t, r, w, *speedTime))
+	}
+	if len(chosen) > 0 {
+		speedOfWorks(t, site, chosen, report)
+	}
+	fmt.Print(all)
+}
+
+// speedOfWorks measures the works one after the other.
+func speedOfWorks(t *testing.T, site string, chosen []work, report func(name, table string, verdicts []verdict)) {
+	t.Helper()
+	rivals, limits := startRivals(t, site), startLimits(t, site)
+	for _, w := range chosen {
+		var those []*rival
+		for _, r := range slices.Concat(rivals, limits) {
+			if r.path == "" || r.path == w.path {
+				those = append(those, r)
 			}
 		}
-		fmt.Print(speedTable(w.name, counts))
+		counts := inTurns(t, w, those)
+		report(w.name, speedTable(w.name, counts), w.target.judge(counts))
 	}
-	if !*speedShort {
-		fmt.Print(memoryTable(rivals))
+}
+
+// inTurns measures one work: each server in each round. The limits, which vary
+// little, have a third of the time in the short run, and nothing before it.
+func inTurns(t *testing.T, w work, rivals []*rival) (counts []*tally) {
+	t.Helper()
+	for _, r := range rivals {
+		checkAnswer(t, r, w)
+		if !*speedShort || !r.limit {
+			measure(t, r, w, time.Second) // until each worker has compiled the scripts
+		}
+		counts = append(counts, &tally{rival: r.name, ours: r.ours, limit: r.limit, bare: r.php != nil})
 	}
+	for range *speedRounds {
+		for i, r := range rivals {
+			d := *speedTime
+			if *speedShort && r.limit {
+				d /= 3
+			}
+			counts[i].runs = append(counts[i].runs, measure(t, r, w, d))
+		}
+	}
+	return counts
 }
 
 // speedSite is the document root that all share.
@@ -123,14 +177,21 @@ echo $best;
 // checkAnswer sees that a server gives the right answer before its speed counts.
 func checkAnswer(t *testing.T, r *rival, w work) {
 	t.Helper()
-	client := newClient(t)
-	client.Timeout = time.Minute
-	method, body := "GET", ""
-	if w.body > 0 {
-		method, body = "POST", strings.Repeat("x", w.body)
+	var status int
+	var body string
+	if r.php != nil {
+		status, body = askBare(t, r.php, w)
+	} else {
+		client := newClient(t)
+		client.Timeout = time.Minute
+		req := newRequest(t, "GET", r.url+w.path, nil)
+		if w.body > 0 {
+			req = newRequest(t, "POST", r.url+w.path, strings.NewReader(strings.Repeat("x", w.body)))
+		}
+		res := do(t, client, req)
+		status, body = res.StatusCode, res.body
 	}
-	res := do(t, client, newRequest(t, method, r.url+w.path, strings.NewReader(body)))
-	if res.StatusCode != 200 || !strings.HasPrefix(res.body, w.want) || w.size > 0 && len(res.body) != w.size {
-		t.Fatalf("%s, %s: got status %d and %d bytes: %.200q", r.name, w.name, res.StatusCode, len(res.body), res.body)
+	if status != 200 || !strings.HasPrefix(body, w.want) || w.size > 0 && len(body) != w.size {
+		t.Fatalf("%s, %s: got status %d and %d bytes: %.200q", r.name, w.name, status, len(body), body)
 	}
 }

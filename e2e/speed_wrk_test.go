@@ -33,6 +33,9 @@ var (
 // measure runs wrk against a server.
 func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 	t.Helper()
+	if r.php != nil {
+		return measureBare(t, r, w, d)
+	}
 	args := []string{fmt.Sprintf("-t%d", min(2, w.clients)), "-c" + strconv.Itoa(w.clients), fmt.Sprintf("-d%ds", max(1, int(d.Seconds()))), "--latency"}
 	if w.body > 0 {
 		args = append(args, "-s", postScript(t, w.body))

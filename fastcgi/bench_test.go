@@ -2,6 +2,7 @@ package fastcgi
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"path/filepath"
 	"testing"
@@ -61,19 +62,7 @@ func BenchmarkParseHead(b *testing.B) {
 // made before, so that nearly all that is measured is Do.
 func BenchmarkDo(b *testing.B) {
 	client, server := socketPair(b)
-	answer := fastcgitest.Encode(fastcgitest.Reply(
-		"X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n\r\nhello"), requestID)
-	go func() {
-		buf := make([]byte, 64<<10)
-		for {
-			if _, err := server.Read(buf); err != nil {
-				return
-			}
-			if _, err := server.Write(answer); err != nil {
-				return
-			}
-		}
-	}()
+	go repeatAnswer(server)
 	c := NewConn(client)
 	b.Run("background", func(b *testing.B) { benchmarkDo(context.Background(), b, c, addParams) })
 	b.Run("cancelable", func(b *testing.B) { benchmarkDo(b.Context(), b, c, addParams) })
@@ -83,25 +72,51 @@ func benchmarkDo(ctx context.Context, b *testing.B, c *Conn, add func(*Request))
 	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := c.Check(); err != nil {
-			b.Fatal(err)
-		}
-		r := NewRequest()
-		add(r)
-		resp, err := c.Do(ctx, r)
-		if err != nil {
-			b.Fatal(err)
-		}
-		body := resp.Body.(*Body)
-		if !body.Fill(MaxFill) {
-			b.Fatal("the response has not arrived wholly")
-		}
-		if p, err := body.Next(); string(p) != "hello" || err != nil {
-			b.Fatalf("body is %q, error %v, want hello", p, err)
-		}
-		body.Close()
-		r.Free()
+		exchangeOnce(ctx, b, c, add)
 	}
+}
+
+// repeatAnswer answers whatever arrives with an answer that was made before.
+func repeatAnswer(server net.Conn) {
+	answer := fastcgitest.Encode(fastcgitest.Reply(
+		"X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n\r\nhello"), requestID)
+	buf := make([]byte, 64<<10)
+	for {
+		if _, err := server.Read(buf); err != nil {
+			return
+		}
+		// Every record has the id of the request.
+		for record := answer; len(record) > 0; {
+			copy(record[2:4], buf[2:4])
+			record = record[8+int(binary.BigEndian.Uint16(record[4:]))+int(record[6]):]
+		}
+		if _, err := server.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+// exchangeOnce asks repeatAnswer.
+func exchangeOnce(ctx context.Context, tb testing.TB, c *Conn, add func(*Request)) {
+	tb.Helper()
+	if err := c.Check(); err != nil {
+		tb.Fatal(err)
+	}
+	r := NewRequest()
+	add(r)
+	resp, err := c.Do(ctx, r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	body := resp.Body.(*Body)
+	if !body.Fill(MaxFill) {
+		tb.Fatal("the response has not arrived wholly")
+	}
+	if p, err := body.Next(); string(p) != "hello" || err != nil {
+		tb.Fatalf("body is %q, error %v, want hello", p, err)
+	}
+	body.Close()
+	r.Free()
 }
 
 // socketPair returns the ends of a connection over a unix socket.

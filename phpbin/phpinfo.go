@@ -25,6 +25,21 @@ func parseInfo(page string) map[string]string {
 	return rows
 }
 
+// The heading of phpinfo(), whose version may have a suffix as that of php -v.
+var infoVersion = regexp.MustCompile(`>PHP Version (\d+\.\d+\.\d+)([^<\s]*)</h1>`)
+
+// readVersion takes from phpinfo() what php -v says too. It reports false where
+// that is not to be found, or it is not that of php-cgi.
+func (b *Binary) readVersion(page string, rows map[string]string) bool {
+	m := infoVersion.FindStringSubmatch(page)
+	if m == nil || rows["Server API"] != "CGI/FastCGI" {
+		return false
+	}
+	v, _, _, ok := parseVersion("PHP " + m[1] + m[2] + " (" + wantSAPI + ")")
+	b.Version, b.VersionText, b.SAPI = v, m[1]+m[2], wantSAPI
+	return ok
+}
+
 // read takes from phpinfo() what concerns a pool.
 func (b *Binary) read(rows map[string]string) {
 	b.ZTS = rows["Thread Safety"] == "enabled"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,6 +42,29 @@ func TestProbeTellsWhatPHPIs(t *testing.T) {
 	}
 	if got := b.Features().List(); !slices.Contains(got, "opcache") {
 		t.Errorf("features %q", got)
+	}
+}
+
+// TestProbeAsksOnce: Caddy's start waits for it.
+func TestProbeAsksOnce(t *testing.T) {
+	dir := t.TempDir()
+	asked := filepath.Join(dir, "asked")
+	path := program(t, filepath.Join(dir, "php-cgi"), `echo "$@" >>`+asked+`; exec `+php(t)+` "$@"`)
+	b, err := phpbin.Probe(within(t), path, phpbin.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	questions, err := os.ReadFile(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(questions), "\n"); n != 1 || b.SAPI != "cgi-fcgi" {
+		t.Errorf("asked %d times: %s(SAPI %q)", n, questions, b.SAPI)
+	}
+	// What -v says is the same.
+	out, err := exec.CommandContext(within(t), php(t), "-v").Output()
+	if want := "PHP " + b.VersionText + " ("; err != nil || !strings.HasPrefix(string(out), want) {
+		t.Errorf("php-cgi -v says %q (%v), want %q", out, err, want)
 	}
 }
 

@@ -1,0 +1,73 @@
+//go:build linux && bench
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// measureMemory adds up the PSS of everything that serves, Caddy included: of
+// workers that have done nothing yet, and of those that have served WordPress
+// for a while. One server runs at a time, so that none shares its program's
+// pages with another.
+func measureMemory(t *testing.T, site string) (table string, verdicts []verdict) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("\n| memory, PSS | fresh MB | after WordPress MB |\n|---|---|---|\n")
+	for _, workers := range []int{4, 64} {
+		theirs, ours := memoryOf(t, fpm, site, workers), memoryOf(t, sharedLean, site, workers)
+		for _, c := range []struct {
+			name string
+			mb   [2]float64
+		}{{"Caddy php_fastcgi → php-fpm", theirs}, {"php_pool", ours}} {
+			fmt.Fprintf(&b, "| %s, %d workers | %.1f | %.1f |\n", c.name, workers, c.mb[0], c.mb[1])
+		}
+		for i, when := range []string{"fresh", "after WordPress"} {
+			verdicts = append(verdicts, atMost(fmt.Sprintf("%d workers, %s", workers, when), ours[i], theirs[i], " MB"))
+		}
+	}
+	return b.String(), verdicts
+}
+
+// memoryOf is that of one server, in MB: fresh, and after WordPress.
+func memoryOf(t *testing.T, b backend, site string, workers int) (mb [2]float64) {
+	t.Helper()
+	s := start(t, b, speedCaddyfile, options{site: site, workers: workers})
+	kept := []*keeper{s.keeper}
+	if s.fpm != nil {
+		kept = append(kept, s.fpm)
+	}
+	sum := func() float64 {
+		var sum int64
+		for _, k := range kept {
+			all, _ := pss(t, k.processes())
+			sum += all
+		}
+		return float64(sum) / mib
+	}
+	eventually(t, 30*time.Second, func() error {
+		n := 0
+		for _, k := range kept {
+			n += len(k.processes())
+		}
+		if n < workers+2 { // Caddy and a master
+			return fmt.Errorf("%d processes, want %d workers", n, workers)
+		}
+		return nil
+	})
+	mb[0] = sum()
+	r := &rival{t: t, name: b.name, url: s.url, kept: kept}
+	w := work{name: "WordPress", path: "/wp/", clients: workers, want: "<!DOCTYPE html>"}
+	checkAnswer(t, r, w)
+	measure(t, r, w, 10*time.Second)
+	mb[1] = sum()
+	s.stop(syscall.SIGTERM)
+	for _, k := range kept {
+		k.release()
+	}
+	return mb
+}

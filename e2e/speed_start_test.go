@@ -1,0 +1,181 @@
+//go:build linux && bench
+
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startRounds is how often a start is measured: it varies more than a request.
+const startRounds = 11
+
+// starting is a server whose start is measured.
+type starting struct {
+	name      string
+	b         backend
+	caddyfile string
+	with      bool // php-fpm starts with it, instead of before
+	took      []time.Duration
+}
+
+// measureStart measures the time from the execution of Caddy to the first whole
+// answer of a script, in turns.
+func measureStart(t *testing.T, site string) (table string, verdicts []verdict) {
+	t.Helper()
+	all := []*starting{
+		{name: "limit: Caddy, a constant answer", caddyfile: "\n\thttp://127.0.0.1:{$PORT} {\n\t\trespond `hello\n`\n\t}\n"},
+		{name: "Caddy php_fastcgi → php-fpm, which runs already", b: fpm, caddyfile: speedCaddyfile},
+		{name: "Caddy php_fastcgi → php-fpm, started at once", b: fpm, caddyfile: speedCaddyfile, with: true},
+		{name: "php_pool, single", b: singleLean, caddyfile: speedCaddyfile},
+		{name: "php_pool", b: sharedLean, caddyfile: speedCaddyfile},
+	}
+	for range startRounds {
+		for _, c := range all {
+			c.took = append(c.took, c.once(t, site))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| start to the first answer, %d workers | median ms | least | most |\n|---|---|---|---|\n", speedWorkers)
+	for _, c := range all {
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(c.took))
+		if c.name == "php_pool" {
+			verdicts = append(verdicts, atMost("first answer", ms(middle(c.took)), 60, " ms"))
+		}
+	}
+	return b.String(), verdicts
+}
+
+// once starts a server, asks until it answers, and stops it.
+func (c *starting) once(t *testing.T, site string) time.Duration {
+	t.Helper()
+	o := options{site: site, workers: speedWorkers}
+	before := c.b
+	before.fpm = c.b.fpm && !c.with
+	s := prepare(t, before, o)
+	s.b = c.b
+	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(c.caddyfile))
+	run := s.command("run", "--config", filepath.Join(s.dir, "Caddyfile"))
+	if c.with {
+		php := commandFPM(t, s.dir, o)
+		run.Env = append(run.Env, php.Env[1:]...) // PATH is there
+		run.Args = slices.Concat([]string{"/bin/sh", "-c", strings.Join(php.Args, " ") + ` & exec "$@"`, "sh"}, run.Args)
+	}
+	s.keeper = keep(t, run)
+	answered := firstAnswer(t, s.port, "/hello.php")
+	took := answered.Sub(s.begun)
+	s.stopped = true
+	s.signal(syscall.SIGTERM)
+	if _, ok := s.wait(20 * time.Second); !ok {
+		t.Errorf("%s does not stop", c.name)
+	}
+	s.release()
+	if s.fpm != nil {
+		s.fpm.release()
+	}
+	return took
+}
+
+// firstAnswer asks until a script's whole answer comes, and says when it had.
+func firstAnswer(t *testing.T, port int, path string) time.Time {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		_, err := askOnce(port, path)
+		now := time.Now()
+		if err == nil {
+			return now
+		}
+		if now.After(deadline) {
+			t.Fatal(err)
+		}
+		<-time.After(500 * time.Microsecond)
+	}
+}
+
+// askOnce asks for a script that says hello, over a connection of its own, and
+// tells how long that took.
+func askOnce(port int, path string) (time.Duration, error) {
+	begun := time.Now()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err
+	}
+	if res.StatusCode != 200 || string(body) != "hello\n" {
+		return 0, errors.New(res.Status)
+	}
+	return time.Since(begun), nil
+}
+
+// measureOndemand measures what the first request to an ondemand pool at rest
+// takes above one that follows it.
+func measureOndemand(t *testing.T, site string) (table string, verdicts []verdict) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("\n| ondemand, the first answer above the next ones | median ms | least | most |\n|---|---|---|---|\n")
+	for _, c := range []struct{ name, master string }{
+		{"no worker runs", "10m"},
+		{"nothing of PHP runs", "0"},
+	} {
+		s := start(t, sharedLean, poolSite(sharedLean, "manager ondemand", "max_workers 4", "idle_timeout 300ms",
+			"master_idle_timeout "+c.master), options{site: site})
+		var above []time.Duration
+		for range startRounds {
+			s.poolBecomes("at rest", 20*time.Second, func(p poolStatus) bool { return p.Workers.Total == 0 })
+			if c.master == "0" {
+				eventually(t, 20*time.Second, func() error {
+					if left := s.php(); len(left) > 0 {
+						return fmt.Errorf("%d processes at rest: %v", len(left), left)
+					}
+					return nil
+				})
+			}
+			above = append(above, aboveWarm(t, s))
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(above))
+		verdicts = append(verdicts, atMost(c.name+", above the script's own time", ms(middle(above)), 60, " ms"))
+	}
+	return b.String(), verdicts
+}
+
+// aboveWarm is what the first request takes more than the median of the next.
+func aboveWarm(t *testing.T, s *server) time.Duration {
+	t.Helper()
+	var took []time.Duration
+	for range 6 {
+		d, err := askOnce(s.port, "/hello.php")
+		if err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, d)
+	}
+	return took[0] - middle(took[1:])
+}
+
+// spread is the median, the least and the most, as cells of a table.
+func spread(all []time.Duration) string {
+	return fmt.Sprintf("%.1f | %.1f | %.1f", ms(middle(all)), ms(slices.Min(all)), ms(slices.Max(all)))
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
