@@ -22,6 +22,8 @@ type rival struct {
 	url  string
 	ours bool
 	kept []*keeper // its processes
+	pids []int     // of these, once they were asked for
+	than *rival    // whom it is compared with, where that is not the first
 }
 
 // startRivals starts the servers, the incumbent first.

@@ -16,19 +16,21 @@ import (
 // Probe runs the php-cgi at path twice, briefly, with the ini options that o
 // will start it with, and as o's user: for its version, and for what it has
 // loaded (50 ms each). It refuses what is not php-cgi. A script of o's,
-// opcache.preload, is not run: php would do so even for -v.
+// opcache.preload, is not run: php would do so even for -v. With o.Defaults it
+// takes a third run, for what the ini files set.
 func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
 	b := &Binary{Path: path}
 	if err := b.stat(); err != nil {
 		return nil, fmt.Errorf("php-cgi: %w", err)
 	}
 	o.Binary = path
-	o.INI = append(slices.Clip(o.INI), probeINI()...)
-	for _, s := range o.INI {
+	for _, s := range slices.Concat(o.Defaults, o.INI) {
 		if err := s.validate(); err != nil {
 			return nil, err
 		}
 	}
+	given := o
+	o.INI = slices.Concat(o.INI, probeINI())
 	stdout, stderr, err := o.ask(ctx, "-v")
 	if err != nil {
 		return nil, probeError(ctx, path, stdout, stderr, err)
@@ -41,6 +43,10 @@ func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
 		return nil, fmt.Errorf("%s is PHP %s for another use (%s), not php-cgi (%s)", path, b.VersionText, b.SAPI, wantSAPI)
 	}
 	b.Warnings = nonEmpty(stderr)
+	if err := b.readINIFiles(ctx, given); err != nil {
+		return nil, err
+	}
+	o.INI = slices.Concat(b.Defaults, o.INI)
 	stdout, stderr, err = o.ask(ctx, "-q", "-i")
 	if err != nil {
 		return nil, probeError(ctx, path, "", stderr, err)
@@ -63,8 +69,17 @@ func outspokenINI() []Setting {
 // ask runs php-cgi with one of its own questions. Its environment must be that
 // of no web server: php-cgi would refuse to answer (see refusedEnv).
 func (o Options) ask(ctx context.Context, question ...string) (stdout, stderr string, err error) {
+	return o.run(ctx, "", question...)
+}
+
+// run is ask with a script, which php-cgi reads from its stdin where the
+// question names none.
+func (o Options) run(ctx context.Context, script string, question ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, o.Binary, append(o.Args(), question...)...)
 	cmd.Env = o.Environ()
+	if script != "" {
+		cmd.Stdin = strings.NewReader(script)
+	}
 	cmd.WaitDelay = time.Second // when killed, do not wait for what it started
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	setCredential(cmd.SysProcAttr, o.Credential)
