@@ -8,7 +8,7 @@ PARALLEL ?= 4
 SOAK     ?= 30m
 FAULTS   ?= 10m
 
-.PHONY: help run build php deps test bench bench-short soak faults check vet lint fmt fuzz vuln clean
+.PHONY: help run build php deps test bench bench-short bench-tune soak faults check vet lint fmt fuzz vuln clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
@@ -37,6 +37,10 @@ bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 15 minute
 bench-short: ## the same in less than 90 seconds, with php-fpm alone
 	@bash .ci/deps bench
 	$(GO) test -tags bench ./e2e -count=1 -v -run '^TestSpeed$$' -speed.short -speed.rounds 3
+
+bench-tune: ## measure what PHP settings are worth to applications, in about 20 minutes
+	@bash .ci/deps tune
+	$(GO) test -tags bench ./e2e -count=1 -timeout 2h -v -run '^TestTuning$$'
 
 soak: deps ## run the tests under load for about SOAK
 	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \

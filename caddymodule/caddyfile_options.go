@@ -93,17 +93,6 @@ func poolOption(name string) option {
 	return poolOptions[name]
 }
 
-// tuneOption: tune production|development|off.
-func tuneOption(d *caddyfile.Dispenser, o *PoolOptions) error {
-	if err := oneString(d, &o.Tune); err != nil {
-		return err
-	}
-	if err := o.checkTune(); err != nil {
-		return d.WrapErr(err)
-	}
-	return nil
-}
-
 // maxRequestsOption: max_requests <n> [<jitter>].
 func maxRequestsOption(d *caddyfile.Dispenser, o *PoolOptions) error {
 	name, args := d.Val(), d.RemainingArgs()

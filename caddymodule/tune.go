@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
 // The values of tune; the empty one is off.
@@ -18,7 +20,7 @@ const (
 // here; `make bench-tune` repeats it.
 var tunings = map[string]map[string]string{
 	tuneProduction: {
-		"zend.assertions": "-1",
+		"opcache.revalidate_freq": "60",
 	},
 	tuneDevelopment: {
 		"display_errors":          "1",
@@ -27,6 +29,17 @@ var tunings = map[string]map[string]string{
 		"opcache.revalidate_freq": "0",
 		"zend.assertions":         "1",
 	},
+}
+
+// tuneOption: tune production|development|off.
+func tuneOption(d *caddyfile.Dispenser, o *PoolOptions) error {
+	if err := oneString(d, &o.Tune); err != nil {
+		return err
+	}
+	if err := o.checkTune(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
 }
 
 func (o *PoolOptions) checkTune() error {

@@ -1,274 +1,168 @@
-//go:build linux && bench
+//go:build linux
 
 package e2e
 
 import (
-	"cmp"
-	"flag"
+	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-var (
-	tuneRounds   = flag.Int("tune.rounds", 20, "how often each setting is measured with each work; the median counts")
-	tuneWorks    = flag.String("tune.works", "", "a regular expression: only the works that it matches")
-	tuneVariants = flag.String("tune.variants", "", "a regular expression: only the settings that it matches")
-)
+// tuneScript tells what settings are before and after a script changes them.
+const tuneScript = `<?php
+foreach (['opcache.revalidate_freq', 'display_errors', 'error_reporting', 'zend.assertions'] as $name) {
+    $before[$name] = ini_get($name);
+    ini_set($name, '0');
+    $after[$name] = ini_get($name);
+}
+echo json_encode(['before' => $before, 'after' => $after]);
+`
 
-// tuneWork is one thing that PHP is asked to do with every variant: three
-// applications, a script that only computes, and one that does nothing.
-type tuneWork struct {
-	work
-	// requests is how many make a slice of about an eighth of a second.
-	requests int
+// tuneSettings are what tuneScript answers.
+type tuneSettings struct{ Before, After map[string]string }
+
+func (s *server) tuneSettings(path string) (got tuneSettings) {
+	s.t.Helper()
+	res := s.get(path)
+	if err := json.Unmarshal([]byte(res.body), &got); err != nil {
+		s.t.Fatalf("%s: %v: %s", path, err, res.body)
+	}
+	return got
 }
 
-var tuneWorkList = []tuneWork{
-	{work{name: "WordPress", path: "/wp/", want: "<!DOCTYPE html>"}, 8},
-	{work{name: "MediaWiki", path: "/mw/index.php?title=Main_Page", want: "<!DOCTYPE html>"}, 8},
-	{work{name: "DokuWiki", path: "/dokuwiki/doku.php?id=wiki:syntax", want: "<!DOCTYPE html>"}, 60},
-	{work{name: "2000 echoes", path: "/echo.php", want: "<td>0"}, 300},
-	{work{name: "2 ms page", path: "/work.php", want: "worked\n", size: 7}, 50},
-	{work{name: "hello", path: "/hello.php", want: "hello\n", size: 6}, 800},
-}
-
-// variant is PHP with lines of the Caddyfile more than PHP without a php.ini has,
-// which is what the first one is. The second is the same once more: what it
-// differs by is noise.
-type variant struct {
-	name  string
-	lines string
-	than  string // what it is compared with; default: nothing
-}
-
-// seldom is PHP as it is for a site that has less than one request in two seconds,
-// the default of revalidate_freq: each of them looks at all scripts again.
-const seldom = "revalidate_freq=0"
-
-var tuneVariant = []variant{
-	{"nothing", "", ""},
-	{"nothing, again", "", ""},
-	{"validate_timestamps=0", "ini opcache.validate_timestamps 0", ""},
-	{seldom, "ini opcache.revalidate_freq 0", ""},
-	{"revalidate_freq=60", "ini opcache.revalidate_freq 60", ""},
-	{"seldom visited: revalidate_freq=60", "ini opcache.revalidate_freq 60", seldom},
-	{"seldom visited: validate_timestamps=0", "ini opcache.validate_timestamps 0", seldom},
-	{"fix_pathinfo=0", "ini cgi.fix_pathinfo 0", ""},
-	{"validate_timestamps=0, fix_pathinfo=0", "ini opcache.validate_timestamps 0\nini cgi.fix_pathinfo 0", ""},
-	{"enable_file_override=1", "ini opcache.enable_file_override 1", ""},
-	{"jit=tracing, 64M", "ini opcache.jit tracing\nini opcache.jit_buffer_size 64M", ""},
-	{"jit=function, 64M", "ini opcache.jit function\nini opcache.jit_buffer_size 64M", ""},
-	{"memory_consumption=256, interned_strings_buffer=32, max_accelerated_files=32531",
-		"ini opcache.memory_consumption 256\nini opcache.interned_strings_buffer 32\nini opcache.max_accelerated_files 32531", ""},
-	{"save_comments=0", "ini opcache.save_comments 0", ""},
-	{"huge_code_pages=1", "ini opcache.huge_code_pages 1", ""},
-	{"realpath_cache_size=16M, ttl=3600", "ini realpath_cache_size 16M\nini realpath_cache_ttl 3600", ""},
-	{"zend.assertions=-1", "ini zend.assertions -1", ""},
-	{"zend.assertions=1", "ini zend.assertions 1", ""},
-	{"output_buffering=4096", "ini output_buffering 4096", ""},
-	{"variables_order=GPCS, register_argc_argv=0", "ini variables_order GPCS\nini register_argc_argv 0", ""},
-	{"expose_php=0", "ini expose_php 0", ""},
-	{"session.gc_probability=0", "ini session.gc_probability 0", ""},
-	{"zend.enable_gc=0", "ini zend.enable_gc 0", ""},
-	{"USE_ZEND_ALLOC_HUGE_PAGES=1", "process_env USE_ZEND_ALLOC_HUGE_PAGES 1", ""},
-}
-
-// TestTune measures what PHP settings are worth: the processor time of the whole
-// server, Caddy included, for each request, as a ratio to PHP without them.
-func TestTune(t *testing.T) {
-	only := regexp.MustCompile(*tuneWorks)
-	chosen := slices.DeleteFunc(slices.Clone(tuneWorkList), func(w tuneWork) bool { return !only.MatchString(w.name) })
-	site := tuneSite(t, chosen)
-	rivals := startVariants(t, site)
-	for _, w := range chosen {
-		for _, r := range rivals {
-			checkAnswer(t, r, w.work)
-			for range 8 { // until each worker has compiled the scripts, and the JIT its traces
-				r.slice(t, w)
-			}
-		}
-		costs := make([]pairs, len(rivals))
-		for round := range *tuneRounds {
-			for i, r := range rivals[1:] {
-				// Side by side, so that what else the machine does hits both.
-				var with, without time.Duration
-				if round%2 == 0 {
-					without, with = r.than.slice(t, w), r.slice(t, w)
-				} else {
-					with, without = r.slice(t, w), r.than.slice(t, w)
-				}
-				costs[i+1] = append(costs[i+1], [2]time.Duration{without, with})
-			}
-		}
-		fmt.Printf("\n| %s: %.3f ms | CPU | of each half of the rounds |\n|---|---|---|\n", w.name,
-			costs[1].low(0).Seconds()*1000/float64(w.requests))
-		for i, r := range rivals[1:] {
-			all := costs[i+1]
-			half := len(all) / 2
-			fmt.Printf("| %s | %.3f | %.3f, %.3f |\n", r.name, all.ratio(), all[:half].ratio(), all[half:].ratio())
+// wantSettings checks what a script finds, and that it may change it.
+func (s *server) wantSettings(path string, want map[string]string) {
+	s.t.Helper()
+	got := s.tuneSettings(path)
+	if !maps.Equal(got.Before, want) {
+		s.t.Errorf("%s: got %v, want %v", path, got.Before, want)
+	}
+	for name, value := range got.After {
+		if value != "0" {
+			s.t.Errorf("%s: %s is %s after ini_set", path, name, value)
 		}
 	}
 }
 
-// pairs are slices without and with a setting.
-type pairs [][2]time.Duration
-
-// low is what the slices without or with it took when little else disturbed them:
-// what does so only ever adds.
-func (p pairs) low(which int) time.Duration {
-	var all []time.Duration
-	for _, pair := range p {
-		all = append(all, pair[which])
+// settingsOf are the four that tuneScript tells of.
+func settingsOf(revalidate, display, reporting, assertions string) map[string]string {
+	return map[string]string{
+		"opcache.revalidate_freq": revalidate, "display_errors": display, "error_reporting": reporting, "zend.assertions": assertions,
 	}
-	slices.Sort(all)
-	return all[len(all)/4]
 }
 
-func (p pairs) ratio() float64 { return float64(p.low(1)) / float64(p.low(0)) }
+func TestTuneAddsOnlyWhatNobodyElseSets(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := prepare(t, b)
+		ini := filepath.Join(s.dir, "php.ini")
+		writeFile(t, ini, "")
+		for _, dir := range []string{"", "user", "section"} {
+			writeFile(t, filepath.Join(s.site, dir, "tune.php"), tuneScript)
+		}
+		writeFile(t, filepath.Join(s.site, "user/.user.ini"), "error_reporting = 3\n")
+		giveToPHP(t, s.site)
+		site := func(more ...string) string { return poolSite(b, append([]string{"ini_file " + ini}, more...)...) }
 
-// slice sends the requests of a slice, one after the other, and returns what
-// processor time the server took for them.
-func (r *rival) slice(t *testing.T, w tuneWork) time.Duration {
-	t.Helper()
-	before := r.exactCPU(t)
-	for range w.requests {
-		res, err := http.Get(r.url + w.path)
-		if err != nil {
+		if err := s.run(site()); err != nil {
 			t.Fatal(err)
 		}
-		n, err := io.Copy(io.Discard, res.Body)
-		res.Body.Close()
-		if err != nil || res.StatusCode != http.StatusOK || w.size > 0 && n != int64(w.size) {
-			t.Fatalf("%s, %s: got %s, %d bytes, %v", r.name, w.name, res.Status, n, err)
-		}
-	}
-	return r.exactCPU(t) - before
-}
+		s.wantSettings("/tune.php", settingsOf("2", "1", "", "1")) // PHP's own
+		s.wantTune("")
 
-// exactCPU is the processor time of the server's threads, by the nanosecond. Its
-// processes stay the same while it is measured.
-func (r *rival) exactCPU(t *testing.T) time.Duration {
-	t.Helper()
-	if r.pids == nil {
-		for _, p := range r.kept[0].processes() {
-			r.pids = append(r.pids, p.pid)
+		// Another tune is another generation, and so is another php.ini.
+		generation := s.pool().Generation
+		s.mustReload(site("tune production"))
+		s.wantSettings("/tune.php", settingsOf("60", "1", "", "1"))
+		s.wantTune("tune production sets opcache.revalidate_freq=60")
+		if got := s.pool().Generation; got != generation+1 {
+			t.Errorf("got generation %d after %d", got, generation)
 		}
-	}
-	var sum time.Duration
-	for _, pid := range r.pids {
-		dir := fmt.Sprintf("/proc/%d/task/", pid)
-		tasks, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatalf("%s: a process has ended: %v", r.name, err)
-		}
-		for _, task := range tasks {
-			var ns int64
-			text, err := os.ReadFile(dir + task.Name() + "/schedstat")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := fmt.Sscan(string(text), &ns); err != nil {
-				t.Fatal(err)
-			}
-			sum += time.Duration(ns)
-		}
-	}
-	return sum
-}
 
-// startVariants starts a Caddy with a pool for the first variant and for each that
-// is wanted.
-func startVariants(t *testing.T, site string) []*rival {
-	t.Helper()
-	empty := filepath.Join(tempDir(t), "php.ini")
-	writeFile(t, empty, "")
-	only := regexp.MustCompile(*tuneVariants)
-	var all []*rival
-	byName := map[string]*rival{}
-	for i, v := range tuneVariant {
-		if i > 1 && v.name != seldom && !only.MatchString(v.name) {
-			continue
-		}
-		s := start(t, sharedLean, fmt.Sprintf(`
-			http://127.0.0.1:{$PORT} {
-				root {$SITE}
-				PHP {
-					ini_file %s
-					%s
-				}
-				file_server
-			}
-		`, empty, v.lines), options{site: site, workers: speedWorkers})
-		r := &rival{t: t, name: v.name, url: s.url, ours: true, kept: []*keeper{s.keeper}, than: byName[cmp.Or(v.than, tuneVariant[0].name)]}
-		all, byName[v.name] = append(all, r), r
-	}
-	return all
-}
+		s.mustReload(site("tune development"))
+		s.wantSettings("/tune.php", settingsOf("0", "1", "32767", "1"))
+		s.wantSettings("/user/tune.php", settingsOf("0", "1", "3", "1"))
 
-// tuneSite is the document root that all share.
-func tuneSite(t *testing.T, chosen []tuneWork) string {
-	t.Helper()
-	site := filepath.Join(tempDir(t), "site")
-	copyTree(t, site, "testdata/speed")
-	path := filepath.Join(site, "work.php")
-	writeFile(t, path, strings.Replace(readFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
-	writeFile(t, filepath.Join(site, "echo.php"), "<?php\nfor ($i = 0; $i < 2000; $i++) {\n    echo '<td>', $i, '</td>';\n}\n")
-	for _, w := range chosen {
-		switch w.name {
-		case "WordPress":
-			speedWordPress(t, filepath.Join(site, "wp"))
-		case "MediaWiki":
-			tuneMediaWiki(t, filepath.Join(site, "mw"))
-		case "DokuWiki":
-			tuneDokuWiki(t, filepath.Join(site, "dokuwiki"))
+		writeFile(t, ini, fmt.Sprintf("display_errors = Off\nopcache.revalidate_freq = 7\n[PATH=%s/section]\nzend.assertions = 0\n", s.site))
+		s.mustReload(site("tune development", "ini error_reporting E_ERROR"))
+		s.wantSettings("/tune.php", settingsOf("7", "", "1", "1"))
+		s.wantSettings("/user/tune.php", settingsOf("7", "", "3", "1"))
+		s.wantSettings("/section/tune.php", settingsOf("7", "", "1", "0"))
+		const text = `tune development sets display_startup_errors=1, zend.assertions=1; ini files set display_errors="", opcache.revalidate_freq=7; ` +
+			`the config sets error_reporting=E_ERROR`
+		s.wantTune(text)
+		if err := s.reload(site("tune fast")); err == nil {
+			t.Error("tune fast was taken")
 		}
-	}
-	giveToPHP(t, site)
-	return site
-}
 
-// tuneDokuWiki installs DokuWiki and makes it a directory of a site, where a
-// .user.ini says what startDokuWiki gives as an ini setting.
-func tuneDokuWiki(t *testing.T, place string) {
-	t.Helper()
-	var wiki string
-	dir := unpackDokuWiki(t)
-	t.Run("installing DokuWiki", func(t *testing.T) {
-		s := serveDokuWiki(t, sharedLean, dir)
-		installDokuWiki(s)
-		wiki = s.site
+		// Somebody takes the line out of php.ini again.
+		writeFile(t, ini, "display_errors = Off\n")
+		if res := s.admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != 200 {
+			t.Fatalf("restart: %s: %s", res.Status, res.body)
+		}
+		s.wantSettings("/tune.php", settingsOf("0", "", "1", "1"))
 	})
-	writeFile(t, filepath.Join(wiki, ".user.ini"), "auto_prepend_file = "+filepath.Join(dir, "place.php")+"\n")
-	giveToPHP(t, dir)
-	link(t, wiki, place)
 }
 
-// tuneMediaWiki installs Debian's MediaWiki by the installer that it has for a
-// terminal, and makes it the directory mw of a site.
-func tuneMediaWiki(t *testing.T, place string) {
-	t.Helper()
-	dir := unpack(t, "mediawiki", "mediawiki-classes")
-	wiki := filepath.Join(dir, "var/lib/mediawiki")
-	cache := filepath.Join(dir, "var/cache/mediawiki")
-	socket := startMariaDB(t, "mediawiki")
-	install := exec.Command("php", filepath.Join(wiki, "maintenance/install.php"),
-		"--dbserver", "localhost:"+socket, "--dbname", "mediawiki", "--dbuser", "nobody", "--dbpass", "",
-		"--scriptpath", "/mw", "--server", "http://127.0.0.1", "--pass", "a Secret & 1", "--skins", "Vector", "The Test Wiki", "Ada")
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("MediaWiki's installer: %v\n%s", err, out)
+// wantTune checks what the pool's status and doctor say of tune.
+func (s *server) wantTune(text string) {
+	s.t.Helper()
+	var pool struct{ Tune struct{ Text string } }
+	res := s.admin("GET", "/php_pool/pools/main", "")
+	if err := json.Unmarshal([]byte(res.body), &pool); err != nil || pool.Tune.Text != text {
+		s.t.Errorf("the admin API says %q, want %q (%v)", pool.Tune.Text, text, err)
 	}
-	settings := filepath.Join(wiki, "LocalSettings.php")
-	writeFile(t, settings, readFile(t, settings)+fmt.Sprintf("\n$wgCacheDirectory = '%s';\n", cache))
-	giveToPHP(t, dir)
-	link(t, wiki, place)
+}
+
+// TestTuneDevelopmentRunsWhatWasSaved: by default PHP looks at a script again two
+// seconds after it did.
+func TestTuneDevelopmentRunsWhatWasSaved(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "ini_file /dev/null", "ini opcache.file_update_protection 0", "tune development"))
+		path := filepath.Join(s.site, "saved.php")
+		begun := time.Now().Add(-time.Hour)
+		for i := range 20 {
+			writeFile(t, path, fmt.Sprintf("<?php echo 'version %d';", i))
+			if err := os.Chtimes(path, begun, begun.Add(time.Duration(i)*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			s.get("/saved.php").want(t, 200, fmt.Sprintf("version %d", i))
+		}
+	})
+}
+
+// TestStatusSaysWhichCacheLacksRoom gives a real PHP caches that are too small.
+func TestStatusSaysWhichCacheLacksRoom(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		small := []string{
+			"ini opcache.enable 1", "ini opcache.interned_strings_buffer 3", "ini realpath_cache_size 600", "ini opcache.revalidate_freq 0",
+			"ini opcache.file_update_protection 0", "workers 1",
+		}
+		s := start(t, b, poolSite(b, small...))
+		var words strings.Builder // PHP's own take 2.4 MB
+		for i := range 30_000 {
+			fmt.Fprintf(&words, "'a word of its own that nobody else uses %d',", i)
+		}
+		writeFile(t, filepath.Join(s.site, "words.php"), "<?php echo count(["+words.String()+"]);")
+		s.get("/words.php").want(t, 200, "30000")
+		s.phpPool("status").says(0,
+			`(?m)^main: OPcache's room for strings is as good as full .*\n  → write .ini opcache\.interned_strings_buffer 2. \(now 1\)`,
+			`(?m)^main: the realpath cache of a worker is as good as full .*\n  → write .ini realpath_cache_size 1200. \(now 600\)`,
+			`(?m)^main: opcache.revalidate_freq is 0: .*for 3 to 13 % of the CPU time\n  → write .ini opcache\.revalidate_freq 2.`)
+		if err := s.reload(poolSite(b, "ini opcache.enable 1", "ini opcache.interned_strings_buffer 8", "tune development", "workers 1")); err != nil {
+			t.Fatal(err)
+		}
+		s.get("/hello.php").contains(t, 200, "")
+		if r := s.phpPool("status"); r.code != 0 || strings.Contains(r.stdout, "→") {
+			t.Errorf("got exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+		}
+		s.phpPool("status", "main").says(0, `(?m)^main: tune development sets .*opcache\.revalidate_freq=0`)
+	})
 }

@@ -22,7 +22,10 @@ func (b *Binary) readINIFiles(ctx context.Context, o Options) error {
 	// a file may forbid functions, and have scripts of its own run first.
 	given := o.Defaults
 	o.INI = slices.Concat([]Setting{
-		{Name: "disable_functions"}, {Name: "auto_prepend_file"}, {Name: "auto_append_file"}, {Name: "output_handler"},
+		{Name: "disable_functions"},
+		{Name: "auto_prepend_file"},
+		{Name: "auto_append_file"},
+		{Name: "output_handler"},
 		{Name: "zlib.output_compression", Value: "0"},
 	}, probeINI())
 	o.AdminINI, o.Defaults = nil, nil

@@ -13,6 +13,7 @@ type poolAnswer struct {
 		OPcache *bool  `json:"opcache"`
 	} `json:"php"`
 	Tune *struct {
+		Mode string `json:"mode"`
 		Text string `json:"text"`
 	} `json:"tune"`
 	Workers struct {
@@ -114,6 +115,8 @@ type opcacheAnswer struct {
 		Strings   int64 `json:"interned_strings_buffer_bytes"`
 		Files     int64 `json:"max_accelerated_files"`
 		JITBuffer int64 `json:"jit_buffer_size_bytes"`
+		Validate  bool  `json:"validate_timestamps"`
+		Frequency int64 `json:"revalidate_freq_seconds"`
 	} `json:"configuration"`
 	Realpath struct {
 		Used int64 `json:"used_bytes"`

@@ -10,6 +10,9 @@ import (
 // is as good as full.
 const nearly = 20
 
+// longPath is about what a path takes in the realpath cache, in bytes.
+const longPath = 500
+
 // isFull reports whether so little is left of the whole.
 func isFull(left, whole int64) bool { return whole > 0 && left <= whole/nearly }
 
@@ -38,7 +41,7 @@ func (o *opcacheAnswer) cramped() []doctor.Finding {
 			"the JIT has hardly room for more code: %s of %s are left", memoryText(j.Free, true), memoryText(j.Size, true))
 	}
 	r := &o.Realpath
-	add(isFull(r.Max-r.Used, r.Max), doubled("realpath_cache_size", r.Max),
+	add(r.Used > 0 && (isFull(r.Max-r.Used, r.Max) || r.Max-r.Used < longPath), doubled("realpath_cache_size", r.Max),
 		"the realpath cache of a worker is as good as full (%s of %s): paths that are not in it are looked up anew, part by part, at each use",
 		memoryText(r.Used, true), memoryText(r.Max, true))
 	return list

@@ -34,18 +34,28 @@ func TestStatusTellsOfCachesWithoutRoom(t *testing.T) {
 		t.Errorf("nothing is wrong, and it says %s", got)
 	}
 	for _, c := range []struct{ from, to, want string }{
-		{`"used_bytes":9000000`, `"used_bytes":100000000,"wasted_bytes":30000000`,
-			"OPcache is almost full: 4.0 MiB of 128 MiB are left → write `ini opcache.memory_consumption 256` (now 128)\n"},
-		{`"keys":100,`, `"keys":16000,`,
-			"OPcache is almost full: 229 of 16229 places for keys are left → write `ini opcache.max_accelerated_files 20000` (now 10000)\n"},
-		{`"used_bytes":2000000,"free_bytes":6388608`, `"used_bytes":8388000,"free_bytes":608`,
+		{
+			`"used_bytes":9000000`, `"used_bytes":100000000,"wasted_bytes":30000000`,
+			"OPcache is almost full: 4.0 MiB of 128 MiB are left → write `ini opcache.memory_consumption 256` (now 128)\n",
+		},
+		{
+			`"keys":100,`, `"keys":16000,`,
+			"OPcache is almost full: 229 of 16229 places for keys are left → write `ini opcache.max_accelerated_files 20000` (now 10000)\n",
+		},
+		{
+			`"used_bytes":2000000,"free_bytes":6388608`, `"used_bytes":8388000,"free_bytes":608`,
 			"OPcache's room for strings is as good as full (8.0 MiB of 8.0 MiB): what does not fit takes more of its memory, once for each script" +
-				" → write `ini opcache.interned_strings_buffer 16` (now 8)\n"},
-		{`"buffer_free_bytes":60000000`, `"buffer_free_bytes":1000`,
-			"the JIT has hardly room for more code: 1000 B of 64 MiB are left → write `ini opcache.jit_buffer_size 134217728` (now 67108864)\n"},
-		{`"used_bytes":3000`, `"used_bytes":4194200`,
+				" → write `ini opcache.interned_strings_buffer 16` (now 8)\n",
+		},
+		{
+			`"buffer_free_bytes":60000000`, `"buffer_free_bytes":1000`,
+			"the JIT has hardly room for more code: 1000 B of 64 MiB are left → write `ini opcache.jit_buffer_size 134217728` (now 67108864)\n",
+		},
+		{
+			`"used_bytes":3000`, `"used_bytes":4194200`,
 			"the realpath cache of a worker is as good as full (4.0 MiB of 4.0 MiB): paths that are not in it are looked up anew, part by part, at each use" +
-				" → write `ini realpath_cache_size 8388608` (now 4194304)\n"},
+				" → write `ini realpath_cache_size 8388608` (now 4194304)\n",
+		},
 	} {
 		changed := strings.Replace(roomy, c.from, c.to, 1)
 		if changed == roomy {
@@ -59,6 +69,28 @@ func TestStatusTellsOfCachesWithoutRoom(t *testing.T) {
 	for _, gone := range []string{`{"available":true}`, strings.Replace(roomy, `"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000`, `"on":false`, 1)} {
 		if got := remarksOn(t, gone); got != "" {
 			t.Errorf("%s: got %s", gone, got)
+		}
+	}
+}
+
+func TestStatusTellsOfWhatOnlyDevelopersWant(t *testing.T) {
+	for answer, want := range map[string]bool{
+		`{"tune":null}`:                   true,
+		`{"tune":{"mode":"production"}}`:  true,
+		`{"tune":{"mode":"development"}}`: false,
+	} {
+		p := poolAnswer{opcache: new(opcacheAnswer)}
+		if err := json.Unmarshal([]byte(answer), &p); err != nil {
+			t.Fatal(err)
+		}
+		for frequency, asked := range map[string]bool{"0": want, "2": false} {
+			sample := `{"available":true,"configuration":{"validate_timestamps":true,"revalidate_freq_seconds":` + frequency + `}}`
+			if err := json.Unmarshal([]byte(sample), p.opcache); err != nil {
+				t.Fatal(err)
+			}
+			if got := troubles(&p); asked != (len(got) == 1 && strings.Contains(got[0].Text, "opcache.revalidate_freq is 0")) {
+				t.Errorf("%s, %s: got %+v", answer, frequency, got)
+			}
 		}
 	}
 }
