@@ -22,8 +22,12 @@ type rival struct {
 	url  string
 	ours bool
 	kept []*keeper // its processes
-	pids []int     // of these, once they were asked for
-	than *rival    // whom it is compared with, where that is not the first
+
+	// What TestTuning has besides: the processes by number, and with whom it
+	// compares this one.
+	server *server
+	pids   []int
+	than   *rival
 }
 
 // startRivals starts the servers, the incumbent first.
