@@ -25,8 +25,6 @@ func (b *Binary) readINIFiles(ctx context.Context, o Options) error {
 		{Name: "disable_functions"},
 		{Name: "auto_prepend_file"},
 		{Name: "auto_append_file"},
-		{Name: "output_handler"},
-		{Name: "zlib.output_compression", Value: "0"},
 	}, probeINI())
 	o.AdminINI, o.Defaults = nil, nil
 	stdout, stderr, err := o.run(ctx, iniFilesScript(given), "-q")

@@ -167,7 +167,7 @@ func TestProbeTellsWhichDefaultsAreLeftToSet(t *testing.T) {
 	scanned, file := t.TempDir(), filepath.Join(t.TempDir(), "my.ini")
 	for path, text := range map[string]string{
 		file: "disable_functions = get_cfg_var,rawurlencode\nauto_prepend_file = /no/such\nuser_agent = 'a = %41;\nb'\n" +
-			"zlib.output_compression = 1\n[PATH=/]\nprecision = 3\n",
+			"auto_append_file = /no/such\n[PATH=/]\nprecision = 3\n",
 		filepath.Join(scanned, "more.ini"): "display_errors = Off\nno.such.list[] = x\n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -66,7 +66,7 @@ func TestStatusTellsOfCachesWithoutRoom(t *testing.T) {
 		}
 	}
 	// What is switched off, or not told, has no room and needs none.
-	for _, gone := range []string{`{"available":true}`, strings.Replace(roomy, `"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000`, `"on":false`, 1)} {
+	for _, gone := range []string{`{"available":true}`, strings.Replace(roomy, `"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000`, `"on":false,"buffer_size_bytes":67108848,"buffer_free_bytes":0`, 1)} {
 		if got := remarksOn(t, gone); got != "" {
 			t.Errorf("%s: got %s", gone, got)
 		}
