@@ -38,7 +38,7 @@ bench-short: ## the same in less than 90 seconds, with php-fpm alone
 	@bash .ci/deps bench
 	$(GO) test -tags bench ./e2e -count=1 -v -run '^TestSpeed$$' -speed.short -speed.rounds 3
 
-bench-tune: ## measure what PHP settings are worth to applications, in about 20 minutes
+bench-tune: ## measure what PHP settings are worth to applications, in about half an hour
 	@bash .ci/deps tune
 	$(GO) test -tags bench ./e2e -count=1 -timeout 2h -v -run '^TestTuning$$'
 
