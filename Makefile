@@ -9,7 +9,7 @@ SOAK     ?= 30m
 FAULTS   ?= 10m
 PLOT     ?= $(CURDIR)/bin/scale.svg
 
-.PHONY: help run build php deps test bench bench-short bench-scale soak faults check vet lint fmt fuzz vuln clean
+.PHONY: help run build php deps test bench bench-short bench-scale bench-tune soak faults check vet lint fmt fuzz vuln clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
@@ -43,6 +43,10 @@ bench-scale: ## measure more workers, client connections and pools, in about 10 
 	@bash .ci/deps bench
 	@mkdir -p $(dir $(PLOT))
 	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestScale$$' -scale.plot $(PLOT)
+
+bench-tune: ## measure what PHP settings are worth to applications, in about half an hour
+	@bash .ci/deps tune
+	$(GO) test -tags bench ./e2e -count=1 -timeout 2h -v -run '^TestTuning$$'
 
 soak: deps ## run the tests under load for about SOAK
 	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \

@@ -67,7 +67,12 @@ func TestDokuWiki(t *testing.T) {
 // installer wants the data beside itself.
 func startDokuWiki(t *testing.T, b backend) *server {
 	t.Helper()
-	dir := unpack(t, "dokuwiki")
+	return serveDokuWiki(t, b, unpackDokuWiki(t))
+}
+
+func unpackDokuWiki(t *testing.T) (dir string) {
+	t.Helper()
+	dir = unpack(t, "dokuwiki")
 	writeFile(t, filepath.Join(dir, "place.php"), fmt.Sprintf(`<?php
 define('DOKU_MAIN_CONF', '%[1]s/etc/dokuwiki/');
 define('DOKU_CONF', '%[1]s/etc/dokuwiki/');
@@ -80,6 +85,11 @@ $conf['savedir'] = '%s/var/lib/dokuwiki/data';
 		t.Fatal(err)
 	}
 	giveToPHP(t, dir)
+	return dir
+}
+
+func serveDokuWiki(t *testing.T, b backend, dir string) *server {
+	t.Helper()
 	return start(t, b, dokuWikiSite, options{
 		site: filepath.Join(dir, "usr/share/dokuwiki"),
 		ini:  [][2]string{{"auto_prepend_file", filepath.Join(dir, "place.php")}},

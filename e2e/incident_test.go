@@ -55,7 +55,7 @@ func TestTheCommandsForTheNight(t *testing.T) {
 		answers := [][]string{
 			{
 				`(?m)^main: the line is full: 3 requests wait, and one more is answered 503\n  → raise max_workers`,
-				`(?m)^main: OPcache is full, .*all 223 places for keys are taken, by \d+ scripts\n  → raise opcache\.max_accelerated_files \(now 200\)`,
+				`(?m)^main: OPcache is full, .*all 223 places for keys are taken, by \d+ scripts\n  → write .ini opcache\.max_accelerated_files 400. \(now 200\)`,
 				`(?m)^main: 1 worker crashed; the last at \S+` + ended + `, running POST /import\.php \(` + script + `/import\.php\)$`,
 				`(?m)^main: \d+ requests had to wait because all 2 workers were busy$`,
 			},

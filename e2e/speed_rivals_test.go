@@ -26,6 +26,12 @@ type rival struct {
 	limit bool     // no rival: what is possible here
 	path  string   // only the works with this one; "" is all
 	php   *barePHP // asked without wrk
+
+	// What TestTuning has besides: the processes by number, and with whom it
+	// compares this one.
+	server *server
+	pids   []int
+	than   *rival
 }
 
 // startRivals starts the servers, the incumbent first.

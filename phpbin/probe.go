@@ -16,18 +16,29 @@ import (
 // Probe runs the php-cgi at path, briefly, with the ini options that o will
 // start it with, and as o's user, for what it is and what it has loaded (30 to
 // 50 ms). It refuses what is not php-cgi. A script of o's, opcache.preload, is
-// not run: php would do so even for -v.
+// not run: php would do so even for -v. With o.Defaults it takes two more runs,
+// for what the ini files set.
 func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
 	b := &Binary{Path: path}
 	if err := b.stat(); err != nil {
 		return nil, fmt.Errorf("php-cgi: %w", err)
 	}
 	o.Binary = path
-	o.INI = append(slices.Clip(o.INI), probeINI()...)
-	for _, s := range o.INI {
+	for _, s := range slices.Concat(o.Defaults, o.INI) {
 		if err := s.validate(); err != nil {
 			return nil, err
 		}
+	}
+	given := o
+	o.INI = slices.Concat(o.INI, probeINI())
+	if len(o.Defaults) > 0 {
+		if err := b.askVersion(ctx, o); err != nil {
+			return nil, err // it is not PHP, so it should not be given a script
+		}
+		if err := b.readINIFiles(ctx, given); err != nil {
+			return nil, err
+		}
+		o.INI = slices.Concat(b.Defaults, o.INI)
 	}
 	info, stderr, err := o.ask(ctx, "-q", "-i")
 	rows := parseInfo(info)
@@ -76,8 +87,17 @@ func outspokenINI() []Setting {
 // ask runs php-cgi with one of its own questions. Its environment must be that
 // of no web server: php-cgi would refuse to answer (see refusedEnv).
 func (o Options) ask(ctx context.Context, question ...string) (stdout, stderr string, err error) {
+	return o.run(ctx, "", question...)
+}
+
+// run is ask with a script, which php-cgi reads from its stdin where the
+// question names none.
+func (o Options) run(ctx context.Context, script string, question ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, o.Binary, append(o.Args(), question...)...)
 	cmd.Env = o.Environ()
+	if script != "" {
+		cmd.Stdin = strings.NewReader(script)
+	}
 	cmd.WaitDelay = time.Second // when killed, do not wait for what it started
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	setCredential(cmd.SysProcAttr, o.Credential)

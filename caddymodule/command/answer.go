@@ -10,7 +10,12 @@ type poolAnswer struct {
 	PHP        struct {
 		Version string `json:"version"`
 		Binary  string `json:"binary"`
+		OPcache *bool  `json:"opcache"`
 	} `json:"php"`
+	Tune *struct {
+		Mode string `json:"mode"`
+		Text string `json:"text"`
+	} `json:"tune"`
 	Workers struct {
 		Total      int    `json:"total"`
 		Idle       int    `json:"idle"`
@@ -89,16 +94,34 @@ type opcacheAnswer struct {
 		Used   int64 `json:"used_bytes"`
 		Wasted int64 `json:"wasted_bytes"`
 	} `json:"memory"`
+	Strings *struct {
+		Total int64 `json:"total_bytes"`
+		Used  int64 `json:"used_bytes"`
+		Free  int64 `json:"free_bytes"`
+	} `json:"interned_strings"`
 	Restarts struct {
 		OOM        int64 `json:"oom"`
 		Hash       int64 `json:"hash"`
 		Pending    bool  `json:"pending"`
 		InProgress bool  `json:"in_progress"`
 	} `json:"restarts"`
+	JIT *struct {
+		On   bool  `json:"on"`
+		Size int64 `json:"buffer_size_bytes"`
+		Free int64 `json:"buffer_free_bytes"`
+	} `json:"jit"`
 	Configuration struct {
-		Memory int64 `json:"memory_consumption_bytes"`
-		Files  int64 `json:"max_accelerated_files"`
+		Memory    int64 `json:"memory_consumption_bytes"`
+		Strings   int64 `json:"interned_strings_buffer_bytes"`
+		Files     int64 `json:"max_accelerated_files"`
+		JITBuffer int64 `json:"jit_buffer_size_bytes"`
+		Validate  bool  `json:"validate_timestamps"`
+		Frequency int64 `json:"revalidate_freq_seconds"`
 	} `json:"configuration"`
+	Realpath struct {
+		Used int64 `json:"used_bytes"`
+		Max  int64 `json:"max_bytes"`
+	} `json:"realpath_cache"`
 }
 
 // memory is what the workers have for themselves: the pool's own figure, else

@@ -7,6 +7,7 @@
 //	answer.go        what it answers
 //	status.go        status: a table and what is wrong
 //	trouble.go       what is wrong with a pool, as far as its numbers tell
+//	cramped.go       which of PHP's caches have no room left
 //	change.go        restart, scale, recycle
 //	backtrace.go     backtrace
 //	opcache.go       opcache

@@ -114,10 +114,24 @@ func (o *opcacheAnswer) cells() []string {
 // fullness says why a full OPcache is full, and what to do about it.
 func (o *opcacheAnswer) fullness() (text, cure string) {
 	if o.Keys >= o.MaxKeys {
-		return fmt.Sprintf("all %d places for keys are taken, by %s", o.MaxKeys, count(uint64(o.Scripts), "script")),
-			fmt.Sprintf("raise opcache.max_accelerated_files (now %d)", o.Configuration.Files)
+		return fmt.Sprintf("all %d places for keys are taken, by %s", o.MaxKeys, count(uint64(o.Scripts), "script")), o.moreKeys()
 	}
 	return fmt.Sprintf("%s of %s are taken, by %s", memoryText(o.Memory.Used+o.Memory.Wasted, true), memoryText(o.Memory.Total, true),
-			count(uint64(o.Scripts), "script")),
-		fmt.Sprintf("raise opcache.memory_consumption (now %d)", o.Configuration.Memory>>20)
+		count(uint64(o.Scripts), "script")), o.moreMemory()
+}
+
+// moreRoom is what would have kept it from emptying itself.
+func (o *opcacheAnswer) moreRoom() string {
+	if o.Restarts.Hash > o.Restarts.OOM {
+		return o.moreKeys()
+	}
+	return o.moreMemory()
+}
+
+func (o *opcacheAnswer) moreKeys() string {
+	return doubled("opcache.max_accelerated_files", o.Configuration.Files)
+}
+
+func (o *opcacheAnswer) moreMemory() string {
+	return doubled("opcache.memory_consumption", o.Configuration.Memory>>20)
 }

@@ -41,13 +41,13 @@ func TestStatusTellsOfAFullOPcache(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "a/b: OPcache is full, and scripts that are not in it are compiled for each request: 128 MiB of 128 MiB are taken, " +
-		"by 900 scripts\n  → raise opcache.memory_consumption (now 128)\n"
+		"by 900 scripts\n  → write `ini opcache.memory_consumption 256` (now 128)\n"
 	if !strings.Contains(out, want) || strings.Contains(out, "quiet: OPcache") {
 		t.Errorf("got:\n%s", out)
 	}
 	for text, cure := range map[string]string{
-		`{"available":true,"keys":223,"max_keys":223,"restarts":{"hash":1},"configuration":{"max_accelerated_files":200}}`:     "raise opcache.max_accelerated_files (now 200)",
-		`{"available":true,"keys":1,"max_keys":223,"restarts":{"oom":1},"configuration":{"memory_consumption_bytes":8388608}}`: "raise opcache.memory_consumption (now 8)",
+		`{"available":true,"keys":22,"max_keys":223,"restarts":{"hash":1},"configuration":{"max_accelerated_files":200}}`:      "write `ini opcache.max_accelerated_files 400` (now 200)",
+		`{"available":true,"keys":1,"max_keys":223,"restarts":{"oom":1},"configuration":{"memory_consumption_bytes":8388608}}`: "write `ini opcache.memory_consumption 16` (now 8)",
 	} {
 		p := poolAnswer{opcache: new(opcacheAnswer)}
 		if err := json.Unmarshal([]byte(text), p.opcache); err != nil {

@@ -46,6 +46,17 @@ func troubles(p *poolAnswer) []doctor.Finding {
 		text, cure := p.opcache.fullness()
 		add(doctor.Problem, cure, "OPcache is full, and scripts that are not in it are compiled for each request: %s", text)
 	}
+	if p.opcache != nil && p.opcache.Available {
+		list = append(list, p.opcache.cramped()...)
+		develops := p.Tune != nil && p.Tune.Mode == "development"
+		if c := &p.opcache.Configuration; c.Validate && c.Frequency == 0 && !develops {
+			add(doctor.Note, "write `ini opcache.revalidate_freq 2`, or `tune development` where this is meant",
+				"opcache.revalidate_freq is 0: PHP looks at the file of every script at each request, for 3 to 13 %% of the CPU time")
+		}
+	}
+	if on := p.PHP.OPcache; on != nil && !*on {
+		add(doctor.Note, "`caddy php-pool doctor` says how to turn it on", "OPcache is off: each request compiles its scripts anew")
+	}
 	for _, script := range slices.Sorted(maps.Keys(p.Quarantined)) {
 		add(doctor.Problem, "see Caddy's log for how its workers ended",
 			"%s is not run until %s: it killed worker after worker", script, p.Quarantined[script])
@@ -54,8 +65,7 @@ func troubles(p *poolAnswer) []doctor.Finding {
 		add(doctor.Note, "see Caddy's log for all of them (worker lost)", "%s crashed%s", count(n, "worker"), p.LastCrash.text())
 	}
 	if o := p.opcache; o != nil && !o.Full && o.restarts() > 0 {
-		_, cure := o.fullness()
-		add(doctor.Note, cure, "OPcache was full and emptied itself %s", times(o.restarts()))
+		add(doctor.Note, o.moreRoom(), "OPcache was full and emptied itself %s", times(o.restarts()))
 	}
 	if n := p.Requests.Refused; n > 0 {
 		add(doctor.Note, larger, "%s turned away: the line was full or too slow, or the script quarantined", were(n, "request"))

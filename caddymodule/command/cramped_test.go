@@ -1,0 +1,108 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// roomy is an OPcache that lacks nothing.
+const roomy = `{"available":true,"keys":100,"max_keys":16229,
+	"memory":{"total_bytes":134217728,"used_bytes":9000000},
+	"interned_strings":{"total_bytes":8388608,"used_bytes":2000000,"free_bytes":6388608},
+	"jit":{"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000},
+	"configuration":{"memory_consumption_bytes":134217728,"interned_strings_buffer_bytes":8388608,"max_accelerated_files":10000,"jit_buffer_size_bytes":67108864},
+	"realpath_cache":{"used_bytes":3000,"max_bytes":4194304}}`
+
+// remarksOn are the troubles of a pool with that OPcache, one a line.
+func remarksOn(t *testing.T, opcache string) string {
+	t.Helper()
+	p := poolAnswer{opcache: new(opcacheAnswer)}
+	if err := json.Unmarshal([]byte(opcache), p.opcache); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range troubles(&p) {
+		fmt.Fprintf(&b, "%v: %s → %s\n", f.Level, f.Text, f.Cure)
+	}
+	return b.String()
+}
+
+func TestStatusTellsOfCachesWithoutRoom(t *testing.T) {
+	if got := remarksOn(t, roomy); got != "" {
+		t.Errorf("nothing is wrong, and it says %s", got)
+	}
+	for _, c := range []struct{ from, to, want string }{
+		{
+			`"used_bytes":9000000`, `"used_bytes":100000000,"wasted_bytes":30000000`,
+			"OPcache is almost full: 4.0 MiB of 128 MiB are left → write `ini opcache.memory_consumption 256` (now 128)\n",
+		},
+		{
+			`"keys":100,`, `"keys":16000,`,
+			"OPcache is almost full: 229 of 16229 places for keys are left → write `ini opcache.max_accelerated_files 20000` (now 10000)\n",
+		},
+		{
+			`"used_bytes":2000000,"free_bytes":6388608`, `"used_bytes":8388000,"free_bytes":608`,
+			"OPcache's room for strings is as good as full (8.0 MiB of 8.0 MiB): what does not fit takes more of its memory, once for each script" +
+				" → write `ini opcache.interned_strings_buffer 16` (now 8)\n",
+		},
+		{
+			`"buffer_free_bytes":60000000`, `"buffer_free_bytes":1000`,
+			"the JIT has hardly room for more code: 1000 B of 64 MiB are left → write `ini opcache.jit_buffer_size 134217728` (now 67108864)\n",
+		},
+		{
+			`"used_bytes":3000`, `"used_bytes":4194200`,
+			"the realpath cache of a worker is as good as full (4.0 MiB of 4.0 MiB): paths that are not in it are looked up anew, part by part, at each use" +
+				" → write `ini realpath_cache_size 8388608` (now 4194304)\n",
+		},
+	} {
+		changed := strings.Replace(roomy, c.from, c.to, 1)
+		if changed == roomy {
+			t.Fatalf("%s is not there", c.from)
+		}
+		if got := remarksOn(t, changed); got != "note: "+c.want {
+			t.Errorf("%s: got %s, want %s", c.to, got, c.want)
+		}
+	}
+	// What is switched off, or not told, has no room and needs none.
+	for _, gone := range []string{`{"available":true}`, strings.Replace(roomy, `"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000`, `"on":false,"buffer_size_bytes":67108848,"buffer_free_bytes":0`, 1)} {
+		if got := remarksOn(t, gone); got != "" {
+			t.Errorf("%s: got %s", gone, got)
+		}
+	}
+}
+
+func TestStatusTellsOfWhatOnlyDevelopersWant(t *testing.T) {
+	for answer, want := range map[string]bool{
+		`{"tune":null}`:                   true,
+		`{"tune":{"mode":"production"}}`:  true,
+		`{"tune":{"mode":"development"}}`: false,
+	} {
+		p := poolAnswer{opcache: new(opcacheAnswer)}
+		if err := json.Unmarshal([]byte(answer), &p); err != nil {
+			t.Fatal(err)
+		}
+		for frequency, asked := range map[string]bool{"0": want, "2": false} {
+			sample := `{"available":true,"configuration":{"validate_timestamps":true,"revalidate_freq_seconds":` + frequency + `}}`
+			if err := json.Unmarshal([]byte(sample), p.opcache); err != nil {
+				t.Fatal(err)
+			}
+			if got := troubles(&p); asked != (len(got) == 1 && strings.Contains(got[0].Text, "opcache.revalidate_freq is 0")) {
+				t.Errorf("%s, %s: got %+v", answer, frequency, got)
+			}
+		}
+	}
+}
+
+func TestStatusTellsWhenThereIsNoOPcache(t *testing.T) {
+	for answer, want := range map[string]bool{`{"opcache":false}`: true, `{"opcache":true}`: false, `{}`: false} {
+		var p poolAnswer
+		if err := json.Unmarshal([]byte(answer), &p.PHP); err != nil {
+			t.Fatal(err)
+		}
+		if got := troubles(&p); want != (len(got) == 1 && strings.Contains(got[0].Text, "OPcache is off")) {
+			t.Errorf("%s: got %+v", answer, got)
+		}
+	}
+}
