@@ -84,10 +84,10 @@ func repeat(op func()) {
 	}
 	runtime.LockOSThread()
 	fmt.Printf("\n%s %d\n", ready, unix.Gettid())
-	var go1 [1]byte
+	var start [1]byte
 	for {
 		// Not by os.Stdin, which would leave the thread.
-		if _, err := syscall.Read(0, go1[:]); err != syscall.EINTR {
+		if _, err := syscall.Read(0, start[:]); err != syscall.EINTR {
 			break
 		}
 	}
