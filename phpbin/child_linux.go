@@ -55,12 +55,21 @@ func watchPidfd(pid, fd int, ended func()) (*child, error) {
 
 // howEnded says how the process behind a pidfd has ended, also where it was not
 // our child: by PIDFD_GET_INFO, which knows it since Linux 6.15, from the moment
-// at which its parent has reaped it. A master does so at once.
+// at which its parent has reaped it. A master does so at once, but on a busy
+// machine it may have to wait for its turn.
 func howEnded(fd int) string {
-	for range 5 {
+	gone := false
+	for range 50 {
 		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-		if err := unix.IoctlPidfdInfo(fd, &info); err != nil {
-			return "" // no such call, or reaped and no such field
+		err := unix.IoctlPidfdInfo(fd, &info)
+		if errors.Is(err, unix.ESRCH) && !gone {
+			// Reaped between the kernel's look at how it ended and that at the
+			// process itself, or it has no such field.
+			gone = true
+			continue
+		}
+		if err != nil {
+			return "" // no such call
 		}
 		if info.Mask&unix.PIDFD_INFO_EXIT != 0 {
 			return describeWait(syscall.WaitStatus(info.Exit_code))
