@@ -31,7 +31,7 @@ test: deps check vet ## run all tests
 	$(GO) test -count=1 -v -run 'Allocat|Instructions' ./fastcgi ./pool ./caddymodule # counts that the race detector changes
 	cd e2e/consumers && $(GO) test -count=1 ./...
 
-bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 15 minutes
+bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 20 minutes
 	@bash .ci/deps bench
 	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestSpeed'
 

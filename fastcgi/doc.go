@@ -28,6 +28,9 @@
 // [*ProtocolError], and a wrong Content-Length cannot break the client's
 // connection.
 //
+// On Linux short answers are read without being taken off the socket at once,
+// because that would wake PHP for nothing: see peeker.
+//
 // The package knows nothing of processes. That one has died is learned from
 // the connection, or, because a program that a script has started can keep the
 // connection open, from whoever watches the process: see [Conn.Interrupt].
