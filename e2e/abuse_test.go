@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -59,7 +60,7 @@ func abuse(t *testing.T, b backend, caddyfile string, opts options) *abused {
 }
 
 // middle is the median.
-func middle(all []time.Duration) time.Duration {
+func middle[N cmp.Ordered](all []N) N {
 	all = slices.Sorted(slices.Values(all))
 	return all[len(all)/2]
 }

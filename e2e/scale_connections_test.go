@@ -27,19 +27,19 @@ func scaleConnections(t *testing.T, site string) []curve {
 			for _, b := range []backend{fpm, sharedLean} {
 				// As many may wait as there are clients: the default is 1024.
 				o := options{site: site, workers: speedWorkers, global: fmt.Sprintf("php_pool {\nmax_queue %d\n}", max(1024, n))}
-				r := startScaled(t, rivalNames[b.name], prepare(t, b, o), speedCaddyfile)
+				r := startScaled(t, prepare(t, b, o), speedCaddyfile)
 				checkAnswer(t, r.rival, hello(1))
 				measure(t, r.rival, hello(16), time.Second)
 				c := &tally{rival: r.name}
 				var caddy atomic.Int64
 				for range *scaleRounds {
-					half := time.AfterFunc(d/2, func() { _, now := r.memory(); caddy.Store(max(now, caddy.Load())) })
+					half := time.AfterFunc(d/2, func() { caddy.Store(max(r.ofCaddy(), caddy.Load())) })
 					c.runs = append(c.runs, measure(t, r.rival, hello(n), d))
 					half.Stop()
 				}
 				fair := "-"
 				if r.ours {
-					least, most := shares(t, r.s, n)
+					least, most := shares(t, r.server, n)
 					fair = fmt.Sprintf("%.2f, %.2f", least, most)
 				}
 				if c.lost() == 0 { // else most of them are errors
@@ -60,16 +60,15 @@ func scaleConnections(t *testing.T, site string) []curve {
 // beside has 16 clients ask alone, and then beside idle ones that stay
 // connected.
 func beside(t *testing.T, site string, idle int) {
-	r := startScaled(t, "", prepare(t, sharedLean, options{site: site, workers: speedWorkers}), speedCaddyfile)
+	r := startScaled(t, prepare(t, sharedLean, options{site: site, workers: speedWorkers}), speedCaddyfile)
 	table := newGrid("16 clients that ask", "req/s", "CPU s/10k", "p99", "lost", "Caddy's memory")
 	var conns []net.Conn
 	t.Cleanup(func() { closeAll(conns) })
 	for _, what := range []string{"alone", fmt.Sprintf("beside %d that are idle", idle)} {
 		c := roundAfterRound(t, []*scaled{r}, hello(16))[0]
-		_, caddy := r.memory()
-		table.row(what, fmt.Sprintf("%.0f", c.rate()), fmt.Sprintf("%.2f", c.cpu()), millis(c.p99()), fmt.Sprint(c.lost()), megabytes(caddy))
+		table.row(what, fmt.Sprintf("%.0f", c.rate()), fmt.Sprintf("%.2f", c.cpu()), millis(c.p99()), fmt.Sprint(c.lost()), megabytes(r.ofCaddy()))
 		if len(conns) == 0 {
-			conns = connections(t, r.s, idle)
+			conns = connections(t, r.server, idle)
 			for _, conn := range conns {
 				if err := ask(conn, bufio.NewReader(conn)); err != nil {
 					t.Fatal(err)

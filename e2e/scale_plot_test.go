@@ -80,9 +80,9 @@ const (
 )
 
 var pens = []pen{
-	{name: "php_pool", colour: "#2f81f7"},
-	{name: "Caddy php_fastcgi → php-fpm", colour: "#d9822b"},
-	{name: "php_pool, " + napping, colour: "#2f81f7", dashes: "2 4"},
+	{name: rivalNames[sharedLean.name], colour: "#2f81f7"},
+	{name: rivalNames[fpm.name], colour: "#d9822b"},
+	{name: rivalNames[sharedLean.name] + ", " + napping, colour: "#2f81f7", dashes: "2 4"},
 	{name: napIdeal, colour: "#8b949e", dashes: "6 4"},
 }
 

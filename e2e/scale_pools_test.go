@@ -41,12 +41,11 @@ func scalePools(t *testing.T, site string) []curve {
 					rates.add(kind.curve, n, c.rate())
 					cells[9], cells[10], cells[11] = fmt.Sprintf("%.0f", c.rate()), fmt.Sprintf("%.2f", c.cpu()), millis(c.p99())
 				}
-				all, caddy := m.memory()
 				processes := 0
 				for _, k := range m.kept {
 					processes += len(k.processes())
 				}
-				cells[5], cells[6], cells[7] = megabytes(all), megabytes(caddy), fmt.Sprint(processes)
+				cells[5], cells[6], cells[7] = megabytes(m.memory()), megabytes(m.ofCaddy()), fmt.Sprint(processes)
 				cells[4] = millis(m.stop())
 				table.row(cells...)
 			})
@@ -77,14 +76,14 @@ func startPools(t *testing.T, kind poolKind, n int, site string) *poolCrowd {
 		}
 		fmt.Fprintf(&text, "http://p%d.test:{$PORT} {\nroot {$SITE}\n%s\nfile_server\n}\n", i, php)
 	}
-	return &poolCrowd{scaled: startScaled(t, kind.name, prepare(t, b, o), text.String(), "Host: p0.test"), n: n, caddyfile: text.String()}
+	return &poolCrowd{scaled: startScaled(t, prepare(t, b, o), text.String(), "Host: p0.test"), n: n, caddyfile: text.String()}
 }
 
 // reload loads the same configuration once more, and returns how long that takes.
 func (m *poolCrowd) reload() time.Duration {
 	m.t.Helper()
 	began := time.Now()
-	if err := m.s.reload(m.caddyfile); err != nil {
+	if err := m.server.reload(m.caddyfile); err != nil {
 		m.t.Fatal(err)
 	}
 	return time.Since(began)
@@ -104,7 +103,7 @@ func (m *poolCrowd) scrape() string {
 	var all []time.Duration
 	for range 7 {
 		began := time.Now()
-		m.s.admin("GET", "/metrics", "").contains(m.t, 200, "caddy_")
+		m.server.admin("GET", "/metrics", "").contains(m.t, 200, "caddy_")
 		all = append(all, time.Since(began))
 	}
 	return millis(middle(all))

@@ -55,7 +55,6 @@ func allFiles(t *testing.T) {
 // scaled is a server that takes part, and what its start took.
 type scaled struct {
 	*rival
-	s    *server
 	took time.Duration // until it has answered a request
 }
 
@@ -69,19 +68,14 @@ func hello(clients int) work {
 
 // startScaled runs a prepared server until it has answered a request, which may
 // have headers.
-func startScaled(t *testing.T, name string, s *server, caddyfile string, headers ...string) *scaled {
+func startScaled(t *testing.T, s *server, caddyfile string, headers ...string) *scaled {
 	t.Helper()
 	began := time.Now()
 	if err := s.run(caddyfile); err != nil {
 		t.Fatal(err)
 	}
 	s.get("/hello.php", headers...).want(t, 200, "hello\n")
-	r := &scaled{s: s, took: time.Since(began)}
-	r.rival = &rival{t: t, name: name, url: s.url, ours: !s.b.fpm, kept: []*keeper{s.keeper}}
-	if s.fpm != nil {
-		r.kept = append(r.kept, s.fpm)
-	}
-	return r
+	return &scaled{rivalOf(t, s), time.Since(began)}
 }
 
 // stop stops the server and returns how long that takes until nothing of it
@@ -89,19 +83,15 @@ func startScaled(t *testing.T, name string, s *server, caddyfile string, headers
 func (r *scaled) stop() time.Duration {
 	r.t.Helper()
 	began := time.Now()
-	r.s.stop(syscall.SIGTERM)
+	r.server.stop(syscall.SIGTERM)
 	return time.Since(began)
 }
 
-// memory is the PSS of the whole server, and of Caddy alone.
-func (r *scaled) memory() (all, caddy int64) {
+// ofCaddy is the PSS of Caddy alone.
+func (r *scaled) ofCaddy() int64 {
 	r.t.Helper()
-	for _, k := range r.kept {
-		sum, _ := pss(r.t, k.processes())
-		all += sum
-	}
-	caddy, _ = pss(r.t, []process{{pid: r.s.PID}})
-	return all, caddy
+	sum, _ := pss(r.t, []process{{pid: r.server.PID}})
+	return sum
 }
 
 // roundAfterRound measures several servers round after round, when each has warmed up.
@@ -118,13 +108,6 @@ func roundAfterRound(t *testing.T, all []*scaled, w work) []*tally {
 		}
 	}
 	return counts
-}
-
-func (c *tally) lost() (n int) {
-	for _, r := range c.runs {
-		n += r.lost
-	}
-	return n
 }
 
 // grid is a table in Markdown.

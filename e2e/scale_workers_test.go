@@ -21,10 +21,9 @@ func scaleWorkers(t *testing.T, site string) []curve {
 			var fresh []int64
 			for _, b := range []backend{fpm, singleLean, sharedLean} {
 				s := prepare(t, b, options{site: site, workers: n, global: "php_pool {\nmax_queue 4096\n}"})
-				r := startScaled(t, rivalNames[b.name], s, speedCaddyfile)
+				r := startScaled(t, s, speedCaddyfile)
 				all = append(all, r)
-				memory, _ := r.memory()
-				fresh = append(fresh, memory)
+				fresh = append(fresh, r.memory())
 			}
 			nap := work{
 				name: "sleep", path: "/sleep.php", clients: 400, want: "slept\n", size: 6,
@@ -35,12 +34,12 @@ func scaleWorkers(t *testing.T, site string) []curve {
 			counts := roundAfterRound(t, all, hello(64))
 			for i, r := range all {
 				slept := measure(t, r.rival, nap, max(3*time.Second, *scaleTime))
-				used, _ := r.memory()
+				used := r.memory()
 				c := counts[i]
 				hellos.add(r.name, n, c.rate())
 				sleeps.add(r.name+", "+napping, n, slept.rate)
 				started, ended := millis(r.took), millis(r.stop())
-				if r.s.b.fpm {
+				if r.server.b.fpm {
 					started, ended = "-", "-" // they are Caddy's alone
 				}
 				table.row(fmt.Sprint(n), r.name, started, ended, megabytes(fresh[i]), megabytes(used),
@@ -51,9 +50,4 @@ func scaleWorkers(t *testing.T, site string) []curve {
 	}
 	table.print()
 	return slices.Concat(hellos.all, sleeps.all)
-}
-
-// rivalNames are what tables call the backends.
-var rivalNames = map[string]string{
-	fpm.name: "Caddy php_fastcgi → php-fpm", singleLean.name: "php_pool, single", sharedLean.name: "php_pool",
 }

@@ -19,7 +19,7 @@ func TestSpeedUnderAbuse(t *testing.T) {
 	s := start(t, sharedLean, poolSite(sharedLean, "manager static", "workers 8", "max_per_client 4", "response_buffers 10MiB",
 		"slow_request off"), options{})
 	writeFile(t, s.site+"/nap.php", "<?php usleep(50000); echo 'rested';")
-	honest := &rival{t: t, name: "honest clients", url: s.url, ours: true, kept: []*keeper{s.keeper}}
+	honest := rivalOf(t, s)
 	w := work{name: "hello", path: "/hello.php", clients: 4, want: "hello\n", size: 6}
 	checkAnswer(t, honest, w)
 	measure(t, honest, w, time.Second)

@@ -23,7 +23,7 @@ func measureMemory(t *testing.T, site string) (table string, verdicts []verdict)
 		for _, c := range []struct {
 			name string
 			mb   [2]float64
-		}{{"Caddy php_fastcgi → php-fpm", theirs}, {"php_pool", ours}} {
+		}{{rivalNames[fpm.name], theirs}, {rivalNames[sharedLean.name], ours}} {
 			fmt.Fprintf(&b, "| %s, %d workers | %.1f | %.1f |\n", c.name, workers, c.mb[0], c.mb[1])
 		}
 		for i, when := range []string{"fresh", "after WordPress"} {
@@ -34,24 +34,14 @@ func measureMemory(t *testing.T, site string) (table string, verdicts []verdict)
 }
 
 // memoryOf is that of one server, in MB: fresh, and after WordPress.
-func memoryOf(t *testing.T, b backend, site string, workers int) (mb [2]float64) {
+func memoryOf(t *testing.T, b backend, site string, workers int) [2]float64 {
 	t.Helper()
 	s := start(t, b, speedCaddyfile, options{site: site, workers: workers})
-	kept := []*keeper{s.keeper}
-	if s.fpm != nil {
-		kept = append(kept, s.fpm)
-	}
-	sum := func() float64 {
-		var sum int64
-		for _, k := range kept {
-			all, _ := pss(t, k.processes())
-			sum += all
-		}
-		return float64(sum) / mib
-	}
+	r := rivalOf(t, s)
+	mb := func() float64 { return float64(r.memory()) / mib }
 	eventually(t, 30*time.Second, func() error {
 		n := 0
-		for _, k := range kept {
+		for _, k := range r.kept {
 			n += len(k.processes())
 		}
 		if n < workers+2 { // Caddy and a master
@@ -59,15 +49,14 @@ func memoryOf(t *testing.T, b backend, site string, workers int) (mb [2]float64)
 		}
 		return nil
 	})
-	mb[0] = sum()
-	r := &rival{t: t, name: b.name, url: s.url, kept: kept}
+	fresh := mb()
 	w := work{name: "WordPress", path: "/wp/", clients: workers, want: "<!DOCTYPE html>"}
 	checkAnswer(t, r, w)
 	measure(t, r, w, 10*time.Second)
-	mb[1] = sum()
+	used := mb()
 	s.stop(syscall.SIGTERM)
-	for _, k := range kept {
+	for _, k := range r.kept {
 		k.release()
 	}
-	return mb
+	return [2]float64{fresh, used}
 }

@@ -27,11 +27,12 @@ type rival struct {
 	path  string   // only the works with this one; "" is all
 	php   *barePHP // asked without wrk
 
+	server *server // nil if it is not a Caddy with PHP
+
 	// What TestTuning has besides: the processes by number, and with whom it
 	// compares this one.
-	server *server
-	pids   []int
-	than   *rival
+	pids []int
+	than *rival
 }
 
 // startRivals starts the servers, the incumbent first.
@@ -42,12 +43,12 @@ func startRivals(t *testing.T, site string) []*rival {
 		short bool
 		start func(t *testing.T, site string) *rival
 	}{
-		{"Caddy php_fastcgi → php-fpm", true, startIncumbent},
+		{rivalNames[fpm.name], true, caddyWith(fpm)},
 		{"nginx → php-fpm, new connections", false, func(t *testing.T, site string) *rival { return startNginx(t, site, false) }},
 		{"nginx → php-fpm, keep-alive", false, func(t *testing.T, site string) *rival { return startNginx(t, site, true) }},
 		{"lighttpd → php-cgi", false, startLighttpd},
-		{"php_pool, single", false, func(t *testing.T, site string) *rival { return startOurs(t, site, singleLean) }},
-		{"php_pool", true, func(t *testing.T, site string) *rival { return startOurs(t, site, sharedLean) }},
+		{rivalNames[singleLean.name], false, caddyWith(singleLean)},
+		{rivalNames[sharedLean.name], true, caddyWith(sharedLean)},
 	}
 	var all []*rival
 	for _, w := range wanted {
@@ -70,17 +71,24 @@ const speedCaddyfile = `
 	}
 `
 
-func startIncumbent(t *testing.T, site string) *rival {
-	s := prepare(t, fpm, options{site: site, workers: speedWorkers})
-	if err := s.run(speedCaddyfile); err != nil {
-		t.Fatal(err)
-	}
-	return &rival{url: s.url, kept: []*keeper{s.keeper, s.fpm}}
+// rivalNames are what tables call the backends.
+var rivalNames = map[string]string{
+	fpm.name: "Caddy php_fastcgi → php-fpm", singleLean.name: "php_pool, single", sharedLean.name: "php_pool",
 }
 
-func startOurs(t *testing.T, site string, b backend) *rival {
-	s := start(t, b, speedCaddyfile, options{site: site, workers: speedWorkers})
-	return &rival{url: s.url, ours: true, kept: []*keeper{s.keeper}}
+func caddyWith(b backend) func(t *testing.T, site string) *rival {
+	return func(t *testing.T, site string) *rival {
+		return rivalOf(t, start(t, b, speedCaddyfile, options{site: site, workers: speedWorkers}))
+	}
+}
+
+// rivalOf is a Caddy that runs, with its php-fpm where it has one.
+func rivalOf(t *testing.T, s *server) *rival {
+	r := &rival{t: t, name: rivalNames[s.b.name], url: s.url, ours: !s.b.fpm, server: s, kept: []*keeper{s.keeper}}
+	if s.fpm != nil {
+		r.kept = append(r.kept, s.fpm)
+	}
+	return r
 }
 
 func startNginx(t *testing.T, site string, keepAlive bool) *rival {

@@ -4,11 +4,8 @@ package e2e
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,10 +32,10 @@ func measureStart(t *testing.T, site string) (table string, verdicts []verdict) 
 	t.Helper()
 	all := []*starting{
 		{name: "limit: Caddy, a constant answer", caddyfile: "\n\thttp://127.0.0.1:{$PORT} {\n\t\trespond `hello\n`\n\t}\n"},
-		{name: "Caddy php_fastcgi → php-fpm, which runs already", b: fpm, caddyfile: speedCaddyfile},
-		{name: "Caddy php_fastcgi → php-fpm, started at once", b: fpm, caddyfile: speedCaddyfile, with: true},
-		{name: "php_pool, single", b: singleLean, caddyfile: speedCaddyfile},
-		{name: "php_pool", b: sharedLean, caddyfile: speedCaddyfile},
+		{name: rivalNames[fpm.name] + ", which runs already", b: fpm, caddyfile: speedCaddyfile},
+		{name: rivalNames[fpm.name] + ", started at once", b: fpm, caddyfile: speedCaddyfile, with: true},
+		{name: rivalNames[singleLean.name], b: singleLean, caddyfile: speedCaddyfile},
+		{name: rivalNames[sharedLean.name], b: sharedLean, caddyfile: speedCaddyfile},
 	}
 	for range startRounds {
 		for _, c := range all {
@@ -49,7 +46,7 @@ func measureStart(t *testing.T, site string) (table string, verdicts []verdict) 
 	fmt.Fprintf(&b, "\n| start to the first answer, %d workers | median ms | least | most |\n|---|---|---|---|\n", speedWorkers)
 	for _, c := range all {
 		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(c.took))
-		if c.name == "php_pool" {
+		if c.name == rivalNames[sharedLean.name] {
 			verdicts = append(verdicts, atMost("first answer", ms(middle(c.took)), 60, " ms"))
 		}
 	}
@@ -72,7 +69,7 @@ func (c *starting) once(t *testing.T, site string) time.Duration {
 		run.Args = slices.Concat([]string{"/bin/sh", "-c", strings.Join(php.Args, " ") + ` & exec "$@"`, "sh"}, run.Args)
 	}
 	s.keeper = keep(t, run)
-	answered := firstAnswer(t, s.port, "/hello.php")
+	answered := firstAnswer(t, s.port)
 	took := answered.Sub(s.begun)
 	s.stopped = true
 	s.signal(syscall.SIGTERM)
@@ -87,11 +84,11 @@ func (c *starting) once(t *testing.T, site string) time.Duration {
 }
 
 // firstAnswer asks until a script's whole answer comes, and says when it had.
-func firstAnswer(t *testing.T, port int, path string) time.Time {
+func firstAnswer(t *testing.T, port int) time.Time {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		_, err := askOnce(port, path)
+		_, err := askOnce(port)
 		now := time.Now()
 		if err == nil {
 			return now
@@ -103,29 +100,17 @@ func firstAnswer(t *testing.T, port int, path string) time.Time {
 	}
 }
 
-// askOnce asks for a script that says hello, over a connection of its own, and
-// tells how long that took.
-func askOnce(port int, path string) (time.Duration, error) {
+// askOnce has hello.php answered over a connection of its own, and tells how long
+// that took.
+func askOnce(port int) (time.Duration, error) {
 	begun := time.Now()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path)
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return 0, err
-	}
-	if res.StatusCode != 200 || string(body) != "hello\n" {
-		return 0, errors.New(res.Status)
-	}
-	return time.Since(begun), nil
+	err = ask(conn, bufio.NewReader(conn))
+	return time.Since(begun), err
 }
 
 // measureOndemand measures what the first request to an ondemand pool at rest
@@ -164,7 +149,7 @@ func aboveWarm(t *testing.T, s *server) time.Duration {
 	t.Helper()
 	var took []time.Duration
 	for range 6 {
-		d, err := askOnce(s.port, "/hello.php")
+		d, err := askOnce(s.port)
 		if err != nil {
 			t.Fatal(err)
 		}

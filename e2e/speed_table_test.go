@@ -5,7 +5,6 @@ package e2e
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -24,14 +23,20 @@ func median[N cmp.Ordered](runs []reading, of func(reading) N) N {
 	for _, r := range runs {
 		all = append(all, of(r))
 	}
-	slices.Sort(all)
-	return all[len(all)/2]
+	return middle(all)
 }
 
 func (c *tally) rate() float64 { return median(c.runs, func(r reading) float64 { return r.rate }) }
 func (c *tally) cpu() float64  { return median(c.runs, func(r reading) float64 { return r.cpu }) }
 func (c *tally) p99() time.Duration {
 	return median(c.runs, func(r reading) time.Duration { return r.p99 })
+}
+
+func (c *tally) lost() (n int) {
+	for _, r := range c.runs {
+		n += r.lost
+	}
+	return n
 }
 
 // ratios are those of this server to another, round by round: the median of them
@@ -50,12 +55,8 @@ func speedTable(title string, all []*tally) string {
 	fmt.Fprintf(&b, "\n| %s | req/s | ratio | CPU s/10k | ratio | p99 ms | lost |\n|---|---|---|---|---|---|---|\n", title)
 	for _, c := range all {
 		rate, cpu := c.ratios(all[0])
-		lost := 0
-		for _, r := range c.runs {
-			lost += r.lost
-		}
 		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f | %.2f | %.1f | %d |\n", c.rival, c.rate(), rate, c.cpu(), cpu,
-			ms(c.p99()), lost)
+			ms(c.p99()), c.lost())
 	}
 	return b.String()
 }

@@ -43,7 +43,7 @@ func atMost(what string, got, want float64, unit string) verdict {
 func (g target) judge(all []*tally) (verdicts []verdict) {
 	incumbent, ours := all[0], all[0]
 	for _, c := range all {
-		if c.rival == "php_pool" {
+		if c.rival == rivalNames[sharedLean.name] {
 			ours = c
 		}
 	}

@@ -134,14 +134,21 @@ func inTurns(t *testing.T, w work, rivals []*rival) (counts []*tally) {
 // speedSite is the document root that all share.
 func speedSite(t *testing.T, wordPress bool) string {
 	t.Helper()
-	site := filepath.Join(tempDir(t), "site")
-	copyTree(t, site, "testdata/speed")
-	path := filepath.Join(site, "work.php")
-	writeFile(t, path, strings.Replace(readFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
+	site := speedScripts(t)
 	if wordPress {
 		speedWordPress(t, filepath.Join(site, "wp"))
 	}
 	giveToPHP(t, site)
+	return site
+}
+
+// speedScripts is a site with the scripts alone.
+func speedScripts(t *testing.T) (site string) {
+	t.Helper()
+	site = filepath.Join(tempDir(t), "site")
+	copyTree(t, site, "testdata/speed")
+	path := filepath.Join(site, "work.php")
+	writeFile(t, path, strings.Replace(readFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
 	return site
 }
 

@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -118,7 +116,7 @@ func TestTuning(t *testing.T) {
 			for life := range slices.Chunk(costs[i+1], *tuneRounds) {
 				lives = append(lives, life.ratio())
 			}
-			fmt.Printf("| %s | %.3f | %.3f |\n", r.name, typical(lives), lives)
+			fmt.Printf("| %s | %.3f | %.3f |\n", r.name, middle(lives), lives)
 		}
 	}
 	fmt.Print(room(rivals[0].server))
@@ -127,11 +125,6 @@ func TestTuning(t *testing.T) {
 // tuneLives is how often PHP is started anew for each work: where its memory comes
 // to lie can make a process faster or slower by several percent as long as it lives.
 const tuneLives = 3
-
-func typical(list []float64) float64 {
-	list = slices.Sorted(slices.Values(list))
-	return list[len(list)/2]
-}
 
 // beginLife starts new workers and warms them, until each has compiled the scripts
 // and the JIT its traces.
@@ -261,10 +254,8 @@ func startVariants(t *testing.T, site string) (all []*rival) {
 				file_server
 			}
 		`, empty, v.lines), options{site: site, workers: speedWorkers})
-		r := &rival{
-			t: t, name: v.name, url: s.url, ours: true, kept: []*keeper{s.keeper},
-			server: s, than: byName[cmp.Or(v.than, tuneVariant[0].name)],
-		}
+		r := rivalOf(t, s)
+		r.name, r.than = v.name, byName[cmp.Or(v.than, tuneVariant[0].name)]
 		all, byName[v.name] = append(all, r), r
 	}
 	return all
@@ -273,10 +264,7 @@ func startVariants(t *testing.T, site string) (all []*rival) {
 // tuneSite is the document root that all share.
 func tuneSite(t *testing.T, chosen []tuneWork) string {
 	t.Helper()
-	site := filepath.Join(tempDir(t), "site")
-	copyTree(t, site, "testdata/speed")
-	path := filepath.Join(site, "work.php")
-	writeFile(t, path, strings.Replace(readFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
+	site := speedScripts(t)
 	writeFile(t, filepath.Join(site, "echo.php"), "<?php\nfor ($i = 0; $i < 2000; $i++) {\n    echo '<td>', $i, '</td>';\n}\n")
 	for _, w := range chosen {
 		switch w.name {

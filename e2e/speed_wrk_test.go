@@ -91,6 +91,16 @@ func postScript(t *testing.T, size int) string {
 	return path
 }
 
+// memory is the PSS of all of the server's processes.
+func (r *rival) memory() (sum int64) {
+	r.t.Helper()
+	for _, k := range r.kept {
+		all, _ := pss(r.t, k.processes())
+		sum += all
+	}
+	return sum
+}
+
 // cpu is the processor time that the server has used: that of all of its
 // processes, and of those that have ended and were waited for.
 func (r *rival) cpu() time.Duration {
