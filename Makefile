@@ -12,7 +12,7 @@ PLOT     ?= $(CURDIR)/bin/scale.svg
 .PHONY: help run build php deps test bench bench-short bench-scale bench-tune soak faults check vet lint fmt fuzz vuln clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
 
 run: php build ## serve Caddyfile.example on http://localhost:8080
 	./bin/caddy run --config Caddyfile.example --adapter caddyfile
