@@ -9,19 +9,12 @@ import (
 )
 
 func TestInstructionsOfEncoding(t *testing.T) {
-	instructions.Hold(t, 5030, func() {
-		r := NewRequest()
-		addParams(r)
-		if _, mark, _, err := r.seal(); err == nil {
-			r.unseal(mark)
-		}
-		r.Free()
-	})
+	instructions.Hold(t, 5030, encodeOnce)
 }
 
 func TestInstructionsOfParsingAHead(t *testing.T) {
 	instructions.Hold(t, 4986, func() {
-		if _, err := parseHead("X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n"); err != nil {
+		if _, err := parseHead(headOfPHP); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -44,13 +44,20 @@ func TestPHPIsWokenOnceForEachRequest(t *testing.T) {
 	before := sleeps()
 	for range requests {
 		p.get(c, "hello.php", "")
-		// Let it fall asleep.
-		for !asleep(t, p.cmd.Process.Pid) {
-			time.Sleep(10 * time.Microsecond)
-		}
+		eventually(t, "PHP sleeps", func() bool { return asleep(t, p.cmd.Process.Pid) })
 	}
 	if n := sleeps() - before; n > requests*11/10 {
 		t.Errorf("PHP slept %d times in %d requests", n, requests)
+	}
+}
+
+// eventually waits until something is so, which no event tells.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for ctx := testContext(t); !so(); time.Sleep(10 * time.Microsecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("it never came so far: %s", what)
+		}
 	}
 }
 
@@ -108,9 +115,7 @@ func TestWhatIsLeftInTheSocketHidesNothing(t *testing.T) {
 	}
 	before := inSocket(t, c)
 	goOn()
-	for inSocket(t, c) == before {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "more has come", func() bool { return inSocket(t, c) > before })
 	if err := c.Check(); err == nil || !c.Broken() {
 		t.Errorf("Check gives %v, broken %v", err, c.Broken())
 	}
