@@ -29,13 +29,12 @@ func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
 			return nil, err
 		}
 	}
-	given := o
 	o.INI = slices.Concat(o.INI, probeINI())
 	if len(o.Defaults) > 0 {
 		if err := b.askVersion(ctx, o); err != nil {
 			return nil, err // it is not PHP, so it should not be given a script
 		}
-		if err := b.readINIFiles(ctx, given); err != nil {
+		if err := b.readINIFiles(ctx, o); err != nil {
 			return nil, err
 		}
 		o.INI = slices.Concat(b.Defaults, o.INI)
