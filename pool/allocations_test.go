@@ -2,13 +2,55 @@
 
 package pool
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+	"time"
+)
 
-// TestALeaseAllocatesNothing: where a worker is idle. The race detector changes
-// the count.
+// The race detector changes the counts.
+
+// TestALeaseAllocatesNothing: where a worker is idle.
 func TestALeaseAllocatesNothing(t *testing.T) {
 	p := benchPool(t, 4)
 	if n := testing.AllocsPerRun(1000, func() {
+		l, err := p.Acquire(t.Context(), benchInfo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Release()
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestWaitingForALeaseAllocatesNothing: nor does a place in line, once as many
+// have waited before. How long it lasts is bounded here, as it is by default.
+func TestWaitingForALeaseAllocatesNothing(t *testing.T) {
+	p := benchPool(t, 1)
+	p.mu.Lock()
+	p.set.QueueTimeout = time.Minute
+	p.mu.Unlock()
+	hold, held := make(chan struct{}), make(chan Lease)
+	go func() {
+		for range hold {
+			l, err := p.Acquire(t.Context(), benchInfo)
+			if err != nil {
+				t.Error(err)
+			}
+			held <- l
+			for waits := false; !waits; runtime.Gosched() {
+				p.mu.Lock()
+				waits = p.line.len > 0
+				p.mu.Unlock()
+			}
+			l.Release()
+		}
+	}()
+	defer close(hold)
+	if n := testing.AllocsPerRun(1000, func() {
+		hold <- struct{}{}
+		<-held
 		l, err := p.Acquire(t.Context(), benchInfo)
 		if err != nil {
 			t.Fatal(err)

@@ -79,20 +79,20 @@ func (p *Pool) failed(ctx context.Context, err error) error {
 
 // try sends the request to one worker.
 func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
-	began := time.Now()
+	began := p.clock()
 	lease, err := p.Acquire(ctx, r.Info)
 	if err != nil {
 		return nil, err
 	}
-	leased := time.Now()
+	leased := lease.w.busySince
 	lease.startOvertime()
 	resp, err := lease.w.conn.Do(ctx, r.FastCGI)
 	if err == nil && !lease.late() {
-		ttfb := time.Since(leased)
+		ttfb := p.clock() - leased
 		lease.w.firstByte = ttfb
 		r.exchange = Exchange{
 			Response: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
-			Generation: lease.w.gen.number, Wait: leased.Sub(began),
+			Generation: lease.w.gen.number, Wait: leased - began,
 			TTFB: ttfb, lease: lease, body: resp.Body,
 		}
 		return &r.exchange, nil

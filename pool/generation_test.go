@@ -239,7 +239,7 @@ func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		p := tt.Pool
 		p.mu.Lock()
-		wt := &waiter{done: make(chan struct{})}
+		wt := p.waiterLocked(&Info{}, nil)
 		limit, err := p.enqueueLocked(wt, false)
 		p.mu.Unlock()
 		if err != nil {
@@ -251,7 +251,7 @@ func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
 		go func() { closed <- tt.Close(context.Background()) }()
 		tt.settle()
 		// Whichever of the two it sees first, the worker comes back.
-		if l, err := p.await(ctx, wt, limit); err == nil {
+		if l, err := p.await(ctx, wt, p.clock(), limit); err == nil {
 			l.Release()
 		}
 		if err := <-closed; err != nil {

@@ -140,7 +140,7 @@ func (p *Pool) addLocked(w *worker) {
 		p.stopLocked(w, Closed)
 		return
 	}
-	p.placeLocked(w)
+	p.placeLocked(w, p.clock())
 }
 
 // failedLocked counts a failed launch, and tells those in line when there is

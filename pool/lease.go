@@ -36,6 +36,7 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return Lease{}, context.Cause(ctx)
 	}
+	now := p.clock()
 	p.mu.Lock()
 	own, held, err := p.claimLocked(&info)
 	if err != nil {
@@ -46,21 +47,24 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.times.Wait.add(0)
-		lease := p.lendLocked(w, info, p.clock())
+		lease := p.lendLocked(w, info, now)
 		w.own = own
 		p.mu.Unlock()
 		return lease, nil
 	}
-	wt := &waiter{info: info, own: own, done: make(chan struct{})}
+	wt := p.waiterLocked(&info, own)
 	limit, err := p.enqueueLocked(wt, held)
-	if err != nil && !held {
-		p.leaveLocked(own)
+	if err != nil {
+		p.spareLocked(wt)
+		if !held {
+			p.leaveLocked(own)
+		}
 	}
 	p.mu.Unlock()
 	if err != nil {
 		return Lease{}, err
 	}
-	return p.await(ctx, wt, limit)
+	return p.await(ctx, wt, now, limit)
 }
 
 // enqueueLocked puts a request in line, if the line has room for it, or where
@@ -104,15 +108,9 @@ func (p *Pool) enqueueLocked(wt *waiter, held bool) (time.Duration, error) {
 	return limit, nil
 }
 
-// await waits for a place in line to become a lease.
-func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Lease, error) {
-	var expired <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		expired = timer.C
-	}
-	began := time.Now()
+// await waits for a place in line, taken at began, to become a lease.
+func (p *Pool) await(ctx context.Context, wt *waiter, began, limit time.Duration) (Lease, error) {
+	expired := wt.patience(limit)
 	var err error
 	select {
 	case <-wt.done:
@@ -121,9 +119,13 @@ func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Leas
 	case <-expired:
 		err = ErrQueueTimeout
 	}
+	if expired != nil {
+		wt.timer.Stop()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.times.Wait.add(time.Since(began))
+	defer p.spareLocked(wt)
+	p.times.Wait.add(p.clock() - began)
 	if err == nil {
 		return wt.lease, wt.err
 	}
@@ -135,7 +137,7 @@ func (p *Pool) await(ctx context.Context, wt *waiter, limit time.Duration) (Leas
 	case wt.err == nil:
 		// It was served while it left: the next in line gets the worker.
 		wt.lease.w.turn++
-		p.returnLocked(wt.lease.w)
+		p.returnLocked(wt.lease.w, p.clock())
 		p.quietLocked()
 	}
 	return Lease{}, err
@@ -157,14 +159,13 @@ func (p *Pool) lendLocked(w *worker, info Info, now time.Duration) Lease {
 
 // placeLocked gives a worker that is in no list to the first in line, or lays
 // it down as idle.
-func (p *Pool) placeLocked(w *worker) {
-	now := p.clock()
+func (p *Pool) placeLocked(w *worker, now time.Duration) {
 	if w.unbooked {
 		w.book(now)
 	}
 	p.partLocked(w)
 	if wt := p.line.pop(); wt != nil {
-		p.serveLocked(w, wt)
+		p.serveLocked(w, wt, now)
 		return
 	}
 	p.moveLocked(w, Idle)
@@ -175,10 +176,10 @@ func (p *Pool) placeLocked(w *worker) {
 
 // serveLocked gives a worker that is in no list to a request that waits, and is
 // in no line any more.
-func (p *Pool) serveLocked(w *worker, wt *waiter) {
-	wt.lease = p.lendLocked(w, wt.info, p.clock())
+func (p *Pool) serveLocked(w *worker, wt *waiter, now time.Duration) {
+	wt.lease = p.lendLocked(w, wt.info, now)
 	w.own = wt.own
-	close(wt.done)
+	wt.tell()
 }
 
 // partLocked ends what a worker counts for its request's client.
@@ -210,7 +211,7 @@ func (l Lease) Release() {
 		p.mu.Lock()
 		if err == nil && n > limit {
 			// PHP tells the end of a request before it frees its memory.
-			p.timeLocked(w)
+			p.timeLocked(w, p.clock())
 			p.stopOvertimeLocked(w)
 			w.overtime = nil
 			w.turn++
@@ -246,7 +247,8 @@ func (l Lease) weigh(limit int64) {
 // releaseLocked gives back a worker that is leased.
 func (l Lease) releaseLocked(reusable bool) {
 	p, w := l.pool, l.w
-	p.timeLocked(w)
+	now := p.clock()
+	p.timeLocked(w, now)
 	w.turn++
 	w.served++
 	w.unbooked = true
@@ -269,7 +271,7 @@ func (l Lease) releaseLocked(reusable bool) {
 	case reusable:
 		p.recoveredLocked()
 		p.servedLocked(w.info.Script)
-		p.returnLocked(w)
+		p.returnLocked(w, now)
 	default:
 		p.drainLocked(w)
 	}
@@ -278,8 +280,8 @@ func (l Lease) releaseLocked(reusable bool) {
 
 // returnLocked takes back a worker whose connection is ready for the next
 // request, or retires it if its time has come.
-func (p *Pool) returnLocked(w *worker) {
-	reason := or(w.doomed, p.exceededLocked(w))
+func (p *Pool) returnLocked(w *worker, now time.Duration) {
+	reason := or(w.doomed, p.exceededLocked(w, now))
 	if p.closed {
 		reason = or(reason, Closed)
 	}
@@ -290,7 +292,7 @@ func (p *Pool) returnLocked(w *worker) {
 		p.stopLocked(w, reason)
 		return
 	}
-	p.placeLocked(w)
+	p.placeLocked(w, now)
 }
 
 // doomedLocked counts workers that go when their request ends. No other one is
@@ -307,12 +309,8 @@ func (p *Pool) doomedLocked() int {
 }
 
 // exceededLocked says which limit of its life a worker is over, if any.
-func (p *Pool) exceededLocked(w *worker) Reason {
-	var age time.Duration
-	if p.set.Age > 0 {
-		age = p.clock() - w.born
-	}
-	return p.set.exceeded(w.served, w.budget, age)
+func (p *Pool) exceededLocked(w *worker, now time.Duration) Reason {
+	return p.set.exceeded(w.served, w.budget, now-w.born)
 }
 
 // discard gives up a worker on which nothing was sent: it is killed and

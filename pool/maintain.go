@@ -115,7 +115,7 @@ func (p *Pool) probe(l Lease) {
 // that is probed would never shrink.
 func (p *Pool) probedLocked(w *worker) {
 	since := w.idleSince
-	p.returnLocked(w)
+	p.returnLocked(w, p.clock())
 	if w.state != Idle {
 		return
 	}

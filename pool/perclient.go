@@ -61,7 +61,7 @@ func (p *Pool) promoteLocked(own *share) {
 		if n := len(p.idle); n > 0 {
 			w := p.idle[n-1]
 			p.idle = p.idle[:n-1]
-			p.serveLocked(w, wt)
+			p.serveLocked(w, wt, p.clock())
 			continue
 		}
 		p.line.push(wt)
@@ -84,6 +84,6 @@ func (p *Pool) heldLocked() int {
 // more.
 func (p *Pool) refuseLocked(wt *waiter, err error) {
 	wt.err = err
-	close(wt.done)
+	wt.tell()
 	p.leaveLocked(wt.own)
 }

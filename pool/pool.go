@@ -49,6 +49,7 @@ type Pool struct {
 	idle      []*worker // last in, first out
 	inState   [states]int
 	line      line
+	spares    []*waiter
 	shares    map[netip.Addr]*share // of clients, where MaxPerClient bounds them
 	starting  int                   // launches under way
 	probing   int                   // busy ones that only answer the health probe, or Ask
@@ -83,7 +84,7 @@ func New(c Config) *Pool {
 }
 
 // clock is the time since the pool was made: reading it costs half of what
-// time.Now does, and every lease reads it twice.
+// time.Now does, and every request reads it four times.
 func (p *Pool) clock() time.Duration { return time.Since(p.born) }
 
 // Name is the pool's name.
@@ -171,7 +172,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	for _, own := range p.shares {
 		for wt := own.held.pop(); wt != nil; wt = own.held.pop() {
 			wt.err = ErrClosed
-			close(wt.done)
+			wt.tell()
 		}
 	}
 	for wt := p.line.pop(); wt != nil; wt = p.line.pop() {

@@ -205,7 +205,7 @@ func (p *Pool) drain(w *worker) {
 	if w.gen.retired || p.closed {
 		w.doomed = or(w.doomed, Recycled)
 	}
-	p.returnLocked(w)
+	p.returnLocked(w, p.clock())
 	p.pokeLocked()
 }
 

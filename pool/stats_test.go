@@ -91,7 +91,7 @@ func TestARequestWithdrawnFromTheLineIsNotTheWorkersLast(t *testing.T) {
 		tt.idle = nil
 		tt.lendLocked(worker, Info{Method: "GET", URI: "/never"}, tt.clock())
 		worker.turn++
-		tt.returnLocked(worker)
+		tt.returnLocked(worker, tt.clock())
 		tt.Pool.mu.Unlock()
 		if after := tt.theWorker(); after.Last != before.Last || after.Busy != before.Busy {
 			t.Errorf("got %+v, want the request before", after)

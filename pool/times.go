@@ -56,12 +56,11 @@ type Times struct {
 
 // timeLocked is for a request that has ended: it counts its times, and tells if
 // it has turned slow since the last round of maintenance.
-func (p *Pool) timeLocked(w *worker) {
+func (p *Pool) timeLocked(w *worker, now time.Duration) {
 	if w.timed {
 		return
 	}
 	w.timed = true
-	now := p.clock()
 	p.times.Request.add(now - w.busySince)
 	if w.firstByte >= 0 {
 		p.times.FirstByte.add(w.firstByte)
