@@ -77,7 +77,7 @@ func parseHead(text string) (head, error) {
 			}
 			continue
 		}
-		name = http.CanonicalHeaderKey(name)
+		name = canonical(name)
 		if earlier, ok := h.fields[name]; ok {
 			h.fields[name] = append(earlier, value)
 			continue
@@ -89,6 +89,15 @@ func parseHead(text string) (head, error) {
 	h.setDefaultStatus()
 	h.setLength()
 	return h, nil
+}
+
+// canonical is http.CanonicalHeaderKey, which has to make up what PHP sends with
+// each answer.
+func canonical(name string) string {
+	if name == "Content-type" {
+		return "Content-Type"
+	}
+	return http.CanonicalHeaderKey(name)
 }
 
 // setStatus takes "404 Not Found" apart.

@@ -1,8 +1,8 @@
 package fastcgi
 
 import (
+	"bytes"
 	"encoding/binary"
-	"strings"
 )
 
 // AppendPair appends a name-value pair (FastCGI 1.0, section 3.4) to dst. The
@@ -11,13 +11,16 @@ func AppendPair(dst []byte, name, value string) ([]byte, error) {
 	if err := checkPair(name, len(value)); err != nil {
 		return dst, err
 	}
-	if strings.IndexByte(name, 0) >= 0 || strings.IndexByte(value, 0) >= 0 {
-		return dst, &ParamError{Name: clip(name), Size: pairLen(len(name), len(value)), NUL: true}
-	}
+	begin := len(dst)
 	dst = appendLen(dst, len(name))
 	dst = appendLen(dst, len(value))
+	text := len(dst)
 	dst = append(dst, name...)
-	return append(dst, value...), nil
+	dst = append(dst, value...)
+	if bytes.IndexByte(dst[text:], 0) >= 0 {
+		return dst[:begin], &ParamError{Name: clip(name), Size: len(dst) - begin, NUL: true}
+	}
+	return dst, nil
 }
 
 // EncodePairs encodes parameters that are the same for many requests, for
