@@ -98,7 +98,7 @@ func TestWhatIsReadAheadIsBounded(t *testing.T) {
 			c.err = errors.New("reset")
 		}
 		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-		a, err := h.answer(r, false)
+		a, err := h.answer(r, visitOf(r), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestReadingAheadDelaysNoStream(t *testing.T) {
 	}))
 	h.ResponseBuffers = 1 << 20
 	r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-	a, err := h.answer(r, false)
+	a, err := h.answer(r, visitOf(r), false)
 	if err != nil {
 		t.Fatal(err)
 	}

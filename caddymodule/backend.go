@@ -149,9 +149,9 @@ func (b *Backend) provision(ctx caddy.Context) error {
 
 // answer sends the request to PHP and returns when the head of the response is
 // there. It is the one way to PHP; its errors carry the status for the client.
-func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
+func (b *Backend) answer(r *http.Request, v *visit, proxied bool) (*reply, error) {
 	b.live.enter()
-	a, err := b.ask(r, proxied)
+	a, err := b.ask(r, v, proxied)
 	if err != nil {
 		b.live.leave()
 	}
@@ -159,9 +159,8 @@ func (b *Backend) answer(r *http.Request, proxied bool) (*reply, error) {
 }
 
 // ask is answer, for those who have entered the pool.
-func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	s, err := b.findScript(r, repl)
+func (b *Backend) ask(r *http.Request, v *visit, proxied bool) (*reply, error) {
+	s, err := b.findScript(r, v)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +176,7 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 		backend: b, request: r, in: in, sent: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
 		stderr: stderrLog{backend: b, request: r, script: s.filename}, giveUp: func() {},
 	}
-	env := environ{b: b, r: r, repl: repl, to: req, proxied: proxied}
+	env := environ{b: b, r: r, repl: v.repl, to: req, proxied: proxied}
 	a.span, env.traced = b.startSpan(r.Context(), s.filename)
 	env.write(&s, in.length)
 	if in.length > 0 {
@@ -190,7 +189,6 @@ func (b *Backend) ask(r *http.Request, proxied bool) (*reply, error) {
 	if b.live.perClient.Load() {
 		a.sent.Info.Client = clientOf(r)
 	}
-	v := visitOf(r, repl)
 	v.asks(r, b.live.name, s.filename)
 	ctx := r.Context()
 	if b.ResponseBuffers > 0 {

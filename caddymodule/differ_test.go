@@ -239,7 +239,7 @@ func FuzzVariables(f *testing.F) {
 		header := r.Header.Clone()
 		theirs, err := d.vars(r, func(w http.ResponseWriter, r *http.Request) error { return d.theirs.ServeHTTP(w, r, nil) })
 		for way, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
-			"short":   d.ours.serve,
+			"short":   func(w http.ResponseWriter, r *http.Request) error { return d.ours.serve(w, r, visitOf(r)) },
 			"proxied": func(w http.ResponseWriter, r *http.Request) error { return d.proxied.ServeHTTP(w, r, nil) },
 		} {
 			ours, ourErr := d.vars(s.request(server), serve)

@@ -101,8 +101,8 @@ func (h *Handler) Cleanup() error {
 
 // ServeHTTP answers requests for PHP and passes on all others.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if done, err := h.router.route(w, r, repl); done || err != nil {
+	v := visitOf(r)
+	if done, err := h.router.route(w, r, v); done || err != nil {
 		return err
 	}
 	if path := cleanPath(r.URL.Path); !h.splits.ends(path) {
@@ -116,7 +116,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.proxy != nil {
 		err = h.proxy.ServeHTTP(w, r, next)
 	} else {
-		err = h.serve(w, r)
+		err = h.serve(w, r, v)
 	}
 	if err != nil {
 		tellWhen(w.Header(), err)

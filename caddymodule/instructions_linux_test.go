@@ -19,8 +19,8 @@ func TestInstructionsOfARequest(t *testing.T) {
 		path     string
 		recorded int
 	}{
-		{"/index.php", 52500},
-		{"/style.css", 19000},
+		{"/index.php", 46400},
+		{"/style.css", 17200},
 	} {
 		t.Run(c.path[1:], func(t *testing.T) {
 			h := fakeSite(t, layOut(t, "index.php", "style.css"), 1, canned)

@@ -16,6 +16,8 @@ import (
 // visit is what a request carries along that has met a php_pool: which root it
 // saw, and what others may be told of how PHP served it.
 type visit struct {
+	repl *caddy.Replacer
+
 	// from is what root was made of.
 	from rootOf
 	root string
@@ -38,29 +40,30 @@ const visitVar = "php_pool.visit"
 
 // visitOf finds the visit of a request, or begins it: the placeholders are known
 // from there on, and empty until PHP answers.
-func visitOf(r *http.Request, repl *caddy.Replacer) *visit {
-	if v, ok := caddyhttp.GetVar(r.Context(), visitVar).(*visit); ok {
+func visitOf(r *http.Request) *visit {
+	ctx := r.Context()
+	if v, ok := caddyhttp.GetVar(ctx, visitVar).(*visit); ok {
 		return v
 	}
-	v := new(visit)
-	caddyhttp.SetVar(r.Context(), visitVar, v)
-	repl.Map(v.placeholder)
+	v := &visit{repl: ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
+	caddyhttp.SetVar(ctx, visitVar, v)
+	v.repl.Map(v.placeholder)
 	return v
 }
 
 // routedTo notes the file that routing has found. Its placeholders are those of
 // Caddy's file matcher, which may have set them for another file.
-func (v *visit) routedTo(f found, repl *caddy.Replacer) {
+func (v *visit) routedTo(f found) {
 	v.found = f
 	if !v.shadowed {
 		v.hidden = true
-		_, v.shadowed = repl.Get("http.matchers.file.relative")
+		_, v.shadowed = v.repl.Get("http.matchers.file.relative")
 		v.hidden = false
 	}
 	if v.shadowed {
 		for _, key := range []string{"relative", "absolute", "remainder", "type"} {
 			value, _ := v.file(key)
-			repl.Set("http.matchers.file."+key, value)
+			v.repl.Set("http.matchers.file."+key, value)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			v := visitOf(r, replacerOf(r))
+			v := visitOf(r)
 			extra := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
 			if n := reflect.ValueOf(extra).Elem().FieldByName("fields").Len(); n != bit(logs != nil) {
 				t.Errorf("%s: a server that logs %v is told %d times", name, logs != nil, n)

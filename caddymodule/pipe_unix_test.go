@@ -19,11 +19,11 @@ func TestAPipeIsNoScript(t *testing.T) {
 	}
 	h := &Handler{Backend: *backend(t)}
 	h.router = &router{backend: &h.Backend, index: "index.php"}
-	r, repl := request("/pipe.php", root)
-	if done, err := h.router.route(httptest.NewRecorder(), r, repl); done || err != nil {
+	r, v := request("/pipe.php", root)
+	if done, err := h.router.route(httptest.NewRecorder(), r, v); done || err != nil {
 		t.Fatal(done, err)
 	}
-	if _, err := h.findScript(r, repl); statusOf(err) != http.StatusNotFound {
+	if _, err := h.findScript(r, v); statusOf(err) != http.StatusNotFound {
 		t.Errorf("got %v, want 404", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -24,22 +25,20 @@ const (
 // followed unless that was turned off. It is resolved once for a request, so
 // that try_files, the check of the script, DOCUMENT_ROOT and SCRIPT_FILENAME
 // never mix two releases while a deploy moves the symlink.
-func (b *Backend) root(r *http.Request, repl *caddy.Replacer) (string, error) {
-	root, err := caddy.FastAbs(b.rootPath(r, repl))
-	if err != nil {
-		return "", fmt.Errorf("finding the root: %w", err)
-	}
+func (b *Backend) root(r *http.Request, v *visit) (string, error) {
 	// A request can meet more than one php_pool, with roots of their own: that
 	// of an error route, for one.
-	from := rootOf{root, b.resolvesRoot()}
-	v := visitOf(r, repl)
+	from := rootOf{b.rootPath(r, v.repl), b.resolvesRoot()}
 	if v.root != "" && v.from == from {
 		return v.root, nil
 	}
-	if from.resolved {
-		if root, err = roots.resolve(root); err != nil {
-			return "", fmt.Errorf("resolving the root %s: %w", from.path, err)
-		}
+	resolve := roots.resolve
+	if !from.resolved {
+		resolve = caddy.FastAbs
+	}
+	root, err := resolve(from.path)
+	if err != nil {
+		return "", fmt.Errorf("resolving the root %s: %w", from.path, err)
 	}
 	v.from, v.root = from, root
 	return root, nil
@@ -66,54 +65,83 @@ func (b *Backend) resolvesRoot() bool {
 	return b.ResolveRootSymlink == nil || *b.ResolveRootSymlink
 }
 
-// links follows symlinks to directories. What it has followed it knows as long
-// as both paths lead to the same directory: one or two system calls instead of
-// one for each component.
+// links makes paths of directories absolute and follows their symlinks. What
+// it has followed it knows as long as both paths lead to the same directory:
+// one or two system calls instead of one for each component.
 type links struct {
-	known atomic.Pointer[map[string]target] // never changed, only replaced
+	known atomic.Pointer[map[string]*target] // never changed, only replaced
+
+	// trust is how long a path without any symlink is taken to have none. A link
+	// that moves is seen at once; a directory that is replaced by a link, which
+	// has the same files below it, after so long.
+	trust time.Duration
 }
 
 // roots are those to all sites' roots.
-var roots links
+var roots = links{trust: time.Second}
 
 // target is where a path leads to.
 type target struct {
-	path string
-	file fileID
+	absolute, path string
+	file           fileID
+	looked         atomic.Int64 // when it was last so, after programStart
 }
+
+var programStart = time.Now()
 
 // maxLinks bounds what is known: a root can have placeholders that clients fill.
 const maxLinks = 1000
 
 func (l *links) resolve(dir string) (string, error) {
-	_, file, err := look(dir)
-	if err != nil {
-		return "", err
-	}
 	known := l.known.Load()
 	if known != nil {
-		if to, ok := (*known)[dir]; ok && to.file == file && file != (fileID{}) && l.leads(dir, to) {
+		if to := (*known)[dir]; to != nil && to.holds(l.trust) {
 			return to.path, nil
 		}
 	}
-	path, err := filepath.EvalSymlinks(dir)
+	to, err := follow(dir)
 	if err != nil {
 		return "", err
 	}
-	next := map[string]target{}
+	next := map[string]*target{}
 	if known != nil && len(*known) < maxLinks {
 		next = maps.Clone(*known)
 	}
-	next[dir] = target{path, file}
+	next[dir] = to
 	l.known.CompareAndSwap(known, &next) // who loses follows the links once more
-	return path, nil
+	return to.path, nil
 }
 
-// leads reports whether what dir was resolved to is still the same directory.
-func (*links) leads(dir string, to target) bool {
-	if to.path == dir {
+// follow finds out where a path leads to.
+func follow(dir string) (*target, error) {
+	absolute, err := caddy.FastAbs(dir)
+	if err != nil {
+		return nil, err
+	}
+	to := &target{absolute: absolute}
+	to.looked.Store(int64(time.Since(programStart)))
+	if _, to.file, err = look(absolute); err != nil {
+		return nil, err
+	}
+	to.path, err = filepath.EvalSymlinks(absolute)
+	return to, err
+}
+
+// holds reports whether it is still so.
+func (to *target) holds(trust time.Duration) bool {
+	straight, now := to.path == to.absolute, time.Since(programStart)
+	if straight && now-time.Duration(to.looked.Load()) < trust {
 		return true
 	}
-	_, file, err := look(to.path)
-	return err == nil && file == to.file
+	if !to.leads(to.absolute) || !straight && !to.leads(to.path) {
+		return false
+	}
+	to.looked.Store(int64(now))
+	return true
+}
+
+// leads reports whether a path leads to the directory.
+func (to *target) leads(path string) bool {
+	_, file, err := look(path)
+	return err == nil && file == to.file && file != (fileID{})
 }

@@ -5,6 +5,8 @@ import (
 	"path"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -23,6 +25,8 @@ type router struct {
 	rewriter rewrite.Rewrite
 	// redirects: whether directories get their slash.
 	redirects bool
+	// last is the script that was found last.
+	last atomic.Pointer[lastScript]
 }
 
 // off is how `index off` turns routing off.
@@ -62,30 +66,30 @@ func newRouter(ctx caddy.Context, b *Backend, index string, tryFiles []string) (
 
 // route changes the request's path to the file that answers it. It reports
 // whether it has answered the request already, by a redirect.
-func (rt *router) route(w http.ResponseWriter, r *http.Request, repl *caddy.Replacer) (done bool, err error) {
+func (rt *router) route(w http.ResponseWriter, r *http.Request, v *visit) (done bool, err error) {
 	if rt.index == "" || strings.IndexByte(r.URL.Path, 0) >= 0 {
 		return false, nil
 	}
-	root, err := rt.backend.root(r, repl)
+	root, err := rt.backend.root(r, v)
 	if err != nil {
 		return false, statError(err)
 	}
 	if rt.custom != nil {
-		return rt.routeCustom(w, r, repl, root)
+		return rt.routeCustom(w, r, v, root)
 	}
-	return rt.routeDefault(w, r, repl, root), nil
+	return rt.routeDefault(w, r, v, root), nil
 }
 
 // routeDefault is try_files {path} {path}/index.php index.php with the
 // directory redirect, in as few stats as it takes: a regular file is one.
-func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, repl *caddy.Replacer, root string) bool {
+func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, v *visit, root string) bool {
 	clean := cleanPath(r.URL.Path)
 	script, info := rt.backend.splits.splitFile(clean)
 	slash := strings.HasSuffix(script, "/")
 	if !slash || script == "/" {
-		switch kind, path := stat(root, script); kind {
+		switch kind, path := rt.stat(root, script); kind {
 		case file, special:
-			rt.rewrite(r, repl, found{root, script, path, info, kind})
+			rt.rewrite(r, v, found{root, script, path, info, kind})
 			return false
 		case directory:
 			if index := rt.indexIn(root, clean); index.isFile() {
@@ -93,19 +97,45 @@ func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, repl *cad
 					redirectToSlash(w, r)
 					return true
 				}
-				rt.rewrite(r, repl, index)
+				rt.rewrite(r, v, index)
 				return false
 			}
 		case nothing:
 		}
 	} else if index := rt.indexIn(root, clean); index.isFile() {
-		rt.rewrite(r, repl, index)
+		rt.rewrite(r, v, index)
 		return false
 	}
 	relative := "/" + rt.index
-	kind, path := stat(root, relative)
-	rt.rewrite(r, repl, found{root, relative, path, "", kind})
+	kind, path := rt.stat(root, relative)
+	rt.rewrite(r, v, found{root, relative, path, "", kind})
 	return false
+}
+
+// lastScript is a script that was there at that moment after programStart. Most
+// sites are asked for one more than for all others.
+type lastScript struct {
+	root, relative, absolute string
+
+	at time.Duration
+}
+
+// lookAgain is how long a script is taken to be there still. PHP itself looks
+// again after 2 s (opcache.revalidate_freq).
+const lookAgain = 100 * time.Millisecond
+
+// stat is the function stat, but for a script that was there a moment ago: in
+// the worst case PHP, and not try_files, says that it is not there any more.
+func (rt *router) stat(root, relative string) (kind, string) {
+	now := time.Since(programStart)
+	if s := rt.last.Load(); s != nil && now-s.at < lookAgain && s.relative == relative && s.root == root {
+		return file, s.absolute
+	}
+	kind, absolute := stat(root, relative)
+	if kind == file && rt.backend.splits.ends(relative) {
+		rt.last.Store(&lastScript{root, relative, absolute, now})
+	}
+	return kind, absolute
 }
 
 // found is a file that routing has found below the root.
@@ -126,8 +156,8 @@ func (rt *router) indexIn(root, dir string) found {
 
 // rewrite sets the path of the request, and the placeholders of Caddy's file
 // matcher for whoever comes after us.
-func (rt *router) rewrite(r *http.Request, repl *caddy.Replacer, f found) {
-	visitOf(r, repl).routedTo(f, repl)
+func (rt *router) rewrite(r *http.Request, v *visit, f found) {
+	v.routedTo(f)
 	if r.URL.Path == f.relative {
 		return
 	}
@@ -136,7 +166,7 @@ func (rt *router) rewrite(r *http.Request, repl *caddy.Replacer, f found) {
 }
 
 // routeCustom leaves try_files to Caddy.
-func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, repl *caddy.Replacer, root string) (bool, error) {
+func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, v *visit, root string) (bool, error) {
 	if rt.redirects && !strings.HasSuffix(r.URL.Path, "/") {
 		if index := rt.indexIn(root, cleanPath(r.URL.Path)); index.isFile() {
 			redirectToSlash(w, r)
@@ -146,7 +176,7 @@ func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, repl *cadd
 	caddyhttp.SetVar(r.Context(), rootVar, root)
 	matched, err := rt.custom.MatchWithError(r)
 	if matched {
-		rt.rewriter.Rewrite(r, repl)
+		rt.rewriter.Rewrite(r, v.repl)
 	}
 	return false, err
 }

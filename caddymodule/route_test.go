@@ -33,7 +33,7 @@ func layOut(tb testing.TB, files ...string) string {
 }
 
 // request is one as Caddy's server hands it on.
-func request(target, root string) (*http.Request, *caddy.Replacer) {
+func request(target, root string) (*http.Request, *visit) {
 	r := httptest.NewRequest(http.MethodGet, "http://example.com"+target, nil)
 	repl := caddy.NewReplacer()
 	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
@@ -41,7 +41,7 @@ func request(target, root string) (*http.Request, *caddy.Replacer) {
 	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *r)
 	r = r.WithContext(ctx)
 	caddyhttp.NewTestReplacer(r)
-	return r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	return r, visitOf(r)
 }
 
 func backend(t *testing.T) *Backend {
@@ -70,9 +70,9 @@ func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
 		"/dir/../page.php", "/dir/./", "/page.phpx", "/PAGE.PHP", "/style.css/x.php", "/odd.php",
 		"/with%20space/", "/with%20space", "/%2e%2e/page.php", "/page.php%2Fx", "/a*b", "/[dir]/",
 	} {
-		r, repl := request(target, root)
+		r, v := request(target, root)
 		w := httptest.NewRecorder()
-		done, err := rt.route(w, r, repl)
+		done, err := rt.route(w, r, v)
 		if err != nil {
 			t.Errorf("%s: %v", target, err)
 			continue
@@ -84,7 +84,7 @@ func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
 		if done || wantRedirect {
 			continue
 		}
-		info, _ := repl.GetString("http.matchers.file.remainder")
+		info, _ := v.repl.GetString("http.matchers.file.remainder")
 		if r.URL.Path != wantPath || info != wantInfo {
 			t.Errorf("%s: got %q with info %q, want %q with %q", target, r.URL.Path, info, wantPath, wantInfo)
 		}
@@ -95,7 +95,7 @@ func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
 func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect bool, path, info string) {
 	t.Helper()
 	match := func(m *fileserver.MatchFile) (bool, *caddy.Replacer) {
-		r, repl := request(target, root)
+		r, v := request(target, root)
 		m.Root = root
 		if err := m.Provision(ctx); err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect 
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ok, repl
+		return ok, v.repl
 	}
 	r, _ := request(target, root)
 	slash, _ := caddyhttp.MatchPath{"*/"}.MatchWithError(r)
@@ -132,9 +132,9 @@ func TestTheRedirectStaysOnTheSite(t *testing.T) {
 		"/sub?a=b":                     "./sub/?a=b",
 		"/%2Fevil.com%2F..%2F..%2Fsub": "./%2Fevil.com%2F..%2F..%2Fsub/",
 	} {
-		r, repl := request(target, root)
+		r, v := request(target, root)
 		w := httptest.NewRecorder()
-		done, err := rt.route(w, r, repl)
+		done, err := rt.route(w, r, v)
 		if err != nil || !done {
 			t.Errorf("%s: done %t, %v; want a redirect", target, done, err)
 			continue
@@ -163,8 +163,8 @@ func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
 		"/":                       http.StatusNotFound,
 		"/index.php%2f..%2fx.php": http.StatusBadRequest,
 	} {
-		r, repl := request(target, root)
-		s, err := b.findScript(r, repl)
+		r, v := request(target, root)
+		s, err := b.findScript(r, v)
 		if got := statusOf(err); got != want {
 			t.Errorf("%s: got %d (%v, %+v), want %d", target, got, err, s, want)
 		}
@@ -208,20 +208,20 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 					"/out.php": false, "/beside.php": false, "/upload.php": false, "/absolute.php": false, "/dir/x.php": false,
 				} {
 					for _, routed := range []bool{false, true} {
-						r, repl := request(target, from)
+						r, v := request(target, from)
 						if rt := (&router{backend: b, index: "index.php"}); routed {
-							if _, err := rt.route(httptest.NewRecorder(), r, repl); err != nil {
+							if _, err := rt.route(httptest.NewRecorder(), r, v); err != nil {
 								t.Fatal(err)
 							}
 						}
-						_, err := b.findScript(r, repl)
+						_, err := b.findScript(r, v)
 						if got, want := statusOf(err) == 0, inside || !confined; got != want {
 							t.Errorf("%s below %s, confined %t, routed %t: run %t (%v), want %t", target, from, confined, routed, got, err, want)
 						}
 					}
 				}
-				r, repl := request("/lost.php", from)
-				if _, err := b.findScript(r, repl); statusOf(err) != http.StatusNotFound {
+				r, v := request("/lost.php", from)
+				if _, err := b.findScript(r, v); statusOf(err) != http.StatusNotFound {
 					t.Errorf("/lost.php: got %v, want 404", err)
 				}
 			}

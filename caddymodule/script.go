@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -29,11 +28,11 @@ type script struct {
 // PHP itself is not to be trusted with that: it cuts a path at NUL and runs
 // what stands before it, cgi.fix_pathinfo turns /img.jpg/x.php into img.jpg,
 // and an empty SCRIPT_FILENAME ends the worker.
-func (b *Backend) findScript(r *http.Request, repl *caddy.Replacer) (script, error) {
+func (b *Backend) findScript(r *http.Request, v *visit) (script, error) {
 	if strings.IndexByte(r.URL.Path, 0) >= 0 {
 		return script{}, caddyhttp.Error(http.StatusBadRequest, errors.New("NUL in the request path"))
 	}
-	root, err := b.root(r, repl)
+	root, err := b.root(r, v)
 	if err != nil {
 		return script{}, statError(err)
 	}
@@ -48,16 +47,16 @@ func (b *Backend) findScript(r *http.Request, repl *caddy.Replacer) (script, err
 	s.name = s.uri
 	if s.info == "" {
 		// try_files may have cut it off already (caddy#3718).
-		s.info, _ = repl.GetString("http.matchers.file.remainder")
+		s.info, _ = v.repl.GetString("http.matchers.file.remainder")
 	}
 	if s.name != "" && s.name[0] != '/' {
 		s.name = "/" + s.name
 	}
 	if own, ok := b.Env["SCRIPT_FILENAME"]; ok {
-		s.filename = repl.ReplaceAll(own, "")
+		s.filename = v.repl.ReplaceAll(own, "")
 	} else {
 		// Routing has most likely looked at this very file.
-		if f := visitOf(r, repl).found; f.root == root && f.relative == s.name && f.kind == file {
+		if f := v.found; f.root == root && f.relative == s.name && f.kind == file {
 			s.filename = f.absolute
 			if err := b.checkName(&s); err != nil {
 				return s, err

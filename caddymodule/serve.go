@@ -12,8 +12,8 @@ import (
 )
 
 // serve is the short way: it copies PHP's answer to the client.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
-	a, err := h.answer(r, false)
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *visit) error {
+	a, err := h.answer(r, v, false)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (t *Transport) subdirective(name string, d *caddyfile.Dispenser) error {
 
 // RoundTrip sends the request to PHP.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	a, err := t.answer(r, true)
+	a, err := t.answer(r, visitOf(r), true)
 	if err != nil {
 		return nil, err
 	}
