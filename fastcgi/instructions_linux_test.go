@@ -9,7 +9,7 @@ import (
 )
 
 func TestInstructionsOfEncoding(t *testing.T) {
-	instructions.Hold(t, 5030, encodeOnce)
+	instructions.Hold(t, 4834, encodeOnce)
 }
 
 func TestInstructionsOfParsingAHead(t *testing.T) {
@@ -26,5 +26,5 @@ func TestInstructionsOfAnExchange(t *testing.T) {
 	client, server := socketPair(t)
 	go repeatAnswer(server)
 	c := NewConn(client)
-	instructions.Hold(t, 22800, func() { exchangeOnce(t.Context(), t, c, addParams) })
+	instructions.Hold(t, 21700, func() { exchangeOnce(t.Context(), t, c, addParams) })
 }

@@ -29,8 +29,8 @@ func count(name string) (n int, err error) {
 
 var errStalled = errors.New("the second process waits for what stands still")
 
-// stalled is how long a thousand steps may take at most.
-const stalled = 15 * time.Second
+// stalled is how long a thousand steps may take at most; a test shortens it.
+var stalled = 15 * time.Second
 
 func countOnce(name string) (n int, err error) {
 	// All that ptrace does belongs to one thread.

@@ -73,6 +73,15 @@ func again(name string) []string {
 //go:noinline
 func mark() {}
 
+// The second process keeps its first thread for the main goroutine, which has
+// nothing to do: the end of a first thread is not told before that of all others,
+// and who waits for the watched one, to end it, would wait for ever.
+func init() {
+	if os.Getenv(variable) != "" {
+		runtime.LockOSThread()
+	}
+}
+
 func markAddress() uint64 { return uint64(reflect.ValueOf(mark).Pointer()) }
 
 // repeat is what the second process does instead of the test: it waits on its
