@@ -73,7 +73,8 @@ type Backend struct {
 	// How long PHP may take no byte of the request. Default: no limit.
 	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
 
-	// How many bytes of a request body are kept in memory; a larger one goes
+	// How many bytes of a request body are kept in memory. A larger one of up to
+	// 4 MiB is too, as long as all of these take no more than 16 MiB; else it goes
 	// to a temporary file. -1: all, whatever its size, which lets clients fill
 	// the memory. Default: 65536.
 	RequestBuffers int64 `json:"request_buffers,omitempty"`

@@ -18,8 +18,11 @@ import (
 
 // spool takes request bodies in before a worker is leased, so that a slow
 // client never holds one, and so that the length is known, which PHP needs.
-// Small bodies stay in memory, larger ones go to a file without a name.
+// Small bodies stay in memory, and larger ones where there is room in what all
+// share; else they go to a file without a name.
 type spool struct {
+	memory *memory
+
 	dir atomic.Pointer[string]
 	max atomic.Int64 // bytes in files at a time, 0 for no limit
 	// inUse is what all bodies in files hold now.
@@ -27,7 +30,7 @@ type spool struct {
 }
 
 func newSpool(o *PoolOptions) *spool {
-	s := new(spool)
+	s := &spool{memory: &bodyMemory}
 	s.configure(o)
 	return s
 }
@@ -85,20 +88,39 @@ func (s *spool) take(r *http.Request, inMemory, most int64) (body, error) {
 		}
 		return body{bytes.NewReader(buf.Bytes()), n, free}, nil
 	}
-	return s.toFile(buf, r.Body, most)
+	return s.keep(buf, free, r, most)
 }
 
-// toFile keeps what begins with head in a temporary file. The head's buffer is
-// free at once: the rest may take its client an hour.
-func (s *spool) toFile(head *bytes.Buffer, rest io.Reader, most int64) (body, error) {
+// keep keeps a body that begins with head. The head's buffer is free at once:
+// the rest may take its client an hour.
+func (s *spool) keep(head *bytes.Buffer, free func(), r *http.Request, most int64) (body, error) {
+	kept := &blocks{memory: s.memory}
+	if r.ContentLength > bodyShare || !kept.write(head.Bytes()) {
+		kept.free()
+		return s.toFile(head, free, r.Body, most)
+	}
+	free()
+	whole, err := kept.fill(r.Body, most)
+	switch {
+	case err != nil:
+		kept.free()
+		return noBody, err
+	case whole:
+		return body{kept, kept.length, kept.free}, nil
+	}
+	return s.toFile(kept, kept.free, r.Body, most)
+}
+
+// toFile keeps what begins with head, which is then free, in a temporary file.
+func (s *spool) toFile(head io.WriterTo, free func(), rest io.Reader, most int64) (body, error) {
 	f, err := tempFile(*s.dir.Load())
 	if err != nil {
-		buffers.Put(head)
+		free()
 		return noBody, fileError(err)
 	}
 	w := &spoolWriter{spool: s, file: f, most: most}
 	_, err = head.WriteTo(w)
-	buffers.Put(head)
+	free()
 	if err == nil {
 		_, err = io.Copy(w, rest)
 	}

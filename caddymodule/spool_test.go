@@ -1,8 +1,8 @@
 package caddymodule
 
 import (
-	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +16,7 @@ import (
 func bodyOf(content string, known bool) *http.Request {
 	var r io.Reader = strings.NewReader(content)
 	if !known {
-		r = iotest.OneByteReader(r)
+		r = iotest.HalfReader(r)
 	}
 	req := httptest.NewRequest(http.MethodPost, "/", r)
 	return req
@@ -24,40 +24,94 @@ func bodyOf(content string, known bool) *http.Request {
 
 func TestABodyIsWholeWhateverItsSize(t *testing.T) {
 	const inMemory = 1000
-	for _, size := range []int{0, 1, inMemory - 1, inMemory, inMemory + 1, 10 * inMemory} {
-		for _, known := range []bool{true, false} {
-			s := newSpool(&PoolOptions{SpoolDir: t.TempDir()})
-			content := strings.Repeat("x", size)
-			b, err := s.take(bodyOf(content, known), inMemory, 0)
-			if err != nil {
-				t.Fatalf("%d bytes, length known %t: %v", size, known, err)
-			}
-			if b.length != int64(size) {
-				t.Errorf("%d bytes, length known %t: got length %d", size, known, b.length)
-			}
-			if size > 0 {
-				for range 2 { // it can be sent a second time
-					got, err := io.ReadAll(b)
-					if err != nil || !bytes.Equal(got, []byte(content)) {
-						t.Errorf("%d bytes, length known %t: got %d bytes, %v", size, known, len(got), err)
-					}
-					if _, err := b.Seek(0, io.SeekStart); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-			if inFile := size > inMemory; inFile != (s.inUse.Load() > 0) {
-				t.Errorf("%d bytes: %d bytes in files", size, s.inUse.Load())
-			}
-			b.done()
-			if got := s.inUse.Load(); got != 0 {
-				t.Errorf("%d bytes: %d bytes are still counted afterwards", size, got)
-			}
-			if left, err := os.ReadDir(*s.dir.Load()); err != nil || len(left) > 0 {
-				t.Errorf("%d bytes: %v is left, %v", size, left, err)
+	sizes := []int{
+		0, 1, inMemory - 1, inMemory, inMemory + 1, 10 * inMemory,
+		blockSize - 1, blockSize, blockSize + 1, 5 * blockSize / 2, bodyShare - 1, bodyShare, bodyShare + 1,
+	}
+	for _, shared := range []int64{0, 2 * blockSize, bodyMax} {
+		for _, size := range sizes {
+			for _, known := range []bool{true, false} {
+				s := newSpool(&PoolOptions{SpoolDir: t.TempDir()})
+				s.memory = &memory{most: shared}
+				// The end is only seen where there is room for more.
+				inFile := size > inMemory && (size >= bodyShare || int64(size/blockSize+1)*blockSize > shared)
+				checkBody(t, s, size, inMemory, known, inFile)
 			}
 		}
 	}
+}
+
+func checkBody(t *testing.T, s *spool, size, inMemory int, known, inFile bool) {
+	t.Helper()
+	what := fmt.Sprintf("%d bytes, length known %t, %d bytes to share", size, known, s.memory.most)
+	content := strings.Repeat("0123456789 ", size/11+1)[:size]
+	b, err := s.take(bodyOf(content, known), int64(inMemory), 0)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if b.length != int64(size) {
+		t.Errorf("%s: got length %d", what, b.length)
+	}
+	for range 2 { // it can be sent a second time
+		if size == 0 {
+			break
+		}
+		got, err := io.ReadAll(b)
+		if err != nil || string(got) != content {
+			t.Errorf("%s: got %d bytes, %v", what, len(got), err)
+		}
+		if _, err := b.Seek(0, io.SeekStart); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := s.inUse.Load() > 0; got != inFile {
+		t.Errorf("%s: it is in a file: %t", what, got)
+	}
+	if inMemory, want := s.memory.inUse.Load() > 0, size > inMemory && !inFile; inMemory != want {
+		t.Errorf("%s: it is in the memory of all: %t", what, inMemory)
+	}
+	b.done()
+	wantNothingLeft(t, s, what)
+}
+
+func wantNothingLeft(t *testing.T, s *spool, what string) {
+	t.Helper()
+	if file, mem := s.inUse.Load(), s.memory.inUse.Load(); file != 0 || mem != 0 {
+		t.Errorf("%s: %d bytes in files and %d in memory are still counted afterwards", what, file, mem)
+	}
+	if left, err := os.ReadDir(*s.dir.Load()); err != nil || len(left) > 0 {
+		t.Errorf("%s: %v is left, %v", what, left, err)
+	}
+}
+
+// TestBodiesShareTheirMemory has one after the other come until there is no
+// room, and again when one has gone.
+func TestBodiesShareTheirMemory(t *testing.T) {
+	s := newSpool(&PoolOptions{SpoolDir: t.TempDir()})
+	s.memory = &memory{most: 4 * blockSize}
+	take := func() body {
+		b, err := s.take(bodyOf(strings.Repeat("x", 3*blockSize/2), true), 1000, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	first, second, third := take(), take(), take()
+	if got := s.inUse.Load(); got != third.length {
+		t.Errorf("%d bytes are in files, want the %d of the third", got, third.length)
+	}
+	first.done()
+	fourth := take()
+	if got := s.inUse.Load(); got != third.length {
+		t.Errorf("%d bytes are in files, want the %d of the third", got, third.length)
+	}
+	for _, b := range []body{second, third, fourth} {
+		if got, err := io.ReadAll(b); err != nil || int64(len(got)) != b.length {
+			t.Errorf("got %d bytes, %v", len(got), err)
+		}
+		b.done()
+	}
+	wantNothingLeft(t, s, "all")
 }
 
 func TestABodyOverALimitIs413AndLeavesNothing(t *testing.T) {
@@ -67,14 +121,17 @@ func TestABodyOverALimitIs413AndLeavesNothing(t *testing.T) {
 		most  int64
 		known bool
 		small bool // enough for the memory
+		share int64
 	}{
-		{"max_body, announced", PoolOptions{}, 500, true, false},
-		{"max_body, found out in memory", PoolOptions{}, 50, false, true},
-		{"max_body, found out in the file", PoolOptions{}, 5000, false, false},
-		{"spool_max", PoolOptions{SpoolMax: 5000}, 0, false, false},
+		{"max_body, announced", PoolOptions{}, 500, true, false, 0},
+		{"max_body, found out in memory", PoolOptions{}, 50, false, true, 0},
+		{"max_body, found out in the memory of all", PoolOptions{}, 5000, false, false, bodyMax},
+		{"max_body, found out in the file", PoolOptions{}, 5000, false, false, 0},
+		{"spool_max", PoolOptions{SpoolMax: 5000}, 0, false, false, 0},
 	} {
 		c.o.SpoolDir = t.TempDir()
 		s := newSpool(&c.o)
+		s.memory = &memory{most: c.share}
 		size := 10000
 		if c.small {
 			size = 80
@@ -89,9 +146,7 @@ func TestABodyOverALimitIs413AndLeavesNothing(t *testing.T) {
 		if got := statusOf(err); got != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s: got %d (%v), want 413", c.what, got, err)
 		}
-		if got := s.inUse.Load(); got != 0 {
-			t.Errorf("%s: %d bytes are still counted", c.what, got)
-		}
+		wantNothingLeft(t, s, c.what)
 	}
 }
 
@@ -109,16 +164,23 @@ func (c *countedBody) Read(p []byte) (int, error) {
 
 func TestABodyThatCannotBeReadIsTheClientsFault(t *testing.T) {
 	s := newSpool(&PoolOptions{SpoolDir: t.TempDir()})
-	r := bodyOf("", false)
-	r.Body = io.NopCloser(iotest.ErrReader(errors.New("reset")))
-	r.ContentLength = 10
-	if _, err := s.take(r, 100, 0); statusOf(err) != http.StatusBadRequest {
-		t.Errorf("got %v, want 400", err)
+	for _, share := range []int64{0, bodyMax} {
+		s.memory = &memory{most: share}
+		for _, arrived := range []int{0, 1000, 3 * blockSize} {
+			r := bodyOf("", false)
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", arrived)), iotest.ErrReader(errors.New("reset"))))
+			r.ContentLength = 10 * blockSize
+			if _, err := s.take(r, 100, 0); statusOf(err) != http.StatusBadRequest {
+				t.Errorf("got %v, want 400", err)
+			}
+			wantNothingLeft(t, s, fmt.Sprint(arrived, " bytes have arrived"))
+		}
 	}
 }
 
 func TestABodyThatCannotBeKeptIsOurs(t *testing.T) {
 	s := newSpool(&PoolOptions{SpoolDir: t.TempDir() + "/missing"})
+	s.memory = &memory{}
 	if _, err := s.take(bodyOf("too long", true), 3, 0); statusOf(err) != http.StatusInternalServerError {
 		t.Errorf("got %v, want 500", err)
 	}
