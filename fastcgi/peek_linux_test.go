@@ -86,6 +86,9 @@ func TestWhatIsLeftInTheSocketHasBounds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if large := size > 1000; c.raw.peek.large != large {
+			t.Errorf("behind answers of %d bytes a large one is expected: %t", size, !large)
+		}
 		switch {
 		case size <= 1000 && most < size:
 			t.Errorf("answers of %d bytes are not left in the socket", size)
