@@ -28,6 +28,11 @@
 // [*ProtocolError], and a wrong Content-Length cannot break the client's
 // connection.
 //
+// Answers are waited for in Go's netpoller. To wait in poll(2) for the first 30
+// to 500 µs, in which a short script is done, gains nothing (16 clients: 0.94 to
+// 0.97 of the requests a second), and nor does a context that is only watched
+// from 10 ms on, which saves its four allocations (1.00).
+//
 // On Linux short answers are read without being taken off the socket at once,
 // because that would wake PHP for nothing: see peeker.
 //

@@ -31,6 +31,14 @@
 // The launch belongs to the pool: a request that leaves the line does not stop
 // it, and whoever is first gets the worker, be it new or released.
 //
+// A busy worker gets no further request, though PHP would find it in its socket
+// and never sleep under load. Tried with a script that does nothing and 16
+// clients, that was 1.15 times the requests a second and 0.88 of the CPU, but
+// 1.8 times the 99th percentile: who stands behind one worker waits until the
+// system lets that one run, instead of getting whichever is free first, and
+// what stands in a socket cannot be taken back when the script before it turns
+// out to be slow.
+//
 // Where Settings.MaxPerClient bounds what one client has, a request over it is
 // held outside the line until another one of that client has ended
 // (perclient.go): nobody stands behind it, and no launch is begun for it.
