@@ -7,12 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,100 +24,6 @@ import (
 )
 
 var faultsFor = flag.Duration("faults", 0, "for how long to inject every wrong byte at every place, and then faults at random")
-
-// faultAnswers are what workers answer to a request with that token: all the
-// ways in which an answer travels.
-var faultAnswers = []func(token string) fastcgitest.Answer{
-	func(token string) fastcgitest.Answer { return fastcgitest.OK("hello " + token) },
-	func(token string) fastcgitest.Answer {
-		body := "created " + token
-		return fastcgitest.Reply(fmt.Sprintf("Status: 201 Created\r\nSet-Cookie: a=%s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body))
-	},
-	func(token string) fastcgitest.Answer {
-		return fastcgitest.Answer{
-			fastcgitest.Stderr("PHP Warning:  x"), fastcgitest.Stdout("X-A: b\n"), fastcgitest.Stdout("\nin "),
-			fastcgitest.Stdout("pieces "), fastcgitest.Stderr("y"), fastcgitest.Stdout(token), fastcgitest.EndStatus(1, 0),
-		}
-	},
-	func(token string) fastcgitest.Answer {
-		return fastcgitest.Reply("Status: 302 Found\r\nLocation: /" + token + "\r\n\r\n")
-	},
-}
-
-// longAnswer is one that is passed on while it still comes: faults go near the
-// borders of its records.
-func longAnswer(token string) fastcgitest.Answer {
-	return fastcgitest.OK(token + strings.Repeat("0123456789abcdef", 13000) + token)
-}
-
-// fault is what becomes of the bytes of an answer.
-type fault struct {
-	kind string
-	at   int
-	b    byte
-}
-
-// apply returns the bytes that are sent, and what follows them: by default the
-// responder waits for the next request.
-func (f fault) apply(wire []byte) ([]byte, fastcgitest.Answer) {
-	at := min(f.at, len(wire))
-	head, tail := wire[:at], wire[at:]
-	switch f.kind {
-	case "cut":
-		return head, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Close()}
-	case "stall":
-		wire = head
-	case "late": // see reply
-	case "delay":
-		return wire, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Sleep(time.Millisecond), fastcgitest.Raw(tail)}
-	case "insert":
-		wire = slices.Concat(head, []byte{f.b}, tail)
-	case "remove":
-		wire = slices.Concat(head, tail[min(1, len(tail)):])
-	case "flip":
-		if len(tail) > 0 {
-			wire = slices.Concat(head, []byte{tail[0] ^ f.b}, tail[1:])
-		}
-	default:
-		panic("bug: a fault " + f.kind)
-	}
-	return wire, fastcgitest.Answer{fastcgitest.Raw(wire)}
-}
-
-// spoilt is an answer as the plainest reader would see it. Records of an earlier
-// request, those of a script that forked, do not count.
-type spoilt struct {
-	whole   bool // it begins with whole records up to END_REQUEST
-	refused bool // which says that the request was refused
-	size    int  // of these records
-	stdout  []byte
-	retried bool // another worker was asked after it
-}
-
-func read(wire []byte, id uint16) (s spoilt) {
-	for s.size+8 <= len(wire) {
-		h := wire[s.size:]
-		content, padding, of := int(h[4])<<8|int(h[5]), int(h[6]), uint16(h[2])<<8|uint16(h[3])
-		end := h[1] == fastcgitest.TypeEndRequest
-		if h[0] != 1 || of == 0 || of > id || end && content != 8 ||
-			!end && h[1] != fastcgitest.TypeStdout && h[1] != fastcgitest.TypeStderr {
-			return s
-		}
-		cut := min(len(h), 8+content)
-		if of == id && h[1] == fastcgitest.TypeStdout {
-			s.stdout = append(s.stdout, h[8:cut]...)
-		}
-		if len(h) < 8+content+padding {
-			return s
-		}
-		s.size += 8 + content + padding
-		if of == id && end {
-			s.whole, s.refused = true, h[12] != 0
-			return s
-		}
-	}
-	return s
-}
 
 // injector is a site with one worker, whose answers it spoils.
 type injector struct {
@@ -307,113 +211,6 @@ func (in *injector) inject(answer func(string) fastcgitest.Answer, method string
 	if n := in.open.Load(); n > 3 { // of the worker, of one that ends and of one that is launched
 		in.Errorf("%s: %d connections are open", what, n)
 	}
-}
-
-// judge says what is wrong with what a client got for a spoilt answer, if
-// anything is. want is the STDOUT that should have come.
-func judge(g got, s *spoilt, want []byte, method string) string {
-	head, body := cutHead(want)
-	sameHead := bytes.HasPrefix(s.stdout, head)
-	good := s.whole && !s.refused
-	switch {
-	case g.status == 0:
-		return "no status"
-	case g.broken && good && bytes.Equal(s.stdout, want):
-		return "a whole answer was broken off"
-	case g.broken && !bytes.Contains(s.stdout, g.body):
-		return "bytes that were not sent"
-	case g.broken:
-		return ""
-	case g.status == http.StatusBadGateway || g.status == http.StatusGatewayTimeout:
-		if good && sameHead {
-			return "an error for an answer that makes sense"
-		}
-		return ""
-	case !good:
-		// Time was up before anything of it was read, or nothing had been sent,
-		// and another worker gave the answer.
-		if method != http.MethodGet || !s.retried || !bytes.Equal(g.body, body) {
-			return "half an answer passes for a whole one"
-		}
-		return ""
-	case !bytes.Contains(s.stdout, g.body):
-		return "bytes that were not sent"
-	case bytes.Equal(s.stdout, want) && !bytes.Equal(g.body, body),
-		sameHead && !bytes.HasPrefix(s.stdout[len(head):], g.body):
-		return "another body than was sent"
-	}
-	return ""
-}
-
-// cutHead splits CGI output behind its empty line.
-func cutHead(stdout []byte) (head, body []byte) {
-	for _, empty := range []string{"\r\n\r\n", "\n\n"} {
-		if i := bytes.Index(stdout, []byte(empty)); i >= 0 {
-			return stdout[:i+len(empty)], stdout[i+len(empty):]
-		}
-	}
-	return nil, stdout
-}
-
-// everyFault calls inject with each kind of fault at each place of each answer.
-func everyFault(long bool, inject func(answer func(string) fastcgitest.Answer, method string, f fault)) {
-	for _, answer := range faultAnswers {
-		size := len(fastcgitest.Encode(answer("00000000"), 2))
-		for at := range size + 1 {
-			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				inject(answer, method, fault{"cut", at, 0})
-			}
-			inject(answer, http.MethodGet, fault{"remove", at, 0})
-			if long || at%3 == 0 { // these take their time
-				inject(answer, http.MethodGet, fault{"stall", at, 0})
-				inject(answer, http.MethodGet, fault{"delay", at, 0})
-			}
-			values := []byte{1 << (at % 8), 0xff}
-			if long {
-				values = allBytes
-			}
-			for _, b := range values {
-				inject(answer, http.MethodGet, fault{"flip", at, b})
-				inject(answer, http.MethodGet, fault{"insert", at, b})
-			}
-		}
-	}
-	for at := range len(fastcgitest.Encode(fastcgitest.OK("forged"), 1)) {
-		inject(faultAnswers[0], http.MethodGet, fault{"late", at, 0})
-	}
-	const header, record = 8, 65528 // of a record
-	for i := range 4 {
-		for _, d := range []int{-1, 0, 1, 5, header, header + 1} {
-			for _, kind := range []string{"cut", "stall", "delay", "remove", "insert", "flip"} {
-				inject(longAnswer, http.MethodGet, fault{kind, max(0, i*(header+record)+d), 0x41})
-			}
-		}
-	}
-}
-
-var allBytes = func() []byte {
-	all := make([]byte, 255)
-	for i := range all {
-		all[i] = byte(i + 1)
-	}
-	return all
-}()
-
-// randomFault makes up to three faults, one of which may be a wait.
-func randomFault() (answer func(string) fastcgitest.Answer, method string, faults []fault) {
-	answer, method = faultAnswers[rand.IntN(len(faultAnswers))], http.MethodGet
-	if rand.IntN(50) == 0 {
-		answer = longAnswer
-	}
-	if rand.IntN(2) == 0 {
-		method = http.MethodPost
-	}
-	size := len(fastcgitest.Encode(answer("00000000"), 2))
-	kinds := []string{"cut", "stall", "remove", "insert", "flip"}
-	for range 1 + rand.IntN(3) {
-		faults = append(faults, fault{kinds[rand.IntN(len(kinds))], rand.IntN(size), byte(rand.IntN(256))})
-	}
-	return answer, method, faults
 }
 
 // TestNoFaultOfAWorkerReachesAnotherClient cuts, delays and changes what workers

@@ -1,0 +1,132 @@
+package caddymodule
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// faultAnswers are what workers answer to a request with that token: all the
+// ways in which an answer travels.
+var faultAnswers = []func(token string) fastcgitest.Answer{
+	func(token string) fastcgitest.Answer { return fastcgitest.OK("hello " + token) },
+	func(token string) fastcgitest.Answer {
+		body := "created " + token
+		return fastcgitest.Reply(fmt.Sprintf("Status: 201 Created\r\nSet-Cookie: a=%s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body))
+	},
+	func(token string) fastcgitest.Answer {
+		return fastcgitest.Answer{
+			fastcgitest.Stderr("PHP Warning:  x"), fastcgitest.Stdout("X-A: b\n"), fastcgitest.Stdout("\nin "),
+			fastcgitest.Stdout("pieces "), fastcgitest.Stderr("y"), fastcgitest.Stdout(token), fastcgitest.EndStatus(1, 0),
+		}
+	},
+	func(token string) fastcgitest.Answer {
+		return fastcgitest.Reply("Status: 302 Found\r\nLocation: /" + token + "\r\n\r\n")
+	},
+}
+
+// longAnswer is one that is passed on while it still comes: faults go near the
+// borders of its records.
+func longAnswer(token string) fastcgitest.Answer {
+	return fastcgitest.OK(token + strings.Repeat("0123456789abcdef", 13000) + token)
+}
+
+// fault is what becomes of the bytes of an answer.
+type fault struct {
+	kind string
+	at   int
+	b    byte
+}
+
+// apply returns the bytes that are sent, and what follows them: by default the
+// responder waits for the next request.
+func (f fault) apply(wire []byte) ([]byte, fastcgitest.Answer) {
+	at := min(f.at, len(wire))
+	head, tail := wire[:at], wire[at:]
+	switch f.kind {
+	case "cut":
+		return head, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Close()}
+	case "stall":
+		wire = head
+	case "late": // see reply
+	case "delay":
+		return wire, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Sleep(time.Millisecond), fastcgitest.Raw(tail)}
+	case "insert":
+		wire = slices.Concat(head, []byte{f.b}, tail)
+	case "remove":
+		wire = slices.Concat(head, tail[min(1, len(tail)):])
+	case "flip":
+		if len(tail) > 0 {
+			wire = slices.Concat(head, []byte{tail[0] ^ f.b}, tail[1:])
+		}
+	default:
+		panic("bug: a fault " + f.kind)
+	}
+	return wire, fastcgitest.Answer{fastcgitest.Raw(wire)}
+}
+
+// everyFault calls inject with each kind of fault at each place of each answer.
+func everyFault(long bool, inject func(answer func(string) fastcgitest.Answer, method string, f fault)) {
+	for _, answer := range faultAnswers {
+		size := len(fastcgitest.Encode(answer("00000000"), 2))
+		for at := range size + 1 {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				inject(answer, method, fault{"cut", at, 0})
+			}
+			inject(answer, http.MethodGet, fault{"remove", at, 0})
+			if long || at%3 == 0 { // these take their time
+				inject(answer, http.MethodGet, fault{"stall", at, 0})
+				inject(answer, http.MethodGet, fault{"delay", at, 0})
+			}
+			values := []byte{1 << (at % 8), 0xff}
+			if long {
+				values = allBytes
+			}
+			for _, b := range values {
+				inject(answer, http.MethodGet, fault{"flip", at, b})
+				inject(answer, http.MethodGet, fault{"insert", at, b})
+			}
+		}
+	}
+	for at := range len(fastcgitest.Encode(fastcgitest.OK("forged"), 1)) {
+		inject(faultAnswers[0], http.MethodGet, fault{"late", at, 0})
+	}
+	const header, record = 8, 65528 // of a record
+	for i := range 4 {
+		for _, d := range []int{-1, 0, 1, 5, header, header + 1} {
+			for _, kind := range []string{"cut", "stall", "delay", "remove", "insert", "flip"} {
+				inject(longAnswer, http.MethodGet, fault{kind, max(0, i*(header+record)+d), 0x41})
+			}
+		}
+	}
+}
+
+var allBytes = func() []byte {
+	all := make([]byte, 255)
+	for i := range all {
+		all[i] = byte(i + 1)
+	}
+	return all
+}()
+
+// randomFault makes up to three faults, one of which may be a wait.
+func randomFault() (answer func(string) fastcgitest.Answer, method string, faults []fault) {
+	answer, method = faultAnswers[rand.IntN(len(faultAnswers))], http.MethodGet
+	if rand.IntN(50) == 0 {
+		answer = longAnswer
+	}
+	if rand.IntN(2) == 0 {
+		method = http.MethodPost
+	}
+	size := len(fastcgitest.Encode(answer("00000000"), 2))
+	kinds := []string{"cut", "stall", "remove", "insert", "flip"}
+	for range 1 + rand.IntN(3) {
+		faults = append(faults, fault{kinds[rand.IntN(len(kinds))], rand.IntN(size), byte(rand.IntN(256))})
+	}
+	return answer, method, faults
+}
