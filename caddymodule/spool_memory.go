@@ -54,11 +54,10 @@ type blocks struct {
 	at     int64 // where the next Read begins
 }
 
-// room is where more of the body goes, which grow then counts; nil if there is
-// none.
+// room is where more of the body goes; nil if there is none.
 func (k *blocks) room() []byte {
-	used := int(k.length % blockSize)
-	if used == 0 {
+	i := int(k.length / blockSize)
+	if i == len(k.list) {
 		if k.length >= bodyShare {
 			return nil
 		}
@@ -68,7 +67,7 @@ func (k *blocks) room() []byte {
 		}
 		k.list = append(k.list, b)
 	}
-	return k.list[len(k.list)-1][used:]
+	return k.list[i][k.length%blockSize:]
 }
 
 // write reports whether there was room for all of p.

@@ -16,10 +16,23 @@ import (
 func bodyOf(content string, known bool) *http.Request {
 	var r io.Reader = strings.NewReader(content)
 	if !known {
-		r = iotest.HalfReader(r)
+		r = &hesitant{r: iotest.HalfReader(r)}
 	}
 	req := httptest.NewRequest(http.MethodPost, "/", r)
 	return req
+}
+
+// hesitant has nothing every other time, as a Reader may.
+type hesitant struct {
+	r     io.Reader
+	ready bool
+}
+
+func (h *hesitant) Read(p []byte) (int, error) {
+	if h.ready = !h.ready; h.ready {
+		return 0, nil
+	}
+	return h.r.Read(p)
 }
 
 func TestABodyIsWholeWhateverItsSize(t *testing.T) {
