@@ -110,7 +110,11 @@ func TestPHPsOwnWordsAreShown(t *testing.T) {
 				t.Fatal("a preload script that does not parse was taken")
 			}
 			wantSentence(t, err, []string{"preload.php", "syntax error|parse error"})
-			s.get("/hello.php").want(t, 200, "hello\n")
+			// Caddy starts its apps in any order: the refused config's server may
+			// have accepted on the shared port, and closes what it had in hand.
+			if got := s.getOn(s.port, "/hello.php"); got != "hello\n" {
+				t.Errorf("got %q", got)
+			}
 		})
 	}
 }
