@@ -109,7 +109,7 @@ func TestALoadThatFailsLeavesEverythingAsItWas(t *testing.T) {
 		if err := s.run(site(3, 0, "")); err != nil {
 			t.Fatal(err)
 		}
-		before, processes := s.pool(), fmt.Sprint(s.php())
+		before, processes := s.forked()
 		l := s.load(checkScript, 4)
 		for range rounds(1) {
 			for _, bad := range badLoads {

@@ -22,9 +22,7 @@ func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		site := loadSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
 		s := start(t, b, site)
-		before := s.pool()
-		s.wantWorkers(before.Workers.Total + before.Workers.Standby) // a master forks them one by one
-		processes := fmt.Sprint(s.php())
+		before, processes := s.forked()
 		l := s.load(checkScript, 4)
 		caches := cacheBook{}
 		for i := range rounds(50) {
@@ -183,6 +181,15 @@ func (s *server) wantOnly(b backend, workers int) poolStatus {
 	})
 	s.wantProcesses(b, workers)
 	return p
+}
+
+// forked is a pool that stands still and its processes, once there are all: a
+// master serves before it has forked the last of its slots.
+func (s *server) forked() (p poolStatus, processes string) {
+	s.t.Helper()
+	p = s.pool()
+	s.wantWorkers(p.Workers.Total + p.Workers.Standby)
+	return p, fmt.Sprint(s.php())
 }
 
 // TestWhatPHPIsStartedFromCountsAsAChange reloads the same configuration while

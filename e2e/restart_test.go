@@ -99,8 +99,8 @@ func TestARestartThatFailsLeavesEverythingAsItWas(t *testing.T) {
 		if err := s.run(s.ownPHP(b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", "workers 3")); err != nil {
 			t.Fatal(err)
 		}
+		before, processes := s.forked()
 		l := s.load(checkScript, 4)
-		before, processes := s.pool(), fmt.Sprint(s.php())
 		for range rounds(1) {
 			for _, bad := range badStarts {
 				t.Run(bad.name, func(t *testing.T) {
