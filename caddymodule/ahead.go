@@ -40,7 +40,7 @@ func (h *ahead) fill() {
 		p, err := h.reply.body.Next()
 		if errors.Is(err, io.EOF) {
 			h.reply.Release()
-			h.reply.freeBody()
+			h.reply.in.Free()
 		}
 		h.mu.Lock()
 		for err == nil && !h.stopped && len(h.filled) > 0 && len(h.filled)+len(h.taken)+len(p) > h.limit {

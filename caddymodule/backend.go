@@ -168,9 +168,9 @@ func (b *Backend) ask(r *http.Request, v *visit, proxied bool) (*reply, error) {
 	if err := b.live.covers(s.filename); err != nil {
 		return nil, err
 	}
-	in, err := b.live.spool.take(r, b.RequestBuffers, b.MaxBody)
+	in, err := b.live.spool.Take(r, b.RequestBuffers, b.MaxBody)
 	if err != nil {
-		return nil, err
+		return nil, bodyFailure(err)
 	}
 	req := fastcgi.NewRequest()
 	a := &reply{
@@ -179,14 +179,14 @@ func (b *Backend) ask(r *http.Request, v *visit, proxied bool) (*reply, error) {
 	}
 	env := environ{b: b, r: r, repl: v.repl, to: req, proxied: proxied}
 	a.span, env.traced = b.startSpan(r.Context(), s.filename)
-	env.write(&s, in.length)
-	if in.length > 0 {
-		req.Body, req.ContentLength = in.ReadSeeker, in.length
+	env.write(&s, in.Length)
+	if in.Length > 0 {
+		req.Body, req.ContentLength = in.ReadSeeker, in.Length
 	}
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
 	req.Stderr = &a.stderr
-	a.sent.Info = env.info(&s, in.length)
+	a.sent.Info = env.info(&s, in.Length)
 	if b.live.perClient.Load() {
 		a.sent.Info.Client = clientOf(r)
 	}
@@ -207,7 +207,7 @@ func (b *Backend) ask(r *http.Request, v *visit, proxied bool) (*reply, error) {
 		// A short answer that is here as a whole: its length is known, and the
 		// worker can serve the next request while this client reads.
 		a.Release()
-		a.freeBody()
+		a.in.Free()
 		a.endSpan()
 	}
 	if err := b.denied(a); err != nil {

@@ -126,7 +126,7 @@ func (l *livePool) describe(d detail) poolJSON {
 			s.Requests.Total, s.Requests.Failed, s.Requests.Refused, s.Requests.Slow, s.Requests.Retried,
 		},
 		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, Uptime: s.Uptime.Seconds(),
-		SpooledBytes: l.spool.inUse.Load(),
+		SpooledBytes: l.spool.InFiles(),
 	}
 	out.SpooledHuman = human(out.SpooledBytes)
 	for reason, n := range s.Exits {

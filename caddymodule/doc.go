@@ -12,7 +12,7 @@
 // # A request's way
 //
 // Handler routes (route.go), then Backend.answer finds and checks the script
-// (script.go), takes in the body (spool.go), writes the CGI variables (env.go)
+// (script.go), takes in the body (spool), writes the CGI variables (env.go)
 // and sends all of it by pool.Do. The handler copies the answer (serve.go);
 // where options ask for what only reverse_proxy can do, the same Backend runs
 // as the transport of a reverseproxy.Handler inside our handler, because the

@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -33,6 +35,30 @@ func (b *Backend) failure(err error, r *http.Request, s *script) error {
 			zap.String("script", s.filename), zap.Error(err))
 	}
 	return caddyhttp.Error(status, err)
+}
+
+// bodyFailure is the error that Caddy answers when a request's body could not be
+// taken in.
+func bodyFailure(err error) error {
+	if handled, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+		return handled // an earlier handler's, as of request_body
+	}
+	_, tooLarge := errors.AsType[*spool.TooLargeError](err)
+	if !tooLarge {
+		_, tooLarge = errors.AsType[*http.MaxBytesError](err)
+	}
+	_, ours := errors.AsType[*spool.FileError](err)
+	switch {
+	case tooLarge:
+		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
+	case ours && errors.Is(err, syscall.ENOSPC):
+		return caddyhttp.Error(http.StatusInsufficientStorage, err)
+	case ours:
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	case errors.Is(err, context.Canceled):
+		return caddyhttp.Error(statusClientClosed, err)
+	}
+	return caddyhttp.Error(http.StatusBadRequest, err)
 }
 
 func failureStatus(err error) int {

@@ -60,7 +60,7 @@ var families = append([]family{
 		func(t *pool.Times) *pool.Histogram { return &t.FirstByte }),
 
 	gauge("spooled_bytes", "Request bodies that are kept in files until they are whole.",
-		func(s *scrape) int64 { return s.live.spool.inUse.Load() }),
+		func(s *scrape) int64 { return s.live.spool.InFiles() }),
 	gauge("quarantined_scripts", "Scripts that are not run because they killed too many workers.",
 		func(s *scrape) int { return len(s.stats.Quarantined) }),
 }, opcacheFamilies...)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -141,7 +142,11 @@ func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
 func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 	h := complete(t)
 	h.live.clientsGone.Store(40)
-	h.live.spool.inUse.Store(41)
+	body, err := h.live.spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, inAFile))), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Free()
 	times := pool.Times{
 		Request:   pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{1, 2, 3, 4, 15: 5}, Sum: 50 * time.Second},
 		FirstByte: pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{6, 7}, Sum: 51 * time.Second},
@@ -198,7 +203,7 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		{"requests_client_gone_total", "", 40},
 		{"request_duration_seconds", "", 50},
 		{"ttfb_seconds", "", 51},
-		{"spooled_bytes", "", 41},
+		{"spooled_bytes", "", inAFile},
 		{"quarantined_scripts", "", 3},
 		{"opcache_sampled_timestamp_seconds", "", 1700000000},
 		{"opcache_memory_bytes", "used", 11},

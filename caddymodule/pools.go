@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -22,7 +23,7 @@ var pools = caddy.NewUsagePool()
 type livePool struct {
 	name   string
 	pool   *pool.Pool
-	spool  *spool
+	spool  *spool.Spool
 	logger *zap.Logger
 
 	// perClient: max_per_client is in force.
@@ -76,7 +77,7 @@ type staged struct {
 func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
 	value, _, err := pools.LoadOrNew(name, func() (caddy.Destructor, error) {
 		live := &livePool{
-			name: name, spool: newSpool(s.options),
+			name: name, spool: spool.New(s.options.SpoolDir, s.options.SpoolMax),
 			logger: poolLogger(logger, name),
 		}
 		live.unused = make(chan struct{}, 1)
@@ -153,7 +154,7 @@ func (l *livePool) takeNext() time.Duration {
 	if deref(l.spec.options.Watch, false) {
 		l.watching.Do(func() { go l.watch() })
 	}
-	l.spool.configure(next.spec.options)
+	l.spool.Configure(next.spec.options.SpoolDir, next.spec.options.SpoolMax)
 	l.perClient.Store(next.spec.settings.MaxPerClient > 0)
 	if next.prepared == nil {
 		l.pool.Configure(next.spec.settings)

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -18,7 +19,7 @@ type reply struct {
 	backend        *Backend
 	request        *http.Request
 	sent           pool.Request
-	in             body
+	in             spool.Body
 	stderr         stderrLog
 	span           trace.Span // nil where nobody traces
 	body           *fastcgi.Body
@@ -59,17 +60,9 @@ func (a *reply) end() {
 	}
 	a.giveUp()
 	a.sent.FastCGI.Free()
-	a.freeBody()
+	a.in.Free()
 	a.stderr.flush(status)
 	a.endSpan()
-}
-
-// freeBody lets go of the request's body. It may be called twice.
-func (a *reply) freeBody() {
-	if a.in.done != nil {
-		a.in.done()
-		a.in.done = nil
-	}
 }
 
 // endSpan may be called twice.

@@ -12,6 +12,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
+// inAFile is the length of a body that goes to a file.
+const inAFile = 5 << 20
+
 // Whatever becomes of a request, it leaves the pool, and the file with its body
 // goes.
 func TestARequestLeavesNothingBehind(t *testing.T) {
@@ -28,7 +31,7 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 		for i, path := range []string{"/whole.php", "/die.php", "/break.php", "/whole.php", "/die.php", "/break.php"} {
 			h.ResponseBuffers = int64(i / 3 << 20)
 			r := prepared(httptest.NewRequest(http.MethodPost, "http://example.com"+path,
-				bytes.NewReader(make([]byte, 2*defaultRequestBuffers))), new(caddyhttp.Server))
+				bytes.NewReader(make([]byte, inAFile))), new(caddyhttp.Server))
 			err := func() (err error) {
 				defer func() {
 					if recover() != nil {
@@ -43,7 +46,7 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 			if n := h.live.users.Load(); n != 0 {
 				t.Errorf("%s: %s: %d requests are in the pool", name, path, n)
 			}
-			if n := h.live.spool.inUse.Load(); n != 0 {
+			if n := h.live.spool.InFiles(); n != 0 {
 				t.Errorf("%s: %s: %d bytes are left of the body", name, path, n)
 			}
 		}
@@ -54,13 +57,13 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 func TestABodyGoesWhenTheAnswerIsThere(t *testing.T) {
 	h := fakeSite(t, layOut(t, "whole.php"), 1, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("whole") }))
 	r := prepared(httptest.NewRequest(http.MethodPost, "http://example.com/whole.php",
-		bytes.NewReader(make([]byte, 2*defaultRequestBuffers))), new(caddyhttp.Server))
+		bytes.NewReader(make([]byte, inAFile))), new(caddyhttp.Server))
 	res, err := (&Transport{Backend: h.Backend}).RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if s := h.live.pool.Stats(); s.Workers.Idle != 1 || h.live.spool.inUse.Load() != 0 {
-		t.Errorf("got %+v and %d bytes of the body, want an idle worker and none", s.Workers, h.live.spool.inUse.Load())
+	if s := h.live.pool.Stats(); s.Workers.Idle != 1 || h.live.spool.InFiles() != 0 {
+		t.Errorf("got %+v and %d bytes of the body, want an idle worker and none", s.Workers, h.live.spool.InFiles())
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -90,7 +91,7 @@ func (w *meteredWorker) Memory() (int64, error) {
 func metered(t *testing.T, m *meter, workers int, f func(l *livePool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := &livePool{name: "test", spool: newSpool(new(PoolOptions)), logger: zap.NewNop()}
+		l := &livePool{name: "test", spool: spool.New("", 0), logger: zap.NewNop()}
 		l.pool = pool.New(pool.Config{Name: m.name, Start: m.start, Settings: pool.Settings{
 			Size: pool.Size{Manager: pool.Static, Max: workers}, MaxQueue: 10, StopTimeout: time.Second,
 		}})

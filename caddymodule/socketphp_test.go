@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 	"github.com/mevdschee/caddy-php-pool/pool"
@@ -113,7 +114,7 @@ func answers(handle func(*fastcgitest.Request) fastcgitest.Answer) func(net.Conn
 func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
 	tb.Helper()
 	php := &socketPHP{dir: tb.TempDir(), serve: serve, done: make(chan struct{})}
-	live := &livePool{name: "test", spool: newSpool(new(PoolOptions)), logger: zap.NewNop(), unused: make(chan struct{}, 1)}
+	live := &livePool{name: "test", spool: spool.New("", 0), logger: zap.NewNop(), unused: make(chan struct{}, 1)}
 	live.cut, live.stop = context.WithCancel(context.Background())
 	live.pool = pool.New(pool.Config{Name: "test", Start: php.start, Settings: pool.Settings{
 		Size: pool.Size{Manager: pool.Static, Max: workers}, MaxQueue: 100, StopTimeout: time.Second,

@@ -1,4 +1,4 @@
-package caddymodule
+package spool
 
 import (
 	"errors"
@@ -39,31 +39,31 @@ func TestABodyIsWholeWhateverItsSize(t *testing.T) {
 	const inMemory = 1000
 	sizes := []int{
 		0, 1, inMemory - 1, inMemory, inMemory + 1, 10 * inMemory,
-		blockSize - 1, blockSize, blockSize + 1, 5 * blockSize / 2, bodyShare - 1, bodyShare, bodyShare + 1,
+		blockSize - 1, blockSize, blockSize + 1, 5 * blockSize / 2, sharedEach - 1, sharedEach, sharedEach + 1,
 	}
-	for _, shared := range []int64{0, 2 * blockSize, bodyMax} {
+	for _, shared := range []int64{0, 2 * blockSize, sharedMost} {
 		for _, size := range sizes {
 			for _, known := range []bool{true, false} {
-				s := newSpool(&PoolOptions{SpoolDir: t.TempDir()})
+				s := New(t.TempDir(), 0)
 				s.memory = &memory{most: shared}
 				// The end is only seen where there is room for more.
-				inFile := size > inMemory && (size >= bodyShare || int64(size/blockSize+1)*blockSize > shared)
+				inFile := size > inMemory && (size >= sharedEach || int64(size/blockSize+1)*blockSize > shared)
 				checkBody(t, s, size, inMemory, known, inFile)
 			}
 		}
 	}
 }
 
-func checkBody(t *testing.T, s *spool, size, inMemory int, known, inFile bool) {
+func checkBody(t *testing.T, s *Spool, size, inMemory int, known, inFile bool) {
 	t.Helper()
 	what := fmt.Sprintf("%d bytes, length known %t, %d bytes to share", size, known, s.memory.most)
 	content := strings.Repeat("0123456789 ", size/11+1)[:size]
-	b, err := s.take(bodyOf(content, known), int64(inMemory), 0)
+	b, err := s.Take(bodyOf(content, known), int64(inMemory), 0)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	if b.length != int64(size) {
-		t.Errorf("%s: got length %d", what, b.length)
+	if b.Length != int64(size) {
+		t.Errorf("%s: got length %d", what, b.Length)
 	}
 	for range 2 { // it can be sent a second time
 		if size == 0 {
@@ -83,11 +83,11 @@ func checkBody(t *testing.T, s *spool, size, inMemory int, known, inFile bool) {
 	if inMemory, want := s.memory.inUse.Load() > 0, size > inMemory && !inFile; inMemory != want {
 		t.Errorf("%s: it is in the memory of all: %t", what, inMemory)
 	}
-	b.done()
+	b.Free()
 	wantNothingLeft(t, s, what)
 }
 
-func wantNothingLeft(t *testing.T, s *spool, what string) {
+func wantNothingLeft(t *testing.T, s *Spool, what string) {
 	t.Helper()
 	if file, mem := s.inUse.Load(), s.memory.inUse.Load(); file != 0 || mem != 0 {
 		t.Errorf("%s: %d bytes in files and %d in memory are still counted afterwards", what, file, mem)
@@ -100,64 +100,59 @@ func wantNothingLeft(t *testing.T, s *spool, what string) {
 // TestBodiesShareTheirMemory has one after the other come until there is no
 // room, and again when one has gone.
 func TestBodiesShareTheirMemory(t *testing.T) {
-	s := newSpool(&PoolOptions{SpoolDir: t.TempDir()})
+	s := New(t.TempDir(), 0)
 	s.memory = &memory{most: 4 * blockSize}
-	take := func() body {
-		b, err := s.take(bodyOf(strings.Repeat("x", 3*blockSize/2), true), 1000, 0)
+	take := func() Body {
+		b, err := s.Take(bodyOf(strings.Repeat("x", 3*blockSize/2), true), 1000, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return b
 	}
 	first, second, third := take(), take(), take()
-	if got := s.inUse.Load(); got != third.length {
-		t.Errorf("%d bytes are in files, want the %d of the third", got, third.length)
+	if got := s.inUse.Load(); got != third.Length {
+		t.Errorf("%d bytes are in files, want the %d of the third", got, third.Length)
 	}
-	first.done()
+	first.Free()
 	fourth := take()
-	if got := s.inUse.Load(); got != third.length {
-		t.Errorf("%d bytes are in files, want the %d of the third", got, third.length)
+	if got := s.inUse.Load(); got != third.Length {
+		t.Errorf("%d bytes are in files, want the %d of the third", got, third.Length)
 	}
-	for _, b := range []body{second, third, fourth} {
-		if got, err := io.ReadAll(b); err != nil || int64(len(got)) != b.length {
+	for _, b := range []Body{second, third, fourth} {
+		if got, err := io.ReadAll(b); err != nil || int64(len(got)) != b.Length {
 			t.Errorf("got %d bytes, %v", len(got), err)
 		}
-		b.done()
+		b.Free()
 	}
 	wantNothingLeft(t, s, "all")
 }
 
-func TestABodyOverALimitIs413AndLeavesNothing(t *testing.T) {
+func TestABodyOverALimitIsRefusedAndLeavesNothing(t *testing.T) {
 	for _, c := range []struct {
-		what  string
-		o     PoolOptions
-		most  int64
-		known bool
-		small bool // enough for the memory
-		share int64
+		what      string
+		most, max int64
+		known     bool
+		size      int
+		share     int64
+		want      TooLargeError
 	}{
-		{"max_body, announced", PoolOptions{}, 500, true, false, 0},
-		{"max_body, found out in memory", PoolOptions{}, 50, false, true, 0},
-		{"max_body, found out in the memory of all", PoolOptions{}, 5000, false, false, bodyMax},
-		{"max_body, found out in the file", PoolOptions{}, 5000, false, false, 0},
-		{"spool_max", PoolOptions{SpoolMax: 5000}, 0, false, false, 0},
+		{"announced", 500, 0, true, 10000, 0, TooLargeError{"max_body", 500}},
+		{"found out in memory", 50, 0, false, 80, 0, TooLargeError{"max_body", 50}},
+		{"found out in the memory of all", 5000, 0, false, 10000, sharedMost, TooLargeError{"max_body", 5000}},
+		{"found out in the file", 5000, 0, false, 10000, 0, TooLargeError{"max_body", 5000}},
+		{"found out by all files", 0, 6000, false, 10000, 0, TooLargeError{"spool_max", 6000}},
 	} {
-		c.o.SpoolDir = t.TempDir()
-		s := newSpool(&c.o)
+		s := New(t.TempDir(), c.max)
 		s.memory = &memory{most: c.share}
-		size := 10000
-		if c.small {
-			size = 80
-		}
-		r := bodyOf(strings.Repeat("x", size), c.known)
+		r := bodyOf(strings.Repeat("x", c.size), c.known)
 		read := &countedBody{r: r.Body}
 		r.Body = io.NopCloser(read)
-		_, err := s.take(r, 100, c.most)
+		_, err := s.Take(r, 100, c.most)
 		if c.known && read.n > 0 {
 			t.Errorf("%s: %d bytes were read", c.what, read.n)
 		}
-		if got := statusOf(err); got != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s: got %d (%v), want 413", c.what, got, err)
+		if got, ok := errors.AsType[*TooLargeError](err); !ok || *got != c.want {
+			t.Errorf("%s: got %v, want %+v", c.what, err, c.want)
 		}
 		wantNothingLeft(t, s, c.what)
 	}
@@ -176,15 +171,17 @@ func (c *countedBody) Read(p []byte) (int, error) {
 }
 
 func TestABodyThatCannotBeReadIsTheClientsFault(t *testing.T) {
-	s := newSpool(&PoolOptions{SpoolDir: t.TempDir()})
-	for _, share := range []int64{0, bodyMax} {
+	reset := errors.New("reset")
+	s := New(t.TempDir(), 0)
+	for _, share := range []int64{0, sharedMost} {
 		s.memory = &memory{most: share}
 		for _, arrived := range []int{0, 1000, 3 * blockSize} {
 			r := bodyOf("", false)
-			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", arrived)), iotest.ErrReader(errors.New("reset"))))
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", arrived)), iotest.ErrReader(reset)))
 			r.ContentLength = 10 * blockSize
-			if _, err := s.take(r, 100, 0); statusOf(err) != http.StatusBadRequest {
-				t.Errorf("got %v, want 400", err)
+			_, err := s.Take(r, 100, 0)
+			if _, ours := errors.AsType[*FileError](err); ours || !errors.Is(err, reset) {
+				t.Errorf("got %v, want what the reading said", err)
 			}
 			wantNothingLeft(t, s, fmt.Sprint(arrived, " bytes have arrived"))
 		}
@@ -192,9 +189,10 @@ func TestABodyThatCannotBeReadIsTheClientsFault(t *testing.T) {
 }
 
 func TestABodyThatCannotBeKeptIsOurs(t *testing.T) {
-	s := newSpool(&PoolOptions{SpoolDir: t.TempDir() + "/missing"})
+	s := New(t.TempDir()+"/missing", 0)
 	s.memory = &memory{}
-	if _, err := s.take(bodyOf("too long", true), 3, 0); statusOf(err) != http.StatusInternalServerError {
-		t.Errorf("got %v, want 500", err)
+	_, err := s.Take(bodyOf("too long", true), 3, 0)
+	if _, ok := errors.AsType[*FileError](err); !ok || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want a FileError that there is no such directory", err)
 	}
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package spool
 
 import (
 	"errors"
@@ -8,13 +8,12 @@ import (
 )
 
 const (
-	// bodyMax is how much memory all bodies together may take beside what
-	// request_buffers grants to each: a file costs more than the copy of a
-	// megabyte from the client to PHP, even one that never reaches the disk.
-	bodyMax = 16 << 20
+	// sharedMost is how much memory all bodies together may take beside what
+	// each is granted by itself.
+	sharedMost = 16 << 20
 
-	// bodyShare is the most of it that one body may have.
-	bodyShare = 4 << 20
+	// sharedEach is the most of it that one body may have.
+	sharedEach = 4 << 20
 
 	blockSize = 64 << 10
 )
@@ -25,8 +24,8 @@ type memory struct {
 	inUse atomic.Int64
 }
 
-// bodyMemory is that of all pools.
-var bodyMemory = memory{most: bodyMax}
+// shared is that of all pools.
+var shared = memory{most: sharedMost}
 
 type block [blockSize]byte
 
@@ -58,7 +57,7 @@ type blocks struct {
 func (k *blocks) room() []byte {
 	i := int(k.length / blockSize)
 	if i == len(k.list) {
-		if k.length >= bodyShare {
+		if k.length >= sharedEach {
 			return nil
 		}
 		b := k.memory.take()
@@ -93,13 +92,13 @@ func (k *blocks) fill(from io.Reader, most int64) (whole bool, err error) {
 		}
 		n, err := from.Read(room)
 		if k.length += int64(n); most > 0 && k.length > most {
-			return false, tooLarge("max_body", most)
+			return false, overMaxBody(most)
 		}
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
-			return false, bodyError(err)
+			return false, unread(err)
 		}
 	}
 }

@@ -1,0 +1,28 @@
+package spool
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+)
+
+// TooLargeError refuses a body that has more bytes than an option allows, or
+// does not fit in what that grants to all.
+type TooLargeError struct {
+	Option string // as it is written in the configuration
+	Limit  int64
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the request body is larger than %s (%s) allows", e.Option, humanize.IBytes(uint64(e.Limit)))
+}
+
+func overMaxBody(limit int64) error { return &TooLargeError{"max_body", limit} }
+
+// FileError is why a body could not be kept in a file: most likely the disk is
+// full (ENOSPC).
+type FileError struct{ Err error }
+
+func (e *FileError) Error() string { return "keeping the request body: " + e.Err.Error() }
+
+func (e *FileError) Unwrap() error { return e.Err }
