@@ -112,7 +112,7 @@ func wantsFullURI(r *http.Request) bool { return r.URL.Query().Has("full_uri") }
 
 // showStatus answers as php-fpm's status page does.
 func showStatus(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
-	return answerFPMStatus(w, r, l, wantsFullURI(r))
+	return l.answerStatus(w, r, wantsFullURI(r))
 }
 
 // pingPool answers as php-fpm's ping page does.

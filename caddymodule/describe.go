@@ -192,7 +192,7 @@ func describeCrash(c *pool.Crash, fullURI bool) *crashJSON {
 	}
 	out := &crashJSON{At: c.At.Format(time.RFC3339), Worker: c.Worker, PID: c.PID, Ended: c.How}
 	if c.Request.Method != "" {
-		out.Request = &requestJSON{c.Request.Method, shownURI(&c.Request, fullURI), c.Request.Script, c.Ran.Seconds()}
+		out.Request = &requestJSON{c.Request.Method, c.Request.ShownURI(fullURI), c.Request.Script, c.Ran.Seconds()}
 	}
 	return out
 }
@@ -207,7 +207,7 @@ func describeWorker(w *pool.WorkerStats, used usage, fullURI bool) workerJSON {
 		out.Memory, out.MemoryHuman = &used.memory, human(used.memory)
 	}
 	if w.Request.Method != "" {
-		out.Request = &requestJSON{w.Request.Method, shownURI(&w.Request, fullURI), w.Request.Script, w.Running.Seconds()}
+		out.Request = &requestJSON{w.Request.Method, w.Request.ShownURI(fullURI), w.Request.Script, w.Running.Seconds()}
 	}
 	return out
 }

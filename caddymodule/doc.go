@@ -21,7 +21,7 @@
 // # What others see of it
 //
 // The numbers live in package pool, and everybody who shows them reads them
-// there when asked: the admin API (describe.go), php-fpm's status page (fpm.go),
+// there when asked: the admin API (describe.go), php-fpm's status page (fpmstatus),
 // Prometheus (metrics.go). What an administrator learns of a single request is
 // its visit (observe.go), which the placeholders and the access log read, and a
 // span (observe_trace.go).

@@ -1,9 +1,7 @@
 package caddymodule
 
 import (
-	"bytes"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"io"
 	"net/http"
@@ -100,55 +98,6 @@ func FuzzCaddyfile(f *testing.F) {
 			t.Errorf("%s is read as %+v, %v", written, again, err)
 		}
 	})
-}
-
-// FuzzStatus puts anything into the request that a worker runs: no format of the
-// status page lets it out of its field.
-func FuzzStatus(f *testing.F) {
-	f.Add("GET", "/a?b", "q=<script>", "ada", "/srv/a.php")
-	f.Add("G\nET", "/\n************************\npid: 1", "]]>", "\x00", "\"'\\\u2028")
-	f.Add("\xff", "</a>", "&amp;", "a\r\nb: c", "{x=\"y\"} 1\n# EOF")
-	f.Fuzz(func(t *testing.T, method, uri, query, user, script string) {
-		page := func(method, uri, query, user, script string) *fpmPage {
-			w := pool.WorkerStats{State: pool.Busy, Request: pool.Info{Method: method, URI: uri, Query: query, User: user, Script: script}}
-			return &fpmPage{pool: fpmPool(&pool.Stats{Name: script}), processes: [][]fpmField{fpmProcess(&w, usage{}, true)}, full: true}
-		}
-		for _, format := range append([]fpmFormat{fpmText}, fpmFormats...) {
-			var got, plain bytes.Buffer
-			format.write(&got, page(method, uri, query, user, script))
-			format.write(&plain, page("a", "/a", "a", "a", "/a"))
-			text := got.String()
-			if lines := strings.Count(plain.String(), "\n"); strings.Count(text, "\n") != lines || strings.ContainsFunc(text, isControl) {
-				t.Errorf("%s: %q", format.contentType, text)
-			}
-			if tags := strings.Count(plain.String(), "<"); format.query != "json" && format.query != "" && format.query != "openmetrics" && strings.Count(text, "<") != tags {
-				t.Errorf("%s: %q", format.contentType, text)
-			}
-			switch format.query {
-			case "json":
-				if !json.Valid(got.Bytes()) {
-					t.Errorf("not JSON: %q", text)
-				}
-			case "xml":
-				if err := wellFormedXML(text); err != nil {
-					t.Errorf("%v: %q", err, text)
-				}
-			}
-		}
-	})
-}
-
-func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
-
-func wellFormedXML(text string) error {
-	d := xml.NewDecoder(strings.NewReader(text))
-	for {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
 }
 
 // FuzzOPcache lets a worker answer our question with anything.

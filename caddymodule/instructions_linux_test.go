@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -15,11 +16,14 @@ import (
 // TestInstructionsOfARequest is that of a request's whole way through the
 // handler, with a worker whose answer is ready; what Caddy does before is in it.
 func TestInstructionsOfARequest(t *testing.T) {
+	// A request that is stepped through takes a tenth of a second, or more.
+	defer func(script, root time.Duration) { lookAgain, roots.trust = script, root }(lookAgain, roots.trust)
+	lookAgain, roots.trust = time.Hour, time.Hour
 	for _, c := range []struct {
 		path     string
 		recorded int
 	}{
-		{"/index.php", 46400},
+		{"/index.php", 45500},
 		{"/style.css", 17200},
 	} {
 		t.Run(c.path[1:], func(t *testing.T) {

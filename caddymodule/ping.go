@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/fpmstatus"
 )
 
 func init() {
@@ -52,7 +54,7 @@ func (l *livePool) ping(w http.ResponseWriter) error {
 	if err := l.pool.Ready(); err != nil {
 		return fmt.Errorf("pool %s cannot serve: %w", l.name, err)
 	}
-	return answerFPM(w, fpmText.contentType, []byte("pong"))
+	return fpmstatus.Pong(w)
 }
 
 // parsePing sets up the handler from Caddyfile tokens:

@@ -122,7 +122,7 @@ type lastScript struct {
 
 // lookAgain is how long a script is taken to be there still. PHP itself looks
 // again after 2 s (opcache.revalidate_freq).
-const lookAgain = 100 * time.Millisecond
+var lookAgain = 100 * time.Millisecond
 
 // stat is the function stat, but for a script that was there a moment ago: in
 // the worst case PHP, and not try_files, says that it is not there any more.

@@ -126,7 +126,7 @@ func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 			if got.Memory == nil || *got.Memory != 12<<20 || got.MemoryHuman != "12 MiB" {
 				t.Fatalf("got %v bytes (%s), want 12 MiB", got.Memory, got.MemoryHuman)
 			}
-			l.fpmPage(true, false)
+			l.statusPage(true, false)
 		}
 		if n := m.reads.Load(); n != 4 {
 			t.Errorf("memory was read %d times, want once for each of 4 workers", n)
@@ -142,7 +142,7 @@ func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 // The short page of php-fpm tells nothing that has to be measured.
 func TestTheShortStatusMeasuresNothing(t *testing.T) {
 	m := new(meter)
-	metered(t, m, 4, func(l *livePool) { l.fpmPage(false, false) })
+	metered(t, m, 4, func(l *livePool) { l.statusPage(false, false) })
 	if n := m.reads.Load(); n != 0 {
 		t.Errorf("memory was read %d times", n)
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/fpmstatus"
 )
 
 func init() {
@@ -51,7 +53,30 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 			return []poolJSON{live.describe(detail{workers: true, opcache: true, fullURI: s.FullURI})}
 		})
 	}
-	return answerFPMStatus(w, r, live, s.FullURI)
+	return live.answerStatus(w, r, s.FullURI)
+}
+
+// answerStatus answers with php-fpm's status page.
+func (l *livePool) answerStatus(w http.ResponseWriter, r *http.Request, fullURI bool) error {
+	query := r.URL.Query()
+	return l.statusPage(query.Has("full"), fullURI).Answer(w, query)
+}
+
+// statusPage takes the state of the pool; full adds the workers, fullURI the
+// queries of their requests.
+func (l *livePool) statusPage(full, fullURI bool) *fpmstatus.Page {
+	if !full {
+		s := l.pool.Stats()
+		return fpmstatus.Short(&s)
+	}
+	used := l.sampler.of(l.pool)
+	s, workers := l.pool.Snapshot()
+	list := make([]fpmstatus.Worker, len(workers))
+	for i, w := range workers {
+		u := used[w.ID]
+		list[i] = fpmstatus.Worker{WorkerStats: w, CPU: u.share, Memory: u.memory}
+	}
+	return fpmstatus.Full(&s, list, fullURI)
 }
 
 // parseStatus sets up the handler from Caddyfile tokens:

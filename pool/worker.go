@@ -97,3 +97,11 @@ type Info struct {
 	// its zero value is for nobody.
 	Client netip.Addr
 }
+
+// ShownURI is the URI, with its query only where that is asked for.
+func (i *Info) ShownURI(full bool) string {
+	if full && i.Query != "" {
+		return i.URI + "?" + i.Query
+	}
+	return i.URI
+}

@@ -1,14 +1,7 @@
-package caddymodule
-
-import (
-	"time"
-
-	"github.com/mevdschee/caddy-php-pool/pool"
-)
-
-// fpmPage is php-fpm's status page of a pool: the fields of PHP 8.2 in their
-// order, whatever the format (sapi/fpm/fpm/fpm_status.c). Where the words do
-// not fit, this is what stands in the fields:
+// Package fpmstatus writes php-fpm's status page of a pool: the fields of PHP
+// 8.2 in their order, in each of its formats (sapi/fpm/fpm/fpm_status.c), so that
+// whoever reads php-fpm's reads ours. Where the words do not fit, this is what
+// stands in the fields:
 //
 //   - accepted conn: requests that got a worker. Asking for this page takes none,
 //     so it does not count itself.
@@ -24,15 +17,24 @@ import (
 //   - last request memory: what the worker has for itself now, in bytes, not more
 //     than a second ago. php-fpm shows the peak of memory_get_peak_usage, which
 //     only PHP knows.
-type fpmPage struct {
-	pool      []fpmField
+package fpmstatus
+
+import (
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// Page is the status page of a pool.
+type Page struct {
+	pool      []field
 	full      bool
-	processes [][]fpmField
+	processes [][]field
 }
 
-// fpmField is one line of the page. Its value is a string, an integer, a
+// field is one line of the page. Its value is a string, an integer, a
 // percentage or a moment.
-type fpmField struct {
+type field struct {
 	name  string
 	value any
 }
@@ -40,28 +42,31 @@ type fpmField struct {
 // percentage is written with two decimals.
 type percentage float64
 
-// fpmPage takes the state of the pool; full adds the workers, fullURI the
-// queries of their requests.
-func (l *livePool) fpmPage(full, fullURI bool) *fpmPage {
-	if !full {
-		s := l.pool.Stats()
-		return &fpmPage{pool: fpmPool(&s)}
-	}
-	used := l.sampler.of(l.pool)
-	s, workers := l.pool.Snapshot()
-	page := &fpmPage{pool: fpmPool(&s), full: true}
-	for _, w := range workers {
-		if w.State == pool.Stopping {
-			continue // it does not count as a process any more
-		}
-		page.processes = append(page.processes, fpmProcess(&w, used[w.ID], fullURI))
-	}
-	return page
+// Short is the page without its workers.
+func Short(s *pool.Stats) *Page { return &Page{pool: poolFields(s)} }
+
+// Worker is one process of the full page.
+type Worker struct {
+	pool.WorkerStats
+	CPU    float64 // in percent
+	Memory int64   // in bytes
 }
 
-func fpmPool(s *pool.Stats) []fpmField {
+// Full is the page with its workers; fullURI adds the queries of their
+// requests, which may hold what not everybody who may see the status should see.
+func Full(s *pool.Stats, workers []Worker, fullURI bool) *Page {
+	p := &Page{pool: poolFields(s), full: true}
+	for i := range workers {
+		if workers[i].State != pool.Stopping { // then it does not count as a process any more
+			p.processes = append(p.processes, processFields(&workers[i], fullURI))
+		}
+	}
+	return p
+}
+
+func poolFields(s *pool.Stats) []field {
 	active := s.Workers.Busy + s.Workers.Draining
-	return []fpmField{
+	return []field{
 		{"pool", s.Name},
 		{"process manager", string(s.Manager)},
 		{"start time", s.Born},
@@ -79,20 +84,22 @@ func fpmPool(s *pool.Stats) []fpmField {
 	}
 }
 
-func fpmProcess(w *pool.WorkerStats, used usage, fullURI bool) []fpmField {
+func processFields(w *Worker, fullURI bool) []field {
 	state, requests, took, info := "Idle", w.Requests, w.Took, w.Last
+	cpu, memory := w.CPU, w.Memory
 	if w.State == pool.Busy || w.State == pool.Draining {
+		state, took, info = "Running", w.Running, w.Request
 		// What the worker uses is shown when its request has ended, as php-fpm
 		// does.
-		state, took, info, used = "Running", w.Running, w.Request, usage{}
+		cpu, memory = 0, 0
 	}
 	if w.State == pool.Busy {
 		requests++ // php-fpm counts them as they begin
 	}
 	if requests == 0 {
-		used = usage{}
+		cpu, memory = 0, 0
 	}
-	return []fpmField{
+	return []field{
 		{"pid", w.PID},
 		{"state", state},
 		{"start time", w.Born},
@@ -100,22 +107,13 @@ func fpmProcess(w *pool.WorkerStats, used usage, fullURI bool) []fpmField {
 		{"requests", requests},
 		{"request duration", took.Microseconds()},
 		{"request method", orDash(info.Method)},
-		{"request uri", orDash(shownURI(&info, fullURI))},
+		{"request uri", orDash(info.ShownURI(fullURI))},
 		{"content length", info.ContentLength},
 		{"user", orDash(info.User)},
 		{"script", orDash(info.Script)},
-		{"last request cpu", percentage(used.share)},
-		{"last request memory", used.memory},
+		{"last request cpu", percentage(cpu)},
+		{"last request memory", memory},
 	}
-}
-
-// shownURI is the URI of a request, with its query only where that is asked
-// for: it may hold what not everybody who may see the status should see.
-func shownURI(info *pool.Info, full bool) string {
-	if full && info.Query != "" {
-		return info.URI + "?" + info.Query
-	}
-	return info.URI
 }
 
 // secondsSince counts as php-fpm does: in whole seconds of the clock.

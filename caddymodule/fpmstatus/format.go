@@ -1,4 +1,4 @@
-package caddymodule
+package fpmstatus
 
 import (
 	"bytes"
@@ -11,48 +11,48 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// fpmFormat is one of the forms in which php-fpm shows its status.
-type fpmFormat struct {
+// format is one of the forms in which php-fpm shows its status.
+type format struct {
 	query       string // that asks for it
 	contentType string
-	write       func(*bytes.Buffer, *fpmPage)
+	write       func(*bytes.Buffer, *Page)
 }
 
-// fpmFormats are looked for in this order, as php-fpm does.
-var fpmFormats = []fpmFormat{
-	{"html", "text/html;charset=UTF-8", writeFPMHTML},
-	{"xml", "text/xml;charset=UTF-8", writeFPMXML},
-	{"json", "application/json", writeFPMJSON},
-	{"openmetrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", writeFPMMetrics},
+// formats are looked for in this order, as php-fpm does.
+var formats = []format{
+	{"html", "text/html;charset=UTF-8", writeHTML},
+	{"xml", "text/xml;charset=UTF-8", writeXML},
+	{"json", "application/json", writeJSON},
+	{"openmetrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", writeMetrics},
 }
 
-var fpmText = fpmFormat{"", "text/plain;charset=UTF-8", writeFPMText}
+var plainText = format{"", "text/plain;charset=UTF-8", writeText}
 
-func fpmFormatOf(query url.Values) fpmFormat {
-	for _, f := range fpmFormats {
+func formatOf(query url.Values) format {
+	for _, f := range formats {
 		if query.Has(f.query) {
 			return f
 		}
 	}
-	return fpmText
+	return plainText
 }
 
-// answerFPMStatus writes php-fpm's status page of a pool in the format that the
-// query asks for.
-func answerFPMStatus(w http.ResponseWriter, r *http.Request, l *livePool, fullURI bool) error {
-	query := r.URL.Query()
-	format := fpmFormatOf(query)
+// Answer writes the page in the format that the query asks for, by one of the
+// names `html`, `xml`, `json` and `openmetrics`; else as text.
+func (p *Page) Answer(w http.ResponseWriter, query url.Values) error {
+	f := formatOf(query)
 	var out bytes.Buffer
-	format.write(&out, l.fpmPage(query.Has("full"), fullURI))
-	return answerFPM(w, format.contentType, out.Bytes())
+	f.write(&out, p)
+	return answer(w, f.contentType, out.Bytes())
 }
 
-// answerFPM answers with the headers of php-fpm's own pages.
-func answerFPM(w http.ResponseWriter, contentType string, body []byte) error {
+// Pong answers as php-fpm's ping page does.
+func Pong(w http.ResponseWriter) error { return answer(w, plainText.contentType, []byte("pong")) }
+
+// answer answers with the headers of php-fpm's own pages.
+func answer(w http.ResponseWriter, contentType string, body []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -63,8 +63,8 @@ func answerFPM(w http.ResponseWriter, contentType string, body []byte) error {
 	return err
 }
 
-func writeFPMText(out *bytes.Buffer, page *fpmPage) {
-	write := func(fields []fpmField) {
+func writeText(out *bytes.Buffer, page *Page) {
+	write := func(fields []field) {
 		for _, f := range fields {
 			name := f.name
 			if name == "request uri" {
@@ -80,8 +80,8 @@ func writeFPMText(out *bytes.Buffer, page *fpmPage) {
 	}
 }
 
-func writeFPMXML(out *bytes.Buffer, page *fpmPage) {
-	write := func(fields []fpmField, end string) {
+func writeXML(out *bytes.Buffer, page *Page) {
+	write := func(fields []field, end string) {
 		for _, f := range fields {
 			tag := strings.ReplaceAll(f.name, " ", "-")
 			fmt.Fprintf(out, "<%s>%s</%s>%s", tag, escaped(f.text(epochTime)), tag, end)
@@ -101,7 +101,7 @@ func writeFPMXML(out *bytes.Buffer, page *fpmPage) {
 	out.WriteString("</status>")
 }
 
-func writeFPMHTML(out *bytes.Buffer, page *fpmPage) {
+func writeHTML(out *bytes.Buffer, page *Page) {
 	out.WriteString(`<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
 <html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
 <head><title>PHP-FPM Status Page</title></head>
@@ -113,16 +113,16 @@ func writeFPMHTML(out *bytes.Buffer, page *fpmPage) {
 	}
 	out.WriteString("</table>\n")
 	if page.full {
-		writeFPMTable(out, page.processes)
+		writeTable(out, page.processes)
 	}
 	out.WriteString("</body></html>")
 }
 
-// writeFPMTable has a column for each field.
-func writeFPMTable(out *bytes.Buffer, processes [][]fpmField) {
+// writeTable has a column for each field.
+func writeTable(out *bytes.Buffer, processes [][]field) {
 	out.WriteString("<table border=\"1\">\n<tr>")
 	// The head is there without a process too.
-	for _, f := range fpmProcess(&pool.WorkerStats{}, usage{}, false) {
+	for _, f := range processFields(new(Worker), false) {
 		fmt.Fprintf(out, "<th>%s</th>", f.name)
 	}
 	out.WriteString("</tr>\n")
@@ -136,8 +136,8 @@ func writeFPMTable(out *bytes.Buffer, processes [][]fpmField) {
 	out.WriteString("</table>")
 }
 
-func writeFPMJSON(out *bytes.Buffer, page *fpmPage) {
-	write := func(fields []fpmField) {
+func writeJSON(out *bytes.Buffer, page *Page) {
+	write := func(fields []field) {
 		for i, f := range fields {
 			if i > 0 {
 				out.WriteByte(',')
@@ -162,9 +162,9 @@ func writeFPMJSON(out *bytes.Buffer, page *fpmPage) {
 	out.WriteByte('}')
 }
 
-// fpmMetrics are php-fpm's, in its order; they know no processes. Names and
+// metrics are php-fpm's, in its order; they know no processes. Names and
 // types are php-fpm's too, though some that it calls counters are gauges.
-var fpmMetrics = []struct{ name, kind, field, help string }{
+var metrics = []struct{ name, kind, field, help string }{
 	{"start_since", "counter", "start since", "Seconds since the pool was made."},
 	{"accepted_connections", "counter", "accepted conn", "Requests that got a worker."},
 	{"listen_queue", "gauge", "listen queue", "Requests that wait for a worker."},
@@ -178,7 +178,7 @@ var fpmMetrics = []struct{ name, kind, field, help string }{
 	{"slow_requests", "counter", "slow requests", "Requests that ran longer than slow_request."},
 }
 
-func writeFPMMetrics(out *bytes.Buffer, page *fpmPage) {
+func writeMetrics(out *bytes.Buffer, page *Page) {
 	values := map[string]string{}
 	for _, f := range page.pool {
 		values[f.name] = f.text(epochTime)
@@ -190,7 +190,7 @@ func writeFPMMetrics(out *bytes.Buffer, page *fpmPage) {
 	// escapes.
 	about := fmt.Sprintf("Whether pool %s (%s) is there.", values["pool"], values["process manager"])
 	write("up", "gauge", strings.ReplaceAll(about, `\`, `\\`), "1")
-	for _, m := range fpmMetrics {
+	for _, m := range metrics {
 		write(m.name, m.kind, m.help, values[m.field])
 	}
 	out.WriteString("# EOF\n")
@@ -202,7 +202,7 @@ func clockTime(t time.Time) string { return t.Local().Format("02/Jan/2006:15:04:
 func epochTime(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // text is the value in one line of UTF-8.
-func (f fpmField) text(moment func(time.Time) string) string {
+func (f field) text(moment func(time.Time) string) string {
 	switch v := f.value.(type) {
 	case time.Time:
 		return moment(v)
@@ -216,7 +216,7 @@ func (f fpmField) text(moment func(time.Time) string) string {
 }
 
 // json is the value in JSON: but for strings that is what the text is.
-func (f fpmField) json() string {
+func (f field) json() string {
 	text := f.text(epochTime)
 	if _, ok := f.value.(string); !ok {
 		return text
