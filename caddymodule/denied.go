@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,31 +14,26 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
-)
-
-// What php-cgi answers when it cannot open a script that is there
-// (sapi/cgi/cgi_main.c: php_fopen_primary_script failed). Whether it can is
-// for the system to say, ACLs included, so PHP is asked and not foretold.
-var (
-	accessDenied = []byte("Access denied.\n")
-	noInputFile  = []byte("No input file specified.\n")
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // denied recognizes PHP's answer to a script that Caddy can see and the
 // workers' user cannot: 403, with a log line that says what is missing where.
-// What it had to read of another answer is kept in a.prefix.
+// Whether PHP can open it is for the system to say, ACLs included, so PHP is
+// asked and not foretold. What had to be read of another answer is kept in
+// a.prefix.
 func (b *Backend) denied(a *reply) error {
 	status := a.Response.StatusCode
 	if status != http.StatusForbidden && status != http.StatusNotFound || !a.body.Fill(fastcgi.MaxFill) {
 		return nil
 	}
 	n := a.Response.ContentLength
-	if n != int64(len(accessDenied)) && n != int64(len(noInputFile)) {
+	if n != int64(len(phpbin.AccessDenied)) && n != int64(len(phpbin.NoInputFile)) {
 		return nil
 	}
-	text, err := io.ReadAll(a.body)
-	a.prefix = text
-	if err != nil || !bytes.Equal(text, accessDenied) && !bytes.Equal(text, noInputFile) {
+	var err error
+	a.prefix, err = io.ReadAll(a.body)
+	if text := string(a.prefix); err != nil || text != phpbin.AccessDenied && text != phpbin.NoInputFile {
 		return nil
 	}
 	why := b.live.missingPermission(a.stderr.script)

@@ -3,35 +3,38 @@ package caddymodule
 import (
 	"time"
 
+	"github.com/dustin/go-humanize"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 // poolJSON is a pool as the admin API tells of it: raw numbers, bytes and
 // seconds, with a text for people beside those that need one.
 type poolJSON struct {
-	Name         string            `json:"name"`
-	Manager      pool.Manager      `json:"manager"`
-	Spawn        string            `json:"spawn,omitempty"`
-	Generation   int               `json:"generation"`
-	PHP          *phpJSON          `json:"php,omitempty"`
-	Tune         *tuned            `json:"tune,omitempty"`
-	Workers      workersJSON       `json:"workers"`
-	Queue        queueJSON         `json:"queue"`
-	Requests     requestsJSON      `json:"requests"`
-	Exits        map[string]uint64 `json:"exits"`
-	Launches     uint64            `json:"launches"`
-	Restarts     uint64            `json:"restarts"`
-	Uptime       float64           `json:"uptime_seconds"`
-	Memory       *int64            `json:"memory_bytes,omitempty"` // none where the system does not tell
-	MemoryHuman  string            `json:"memory_human,omitempty"`
-	LastCrash    *crashJSON        `json:"last_crash,omitempty"`
-	LastFailure  string            `json:"last_failure,omitempty"`
-	Quarantined  map[string]string `json:"quarantined,omitempty"`
-	OPcache      *opcacheJSON      `json:"opcache,omitempty"`
-	WorkersList  []workerJSON      `json:"workers_list,omitzero"` // empty is not none
-	Sizing       *sizing           `json:"sizing,omitempty"`
-	SpooledBytes int64             `json:"spooled_bytes"`
-	SpooledHuman string            `json:"spooled_human"`
+	Name         string               `json:"name"`
+	Manager      pool.Manager         `json:"manager"`
+	Spawn        string               `json:"spawn,omitempty"`
+	Generation   int                  `json:"generation"`
+	PHP          *phpJSON             `json:"php,omitempty"`
+	Tune         *tuned               `json:"tune,omitempty"`
+	Workers      workersJSON          `json:"workers"`
+	Queue        queueJSON            `json:"queue"`
+	Requests     requestsJSON         `json:"requests"`
+	Exits        map[string]uint64    `json:"exits"`
+	Launches     uint64               `json:"launches"`
+	Restarts     uint64               `json:"restarts"`
+	Uptime       float64              `json:"uptime_seconds"`
+	Memory       *int64               `json:"memory_bytes,omitempty"` // none where the system does not tell
+	MemoryHuman  string               `json:"memory_human,omitempty"`
+	LastCrash    *crashJSON           `json:"last_crash,omitempty"`
+	LastFailure  string               `json:"last_failure,omitempty"`
+	Quarantined  map[string]string    `json:"quarantined,omitempty"`
+	OPcache      *opcache.Description `json:"opcache,omitempty"`
+	WorkersList  []workerJSON         `json:"workers_list,omitzero"` // empty is not none
+	Sizing       *sizing              `json:"sizing,omitempty"`
+	SpooledBytes int64                `json:"spooled_bytes"`
+	SpooledHuman string               `json:"spooled_human"`
 }
 
 type phpJSON struct {
@@ -145,8 +148,8 @@ func (l *livePool) describe(d detail) poolJSON {
 	l.describePHP(&out)
 	out.describeMemory(workers, used)
 	if d.opcache {
-		l.refreshOPcache()
-		cache := l.describeOPcache()
+		l.opcache.Refresh()
+		cache := l.opcache.Describe()
 		out.OPcache = &cache
 	}
 	if d.workers {
@@ -211,3 +214,5 @@ func describeWorker(w *pool.WorkerStats, used usage, fullURI bool) workerJSON {
 	}
 	return out
 }
+
+func human(n int64) string { return humanize.IBytes(uint64(max(0, n))) }

@@ -12,8 +12,8 @@
 // # A request's way
 //
 // Handler routes (route.go), then Backend.answer finds and checks the script
-// (script.go), takes in the body (spool), writes the CGI variables (env.go)
-// and sends all of it by pool.Do. The handler copies the answer (serve.go);
+// (script.go), takes in the body (package spool), writes the CGI variables
+// (env.go) and sends all of it by pool.Do. The handler copies the answer (serve.go);
 // where options ask for what only reverse_proxy can do, the same Backend runs
 // as the transport of a reverseproxy.Handler inside our handler, because the
 // contexts of handle_response and copy_response are unexported there.
@@ -21,10 +21,10 @@
 // # What others see of it
 //
 // The numbers live in package pool, and everybody who shows them reads them
-// there when asked: the admin API (describe.go), php-fpm's status page (fpmstatus),
-// Prometheus (metrics.go). What an administrator learns of a single request is
-// its visit (observe.go), which the placeholders and the access log read, and a
-// span (observe_trace.go).
+// there when asked: the admin API (describe.go), php-fpm's status page
+// (fpmstatus), Prometheus (metrics.go). What only PHP knows, package opcache asks
+// it. What an administrator learns of a single request is its visit (observe.go),
+// which the placeholders and the access log read, and a span (observe_trace.go).
 //
 // # Configs and pools
 //
@@ -59,23 +59,4 @@
 // directory that Caddy gives to the pool's user; what lies above it stays
 // Caddy's, since a root that gives away what a user can rename gives away
 // anything.
-//
-// # Asking PHP about itself
-//
-// OPcache tells of itself only from within, to a script that a worker runs
-// (opcache.php; opcache_helper.go puts it there and takes it away, opcache_ask.go
-// asks, opcache_sample.go sees to it that this is rare). It has to be a file with
-// a path. What was tried to do without, with php-cgi 8.2: a memfd, an O_TMPFILE
-// and an unlinked file that the workers inherit, as /proc/self/fd/N and
-// /dev/fd/N, are all "No input file specified", because PHP resolves the link and
-// finds no "/memfd:x (deleted)"; an inherited file that has a path runs under
-// that path, so nothing is won; of php://memory, php://stdin, php://input,
-// php://filter and data: none can be the script of a request, whatever
-// allow_url_include says. open_basedir holds for all of them, and .user.ini can
-// only narrow it.
-//
-// So the file lies in the directory for temporary files, which an open_basedir
-// often allows because of uploads, for as long as it takes. The .user.ini beside
-// it switches OPcache off for that one request (opcache_get_status works all the
-// same): the numbers are those of the site alone. A reset needs it on.
 package caddymodule

@@ -2,17 +2,11 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-
-	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 // FuzzSplit splits any path: not a byte is lost, and what is run ends with one
@@ -96,32 +90,6 @@ func FuzzCaddyfile(f *testing.F) {
 		var again PoolOptions
 		if err := json.Unmarshal(written, &again); err != nil || !equalJSON(&o, &again) {
 			t.Errorf("%s is read as %+v, %v", written, again, err)
-		}
-	})
-}
-
-// FuzzOPcache lets a worker answer our question with anything.
-func FuzzOPcache(f *testing.F) {
-	f.Add("\ntoken\n{\"status\":{\"memory_usage\":{\"used_memory\":1}}}", "")
-	f.Add("\ntoken\n{\"reason\":\"opcache.enable is off\"}", "PHP Warning:  x in Unknown on line 0")
-	f.Add("\ntoken\n{\"status\":{\"opcache_statistics\":{\"hits\":-1,\"misses\":1,\"start_time\":9223372036854775807}},\"directives\":{\"opcache.interned_strings_buffer\":9223372036854775807}}", "")
-	f.Add("Access denied.\n", "")
-	f.Fuzz(func(t *testing.T, body, words string) {
-		q := &question{script: "/tmp/token/status.php"}
-		io.WriteString(&q.stderr, words)
-		answer := new(opcacheAnswer)
-		err := q.read(&http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body))}, answer)
-		if err != nil {
-			if !isUnavailable(err) && !errors.Is(err, errNotOpened) {
-				t.Errorf("got %v", err)
-			}
-			return
-		}
-		if answer.Status == nil {
-			return
-		}
-		if _, err := json.Marshal(newOPcacheSample(answer, pool.Asked{}, time.Now())); err != nil {
-			t.Errorf("%q cannot be told: %v", body, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -34,7 +35,7 @@ type scrape struct {
 	// ready says whether a request could be served.
 	ready bool
 	// opcache is the last that is known of it; nil if nothing is.
-	opcache *opcacheSample
+	opcache *opcache.Sample
 	to      chan<- prometheus.Metric
 }
 
@@ -62,7 +63,7 @@ func (collector) Collect(to chan<- prometheus.Metric) {
 
 func (l *livePool) collect(to chan<- prometheus.Metric) {
 	s := &scrape{
-		live: l, stats: l.pool.Stats(), ready: l.pool.Ready() == nil, opcache: l.sharedOPcache(), to: to,
+		live: l, stats: l.pool.Stats(), ready: l.pool.Ready() == nil, opcache: l.opcache.Shared(), to: to,
 	}
 	s.spec, _ = l.inForce()
 	s.collect()

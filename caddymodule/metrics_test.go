@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
@@ -79,16 +80,25 @@ func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ..
 // complete is a site with a pool of which everything is known.
 func complete(t *testing.T) *Handler {
 	t.Helper()
-	h := fakeSite(t, layOut(t), 2, answers(nil))
+	h := fakeSite(t, layOut(t), 2, answers(tellsOfOPcache))
 	h.live.spec = &spec{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
-	h.live.opcache.tried, h.live.opcache.generation = time.Now(), 1 // so that nobody is asked
-	h.live.opcache.sample = &opcacheSample{
-		at: time.Unix(1700000000, 0), Generation: 1, Memory: opcacheMemory{Used: 11, Free: 12, Wasted: 13},
-		Scripts: 14, Keys: 15, MaxKeys: 16, Hits: 17, Misses: 18,
-		Restarts: opcacheRestarts{OOM: 19, Hash: 20, Manual: 21}, JIT: &opcacheJIT{Size: 30, Free: 22},
-		Strings: &opcacheStrings{Used: 23, Free: 24}, Full: true, Enabled: true,
-	}
+	<-h.live.opcache.Refresh()
 	return h
+}
+
+// tellsOfOPcache answers as the script does that asks PHP about its OPcache.
+func tellsOfOPcache(r *fastcgitest.Request) fastcgitest.Answer {
+	token, _, _ := strings.Cut(r.Params["PHP_POOL_CALL"], " ")
+	return fastcgitest.OK("\n" + token + "\n" + `{"status": {
+		"cache_full": true,
+		"memory_usage": {"used_memory": 11, "free_memory": 12, "wasted_memory": 13},
+		"interned_strings_usage": {"used_memory": 23, "free_memory": 24},
+		"opcache_statistics": {
+			"num_cached_scripts": 14, "num_cached_keys": 15, "max_cached_keys": 16, "hits": 17, "misses": 18,
+			"oom_restarts": 19, "hash_restarts": 20, "manual_restarts": 21
+		},
+		"jit": {"buffer_size": 30, "buffer_free": 22}
+	}}`)
 }
 
 func TestEveryMetricIsDescribedAndCollected(t *testing.T) {
@@ -152,8 +162,9 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		FirstByte: pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{6, 7}, Sum: 51 * time.Second},
 		Wait:      pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{8: 9}, Sum: 52 * time.Second},
 	}
+	sample := h.live.opcache.Shared()
 	all := gathered(t, func(to chan<- prometheus.Metric) {
-		s := &scrape{live: h.live, spec: h.live.spec, ready: true, opcache: h.live.sharedOPcache(), to: to, stats: pool.Stats{
+		s := &scrape{live: h.live, spec: h.live.spec, ready: true, opcache: sample, to: to, stats: pool.Stats{
 			Manager: pool.Dynamic, Generation: 101, Born: time.Unix(1600000000, 5e8),
 			Workers: pool.WorkerCounts{
 				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Standby: 109,
@@ -205,7 +216,7 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		{"ttfb_seconds", "", 51},
 		{"spooled_bytes", "", inAFile},
 		{"quarantined_scripts", "", 3},
-		{"opcache_sampled_timestamp_seconds", "", 1700000000},
+		{"opcache_sampled_timestamp_seconds", "", float64(sample.At.UnixNano()) / 1e9},
 		{"opcache_memory_bytes", "used", 11},
 		{"opcache_memory_bytes", "free", 12},
 		{"opcache_memory_bytes", "wasted", 13},
@@ -260,16 +271,14 @@ func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n ui
 }
 
 func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
-	unknown := map[string]func(*livePool){
-		"no sample":                  func(l *livePool) { l.opcache.sample = nil },
-		"a sample of what has ended": func(l *livePool) { l.opcache.sample.Generation = 0 },
-	}
-	if !singlesShareOPcache {
-		unknown["a cache for each worker"] = func(l *livePool) { l.spec.spawn = spawnSingle }
-	}
-	for what, forget := range unknown {
-		h := complete(t)
-		forget(h.live)
+	unknown := func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("no") }
+	unasked, each := fakeSite(t, layOut(t), 2, answers(unknown)), complete(t)
+	unasked.live.spec = &spec{spawn: spawnShared, binary: each.live.spec.binary}
+	each.live.spec.spawn = spawnSingle
+	for what, h := range map[string]*Handler{"no sample": unasked, "a cache for each worker": each} {
+		if h == each && opcache.SinglesShare {
+			continue
+		}
 		for name := range scraped(t, h.live) {
 			if strings.Contains(name, "opcache") {
 				t.Errorf("%s: got %s", what, name)

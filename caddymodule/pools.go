@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -56,7 +57,7 @@ type livePool struct {
 	unused  chan struct{}
 
 	sampler sampler
-	opcache opcacheSampler
+	opcache *opcache.Cache
 
 	// warming counts the warm-ups that are under way.
 	warming atomic.Int32
@@ -82,10 +83,11 @@ func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
 		}
 		live.unused = make(chan struct{}, 1)
 		live.cut, live.stop = context.WithCancel(context.Background())
-		runningPools.add(live)
 		live.pool = pool.New(pool.Config{
 			Name: name, Start: s.starter(live.logger), Settings: s.settings, Logger: live.logger,
 		})
+		live.opcache = opcache.New(live.pool, live.logger, live.opcacheScope, live.missingPermission)
+		runningPools.add(live) // from here on others see it
 		return live, nil
 	})
 	if err != nil {
@@ -250,7 +252,7 @@ func (l *livePool) close() {
 		l.logger.Warn("closing the pool", zap.Error(err))
 	}
 	l.stop()
-	l.opcache.close()
+	l.opcache.Close()
 	runningPools.remove(l)
 }
 

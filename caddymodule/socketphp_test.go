@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
@@ -120,6 +121,7 @@ func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Ha
 		Size: pool.Size{Manager: pool.Static, Max: workers}, MaxQueue: 100, StopTimeout: time.Second,
 		SlowRequest: 5 * time.Second,
 	}})
+	live.opcache = opcache.New(live.pool, live.logger, live.opcacheScope, live.missingPermission)
 	if err := live.pool.Open(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
@@ -128,6 +130,7 @@ func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Ha
 		if err := live.pool.Close(context.Background()); err != nil {
 			tb.Error(err)
 		}
+		live.opcache.Close()
 	})
 	h := &Handler{Backend: Backend{
 		Root: root, SplitPath: []string{".php"}, RequestBuffers: defaultRequestBuffers,

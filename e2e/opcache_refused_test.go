@@ -211,7 +211,7 @@ func TestNoClientRunsTheHelper(t *testing.T) {
 		if err := os.Mkdir(s.site+"/"+dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, s.site+"/"+dir+"/opcache.php", readFile(t, "../caddymodule/opcache.php"))
+		writeFile(t, s.site+"/"+dir+"/opcache.php", readFile(t, "../caddymodule/opcache/opcache.php"))
 	}
 	each(t, bothWays, func(t *testing.T, b backend) {
 		s := prepare(t, b)

@@ -1,4 +1,4 @@
-package caddymodule
+package opcache
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ func TestTheHelperIsThereWhileItIsHeld(t *testing.T) {
 		}
 		first = one
 		h.drop()
-		for path, want := range map[string]string{one: string(opcacheScript), filepath.Join(filepath.Dir(one), ".user.ini"): "a = b\n"} {
+		for path, want := range map[string]string{one: string(script), filepath.Join(filepath.Dir(one), ".user.ini"): "a = b\n"} {
 			text, err := os.ReadFile(path)
 			if err != nil || string(text) != want {
 				t.Errorf("%s: got %q, %v", path, text, err)
@@ -103,7 +103,7 @@ func TestAnswersOfTheHelper(t *testing.T) {
 		r := q.request(callStatus)
 		io.WriteString(r.Stderr, c.stderr)
 		r.Free()
-		got := new(opcacheAnswer)
+		got := new(answer)
 		resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(c.body))}
 		err := q.read(resp, got)
 		if c.reason != "" {
@@ -137,25 +137,25 @@ func TestTheReasonIsInTheWordsOfPHP(t *testing.T) {
 
 func TestWorkersAreNotAskedTooOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := new(opcacheSampler)
+		s := new(Cache)
 		due := func(generation int, want bool) {
 			t.Helper()
 			if got := s.dueLocked(time.Now(), generation); got != want {
 				t.Errorf("after %v, generation %d: due %t, want %t", time.Since(s.tried), generation, got, want)
 			}
 		}
-		answer := &opcacheAnswer{Status: new(opcacheStatus)}
+		answer := &answer{Status: new(status)}
 		due(1, true)
 		s.keep(nil, pool.Asked{}, time.Now(), pool.ErrBusy)
 		due(1, true) // nobody was asked
 		s.keep(answer, pool.Asked{Generation: 1}, time.Now(), nil)
 		due(1, false)
 		due(2, true)
-		time.Sleep(opcacheEvery - time.Millisecond)
+		time.Sleep(askEvery - time.Millisecond)
 		due(1, false)
 		time.Sleep(time.Millisecond)
 		due(1, true)
-		s.keep(nil, pool.Asked{Generation: 1}, time.Now(), &unavailableError{"no"})
+		s.keep(nil, pool.Asked{Generation: 1}, time.Now(), &UnavailableError{"no"})
 		time.Sleep(refusedEvery - time.Millisecond)
 		due(1, false)
 		due(2, true)
@@ -173,7 +173,7 @@ func TestWorkersAreNotAskedTooOften(t *testing.T) {
 
 func TestOneQuestionAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := new(opcacheSampler)
+		s := new(Cache)
 		if err := s.seize(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +187,7 @@ func TestOneQuestionAtATime(t *testing.T) {
 			time.Sleep(time.Minute)
 			s.release()
 		}()
-		s.close()
+		s.Close()
 		if waited := time.Since(began); waited != time.Minute {
 			t.Errorf("closing waited %v, want until the question was over", waited)
 		}
@@ -198,11 +198,11 @@ func TestOneQuestionAtATime(t *testing.T) {
 }
 
 func TestASampleOfPHPsNumbers(t *testing.T) {
-	a := &opcacheAnswer{Status: new(opcacheStatus)}
+	a := &answer{Status: new(status)}
 	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 2, 1
 	a.Status.Memory.Used, a.Status.Memory.Free, a.Status.Memory.Wasted = 1<<20, 2<<20, 5<<20
 	a.Directives.Strings = 8
-	s := newOPcacheSample(a, pool.Asked{Worker: 3, PID: 4, Generation: 5}, time.Now())
+	s := newSample(a, pool.Asked{Worker: 3, PID: 4, Generation: 5}, time.Now())
 	if s.HitRate != 2.0/3 || s.HitRateHuman != "66.66%" {
 		t.Errorf("hit rate: got %v, %s", s.HitRate, s.HitRateHuman)
 	}
@@ -214,7 +214,7 @@ func TestASampleOfPHPsNumbers(t *testing.T) {
 	}
 	a.Status.Pending = true
 	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 0, 0
-	if s := newOPcacheSample(a, pool.Asked{}, time.Now()); s.Enabled || s.HitRate != 0 {
+	if s := newSample(a, pool.Asked{}, time.Now()); s.Enabled || s.HitRate != 0 {
 		t.Errorf("got %+v, want it disabled, and a hit rate of nothing to be 0", s)
 	}
 }

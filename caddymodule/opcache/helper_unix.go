@@ -1,15 +1,15 @@
 //go:build unix
 
-package caddymodule
+package opcache
 
 import (
 	"fmt"
 	"os"
 )
 
-// singlesShareOPcache: php-cgi processes that were not forked from one another
-// have an OPcache each.
-const singlesShareOPcache = false
+// SinglesShare says whether php-cgi processes that were not forked from one
+// another share an OPcache: they have one each.
+const SinglesShare = false
 
 // onlyOwnersRename refuses a directory in which anybody can put something else
 // in the place of what we have made: others may write to it, and it has no

@@ -1,4 +1,4 @@
-package caddymodule
+package opcache
 
 import (
 	"crypto/rand"
@@ -13,7 +13,7 @@ import (
 )
 
 //go:embed opcache.php
-var opcacheScript []byte
+var script []byte
 
 // helper is the script that asks PHP about itself. PHP runs files only, and
 // only those with a path (doc.go says what else was tried): so the script lies
@@ -104,7 +104,7 @@ func (h *helper) write() (err error) {
 			h.remove()
 		}
 	}()
-	for name, text := range map[string][]byte{helperName: opcacheScript, userININame: []byte(h.ini)} {
+	for name, text := range map[string][]byte{helperName: script, userININame: []byte(h.ini)} {
 		path := filepath.Join(h.dir, name)
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package caddymodule
+package opcache
 
 import (
 	"bytes"
@@ -12,17 +12,18 @@ import (
 	"strings"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// opcacheAnswer is what the helper script writes: opcache_get_status() and
+// answer is what the helper script writes: opcache_get_status() and
 // some of opcache_get_configuration(), as PHP has them.
-type opcacheAnswer struct {
+type answer struct {
 	// Reason is why there is no status.
 	Reason string `json:"reason"`
 	// Reset is what opcache_reset() returned.
-	Reset  bool           `json:"reset"`
-	Status *opcacheStatus `json:"status"`
+	Reset  bool    `json:"reset"`
+	Status *status `json:"status"`
 
 	Directives struct {
 		Memory     int64  `json:"opcache.memory_consumption"`
@@ -39,7 +40,7 @@ type opcacheAnswer struct {
 	} `json:"realpath"`
 }
 
-type opcacheStatus struct {
+type status struct {
 	Full       bool `json:"cache_full"`
 	Pending    bool `json:"restart_pending"`
 	InProgress bool `json:"restart_in_progress"`
@@ -74,13 +75,13 @@ type opcacheStatus struct {
 	} `json:"jit"`
 }
 
-// unavailableError is why PHP tells nothing of its OPcache.
-type unavailableError struct{ reason string }
+// UnavailableError is why PHP tells nothing of its OPcache.
+type UnavailableError struct{ reason string }
 
-func (e *unavailableError) Error() string { return e.reason }
+func (e *UnavailableError) Error() string { return e.reason }
 
 func isUnavailable(err error) bool {
-	_, ok := errors.AsType[*unavailableError](err)
+	_, ok := errors.AsType[*UnavailableError](err)
 	return ok
 }
 
@@ -96,31 +97,31 @@ const (
 	callReset  = "reset"
 )
 
-// askOPcache has an idle worker run the helper: the one with that id, or for 0
-// the one used last. The error is an unavailableError when PHP answers that it
+// ask has an idle worker run the helper: the one with that id, or for 0
+// the one used last. The error is an UnavailableError when PHP answers that it
 // cannot, or one of package pool.
-func (l *livePool) askOPcache(h *helper, call string, worker uint64) (*opcacheAnswer, pool.Asked, error) {
+func (c *Cache) ask(h *helper, call string, worker uint64) (*answer, pool.Asked, error) {
 	path, err := h.hold()
 	if err != nil {
-		return nil, pool.Asked{}, &unavailableError{err.Error()}
+		return nil, pool.Asked{}, &UnavailableError{err.Error()}
 	}
 	defer h.drop()
 	q := &question{script: path}
 	r := q.request(call)
 	defer r.Free()
-	answer := new(opcacheAnswer)
-	asked, err := l.pool.Ask(worker, r, func(resp *http.Response) error { return q.read(resp, answer) })
+	a := new(answer)
+	asked, err := c.pool.Ask(worker, r, func(resp *http.Response) error { return q.read(resp, a) })
 	switch {
 	case errors.Is(err, errNotOpened):
-		err = &unavailableError{l.notOpened(q)}
-	case err == nil && answer.Reason != "":
-		err = &unavailableError{answer.Reason}
-	case err == nil && answer.Status == nil:
-		err = &unavailableError{"opcache_get_status() tells nothing"}
+		err = &UnavailableError{c.notOpened(q)}
+	case err == nil && a.Reason != "":
+		err = &UnavailableError{a.Reason}
+	case err == nil && a.Status == nil:
+		err = &UnavailableError{"opcache_get_status() tells nothing"}
 	case err != nil && !neverAsked(err) && !isUnavailable(err):
 		err = fmt.Errorf("the worker that was asked did not answer: %w", err)
 	}
-	return answer, asked, err
+	return a, asked, err
 }
 
 // question is one run of the helper.
@@ -129,8 +130,11 @@ type question struct {
 	stderr beginning
 }
 
-// maxAnswer is more than any answer has, firstWords of a wrong one are kept.
-const maxAnswer = 64 << 10
+// maxAnswer is more than any answer has, firstWords of a wrong one are told.
+const (
+	maxAnswer  = 64 << 10
+	firstWords = 200
+)
 
 // request is what makes a worker run the helper. PHP_POOL_CALL is a name that
 // no header of a client can get, and its value has what no client knows.
@@ -163,12 +167,12 @@ var errNotOpened = errors.New("php-cgi cannot open the script that asks it")
 
 // read takes the answer from behind the token: before it may stand what some
 // other script has written, which PHP was told to run first.
-func (q *question) read(resp *http.Response, to *opcacheAnswer) error {
+func (q *question) read(resp *http.Response, to *answer) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return err
 	}
-	if bytes.Equal(body, accessDenied) || bytes.Equal(body, noInputFile) {
+	if text := string(body); text == phpbin.AccessDenied || text == phpbin.NoInputFile {
 		return errNotOpened
 	}
 	mark := []byte("\n" + q.token() + "\n")
@@ -176,13 +180,13 @@ func (q *question) read(resp *http.Response, to *opcacheAnswer) error {
 		if err = json.Unmarshal(body[at+len(mark):], to); err == nil {
 			return nil
 		}
-		return &unavailableError{fmt.Sprintf("the answer of PHP makes no sense: %v", err)}
+		return &UnavailableError{fmt.Sprintf("the answer of PHP makes no sense: %v", err)}
 	}
 	words := q.words()
 	if words == "" {
 		words = fmt.Sprintf("status %d, %q", resp.StatusCode, body[:min(len(body), firstWords)])
 	}
-	return &unavailableError{"the script that asks PHP did not run to its end: " + words}
+	return &UnavailableError{"the script that asks PHP did not run to its end: " + words}
 }
 
 // beginning keeps what is written first, and no more than an answer may have.
@@ -204,10 +208,10 @@ func (q *question) words() string {
 
 // notOpened says why PHP could not open the script, in PHP's words if it has
 // sent any: with an error_log of its own it has not.
-func (l *livePool) notOpened(q *question) string {
+func (c *Cache) notOpened(q *question) string {
 	why := q.words()
 	if why == "" {
-		if missing := l.missingPermission(q.script); missing != nil {
+		if missing := c.missing(q.script); missing != nil {
 			return fmt.Sprintf("%v: %v", errNotOpened, missing)
 		}
 		why = "most likely open_basedir forbids it, and PHP's error_log has the words"

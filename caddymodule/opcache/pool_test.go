@@ -1,4 +1,4 @@
-package caddymodule
+package opcache
 
 import (
 	"context"
@@ -35,7 +35,6 @@ func (f *fakePHP) Done() <-chan struct{}                            { return f.d
 func (f *fakePHP) Close(context.Context) error                      { return nil }
 
 type fakeWorker struct {
-	inert
 	conn net.Conn
 	done chan struct{}
 }
@@ -46,6 +45,11 @@ func (w *fakeWorker) Done() <-chan struct{}                       { return w.don
 func (w *fakeWorker) Stop(context.Context) error                  { return w.Kill() }
 func (w *fakeWorker) SoftTimeout() error                          { return errors.ErrUnsupported }
 func (w *fakeWorker) Drain(context.Context) (pool.Process, error) { return nil, errors.ErrUnsupported }
+
+func (w *fakeWorker) Ended() string { return "" }
+func (w *fakeWorker) Explain() (pool.Explanation, error) {
+	return pool.Explanation{}, errors.ErrUnsupported
+}
 
 func (w *fakeWorker) Memory() (int64, error) { return 0, errors.ErrUnsupported }
 func (w *fakeWorker) CPU() time.Duration     { return 0 }
@@ -59,69 +63,102 @@ func (w *fakeWorker) Kill() error {
 	return w.conn.Close()
 }
 
-// fakePool is an open pool of workers that answer with handler.
-func fakePool(t *testing.T, workers int, handler func(*fastcgitest.Request) fastcgitest.Answer) *livePool {
+// fakeCache is that of an open pool of workers that answer with handler.
+func fakeCache(t *testing.T, workers int, handler func(*fastcgitest.Request) fastcgitest.Answer) *Cache {
 	t.Helper()
-	l := &livePool{name: "fake", logger: zap.NewNop(), spec: &spec{spawn: spawnShared, options: new(PoolOptions)}}
-	l.pool = pool.New(pool.Config{
+	p := pool.New(pool.Config{
 		Start: func(context.Context, int) (pool.Launcher, error) {
 			return &fakePHP{handler, make(chan struct{})}, nil
 		},
 		Settings: pool.Settings{Size: pool.Size{Manager: pool.Static, Min: workers, Start: workers, Max: workers}, StopTimeout: time.Second},
 	})
-	if err := l.pool.Open(t.Context()); err != nil {
+	if err := p.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return l
+	return New(p, zap.NewNop(), func() (Scope, error) { return OfPool, nil }, func(string) error { return nil })
 }
 
 // closePool ends a fake pool.
-func (l *livePool) closePool(t *testing.T) {
+func (c *Cache) closePool(t *testing.T) {
 	t.Helper()
-	if err := l.pool.Close(t.Context()); err != nil {
+	if err := c.pool.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	l.opcache.close()
+	c.Close()
+}
+
+// tells answers the helper's question.
+func tells(r *fastcgitest.Request, status string) fastcgitest.Answer {
+	q := &question{script: r.Params["SCRIPT_FILENAME"]}
+	return fastcgitest.OK("\n" + q.token() + "\n" + `{"status": {"opcache_statistics": ` + status + `}}`)
 }
 
 func TestWhoTakesASampleDoesNotWaitForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
 		ready := make(chan struct{}, 10)
-		l := fakePool(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer {
+		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer {
 			asked.Add(1)
 			if _, err := os.Stat(r.Params["SCRIPT_FILENAME"]); err != nil {
 				t.Errorf("the helper is not there while it is run: %v", err)
 			}
-			q := &question{script: r.Params["SCRIPT_FILENAME"]}
-			return append(fastcgitest.Answer{fastcgitest.Wait(ready)},
-				fastcgitest.OK("\n"+q.token()+"\n"+`{"status": {"opcache_statistics": {"hits": 7}}}`)...)
+			return append(fastcgitest.Answer{fastcgitest.Wait(ready)}, tells(r, `{"hits": 7}`)...)
 		})
-		defer l.closePool(t)
-		took := func(hits int64, ok bool, questions int32) {
+		defer c.closePool(t)
+		took := func(hits int64, questions int32) {
 			t.Helper()
 			began := time.Now()
 			for range 1000 {
-				if s, got := l.opcacheSample(); got != ok || s.Hits != hits {
-					t.Fatalf("got %+v, %t; want %d hits, %t", s, got, hits, ok)
+				if s := c.Shared(); (s != nil) != (hits > 0) || s != nil && s.Hits != hits {
+					t.Fatalf("got %+v, want %d hits", s, hits)
 				}
 			}
 			synctest.Wait()
 			if asked.Load() != questions || time.Since(began) != 0 {
-				t.Fatalf("%d questions, %v of waiting, want %d and none (%+v)", asked.Load(), time.Since(began), questions, l.describeOPcache())
+				t.Fatalf("%d questions, %v of waiting, want %d and none (%+v)", asked.Load(), time.Since(began), questions, c.Describe())
 			}
 		}
-		took(0, false, 1) // the question is on its way
-		took(0, false, 1)
+		took(0, 1) // the question is on its way
+		took(0, 1)
 		ready <- struct{}{}
 		synctest.Wait()
-		took(7, true, 1)
-		time.Sleep(opcacheEvery)
-		took(7, true, 2) // the last one, until there is another
-		if got := l.pool.Stats(); got.Requests.Total != 0 || got.Workers.Idle != 1 {
+		took(7, 1)
+		time.Sleep(askEvery)
+		took(7, 2) // the last one, until there is another
+		if got := c.pool.Stats(); got.Requests.Total != 0 || got.Workers.Idle != 1 {
 			t.Errorf("got %+v, want no request and an idle worker", got)
 		}
 		ready <- struct{}{}
 		synctest.Wait()
+	})
+}
+
+func TestASampleIsOfWhatRunsNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer { return tells(r, `{"hits": 7}`) })
+		defer c.closePool(t)
+		<-c.Refresh()
+		if s := c.Shared(); s == nil || s.Hits != 7 {
+			t.Errorf("got %+v, want 7 hits", s)
+		}
+		if err := c.pool.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := c.Describe(); got.Available || got.Reason != errNotYet.Error() {
+			t.Errorf("after a restart: got %+v, want none until somebody asks", got)
+		}
+		<-c.Refresh()
+		c.scope = func() (Scope, error) { return OfWorker, nil }
+		if s := c.Shared(); s != nil {
+			t.Errorf("where each worker has a cache of its own: got %+v, want nil", s)
+		}
+		if got := c.Describe(); !got.Available || got.Scope != OfWorker || got.Generation != 2 {
+			t.Errorf("got %+v, want that of one worker", got)
+		}
+		c.scope = func() (Scope, error) { return "", errors.New("not yet") }
+		if got := c.Describe(); c.Shared() != nil || got.Available || got.Reason != "not yet" {
+			t.Errorf("before the start: got %+v", got)
+		}
 	})
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package opcache
 
 import (
 	"time"
@@ -8,8 +8,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// opcacheJSON is the sample as the admin API tells of it.
-type opcacheJSON struct {
+// Description is the sample as the admin API tells of it.
+type Description struct {
 	Available bool `json:"available"`
 	// Reason is why there is no sample, or no newer one.
 	Reason string `json:"reason,omitempty"`
@@ -17,14 +17,14 @@ type opcacheJSON struct {
 	Age *float64 `json:"age_seconds,omitempty"`
 	// Scope is `pool` where all workers share an OPcache, `worker` where each
 	// has its own and this is that of one.
-	Scope string `json:"scope,omitempty"`
-	*opcacheSample
+	Scope Scope `json:"scope,omitempty"`
+	*Sample
 }
 
-// opcacheSample is what a worker said of its OPcache: raw numbers, bytes, and a
+// Sample is what a worker said of its OPcache: raw numbers, bytes, and a
 // text for people beside those that need one.
-type opcacheSample struct {
-	at time.Time
+type Sample struct {
+	At time.Time `json:"-"` // when it was taken
 
 	Worker     uint64 `json:"worker"`
 	PID        int    `json:"pid"`
@@ -32,26 +32,27 @@ type opcacheSample struct {
 
 	// Enabled is false while a restart is pending: until then PHP compiles
 	// every script anew.
-	Enabled       bool                 `json:"enabled"`
-	Full          bool                 `json:"full"`
-	Hits          int64                `json:"hits"`
-	Misses        int64                `json:"misses"`
-	HitRate       float64              `json:"hit_rate"`
-	HitRateHuman  string               `json:"hit_rate_human"`
-	Scripts       int64                `json:"scripts"`
-	Keys          int64                `json:"keys"`
-	MaxKeys       int64                `json:"max_keys"`
-	Started       string               `json:"started"`
-	Memory        opcacheMemory        `json:"memory"`
-	Strings       *opcacheStrings      `json:"interned_strings,omitempty"`
-	Restarts      opcacheRestarts      `json:"restarts"`
-	JIT           *opcacheJIT          `json:"jit,omitempty"`
-	Configuration opcacheConfiguration `json:"configuration"`
+	Enabled       bool          `json:"enabled"`
+	Full          bool          `json:"full"`
+	Hits          int64         `json:"hits"`
+	Misses        int64         `json:"misses"`
+	HitRate       float64       `json:"hit_rate"`
+	HitRateHuman  string        `json:"hit_rate_human"`
+	Scripts       int64         `json:"scripts"`
+	Keys          int64         `json:"keys"`
+	MaxKeys       int64         `json:"max_keys"`
+	Started       string        `json:"started"`
+	Memory        Memory        `json:"memory"`
+	Strings       *Strings      `json:"interned_strings,omitempty"`
+	Restarts      Restarts      `json:"restarts"`
+	JIT           *JIT          `json:"jit,omitempty"`
+	Configuration Configuration `json:"configuration"`
 	// Realpath is that of the one worker that was asked: each has its own.
-	Realpath realpathCache `json:"realpath_cache"`
+	Realpath Realpath `json:"realpath_cache"`
 }
 
-type opcacheMemory struct {
+// Memory is that of scripts.
+type Memory struct {
 	Total       int64  `json:"total_bytes"`
 	TotalHuman  string `json:"total_human"`
 	Used        int64  `json:"used_bytes"`
@@ -62,7 +63,8 @@ type opcacheMemory struct {
 	WastedHuman string `json:"wasted_human"`
 }
 
-type opcacheStrings struct {
+// Strings is the memory of interned strings.
+type Strings struct {
 	Total      int64  `json:"total_bytes"`
 	TotalHuman string `json:"total_human"`
 	Used       int64  `json:"used_bytes"`
@@ -72,9 +74,9 @@ type opcacheStrings struct {
 	Count      int64  `json:"count"`
 }
 
-// opcacheRestarts count how often the cache was emptied: for want of memory, of
+// Restarts count how often the cache was emptied: for want of memory, of
 // places for keys, and by opcache_reset().
-type opcacheRestarts struct {
+type Restarts struct {
 	OOM        int64  `json:"oom"`
 	Hash       int64  `json:"hash"`
 	Manual     int64  `json:"manual"`
@@ -83,7 +85,8 @@ type opcacheRestarts struct {
 	InProgress bool   `json:"in_progress"`
 }
 
-type opcacheJIT struct {
+// JIT is the compiler and its buffer.
+type JIT struct {
 	Enabled   bool   `json:"enabled"`
 	On        bool   `json:"on"`
 	Size      int64  `json:"buffer_size_bytes"`
@@ -92,7 +95,8 @@ type opcacheJIT struct {
 	FreeHuman string `json:"buffer_free_human"`
 }
 
-type opcacheConfiguration struct {
+// Configuration is what php.ini has of it.
+type Configuration struct {
 	Memory     int64  `json:"memory_consumption_bytes"`
 	Strings    int64  `json:"interned_strings_buffer_bytes"`
 	Files      int64  `json:"max_accelerated_files"`
@@ -102,31 +106,32 @@ type opcacheConfiguration struct {
 	JITBuffer  int64  `json:"jit_buffer_size_bytes"`
 }
 
-type realpathCache struct {
+// Realpath is the cache of resolved paths.
+type Realpath struct {
 	Used      int64  `json:"used_bytes"`
 	UsedHuman string `json:"used_human"`
 	Max       int64  `json:"max_bytes"`
 	MaxHuman  string `json:"max_human"`
 }
 
-// newOPcacheSample makes one of PHP's numbers.
-func newOPcacheSample(a *opcacheAnswer, asked pool.Asked, at time.Time) *opcacheSample {
+// newSample makes one of PHP's numbers.
+func newSample(a *answer, asked pool.Asked, at time.Time) *Sample {
 	st, stats, d := a.Status, a.Status.Statistics, a.Directives
-	out := &opcacheSample{
-		at: at, Worker: asked.Worker, PID: asked.PID, Generation: asked.Generation,
+	out := &Sample{
+		At: at, Worker: asked.Worker, PID: asked.PID, Generation: asked.Generation,
 		Enabled: !st.Pending && !st.InProgress, Full: st.Full,
 		Hits: stats.Hits, Misses: stats.Misses, Scripts: stats.Scripts, Keys: stats.Keys, MaxKeys: stats.MaxKeys,
 		Started: moment(stats.Start),
-		Memory:  newOPcacheMemory(st.Memory.Used, st.Memory.Free, st.Memory.Wasted),
-		Restarts: opcacheRestarts{
+		Memory:  newMemory(st.Memory.Used, st.Memory.Free, st.Memory.Wasted),
+		Restarts: Restarts{
 			OOM: stats.OOM, Hash: stats.Hash, Manual: stats.Manual, Last: moment(stats.LastRestart),
 			Pending: st.Pending, InProgress: st.InProgress,
 		},
-		Configuration: opcacheConfiguration{
+		Configuration: Configuration{
 			Memory: d.Memory, Strings: d.Strings << 20, Files: d.Files, Validate: d.Validate,
 			Revalidate: d.Revalidate, JIT: d.JIT, JITBuffer: d.JITBuffer,
 		},
-		Realpath: realpathCache{a.Realpath.Used, human(a.Realpath.Used), a.Realpath.Max, human(a.Realpath.Max)},
+		Realpath: Realpath{a.Realpath.Used, human(a.Realpath.Used), a.Realpath.Max, human(a.Realpath.Max)},
 	}
 	if asks := stats.Hits + stats.Misses; asks > 0 {
 		out.HitRate = float64(stats.Hits) / float64(asks)
@@ -134,18 +139,18 @@ func newOPcacheSample(a *opcacheAnswer, asked pool.Asked, at time.Time) *opcache
 	// Cut, not rounded: 100% is when nothing ever missed.
 	out.HitRateHuman = humanize.FtoaWithDigits(100*out.HitRate, 2) + "%"
 	if s := st.Strings; s != nil {
-		out.Strings = &opcacheStrings{s.Size, human(s.Size), s.Used, human(s.Used), s.Free, human(s.Free), s.Number}
+		out.Strings = &Strings{s.Size, human(s.Size), s.Used, human(s.Used), s.Free, human(s.Free), s.Number}
 	}
 	if j := st.JIT; j != nil {
-		out.JIT = &opcacheJIT{j.Enabled, j.On, j.Size, human(j.Size), j.Free, human(j.Free)}
+		out.JIT = &JIT{j.Enabled, j.On, j.Size, human(j.Size), j.Free, human(j.Free)}
 	}
 	return out
 }
 
-// newOPcacheMemory: what PHP calls used does not count what is wasted.
-func newOPcacheMemory(used, free, wasted int64) opcacheMemory {
+// newMemory: what PHP calls used does not count what is wasted.
+func newMemory(used, free, wasted int64) Memory {
 	total := used + free + wasted
-	return opcacheMemory{total, human(total), used, human(used), free, human(free), wasted, human(wasted)}
+	return Memory{total, human(total), used, human(used), free, human(free), wasted, human(wasted)}
 }
 
 func human(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
