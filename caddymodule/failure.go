@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -47,11 +46,11 @@ func bodyFailure(err error) error {
 	if !tooLarge {
 		_, tooLarge = errors.AsType[*http.MaxBytesError](err)
 	}
-	_, ours := errors.AsType[*spool.FileError](err)
+	file, ours := errors.AsType[*spool.FileError](err)
 	switch {
 	case tooLarge:
 		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
-	case ours && errors.Is(err, syscall.ENOSPC):
+	case ours && file.DiskFull:
 		return caddyhttp.Error(http.StatusInsufficientStorage, err)
 	case ours:
 		return caddyhttp.Error(http.StatusInternalServerError, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -19,8 +18,8 @@ func TestABodyThatIsNotTakenHasAStatus(t *testing.T) {
 		&spool.TooLargeError{Option: "max_body", Limit: 5}:             413,
 		read(&http.MaxBytesError{Limit: 5}):                            413,
 		read(caddyhttp.Error(411, errors.New("an earlier handler's"))): 411,
-		&spool.FileError{Err: fmt.Errorf("write: %w", syscall.ENOSPC)}: 507,
-		&spool.FileError{Err: fmt.Errorf("open: %w", syscall.EACCES)}:  500,
+		&spool.FileError{Err: errors.New("write"), DiskFull: true}:     507,
+		&spool.FileError{Err: errors.New("open")}:                      500,
 		read(context.Canceled):                                         499,
 		read(errors.New("malformed chunked encoding")):                 400,
 	} {

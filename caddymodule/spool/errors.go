@@ -1,7 +1,9 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 )
@@ -19,9 +21,16 @@ func (e *TooLargeError) Error() string {
 
 func overMaxBody(limit int64) error { return &TooLargeError{"max_body", limit} }
 
-// FileError is why a body could not be kept in a file: most likely the disk is
-// full (ENOSPC).
-type FileError struct{ Err error }
+// FileError is why a body could not be kept in a file.
+type FileError struct {
+	Err      error
+	DiskFull bool // there was no room for it
+}
+
+func fileError(err error) *FileError {
+	full := func(known error) bool { return errors.Is(err, known) }
+	return &FileError{err, slices.ContainsFunc(diskFull, full)}
+}
 
 func (e *FileError) Error() string { return "keeping the request body: " + e.Err.Error() }
 

@@ -2,7 +2,10 @@
 
 package spool
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
 // tempFile makes a file that has no name any more: whatever happens, nothing
 // is left behind.
@@ -19,3 +22,6 @@ func tempFile(dir string) (*os.File, error) {
 }
 
 func discardFile(f *os.File) { f.Close() } // nobody misses its content
+
+// diskFull is what the system says then: no space, or the user's quota is used up.
+var diskFull = []error{syscall.ENOSPC, syscall.EDQUOT}

@@ -127,7 +127,7 @@ func (s *Spool) toFile(head io.WriterTo, free func(), rest io.Reader, most int64
 	f, err := tempFile(*s.dir.Load())
 	if err != nil {
 		free()
-		return Body{}, &FileError{err}
+		return Body{}, fileError(err)
 	}
 	w := &fileWriter{spool: s, file: f, most: most}
 	_, err = head.WriteTo(w)
@@ -137,7 +137,7 @@ func (s *Spool) toFile(head io.WriterTo, free func(), rest io.Reader, most int64
 	}
 	if err == nil {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			w.failed = &FileError{err}
+			w.failed = fileError(err)
 		}
 	}
 	done := func() {
@@ -177,7 +177,7 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 	}
 	written, err := w.file.Write(p)
 	if err != nil {
-		w.failed = &FileError{err}
+		w.failed = fileError(err)
 	}
 	return written, err
 }

@@ -196,3 +196,14 @@ func TestABodyThatCannotBeKeptIsOurs(t *testing.T) {
 		t.Errorf("got %v, want a FileError that there is no such directory", err)
 	}
 }
+
+func TestAFullDiskIsToldFromOtherErrors(t *testing.T) {
+	for _, full := range diskFull {
+		if err := fileError(&os.PathError{Op: "write", Path: "/tmp/x", Err: full}); !err.DiskFull {
+			t.Errorf("%v is not taken for a full disk", err)
+		}
+	}
+	if err := fileError(os.ErrPermission); err.DiskFull {
+		t.Errorf("%v is taken for a full disk", err)
+	}
+}
