@@ -37,8 +37,8 @@ func (b *Backend) denied(a *reply) error {
 		return nil
 	}
 	why := b.live.missingPermission(a.stderr.script)
-	if why == nil {
-		return nil
+	if why == nil || errors.Is(why, fs.ErrNotExist) {
+		return nil // PHP is right: it was there a moment ago
 	}
 	b.logger.Error("PHP may not read the script", zap.String("pool", b.live.name),
 		zap.String("script", a.stderr.script), zap.Error(why))

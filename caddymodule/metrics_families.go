@@ -59,7 +59,7 @@ var families = append([]family{
 	histogram("ttfb_seconds", "Time from having a worker to the first byte of its answer.",
 		func(t *pool.Times) *pool.Histogram { return &t.FirstByte }),
 
-	gauge("spooled_bytes", "Request bodies that are kept in files until they are whole.",
+	gauge("spooled_bytes", "Request bodies that are kept in files, until PHP has answered.",
 		func(s *scrape) int64 { return s.live.spool.InFiles() }),
 	gauge("quarantined_scripts", "Scripts that are not run because they killed too many workers.",
 		func(s *scrape) int { return len(s.stats.Quarantined) }),

@@ -72,8 +72,8 @@ type links struct {
 	known atomic.Pointer[map[string]*target] // never changed, only replaced
 
 	// trust is how long a path without any symlink is taken to have none. A link
-	// that moves is seen at once; a directory that is replaced by a link, which
-	// has the same files below it, after so long.
+	// that moves is seen at once; that a directory has become a link, only after
+	// so long: until then PHP is told the path with the link in it.
 	trust time.Duration
 }
 
@@ -84,7 +84,7 @@ var roots = links{trust: time.Second}
 type target struct {
 	absolute, path string
 	file           fileID
-	looked         atomic.Int64 // when it was last so, after programStart
+	looked         atomic.Int64 // when there last was no symlink, after programStart
 }
 
 var programStart = time.Now()
@@ -129,11 +129,16 @@ func follow(dir string) (*target, error) {
 
 // holds reports whether it is still so.
 func (to *target) holds(trust time.Duration) bool {
-	straight, now := to.path == to.absolute, time.Since(programStart)
-	if straight && now-time.Duration(to.looked.Load()) < trust {
+	if to.path != to.absolute {
+		return to.leads(to.absolute) && to.leads(to.path)
+	}
+	now := time.Since(programStart)
+	if now-time.Duration(to.looked.Load()) < trust {
 		return true
 	}
-	if !to.leads(to.absolute) || !straight && !to.leads(to.path) {
+	// Not by leads: a directory that was renamed, with a link to it in its place,
+	// is still the same.
+	if path, err := filepath.EvalSymlinks(to.absolute); err != nil || path != to.path {
 		return false
 	}
 	to.looked.Store(int64(now))

@@ -56,6 +56,10 @@ func TestLinksAreFollowedToWhereTheyLeadNow(t *testing.T) {
 	do(os.Rename(in("a"), in("a.bak")), os.Symlink("b", in("a"))) // a directory becomes a link
 	want("a/site", "b/site")
 
+	want("a.bak/site", "a.bak/site")
+	do(os.Rename(in("a.bak"), in("c")), os.Symlink("c", in("a.bak"))) // a link to what it was
+	want("a.bak/site", "c/site")
+
 	do(os.Remove(in("current")))
 	if got, err := l.resolve(in("current/site")); !os.IsNotExist(err) {
 		t.Errorf("a link that is gone: got %s, %v", got, err)

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -227,4 +228,29 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestADirectoryThatBecomesALinkKeepsItsScripts has what a first deploy by
+// symlink does: the root is renamed, and a link put in its place.
+func TestADirectoryThatBecomesALinkKeepsItsScripts(t *testing.T) {
+	dir := layOut(t, "site/index.php", "v2/index.php")
+	site := filepath.Join(dir, "site")
+	b := backend(t)
+	b.ConfineSymlinks = true
+	runs := func(when string) {
+		t.Helper()
+		r, v := request("/index.php", site)
+		if _, err := b.findScript(r, v); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	runs("before")
+	if err := errors.Join(os.Rename(site, filepath.Join(dir, "v1")), os.Symlink("v1", site)); err != nil {
+		t.Fatal(err)
+	}
+	runs("when it is a link to what it was")
+	if err := errors.Join(os.Remove(site), os.Symlink("v2", site)); err != nil {
+		t.Fatal(err)
+	}
+	runs("when the link has moved")
 }

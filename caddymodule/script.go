@@ -105,11 +105,22 @@ func (b *Backend) checkTarget(s *script) error {
 	if err != nil {
 		return statError(err)
 	}
-	if inside, err := filepath.Rel(root, target); err != nil || !filepath.IsLocal(inside) || !b.splits.ends(target) {
+	if !below(root, target) {
+		// The root may have become a link a moment ago.
+		if to, err := follow(s.root); err == nil {
+			root = to.path
+		}
+	}
+	if !below(root, target) || !b.splits.ends(target) {
 		return caddyhttp.Error(http.StatusNotFound,
 			fmt.Errorf("%s leads to %s, which is no script below the root (confine_symlinks)", s.filename, target))
 	}
 	return nil
+}
+
+func below(root, path string) bool {
+	inside, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(inside)
 }
 
 // checkEscaped refuses a path whose escaped form, which matchers with a "%" in
