@@ -86,7 +86,7 @@ func (p *Pool) enqueueLocked(wt *waiter, held bool) (time.Duration, error) {
 		limit = own
 	}
 	if held {
-		wt.own.held.push(wt)
+		p.holdLocked(wt)
 		return limit, nil
 	}
 	p.line.push(wt)
@@ -105,7 +105,7 @@ func (p *Pool) enqueueLocked(wt *waiter, held bool) (time.Duration, error) {
 	if c := p.census(); c.waiting > 0 && c.total() >= p.set.Max {
 		p.maxReached++
 	}
-	p.maxLine = max(p.maxLine, p.line.len)
+	p.lengthenLocked()
 	return limit, nil
 }
 
@@ -130,18 +130,26 @@ func (p *Pool) await(ctx context.Context, wt *waiter, began, limit time.Duration
 	if err == nil {
 		return wt.lease, wt.err
 	}
+	p.leftLocked(wt)
+	return Lease{}, err
+}
+
+// leftLocked is the end of a waiter whose request has left.
+func (p *Pool) leftLocked(wt *waiter) {
 	switch {
 	case wt.own != nil && wt.own.held.remove(wt):
+		p.held--
 	case p.line.remove(wt):
 		p.leaveLocked(wt.own)
 		p.growLocked() // for the one that was held for it
+		p.pokeLocked() // a generation without a worker may rest again
 	case wt.err == nil:
 		// It was served while it left: the next in line gets the worker.
 		wt.lease.w.turn++
+		wt.lease.w.info = Info{} // nothing of it was sent
 		p.returnLocked(wt.lease.w, p.clock())
 		p.quietLocked()
 	}
-	return Lease{}, err
 }
 
 // lendLocked makes w, which is in no list, busy.
@@ -264,6 +272,10 @@ func (l Lease) releaseLocked(reusable bool) {
 	p.requests++
 	p.stopOvertimeLocked(w)
 	switch {
+	case reusable:
+		p.recoveredLocked()
+		p.servedLocked(w.info.Script)
+		p.returnLocked(w, now)
 	case w.ended():
 		p.buryLocked(w, or(w.killed, Crashed))
 	case w.conn.Broken() || w.killed != NoReason:
@@ -277,10 +289,6 @@ func (l Lease) releaseLocked(reusable bool) {
 			lost = Abandoned
 		}
 		p.killLocked(w, or(w.killed, lost))
-	case reusable:
-		p.recoveredLocked()
-		p.servedLocked(w.info.Script)
-		p.returnLocked(w, now)
 	default:
 		p.drainLocked(w)
 	}
@@ -290,6 +298,15 @@ func (l Lease) releaseLocked(reusable bool) {
 // returnLocked takes back a worker whose connection is ready for the next
 // request, or retires it if its time has come.
 func (p *Pool) returnLocked(w *worker, now time.Duration) {
+	switch {
+	case w.ended():
+		// Its watch has left that to us: it was busy, or draining.
+		p.buryLocked(w, or(w.killed, Crashed))
+		return
+	case w.killed != NoReason:
+		p.killLocked(w, w.killed) // the signal came too early to be heard
+		return
+	}
 	reason := or(w.doomed, p.exceededLocked(w, now))
 	if p.closed {
 		reason = or(reason, Closed)

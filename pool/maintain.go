@@ -186,7 +186,7 @@ func (p *Pool) nextLocked(now time.Duration) time.Duration {
 	if len(p.idle) > 0 && p.set.expendable(c) > 0 {
 		at(p.idle[0].idleSince + p.set.IdleTimeout)
 	}
-	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 {
+	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 && p.line.len == 0 {
 		at(g.idle + p.set.MasterIdleTimeout)
 	}
 	return next

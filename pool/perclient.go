@@ -57,6 +57,7 @@ func (p *Pool) promoteLocked(own *share) {
 	most := p.set.MaxPerClient
 	for own.held.first != nil && (most == 0 || own.taken < most) {
 		wt := own.held.pop()
+		p.held--
 		own.taken++
 		if n := len(p.idle); n > 0 {
 			w := p.idle[n-1]
@@ -71,13 +72,11 @@ func (p *Pool) promoteLocked(own *share) {
 	}
 }
 
-// heldLocked counts the requests that are held.
-func (p *Pool) heldLocked() int {
-	n := 0
-	for _, own := range p.shares {
-		n += own.held.len
-	}
-	return n
+// holdLocked lets a request wait for another one of its client to end.
+func (p *Pool) holdLocked(wt *waiter) {
+	wt.own.held.push(wt)
+	p.held++
+	p.lengthenLocked()
 }
 
 // refuseLocked tells a request that it gets no worker. It stands in no line any

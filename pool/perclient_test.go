@@ -47,13 +47,18 @@ func (tt *tester) checkSharesLocked() {
 			tt.Fatalf("%d requests of %v count for a share that was dropped", n, own.client)
 		}
 	}
+	held := 0
 	for client, own := range p.shares {
+		held += own.held.len
 		if own.taken != counted[own] {
 			tt.Fatalf("client %v has %d, the books say %d", client, counted[own], own.taken)
 		}
 		if own.held.len > 0 && (p.set.MaxPerClient == 0 || own.taken < p.set.MaxPerClient) {
 			tt.Fatalf("%d requests of %v are held, and it has %d of %d", own.held.len, client, own.taken, p.set.MaxPerClient)
 		}
+	}
+	if held != p.held {
+		tt.Fatalf("%d requests are held, the books say %d", held, p.held)
 	}
 }
 
@@ -260,4 +265,26 @@ func BenchmarkAcquirePerClient(b *testing.B) {
 		}
 		l.Release()
 	}
+}
+
+func TestTheLongestLineCountsWhoIsHeld(t *testing.T) {
+	run(t, bounded(1, 2), func(tt *tester) {
+		lease := tt.acquireFor(crawler).wantLease()
+		waits := []*acquiring{tt.acquireFor(crawler), tt.acquireFor(crawler), tt.acquireFor(crawler)}
+		if q := tt.Stats().Queue; q.Length != 3 || q.MaxLength != 3 {
+			t.Errorf("got %+v, want one in line and two held", q)
+		}
+		waits[2].cancel()
+		tt.settle()
+		if q := tt.Stats().Queue; q.Length != 2 {
+			t.Errorf("one has left: got %+v", q)
+		}
+		lease.Release()
+		for _, w := range waits[:2] {
+			w.wantLease().Release()
+		}
+		if q := tt.Stats().Queue; q.Length != 0 || q.MaxLength != 3 {
+			t.Errorf("all were served: got %+v", q)
+		}
+	})
 }

@@ -51,6 +51,7 @@ type Pool struct {
 	line      line
 	spares    []*waiter
 	shares    map[netip.Addr]*share // of clients, where MaxPerClient bounds them
+	held      int                   // requests that wait outside the line, with their shares
 	starting  int                   // launches under way
 	probing   int                   // busy ones that only answer the health probe, or Ask
 	// launched, when it is there, is closed by the next launch that ends.
@@ -171,6 +172,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.closed = true
 	for _, own := range p.shares {
 		for wt := own.held.pop(); wt != nil; wt = own.held.pop() {
+			p.held--
 			wt.err = ErrClosed
 			wt.tell()
 		}

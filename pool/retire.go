@@ -194,6 +194,7 @@ func (p *Pool) drain(w *worker) {
 		w.born, w.served = p.clock(), 0
 		w.last, w.took, w.busy, w.unbooked = Info{}, 0, 0, false
 		w.budget = p.set.requests()
+		w.killed = NoReason
 	}
 	if done := proc.Done(); done != w.proc.Done() {
 		// Of the same process there is a watch already: a second one would stay
@@ -201,7 +202,7 @@ func (p *Pool) drain(w *worker) {
 		p.goLocked(func() { p.watch(w, done) })
 	}
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
-	w.reason, w.killed = NoReason, NoReason
+	w.reason = NoReason
 	if w.gen.retired || p.closed {
 		w.doomed = or(w.doomed, Recycled)
 	}

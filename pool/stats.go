@@ -64,8 +64,9 @@ type WorkerCounts struct {
 	MaxReached uint64
 }
 
-// QueueStats is the line: how many wait, how many may, how many ever did at a
-// time, and for how long all together.
+// QueueStats is the line, with those that are held back for MaxPerClient: how
+// many wait, how many may, how many ever did at a time, and for how long all
+// together.
 type QueueStats struct {
 	Length, Max, MaxLength int
 	Waited                 time.Duration
@@ -143,7 +144,7 @@ func (p *Pool) statsLocked() Stats {
 			Min: p.set.floor(), Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
 		Queue: QueueStats{
-			Length: p.line.len + p.heldLocked(), Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.times.Wait.Sum,
+			Length: p.line.len + p.held, Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.times.Wait.Sum,
 		},
 		Requests: RequestCounts{
 			Total: p.requests, Failed: p.failedRequests, Refused: p.refused,
@@ -194,3 +195,6 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 	slices.SortFunc(all, func(a, b WorkerStats) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
+
+// lengthenLocked notes that one more waits.
+func (p *Pool) lengthenLocked() { p.maxLine = max(p.maxLine, p.line.len+p.held) }

@@ -1,0 +1,184 @@
+package pool
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced has a process end at the
+// moment when its worker is taken back: who watches it has seen it lent.
+func TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced(t *testing.T) {
+	for name, c := range map[string]struct {
+		reason Reason
+		end    func(*tester)
+	}{
+		"by who was served while it left": {Crashed, func(tt *tester) {
+			held := tt.acquire().wantLease()
+			p := tt.Pool
+			p.mu.Lock()
+			wt := p.waiterLocked(&Info{Script: "/unsent.php"}, nil)
+			_, err := p.enqueueLocked(wt, false)
+			p.mu.Unlock()
+			if err != nil {
+				tt.Fatal(err)
+			}
+			held.Release()
+			tt.proc(0).end()
+			tt.settle()
+			p.mu.Lock()
+			p.leftLocked(wt)
+			p.mu.Unlock()
+			if got := tt.Stats().LastCrash.Request.Script; got != "" {
+				tt.Errorf("%s is blamed, which was never sent", got)
+			}
+		}},
+		"by a question": {Crashed, func(tt *tester) {
+			l, err := tt.borrow(0)
+			if err != nil {
+				tt.Fatal(err)
+			}
+			tt.proc(0).end()
+			tt.settle()
+			l.giveBack(NoReason)
+		}},
+		"by a drain": {Crashed, func(tt *tester) {
+			p := tt.proc(0)
+			p.drained = func() Process {
+				q := reconnect(p)
+				p.end()
+				time.Sleep(time.Nanosecond) // who watches it sees that first
+				return q
+			}
+			tt.abandon()
+		}},
+		"by a drain, killed when that was over": {Recycled, func(tt *tester) {
+			p := tt.proc(0)
+			p.drained = func() Process {
+				q := reconnect(p)
+				p.once.Do(func() {}) // a signal does not reach the process by its old handle any more
+				if err := tt.Recycle(1, true); err != nil {
+					tt.Error(err)
+				}
+				return q
+			}
+			tt.abandon()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := static(1)
+			s.HealthInterval = 0
+			run(t, s, func(tt *tester) {
+				c.end(tt)
+				time.Sleep(time.Second)
+				tt.wantWorkers(1, 1)
+				if got := tt.Stats().Exits; got[c.reason] != 1 || tt.alive() != 1 {
+					t.Errorf("got exits %v and %d processes, want one %v and one process", got, tt.alive(), c.reason)
+				}
+			})
+		})
+	}
+}
+
+// reconnected is the same process with another connection.
+type reconnected struct {
+	*fakeProcess
+	conn net.Conn
+}
+
+func reconnect(p *fakeProcess) *reconnected {
+	client, server := net.Pipe()
+	responder := fastcgitest.Responder{Handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }, Values: p.values}
+	go responder.Serve(server) // it ends with the process
+	go func() {
+		<-p.done
+		server.Close() // a pipe
+		client.Close() // a pipe
+	}()
+	return &reconnected{p, client}
+}
+
+func (r *reconnected) Conn() net.Conn { return r.conn }
+
+func (r *reconnected) Stop(context.Context) error { return r.Kill() }
+
+func (r *reconnected) Kill() error {
+	select {
+	case <-r.done:
+	default:
+		close(r.done)
+	}
+	return nil
+}
+
+// abandon has a client leave while the worker answers.
+func (tt *tester) abandon() {
+	tt.Helper()
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Stall()}
+	}
+	_, leave, err := tt.begun(context.Background(), "/a.php", true)
+	if err != nil {
+		tt.Fatal(err)
+	}
+	leave()
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
+}
+
+// TestAGenerationWaitsWhileSomebodyWaitsForIt has an ondemand pool that may rest
+// at once, a request, and workers that may not be launched yet.
+func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
+	s := static(1)
+	s.Manager, s.MasterIdleTimeout, s.IdleTimeout = OnDemand, 0, time.Minute
+	run(t, s, func(tt *tester) {
+		first := tt.acquire().wantLease()
+		waits := tt.acquire()
+		p := tt.Pool
+		p.mu.Lock()
+		for range freeFailures + 1 {
+			p.fail.add(time.Now())
+		}
+		p.mu.Unlock()
+		tt.proc(0).end()
+		first.Release()
+		p.mu.Lock()
+		next, gone := p.nextLocked(p.clock()), p.gen == nil
+		p.mu.Unlock()
+		if next == 0 || gone {
+			t.Errorf("the pool is looked after in %v, want not before a worker may be launched", next)
+			waits.cancel() // or the clock stands still for ever
+			return
+		}
+		time.Sleep(time.Second)
+		waits.wantLease().Release()
+	})
+}
+
+// TestALineThatIsLeftLetsTheGenerationRest is the same when the request leaves.
+func TestALineThatIsLeftLetsTheGenerationRest(t *testing.T) {
+	s := static(1)
+	s.Manager, s.MasterIdleTimeout, s.IdleTimeout = OnDemand, 0, time.Minute
+	run(t, s, func(tt *tester) {
+		first := tt.acquire().wantLease()
+		waits := tt.acquire()
+		p := tt.Pool
+		p.mu.Lock()
+		for range freeFailures + 6 {
+			p.fail.add(time.Now())
+		}
+		p.mu.Unlock()
+		tt.proc(0).end()
+		first.Release()
+		tt.settle()
+		waits.cancel()
+		tt.settle()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.gen != nil {
+			t.Error("the generation is still there, though nobody waits for it")
+		}
+	})
+}
