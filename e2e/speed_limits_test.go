@@ -27,7 +27,7 @@ func startLimits(t *testing.T, site string) []*rival {
 	http://127.0.0.1:{$PORT2} {
 		respond `+"`<p>0"+strings.Repeat(".", 99_996)+"`"+`
 	}
-`, options{site: site})
+`, options{site: site, env: strings.Fields(*speedEnv)})
 	constant := func(path string, port int) *rival {
 		url := fmt.Sprintf("http://127.0.0.1:%d", port)
 		return &rival{t: t, name: "limit: Caddy, a constant answer", limit: true, path: path, url: url, kept: []*keeper{caddy.keeper}}

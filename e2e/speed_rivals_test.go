@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -78,7 +79,7 @@ var rivalNames = map[string]string{
 
 func caddyWith(b backend) func(t *testing.T, site string) *rival {
 	return func(t *testing.T, site string) *rival {
-		return rivalOf(t, start(t, b, speedCaddyfile, options{site: site, workers: speedWorkers}))
+		return rivalOf(t, start(t, b, speedCaddyfile, options{site: site, workers: speedWorkers, env: strings.Fields(*speedEnv)}))
 	}
 }
 

@@ -21,6 +21,7 @@ var (
 	speedRounds = flag.Int("speed.rounds", 5, "how often each is measured; the median counts")
 	speedTime   = flag.Duration("speed.time", 3*time.Second, "how long each measurement takes")
 	speedOnly   = flag.String("speed.only", "", "a regular expression: only the works that it matches")
+	speedEnv    = flag.String("speed.env", "", "more of the environment of each Caddy, as GOMAXPROCS=1; several are separated by spaces")
 )
 
 // work is one thing that every server is asked to do.
