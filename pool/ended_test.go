@@ -128,22 +128,30 @@ func (tt *tester) abandon() {
 	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
 }
 
-// TestAGenerationWaitsWhileSomebodyWaitsForIt has an ondemand pool that may rest
-// at once, a request, and workers that may not be launched yet.
-func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
+// awaited is an ondemand pool that may rest at once, whose only worker has ended
+// while a request waits, so soon after so many failures that the next one may
+// not be launched yet.
+func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
+	t.Helper()
 	s := static(1)
 	s.Manager, s.MasterIdleTimeout, s.IdleTimeout = OnDemand, 0, time.Minute
 	run(t, s, func(tt *tester) {
 		first := tt.acquire().wantLease()
 		waits := tt.acquire()
-		p := tt.Pool
-		p.mu.Lock()
-		for range freeFailures + 1 {
-			p.fail.add(time.Now())
+		tt.Pool.mu.Lock()
+		for range failures {
+			tt.fail.add(time.Now())
 		}
-		p.mu.Unlock()
+		tt.Pool.mu.Unlock()
 		tt.proc(0).end()
 		first.Release()
+		f(tt, waits)
+	})
+}
+
+func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
+	awaited(t, freeFailures+1, func(tt *tester, waits *acquiring) {
+		p := tt.Pool
 		p.mu.Lock()
 		next, gone := p.nextLocked(p.clock()), p.gen == nil
 		p.mu.Unlock()
@@ -157,24 +165,12 @@ func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
 	})
 }
 
-// TestALineThatIsLeftLetsTheGenerationRest is the same when the request leaves.
 func TestALineThatIsLeftLetsTheGenerationRest(t *testing.T) {
-	s := static(1)
-	s.Manager, s.MasterIdleTimeout, s.IdleTimeout = OnDemand, 0, time.Minute
-	run(t, s, func(tt *tester) {
-		first := tt.acquire().wantLease()
-		waits := tt.acquire()
-		p := tt.Pool
-		p.mu.Lock()
-		for range freeFailures + 6 {
-			p.fail.add(time.Now())
-		}
-		p.mu.Unlock()
-		tt.proc(0).end()
-		first.Release()
+	awaited(t, freeFailures+6, func(tt *tester, waits *acquiring) {
 		tt.settle()
 		waits.cancel()
 		tt.settle()
+		p := tt.Pool
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.gen != nil {

@@ -298,13 +298,10 @@ func (l Lease) releaseLocked(reusable bool) {
 // returnLocked takes back a worker whose connection is ready for the next
 // request, or retires it if its time has come.
 func (p *Pool) returnLocked(w *worker, now time.Duration) {
-	switch {
-	case w.ended():
-		// Its watch has left that to us: it was busy, or draining.
-		p.buryLocked(w, or(w.killed, Crashed))
-		return
-	case w.killed != NoReason:
-		p.killLocked(w, w.killed) // the signal came too early to be heard
+	// Its watch has left its end to us, because it was busy, or draining; and a
+	// signal that was sent meanwhile may have come too early to be heard.
+	if w.ended() || w.killed != NoReason {
+		p.loseLocked(w, or(w.killed, Crashed))
 		return
 	}
 	reason := or(w.doomed, p.exceededLocked(w, now))
@@ -351,11 +348,7 @@ func (l Lease) discard(reason Reason) {
 	w.turn++
 	w.info = Info{} // it is not this request's doing
 	p.stopOvertimeLocked(w)
-	if w.ended() {
-		p.buryLocked(w, reason)
-	} else {
-		p.killLocked(w, reason)
-	}
+	p.loseLocked(w, reason)
 	p.quietLocked()
 }
 

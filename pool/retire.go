@@ -51,6 +51,15 @@ func (p *Pool) stopLocked(w *worker, reason Reason) {
 	p.growLocked()
 }
 
+// loseLocked gives up a worker, whose process may have ended already.
+func (p *Pool) loseLocked(w *worker, reason Reason) {
+	if w.ended() {
+		p.buryLocked(w, reason)
+	} else {
+		p.killLocked(w, reason)
+	}
+}
+
 // killLocked ends a worker whatever it does.
 func (p *Pool) killLocked(w *worker, reason Reason) {
 	p.moveLocked(w, Stopping)
@@ -177,11 +186,7 @@ func (p *Pool) drain(w *worker) {
 		return
 	}
 	if err != nil {
-		if w.ended() {
-			p.buryLocked(w, or(w.killed, Abandoned))
-		} else {
-			p.killLocked(w, or(w.killed, Abandoned))
-		}
+		p.loseLocked(w, or(w.killed, Abandoned))
 		return
 	}
 	if proc.PID() != w.proc.PID() {
