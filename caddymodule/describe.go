@@ -3,9 +3,8 @@ package caddymodule
 import (
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -131,7 +130,7 @@ func (l *livePool) describe(d detail) poolJSON {
 		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: l.spool.InFiles(),
 	}
-	out.SpooledHuman = human(out.SpooledBytes)
+	out.SpooledHuman = human.Bytes(out.SpooledBytes)
 	for reason, n := range s.Exits {
 		out.Exits[reason.String()] = n
 	}
@@ -185,7 +184,7 @@ func (out *poolJSON) describeMemory(workers []pool.WorkerStats, used map[uint64]
 		known = known || u.known
 	}
 	if known {
-		out.Memory, out.MemoryHuman = &sum, human(sum)
+		out.Memory, out.MemoryHuman = &sum, human.Bytes(sum)
 	}
 }
 
@@ -207,12 +206,10 @@ func describeWorker(w *pool.WorkerStats, used usage, fullURI bool) workerJSON {
 		CPU: used.cpu.Seconds(),
 	}
 	if used.known {
-		out.Memory, out.MemoryHuman = &used.memory, human(used.memory)
+		out.Memory, out.MemoryHuman = &used.memory, human.Bytes(used.memory)
 	}
 	if w.Request.Method != "" {
 		out.Request = &requestJSON{w.Request.Method, w.Request.ShownURI(fullURI), w.Request.Script, w.Running.Seconds()}
 	}
 	return out
 }
-
-func human(n int64) string { return humanize.IBytes(uint64(max(0, n))) }

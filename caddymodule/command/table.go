@@ -6,9 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
 // table is columns of text, as wide as they need to be. Numbers stand at the
@@ -72,7 +71,7 @@ func memoryText(n int64, known bool) string {
 	if !known {
 		return "-"
 	}
-	return humanize.IBytes(uint64(max(0, n)))
+	return human.Bytes(n)
 }
 
 // secondsText has one decimal, and none from a thousand on.

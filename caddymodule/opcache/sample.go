@@ -5,6 +5,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -131,7 +132,7 @@ func newSample(a *answer, asked pool.Asked, at time.Time) *Sample {
 			Memory: d.Memory, Strings: d.Strings << 20, Files: d.Files, Validate: d.Validate,
 			Revalidate: d.Revalidate, JIT: d.JIT, JITBuffer: d.JITBuffer,
 		},
-		Realpath: Realpath{a.Realpath.Used, human(a.Realpath.Used), a.Realpath.Max, human(a.Realpath.Max)},
+		Realpath: Realpath{a.Realpath.Used, human.Bytes(a.Realpath.Used), a.Realpath.Max, human.Bytes(a.Realpath.Max)},
 	}
 	if asks := stats.Hits + stats.Misses; asks > 0 {
 		out.HitRate = float64(stats.Hits) / float64(asks)
@@ -139,10 +140,10 @@ func newSample(a *answer, asked pool.Asked, at time.Time) *Sample {
 	// Cut, not rounded: 100% is when nothing ever missed.
 	out.HitRateHuman = humanize.FtoaWithDigits(100*out.HitRate, 2) + "%"
 	if s := st.Strings; s != nil {
-		out.Strings = &Strings{s.Size, human(s.Size), s.Used, human(s.Used), s.Free, human(s.Free), s.Number}
+		out.Strings = &Strings{s.Size, human.Bytes(s.Size), s.Used, human.Bytes(s.Used), s.Free, human.Bytes(s.Free), s.Number}
 	}
 	if j := st.JIT; j != nil {
-		out.JIT = &JIT{j.Enabled, j.On, j.Size, human(j.Size), j.Free, human(j.Free)}
+		out.JIT = &JIT{j.Enabled, j.On, j.Size, human.Bytes(j.Size), j.Free, human.Bytes(j.Free)}
 	}
 	return out
 }
@@ -150,10 +151,8 @@ func newSample(a *answer, asked pool.Asked, at time.Time) *Sample {
 // newMemory: what PHP calls used does not count what is wasted.
 func newMemory(used, free, wasted int64) Memory {
 	total := used + free + wasted
-	return Memory{total, human(total), used, human(used), free, human(free), wasted, human(wasted)}
+	return Memory{total, human.Bytes(total), used, human.Bytes(used), free, human.Bytes(free), wasted, human.Bytes(wasted)}
 }
-
-func human(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
 
 // moment is a time of PHP's; none is 0.
 func moment(unix int64) string {

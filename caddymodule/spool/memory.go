@@ -111,6 +111,12 @@ func (k *blocks) free() {
 	k.list, k.length = nil, 0
 }
 
+// next is what comes next, in the block where that stands; there must be some.
+func (k *blocks) next() []byte {
+	i := k.at % blockSize
+	return k.list[k.at/blockSize][i:min(blockSize, i+k.length-k.at)]
+}
+
 // Read implements io.Reader.
 func (k *blocks) Read(p []byte) (int, error) {
 	if k.at >= k.length {
@@ -118,8 +124,7 @@ func (k *blocks) Read(p []byte) (int, error) {
 	}
 	n := 0
 	for n < len(p) && k.at < k.length {
-		i := k.at % blockSize
-		m := copy(p[n:], k.list[k.at/blockSize][i:min(blockSize, i+k.length-k.at)])
+		m := copy(p[n:], k.next())
 		n += m
 		k.at += int64(m)
 	}
@@ -130,8 +135,7 @@ func (k *blocks) Read(p []byte) (int, error) {
 func (k *blocks) WriteTo(w io.Writer) (int64, error) {
 	var written int64
 	for k.at < k.length {
-		i := k.at % blockSize
-		n, err := w.Write(k.list[k.at/blockSize][i:min(blockSize, i+k.length-k.at)])
+		n, err := w.Write(k.next())
 		written += int64(n)
 		k.at += int64(n)
 		if err != nil {
