@@ -9,7 +9,11 @@ SOAK     ?= 30m
 FAULTS   ?= 10m
 PLOT     ?= $(CURDIR)/bin/scale.svg
 
-.PHONY: help run build php deps test bench bench-short bench-scale bench-tune soak faults check vet lint fmt fuzz vuln clean
+PHP_RELEASE ?= trixie
+
+export GO
+
+.PHONY: help run build php deps test bench bench-short bench-scale bench-tune soak faults check vet lint fmt fuzz vuln clean go test-php
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -17,8 +21,11 @@ help: ## say what can be made
 run: php build ## serve Caddyfile.example on http://localhost:8080
 	./bin/caddy run --config Caddyfile.example --adapter caddyfile
 
-build: ## build ./bin/caddy, a Caddy with php_pool in it
+build: go ## build ./bin/caddy, a Caddy with php_pool in it
 	$(GO) build -o bin/ ./caddymodule/cmd/caddy
+
+go: # fails early if Go is missing or too old
+	@bash .ci/deps go
 
 php: # php-cgi, if it is missing
 	@bash .ci/deps run
@@ -56,7 +63,7 @@ faults: ## spoil what workers answer in every way for about FAULTS
 	$(GO) test ./caddymodule -count=1 -timeout 0 -run NoFaultOfAWorker -v -faults $(FAULTS)
 
 check: # the form of the sources
-	@out=$$($(TOOL) gofumpt -l . 2>&1); if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi
+	@out=$$($(TOOL) gofumpt -l .) || exit 1; if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi
 
 vet: # on every system, whichever this is
 	CGO_ENABLED=0 GOOS=linux $(GO) vet -tags bench ./...

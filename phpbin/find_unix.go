@@ -13,7 +13,7 @@ const (
 	// The packages' names differ: Fedora's php-cli holds php-cgi, Homebrew's
 	// php holds every SAPI.
 	installHint = `"apt install php-cgi" (Debian, Ubuntu), "dnf install php-cli" (Fedora, RHEL), ` +
-		`"apk add php84-cgi" (Alpine) or "brew install php" (macOS)`
+		`"apk add php83-cgi" (Alpine) or "brew install php" (macOS)`
 )
 
 // usualDirs are glob patterns of where php-cgi lies without being in PATH:
