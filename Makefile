@@ -38,6 +38,9 @@ test: deps check vet ## run all tests
 	$(GO) test -count=1 -v -run 'Allocat|Instructions' ./fastcgi ./pool ./caddymodule # counts that the race detector changes
 	cd e2e/consumers && $(GO) test -count=1 ./...
 
+test-php: ## run the PHP-dependent tests on the PHP of another Debian release, PHP_RELEASE
+	@bash .ci/php-chroot $(PHP_RELEASE)
+
 bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 20 minutes
 	@bash .ci/deps bench
 	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestSpeed'
