@@ -59,7 +59,18 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 // answerStatus answers with php-fpm's status page.
 func (l *livePool) answerStatus(w http.ResponseWriter, r *http.Request, fullURI bool) error {
 	query := r.URL.Query()
-	return l.statusPage(query.Has("full"), fullURI).Answer(w, query)
+	page := l.statusPage(query.Has("full"), fullURI)
+	if l.runsPHP(8, 4) {
+		page.AddMemoryPeak()
+	}
+	return page.Answer(w, query)
+}
+
+// runsPHP reports whether the pool's PHP is that release or a newer one.
+func (l *livePool) runsPHP(major, minor int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spec != nil && l.spec.binary.Version.AtLeast(major, minor)
 }
 
 // statusPage takes the state of the pool; full adds the workers, fullURI the

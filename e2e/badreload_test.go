@@ -26,8 +26,8 @@ var badLoads = []struct {
 	{name: "an invalid option", lines: "stop_timeout soon", says: says("stop_timeout,soon")},
 	{name: "a missing binary", lines: "binary /nowhere/php-cgi", says: says("/nowhere/php-cgi")},
 	{
-		name: "an ini setting that php-cgi refuses", lines: "ini opcache.lockfile_path /nowhere",
-		says: says("php-cgi said,Unable to create lock file"),
+		name: "an ini setting that php-cgi refuses", lines: "ini opcache.memory_consumption 100000000",
+		says: says("php-cgi said,Unable to allocate shared memory"),
 	},
 	{
 		name: "a preload script that does not parse", lines: "ini opcache.preload {$DIR}/preload.php\nini opcache.preload_user {$PHP_USER}",

@@ -134,8 +134,8 @@ func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
 	if err := s.reload(poolSite(sharedLean, "workers 1", "ini_file "+ini)); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.lockfile_path=/no/such/dir\n")
-	s.phpPool("restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to create lock file`)
+	writeFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.memory_consumption=100000000\n")
+	s.phpPool("restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to allocate shared memory`)
 	s.get("/hello.php").want(t, 200, "hello\n")
 }
 

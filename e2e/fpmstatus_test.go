@@ -219,7 +219,7 @@ var (
 		{"INTEGER", regexp.MustCompile(`^\d+$`)},
 		{"QUOTED", regexp.MustCompile(`^".*"$`)},
 		// What is in the head of a table.
-		{"LABEL", regexp.MustCompile(`^(pool|process manager|(max )?(start|accepted|listen|idle|active|total|children|slow|last|request|content)[a-z ]*|pid|state|requests|user|script)$`)},
+		{"LABEL", regexp.MustCompile(`^(pool|process manager|(max )?(start|accepted|listen|idle|active|total|children|slow|memory|last|request|content)[a-z ]*|pid|state|requests|user|script)$`)},
 	}
 )
 

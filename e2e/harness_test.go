@@ -321,7 +321,7 @@ func eventually(t *testing.T, d time.Duration, check func() error) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %v", d, err)
 		}
-		<-time.After(max(10*time.Millisecond, d/200))
+		<-time.After(min(100*time.Millisecond, max(10*time.Millisecond, d/200)))
 	}
 }
 

@@ -85,7 +85,7 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 			case i%25 == 24:
 				mark++
 			case i%25 == 12:
-				if err := s.reload(site(3, mark+1, "ini opcache.lockfile_path /nowhere")); err == nil {
+				if err := s.reload(site(3, mark+1, "ini opcache.memory_consumption 100000000")); err == nil {
 					t.Error("a setting that php-cgi refuses was taken")
 				}
 				return

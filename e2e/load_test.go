@@ -132,7 +132,7 @@ func (h *holding) add(query string) {
 func (h *holding) ran(n int) (ids, pids []int) {
 	h.s.t.Helper()
 	var lines []string
-	eventually(h.s.t, 15*time.Second, func() error {
+	eventually(h.s.t, time.Minute, func() error {
 		if lines = h.lines("ran"); len(lines) < n {
 			return fmt.Errorf("%d of %d requests are being served: %+v", len(lines), n, h.s.pool())
 		}
@@ -157,7 +157,7 @@ func (h *holding) lines(what string) []string {
 // ended waits until so many scripts have ended, and returns their status.
 func (h *holding) ended(n int) (lines []string) {
 	h.s.t.Helper()
-	eventually(h.s.t, 10*time.Second, func() error {
+	eventually(h.s.t, 30*time.Second, func() error {
 		if lines = h.lines("ended"); len(lines) < n {
 			return fmt.Errorf("%d of %d scripts have ended", len(lines), n)
 		}
@@ -179,7 +179,7 @@ func (h *holding) want(id, status int) *response {
 		}
 		res.want(h.s.t, status, "")
 		return res
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		h.s.t.Fatalf("request %d has no answer: %+v", id, h.s.pool())
 		return nil
 	}

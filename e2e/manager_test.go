@@ -63,7 +63,7 @@ func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
 // shared mode each slot, be it a worker's or a standby.
 func (s *server) wantProcesses(b backend, workers int) {
 	s.t.Helper()
-	eventually(s.t, 5*time.Second, func() error {
+	eventually(s.t, 30*time.Second, func() error {
 		want := workers
 		if b.name == sharedLean.name {
 			want += s.pool().Workers.Standby

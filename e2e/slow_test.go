@@ -69,7 +69,7 @@ func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
 func (s *server) wantLog(message string, n int) map[string]any {
 	s.t.Helper()
 	var found []map[string]any
-	eventually(s.t, 15*time.Second, func() error {
+	eventually(s.t, 30*time.Second, func() error {
 		found = nil
 		for _, entry := range s.logs() {
 			if entry["msg"] == message {

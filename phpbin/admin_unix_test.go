@@ -49,7 +49,7 @@ func TestAdminValuesSurvivePHPsParser(t *testing.T) {
 		if err := json.Unmarshal([]byte(asCGI(t, o, script)), &got); err != nil {
 			t.Fatalf("%q: %v", value, err)
 		}
-		if want := []string{parsedINI(value), "the next line"}; !slices.Equal(got, want) {
+		if want := []string{parsedINI(t, value), "the next line"}; !slices.Equal(got, want) {
 			t.Errorf("%q: got %q with %q", value, got, o.Args()[3])
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,8 +50,32 @@ func readRecord(r io.Reader) (kind byte, content []byte, err error) {
 	return head[1], content[:n], err
 }
 
-// handshake asks for a value, which every php-cgi answers.
+// keepsAfterValues reports whether php-cgi leaves a connection open that begins
+// with FCGI_GET_VALUES. Releases before 8.2.13 close it (php bug 76922).
+var keepsAfterValues = sync.OnceValue(func() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	path, err := phpbin.Find("")
+	if err != nil {
+		panic(err)
+	}
+	binary, err := phpbin.Probe(ctx, path, phpbin.Options{})
+	if err != nil {
+		panic(err)
+	}
+	return binary.KeepsAfterValues()
+})
+
+// handshake asks for a value, or, where that closes the connection, for a script
+// that does not exist, which php-cgi answers with 404.
 func handshake(_ context.Context, conn net.Conn) error {
+	if !keepsAfterValues() {
+		if err := sendPath(conn, "/no/such/script.php", nil); err != nil {
+			return err
+		}
+		_, _, err := receive(conn)
+		return err
+	}
 	if _, err := conn.Write(record(getValues, 0, pair("FCGI_MPXS_CONNS", ""))); err != nil {
 		return err
 	}

@@ -107,13 +107,13 @@ func nothingLeft(t *testing.T, dir string) {
 	t.Helper()
 	goroutines, files, started := runtime.NumGoroutine(), descriptors(), len(children(os.Getpid()))
 	t.Cleanup(func() {
-		eventually(t, prompt, "as many goroutines as before", func() bool {
+		eventually(t, soon, "as many goroutines as before", func() bool {
 			return runtime.NumGoroutine() <= goroutines
 		})
-		eventually(t, prompt, "as many descriptors as before", func() bool {
+		eventually(t, soon, "as many descriptors as before", func() bool {
 			return len(descriptors()) <= len(files)
 		})
-		eventually(t, prompt, "as many children as before", func() bool {
+		eventually(t, soon, "as many children as before", func() bool {
 			return len(children(os.Getpid())) <= started
 		})
 		if left, _ := filepath.Glob(filepath.Join(dir, "php-pool-*")); len(left) > 0 {

@@ -33,7 +33,7 @@ func killWithGuardian(t *testing.T, cmd *exec.Cmd, pgid int) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, prompt, "dead", func() bool { return !slices.Contains(group(pgid), pid) })
+			eventually(t, soon, "dead", func() bool { return !slices.Contains(group(pgid), pid) })
 			killed++
 		}
 	}
@@ -87,7 +87,7 @@ func TestWhatAKilledProcessLeavesIsEnded(t *testing.T) {
 				pgid := groupsOf(t, runStandIn(t, cmd, fmt.Sprintf("%s %d %s", kind, uid, dir)))[0]
 				neighbour := groupsOf(t, runStandIn(t, exec.Command(os.Args[0]), fmt.Sprintf("shared %d %s", uid, dir)))[0]
 				var alive []int
-				eventually(t, prompt, "master, guardian and three children", func() bool {
+				eventually(t, soon, "master, guardian and three children", func() bool {
 					alive = group(neighbour)
 					return len(alive) == 5
 				})
@@ -99,7 +99,7 @@ func TestWhatAKilledProcessLeavesIsEnded(t *testing.T) {
 					left = nil // their death signal is KILL
 				}
 				killWithGuardian(t, cmd, pgid)
-				eventually(t, prompt, "left with what does not hear a signal", func() bool {
+				eventually(t, soon, "left with what does not hear a signal", func() bool {
 					return slices.Equal(group(pgid), left)
 				})
 				ended, err := phpbin.EndLeftovers(phpbin.Options{RuntimeDir: dir})
@@ -111,7 +111,7 @@ func TestWhatAKilledProcessLeavesIsEnded(t *testing.T) {
 						t.Errorf("got %+v of %d", l, cmd.Process.Pid)
 					}
 				}
-				eventually(t, prompt, "gone", func() bool { return len(group(pgid)) == 0 })
+				eventually(t, soon, "gone", func() bool { return len(group(pgid)) == 0 })
 				if now := group(neighbour); !slices.Equal(now, alive) {
 					t.Errorf("of a process that lives there were %v and are %v", alive, now)
 				}
@@ -132,7 +132,7 @@ func TestAMasterThatIsLeftIsEndedWithItsChildren(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 	pgid := groupsOf(t, runStandIn(t, cmd, fmt.Sprintf("shared %d %s", who.UID, dir)))[0]
-	eventually(t, prompt, "master, guardian and three children", func() bool { return len(group(pgid)) == 5 })
+	eventually(t, soon, "master, guardian and three children", func() bool { return len(group(pgid)) == 5 })
 	killWithGuardian(t, cmd, pgid)
 	left := group(pgid)
 	if len(left) != 4 || !slices.Contains(left, pgid) {
@@ -148,7 +148,7 @@ func TestAMasterThatIsLeftIsEndedWithItsChildren(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	eventually(t, prompt, "gone", func() bool { return len(group(pgid)) == 0 })
+	eventually(t, soon, "gone", func() bool { return len(group(pgid)) == 0 })
 }
 
 // Root in an ordinary container may not look at the processes of others.
@@ -159,7 +159,7 @@ func TestRootNeedsNoPrivilegeToFindWhatIsLeft(t *testing.T) {
 	pgid := groupsOf(t, runStandIn(t, cmd, "shared 33 "+dir))[0]
 	left := saidIn(t, dir, pgid)
 	killWithGuardian(t, cmd, pgid)
-	eventually(t, prompt, "left with what computes", func() bool { return slices.Equal(group(pgid), left) })
+	eventually(t, soon, "left with what computes", func() bool { return slices.Equal(group(pgid), left) })
 	var want []string
 	for _, pid := range left {
 		want = append(want, strconv.Itoa(pid))
@@ -170,7 +170,7 @@ func TestRootNeedsNoPrivilegeToFindWhatIsLeft(t *testing.T) {
 	if !slices.Equal(said, want) {
 		t.Errorf("ended %v, want %v", said, want)
 	}
-	eventually(t, prompt, "gone", func() bool { return len(group(pgid)) == 0 })
+	eventually(t, soon, "gone", func() bool { return len(group(pgid)) == 0 })
 }
 
 // standInNext gives CAP_SYS_PTRACE up for good, so that it cannot look at a

@@ -20,8 +20,9 @@ func php(t *testing.T) string {
 }
 
 const (
-	// soon is how long a test waits for what should happen at all.
-	soon = 10 * time.Second
+	// soon is how long a test waits for what should happen at all, on a machine
+	// that has much else to do.
+	soon = 30 * time.Second
 
 	// prompt is how long it waits for what takes milliseconds, and a second at
 	// most: the rest is for machines that have much else to do.

@@ -47,6 +47,10 @@ func TestWhatPHPIsStartedWith(t *testing.T) {
 	t.Setenv("PHP_POOL_SECRET", "hidden")
 	mask := syscall.Umask(0o022)
 	defer syscall.Umask(mask)
+	niceness, err := syscall.Getpriority(syscall.PRIO_PROCESS, os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, inherited, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -102,13 +106,14 @@ func TestWhatPHPIsStartedWith(t *testing.T) {
 	if got := syscall.Umask(0o022); got != 0o022 {
 		t.Errorf("our own umask is %#o", got)
 	}
-	if nice, err := syscall.Getpriority(syscall.PRIO_PROCESS, os.Getpid()); err != nil || nice != 20 { // 20 - nice
-		t.Errorf("our own niceness is %d, %v", 20-nice, err)
+	if nice, err := syscall.Getpriority(syscall.PRIO_PROCESS, os.Getpid()); err != nil || nice != niceness { // 20 - nice
+		t.Errorf("our own niceness was %d and is %d, %v", 20-niceness, 20-nice, err)
 	}
 }
 
 // checkDescriptors expects the listening socket, stdout, stderr and the
-// connection, and none of ours. OPcache has a lock file.
+// connection, and none of ours. OPcache has a lock file, which newer releases of PHP
+// create in memory.
 func checkDescriptors(t *testing.T, fds []string) {
 	t.Helper()
 	for _, fd := range fds {
@@ -116,7 +121,7 @@ func checkDescriptors(t *testing.T, fds []string) {
 		number, _ := strconv.Atoi(n)
 		switch {
 		case number == 0 && target == "socket:[]", number == 1 && target == "/dev/null", number == 2 && target == "pipe:[]":
-		case number > 2 && (target == "socket:[]" || strings.Contains(target, "ZendSem")):
+		case number > 2 && (target == "socket:[]" || strings.Contains(target, "ZendSem") || strings.HasPrefix(target, "/memfd:opcache_lock")):
 		case number > 2 && strings.HasSuffix(target, "/testdata/state.php"):
 		default:
 			t.Errorf("descriptor %s", fd)

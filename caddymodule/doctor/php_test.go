@@ -46,12 +46,23 @@ func TestWhatIsWrongWithSettingsIsTold(t *testing.T) {
 		"sessions":       {settings("session.save_path", "/no/such/dir"), Problem, "(session.save_path): stat /no/such/dir", "ini session.save_path"},
 		"sessions deep":  {settings("session.save_path", "2;0600;/no/deep"), Problem, "(session.save_path): stat /no/deep", ""},
 		"uploads":        {settings("upload_tmp_dir", "/no/uploads"), Problem, "(upload_tmp_dir): stat /no/uploads", ""},
-		"lock file":      {settings("opcache.lockfile_path", "/no/such/dir", "opcache.enable", "1"), Problem, "Unable to create lock file", "ini opcache.lockfile_path"},
+		"shared memory":  {settings("opcache.memory_consumption", "100000000", "opcache.enable", "1"), Problem, "Unable to allocate shared memory segment", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantFinding(t, examinePHP(t, c.options).Findings, c.level, c.text, c.cure)
 		})
 	}
+}
+
+// TestALockFileThatCannotBeCreated has a php-cgi that says what PHP up to 8.3 says
+// when opcache.lockfile_path is no directory; newer ones ignore that setting on Linux.
+func TestALockFileThatCannotBeCreated(t *testing.T) {
+	path := write(t, t.TempDir(), "php-cgi", `#!/bin/sh
+echo 'Sat Nov 28 04:01:57 2026 (1): Fatal Error Unable to create lock file: No such file or directory (2)' >&2
+exit 254
+`)
+	w := &way{path: path, shared: sharedIsDefault, pools: []string{"x"}}
+	wantFinding(t, w.examine(t.Context()).Findings, Problem, "Unable to create lock file", "ini opcache.lockfile_path")
 }
 
 func TestSessionsThatAreNoFilesNeedNoDirectory(t *testing.T) {

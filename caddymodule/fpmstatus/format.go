@@ -176,6 +176,7 @@ var metrics = []struct{ name, kind, field, help string }{
 	{"max_active_processes", "counter", "max active processes", "The most workers that ever ran PHP at a time."},
 	{"max_children_reached", "counter", "max children reached", "How often a request waited although there were as many workers as there may be."},
 	{"slow_requests", "counter", "slow requests", "Requests that ran longer than slow_request."},
+	{"memory_peak", "gauge", "memory peak", "Always 0: php-cgi does not report the memory that a request used at most."},
 }
 
 func writeMetrics(out *bytes.Buffer, page *Page) {
@@ -191,7 +192,9 @@ func writeMetrics(out *bytes.Buffer, page *Page) {
 	about := fmt.Sprintf("Whether pool %s (%s) is there.", values["pool"], values["process manager"])
 	write("up", "gauge", strings.ReplaceAll(about, `\`, `\\`), "1")
 	for _, m := range metrics {
-		write(m.name, m.kind, m.help, values[m.field])
+		if value, ok := values[m.field]; ok {
+			write(m.name, m.kind, m.help, value)
+		}
 	}
 	out.WriteString("# EOF\n")
 }

@@ -157,3 +157,36 @@ func TestTheFirstFormatOfTheQueryCounts(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryPeak has the field where php-fpm 8.4 has it, and not otherwise.
+func TestMemoryPeak(t *testing.T) {
+	for query, want := range map[string]string{
+		"":            "slow requests:        0\nmemory peak:          0\n",
+		"json":        `"slow requests":0,"memory peak":0}`,
+		"json&full":   `"slow requests":0,"memory peak":0, "processes":[`,
+		"xml":         "<slow-requests>0</slow-requests>\n<memory-peak>0</memory-peak>\n",
+		"html":        "<tr><th>memory peak</th><td>0</td></tr>\n</table>",
+		"openmetrics": "# TYPE phpfpm_memory_peak gauge\nphpfpm_memory_peak 0\n# EOF\n",
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := Short(new(pool.Stats))
+		if values.Has("full") {
+			page = Full(new(pool.Stats), nil, false)
+		}
+		for _, has := range []bool{false, true} {
+			if has {
+				page.AddMemoryPeak()
+			}
+			w := httptest.NewRecorder()
+			if err := page.Answer(w, values); err != nil {
+				t.Error(err)
+			}
+			if body := w.Body.String(); strings.Contains(body, want) != has || !has && strings.Contains(body, "peak") {
+				t.Errorf("%s: memory peak %v:\n%s", query, has, body)
+			}
+		}
+	}
+}

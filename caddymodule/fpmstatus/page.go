@@ -1,5 +1,5 @@
 // Package fpmstatus writes php-fpm's status page of a pool: the fields of PHP
-// 8.2 in their order, in each of its formats (sapi/fpm/fpm/fpm_status.c), so that
+// 8.2 or 8.4 in their order, in each of its formats (sapi/fpm/fpm/fpm_status.c), so that
 // whoever reads php-fpm's reads ours. Where the words do not fit, this is what
 // stands in the fields:
 //
@@ -17,6 +17,9 @@
 //   - last request memory: what the worker has for itself now, in bytes, not more
 //     than a second ago. php-fpm shows the peak of memory_get_peak_usage, which
 //     only PHP knows.
+//   - memory peak, from PHP 8.4 on: always 0, as in a php-fpm before its first
+//     request. php-fpm shows the highest memory_get_peak_usage of all requests,
+//     which php-cgi does not report.
 package fpmstatus
 
 import (
@@ -63,6 +66,10 @@ func Full(s *pool.Stats, workers []Worker, fullURI bool) *Page {
 	}
 	return p
 }
+
+// AddMemoryPeak adds the field that php-fpm's page has at the end of the pool's
+// since PHP 8.4. It is 0: nothing but PHP knows the value.
+func (p *Page) AddMemoryPeak() { p.pool = append(p.pool, field{"memory peak", 0}) }
 
 func poolFields(s *pool.Stats) []field {
 	active := s.Workers.Busy + s.Workers.Draining
