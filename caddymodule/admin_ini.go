@@ -34,7 +34,6 @@ func (s *spec) prepareINI() error {
 		s.process.INI = append(s.process.INI, settings(values)...)
 	}
 	s.process.INI = append(s.process.INI, phpbin.Setting{Name: discardPath, Value: "1"})
-	s.prepareTune(o.INI, admin)
 	if len(admin) == 0 {
 		return nil
 	}

@@ -167,7 +167,7 @@ func (a *App) find(spec string) (string, error) {
 // probe asks php-cgi what it is, once per config for all pools that start it in
 // the same way: that takes 50 ms each time.
 func (a *App) probe(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
-	how := fmt.Sprint(path, o.Args(), o.Environ(), o.Credential, o.Defaults)
+	how := fmt.Sprint(path, o.Args(), o.Environ(), o.Credential)
 	if b := a.probed[how]; b != nil {
 		return b, nil
 	}

@@ -24,7 +24,6 @@ var poolOptions = map[string]option{
 	"ini_scan_dir":  func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneString(d, &o.INIScanDir) },
 	"ini":           func(d *caddyfile.Dispenser, o *PoolOptions) error { return pairs(d, &o.INI) },
 	"admin_ini":     func(d *caddyfile.Dispenser, o *PoolOptions) error { return pairs(d, &o.AdminINI) },
-	"tune":          tuneOption,
 	"isolate":       func(d *caddyfile.Dispenser, o *PoolOptions) error { return onOffPtr(d, &o.Isolate) },
 	"oom_score_adj": func(d *caddyfile.Dispenser, o *PoolOptions) error { return oneIntPtr(d, &o.OOMScoreAdj) },
 	"process_env":   func(d *caddyfile.Dispenser, o *PoolOptions) error { return pairs(d, &o.ProcessEnv) },

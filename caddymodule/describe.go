@@ -16,7 +16,6 @@ type poolJSON struct {
 	Spawn        string               `json:"spawn,omitempty"`
 	Generation   int                  `json:"generation"`
 	PHP          *phpJSON             `json:"php,omitempty"`
-	Tune         *tuned               `json:"tune,omitempty"`
 	Workers      workersJSON          `json:"workers"`
 	Queue        queueJSON            `json:"queue"`
 	Requests     requestsJSON         `json:"requests"`
@@ -167,7 +166,7 @@ func (l *livePool) describePHP(out *poolJSON) {
 		return
 	}
 	b := l.spec.binary
-	out.Spawn, out.Sizing, out.Tune = l.spec.spawn, l.spec.sizing, l.spec.tuned
+	out.Spawn, out.Sizing = l.spec.spawn, l.spec.sizing
 	out.PHP = &phpJSON{
 		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(),

@@ -47,13 +47,6 @@ type PoolOptions struct {
 	// `user` each.
 	Isolate *bool `json:"isolate,omitempty"`
 
-	// PHP settings that suit what the pool is for: `production`, `development` or
-	// `off`. Only those are set that neither an ini file nor `ini` nor `admin_ini`
-	// sets, whatever it sets them to; .user.ini and ini_set() win over them as ever.
-	// README lists them, with what each is worth and what it risks; the pool's
-	// status says what they came to. Default: off.
-	Tune string `json:"tune,omitempty"`
-
 	// What php-cgi's own environment holds besides PATH, LANG, TZ, TMPDIR and
 	// HOME. Nothing else of Caddy's environment reaches PHP.
 	ProcessEnv map[string]string `json:"process_env,omitempty"`

@@ -80,9 +80,6 @@ func (s *spec) tell(p *doctor.Pool) {
 	if s.process.Credential != nil {
 		p.User = s.who.name
 	}
-	if s.tuned != nil && s.binary.Version.AtLeast(1, 0) { // it has answered
-		p.Tune = s.tuned.Text
-	}
 	if s.sizing != nil {
 		p.Sizing = s.sizing.Text
 	}

@@ -35,7 +35,7 @@ func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
 	}
 	got := planned(t, `{"apps":{
 		"php_pool":{"defaults":{"ini":{"memory_limit":"64M"}},"pools":{
-			"shop":{"workers":3,"rlimits":{"core":18446744073709551615},"user":"root","spawn":"single","tune":"production"},
+			"shop":{"workers":3,"rlimits":{"core":18446744073709551615},"user":"root","spawn":"single"},
 			"idle":{"workers":2}}},
 		"http":{"servers":{"s":{"routes":[
 			{"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"php_pool","pool":"shop"}]}]}]},
@@ -62,9 +62,6 @@ func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
 	if shop.Err != nil || shop.Workers != 3 || shop.Sizing != "" || shop.Shared || shop.Process.Binary == "" ||
 		!strings.Contains(strings.Join(shop.Process.Args(), " "), "memory_limit=64M") || len(shop.Process.Rlimits) != 1 {
 		t.Errorf("got %+v", shop)
-	}
-	if !strings.HasPrefix(shop.Tune, "tune production ") || strings.Contains(shop.Tune, "sets nothing;") {
-		t.Errorf("got tune %q", shop.Tune)
 	}
 	if (shop.Caution == nil) != (os.Geteuid() == 0) {
 		t.Errorf("as user %d, PHP is to run as root: %v", os.Geteuid(), shop.Caution)

@@ -57,7 +57,7 @@ func (l *livePool) restart(ctx context.Context, why string) error {
 // startedAs is s with what another spec found out about php-cgi.
 func (s *spec) startedAs(fresh *spec) *spec {
 	out := *s
-	out.binary, out.process, out.who, out.tuned = fresh.binary, fresh.process, fresh.who, fresh.tuned
+	out.binary, out.process, out.who = fresh.binary, fresh.process, fresh.who
 	out.key, out.watched, out.private = fresh.key, fresh.watched, fresh.private
 	return &out
 }

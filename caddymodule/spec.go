@@ -36,8 +36,6 @@ type spec struct {
 	who      *identity // nil where PHP runs as Caddy does
 	// private is the directory of an isolated pool's own; "" where there is none.
 	private string
-	// tuned is what tune sets; nil where it is off.
-	tuned *tuned
 	// sizing is how max_workers auto came about; nil where it was given.
 	sizing *sizing
 	// key is equal for two specs whose processes see the same.
@@ -76,7 +74,6 @@ func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, ask inquir
 		return nil, binaryError(o.Binary, err)
 	}
 	s.process.ZTS = s.binary.ZTS
-	s.tune()
 	for _, warning := range s.binary.Warnings {
 		logger.Warn("php-cgi complains at start", zap.String("php", warning))
 	}
@@ -158,9 +155,6 @@ func (s *spec) announce(logger *zap.Logger, took time.Duration) {
 		zap.String("php_ini", s.binary.INIFile), zap.String("user", s.userName()), zap.String("spawn", s.spawn),
 		zap.String("manager", string(s.settings.Manager)), zap.Int("max_workers", s.settings.Max),
 		zap.Duration("took", took),
-	}
-	if s.tuned != nil {
-		fields = append(fields, zap.String("tune", s.tuned.Text))
 	}
 	logger.Info("php-cgi is ready", fields...)
 }

@@ -35,7 +35,7 @@ const maxWorkers = 10000
 // validate refuses options that cannot be meant. Each message names the
 // option, the value and the cure.
 func (o *PoolOptions) validate() error {
-	for _, check := range []func() error{o.checkManager, o.checkCounts, o.checkOrder, o.checkDurations, o.checkProcess, o.checkTune} {
+	for _, check := range []func() error{o.checkManager, o.checkCounts, o.checkOrder, o.checkDurations, o.checkProcess} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -42,11 +42,6 @@ type Binary struct {
 	INIScanDir   string
 	ScannedFiles []string
 
-	// Defaults are those of Options.Defaults that no ini file sets, and INIValues
-	// to what an ini file sets the others.
-	Defaults  []Setting
-	INIValues map[string]string
-
 	// Warnings are what it complained of: broken ini files, extensions that are
 	// not there. It runs nevertheless.
 	Warnings []string

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 )
 
@@ -26,11 +25,6 @@ type Options struct {
 	// INI are php's -d options, the last one of a name wins. They overrule
 	// php.ini and the scanned files; .user.ini and ini_set() overrule them.
 	INI []Setting
-
-	// Defaults are like INI for what no ini file sets, whatever it sets it to.
-	// Only [Probe] heeds them: it says in Binary.Defaults which of them those
-	// are, and with these in INI php-cgi is to be started.
-	Defaults []Setting
 
 	// AdminINI are settings that scripts cannot change, nor .user.ini: in force
 	// for those whose path begins with one of AdminDirs as [TopDir] has it,
@@ -116,7 +110,7 @@ func (o Options) Validate() error {
 	if o.Handshake == nil {
 		errs = append(errs, errors.New("no handshake is given"))
 	}
-	for _, s := range slices.Concat(o.Defaults, o.INI) {
+	for _, s := range o.INI {
 		errs = append(errs, s.validate())
 	}
 	errs = append(errs, o.validateAdmin())

@@ -16,29 +16,19 @@ import (
 // Probe runs the php-cgi at path, briefly, with the ini options that o will
 // start it with, and as o's user, for what it is and what it has loaded (30 to
 // 50 ms). It refuses what is not php-cgi. A script of o's, opcache.preload, is
-// not run: php would do so even for -v. With o.Defaults it takes two more runs,
-// for what the ini files set.
+// not run: php would do so even for -v.
 func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
 	b := &Binary{Path: path}
 	if err := b.stat(); err != nil {
 		return nil, fmt.Errorf("php-cgi: %w", err)
 	}
 	o.Binary = path
-	for _, s := range slices.Concat(o.Defaults, o.INI) {
+	for _, s := range o.INI {
 		if err := s.validate(); err != nil {
 			return nil, err
 		}
 	}
 	o.INI = slices.Concat(o.INI, probeINI())
-	if len(o.Defaults) > 0 {
-		if err := b.askVersion(ctx, o); err != nil {
-			return nil, err // it is not PHP, so it should not be given a script
-		}
-		if err := b.readINIFiles(ctx, o); err != nil {
-			return nil, err
-		}
-		o.INI = slices.Concat(b.Defaults, o.INI)
-	}
 	info, stderr, err := o.ask(ctx, "-q", "-i")
 	rows := parseInfo(info)
 	if err != nil || !b.readVersion(info, rows) {

@@ -3,7 +3,6 @@ package phpbin_test
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,54 +183,5 @@ func TestIDChangesWithTheFile(t *testing.T) {
 	}
 	if after, _ := phpbin.FileID(path); after == before {
 		t.Error("it is the same for another file")
-	}
-}
-
-func TestProbeTellsWhichDefaultsAreLeftToSet(t *testing.T) {
-	scanned, file := t.TempDir(), filepath.Join(t.TempDir(), "my.ini")
-	for path, text := range map[string]string{
-		file: "disable_functions = get_cfg_var,rawurlencode\nauto_prepend_file = /no/such\nuser_agent = 'a = %41;\nb'\n" +
-			"auto_append_file = /no/such\n[PATH=/]\nprecision = 3\n",
-		filepath.Join(scanned, "more.ini"): "display_errors = Off\nno.such.list[] = x\n",
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	o := ini("memory_limit", "77M") // given by an option, not by a file
-	o.INIFile, o.INIScanDir = file, &scanned
-	o.Defaults = ini("memory_limit", "66M", "user_agent", "mine", "display_errors", "1", "no.such.list", "me", "precision", "5",
-		"no.such.directive", "1").INI
-	b, err := phpbin.Probe(within(t), php(t), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := ini("memory_limit", "66M", "precision", "5", "no.such.directive", "1").INI; !slices.Equal(b.Defaults, want) {
-		t.Errorf("left to set: got %v, want %v", b.Defaults, want)
-	}
-	if want := map[string]string{"user_agent": "a = %41;\nb", "display_errors": "", "no.such.list": ""}; !maps.Equal(b.INIValues, want) {
-		t.Errorf("set by the files: got %q, want %q", b.INIValues, want)
-	}
-	if b.MemoryLimit != 77<<20 {
-		t.Errorf("memory_limit: got %d, which is not the option's", b.MemoryLimit)
-	}
-}
-
-func TestProbeHeedsTheDefaults(t *testing.T) {
-	o := phpbin.Options{Defaults: ini("memory_limit", "66M").INI, INIFile: os.DevNull}
-	if b, err := phpbin.Probe(within(t), php(t), o); err != nil || b.MemoryLimit != 66<<20 {
-		t.Errorf("got %+v, %v", b, err)
-	}
-}
-
-func TestProbeRefusesAnAnswerThatIsNone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "php-cgi")
-	script := "#!/bin/sh\nfor last; do :; done\n[ $last = -v ] && exec " + php(t) + " -v\necho I ate the question\n"
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	_, err := phpbin.Probe(within(t), path, phpbin.Options{Defaults: ini("memory_limit", "66M").INI})
-	if err == nil || !strings.Contains(err.Error(), "what its ini files set") || !strings.Contains(err.Error(), "I ate the question") {
-		t.Errorf("got %v", err)
 	}
 }

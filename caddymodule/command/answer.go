@@ -12,10 +12,6 @@ type poolAnswer struct {
 		Binary  string `json:"binary"`
 		OPcache *bool  `json:"opcache"`
 	} `json:"php"`
-	Tune *struct {
-		Mode string `json:"mode"`
-		Text string `json:"text"`
-	} `json:"tune"`
 	Workers struct {
 		Total      int    `json:"total"`
 		Idle       int    `json:"idle"`

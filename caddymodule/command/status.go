@@ -96,11 +96,6 @@ func statusText(list []poolAnswer, workers bool) []byte {
 		rows := rowsOf(list, nil)
 		sortRows(rows, bySeconds)
 		write(workerTable(rows, false))
-		for i := range list {
-			if t := list[i].Tune; t != nil {
-				fmt.Fprintf(&b, "\n%s: %s\n", doctor.Printable(list[i].Name), doctor.Printable(t.Text))
-			}
-		}
 	}
 	for i := range list {
 		told := map[string]bool{"": true} // cures; what happens now and what happened may have the same

@@ -56,24 +56,6 @@ func TestStatusOfOnePoolShowsItsWorkersAndNoEscapes(t *testing.T) {
 	}
 }
 
-func TestStatusOfOnePoolTellsWhatTuneSets(t *testing.T) {
-	a := twoPools(t)
-	tuned := strings.Replace(quietPool, `{"name"`, `{"tune":{"text":"tune production sets a=1"},"name"`, 1)
-	a.answers["GET /php_pool/pools/quiet"] = tuned
-	for _, c := range []struct {
-		args []string
-		want bool
-	}{{[]string{"status", "quiet"}, true}, {[]string{"status"}, false}, {[]string{"status", "a/b"}, false}} {
-		out, err := run(t, append(c.args, "--address", a.address)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Contains(out, "\nquiet: tune production sets a=1\n"); got != c.want {
-			t.Errorf("%s: got %v:\n%s", c.args, got, out)
-		}
-	}
-}
-
 func TestStatusAsJSONIsTheAnswer(t *testing.T) {
 	a := twoPools(t)
 	out, err := run(t, "status", "--json", "--address", a.address)

@@ -48,9 +48,8 @@ func troubles(p *poolAnswer) []doctor.Finding {
 	}
 	if p.opcache != nil && p.opcache.Available {
 		list = append(list, p.opcache.cramped()...)
-		develops := p.Tune != nil && p.Tune.Mode == "development"
-		if c := &p.opcache.Configuration; c.Validate && c.Frequency == 0 && !develops {
-			add(doctor.Note, "write `ini opcache.revalidate_freq 2`, or `tune development` where this is meant",
+		if c := &p.opcache.Configuration; c.Validate && c.Frequency == 0 {
+			add(doctor.Note, "write `ini opcache.revalidate_freq 2`, unless this is a development machine",
 				"opcache.revalidate_freq is 0: PHP looks at the file of every script at each request, for 3 to 13 %% of the CPU time")
 		}
 	}

@@ -29,9 +29,6 @@ type Pool struct {
 	Workers int
 	Sizing  string
 
-	// Tune says which PHP settings tune adds; empty where it is off.
-	Tune string
-
 	StopTimeout time.Duration
 
 	// Err is why there can be no such pool.
@@ -144,9 +141,6 @@ func (p *Pool) examine() Subject {
 		f.ok("max_workers auto: %s", p.Sizing)
 	} else {
 		f.ok("at most %s", count(p.Workers, "worker"))
-	}
-	if p.Tune != "" {
-		f.ok("%s", p.Tune)
 	}
 	return Subject{Kind: "pool", Name: p.Name, Findings: f}
 }

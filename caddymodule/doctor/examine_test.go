@@ -102,8 +102,6 @@ func TestAPoolSaysWhoPHPRunsAs(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	tuned := Pool{Tune: "tune production sets a=1"}
-	wantFinding(t, tuned.examine().Findings, OK, "tune production sets a=1", "")
 	sized := Pool{Sizing: "60 % of 8 GiB"}
 	wantFinding(t, sized.examine().Findings, OK, "max_workers auto: 60 % of 8 GiB", "")
 }
