@@ -41,7 +41,7 @@ func (s *spec) prepareINI() error {
 	// the start only, and those no script can change later.
 	s.process.AdminINI = settings(admin)
 	var err error
-	if s.process.AdminDirs, err = phpbin.TopDirs(); err != nil {
+	if s.process.AdminDirs, err = phpbin.TopLevelDirs(); err != nil {
 		return fmt.Errorf("admin_ini: finding the directories that scripts may lie in: %w", err)
 	}
 	return nil
@@ -72,7 +72,7 @@ func (s *spec) adminDirs() *map[string]bool {
 // force, because its top-level directory was not there when PHP was started.
 func (l *livePool) covers(script string) error {
 	dirs := l.adminDirs.Load()
-	if dirs == nil || (*dirs)[phpbin.TopDir(script)] {
+	if dirs == nil || (*dirs)[phpbin.TopLevelDir(script)] {
 		return nil
 	}
 	return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("admin_ini of pool %s does not hold for %s: "+

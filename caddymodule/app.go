@@ -171,7 +171,7 @@ func (a *App) probe(ctx context.Context, path string, o phpbin.Options) (*phpbin
 	if b := a.probed[how]; b != nil {
 		return b, nil
 	}
-	b, err := phpbin.Probe(ctx, path, o)
+	b, err := phpbin.Detect(ctx, path, o)
 	if err == nil {
 		a.probed[how] = b
 	}

@@ -195,13 +195,13 @@ func (b *Backend) ask(r *http.Request, v *visit, proxied bool) (*reply, error) {
 	if b.ResponseBuffers > 0 {
 		ctx, a.giveUp = context.WithCancel(ctx)
 	}
-	if a.Exchange, err = b.live.do(ctx, &a.sent); err != nil {
+	if a.Response, err = b.live.do(ctx, &a.sent); err != nil {
 		a.breaks(err)
 		a.end()
 		return nil, b.failure(err, r, &s)
 	}
-	v.exchange = a.Exchange
-	a.body = a.Response.Body.(*fastcgi.Body)
+	v.exchange = a.Response
+	a.body = a.HTTP.Body.(*fastcgi.Body)
 	whole := a.body.Fill(fastcgi.MaxFill)
 	if whole {
 		// A short answer that is here as a whole: its length is known, and the

@@ -23,11 +23,11 @@ import (
 // asked and not foretold. What had to be read of another answer is kept in
 // a.prefix.
 func (b *Backend) denied(a *reply) error {
-	status := a.Response.StatusCode
+	status := a.HTTP.StatusCode
 	if status != http.StatusForbidden && status != http.StatusNotFound || !a.body.Fill(fastcgi.MaxFill) {
 		return nil
 	}
-	n := a.Response.ContentLength
+	n := a.HTTP.ContentLength
 	if n != int64(len(phpbin.AccessDenied)) && n != int64(len(phpbin.NoInputFile)) {
 		return nil
 	}

@@ -120,13 +120,13 @@ func (l *livePool) describe(d detail) poolJSON {
 		Workers: workersJSON{
 			Total: s.Workers.Total, Idle: s.Workers.Idle, Busy: s.Workers.Busy,
 			Draining: s.Workers.Draining, Starting: s.Workers.Starting, Stopping: s.Workers.Stopping,
-			Max: s.Workers.Max, MaxReached: s.Workers.MaxReached, Standby: s.Workers.Standby,
+			Max: s.Workers.Max, MaxReached: s.Workers.MaxReached, Standby: s.Workers.Preforked,
 		},
-		Queue: queueJSON{s.Queue.Length, s.Queue.Max, s.Queue.Waited.Seconds()},
+		Queue: queueJSON{s.Queue.Length, s.Queue.Max, s.Queue.WaitTotal.Seconds()},
 		Requests: requestsJSON{
-			s.Requests.Total, s.Requests.Failed, s.Requests.Refused, s.Requests.Slow, s.Requests.Retried,
+			s.Requests.Total, s.Requests.Failed, s.Requests.Rejected, s.Requests.Slow, s.Requests.Retried,
 		},
-		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, Uptime: s.Uptime.Seconds(),
+		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.MasterExits, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: l.spool.InFiles(),
 	}
 	out.SpooledHuman = human.Bytes(out.SpooledBytes)
@@ -188,12 +188,12 @@ func (out *poolJSON) describeMemory(workers []pool.WorkerStats, used map[uint64]
 }
 
 func describeCrash(c *pool.Crash, fullURI bool) *crashJSON {
-	if c.At.IsZero() {
+	if c.Time.IsZero() {
 		return nil
 	}
-	out := &crashJSON{At: c.At.Format(time.RFC3339), Worker: c.Worker, PID: c.PID, Ended: c.How}
+	out := &crashJSON{At: c.Time.Format(time.RFC3339), Worker: c.Worker, PID: c.PID, Ended: c.ExitStatus}
 	if c.Request.Method != "" {
-		out.Request = &requestJSON{c.Request.Method, c.Request.ShownURI(fullURI), c.Request.Script, c.Ran.Seconds()}
+		out.Request = &requestJSON{c.Request.Method, c.Request.ShownURI(fullURI), c.Request.Script, c.Duration.Seconds()}
 	}
 	return out
 }

@@ -6,10 +6,10 @@ import "github.com/mevdschee/caddy-php-pool/pool"
 // (request_slowlog_trace_depth).
 const backtraceDepth = 20
 
-// Explain says where the script is and what its process waits for.
-func (p process) Explain() (pool.Explanation, error) {
+// Activity says where the script is and what its process waits for.
+func (p process) Activity() (pool.Activity, error) {
 	frames, err := p.Backtrace(backtraceDepth + 1)
-	var e pool.Explanation
+	var e pool.Activity
 	for i, f := range frames {
 		if i == backtraceDepth {
 			e.Backtrace = append(e.Backtrace, "…")
@@ -17,8 +17,8 @@ func (p process) Explain() (pool.Explanation, error) {
 		}
 		e.Backtrace = append(e.Backtrace, f.String())
 	}
-	if wait, err := p.Waiting(); err == nil {
-		e.WaitingOn = wait.String()
+	if wait, err := p.BlockedOn(); err == nil {
+		e.BlockedOn = wait.String()
 	}
 	return e, err
 }
@@ -45,8 +45,8 @@ func (l *livePool) explainWorkers(wanted func(id uint64) bool, fullURI bool) []e
 		}
 		out := explainedJSON{workerJSON: describeWorker(&w, used[w.ID], fullURI)}
 		if w.State == pool.Busy || w.State == pool.Draining {
-			now, err := w.Process.Explain()
-			out.Backtrace, out.WaitingOn = now.Backtrace, now.WaitingOn
+			now, err := w.Process.Activity()
+			out.Backtrace, out.WaitingOn = now.Backtrace, now.BlockedOn
 			if err != nil {
 				out.Unexplained = err.Error()
 			}

@@ -16,7 +16,7 @@ func (e *environ) info(s *script, length int64) pool.Info {
 	uri := originalURL(e.r)
 	return pool.Info{
 		Method: e.r.Method, URI: uri.EscapedPath(), Query: uri.RawQuery, User: e.loginName(),
-		ContentLength: length, Script: s.filename, Patience: time.Duration(e.b.DialTimeout),
+		ContentLength: length, Script: s.filename, MaxWait: time.Duration(e.b.DialTimeout),
 	}
 }
 

@@ -21,11 +21,11 @@ func (a *App) endLeftovers() {
 		for _, s := range a.specs {
 			next = append(next, s.process)
 		}
-		ended, err := phpbin.EndLeftovers(next...)
+		ended, err := phpbin.KillOrphans(next...)
 		if len(ended) > 0 {
 			var pids, owners []int
 			for _, l := range ended {
-				pids, owners = append(pids, l.PID), append(owners, l.Owner)
+				pids, owners = append(pids, l.PID), append(owners, l.OwnerPID)
 			}
 			a.logger.Warn("ended php-cgi that an earlier process had left", zap.Ints("pids", pids), zap.Ints("started_by", owners))
 		}

@@ -115,9 +115,9 @@ func (s *scrape) send(d *prometheus.Desc, kind prometheus.ValueType, value float
 func histogram(name, help string, of func(*pool.Times) *pool.Histogram) family {
 	return newFamily(name, help, func(d *prometheus.Desc, s *scrape) {
 		h := of(&s.stats.Times)
-		buckets := make(map[float64]uint64, len(pool.Bounds))
+		buckets := make(map[float64]uint64, len(pool.Buckets))
 		var upTo uint64
-		for i, bound := range pool.Bounds {
+		for i, bound := range pool.Buckets {
 			upTo += h.Counts[i]
 			buckets[bound.Seconds()] = upTo
 		}

@@ -158,23 +158,23 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 	}
 	defer body.Free()
 	times := pool.Times{
-		Request:   pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{1, 2, 3, 4, 15: 5}, Sum: 50 * time.Second},
-		FirstByte: pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{6, 7}, Sum: 51 * time.Second},
-		Wait:      pool.Histogram{Counts: [len(pool.Bounds) + 1]uint64{8: 9}, Sum: 52 * time.Second},
+		Request:   pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{1, 2, 3, 4, 15: 5}, Sum: 50 * time.Second},
+		FirstByte: pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{6, 7}, Sum: 51 * time.Second},
+		Wait:      pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{8: 9}, Sum: 52 * time.Second},
 	}
 	sample := h.live.opcache.Shared()
 	all := gathered(t, func(to chan<- prometheus.Metric) {
 		s := &scrape{live: h.live, spec: h.live.spec, ready: true, opcache: sample, to: to, stats: pool.Stats{
-			Manager: pool.Dynamic, Generation: 101, Born: time.Unix(1600000000, 5e8),
+			Manager: pool.Dynamic, Generation: 101, Started: time.Unix(1600000000, 5e8),
 			Workers: pool.WorkerCounts{
-				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Standby: 109,
+				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Preforked: 109,
 				MaxReached: 110, Total: 111, MaxBusy: 112,
 			},
 			Queue: pool.QueueStats{Length: 113, Max: 114, MaxLength: 115},
 			Requests: pool.RequestCounts{
-				Total: 116, Failed: 117, Refused: 118, Retried: 119, Slow: 120, Overtime: 121,
+				Total: 116, Failed: 117, Rejected: 118, Retried: 119, Slow: 120, TimedOut: 121,
 			},
-			Exits: map[pool.Reason]uint64{pool.Crashed: 122, pool.Closed: 123}, Launches: 124, Restarts: 125,
+			Exits: map[pool.Reason]uint64{pool.Crashed: 122, pool.Closed: 123}, Launches: 124, MasterExits: 125,
 			Times: times, Quarantined: map[string]time.Time{"a": {}, "b": {}, "c": {}},
 		}}
 		s.collect()
@@ -257,15 +257,15 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n uint64) {
 	t.Helper()
 	h := f.GetMetric()[0].GetHistogram()
-	if h.GetSampleCount() != n || want.Count() != n || len(h.GetBucket()) != len(pool.Bounds) {
-		t.Errorf("%s: got %d in %d buckets, want %d in %d", f.GetName(), h.GetSampleCount(), len(h.GetBucket()), n, len(pool.Bounds))
+	if h.GetSampleCount() != n || want.Count() != n || len(h.GetBucket()) != len(pool.Buckets) {
+		t.Errorf("%s: got %d in %d buckets, want %d in %d", f.GetName(), h.GetSampleCount(), len(h.GetBucket()), n, len(pool.Buckets))
 		return
 	}
 	var upTo uint64
 	for i, b := range h.GetBucket() {
 		upTo += want.Counts[i]
-		if b.GetUpperBound() != pool.Bounds[i].Seconds() || b.GetCumulativeCount() != upTo {
-			t.Errorf("%s: got %d up to %v s, want %d up to %v", f.GetName(), b.GetCumulativeCount(), b.GetUpperBound(), upTo, pool.Bounds[i])
+		if b.GetUpperBound() != pool.Buckets[i].Seconds() || b.GetCumulativeCount() != upTo {
+			t.Errorf("%s: got %d up to %v s, want %d up to %v", f.GetName(), b.GetCumulativeCount(), b.GetUpperBound(), upTo, pool.Buckets[i])
 		}
 	}
 }

@@ -31,7 +31,7 @@ type visit struct {
 	// another.
 	pool, script string
 	// exchange is nil as long as PHP has not answered.
-	exchange *pool.Exchange
+	exchange *pool.Response
 	logged   bool
 }
 
@@ -133,7 +133,7 @@ func (v *visit) placeholder(key string) (any, bool) {
 	case "queue_seconds":
 		return x.Wait.Seconds(), true
 	case "ttfb_seconds":
-		return x.TTFB.Seconds(), true
+		return x.TimeToFirstByte.Seconds(), true
 	}
 	return nil, false
 }
@@ -147,7 +147,7 @@ func (v *visit) MarshalLogObject(to zapcore.ObjectEncoder) error {
 		to.AddInt("pid", x.PID)
 		to.AddInt("generation", x.Generation)
 		to.AddFloat64("queue_seconds", x.Wait.Seconds())
-		to.AddFloat64("ttfb_seconds", x.TTFB.Seconds())
+		to.AddFloat64("ttfb_seconds", x.TimeToFirstByte.Seconds())
 	}
 	return nil
 }

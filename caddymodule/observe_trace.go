@@ -36,18 +36,18 @@ func (b *Backend) startSpan(ctx context.Context, script string) (trace.Span, htt
 }
 
 // endSpan says how it went; x is nil when PHP gave no answer.
-func endSpan(span trace.Span, x *pool.Exchange, err error) {
+func endSpan(span trace.Span, x *pool.Response, err error) {
 	if x != nil {
 		span.SetAttributes(
 			attribute.Int64("php_pool.worker", int64(x.Worker)),
 			attribute.Int("process.pid", x.PID),
 			attribute.Int("php_pool.generation", x.Generation),
 			attribute.Float64("php_pool.queue_seconds", x.Wait.Seconds()),
-			attribute.Float64("php_pool.ttfb_seconds", x.TTFB.Seconds()),
+			attribute.Float64("php_pool.ttfb_seconds", x.TimeToFirstByte.Seconds()),
 			attribute.Bool("php_pool.retried", x.Retried),
-			attribute.Int("http.response.status_code", x.Response.StatusCode),
+			attribute.Int("http.response.status_code", x.HTTP.StatusCode),
 		)
-		if x.Response.StatusCode >= http.StatusInternalServerError {
+		if x.HTTP.StatusCode >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, "")
 		}
 	}

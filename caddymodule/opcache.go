@@ -42,7 +42,7 @@ func clearError(err error) error {
 			Err: fmt.Errorf("%w, and PHP can empty its OPcache only from within: "+
 				"ask again, or restart the pool", err),
 		}
-	case errors.Is(err, pool.ErrAtRest):
+	case errors.Is(err, pool.ErrNoWorkers):
 		return caddy.APIError{
 			HTTPStatus: http.StatusConflict,
 			Err:        fmt.Errorf("%w, and none is started for this: restart the pool to empty its OPcache", err),

@@ -49,7 +49,7 @@ func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
 	}
 	s := o.settings(16)
 	want := pool.Size{
-		Manager: pool.Dynamic, Min: 1, Start: 2, Max: 16, Spare: 4,
+		Manager: pool.Dynamic, MinWorkers: 1, StartWorkers: 2, MaxWorkers: 16, MaxSpare: 4,
 		IdleTimeout: time.Minute, MasterIdleTimeout: 10 * time.Minute,
 	}
 	if s.Size != want {
@@ -57,11 +57,11 @@ func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
 	}
 	if s.MaxQueue != 1024 || s.StartTimeout != 30*time.Second || s.QueueTimeout != 30*time.Second ||
 		s.StopTimeout != 4*time.Second || s.SlowRequest != 5*time.Second || s.HealthInterval != 5*time.Second ||
-		s.RequestTimeout != 0 || s.Requests != 0 || s.Deaths != 3 {
+		s.RequestTimeout != 0 || s.MaxRequests != 0 || s.Deaths != 3 {
 		t.Errorf("got %+v", s)
 	}
 	one := (&PoolOptions{}).settings(1)
-	if one.Min != 1 || one.Start != 1 || one.Max != 1 {
+	if one.MinWorkers != 1 || one.StartWorkers != 1 || one.MaxWorkers != 1 {
 		t.Errorf("with one worker: got %+v", one.Size)
 	}
 	if off := (&PoolOptions{SlowRequest: -1, HealthInterval: -1}).settings(4); off.SlowRequest != 0 || off.HealthInterval != 0 {
@@ -71,7 +71,7 @@ func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
 
 func TestNamingWorkersMakesAPoolStatic(t *testing.T) {
 	s := (&PoolOptions{Workers: 7}).settings(16)
-	if s.Manager != pool.Static || s.Max != 7 {
+	if s.Manager != pool.Static || s.MaxWorkers != 7 {
 		t.Errorf("got %+v", s.Size)
 	}
 }
@@ -113,7 +113,7 @@ func TestAPoolCanUndoTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := o.settings(16)
-	if s.Manager != pool.OnDemand || s.Max != 10 || s.RequestTimeout != 0 || *o.NoNewPrivs || *o.Nice != 0 {
+	if s.Manager != pool.OnDemand || s.MaxWorkers != 10 || s.RequestTimeout != 0 || *o.NoNewPrivs || *o.Nice != 0 {
 		t.Errorf("got %+v and %+v", s, o)
 	}
 	if o.INI["a"] != "1" || o.INI["b"] != "2" {

@@ -76,7 +76,7 @@ func (a *App) planned(ctx context.Context, name string, use poolUse, p *doctor.P
 // tell fills in what doctor wants to know.
 func (s *spec) tell(p *doctor.Pool) {
 	p.Process, p.Shared, p.Caution = s.process, s.spawn == spawnShared, s.checkUser()
-	p.Workers, p.StopTimeout = s.settings.Max, s.settings.StopTimeout
+	p.Workers, p.StopTimeout = s.settings.MaxWorkers, s.settings.StopTimeout
 	if s.process.Credential != nil {
 		p.User = s.who.name
 	}

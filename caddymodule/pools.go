@@ -111,12 +111,12 @@ func (l *livePool) stage(ctx context.Context, app *App, s *spec, atRest bool) er
 	}
 	next := &staged{app: app, spec: s}
 	switch {
-	case current != nil && current.key == s.key && l.pool.Fits(&s.settings):
+	case current != nil && current.key == s.key && l.pool.HasCapacityFor(&s.settings):
 	case atRest:
 		if err := s.furnish(); err != nil {
 			return err
 		}
-		next.prepared = l.pool.PrepareAtRest(s.starter(l.logger), s.settings)
+		next.prepared = l.pool.PrepareIdle(s.starter(l.logger), s.settings)
 	default:
 		var err error
 		if next.prepared, err = l.prepare(ctx, app, s); err != nil {
@@ -138,7 +138,7 @@ func (l *livePool) commit() {
 	if limit := l.takeNext(); limit > 0 {
 		ctx, cancel := context.WithTimeout(l.cut, limit)
 		defer cancel()
-		l.pool.Settled(ctx)
+		l.pool.WaitStable(ctx)
 	}
 }
 
@@ -197,12 +197,12 @@ func (l *livePool) handOver(from *App) {
 func (l *livePool) resize(app *App, s *spec) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.owner != app || l.spec == nil || s.sizing == nil || s.settings.Max == l.spec.settings.Max ||
+	if l.owner != app || l.spec == nil || s.sizing == nil || s.settings.MaxWorkers == l.spec.settings.MaxWorkers ||
 		l.spec.options != s.options || // resized by request
-		!l.pool.Fits(&s.settings) {
+		!l.pool.HasCapacityFor(&s.settings) {
 		return
 	}
-	l.logger.Info("resizing", zap.Int("from", l.spec.settings.Max), zap.String("sizing", s.sizing.Text))
+	l.logger.Info("resizing", zap.Int("from", l.spec.settings.MaxWorkers), zap.String("sizing", s.sizing.Text))
 	l.spec = s
 	l.pool.Configure(s.settings)
 }

@@ -15,7 +15,7 @@ import (
 // reply is PHP's answer to one request, on its way to the client, with all that
 // the request holds until then.
 type reply struct {
-	*pool.Exchange // nil as long as PHP has not answered
+	*pool.Response // nil as long as PHP has not answered
 	backend        *Backend
 	request        *http.Request
 	sent           pool.Request
@@ -54,9 +54,9 @@ func (a *reply) end() {
 	if a.ahead != nil {
 		a.ahead.stop()
 	}
-	if a.Exchange != nil {
+	if a.Response != nil {
 		a.Close()
-		status = a.Response.StatusCode
+		status = a.HTTP.StatusCode
 	}
 	a.giveUp()
 	a.sent.FastCGI.Free()
@@ -68,7 +68,7 @@ func (a *reply) end() {
 // endSpan may be called twice.
 func (a *reply) endSpan() {
 	if a.span != nil {
-		endSpan(a.span, a.Exchange, a.broken)
+		endSpan(a.span, a.Response, a.broken)
 		a.span = nil
 	}
 }

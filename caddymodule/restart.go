@@ -78,14 +78,14 @@ func (l *livePool) scale(ctx context.Context, size scaleJSON) (renewed bool, err
 	}
 	sized := *current
 	sized.options = &options
-	sized.settings = options.settings(current.settings.Max)
+	sized.settings = options.settings(current.settings.MaxWorkers)
 	if options.isAuto() {
 		sized.settings.Slots = current.settings.Slots
 	} else {
 		sized.sizing = nil
 	}
 	var prepared *pool.Prepared
-	if !l.pool.Fits(&sized.settings) {
+	if !l.pool.HasCapacityFor(&sized.settings) {
 		if prepared, err = l.prepare(ctx, app, &sized); err != nil {
 			return false, err
 		}
@@ -95,7 +95,7 @@ func (l *livePool) scale(ctx context.Context, size scaleJSON) (renewed bool, err
 	}
 	settling, cancel := context.WithTimeout(ctx, sized.settings.StartTimeout)
 	defer cancel()
-	l.pool.Settled(settling)
+	l.pool.WaitStable(settling)
 	return prepared != nil, nil
 }
 
@@ -144,7 +144,7 @@ func (l *livePool) resizeTo(current, sized *spec, prepared *pool.Prepared) error
 	default:
 		l.pool.Configure(sized.settings)
 	}
-	l.logger.Info("resized by request", zap.Int("from", current.settings.Max), zap.Int("to", sized.settings.Max))
+	l.logger.Info("resized by request", zap.Int("from", current.settings.MaxWorkers), zap.Int("to", sized.settings.MaxWorkers))
 	l.spec = sized
 	return nil
 }

@@ -66,13 +66,13 @@ func (u usage) next(w *pool.WorkerStats) usage {
 	n, err := w.Process.Memory()
 	u.memory, u.known = n, err == nil
 	u.cpu = max(u.cpu, w.Process.CPU()) // 0 when it has just ended
-	busy := w.Busy - u.busyThen
+	busy := w.BusyTime - u.busyThen
 	if busy > 0 && (busy >= shareSpan || u.busyThen == 0) {
 		// Over 100 it cannot be: what is over was used before the first request.
 		u.share = min(100, 100*float64(u.cpu-u.cpuThen)/float64(busy))
 	}
 	if busy >= shareSpan {
-		u.cpuThen, u.busyThen = u.cpu, w.Busy
+		u.cpuThen, u.busyThen = u.cpu, w.BusyTime
 	}
 	return u
 }

@@ -40,7 +40,7 @@ func (m *meter) Launch(context.Context) (pool.Process, error) {
 	return w, nil
 }
 
-func (m *meter) Probe(context.Context, *fastcgi.Conn) error { return nil }
+func (m *meter) HealthCheck(context.Context, *fastcgi.Conn) error { return nil }
 func (m *meter) Slots() int                                 { return 0 }
 func (m *meter) Done() <-chan struct{}                      { return nil }
 func (m *meter) Close(context.Context) error {
@@ -93,7 +93,7 @@ func metered(t *testing.T, m *meter, workers int, f func(l *livePool)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &livePool{name: "test", spool: spool.New("", 0), logger: zap.NewNop()}
 		l.pool = pool.New(pool.Config{Name: m.name, Start: m.start, Settings: pool.Settings{
-			Size: pool.Size{Manager: pool.Static, Max: workers}, MaxQueue: 10, StopTimeout: time.Second,
+			Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 10, StopTimeout: time.Second,
 		}})
 		if err := l.pool.Open(t.Context()); err != nil {
 			t.Fatal(err)

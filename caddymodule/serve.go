@@ -18,10 +18,10 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return err
 	}
 	defer a.close()
-	copyHeaders(w.Header(), a.Response.Header)
-	w.WriteHeader(a.Response.StatusCode)
+	copyHeaders(w.Header(), a.HTTP.Header)
+	w.WriteHeader(a.HTTP.StatusCode)
 	switch err := a.copyTo(w); {
-	case err == nil && !a.Late():
+	case err == nil && !a.TimedOut():
 		return nil
 	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
 		a.breaks(errClientGone)

@@ -135,7 +135,7 @@ func budget(m machine, specs map[string]*spec, measured map[string]int64) {
 			continue
 		}
 		worker, _ := s.workerBytes(measured[name])
-		taken += worker * int64(s.settings.Max)
+		taken += worker * int64(s.settings.MaxWorkers)
 	}
 	for name, s := range specs {
 		if s.options.isAuto() {

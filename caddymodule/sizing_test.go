@@ -21,16 +21,16 @@ func TestOneBudgetIsSharedByAllPools(t *testing.T) {
 	// 60 % of 2 GB is 1228 MB; 512 are taken; 358 for each of the two.
 	budget(machine{4, 2 * gb}, specs, nil)
 	for name, want := range map[string]int{"fixed": 4, "a": 5, "b": 5} {
-		if got := specs[name].settings.Max; got != want {
+		if got := specs[name].settings.MaxWorkers; got != want {
 			t.Errorf("%s: got %d, want %d", name, got, want)
 		}
 	}
 	// Measured to use 20 MB, a worker counts as 30.
 	budget(machine{4, 2 * gb}, specs, map[string]int64{"a": 20 * mb})
-	if got := specs["a"].settings.Max; got != 11 {
+	if got := specs["a"].settings.MaxWorkers; got != 11 {
 		t.Errorf("a, measured: got %d (%s), want 11", got, specs["a"].sizing.Text)
 	}
-	if got := specs["b"].settings.Max; got != 5 {
+	if got := specs["b"].settings.MaxWorkers; got != 5 {
 		t.Errorf("b, not measured: got %d, want 5", got)
 	}
 	if specs["fixed"].sizing != nil {
@@ -44,7 +44,7 @@ func TestAMemoryLimitBeyondAllMachinesDoesNotOverflow(t *testing.T) {
 		"auto": specOf(PoolOptions{}, 64<<20),
 	}
 	budget(machine{4, 2 << 30}, specs, nil)
-	if got := specs["auto"].settings.Max; got != fewestWorkers {
+	if got := specs["auto"].settings.MaxWorkers; got != fewestWorkers {
 		t.Errorf("beside a pool that takes all: got %d (%s), want %d", got, specs["auto"].sizing.Text, fewestWorkers)
 	}
 }

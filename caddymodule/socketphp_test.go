@@ -35,7 +35,7 @@ type socketPHP struct {
 
 func (f *socketPHP) start(context.Context, int) (pool.Launcher, error) { return f, nil }
 
-func (f *socketPHP) Probe(ctx context.Context, c *fastcgi.Conn) error { return c.Probe(ctx) }
+func (f *socketPHP) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
 func (f *socketPHP) Slots() int                                       { return 0 }
 func (f *socketPHP) Done() <-chan struct{}                            { return f.done }
 
@@ -70,9 +70,9 @@ func (f *socketPHP) Launch(context.Context) (pool.Process, error) {
 // inert is what the fakes of a process have in common: nothing to tell.
 type inert struct{}
 
-func (inert) Ended() string { return "" }
+func (inert) ExitStatus() string { return "" }
 
-func (inert) Explain() (pool.Explanation, error) { return pool.Explanation{}, errors.ErrUnsupported }
+func (inert) Activity() (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
 
 // socketWorker ends when its side of the connection does.
 type socketWorker struct {
@@ -99,7 +99,7 @@ func (p *socketWorker) SoftTimeout() error         { return nil }
 func (p *socketWorker) Memory() (int64, error)     { return 1 << 20, nil }
 func (p *socketWorker) CPU() time.Duration         { return time.Second }
 
-func (p *socketWorker) Explain() (pool.Explanation, error) { return pool.Explanation{}, nil }
+func (p *socketWorker) Activity() (pool.Activity, error) { return pool.Activity{}, nil }
 
 func (p *socketWorker) Drain(context.Context) (pool.Process, error) {
 	p.end()
@@ -118,7 +118,7 @@ func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Ha
 	live := &livePool{name: "test", spool: spool.New("", 0), logger: zap.NewNop(), unused: make(chan struct{}, 1)}
 	live.cut, live.stop = context.WithCancel(context.Background())
 	live.pool = pool.New(pool.Config{Name: "test", Start: php.start, Settings: pool.Settings{
-		Size: pool.Size{Manager: pool.Static, Max: workers}, MaxQueue: 100, StopTimeout: time.Second,
+		Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 100, StopTimeout: time.Second,
 		SlowRequest: 5 * time.Second,
 	}})
 	live.opcache = opcache.New(live.pool, live.logger, live.opcacheScope, live.missingPermission)

@@ -50,7 +50,7 @@ type inquiry struct {
 	probe func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
 }
 
-var anew = inquiry{phpbin.Find, phpbin.Probe}
+var anew = inquiry{phpbin.Find, phpbin.Detect}
 
 // probeTimeout bounds the short runs of php-cgi that tell what it is.
 const probeTimeout = 10 * time.Second
@@ -153,7 +153,7 @@ func (s *spec) announce(logger *zap.Logger, took time.Duration) {
 	fields := []zap.Field{
 		zap.String("binary", s.binary.Path), zap.String("version", s.binary.VersionText),
 		zap.String("php_ini", s.binary.INIFile), zap.String("user", s.userName()), zap.String("spawn", s.spawn),
-		zap.String("manager", string(s.settings.Manager)), zap.Int("max_workers", s.settings.Max),
+		zap.String("manager", string(s.settings.Manager)), zap.Int("max_workers", s.settings.MaxWorkers),
 		zap.Duration("took", took),
 	}
 	logger.Info("php-cgi is ready", fields...)
@@ -206,10 +206,10 @@ func (s *spec) starter(logger *zap.Logger) pool.Starter {
 		o := s.process
 		o.Slots = slots
 		o.Stderr = func(line string) { logger.Warn("php-cgi", zap.String("stderr", line)) }
-		probe := (*fastcgi.Conn).Probe
-		if !s.binary.KeepsAfterValues() {
+		probe := (*fastcgi.Conn).Ping
+		if !s.binary.KeepsConnAfterGetValues() {
 			// PHP before 8.2.13 closes the connection after GET_VALUES.
-			o.Handshake, probe = oldHandshake, (*fastcgi.Conn).ProbeRequest
+			o.Handshake, probe = oldHandshake, (*fastcgi.Conn).PingRequest
 		}
 		if s.spawn == spawnSingle {
 			single, err := phpbin.StartSingle(ctx, o)
@@ -231,7 +231,7 @@ func handshake(ctx context.Context, conn net.Conn) error { return fastcgi.NewCon
 
 // oldHandshake does it by a request for a script that cannot exist.
 func oldHandshake(ctx context.Context, conn net.Conn) error {
-	return fastcgi.NewConn(conn).ProbeRequest(ctx)
+	return fastcgi.NewConn(conn).PingRequest(ctx)
 }
 
 // launcher is a phpbin launcher as package pool wants it.
@@ -245,7 +245,9 @@ type launcher[L interface {
 	probe func(*fastcgi.Conn, context.Context) error
 }
 
-func (l launcher[L]) Probe(ctx context.Context, conn *fastcgi.Conn) error { return l.probe(conn, ctx) }
+func (l launcher[L]) HealthCheck(ctx context.Context, conn *fastcgi.Conn) error {
+	return l.probe(conn, ctx)
+}
 
 func (l launcher[L]) Slots() int                      { return l.l.Slots() }
 func (l launcher[L]) Done() <-chan struct{}           { return l.l.Done() }

@@ -66,7 +66,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp := a.Response
+	resp := a.HTTP
 	resp.Request = r
 	resp.Body = &replyBody{reply: a}
 	return resp, nil
@@ -90,7 +90,7 @@ func (b *replyBody) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := b.take(p)
-	if errors.Is(err, io.EOF) && a.Late() {
+	if errors.Is(err, io.EOF) && a.TimedOut() {
 		err = pool.ErrRequestTimeout
 	}
 	if err != nil {

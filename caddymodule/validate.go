@@ -190,8 +190,8 @@ func (o *PoolOptions) settings(auto int) pool.Settings {
 			MasterIdleTimeout: defaultMasterIdleTimeout,
 		},
 		Limits: pool.Limits{
-			Requests: max(0, o.MaxRequests), Jitter: deref(o.MaxRequestsJitter, max(0, o.MaxRequests/10)),
-			Age: unlessNegative(o.MaxAge, 0), Memory: max(0, o.MaxMemory),
+			MaxRequests: max(0, o.MaxRequests), MaxRequestsJitter: deref(o.MaxRequestsJitter, max(0, o.MaxRequests/10)),
+			MaxAge: unlessNegative(o.MaxAge, 0), MaxMemory: max(0, o.MaxMemory),
 			HealthInterval: unlessNegative(o.HealthInterval, defaultHealthInterval),
 		},
 		Quarantine:     o.quarantine(),
@@ -208,17 +208,17 @@ func (o *PoolOptions) settings(auto int) pool.Settings {
 	}
 	switch s.Manager {
 	case pool.Static:
-		s.Max = o.Workers
+		s.MaxWorkers = o.Workers
 	case pool.Dynamic, pool.OnDemand:
-		if s.Max = o.MaxWorkers; s.Max <= 0 {
-			s.Max = auto
+		if s.MaxWorkers = o.MaxWorkers; s.MaxWorkers <= 0 {
+			s.MaxWorkers = auto
 		}
-		s.Min = min(deref(o.MinWorkers, defaultMinWorkers), s.Max)
-		s.Start = o.StartWorkers
-		if s.Start == 0 {
-			s.Start = min(max(defaultStartWorkers, s.Min), s.Max)
+		s.MinWorkers = min(deref(o.MinWorkers, defaultMinWorkers), s.MaxWorkers)
+		s.StartWorkers = o.StartWorkers
+		if s.StartWorkers == 0 {
+			s.StartWorkers = min(max(defaultStartWorkers, s.MinWorkers), s.MaxWorkers)
 		}
-		s.Spare = deref(o.MaxSpare, max(defaultMaxSpare, s.Min))
+		s.MaxSpare = deref(o.MaxSpare, max(defaultMaxSpare, s.MinWorkers))
 	}
 	return s
 }

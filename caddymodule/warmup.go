@@ -32,7 +32,7 @@ type warmerKey struct{}
 
 // do sends a request to PHP: to a generation that is being warmed up where the
 // request is part of that.
-func (l *livePool) do(ctx context.Context, r *pool.Request) (*pool.Exchange, error) {
+func (l *livePool) do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
 	if l.warming.Load() == 0 {
 		return l.pool.Do(ctx, r)
 	}
@@ -75,7 +75,7 @@ func (l *livePool) warm(ctx context.Context, app *App, s *spec, prepared *pool.P
 	}
 	stopping, cancel := context.WithTimeout(ctx, s.settings.StopTimeout)
 	defer cancel()
-	prepared.Sift(stopping)
+	prepared.DiscardFailed(stopping)
 	if deref(s.options.WarmupStrict, false) {
 		return errors.Join(failed...)
 	}

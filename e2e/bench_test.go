@@ -140,7 +140,7 @@ func askHello(b *testing.B, conn *fastcgi.Conn) {
 	} {
 		req.AddParam(p[0], p[1])
 	}
-	res, err := conn.Do(b.Context(), req)
+	res, err := conn.RoundTrip(b.Context(), req)
 	if err != nil {
 		b.Fatal(err)
 	}

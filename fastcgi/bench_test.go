@@ -110,7 +110,7 @@ func exchangeOnce(ctx context.Context, tb testing.TB, c *Conn, add func(*Request
 	}
 	r := NewRequest()
 	add(r)
-	resp, err := c.Do(ctx, r)
+	resp, err := c.RoundTrip(ctx, r)
 	if err != nil {
 		tb.Fatal(err)
 	}

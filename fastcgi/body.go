@@ -49,9 +49,9 @@ func newBody(c *Conn, r *Request, turn uint64, unhook func() bool) *Body {
 	return b
 }
 
-// Dropped returns how many lines of the response's head were not valid as
+// InvalidHeaders returns how many lines of the response's head were not valid as
 // HTTP header fields, and so left out.
-func (b *Body) Dropped() int { return b.dropped }
+func (b *Body) InvalidHeaders() int { return b.dropped }
 
 // Next returns what comes next of the body, without copying it; it waits if
 // nothing is there. The bytes are valid until the next call of a method.
@@ -169,7 +169,7 @@ func (b *Body) Close() error {
 
 // advance waits for bytes and decodes them.
 func (b *Body) advance() {
-	room := b.stream.room()
+	room := b.stream.writable()
 	n, err := b.c.read(room, b.timeout, b.writer)
 	b.arrived(n, err)
 }
@@ -177,7 +177,7 @@ func (b *Body) advance() {
 // poll decodes what has arrived and reports whether there was anything, be it
 // an error.
 func (b *Body) poll() bool {
-	room := b.stream.room()
+	room := b.stream.writable()
 	if b.c == nil || len(room) == 0 {
 		return false
 	}
@@ -197,7 +197,7 @@ func (b *Body) arrived(n int, err error) {
 	}
 	b.stream.got(n)
 	if err := b.stream.decode(); err != nil {
-		b.c.spoil()
+		b.c.markBroken()
 		b.abandon(err)
 		return
 	}
@@ -211,12 +211,12 @@ func (b *Body) arrived(n int, err error) {
 func (b *Body) finish() {
 	sent := b.writer.finish()
 	switch {
-	case b.stream.stray() > 0, b.stream.foreign:
+	case b.stream.trailing() > 0, b.stream.foreign:
 		b.c.haunted.Store(b.stream.foreign)
-		b.c.spoil()
-		b.detach(spent)
+		b.c.markBroken()
+		b.detach(unusable)
 	case !sent:
-		b.detach(spent)
+		b.detach(unusable)
 	default:
 		b.detach(idle)
 	}
@@ -239,13 +239,13 @@ func (b *Body) abandon(cause error) {
 	c := b.c
 	c.brake.stop(b.turn, cause, false) // so that the writer ends
 	if !b.writer.finish() {
-		c.breakOff(cause) // PHP must not go on with a cut body
+		c.markAborted(cause) // PHP must not go on with a cut body
 	}
 	b.err = cause
 	if _, ok := errors.AsType[*ProtocolError](cause); !ok {
-		b.err = &TransportError{Sent: c.sent.Load(), Answered: b.stream.answered, Err: cause}
+		b.err = &TransportError{Sent: c.sent.Load(), ResponseStarted: b.stream.answered, Err: cause}
 	}
-	b.detach(spent)
+	b.detach(unusable)
 }
 
 // detach lets go of the connection, which is then in state next.

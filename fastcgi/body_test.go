@@ -89,7 +89,7 @@ func TestTheBodyIsWhatHTTPAllows(t *testing.T) {
 					c := connectSocket(t, answering(append(a, func(*fastcgitest.Wire) error { close(written); return nil })))
 					r := get()
 					r.Head = tt.head
-					resp, err := c.Do(testContext(t), r)
+					resp, err := c.RoundTrip(testContext(t), r)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -132,7 +132,7 @@ func TestFillCollectsWhatHasArrivedAndDoesNotWait(t *testing.T) {
 	c := connectSocket(t, answering(fastcgitest.Answer{
 		fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Wait(more), fastcgitest.Stdout(", world"), fastcgitest.End(),
 	}))
-	resp, err := c.Do(testContext(t), get())
+	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestFillStopsAtItsLimit(t *testing.T) {
 			written := make(chan struct{})
 			c := connectSocket(t, answering(append(fastcgitest.OK(content[:size]), fastcgitest.Flush(),
 				func(*fastcgitest.Wire) error { close(written); return nil })))
-			resp, err := c.Do(testContext(t), get())
+			resp, err := c.RoundTrip(testContext(t), get())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +206,7 @@ func TestABodyThatIsClosedEarlySpendsTheConnectionUnlessTheRestIsThere(t *testin
 	written := make(chan struct{})
 	c := connectSocket(t, answering(append(fastcgitest.OK(strings.Repeat("x", 100<<10)), fastcgitest.Flush(),
 		func(*fastcgitest.Wire) error { close(written); return nil })))
-	resp, err := c.Do(testContext(t), get())
+	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestABodyThatIsClosedEarlySpendsTheConnectionUnlessTheRestIsThere(t *testin
 		c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.Answer{
 			fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Stall(),
 		})})
-		resp, err := c.Do(testContext(t), get())
+		resp, err := c.RoundTrip(testContext(t), get())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +236,7 @@ func TestABodyThatIsClosedEarlySpendsTheConnectionUnlessTheRestIsThere(t *testin
 		if c.Reusable() || c.Broken() {
 			t.Errorf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
 		}
-		if _, err := c.Do(testContext(t), get()); !errors.Is(err, ErrNotSent) {
+		if _, err := c.RoundTrip(testContext(t), get()); !errors.Is(err, ErrNotSent) {
 			t.Errorf("a further request: %v, want ErrNotSent", err)
 		}
 	})
@@ -244,12 +244,12 @@ func TestABodyThatIsClosedEarlySpendsTheConnectionUnlessTheRestIsThere(t *testin
 
 func TestHeaderLinesThatAreNotValidAreDroppedAndCounted(t *testing.T) {
 	c := connectSocket(t, answering(fastcgitest.Reply("A b: c\r\nD: e\r\nF\r\n\r\nhello")))
-	resp, err := c.Do(testContext(t), get())
+	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if n := resp.Body.(*Body).Dropped(); n != 2 || len(resp.Header) != 1 {
+	if n := resp.Body.(*Body).InvalidHeaders(); n != 2 || len(resp.Header) != 1 {
 		t.Errorf("%d lines were dropped, fields are %v, want 2, D", n, resp.Header)
 	}
 }
@@ -265,7 +265,7 @@ func TestManySmallRecordsArePassedOnInOnePiece(t *testing.T) {
 	}
 	a = append(a, fastcgitest.End(), fastcgitest.Flush(), func(*fastcgitest.Wire) error { close(written); return nil })
 	c := connectSocket(t, answering(a))
-	resp, err := c.Do(testContext(t), get())
+	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,14 @@ import (
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// brake is what stops the I/O of a connection from another goroutine: it turns
+// canceler is what stops the I/O of a connection from another goroutine: it turns
 // a cancelled context, a failed body or a dead process into deadlines, and
 // keeps the deadlines of timeouts from undoing that.
 //
 // A stop belongs to one turn, which is one use of the connection, so that a
 // cancellation that is late meets another turn and does nothing: there is no
 // need to wait for a context.AfterFunc that is already running.
-type brake struct {
+type canceler struct {
 	nc net.Conn
 
 	mu    sync.Mutex // guards what follows, and the calls of Set…Deadline
@@ -30,7 +30,7 @@ type brake struct {
 }
 
 // begin opens a turn. It fails if the connection has been given up.
-func (b *brake) begin() (turn uint64, err error) {
+func (b *canceler) begin() (turn uint64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.final != nil {
@@ -42,7 +42,7 @@ func (b *brake) begin() (turn uint64, err error) {
 
 // end closes the turn and takes its deadlines off. It returns what stopped the
 // connection for ever, if anything has.
-func (b *brake) end() error {
+func (b *canceler) end() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.turn++
@@ -55,27 +55,27 @@ func (b *brake) end() error {
 }
 
 // stop gives the turn up. If soft is set, what has arrived may still be read.
-func (b *brake) stop(turn uint64, cause error, soft bool) {
+func (b *canceler) stop(turn uint64, cause error, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.turn != turn || b.cause != nil {
 		return
 	}
 	b.cause, b.soft = cause, soft
-	b.pullLocked()
+	b.expireLocked()
 }
 
-// stopForEver gives the connection up; the first cause counts.
-func (b *brake) stopForEver(cause error) {
+// abort gives the connection up; the first cause counts.
+func (b *canceler) abort(cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.final == nil {
 		b.final = cause
-		b.pullLocked()
+		b.expireLocked()
 	}
 }
 
-func (b *brake) pullLocked() {
+func (b *canceler) expireLocked() {
 	b.read, b.write = true, true
 	b.nc.SetDeadline(past) //nolint:errcheck // if it is closed, I/O has ended anyway
 }
@@ -83,7 +83,7 @@ func (b *brake) pullLocked() {
 // stopped returns why I/O has been stopped, nil if it has not; soft says that
 // what has arrived may still be read. A cancelled context outranks a dead
 // process, because nobody waits for the answer any more.
-func (b *brake) stopped() (soft bool, cause error) {
+func (b *canceler) stopped() (soft bool, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -96,7 +96,7 @@ func (b *brake) stopped() (soft bool, cause error) {
 }
 
 // readWithin sets the deadline of the next read; 0 is none.
-func (b *brake) readWithin(d time.Duration) {
+func (b *canceler) readWithin(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.final != nil || b.cause != nil || (d == 0 && !b.read) {
@@ -107,7 +107,7 @@ func (b *brake) readWithin(d time.Duration) {
 }
 
 // writeWithin sets the deadline of the next write; 0 is none.
-func (b *brake) writeWithin(d time.Duration) {
+func (b *canceler) writeWithin(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.final != nil || b.cause != nil || b.hurry || (d == 0 && !b.write) {
@@ -117,8 +117,8 @@ func (b *brake) writeWithin(d time.Duration) {
 	b.nc.SetWriteDeadline(deadline(d)) //nolint:errcheck // if it is closed, the write tells
 }
 
-// hurryWrites gives all writes of this turn together no more than d.
-func (b *brake) hurryWrites(d time.Duration) {
+// limitWrites gives all writes of this turn together no more than d.
+func (b *canceler) limitWrites(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hurry = true

@@ -21,9 +21,9 @@ const maxAfterStop = 8 << 20
 type state uint32
 
 const (
-	idle  state = iota // the next request can be sent
-	busy               // a request is under way
-	spent              // a request has not ended as it should: only to be closed
+	idle     state = iota // the next request can be sent
+	busy                  // a request is under way
+	unusable              // a request has not ended as it should: only to be closed
 )
 
 // Conn is one connection to a responder. It runs one request at a time.
@@ -33,7 +33,7 @@ const (
 type Conn struct {
 	nc    net.Conn
 	raw   raw
-	brake brake
+	brake canceler
 
 	state  atomic.Uint32
 	broken atomic.Bool
@@ -75,21 +75,21 @@ func (c *Conn) Reusable() bool {
 // connection is closed, so kill first.
 func (c *Conn) Broken() bool { return c.broken.Load() }
 
-// Cut reports whether it is Broken only because the request was given up while
+// Aborted reports whether it is Broken only because the request was given up while
 // it was sent: its context had ended, or its body could not be read. PHP has
 // done nothing wrong.
-func (c *Conn) Cut() bool { return c.cut.Load() }
+func (c *Conn) Aborted() bool { return c.cut.Load() }
 
-// breakOff marks the connection as broken because a request was not sent wholly.
-func (c *Conn) breakOff(cause error) {
+// markAborted marks the connection as broken because a request was not sent wholly.
+func (c *Conn) markAborted(cause error) {
 	_, body := errors.AsType[*BodyError](cause)
 	c.cut.Store(body || errors.Is(cause, context.Canceled))
 	c.broken.Store(true)
 }
 
-// Haunted reports whether it is Broken by an earlier request, whose script has
+// StrayResponse reports whether it is Broken by an earlier request, whose script has
 // forked, and not by the last one.
-func (c *Conn) Haunted() bool { return c.haunted.Load() }
+func (c *Conn) StrayResponse() bool { return c.haunted.Load() }
 
 // Interrupt gives the connection up, for a reason that the connection itself
 // may not show: the process has died, but a program that it started keeps the
@@ -99,12 +99,12 @@ func (c *Conn) Interrupt(err error) {
 	if err == nil {
 		err = ErrClosed
 	}
-	c.brake.stopForEver(err)
+	c.brake.abort(err)
 }
 
 // Close closes the connection. A request under way fails.
 func (c *Conn) Close() error {
-	c.brake.stopForEver(ErrClosed)
+	c.brake.abort(ErrClosed)
 	return c.nc.Close()
 }
 
@@ -125,19 +125,19 @@ func (c *Conn) Check() error {
 	n, err := c.raw.read(c.raw.one[:])
 	switch {
 	case n > 0:
-		c.spoil()
+		c.markBroken()
 		return protocolErrorf("bytes came unasked (first is %#x)", c.raw.one[0])
 	case errors.Is(err, errWouldBlock):
 		return nil
 	}
-	c.state.Store(uint32(spent))
+	c.state.Store(uint32(unusable))
 	return err
 }
 
-// spoil marks the connection as broken.
-func (c *Conn) spoil() {
+// markBroken marks the connection as broken.
+func (c *Conn) markBroken() {
 	c.broken.Store(true)
-	c.state.Store(uint32(spent))
+	c.state.Store(uint32(unusable))
 }
 
 // begin takes the connection for one use, which ctx can end.
@@ -153,7 +153,7 @@ func (c *Conn) begin(ctx context.Context) (turn uint64, unhook func() bool, err 
 	}
 	turn, err = c.brake.begin()
 	if err != nil {
-		c.state.Store(uint32(spent))
+		c.state.Store(uint32(unusable))
 		return 0, nil, err
 	}
 	c.sent.Store(0)
@@ -166,7 +166,7 @@ func (c *Conn) begin(ctx context.Context) (turn uint64, unhook func() bool, err 
 	return turn, unhook, nil
 }
 
-// Do sends a request and returns when the head of its response is there. It
+// RoundTrip sends a request and returns when the head of its response is there. It
 // reads while it sends, because PHP may do so too. The response's body is a
 // [*Body], which must be closed; until then ctx can end the request.
 //
@@ -175,7 +175,7 @@ func (c *Conn) begin(ctx context.Context) (turn uint64, unhook func() bool, err 
 // a [*ProtocolError] if the response makes no sense, a [*ParamError] or a
 // [*BodyError] if the request could not be sent as it is. After any of them
 // [Conn.Reusable] and [Conn.Broken] say what the connection is still good for.
-func (c *Conn) Do(ctx context.Context, r *Request) (*http.Response, error) {
+func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}

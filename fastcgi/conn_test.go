@@ -91,7 +91,7 @@ func get() *Request {
 // do runs a request and reads the whole response.
 func do(tb testing.TB, c *Conn, r *Request) (*http.Response, string, error) {
 	tb.Helper()
-	resp, err := c.Do(testContext(tb), r)
+	resp, err := c.RoundTrip(testContext(tb), r)
 	if err != nil {
 		return nil, "", err
 	}
@@ -176,8 +176,8 @@ func TestAResponseThatIsCutAnywhereIsAnError(t *testing.T) {
 			if !ok || !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("cut at %d: body %q, error %v, want an unexpected EOF", n, body, err)
 			}
-			if answered := n > 16+8; e.Sent == 0 || e.Answered != answered || Answered(err) != answered {
-				t.Errorf("cut at %d: %d bytes sent, answered %v, want some, %v", n, e.Sent, e.Answered, answered)
+			if answered := n > 16+8; e.Sent == 0 || e.ResponseStarted != answered || ResponseStarted(err) != answered {
+				t.Errorf("cut at %d: %d bytes sent, answered %v, want some, %v", n, e.Sent, e.ResponseStarted, answered)
 			}
 			if c.Reusable() || c.Broken() {
 				t.Errorf("cut at %d: reusable %v, broken %v, want false, false", n, c.Reusable(), c.Broken())
@@ -268,8 +268,8 @@ func TestARequestThatFindsThePeerGoneWasNotSent(t *testing.T) {
 	client, server := socketPair(t)
 	c := NewConn(client)
 	server.Close()
-	_, err := c.Do(testContext(t), get())
-	if !errors.Is(err, ErrNotSent) || !errors.Is(err, io.ErrUnexpectedEOF) || Answered(err) {
+	_, err := c.RoundTrip(testContext(t), get())
+	if !errors.Is(err, ErrNotSent) || !errors.Is(err, io.ErrUnexpectedEOF) || ResponseStarted(err) {
 		t.Errorf("got %v, want ErrNotSent and an unexpected EOF, not answered", err)
 	}
 	if c.Reusable() || c.Broken() {
@@ -290,11 +290,11 @@ func TestNothingIsSentOverAConnectionThatCannotBeUsed(t *testing.T) {
 		client, _ := socketPair(t)
 		c := NewConn(client)
 		tt.spoil(c)
-		_, err := c.Do(testContext(t), get())
+		_, err := c.RoundTrip(testContext(t), get())
 		if !errors.Is(err, ErrNotSent) || !errors.Is(err, tt.want) {
 			t.Errorf("%s: got %v, want ErrNotSent and %v", name, err, tt.want)
 		}
-		if err := c.Probe(testContext(t)); !errors.Is(err, ErrNotSent) || !errors.Is(err, tt.want) {
+		if err := c.Ping(testContext(t)); !errors.Is(err, ErrNotSent) || !errors.Is(err, tt.want) {
 			t.Errorf("%s: probe: got %v, want ErrNotSent and %v", name, err, tt.want)
 		}
 	}
@@ -330,7 +330,7 @@ func TestARequestThatCannotBeSentLeavesTheConnectionAlone(t *testing.T) {
 	} {
 		r := get()
 		tt.prepare(r)
-		if _, err := c.Do(testContext(t), r); !tt.want(err) || errors.Is(err, ErrNotSent) {
+		if _, err := c.RoundTrip(testContext(t), r); !tt.want(err) || errors.Is(err, ErrNotSent) {
 			t.Errorf("%s: error %v", name, err)
 		}
 		if !c.Reusable() {
@@ -373,7 +373,7 @@ func TestAContextThatHasEndedSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
 	c := connectSocket(t, answering(fastcgitest.OK("hello")))
-	_, err := c.Do(ctx, get())
+	_, err := c.RoundTrip(ctx, get())
 	if !errors.Is(err, cause) || !errors.Is(err, ErrNotSent) {
 		t.Errorf("got %v, want ErrNotSent and %v", err, cause)
 	}

@@ -2,7 +2,7 @@
 // request at a time. It is the web server's side of the protocol, made for
 // php-cgi; net/http/fcgi is the application's side.
 //
-// A [Request] is encoded while it is put together. [Conn.Do] sends it and
+// A [Request] is encoded while it is put together. [Conn.RoundTrip] sends it and
 // returns when the head of the response is there; what follows is read from
 // the response's [Body]. When the request has ended and nothing is left over,
 // [Conn.Reusable] says so, and the next request may be sent.

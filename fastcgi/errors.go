@@ -15,10 +15,10 @@ var (
 	// ErrClosed is why I/O fails after [Conn.Close].
 	ErrClosed = errors.New("fastcgi: connection closed")
 
-	// ErrClosesAfterValues is what [Conn.Handshake] returns when the peer
+	// ErrClosedAfterGetValues is what [Conn.Handshake] returns when the peer
 	// answers GET_VALUES and then closes: PHP before 8.2.13 (bug #76922).
-	// Connect again and use [Conn.ProbeRequest].
-	ErrClosesAfterValues = errors.New("fastcgi: peer closes the connection after GET_VALUES")
+	// Connect again and use [Conn.PingRequest].
+	ErrClosedAfterGetValues = errors.New("fastcgi: peer closes the connection after GET_VALUES")
 
 	// ErrReadTimeout says that nothing came for [Request.ReadTimeout]. It is an
 	// [os.ErrDeadlineExceeded] and a net.Error.
@@ -45,8 +45,8 @@ func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineEx
 type TransportError struct {
 	// Sent counts the bytes of the request that were handed to the system.
 	Sent int64
-	// Answered says that at least one byte of STDOUT had arrived.
-	Answered bool
+	// ResponseStarted says that at least one byte of STDOUT had arrived.
+	ResponseStarted bool
 	// Err is the cause. The end of the connection before that of the response
 	// is an io.ErrUnexpectedEOF.
 	Err error
@@ -61,7 +61,7 @@ func (e *TransportError) Unwrap() error { return e.Err }
 
 // Is makes errors.Is(err, ErrNotSent) true when nothing was sent.
 func (e *TransportError) Is(target error) bool {
-	return target == ErrNotSent && e.Sent == 0 && !e.Answered
+	return target == ErrNotSent && e.Sent == 0 && !e.ResponseStarted
 }
 
 // Timeout makes a TransportError a net.Error when its cause is one.
@@ -73,12 +73,12 @@ func (e *TransportError) Timeout() bool {
 // Temporary is there for net.Error only.
 func (e *TransportError) Temporary() bool { return e.Timeout() }
 
-// Answered reports whether PHP had begun to answer the request that failed
+// ResponseStarted reports whether PHP had begun to answer the request that failed
 // with err: at least one byte of response had arrived. It is true of errors
 // that come of the response itself, as a [*ProtocolError] does.
-func Answered(err error) bool {
+func ResponseStarted(err error) bool {
 	if t, ok := errors.AsType[*TransportError](err); ok {
-		return t.Answered
+		return t.ResponseStarted
 	}
 	_, ok := errors.AsType[*ProtocolError](err)
 	return ok

@@ -18,7 +18,7 @@ func TestErrorsSayWhatHappenedAndWhatMayBeDone(t *testing.T) {
 	}{
 		{&TransportError{Err: io.ErrUnexpectedEOF}, "fastcgi: unexpected EOF", true, false, false},
 		{&TransportError{Sent: 1, Err: ErrReadTimeout}, "fastcgi: no response within the read timeout", false, false, true},
-		{&TransportError{Sent: 1, Answered: true, Err: ErrClosed}, "fastcgi: connection closed", false, true, false},
+		{&TransportError{Sent: 1, ResponseStarted: true, Err: ErrClosed}, "fastcgi: connection closed", false, true, false},
 		{&TransportError{Err: ErrWriteTimeout}, "fastcgi: request not read within the write timeout", true, false, true},
 		{protocolErrorf("response has the status %q", "99"), `fastcgi: response has the status "99"`, false, true, false},
 		{&BodyError{io.ErrUnexpectedEOF}, "fastcgi: reading the request body: unexpected EOF", false, false, false},
@@ -33,7 +33,7 @@ func TestErrorsSayWhatHappenedAndWhatMayBeDone(t *testing.T) {
 		if got := errors.Is(err, ErrNotSent); got != tt.notSent {
 			t.Errorf("%v: not sent is %v, want %v", err, got, tt.notSent)
 		}
-		if got := Answered(err); got != tt.answered {
+		if got := ResponseStarted(err); got != tt.answered {
 			t.Errorf("%v: answered is %v, want %v", err, got, tt.answered)
 		}
 		if got := errors.Is(err, os.ErrDeadlineExceeded); got != tt.timeout {

@@ -23,7 +23,7 @@ func ExampleConn() {
 	r.AddParam("REQUEST_METHOD", "GET")
 	r.AddParam("SCRIPT_FILENAME", "/srv/www/hello.php")
 	r.AddHeader("User-Agent", []string{"Firefox"})
-	resp, err := c.Do(context.Background(), r)
+	resp, err := c.RoundTrip(context.Background(), r)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -30,9 +30,9 @@ func (b *Body) send(r *Request) error {
 // sendAndWait sends a whole request and reads the beginning of the response.
 func (b *Body) sendAndWait(first []byte, r *Request) error {
 	c := b.c
-	room := b.stream.room()
+	room := b.stream.writable()
 	c.brake.readWithin(r.ReadTimeout)
-	sent, got, err := c.raw.exchange(first, room)
+	sent, got, err := c.raw.writeRead(first, room)
 	c.sent.Add(int64(sent))
 	if sent < len(first) {
 		if err != nil {
@@ -59,7 +59,7 @@ func (b *Body) unsent(err error) error {
 	}
 	if b.c.sent.Load() > 0 {
 		// PHP waits for the rest, and would take the connection's end for it.
-		b.c.breakOff(err)
+		b.c.markAborted(err)
 	}
 	b.abandon(err)
 	return b.err
@@ -82,7 +82,7 @@ func (b *Body) readHead() error {
 		case b.err != nil:
 			return b.err
 		}
-		if len(b.stream.room()) == 0 {
+		if len(b.stream.writable()) == 0 {
 			b.stream.grow()
 		}
 		b.advance()

@@ -54,7 +54,7 @@ func FuzzReuse(f *testing.F) {
 		c := NewConn(client)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		if resp, err := c.Do(ctx, get()); err == nil {
+		if resp, err := c.RoundTrip(ctx, get()); err == nil {
 			readers[how%4](resp.Body.(*Body))
 			resp.Body.Close()
 		}
@@ -89,7 +89,7 @@ func second(ctx context.Context, t *testing.T, c *Conn, wire []byte) {
 	t.Helper()
 	r := get()
 	r.ReadTimeout = 10 * time.Second
-	resp, err := c.Do(ctx, r)
+	resp, err := c.RoundTrip(ctx, r)
 	if err != nil {
 		t.Errorf("after %q the connection was reusable: %v", wire, err)
 		return
@@ -117,7 +117,7 @@ func FuzzValues(f *testing.F) {
 		c := NewConn(client)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		err := c.Probe(ctx)
+		err := c.Ping(ctx)
 		if ctx.Err() != nil {
 			t.Fatal("it hangs")
 		}

@@ -92,7 +92,7 @@ func FuzzConn(f *testing.F) {
 		c := NewConn(client)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		resp, err := c.Do(ctx, get())
+		resp, err := c.RoundTrip(ctx, get())
 		var body []byte
 		if err == nil {
 			body, err = readers[how%4](resp.Body.(*Body))

@@ -46,7 +46,7 @@ func TestPHPAnswersOneRequestAfterTheOther(t *testing.T) {
 		if want := "200 OK\nContent-Type: text/html; charset=UTF-8\n"; head != want || body != "hello" {
 			t.Errorf("got %q, %q, want %q, hello", head, body, want)
 		}
-		if err := errors.Join(c.Probe(testContext(t)), c.ProbeRequest(testContext(t))); err != nil {
+		if err := errors.Join(c.Ping(testContext(t)), c.PingRequest(testContext(t))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,7 +226,7 @@ func TestAProcessThatDiesIsAnErrorAndNoHang(t *testing.T) {
 		r := p.request("GET", "die.php", query, 0)
 		_, _, err := do(t, c, r)
 		e, ok := errors.AsType[*TransportError](err)
-		if !ok || !errors.Is(err, io.ErrUnexpectedEOF) || e.Answered != answered || e.Sent == 0 {
+		if !ok || !errors.Is(err, io.ErrUnexpectedEOF) || e.ResponseStarted != answered || e.Sent == 0 {
 			t.Errorf("%q: got %v, want an unexpected EOF", query, err)
 		}
 		if c.Reusable() || c.Broken() {
@@ -276,7 +276,7 @@ func TestWhatPHPFlushesIsReadyAndWhatItDoesNotIsNot(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "go")
 	r := p.request("GET", "flush.php", "file="+url.QueryEscape(file), 0)
 	defer r.Free()
-	resp, err := c.Do(testContext(t), r)
+	resp, err := c.RoundTrip(testContext(t), r)
 	if err != nil {
 		t.Fatal(err)
 	}

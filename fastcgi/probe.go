@@ -6,17 +6,17 @@ import (
 	"io"
 )
 
-// probeScript is a script that cannot exist.
-const probeScript = "/php_pool.probe/no.such.script"
+// pingScript is a script that cannot exist.
+const pingScript = "/php_pool.probe/no.such.script"
 
-// Probe asks with GET_VALUES whether the application is alive and listens: it
+// Ping asks with GET_VALUES whether the application is alive and listens: it
 // runs no script and costs some 15 µs. A busy application cannot answer.
-func (c *Conn) Probe(ctx context.Context) error { return c.askValues(ctx, 1) }
+func (c *Conn) Ping(ctx context.Context) error { return c.askValues(ctx, 1) }
 
 // Handshake is the first use of a connection: php-cgi closes one that is
 // silent for five seconds after it was accepted, but not after a GET_VALUES.
 // It asks twice, because PHP before 8.2.13 closes the connection after its
-// answer; that is [ErrClosesAfterValues]. The second question follows the
+// answer; that is [ErrClosedAfterGetValues]. The second question follows the
 // first answer, which a reset could otherwise take away on TCP.
 func (c *Conn) Handshake(ctx context.Context) error { return c.askValues(ctx, 2) }
 
@@ -31,13 +31,13 @@ func (c *Conn) askValues(ctx context.Context, times int) error {
 			continue
 		}
 		if i > 0 && (errors.Is(err, io.ErrUnexpectedEOF) || gone(err) || errors.Is(err, io.ErrClosedPipe)) {
-			err = ErrClosesAfterValues
+			err = ErrClosedAfterGetValues
 		}
 		break
 	}
 	next := idle
 	if err != nil {
-		next = spent
+		next = unusable
 	}
 	c.brake.end() //nolint:errcheck // the next use tells
 	if unhook != nil {
@@ -45,7 +45,7 @@ func (c *Conn) askValues(ctx context.Context, times int) error {
 	}
 	c.state.Store(uint32(next))
 	if _, ok := errors.AsType[*ProtocolError](err); ok {
-		c.spoil()
+		c.markBroken()
 		return err
 	}
 	if err != nil {
@@ -81,25 +81,25 @@ func (c *Conn) askOnce() error {
 	}
 }
 
-// ProbeRequest asks for a script that does not exist, which every PHP answers
+// PingRequest asks for a script that does not exist, which every PHP answers
 // with 404. Any complete answer is nil: the application is alive. It is the
 // handshake for a PHP that closes the connection after GET_VALUES.
-func (c *Conn) ProbeRequest(ctx context.Context) error {
+func (c *Conn) PingRequest(ctx context.Context) error {
 	r := NewRequest()
 	defer r.Free()
 	for _, p := range [...][2]string{
 		{"GATEWAY_INTERFACE", "CGI/1.1"},
 		{"SERVER_PROTOCOL", "HTTP/1.1"},
 		{"REQUEST_METHOD", "GET"},
-		{"REQUEST_URI", probeScript},
-		{"SCRIPT_NAME", probeScript},
-		{"SCRIPT_FILENAME", probeScript},
+		{"REQUEST_URI", pingScript},
+		{"SCRIPT_NAME", pingScript},
+		{"SCRIPT_FILENAME", pingScript},
 		{"QUERY_STRING", ""},
 		{"REDIRECT_STATUS", "200"},
 	} {
 		r.AddParam(p[0], p[1])
 	}
-	resp, err := c.Do(ctx, r)
+	resp, err := c.RoundTrip(ctx, r)
 	if err != nil {
 		return err
 	}

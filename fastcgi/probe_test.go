@@ -27,8 +27,8 @@ func TestProbesLeaveTheConnectionReadyForARequest(t *testing.T) {
 		ctx := testContext(t)
 		for name, probe := range map[string]func() error{
 			"Handshake":    func() error { return c.Handshake(ctx) },
-			"Probe":        func() error { return c.Probe(ctx) },
-			"ProbeRequest": func() error { return c.ProbeRequest(ctx) },
+			"Probe":        func() error { return c.Ping(ctx) },
+			"ProbeRequest": func() error { return c.PingRequest(ctx) },
 		} {
 			if err := probe(); err != nil || !c.Reusable() {
 				t.Errorf("%s: error %v, reusable %v", name, err, c.Reusable())
@@ -46,8 +46,8 @@ func TestProbesLeaveTheConnectionReadyForARequest(t *testing.T) {
 func TestAHandshakeRecognizesAnOldPHP(t *testing.T) {
 	overBoth(t, func(t *transport) {
 		c := t.connect(&fastcgitest.Responder{ClosesAfterValues: true})
-		if err := c.Handshake(testContext(t)); !errors.Is(err, ErrClosesAfterValues) {
-			t.Errorf("got %v, want %v", err, ErrClosesAfterValues)
+		if err := c.Handshake(testContext(t)); !errors.Is(err, ErrClosedAfterGetValues) {
+			t.Errorf("got %v, want %v", err, ErrClosedAfterGetValues)
 		}
 		if c.Reusable() || c.Broken() {
 			t.Errorf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
@@ -58,7 +58,7 @@ func TestAHandshakeRecognizesAnOldPHP(t *testing.T) {
 func TestAProbeTellsThatThePeerIsGone(t *testing.T) {
 	overBoth(t, func(t *transport) {
 		c := t.connect(&fastcgitest.Responder{Values: func() fastcgitest.Answer { return fastcgitest.Answer{fastcgitest.Close()} }})
-		if err := c.Handshake(testContext(t)); !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrClosesAfterValues) {
+		if err := c.Handshake(testContext(t)); !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrClosedAfterGetValues) {
 			t.Errorf("got %v, want an unexpected EOF", err)
 		}
 		if c.Reusable() {
@@ -79,7 +79,7 @@ func TestAnswersThatAreNoValuesBreakTheConnection(t *testing.T) {
 	} {
 		overBoth(t, func(t *transport) {
 			c := t.connect(&fastcgitest.Responder{Values: func() fastcgitest.Answer { return fastcgitest.Answer{step} }})
-			err := c.Probe(testContext(t))
+			err := c.Ping(testContext(t))
 			if _, ok := errors.AsType[*ProtocolError](err); !ok || c.Reusable() || !c.Broken() {
 				t.Errorf("%s: error %v, reusable %v, broken %v", name, err, c.Reusable(), c.Broken())
 			}

@@ -40,7 +40,7 @@ func (x *raw) init(nc net.Conn) {
 	}
 	x.rc = rc
 	x.tryFn = x.try
-	x.tradeFn = x.trade
+	x.tradeFn = x.tryWriteRead
 	x.takeFn = func(fd uintptr) { x.peek.take(int(fd)) }
 	x.peek.init(nc, rc)
 }

@@ -13,7 +13,7 @@ func (x *raw) try(fd uintptr) {
 	x.got, x.err = x.peek.read(int(fd), x.in)
 }
 
-// exchange writes out and reads the beginning of the answer into in, in one
+// writeRead writes out and reads the beginning of the answer into in, in one
 // go. Package net would, after the write, first try a read that cannot succeed,
 // because no application has answered yet; here the wait comes first. sent is
 // less than len(out) if the socket did not take all of it: then nothing was read.
@@ -21,7 +21,7 @@ func (x *raw) try(fd uintptr) {
 // No readiness is missed: the poller is reset before the write, and the answer
 // cannot come before it. Nor is the end of the connection: either it comes
 // after the reset as well, or the write fails.
-func (x *raw) exchange(out, in []byte) (sent, got int, err error) {
+func (x *raw) writeRead(out, in []byte) (sent, got int, err error) {
 	x.out, x.in, x.sent, x.got, x.err = out, in, 0, 0, nil
 	if err := x.rc.Read(x.tradeFn); err != nil {
 		x.err = err
@@ -30,9 +30,9 @@ func (x *raw) exchange(out, in []byte) (sent, got int, err error) {
 	return x.sent, x.got, x.err
 }
 
-// trade is the callback of exchange. It is called again, after a wait, as long
+// tryWriteRead is the callback of exchange. It is called again, after a wait, as long
 // as it returns false.
-func (x *raw) trade(fd uintptr) bool {
+func (x *raw) tryWriteRead(fd uintptr) bool {
 	if x.out != nil {
 		x.sent, x.err = writeFD(int(fd), x.out)
 		x.peek.takeDue(int(fd))

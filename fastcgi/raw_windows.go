@@ -53,12 +53,12 @@ func (x *raw) try(fd uintptr) {
 	}
 }
 
-// trade is not used: see exchange.
-func (x *raw) trade(uintptr) bool { return true }
+// tryWriteRead is not used: see exchange.
+func (x *raw) tryWriteRead(uintptr) bool { return true }
 
-// exchange does nothing, and so leaves it to package net to write the request
+// writeRead does nothing, and so leaves it to package net to write the request
 // and to wait for the answer.
-func (x *raw) exchange(_, _ []byte) (sent, got int, err error) { return 0, 0, nil }
+func (x *raw) writeRead(_, _ []byte) (sent, got int, err error) { return 0, 0, nil }
 
 // gone reports whether err says that the peer has closed the connection.
 func gone(err error) bool {

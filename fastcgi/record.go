@@ -14,8 +14,8 @@ const (
 	typeStderr          recordType = 7
 	typeGetValues       recordType = 9
 	typeGetValuesResult recordType = 10
-	// typeForeign is none of the protocol: a record that is dropped.
-	typeForeign recordType = 255
+	// typeOtherRequest is none of the protocol: a record that is dropped.
+	typeOtherRequest recordType = 255
 )
 
 const (

@@ -21,7 +21,7 @@ const (
 )
 
 // Request is one request to a responder. Its parameters are encoded as they
-// are added, behind the BEGIN_REQUEST record, so that [Conn.Do] has nothing
+// are added, behind the BEGIN_REQUEST record, so that [Conn.RoundTrip] has nothing
 // left to copy. Set the fields before Do.
 type Request struct {
 	// Body is sent as STDIN; nil means none. Exactly ContentLength bytes are
@@ -106,7 +106,7 @@ func (r *Request) fail(err error) {
 }
 
 // AddParam adds a parameter. PHP takes the last of those with the same name.
-// A pair that cannot be sent is a [*ParamError], which Err and [Conn.Do] return.
+// A pair that cannot be sent is a [*ParamError], which Err and [Conn.RoundTrip] return.
 func (r *Request) AddParam(name, value string) {
 	r.reserve(pairLen(len(name), len(value)))
 	buf, err := AppendPair(r.buf, name, value)
@@ -173,7 +173,7 @@ func (r *Request) AddEncoded(block []byte) {
 	}
 }
 
-// Rewind makes the request ready for a second [Conn.Do]: it takes Body back to
+// Rewind makes the request ready for a second [Conn.RoundTrip]: it takes Body back to
 // its start. It fails if that has been read from and is not an [io.Seeker].
 func (r *Request) Rewind() error {
 	if !r.consumed {

@@ -66,8 +66,8 @@ func (s *stream) free() {
 // buffered is how much content waits to be taken.
 func (s *stream) buffered() int { return s.end - s.start }
 
-// stray is how many bytes have come behind END_REQUEST.
-func (s *stream) stray() int { return s.fill - s.raw }
+// trailing is how many bytes have come behind END_REQUEST.
+func (s *stream) trailing() int { return s.fill - s.raw }
 
 // take returns the content that is there. It stays valid until room is called.
 func (s *stream) take() []byte {
@@ -89,10 +89,10 @@ func (s *stream) copyTo(p []byte) int {
 	return n
 }
 
-// room returns where the next bytes from the wire go; empty if the content
+// writable returns where the next bytes from the wire go; empty if the content
 // that has not been taken fills the buffer. What is moved is at most the
 // beginning of a record: decode leaves nothing else.
-func (s *stream) room() []byte {
+func (s *stream) writable() []byte {
 	if s.start == s.end {
 		s.start, s.end = 0, 0
 	}
@@ -184,7 +184,7 @@ func (s *stream) open(h header) error {
 	case 0 < h.id && h.id < s.id:
 		// Of an earlier request: the copy of a script that has forked.
 		s.foreign = true
-		h.typ = typeForeign
+		h.typ = typeOtherRequest
 	case h.id != s.id:
 		return protocolErrorf("record for request %d, expected %d", h.id, s.id)
 	}
@@ -194,7 +194,7 @@ func (s *stream) open(h header) error {
 
 // pass hands a piece of content on, which lies at raw.
 func (s *stream) pass(p []byte) {
-	if s.typ == typeForeign {
+	if s.typ == typeOtherRequest {
 		return
 	}
 	if s.typ == typeStderr {

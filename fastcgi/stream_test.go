@@ -24,7 +24,7 @@ func decodeAll(wire []byte, n int) (d decoded) {
 	s.init(&stderr)
 	defer s.free()
 	for len(wire) > 0 && d.err == nil {
-		room := s.room()
+		room := s.writable()
 		if len(room) == 0 {
 			s.grow()
 			continue
@@ -35,7 +35,7 @@ func decodeAll(wire []byte, n int) (d decoded) {
 		d.err = s.decode()
 	}
 	d.stdout, d.stderr = string(s.take()), stderr.String()
-	d.ended, d.status, d.stray = s.ended, s.status, s.stray()
+	d.ended, d.status, d.stray = s.ended, s.status, s.trailing()
 	return d
 }
 
@@ -99,7 +99,7 @@ func TestContentLargerThanTheBufferIsPassedOnInPieces(t *testing.T) {
 	defer s.free()
 	var got strings.Builder
 	for !s.ended {
-		n := copy(s.room(), wire)
+		n := copy(s.writable(), wire)
 		s.got(n)
 		wire = wire[n:]
 		if err := s.decode(); err != nil {
@@ -120,12 +120,12 @@ func TestContentBeyondTheLimitIsSwallowed(t *testing.T) {
 			fastcgitest.Stdout("abc"), fastcgitest.Stdout("def"), fastcgitest.Stdout("ghi"), fastcgitest.End(),
 		}, requestID)
 		half := len(wire) / 2
-		s.got(copy(s.room(), wire[:half]))
+		s.got(copy(s.writable(), wire[:half]))
 		if err := s.decode(); err != nil {
 			t.Fatal(err)
 		}
 		s.setLimit(int64(limit))
-		s.got(copy(s.room(), wire[half:]))
+		s.got(copy(s.writable(), wire[half:]))
 		if err := s.decode(); err != nil {
 			t.Fatal(err)
 		}

@@ -51,9 +51,9 @@ func TestStress(t *testing.T) {
 	})
 }
 
-// exchange runs a request and reads its body in one of several ways.
+// writeRead runs a request and reads its body in one of several ways.
 func exchange(ctx context.Context, c *Conn, r *Request) (string, error) {
-	resp, err := c.Do(ctx, r)
+	resp, err := c.RoundTrip(ctx, r)
 	if err != nil {
 		return "", err
 	}

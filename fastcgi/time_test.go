@@ -92,7 +92,7 @@ func TestARequestThatNobodyReadsTimesOutUnsent(t *testing.T) {
 		start := time.Now()
 		r := get()
 		r.WriteTimeout = time.Second
-		_, err := c.Do(t.Context(), r)
+		_, err := c.RoundTrip(t.Context(), r)
 		wantTimeout(t, err, ErrWriteTimeout)
 		wantAfter(t, start, time.Second)
 		if !errors.Is(err, ErrNotSent) {
@@ -116,7 +116,7 @@ func TestABodyThatNobodyReadsTimesOutAndBreaksTheConnection(t *testing.T) {
 				r := get()
 				r.Body, r.ContentLength = strings.NewReader(strings.Repeat("x", 1<<20)), 1<<20
 				limit(r)
-				_, err := c.Do(t.Context(), r)
+				_, err := c.RoundTrip(t.Context(), r)
 				var ne net.Error
 				if !errors.As(err, &ne) || !ne.Timeout() || errors.Is(err, ErrNotSent) {
 					t.Errorf("got %v, want a timeout of a request that was sent", err)
@@ -149,7 +149,7 @@ func TestPHPIsNotSilentWhileItWaitsForTheBody(t *testing.T) {
 		r := get()
 		r.ReadTimeout = 10 * time.Second
 		r.Body, r.ContentLength = &slowReader{left: 200 << 10}, 200<<10
-		resp, err := c.Do(t.Context(), r)
+		resp, err := c.RoundTrip(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestACancelledContextEndsARequestAtOnce(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { cancel(left) })
 			start := time.Now()
-			resp, err := c.Do(ctx, get())
+			resp, err := c.RoundTrip(ctx, get())
 			if err == nil {
 				_, err = io.ReadAll(resp.Body)
 				resp.Body.Close()
@@ -194,7 +194,7 @@ func TestARequestThatIsCancelledWhileItIsSentBreaksTheConnection(t *testing.T) {
 		r := get()
 		r.Body, r.ContentLength = &slowReader{left: 200 << 10}, 200<<10
 		start := time.Now()
-		_, err := c.Do(ctx, r)
+		_, err := c.RoundTrip(ctx, r)
 		if !errors.Is(err, context.DeadlineExceeded) || c.Reusable() || !c.Broken() {
 			t.Errorf("got %v, reusable %v, broken %v, want the deadline, false, true", err, c.Reusable(), c.Broken())
 		}
@@ -207,7 +207,7 @@ func TestTheDeadlineOfAContextIsATimeout(t *testing.T) {
 		c := t.conn
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := c.Do(ctx, get())
+		_, err := c.RoundTrip(ctx, get())
 		if e, ok := errors.AsType[*TransportError](err); !ok || !e.Timeout() || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the deadline", err)
 		}
@@ -219,7 +219,7 @@ func TestACancellationThatIsTooLateHarmsNobody(t *testing.T) {
 		c := t.conn
 		for range 100 {
 			ctx, cancel := context.WithCancel(t.Context())
-			resp, err := c.Do(ctx, get())
+			resp, err := c.RoundTrip(ctx, get())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,8 +245,8 @@ func TestAnInterruptEndsARequestAtOnce(t *testing.T) {
 		c := t.conn
 		time.AfterFunc(time.Second, func() { c.Interrupt(died); c.Interrupt(nil) })
 		start := time.Now()
-		_, err := c.Do(t.Context(), get())
-		if e, ok := errors.AsType[*TransportError](err); !ok || !errors.Is(err, died) || e.Answered || e.Sent == 0 {
+		_, err := c.RoundTrip(t.Context(), get())
+		if e, ok := errors.AsType[*TransportError](err); !ok || !errors.Is(err, died) || e.ResponseStarted || e.Sent == 0 {
 			t.Errorf("got %#v, want %v", err, died)
 		}
 		wantAfter(t, start, time.Second)
@@ -255,7 +255,7 @@ func TestAnInterruptEndsARequestAtOnce(t *testing.T) {
 
 func TestAProbeEndsWithItsContext(t *testing.T) {
 	for name, probe := range map[string]func(*Conn, context.Context) error{
-		"Probe": (*Conn).Probe, "Handshake": (*Conn).Handshake, "ProbeRequest": (*Conn).ProbeRequest,
+		"Probe": (*Conn).Ping, "Handshake": (*Conn).Handshake, "ProbeRequest": (*Conn).PingRequest,
 	} {
 		stall := fastcgitest.Answer{fastcgitest.Stall()}
 		s := &fastcgitest.Responder{Handler: answering(stall), Values: func() fastcgitest.Answer { return stall }}

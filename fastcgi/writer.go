@@ -127,7 +127,7 @@ func (w *writer) finish() bool {
 	case <-w.done:
 	default:
 		w.quit.Store(true)
-		w.c.brake.hurryWrites(writerGrace)
+		w.c.brake.limitWrites(writerGrace)
 		<-w.done
 	}
 	return w.whole

@@ -51,7 +51,7 @@ func TestABodyThatEndsEarlyIsItsOwnErrorAndPHPMustNotGoOn(t *testing.T) {
 			c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.OK("must not be reached"))})
 			r := get()
 			r.Body, r.ContentLength = tt.body, size
-			_, err := c.Do(testContext(t), r)
+			_, err := c.RoundTrip(testContext(t), r)
 			if _, ok := errors.AsType[*BodyError](err); !ok || !errors.Is(err, tt.want) || errors.Is(err, ErrNotSent) {
 				t.Errorf("%s: got %v, want a BodyError with %v", name, err, tt.want)
 			}
@@ -111,7 +111,7 @@ func TestAPeerThatDiesWhileTheBodyIsSentIsAnError(t *testing.T) {
 			r := get()
 			r.Body, r.ContentLength = strings.NewReader(strings.Repeat("x", 1<<20)), 1<<20
 			_, _, err := do(t, c, r)
-			if e, ok := errors.AsType[*TransportError](err); !ok || e.Answered && !tt.answered || e.Sent == 0 {
+			if e, ok := errors.AsType[*TransportError](err); !ok || e.ResponseStarted && !tt.answered || e.Sent == 0 {
 				t.Errorf("%s: got %v", name, err)
 			}
 			if c.Reusable() {
@@ -131,7 +131,7 @@ func TestAnInterruptedConnectionStillDeliversWhatHasArrived(t *testing.T) {
 		func(*fastcgitest.Wire) error { close(written); return nil },
 		fastcgitest.Stall(), // as a background program that keeps the connection open
 	}))
-	resp, err := c.Do(testContext(t), get())
+	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestAnInterruptedConnectionStillDeliversWhatHasArrived(t *testing.T) {
 	if string(body) != content {
 		t.Errorf("got %d bytes, want %d", len(body), size)
 	}
-	if e, ok := errors.AsType[*TransportError](err); !ok || !errors.Is(err, died) || !e.Answered {
+	if e, ok := errors.AsType[*TransportError](err); !ok || !errors.Is(err, died) || !e.ResponseStarted {
 		t.Errorf("got %v, want %v", err, died)
 	}
 	resp.Body.Close()
@@ -155,7 +155,7 @@ func TestAWholeResponseIsGoodThoughItsProcessHasDied(t *testing.T) {
 	written := make(chan struct{})
 	c := connectSocket(t, answering(append(fastcgitest.OK(strings.Repeat("x", 150<<10)), fastcgitest.Flush(),
 		func(*fastcgitest.Wire) error { close(written); return nil })))
-	resp, err := c.Do(testContext(t), get())
+	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
 	}

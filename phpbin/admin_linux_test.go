@@ -19,7 +19,7 @@ type changed struct {
 }
 
 func TestScriptsCannotUndoTheAdministratorsSettings(t *testing.T) {
-	dirs, err := phpbin.TopDirs()
+	dirs, err := phpbin.TopLevelDirs()
 	if err != nil {
 		t.Fatal(err)
 	}

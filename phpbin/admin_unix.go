@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// TopDirs lists the directories, and the links that may lead to one, in the root
+// TopLevelDirs lists the directories, and the links that may lead to one, in the root
 // of the file system: one of them begins the path of every script, however its
 // links are resolved.
-func TopDirs() ([]string, error) {
+func TopLevelDirs() ([]string, error) {
 	entries, err := os.ReadDir("/")
 	if err != nil {
 		return nil, err
@@ -24,9 +24,9 @@ func TopDirs() ([]string, error) {
 	return dirs, nil
 }
 
-// TopDir is the part of a script's absolute path that PHP would have to find
+// TopLevelDir is the part of a script's absolute path that PHP would have to find
 // among [Options.AdminDirs]: up to the second slash, whatever that makes.
-func TopDir(path string) string {
+func TopLevelDir(path string) string {
 	if path == "" {
 		return ""
 	}

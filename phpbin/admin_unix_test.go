@@ -73,7 +73,7 @@ func TestAdminSettingsAreForDirectoriesOfAnyName(t *testing.T) {
 }
 
 func TestTheTopOfEveryScriptsPathIsKnown(t *testing.T) {
-	dirs, err := phpbin.TopDirs()
+	dirs, err := phpbin.TopLevelDirs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,12 +86,12 @@ func TestTheTopOfEveryScriptsPathIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{self, resolved} {
-		if top := phpbin.TopDir(path); !slices.Contains(dirs, top) {
+		if top := phpbin.TopLevelDir(path); !slices.Contains(dirs, top) {
 			t.Errorf("%s, of %s, is not in %q", top, path, dirs)
 		}
 	}
 	for _, path := range []string{"", "/", "//x/y.php", "/./x/y.php", "/y.php"} {
-		if top := phpbin.TopDir(path); slices.Contains(dirs, top) {
+		if top := phpbin.TopLevelDir(path); slices.Contains(dirs, top) {
 			t.Errorf("%q has the directory %q, which PHP will not find there", path, top)
 		}
 	}

@@ -2,9 +2,9 @@ package phpbin
 
 import "strings"
 
-// TopDirs lists all drives that there can be, in the lower case that PHP compares
+// TopLevelDirs lists all drives that there can be, in the lower case that PHP compares
 // in. A share has none, and so no settings of the administrator.
-func TopDirs() ([]string, error) {
+func TopLevelDirs() ([]string, error) {
 	var dirs []string
 	for drive := 'a'; drive <= 'z'; drive++ {
 		dirs = append(dirs, string(drive)+":")
@@ -12,9 +12,9 @@ func TopDirs() ([]string, error) {
 	return dirs, nil
 }
 
-// TopDir is the part of a script's absolute path that PHP would have to find
+// TopLevelDir is the part of a script's absolute path that PHP would have to find
 // among [Options.AdminDirs].
-func TopDir(path string) string {
+func TopLevelDir(path string) string {
 	if i := strings.IndexAny(path, `/\`); i >= 0 {
 		path = path[:i]
 	}

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// ErrTorn is returned by [Process.Backtrace] when the stack changed under its
+// ErrUnstable is returned by [Process.Backtrace] when the stack changed under its
 // eyes each time that it was read, which it may: the process is not stopped.
-var ErrTorn = errors.New("phpbin: the PHP stack changed while it was read")
+var ErrUnstable = errors.New("phpbin: the PHP stack changed while it was read")
 
 // Frame is one call on the stack of a PHP script.
 type Frame struct {
@@ -41,7 +41,7 @@ func (f Frame) String() string {
 // depth of them at most, and none when no PHP code runs. It reads the memory of
 // the process and neither stops nor delays it, so that the script goes on
 // meanwhile: the line of the innermost frame is where it last left the
-// interpreter, and calls that come and go are left out. It returns ErrTorn when
+// interpreter, and calls that come and go are left out. It returns ErrUnstable when
 // nothing stood still, and errors.ErrUnsupported, with the reason, where it
 // cannot be had at all; see the package documentation.
 func (p *Process) Backtrace(depth int) ([]Frame, error) { return p.backtrace(depth) }

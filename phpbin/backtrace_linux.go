@@ -63,7 +63,7 @@ func loadBias(pid int, entry uint64) (uint64, error) {
 			}
 		}
 	}
-	return 0, ErrTorn // it has ended, or has just become another program
+	return 0, ErrUnstable // it has ended, or has just become another program
 }
 
 // memory is that of a process.
@@ -94,7 +94,7 @@ func (r remote) read(parts ...part) error {
 	n, err := unix.ProcessVMReadv(int(r), local, there, 0)
 	switch {
 	case errors.Is(err, unix.EFAULT), err == nil && n < want:
-		return ErrTorn // no such address
+		return ErrUnstable // no such address
 	case errors.Is(err, unix.ESRCH):
 		return os.ErrProcessDone
 	default:
@@ -130,7 +130,7 @@ func (l layout) backtrace(m memory, globals uint64, depth int) ([]Frame, error) 
 	for range maxTries {
 		s := stack{m: m, current: globals + l.current, depth: min(depth, maxDepth)}
 		frames, whole, err := l.attempt(&s)
-		if err != nil && !errors.Is(err, ErrTorn) {
+		if err != nil && !errors.Is(err, ErrUnstable) {
 			return nil, err
 		}
 		if whole && err == nil {
@@ -141,7 +141,7 @@ func (l layout) backtrace(m memory, globals uint64, depth int) ([]Frame, error) 
 		}
 	}
 	if len(best) == 0 {
-		return nil, ErrTorn
+		return nil, ErrUnstable
 	}
 	return best, nil
 }
@@ -159,7 +159,7 @@ func (l layout) attempt(s *stack) (frames []Frame, whole bool, err error) {
 	}
 	named := make([]Frame, len(s.calls))
 	for i := s.stable; i < len(s.calls); i++ {
-		if named[i], err = l.frame(s.m, s.calls[i]); errors.Is(err, ErrTorn) {
+		if named[i], err = l.frame(s.m, s.calls[i]); errors.Is(err, ErrUnstable) {
 			s.stable = i + 1
 		} else if err != nil {
 			return nil, false, err
@@ -199,7 +199,7 @@ func (l layout) frame(m memory, c call) (Frame, error) {
 		return f, nil
 	case userFunction, evalCode:
 	default:
-		return Frame{}, ErrTorn
+		return Frame{}, ErrUnstable
 	}
 	code, err := readBytes(m, c.fn, int(l.filename)+pointerSize)
 	if err != nil {
@@ -255,7 +255,7 @@ func readString(m memory, at uint64, limit int) (string, error) {
 	}
 	n := binary.LittleEndian.Uint64(b[stringLen:])
 	if n == 0 || n > maxString {
-		return "", ErrTorn
+		return "", ErrUnstable
 	}
 	if b, err = readBytes(m, at+stringVal, int(min(n, uint64(limit)))); err != nil {
 		return "", err
@@ -270,7 +270,7 @@ func readString(m memory, at uint64, limit int) (string, error) {
 // readBytes reads something that the engine has allocated, which it aligns.
 func readBytes(m memory, at uint64, n int) ([]byte, error) {
 	if at < 4096 || at%4 != 0 {
-		return nil, ErrTorn
+		return nil, ErrUnstable
 	}
 	b := make([]byte, n)
 	return b, m.read(part{at, b})

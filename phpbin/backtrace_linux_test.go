@@ -112,7 +112,7 @@ func (r *traced) wantTrace(depth int, want []string) {
 	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		var frames []phpbin.Frame
 		frames, err = r.Backtrace(depth)
-		if err != nil && !errors.Is(err, phpbin.ErrTorn) {
+		if err != nil && !errors.Is(err, phpbin.ErrUnstable) {
 			break
 		}
 		if got = names(frames); slices.Equal(got, want) {
@@ -231,7 +231,7 @@ func wantTruth(t *testing.T, p *phpbin.Process) {
 		begun := time.Now()
 		frames, err := r.Backtrace(20)
 		took += time.Since(begun)
-		if errors.Is(err, phpbin.ErrTorn) {
+		if errors.Is(err, phpbin.ErrUnstable) {
 			torn++
 			continue
 		}
@@ -297,7 +297,7 @@ func TestOnlyThoseWhoMayTraceAWorkerSeeWhatItDoes(t *testing.T) {
 				if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "CAP_SYS_PTRACE") || frames != nil {
 					t.Errorf("nobody sees %v, %v, want ErrUnsupported that says what is missing", frames, err)
 				}
-				if w, err := r.Waiting(); err != nil || w.Call != "sleeping" && w.Call != "running" || w.What != "" {
+				if w, err := r.BlockedOn(); err != nil || w.Call != "sleeping" && w.Call != "running" || w.Target != "" {
 					t.Errorf("nobody sees that it waits for %q, %v", w, err)
 				}
 			})
@@ -324,7 +324,7 @@ func TestAWorkerThatHasEndedDoesNothing(t *testing.T) {
 	if frames, err := p.Backtrace(20); !errors.Is(err, os.ErrProcessDone) || frames != nil {
 		t.Errorf("got %v, %v, want ErrProcessDone", frames, err)
 	}
-	if w, err := p.Waiting(); !errors.Is(err, os.ErrProcessDone) {
+	if w, err := p.BlockedOn(); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("got %v, %v, want ErrProcessDone", w, err)
 	}
 }
@@ -372,7 +372,7 @@ func BenchmarkBacktrace(b *testing.B) {
 	})
 	b.Run("Waiting", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := p.Waiting(); err != nil {
+			if _, err := p.BlockedOn(); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -27,7 +27,7 @@ func newHeap() *heap { return &heap{base: 0x10000, l: layouts[20220829]} }
 func (h *heap) read(parts ...part) error {
 	for _, p := range parts {
 		if p.at < h.base || p.at-h.base > uint64(len(h.b)) || copy(p.b, h.b[p.at-h.base:]) < len(p.b) {
-			return ErrTorn
+			return ErrUnstable
 		}
 	}
 	return nil
@@ -147,8 +147,8 @@ func TestWhatMemoryMeans(t *testing.T) {
 		"a function of no kind": {func(h *heap) uint64 {
 			return h.call(h.function(9, h.string("f"), 0, ""), 0, main(h))
 		}, []string{"{main} /m.php:4"}},
-		"a call that is nowhere":   {func(h *heap) uint64 { return h.call(0, 0, 1<<40) }, []string{ErrTorn.Error()}},
-		"a call at an odd address": {func(h *heap) uint64 { return main(h) + 1 }, []string{ErrTorn.Error()}},
+		"a call that is nowhere":   {func(h *heap) uint64 { return h.call(0, 0, 1<<40) }, []string{ErrUnstable.Error()}},
+		"a call at an odd address": {func(h *heap) uint64 { return main(h) + 1 }, []string{ErrUnstable.Error()}},
 		"more than is asked for": {func(h *heap) uint64 {
 			fn, at := h.function(internalFunction, h.string("f"), 0, ""), uint64(0)
 			for range 20 {
@@ -210,7 +210,7 @@ func FuzzBacktrace(f *testing.F) {
 		}
 		w := &wild{b: bytes.Clone(b), change: change}
 		frames, err := h.l.backtrace(w, globals, 20)
-		if err != nil && !errors.Is(err, ErrTorn) {
+		if err != nil && !errors.Is(err, ErrUnstable) {
 			t.Errorf("got %v", err)
 		}
 		if len(frames) > 20 {

@@ -31,7 +31,7 @@ const maxWalks = 10
 // walk follows the chain from the innermost call.
 func (s *stack) walk() (err error) {
 	for range maxWalks {
-		if err = s.follow(); !errors.Is(err, ErrTorn) {
+		if err = s.follow(); !errors.Is(err, ErrUnstable) {
 			break
 		}
 	}
@@ -117,7 +117,7 @@ func (s *stack) look() error {
 func (s *stack) joint(at uint64) (int, error) {
 	for range maxWalks {
 		i, err := s.meet(at)
-		if err == nil || !errors.Is(err, ErrTorn) {
+		if err == nil || !errors.Is(err, ErrUnstable) {
 			return i, err
 		}
 		if at, err = readPointer(s.m, s.current); err != nil {

@@ -84,9 +84,9 @@ func (b *Binary) Features() Features {
 	}
 }
 
-// KeepsAfterValues reports whether a connection lives on after it has answered
+// KeepsConnAfterGetValues reports whether a connection lives on after it has answered
 // FCGI_GET_VALUES. Before 8.2.13 php-cgi closed it (php bug 76922).
-func (b *Binary) KeepsAfterValues() bool { return b.Version.AtLeast(8, 2, 13) }
+func (b *Binary) KeepsConnAfterGetValues() bool { return b.Version.AtLeast(8, 2, 13) }
 
 // ID identifies the file: it is another one when the file is replaced, as by a
 // package upgrade.

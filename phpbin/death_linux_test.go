@@ -60,7 +60,7 @@ func standInRun(what string) error {
 	if uid, _ := strconv.Atoi(user); uid != 0 && uid != os.Getuid() {
 		o.Credential = &phpbin.Credential{UID: uint32(uid), GID: uint32(uid)}
 	}
-	var l launcher
+	var l spawnThread
 	if kind == "shared" {
 		l, err = phpbin.StartShared(ctx, o)
 	} else {

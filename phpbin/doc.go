@@ -55,7 +55,7 @@
 //     clears the death signal, and everything where exec clears it (prctl(2)):
 //     with a set-group-ID php-cgi, or a change of context by SELinux or AppArmor.
 //
-// [EndLeftovers] finds that without having written anything down, so a disk that
+// [KillOrphans] finds that without having written anything down, so a disk that
 // is full or a directory that is not there any more cannot hide it: /proc/net/unix
 // shows the name under which a socket was bound for as long as anybody holds it,
 // long after the file is gone, and the name says who we are (pid namespace,
@@ -88,7 +88,7 @@
 // container. Yama's kernel.yama.ptrace_scope of 1, a usual default, lets a
 // process look at those that it has started, and what they have (yama_lsm.c,
 // task_is_descendant); 2 asks for CAP_SYS_PTRACE, 3 forbids it. Where it does
-// not work, [Process.Waiting] still tells a process that runs from one that
+// not work, [Process.BlockedOn] still tells a process that runs from one that
 // sleeps; a thread-safe PHP, a debug build and a release that nobody has
 // looked at have no backtrace either.
 //

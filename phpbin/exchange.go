@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// exchange brings the children of a master that answer together with those who
+// dispatcher brings the children of a master that answer together with those who
 // wait for one. A connection goes to whichever child accepts it, which need not
 // be the one that its dialer has in mind: who drains a worker wants that very
 // worker back, or its successor, and not one that has been idle all along.
 // Otherwise the abandoned script would run on outside of every slot.
-type exchange struct {
+type dispatcher struct {
 	// All guarded by the mutex of the roster.
 	known map[int]*child // by pid; the dead are swept when it grows
 	wants []*want

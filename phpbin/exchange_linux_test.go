@@ -7,7 +7,7 @@ import "testing"
 func TestADrainFindsItsChildThatSomebodyElseHasReached(t *testing.T) {
 	c := &child{done: make(chan struct{})}
 	other := &child{done: make(chan struct{})}
-	s := &Shared{roster: &roster{}}
+	s := &Shared{slotTable: &slotTable{}}
 	s.offer(&Process{proc: c})
 	s.offer(&Process{proc: other})
 	w := &want{from: &Process{proc: c}, got: make(chan *Process, 1)}

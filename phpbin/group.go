@@ -16,8 +16,8 @@ import (
 // cannot.
 type group struct {
 	opts   Options
-	thread *launcher
-	guard  *guard
+	thread *spawnThread
+	guard  *watchdog
 
 	traced programs // see Process.Backtrace
 
@@ -154,7 +154,7 @@ func (g *group) explain(ctx context.Context, err error) error {
 		return err
 	}
 	o := g.opts
-	o.INI = append(slices.Clip(o.INI), outspokenINI()...)
+	o.INI = append(slices.Clip(o.INI), logToStderrINI()...)
 	_, said, _ := o.ask(ctx, "-v") // that it fails is what is asked about
 	e.Stderr = nonEmpty(said)
 	return err

@@ -21,17 +21,17 @@ echo up
 IFS= read -r word
 [ "$word" = bye ] || kill -KILL 0`
 
-// guard is the guardian: a shell in the process group of php-cgi. It runs as we
+// watchdog is the guardian: a shell in the process group of php-cgi. It runs as we
 // do, so that the scripts of another user cannot kill it, and as nothing reaps
 // it but dismiss, the number of the group stays taken until then.
-type guard struct {
+type watchdog struct {
 	cmd  *exec.Cmd
 	bye  *os.File
 	pgid int
 }
 
 // newGuard starts a guardian in the process group pgid, or with 0 in a new one.
-func newGuard(pgid int) (_ *guard, err error) {
+func newGuard(pgid int) (_ *watchdog, err error) {
 	stdin, bye, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func newGuard(pgid int) (_ *guard, err error) {
 		_ = bye.Close()
 		return nil, fmt.Errorf("starting the guardian of php-cgi: %w", err)
 	}
-	g := &guard{cmd: cmd, bye: bye, pgid: pgid}
+	g := &watchdog{cmd: cmd, bye: bye, pgid: pgid}
 	if pgid == 0 {
 		g.pgid = cmd.Process.Pid
 	}
@@ -67,7 +67,7 @@ func newGuard(pgid int) (_ *guard, err error) {
 }
 
 // dismiss lets the guardian go, and waits until it has. Call it last.
-func (g *guard) dismiss() {
+func (g *watchdog) dismiss() {
 	_, err := g.bye.WriteString("bye\n")
 	if err != nil {
 		_ = g.cmd.Process.Kill() // before it sees the end of its stdin
@@ -79,7 +79,7 @@ func (g *guard) dismiss() {
 }
 
 // killAll kills every process of the group, the guardian too.
-func (g *guard) killAll() { _ = syscall.Kill(-g.pgid, syscall.SIGKILL) }
+func (g *watchdog) killAll() { _ = syscall.Kill(-g.pgid, syscall.SIGKILL) }
 
 // adopt is for systems where a process does not join the group by itself.
-func (g *guard) adopt(*os.Process) error { return nil }
+func (g *watchdog) adopt(*os.Process) error { return nil }

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// guard is a job object that ends all its processes when its last handle is
+// watchdog is a job object that ends all its processes when its last handle is
 // closed, which Windows does for us however we end.
-type guard struct {
+type watchdog struct {
 	job  windows.Handle
 	pgid int
 }
 
-func newGuard(int) (*guard, error) {
+func newGuard(int) (*watchdog, error) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, os.NewSyscallError("CreateJobObject", err)
@@ -27,11 +27,11 @@ func newGuard(int) (*guard, error) {
 		_ = windows.CloseHandle(job)
 		return nil, os.NewSyscallError("SetInformationJobObject", err)
 	}
-	return &guard{job: job}, nil
+	return &watchdog{job: job}, nil
 }
 
 // adopt puts a process into the job. It runs no script before we ask it to.
-func (g *guard) adopt(p *os.Process) error {
+func (g *watchdog) adopt(p *os.Process) error {
 	var assigned error
 	err := p.WithHandle(func(handle uintptr) {
 		assigned = windows.AssignProcessToJobObject(g.job, windows.Handle(handle))
@@ -43,6 +43,6 @@ func (g *guard) adopt(p *os.Process) error {
 }
 
 // dismiss closes the job; nothing is in it any more.
-func (g *guard) dismiss() { _ = windows.CloseHandle(g.job) }
+func (g *watchdog) dismiss() { _ = windows.CloseHandle(g.job) }
 
-func (g *guard) killAll() { _ = windows.TerminateJobObject(g.job, 1) }
+func (g *watchdog) killAll() { _ = windows.TerminateJobObject(g.job, 1) }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Inspection is what a php-cgi says of itself at length.
-type Inspection struct {
+// PHPInfo is what a php-cgi says of itself at length.
+type PHPInfo struct {
 	// Extensions are the loaded ones, by the names they give themselves.
 	Extensions []string
 
@@ -19,28 +19,28 @@ type Inspection struct {
 // Setting returns an ini directive as it is in force, in phpinfo()'s words: "On"
 // and "Off" for what is one of both, and nothing for no value. ok says whether
 // this php-cgi knows the directive.
-func (i *Inspection) Setting(name string) (value string, ok bool) {
+func (i *PHPInfo) Setting(name string) (value string, ok bool) {
 	value, ok = i.rows[name]
 	return noValue.ReplaceAllString(value, ""), ok
 }
 
 // Bytes returns a directive that is a size as [Binary.MemoryLimit] has it.
-func (i *Inspection) Bytes(name string) int64 {
+func (i *PHPInfo) Bytes(name string) int64 {
 	value, _ := i.Setting(name)
 	return parseBytes(value)
 }
 
-// Inspect asks the php-cgi at path, once, for all that phpinfo() tells. As with
+// ReadPHPInfo asks the php-cgi at path, once, for all that phpinfo() tells. As with
 // [Probe], opcache.preload is not run and tells nothing here, nor do error_log
 // and log_errors.
-func Inspect(ctx context.Context, path string, o Options) (*Inspection, error) {
+func ReadPHPInfo(ctx context.Context, path string, o Options) (*PHPInfo, error) {
 	o.Binary = path
 	o.INI = append(slices.Clip(o.INI), probeINI()...)
 	stdout, stderr, err := o.ask(ctx, "-q", "-i")
 	if err != nil {
 		return nil, probeError(ctx, path, "", stderr, err)
 	}
-	i := &Inspection{rows: parseInfo(stdout)}
+	i := &PHPInfo{rows: parseInfo(stdout)}
 	for _, m := range infoModule.FindAllStringSubmatch(stdout, -1) {
 		i.Extensions = append(i.Extensions, html.UnescapeString(m[1]))
 	}

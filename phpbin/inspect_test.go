@@ -8,7 +8,7 @@ import (
 )
 
 func TestInspectTellsSettingsAndExtensions(t *testing.T) {
-	i, err := phpbin.Inspect(within(t), php(t), ini("post_max_size", "7M", "display_errors", "0", "opcache.preload", "/no/such"))
+	i, err := phpbin.ReadPHPInfo(within(t), php(t), ini("post_max_size", "7M", "display_errors", "0", "opcache.preload", "/no/such"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestInspectTellsSettingsAndExtensions(t *testing.T) {
 }
 
 func TestInspectSaysWhatIsWrong(t *testing.T) {
-	if i, err := phpbin.Inspect(within(t), t.TempDir()+"/absent", phpbin.Options{}); err == nil {
+	if i, err := phpbin.ReadPHPInfo(within(t), t.TempDir()+"/absent", phpbin.Options{}); err == nil {
 		t.Errorf("got %+v", i)
 	}
 }

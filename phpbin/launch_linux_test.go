@@ -69,12 +69,12 @@ func TestAKilledWorkerIsDoneAndReplaced(t *testing.T) {
 				if kind == "shared" && !tellsExit() {
 					want = ""
 				}
-				if got := p.Ended(); got != want {
+				if got := p.ExitStatus(); got != want {
 					t.Errorf("it ended by %q, want %q", got, want)
 				}
 				q := mustLaunch(t, l)
-				if q.Ended() != "" {
-					t.Errorf("it runs, and has ended by %q", q.Ended())
+				if q.ExitStatus() != "" {
+					t.Errorf("it runs, and has ended by %q", q.ExitStatus())
 				}
 				if q.PID() == p.PID() {
 					t.Errorf("the successor of %d has the same number", p.PID())

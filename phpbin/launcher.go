@@ -2,19 +2,19 @@ package phpbin
 
 import "runtime"
 
-// launcher is an operating-system thread that starts processes, for as long as
+// spawnThread is an operating-system thread that starts processes, for as long as
 // they live. Two things hang on the thread and not on the process: the death
 // signal of what it starts comes when the thread ends (go.dev/issue/27505), and
 // umask, niceness and privileges can be its own, so that php-cgi inherits them
 // and this process keeps what it had.
-type launcher struct {
+type spawnThread struct {
 	jobs chan func()
 	done chan struct{}
 }
 
 // startLauncher starts a thread and prepares it as o asks.
-func startLauncher(o Options) (*launcher, error) {
-	l := &launcher{jobs: make(chan func()), done: make(chan struct{})}
+func startLauncher(o Options) (*spawnThread, error) {
+	l := &spawnThread{jobs: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error, 1)
 	go onOwnThread(func() {
 		defer close(l.done)
@@ -34,7 +34,7 @@ func startLauncher(o Options) (*launcher, error) {
 }
 
 // do runs f on the thread.
-func (l *launcher) do(f func() error) error {
+func (l *spawnThread) do(f func() error) error {
 	result := make(chan error, 1)
 	l.jobs <- func() { result <- f() }
 	return <-result
@@ -42,7 +42,7 @@ func (l *launcher) do(f func() error) error {
 
 // stop ends the thread. Whatever it started and still lives gets its death
 // signal now.
-func (l *launcher) stop() {
+func (l *spawnThread) stop() {
 	close(l.jobs)
 	<-l.done
 }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EndLeftovers ends the php-cgi that have outlived the process that started
+// KillOrphans ends the php-cgi that have outlived the process that started
 // them, which takes that its guardian was killed too, and says which those
 // were. Call it before anything is started. It looks where the options to come
 // have their RuntimeDir, and ends what has the name of a php-cgi or is one of
@@ -24,7 +24,7 @@ import (
 //
 // What it goes by is told in the package's comment, and at mark. Where nothing
 // is left it costs one look into /proc/net/unix and the directory, 0.3 ms.
-func EndLeftovers(next ...Options) ([]Leftover, error) {
+func KillOrphans(next ...Options) ([]Orphan, error) {
 	me, err := thisProcess()
 	if err != nil {
 		return nil, fmt.Errorf("looking for php-cgi that an earlier process left: %w", err)
@@ -62,8 +62,8 @@ type finder struct {
 
 // end kills until there is nothing left to kill: a master that is killed last
 // has forked anew meanwhile.
-func (f *finder) end() ([]Leftover, error) {
-	var ended []Leftover
+func (f *finder) end() ([]Orphan, error) {
+	var ended []Orphan
 	deadline := time.Now().Add(killGrace)
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
 		found, err := f.kill()
@@ -86,7 +86,7 @@ func (f *finder) end() ([]Leftover, error) {
 }
 
 // kill looks once, and kills what it finds.
-func (f *finder) kill() ([]Leftover, error) {
+func (f *finder) kill() ([]Orphan, error) {
 	sockets, err := f.sockets()
 	if err != nil || len(sockets) == 0 {
 		return nil, err
@@ -95,7 +95,7 @@ func (f *finder) kill() ([]Leftover, error) {
 	if err != nil {
 		return nil, err
 	}
-	var killed []Leftover
+	var killed []Orphan
 	for _, pid := range pids {
 		if _, ok := sockets[readLink(pid, "fd/0")]; !ok || f.failed[pid] != nil {
 			continue
@@ -115,7 +115,7 @@ func (f *finder) kill() ([]Leftover, error) {
 			case err == nil:
 				killed = append(killed, l)
 			case !errors.Is(err, unix.ESRCH):
-				f.failed[pid] = fmt.Errorf("killing php-cgi %d that process %d left: %w", pid, l.Owner, err)
+				f.failed[pid] = fmt.Errorf("killing php-cgi %d that process %d left: %w", pid, l.OwnerPID, err)
 			}
 		}
 		_ = unix.Close(fd)
@@ -124,13 +124,13 @@ func (f *finder) kill() ([]Leftover, error) {
 }
 
 // examine reports whether a process is a leftover.
-func (f *finder) examine(pid int, sockets map[string]origin) (Leftover, bool) {
+func (f *finder) examine(pid int, sockets map[string]origin) (Orphan, bool) {
 	owner, ok := sockets[readLink(pid, "fd/0")]
 	exe := strings.TrimSuffix(readLink(pid, "exe"), " (deleted)") // by an upgrade
 	if !ok || !f.isPHP(exe) || descends(pid, owner.pid) {
-		return Leftover{}, false
+		return Orphan{}, false
 	}
-	return Leftover{PID: pid, Owner: owner.pid, Binary: exe}, true
+	return Orphan{PID: pid, OwnerPID: owner.pid, Binary: exe}, true
 }
 
 // isPHP goes by names, which packages and their upgrades change a little

@@ -66,7 +66,7 @@ func saidIn(t *testing.T, dir string, pgid int) []int {
 	return list
 }
 
-func pidsOf(ended []phpbin.Leftover) []int {
+func pidsOf(ended []phpbin.Orphan) []int {
 	var list []int
 	for _, l := range ended {
 		list = append(list, l.PID)
@@ -102,12 +102,12 @@ func TestWhatAKilledProcessLeavesIsEnded(t *testing.T) {
 				eventually(t, soon, "left with what does not hear a signal", func() bool {
 					return slices.Equal(group(pgid), left)
 				})
-				ended, err := phpbin.EndLeftovers(phpbin.Options{RuntimeDir: dir})
+				ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
 				if got := pidsOf(ended); err != nil || !slices.Equal(got, left) {
 					t.Errorf("ended %v, error %v, want %v", got, err, left)
 				}
 				for _, l := range ended {
-					if l.Owner != cmd.Process.Pid || !strings.Contains(l.Binary, "php") {
+					if l.OwnerPID != cmd.Process.Pid || !strings.Contains(l.Binary, "php") {
 						t.Errorf("got %+v of %d", l, cmd.Process.Pid)
 					}
 				}
@@ -138,7 +138,7 @@ func TestAMasterThatIsLeftIsEndedWithItsChildren(t *testing.T) {
 	if len(left) != 4 || !slices.Contains(left, pgid) {
 		t.Fatalf("left are %v, want the master %d and three children", left, pgid)
 	}
-	ended, err := phpbin.EndLeftovers(phpbin.Options{RuntimeDir: dir})
+	ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
 	got := pidsOf(ended)
 	for _, pid := range left { // the master may have forked anew
 		if !slices.Contains(got, pid) {
@@ -186,7 +186,7 @@ func standInNext(what string) error {
 	} else if !errors.Is(err, os.ErrPermission) {
 		return err
 	}
-	ended, err := phpbin.EndLeftovers(phpbin.Options{RuntimeDir: dir})
+	ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
 	if err != nil {
 		return err
 	}

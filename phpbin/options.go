@@ -27,8 +27,8 @@ type Options struct {
 	INI []Setting
 
 	// AdminINI are settings that scripts cannot change, nor .user.ini: in force
-	// for those whose path begins with one of AdminDirs as [TopDir] has it,
-	// usually all of [TopDirs]. What PHP reads at its start only (disable_functions)
+	// for those whose path begins with one of AdminDirs as [TopLevelDir] has it,
+	// usually all of [TopLevelDirs]. What PHP reads at its start only (disable_functions)
 	// has to be in INI; nothing can change it later.
 	AdminINI  []Setting
 	AdminDirs []string

@@ -24,7 +24,7 @@ var dirName = regexp.MustCompile(`^` + dirPrefix + `([0-9a-z]+)-([0-9a-z]+)-([0-
 
 // mark is this process as the directory of a socket has it in its name. The
 // name of a socket is to be seen in /proc/net/unix for as long as anybody holds
-// it, so a php-cgi that outlives us bears our name: see EndLeftovers. Without
+// it, so a php-cgi that outlives us bears our name: see KillOrphans. Without
 // a /proc to tell who we are it is empty.
 func mark() string {
 	o, err := thisProcess()

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// Probe runs the php-cgi at path, briefly, with the ini options that o will
+// Detect runs the php-cgi at path, briefly, with the ini options that o will
 // start it with, and as o's user, for what it is and what it has loaded (30 to
 // 50 ms). It refuses what is not php-cgi. A script of o's, opcache.preload, is
 // not run: php would do so even for -v.
-func Probe(ctx context.Context, path string, o Options) (*Binary, error) {
+func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	b := &Binary{Path: path}
 	if err := b.stat(); err != nil {
 		return nil, fmt.Errorf("php-cgi: %w", err)
@@ -65,11 +65,11 @@ func (b *Binary) askVersion(ctx context.Context, o Options) error {
 // probeINI overrules ini settings for a question: preloading, and where
 // complaints go.
 func probeINI() []Setting {
-	return append([]Setting{{Name: "opcache.preload"}}, outspokenINI()...)
+	return append([]Setting{{Name: "opcache.preload"}}, logToStderrINI()...)
 }
 
-// outspokenINI makes complaints go to our pipe.
-func outspokenINI() []Setting {
+// logToStderrINI makes complaints go to our pipe.
+func logToStderrINI() []Setting {
 	return []Setting{{Name: "error_log"}, {Name: "log_errors", Value: "1"}}
 }
 

@@ -16,7 +16,7 @@ import (
 
 func TestProbeTellsWhatPHPIs(t *testing.T) {
 	o := ini("memory_limit", "77M")
-	b, err := phpbin.Probe(within(t), php(t), o)
+	b, err := phpbin.Detect(within(t), php(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestProbeAsksOnce(t *testing.T) {
 	dir := t.TempDir()
 	asked := filepath.Join(dir, "asked")
 	path := program(t, filepath.Join(dir, "php-cgi"), `echo "$@" >>`+asked+`; exec `+php(t)+` "$@"`)
-	b, err := phpbin.Probe(within(t), path, phpbin.Options{})
+	b, err := phpbin.Detect(within(t), path, phpbin.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestProbeUsesTheINIOptions(t *testing.T) {
 	if err := os.WriteFile(file, []byte("memory_limit = -1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b, err := phpbin.Probe(within(t), php(t), phpbin.Options{INIFile: file, INIScanDir: &dir})
+	b, err := phpbin.Detect(within(t), php(t), phpbin.Options{INIFile: file, INIScanDir: &dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestProbeShowsWhatPHPComplainsOf(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, err := phpbin.Probe(within(t), php(t), test.options)
+			b, err := phpbin.Detect(within(t), php(t), test.options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestProbeRunsNoScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := ini("opcache.preload", script, "opcache.preload_user", "root", "auto_prepend_file", script)
-	if _, err := phpbin.Probe(within(t), php(t), o); err != nil {
+	if _, err := phpbin.Detect(within(t), php(t), o); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(trace); err == nil {
@@ -151,7 +151,7 @@ func TestProbeRefusesWhatIsNotPHPCGI(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, err := phpbin.Probe(within(t), test.path, phpbin.Options{})
+			b, err := phpbin.Detect(within(t), test.path, phpbin.Options{})
 			if err == nil || b != nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -163,7 +163,7 @@ func TestProbeIsBounded(t *testing.T) {
 	path := program(t, filepath.Join(t.TempDir(), "slow"), "exec sleep 60")
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := phpbin.Probe(ctx, path, phpbin.Options{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := phpbin.Detect(ctx, path, phpbin.Options{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }

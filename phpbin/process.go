@@ -21,7 +21,7 @@ type Process struct {
 	proc  *child
 	conn  net.Conn
 	owner owner
-	solo  *solo // of a Single
+	solo  *singleProcess // of a Single
 
 	// Both guarded by the owner's roster.
 	draining bool // its slot waits for whoever is free next
@@ -31,7 +31,7 @@ type Process struct {
 // owner is the launcher that a Process came from.
 type owner interface {
 	drain(ctx context.Context, p *Process) (*Process, error)
-	ledger() *roster
+	ledger() *slotTable
 	threadSafe() bool
 	programs() *programs
 }
@@ -47,10 +47,10 @@ func (p *Process) PID() int { return p.proc.pid }
 // nothing: before PHP 8.4 any program that a script starts inherits it.
 func (p *Process) Done() <-chan struct{} { return p.proc.done }
 
-// Ended says how the process has ended, as "signal: segmentation fault" or "exit
+// ExitStatus says how the process has ended, as "signal: segmentation fault" or "exit
 // status 255". It is empty while it runs, and where the system does not tell:
 // of the child of a master only Linux 6.15 does.
-func (p *Process) Ended() string {
+func (p *Process) ExitStatus() string {
 	if p.proc.alive() {
 		return ""
 	}

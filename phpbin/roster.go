@@ -8,9 +8,9 @@ import (
 
 var errDrained = errors.New("phpbin: the worker was drained already")
 
-// roster is who holds the slots of a launcher, and which launches and drains
+// slotTable is who holds the slots of a launcher, and which launches and drains
 // are under way.
-type roster struct {
+type slotTable struct {
 	slots   int           // 0 means any number
 	closing chan struct{} // closed by shut
 
@@ -21,12 +21,12 @@ type roster struct {
 	tasks     sync.WaitGroup // added to while mu is held and closed is false
 }
 
-func newRoster(slots int) *roster {
-	return &roster{slots: slots, closing: make(chan struct{}), held: map[*Process]struct{}{}}
+func newRoster(slots int) *slotTable {
+	return &slotTable{slots: slots, closing: make(chan struct{}), held: map[*Process]struct{}{}}
 }
 
 // beginLaunch reserves a slot.
-func (r *roster) beginLaunch() error {
+func (r *slotTable) beginLaunch() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -46,7 +46,7 @@ func (r *roster) beginLaunch() error {
 }
 
 // endLaunch gives the slot to p, or back if p is nil.
-func (r *roster) endLaunch(p *Process) {
+func (r *slotTable) endLaunch(p *Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.launching--
@@ -57,7 +57,7 @@ func (r *roster) endLaunch(p *Process) {
 }
 
 // beginDrain marks p as waiting.
-func (r *roster) beginDrain(p *Process) error {
+func (r *slotTable) beginDrain(p *Process) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -73,7 +73,7 @@ func (r *roster) beginDrain(p *Process) error {
 }
 
 // endDrain gives the slot of p to q, or leaves it if q is nil.
-func (r *roster) endDrain(p, q *Process) {
+func (r *slotTable) endDrain(p, q *Process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.draining = false
@@ -87,7 +87,7 @@ func (r *roster) endDrain(p, q *Process) {
 
 // shut lets nothing begin any more, ends what is under way, and returns who
 // holds a slot.
-func (r *roster) shut() []*Process {
+func (r *slotTable) shut() []*Process {
 	r.mu.Lock()
 	if !r.closed {
 		r.closed = true
@@ -106,7 +106,7 @@ func (r *roster) shut() []*Process {
 
 // until returns a context that ends when ctx does, when gone is closed, or when
 // the roster is shut; its cause says which.
-func (r *roster) until(ctx context.Context, gone <-chan struct{}) (context.Context, context.CancelFunc) {
+func (r *slotTable) until(ctx context.Context, gone <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {

@@ -12,8 +12,8 @@ import (
 // an idle child costs 0.1 to 0.4 MB, a new one is there in milliseconds.
 type Shared struct {
 	*group
-	*roster
-	exchange
+	*slotTable
+	dispatcher
 	master   *server
 	endpoint *endpoint
 }
@@ -36,7 +36,7 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shared{group: g, roster: newRoster(o.Slots)}
+	s := &Shared{group: g, slotTable: newRoster(o.Slots)}
 	s.known = map[int]*child{}
 	if err := s.startMaster(); err != nil {
 		g.thread.stop()
@@ -173,8 +173,8 @@ func (s *Shared) recognize(who *peer) (*child, error) {
 	return c, nil
 }
 
-func (s *Shared) ledger() *roster  { return s.roster }
-func (s *Shared) threadSafe() bool { return s.opts.ZTS }
+func (s *Shared) ledger() *slotTable { return s.slotTable }
+func (s *Shared) threadSafe() bool   { return s.opts.ZTS }
 
 // Slots returns how many workers there can be at a time.
 func (s *Shared) Slots() int { return s.slots }

@@ -269,7 +269,7 @@ func TestChildrenThatStandByAreNotAsked(t *testing.T) {
 	if left := group(pgid); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if how := worker.Ended(); how == "signal: killed" {
+	if how := worker.ExitStatus(); how == "signal: killed" {
 		t.Error("the worker was killed")
 	}
 }

@@ -12,11 +12,11 @@ import (
 // ms each, and on Unix with an OPcache of its own each.
 type Single struct {
 	*group
-	*roster
+	*slotTable
 }
 
-// solo is the php-cgi of one worker.
-type solo struct {
+// singleProcess is the php-cgi of one worker.
+type singleProcess struct {
 	*server
 	endpoint *endpoint
 }
@@ -35,7 +35,7 @@ func StartSingle(_ context.Context, o Options) (*Single, error) {
 		g.thread.stop()
 		return nil, err
 	}
-	return &Single{group: g, roster: newRoster(0)}, nil
+	return &Single{group: g, slotTable: newRoster(0)}, nil
 }
 
 // Launch starts a php-cgi and returns when it has answered. ctx bounds the
@@ -61,7 +61,7 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 		e.close()
 		return nil, err
 	}
-	one := &solo{server: server, endpoint: e}
+	one := &singleProcess{server: server, endpoint: e}
 	s.watch(server, func() {
 		e.close()
 		server.stderr.close()
@@ -83,7 +83,7 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 }
 
 // reach connects to a php-cgi that has been started.
-func (s *Single) reach(ctx context.Context, one *solo) (*Process, error) {
+func (s *Single) reach(ctx context.Context, one *singleProcess) (*Process, error) {
 	ctx, cancel := s.until(ctx, one.done)
 	defer cancel()
 	var wait pause
@@ -121,8 +121,8 @@ func (s *Single) drain(ctx context.Context, p *Process) (*Process, error) {
 	return q, err
 }
 
-func (s *Single) ledger() *roster  { return s.roster }
-func (s *Single) threadSafe() bool { return s.opts.ZTS }
+func (s *Single) ledger() *slotTable { return s.slotTable }
+func (s *Single) threadSafe() bool   { return s.opts.ZTS }
 
 // Slots returns 0: there is no bound.
 func (s *Single) Slots() int { return 0 }

@@ -17,7 +17,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// made is the name of a socket's directory: who made it, as EndLeftovers reads
+// made is the name of a socket's directory: who made it, as KillOrphans reads
 // it.
 func made(t *testing.T, space uint64, pid int, start string) string {
 	t.Helper()
@@ -145,7 +145,7 @@ func TestOnlyWhatIsLeftIsEnded(t *testing.T) {
 	if err := os.Remove(deleted); err != nil {
 		t.Fatal(err)
 	}
-	check := func(ended []phpbin.Leftover, err error) {
+	check := func(ended []phpbin.Orphan, err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -162,10 +162,10 @@ func TestOnlyWhatIsLeftIsEnded(t *testing.T) {
 			}
 		}
 	}
-	ended, err := phpbin.EndLeftovers(phpbin.Options{RuntimeDir: dir})
+	ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
 	check(ended, err)
 	tests[2].ended = true // now that somebody says what it is
-	more, err := phpbin.EndLeftovers(phpbin.Options{RuntimeDir: dir}, phpbin.Options{RuntimeDir: dir, Binary: own})
+	more, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir}, phpbin.Options{RuntimeDir: dir, Binary: own})
 	check(append(ended, more...), err)
 	if len(more) != 1 {
 		t.Errorf("ended %v when asked again", more)
@@ -208,7 +208,7 @@ func TestDirectoriesThatAreLeftAreRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if ended, err := phpbin.EndLeftovers(phpbin.Options{RuntimeDir: dir}); err != nil || len(ended) != 0 {
+	if ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir}); err != nil || len(ended) != 0 {
 		t.Errorf("ended %v, error %v", ended, err)
 	}
 	for name, want := range stays {

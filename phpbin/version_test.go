@@ -37,9 +37,9 @@ func TestVersionOrder(t *testing.T) {
 		{v.AtLeast(7, 4), true},
 		{v.Less(Version{8, 10, 0}), true},
 		{v.Less(v), false},
-		{(&Binary{Version: v}).KeepsAfterValues(), true},
-		{(&Binary{Version: Version{8, 2, 12}}).KeepsAfterValues(), false},
-		{(&Binary{Version: Version{8, 1, 30}}).KeepsAfterValues(), false},
+		{(&Binary{Version: v}).KeepsConnAfterGetValues(), true},
+		{(&Binary{Version: Version{8, 2, 12}}).KeepsConnAfterGetValues(), false},
+		{(&Binary{Version: Version{8, 1, 30}}).KeepsConnAfterGetValues(), false},
 	} {
 		if test.got != test.want {
 			t.Errorf("%+v", test)

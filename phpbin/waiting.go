@@ -6,20 +6,20 @@ type Wait struct {
 	// "sleeping" where more is not to be had.
 	Call string
 
-	// What is whom or what it waits for, if that can be told: the remote address
+	// Target is whom or what it waits for, if that can be told: the remote address
 	// of a socket, the path of a file, the process.
-	What string
+	Target string
 }
 
 // String is "poll 10.0.0.5:3306", "flock /srv/www/lock" or "running".
 func (w Wait) String() string {
-	if w.What == "" {
+	if w.Target == "" {
 		return w.Call
 	}
-	return w.Call + " " + w.What
+	return w.Call + " " + w.Target
 }
 
-// Waiting returns what the process waits for right now. It takes the same rights
+// BlockedOn returns what the process waits for right now. It takes the same rights
 // as Backtrace to tell the system call; without them there is only whether the
 // process runs. errors.ErrUnsupported elsewhere than on Linux.
-func (p *Process) Waiting() (Wait, error) { return p.waiting() }
+func (p *Process) BlockedOn() (Wait, error) { return p.waiting() }

@@ -71,7 +71,7 @@ func (w *witness) see() (Wait, error) {
 	if name == "" {
 		return Wait{Call: "system call " + fields[0]}, nil
 	}
-	return Wait{Call: name, What: w.what(name, args)}, nil
+	return Wait{Call: name, Target: w.what(name, args)}, nil
 }
 
 // state tells no more than everybody may know (proc_pid_stat(5)), and in which
@@ -87,7 +87,7 @@ func (w *witness) state() (Wait, error) {
 	}
 	where, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", w.pid))
 	if s := string(where); s != "0" {
-		return Wait{Call: "sleeping", What: s}, nil
+		return Wait{Call: "sleeping", Target: s}, nil
 	}
 	return Wait{Call: "sleeping"}, nil
 }

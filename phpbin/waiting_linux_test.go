@@ -16,7 +16,7 @@ func (r *traced) wantWaiting(want ...string) {
 	r.t.Helper()
 	got := ""
 	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		wait, err := r.Waiting()
+		wait, err := r.BlockedOn()
 		if err != nil {
 			r.t.Fatalf("Waiting: %v", err)
 		}

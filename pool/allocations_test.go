@@ -41,7 +41,7 @@ func TestWaitingForALeaseAllocatesNothing(t *testing.T) {
 			held <- l
 			for waits := false; !waits; runtime.Gosched() {
 				p.mu.Lock()
-				waits = p.line.len > 0
+				waits = p.queue.len > 0
 				p.mu.Unlock()
 			}
 			l.Release()

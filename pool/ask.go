@@ -12,52 +12,52 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// Asked tells which worker has answered a question.
-type Asked struct {
+// QueryInfo tells which worker has answered a question.
+type QueryInfo struct {
 	Worker     uint64
 	PID        int
 	Generation int
 }
 
-// askTimeout is how long a worker may take to answer a question: it had
+// queryTimeout is how long a worker may take to answer a question: it had
 // nothing else to do, and the answer takes it less than a millisecond.
-const askTimeout = 2 * time.Second
+const queryTimeout = 2 * time.Second
 
-// Ask sends a question of our own to an idle worker, and gives the answer to
+// Query sends a question of our own to an idle worker, and gives the answer to
 // take. The worker is the one with that id, or for 0 the one used last.
 //
 // It never waits for a worker nor launches one: ErrBusy if none is idle,
-// ErrAtRest if there is none at all. A question is no request: nothing is
+// ErrNoWorkers if there is none at all. A question is no request: nothing is
 // counted, and the worker is as old and as long idle as before. Until it has
 // answered it is as good as idle, as with the health probe, and who needs a
 // worker meanwhile waits for that moment. One that does not answer within
-// askTimeout is replaced as by the probe.
+// queryTimeout is replaced as by the probe.
 //
 // An error of take is returned as it is; the worker stays.
-func (p *Pool) Ask(worker uint64, r *fastcgi.Request, take func(*http.Response) error) (Asked, error) {
+func (p *Pool) Query(worker uint64, r *fastcgi.Request, take func(*http.Response) error) (QueryInfo, error) {
 	for {
 		lease, err := p.borrow(worker)
 		if err != nil {
-			return Asked{}, err
+			return QueryInfo{}, err
 		}
 		w := lease.w
 		if w.conn.Check() != nil {
-			lease.giveBack(Crashed) // it was lost before we asked
+			lease.returnUnused(Crashed) // it was lost before we asked
 			continue
 		}
-		asked := Asked{Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number}
-		refused, err := lease.ask(r, take)
+		asked := QueryInfo{Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number}
+		refused, err := lease.query(r, take)
 		if err != nil {
-			lease.unanswered(err)
+			lease.queryFailed(err)
 			return asked, err
 		}
-		lease.giveBack(NoReason)
+		lease.returnUnused(NoReason)
 		return asked, refused
 	}
 }
 
-// unanswered gives up a worker that did not answer a question.
-func (l Lease) unanswered(err error) {
+// queryFailed gives up a worker that did not answer a question.
+func (l Lease) queryFailed(err error) {
 	p, w := l.pool, l.w
 	lost := ProbeFailed
 	if w.ended() {
@@ -67,15 +67,15 @@ func (l Lease) unanswered(err error) {
 		p.log.Warn("a worker did not answer a question", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 			zap.Stringer("reason", lost), zap.Error(err))
 	}
-	l.giveBack(lost)
+	l.returnUnused(lost)
 }
 
-// ask has the worker answer. refused is what take thought of that, err says
+// query has the worker answer. refused is what take thought of that, err says
 // that the worker is of no use any more.
-func (l Lease) ask(r *fastcgi.Request, take func(*http.Response) error) (refused, err error) {
-	ctx, cancel := context.WithTimeoutCause(l.pool.root, askTimeout, errNoAnswer)
+func (l Lease) query(r *fastcgi.Request, take func(*http.Response) error) (refused, err error) {
+	ctx, cancel := context.WithTimeoutCause(l.pool.root, queryTimeout, errNoAnswer)
 	defer cancel()
-	resp, err := l.w.conn.Do(ctx, r)
+	resp, err := l.w.conn.RoundTrip(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (l Lease) ask(r *fastcgi.Request, take func(*http.Response) error) (refused
 	return refused, nil
 }
 
-var errNoAnswer = errors.New("no answer within " + askTimeout.String())
+var errNoAnswer = errors.New("no answer within " + queryTimeout.String())
 
 // borrow takes an idle worker for a question.
 func (p *Pool) borrow(id uint64) (Lease, error) {
@@ -100,7 +100,7 @@ func (p *Pool) borrow(id uint64) (Lease, error) {
 	case p.closed:
 		return Lease{}, ErrClosed
 	case len(p.workers) == 0:
-		return Lease{}, ErrAtRest
+		return Lease{}, ErrNoWorkers
 	case id == 0 && len(p.idle) > 0:
 		return p.borrowLocked(p.idle[len(p.idle)-1]), nil
 	case id == 0:
@@ -117,27 +117,27 @@ func (p *Pool) borrow(id uint64) (Lease, error) {
 }
 
 // borrowLocked makes an idle worker busy with what is no request: a question
-// of ours, or the health probe. Unlike lendLocked it lets idleSince stand.
+// of ours, or the health probe. Unlike leaseLocked it lets idleSince stand.
 func (p *Pool) borrowLocked(w *worker) Lease {
 	p.unlistLocked(w)
 	p.moveLocked(w, Busy)
 	w.turn++
 	now := p.clock()
-	w.busySince, w.probed, w.info, w.overtime = now, now, Info{}, nil
-	w.slowTold, w.probing = true, true
+	w.busySince, w.probed, w.info, w.timer = now, now, Info{}, nil
+	w.slowLogged, w.internal = true, true
 	p.probing++
 	return Lease{pool: p, w: w, turn: w.turn}
 }
 
-// giveBack ends what borrowLocked began: the worker is idle again, or is lost
+// returnUnused ends what borrowLocked began: the worker is idle again, or is lost
 // for that reason.
-func (l Lease) giveBack(lost Reason) {
+func (l Lease) returnUnused(lost Reason) {
 	p, w := l.pool, l.w
 	p.mu.Lock()
-	w.probing = false
+	w.internal = false
 	p.probing--
 	if lost != NoReason {
-		lost = or(w.killed, lost)
+		lost = or(w.killReason, lost)
 		p.mu.Unlock()
 		l.discard(lost)
 		return
@@ -145,8 +145,8 @@ func (l Lease) giveBack(lost Reason) {
 	defer p.mu.Unlock()
 	if w.turn == l.turn && w.state == Busy {
 		w.turn++
-		p.probedLocked(w)
-		p.quietLocked()
-		p.pokeLocked() // its time may have come meanwhile
+		p.healthCheckedLocked(w)
+		p.drainedLocked()
+		p.wakeLocked() // its time may have come meanwhile
 	}
 }

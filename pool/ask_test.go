@@ -14,13 +14,13 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// ask asks a worker, 0 for the one used last, and returns what it answered.
-func (tt *tester) ask(worker uint64) (string, Asked, error) {
+// query asks a worker, 0 for the one used last, and returns what it answered.
+func (tt *tester) ask(worker uint64) (string, QueryInfo, error) {
 	r := fastcgi.NewRequest()
 	defer r.Free()
 	r.AddParam("SCRIPT_FILENAME", "/ask.php")
 	var text []byte
-	asked, err := tt.Ask(worker, r, func(resp *http.Response) (err error) {
+	asked, err := tt.Query(worker, r, func(resp *http.Response) (err error) {
 		text, err = io.ReadAll(resp.Body)
 		return err
 	})
@@ -73,7 +73,7 @@ func (tt *tester) askedSlowly() (let func()) {
 
 func TestAnIdleWorkerAnswersAQuestionAndNothingIsCounted(t *testing.T) {
 	s := static(3)
-	s.Requests, s.SlowRequest = 2, time.Second
+	s.MaxRequests, s.SlowRequest = 2, time.Second
 	run(t, s, func(tt *tester) {
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
@@ -130,7 +130,7 @@ func TestAQuestionNeverWaitsForAWorker(t *testing.T) {
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("waited %v, want an answer at once", waited)
 		}
-		if s := tt.Stats(); s.Queue.MaxLength != 0 || s.Requests.Refused != 0 || s.Workers.MaxReached != 0 {
+		if s := tt.Stats(); s.Queue.MaxLength != 0 || s.Requests.Rejected != 0 || s.Workers.MaxReached != 0 {
 			t.Errorf("got %+v, %+v, %+v; want no trace of the questions", s.Queue, s.Requests, s.Workers)
 		}
 		a.Release()
@@ -148,7 +148,7 @@ func TestAQuestionWakesNoPoolAtRest(t *testing.T) {
 		}
 		tt.wantWorkers(0, 0)
 		launches := tt.Stats().Launches
-		if _, _, err := tt.ask(0); !errors.Is(err, ErrAtRest) {
+		if _, _, err := tt.ask(0); !errors.Is(err, ErrNoWorkers) {
 			t.Errorf("got %v, want ErrAtRest", err)
 		}
 		tt.settle()
@@ -165,7 +165,7 @@ func TestAWorkerWhoseTimeComesWhileItIsAskedGoesAfterwards(t *testing.T) {
 		let := tt.askedSlowly()
 		time.Sleep(s.IdleTimeout - time.Second)
 		question := tt.asking()
-		time.Sleep(askTimeout - time.Millisecond)
+		time.Sleep(queryTimeout - time.Millisecond)
 		tt.wantWorkers(1, 1)
 		let()
 		question.want(tt, nil)
@@ -215,7 +215,7 @@ func TestAWorkerThatDoesNotAnswerAQuestionIsReplaced(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		defer tt.askedSlowly()() // for the fake, which outlives its process
 		question := tt.asking()
-		time.Sleep(askTimeout)
+		time.Sleep(queryTimeout)
 		question.want(tt, errNoAnswer)
 		tt.wantWorkers(2, 2)
 		s := tt.Stats()
@@ -256,7 +256,7 @@ func TestAnAnswerThatIsNotReadOrNotWantedCostsNoWorker(t *testing.T) {
 		defer r.Free()
 		r.AddParam("SCRIPT_FILENAME", "/ask.php")
 		unwanted := errors.New("not that")
-		if _, err := tt.Ask(0, r, func(*http.Response) error { return unwanted }); !errors.Is(err, unwanted) {
+		if _, err := tt.Query(0, r, func(*http.Response) error { return unwanted }); !errors.Is(err, unwanted) {
 			t.Errorf("got %v, want %v", err, unwanted)
 		}
 		tt.wantWorkers(1, 1)

@@ -17,7 +17,7 @@ func benchPool(tb testing.TB, n int) *Pool {
 	p := New(Config{Name: "bench", Start: func(context.Context, int) (Launcher, error) {
 		return &socketLauncher{b: tb, done: make(chan struct{})}, nil
 	}, Settings: Settings{
-		Size: Size{Manager: Static, Max: n}, MaxQueue: 1 << 20, StopTimeout: time.Second,
+		Size: Size{Manager: Static, MaxWorkers: n}, MaxQueue: 1 << 20, StopTimeout: time.Second,
 		Limits: Limits{HealthInterval: 5 * time.Second}, SlowRequest: 5 * time.Second,
 	}})
 	if err := p.Open(tb.Context()); err != nil {
@@ -33,7 +33,7 @@ type socketLauncher struct {
 	done chan struct{}
 }
 
-func (l *socketLauncher) Probe(ctx context.Context, c *fastcgi.Conn) error { return c.Probe(ctx) }
+func (l *socketLauncher) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
 
 func (l *socketLauncher) Slots() int                  { return 0 }
 func (l *socketLauncher) Done() <-chan struct{}       { return l.done }

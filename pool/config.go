@@ -10,7 +10,7 @@ import (
 type Config struct {
 	// Name says which pool it is, in logs and statistics.
 	Name string
-	// Start begins a generation.
+	// StartWorkers begins a generation.
 	Start Starter
 	// Settings can change while the pool lives; see [Pool.Configure].
 	Settings Settings
@@ -51,9 +51,9 @@ type Settings struct {
 
 // needsGeneration reports whether a generation with so many slots is too small
 // for the settings.
-func (s *Settings) needsGeneration(slots int) bool { return slots > 0 && s.Max > slots }
+func (s *Settings) needsGeneration(slots int) bool { return slots > 0 && s.MaxWorkers > slots }
 
 // slots is how many a new generation is started with: the maximum, and a few
 // more so that a replacement can stand before its predecessor has ended. An
 // unused slot of a shared generation costs 0.1 to 0.4 MB (a forked child).
-func (s *Settings) slots() int { return max(s.Slots, s.Max) + 1 + s.Max/8 }
+func (s *Settings) slots() int { return max(s.Slots, s.MaxWorkers) + 1 + s.MaxWorkers/8 }

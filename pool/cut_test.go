@@ -33,7 +33,7 @@ func TestAClientThatLeavesWhileItsBodyIsSentIsNoCrash(t *testing.T) {
 		}
 		tt.wantWorkers(1, 1)
 		st := tt.Stats()
-		if st.Exits[Abandoned] != 1 || st.Exits[Crashed] != 0 || len(st.Quarantined) != 0 || !st.LastCrash.At.IsZero() {
+		if st.Exits[Abandoned] != 1 || st.Exits[Crashed] != 0 || len(st.Quarantined) != 0 || !st.LastCrash.Time.IsZero() {
 			tt.Errorf("got exits %v, quarantine %v and crash %+v, want one abandoned worker", st.Exits, st.Quarantined, st.LastCrash)
 		}
 		if _, err := tt.get("/a.php"); err != nil {

@@ -43,7 +43,7 @@
 // held outside the line until another one of that client has ended
 // (perclient.go): nobody stands behind it, and no launch is begun for it.
 //
-// Questions of our own, the health probe and [Pool.Ask], go to idle workers
+// Questions of our own, the health probe and [Pool.Query], go to idle workers
 // only. They are no requests: nothing is counted, the worker is as good as idle
 // meanwhile, and afterwards stands where it stood.
 //

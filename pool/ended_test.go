@@ -20,7 +20,7 @@ func TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced(t *testing.T) {
 			held := tt.acquire().wantLease()
 			p := tt.Pool
 			p.mu.Lock()
-			wt := p.waiterLocked(&Info{Script: "/unsent.php"}, nil)
+			wt := p.getWaiterLocked(&Info{Script: "/unsent.php"}, nil)
 			_, err := p.enqueueLocked(wt, false)
 			p.mu.Unlock()
 			if err != nil {
@@ -30,7 +30,7 @@ func TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced(t *testing.T) {
 			tt.proc(0).end()
 			tt.settle()
 			p.mu.Lock()
-			p.leftLocked(wt)
+			p.abandonWaiterLocked(wt)
 			p.mu.Unlock()
 			if got := tt.Stats().LastCrash.Request.Script; got != "" {
 				tt.Errorf("%s is blamed, which was never sent", got)
@@ -43,7 +43,7 @@ func TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced(t *testing.T) {
 			}
 			tt.proc(0).end()
 			tt.settle()
-			l.giveBack(NoReason)
+			l.returnUnused(NoReason)
 		}},
 		"by a drain": {Crashed, func(tt *tester) {
 			p := tt.proc(0)
@@ -153,7 +153,7 @@ func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
 	awaited(t, freeFailures+1, func(tt *tester, waits *acquiring) {
 		p := tt.Pool
 		p.mu.Lock()
-		next, gone := p.nextLocked(p.clock()), p.gen == nil
+		next, gone := p.nextTickLocked(p.clock()), p.gen == nil
 		p.mu.Unlock()
 		if next == 0 || gone {
 			t.Errorf("the pool is looked after in %v, want not before a worker may be launched", next)

@@ -26,8 +26,8 @@ var (
 	ErrNoWorker = errors.New("no such worker")
 	// ErrBusy: no worker is idle, and what was asked is not worth waiting for.
 	ErrBusy = errors.New("no worker is idle")
-	// ErrAtRest: the pool has no worker at all at the moment.
-	ErrAtRest = errors.New("no worker runs")
+	// ErrNoWorkers: the pool has no worker at all at the moment.
+	ErrNoWorkers = errors.New("no worker runs")
 )
 
 // LaunchError says that no worker could be had because none could be started.

@@ -20,19 +20,19 @@ type Request struct {
 	// worker may have begun it: its method is safe (RFC 9110 section 9.2.1).
 	Repeatable bool
 
-	exchange Exchange // what Do returns
+	exchange Response // what Do returns
 }
 
-// Exchange is a request that PHP has begun to answer. Close it.
-type Exchange struct {
-	// Response has its body still to be read.
-	Response *http.Response
+// Response is a request that PHP has begun to answer. Close it.
+type Response struct {
+	// HTTP has its body still to be read.
+	HTTP *http.Response
 	// Worker, PID and Generation tell who answers.
 	Worker     uint64
 	PID        int
 	Generation int
 	// Wait is the time in line, TTFB that from the lease to the head.
-	Wait, TTFB time.Duration
+	Wait, TimeToFirstByte time.Duration
 	// Retried says that a first worker was lost on the way.
 	Retried bool
 
@@ -46,18 +46,18 @@ type Exchange struct {
 // and only when that can do no harm: nothing of it was sent, or it is
 // Repeatable, the worker died before it answered one byte, and the body can be
 // sent again. The exchange is part of the request.
-func (p *Pool) Do(ctx context.Context, r *Request) (*Exchange, error) {
-	if err := p.admit(r.Info.Script); err != nil {
+func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
+	if err := p.checkQuarantine(r.Info.Script); err != nil {
 		return nil, err
 	}
-	x, err := p.try(ctx, r)
-	if err == nil || !p.again(ctx, r, err) {
+	x, err := p.attempt(ctx, r)
+	if err == nil || !p.mayRetry(ctx, r, err) {
 		return x, p.failed(ctx, err)
 	}
 	p.mu.Lock()
 	p.retried++
 	p.mu.Unlock()
-	x, err = p.try(ctx, r)
+	x, err = p.attempt(ctx, r)
 	if err == nil {
 		x.Retried = true
 	}
@@ -77,27 +77,27 @@ func (p *Pool) failed(ctx context.Context, err error) error {
 	return err
 }
 
-// try sends the request to one worker.
-func (p *Pool) try(ctx context.Context, r *Request) (*Exchange, error) {
+// attempt sends the request to one worker.
+func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 	began := p.clock()
 	lease, err := p.Acquire(ctx, r.Info)
 	if err != nil {
 		return nil, err
 	}
 	leased := lease.w.busySince
-	lease.startOvertime()
-	resp, err := lease.w.conn.Do(ctx, r.FastCGI)
-	if err == nil && !lease.late() {
+	lease.startTimer()
+	resp, err := lease.w.conn.RoundTrip(ctx, r.FastCGI)
+	if err == nil && !lease.timedOut() {
 		ttfb := p.clock() - leased
 		lease.w.firstByte = ttfb
-		r.exchange = Exchange{
-			Response: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
+		r.exchange = Response{
+			HTTP: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
 			Generation: lease.w.gen.number, Wait: leased - began,
-			TTFB: ttfb, lease: lease, body: resp.Body,
+			TimeToFirstByte: ttfb, lease: lease, body: resp.Body,
 		}
 		return &r.exchange, nil
 	}
-	late := lease.late()
+	late := lease.timedOut()
 	if err == nil {
 		// PHP's own page about its time limit: the worker lives.
 		resp.Body.Close() // nobody reads it
@@ -136,19 +136,19 @@ func (l Lease) died(err error) bool {
 	case <-l.w.proc.Done():
 	case <-timer.C:
 		l.pool.mu.Lock()
-		l.w.killed = or(l.w.killed, Crashed)
+		l.w.killReason = or(l.w.killReason, Crashed)
 		l.pool.mu.Unlock()
 	}
 	return true
 }
 
-// again decides whether a request whose worker was lost may be repeated.
-func (p *Pool) again(ctx context.Context, r *Request, err error) bool {
+// mayRetry decides whether a request whose worker was lost may be repeated.
+func (p *Pool) mayRetry(ctx context.Context, r *Request, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
 	notSent := errors.Is(err, fastcgi.ErrNotSent)
-	unanswered := errors.Is(err, ErrWorkerDied) && !fastcgi.Answered(err)
+	unanswered := errors.Is(err, ErrWorkerDied) && !fastcgi.ResponseStarted(err)
 	if !notSent && (!r.Repeatable || !unanswered) {
 		return false
 	}
@@ -167,28 +167,28 @@ func (e *diedError) Error() string {
 
 func (e *diedError) Unwrap() []error { return []error{ErrWorkerDied, e.cause} }
 
-// Late reports whether the request ran out of time after it had begun to
+// TimedOut reports whether the request ran out of time after it had begun to
 // answer: what came is not whole.
-func (x *Exchange) Late() bool {
+func (x *Response) TimedOut() bool {
 	if x.lease == (Lease{}) {
 		return x.late
 	}
-	return x.lease.late()
+	return x.lease.timedOut()
 }
 
 // Release gives the worker back once PHP has ended the request, though bytes of
 // the body may still have to be read from memory.
-func (x *Exchange) Release() {
+func (x *Response) Release() {
 	if x.lease == (Lease{}) {
 		return
 	}
-	x.late = x.lease.late()
+	x.late = x.lease.timedOut()
 	x.lease.Release()
 	x.lease = Lease{}
 }
 
 // Close gives the worker back. It may be called twice, and after Release.
-func (x *Exchange) Close() {
+func (x *Response) Close() {
 	x.body.Close() // the connection knows how it ended
 	x.Release()
 }

@@ -44,7 +44,7 @@ func TestARepeatableRequestSurvivesTheDeathOfItsWorker(t *testing.T) {
 		if s.Requests.Retried != 1 || s.Exits[Crashed] != 1 {
 			t.Errorf("got %d retried, %d crashed, want 1 and 1", s.Requests.Retried, s.Exits[Crashed])
 		}
-		if c := s.LastCrash; c.Request.Script != "/a.php" || !c.At.Equal(time.Now()) || c.How != "signal: killed" {
+		if c := s.LastCrash; c.Request.Script != "/a.php" || !c.Time.Equal(time.Now()) || c.ExitStatus != "signal: killed" {
 			t.Errorf("got %+v, want that of /a.php", c)
 		}
 		tt.wantWorkers(2, 2)

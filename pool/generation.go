@@ -83,9 +83,9 @@ func (p *Pool) launchFirst(ctx context.Context, g *generation, n int) ([]*worker
 	return workers, failed
 }
 
-// rise makes a generation the current one, puts its workers to work and
+// activate makes a generation the current one, puts its workers to work and
 // retires its predecessor. It reports whether the pool still wanted it.
-func (p *Pool) rise(pr *Prepared) bool {
+func (p *Pool) activate(pr *Prepared) bool {
 	g := pr.gen
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +114,7 @@ func (p *Pool) rise(pr *Prepared) bool {
 	}
 	p.trimLocked(p.surplusLocked(), Closed)
 	p.growLocked()
-	p.pokeLocked()
+	p.wakeLocked()
 	return true
 }
 
@@ -132,17 +132,17 @@ func (p *Pool) retireLocked(g *generation) {
 		case Idle:
 			p.stopLocked(w, Recycled)
 		case Busy:
-			w.doomed = Recycled
+			w.retireReason = Recycled
 		case Starting, Draining, Stopping, Gone:
 			// Starting ones are stopped as they arrive; the others are
 			// on their way.
 		}
 	}
-	p.sweepLocked(g)
+	p.closeIfDrainedLocked(g)
 }
 
-// sweepLocked ends a retired generation that has no worker left.
-func (p *Pool) sweepLocked(g *generation) {
+// closeIfDrainedLocked ends a retired generation that has no worker left.
+func (p *Pool) closeIfDrainedLocked(g *generation) {
 	if g.inUse == 0 {
 		g.idle = p.clock()
 	}
@@ -180,12 +180,12 @@ func (p *Pool) watchGeneration(g *generation) {
 		return
 	}
 	delay := p.fail.add(time.Now())
-	p.restarts++
-	p.tellLocked(p.log.Error, "the master process ended; starting a new generation",
+	p.masterExits++
+	p.logLocked(p.log.Error, "the master process ended; starting a new generation",
 		zap.Int("generation", g.number), zap.Duration("retry_in", delay))
 	p.retireLocked(g)
 	p.growLocked()
-	p.pokeLocked()
+	p.wakeLocked()
 }
 
 // Restart replaces the current generation: a new one is started first, and
@@ -227,6 +227,6 @@ func (p *Pool) startLocked() {
 			p.failedLocked(err)
 		}
 		p.growLocked()
-		p.pokeLocked()
+		p.wakeLocked()
 	})
 }

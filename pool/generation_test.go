@@ -90,7 +90,7 @@ func TestASmallerSizeTakesEffectOnTheLivePool(t *testing.T) {
 		held := tt.acquire().wantLease()
 		s := static(1)
 		s.StopTimeout = time.Second
-		if !tt.Fits(&s) {
+		if !tt.HasCapacityFor(&s) {
 			t.Error("a smaller pool does not fit the generation")
 		}
 		tt.Configure(s)
@@ -176,7 +176,7 @@ func TestTheWorkersOfANewGenerationServeWhoWaits(t *testing.T) {
 func TestALargerSizeNeedsANewGeneration(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		s := static(200)
-		if tt.Fits(&s) {
+		if tt.HasCapacityFor(&s) {
 			t.Error("200 workers fit a generation that was started for 2")
 		}
 	})
@@ -239,7 +239,7 @@ func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		p := tt.Pool
 		p.mu.Lock()
-		wt := p.waiterLocked(&Info{}, nil)
+		wt := p.getWaiterLocked(&Info{}, nil)
 		limit, err := p.enqueueLocked(wt, false)
 		p.mu.Unlock()
 		if err != nil {
@@ -269,7 +269,7 @@ func TestSettledWaitsForTheLaunchesThatWereAskedFor(t *testing.T) {
 		s.StopTimeout = time.Second
 		began := time.Now()
 		tt.Configure(s)
-		tt.Settled(context.Background())
+		tt.WaitStable(context.Background())
 		if got := time.Since(began); got != time.Second {
 			t.Errorf("waited %v, want 1s", got)
 		}

@@ -44,7 +44,7 @@ func (p *Pool) recoveredLocked() {
 		return
 	}
 	if p.fail.told {
-		p.tellLocked(p.log.Info, "workers launch and serve again")
+		p.logLocked(p.log.Info, "workers launch and serve again")
 	}
 	p.fail = failures{}
 }
@@ -52,13 +52,13 @@ func (p *Pool) recoveredLocked() {
 // wait is how long no launch may begin.
 func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub(now)) }
 
-// census is what decisions are made by; the caller holds the mutex.
-func (p *Pool) census() census {
-	return census{
+// countsLocked is what decisions are made by; the caller holds the mutex.
+func (p *Pool) countsLocked() counts {
+	return counts{
 		// Those that answer the health probe are as good as idle: back in
 		// microseconds, and the first in line gets one of them.
 		idle: p.inState[Idle] + p.probing, busy: p.inState[Busy] - p.probing, draining: p.inState[Draining],
-		starting: p.starting, waiting: max(0, p.line.len-p.probing),
+		starting: p.starting, waiting: max(0, p.queue.len-p.probing),
 	}
 }
 
@@ -67,7 +67,7 @@ func (p *Pool) growLocked() {
 	if p.closed || !p.opened {
 		return
 	}
-	n := p.set.launches(p.census())
+	n := p.set.launches(p.countsLocked())
 	if n == 0 || p.fail.wait(time.Now()) > 0 {
 		return
 	}
@@ -103,7 +103,7 @@ func (p *Pool) launch(g *generation) {
 	switch {
 	case err != nil:
 		g.inUse--
-		p.sweepLocked(g)
+		p.closeIfDrainedLocked(g)
 		if !p.closed && !g.retired {
 			p.failedLocked(err)
 		}
@@ -112,7 +112,7 @@ func (p *Pool) launch(g *generation) {
 		p.addLocked(w)
 	}
 	p.growLocked()
-	p.pokeLocked()
+	p.wakeLocked()
 	if p.launched != nil {
 		close(p.launched)
 		p.launched = nil
@@ -140,7 +140,7 @@ func (p *Pool) addLocked(w *worker) {
 		p.stopLocked(w, Closed)
 		return
 	}
-	p.placeLocked(w, p.clock())
+	p.makeAvailableLocked(w, p.clock())
 }
 
 // failedLocked counts a failed launch, and tells those in line when there is
@@ -150,17 +150,17 @@ func (p *Pool) failedLocked(err error) {
 	p.fail.err = err
 	if !p.fail.told {
 		p.fail.told = true
-		p.tellLocked(p.log.Error, "cannot launch a worker; trying again until it works",
+		p.logLocked(p.log.Error, "cannot launch a worker; trying again until it works",
 			zap.Error(err), zap.Duration("retry_in", delay))
 	}
 	if delay == 0 || p.starting > 0 {
 		return
 	}
-	if c := p.census(); c.busy+c.draining > 0 {
+	if c := p.countsLocked(); c.busy+c.draining > 0 {
 		return
 	}
-	for wt := p.line.pop(); wt != nil; wt = p.line.pop() {
-		p.refuseLocked(wt, &LaunchError{Err: err, RetryIn: delay})
+	for wt := p.queue.pop(); wt != nil; wt = p.queue.pop() {
+		p.rejectWaitersLocked(wt, &LaunchError{Err: err, RetryIn: delay})
 	}
 }
 
@@ -175,7 +175,7 @@ func (p *Pool) watch(w *worker, done <-chan struct{}) {
 	switch w.state {
 	case Idle:
 		p.unlistLocked(w)
-		p.buryLocked(w, Crashed)
+		p.removeLocked(w, Crashed)
 	case Busy:
 		// The response may be complete in the socket; the reader decides.
 		w.conn.Interrupt(ErrWorkerDied)

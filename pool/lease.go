@@ -39,7 +39,7 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	}
 	now := p.clock()
 	p.mu.Lock()
-	own, held, err := p.claimLocked(&info)
+	own, held, err := p.reserveLocked(&info)
 	if err != nil {
 		p.mu.Unlock()
 		return Lease{}, err
@@ -48,17 +48,17 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.times.Wait.add(0)
-		lease := p.lendLocked(w, info, now)
-		w.own = own
+		lease := p.leaseLocked(w, info, now)
+		w.client = own
 		p.mu.Unlock()
 		return lease, nil
 	}
-	wt := p.waiterLocked(&info, own)
+	wt := p.getWaiterLocked(&info, own)
 	limit, err := p.enqueueLocked(wt, held)
 	if err != nil {
-		p.spareLocked(wt)
+		p.putWaiterLocked(wt)
 		if !held {
-			p.leaveLocked(own)
+			p.unreserveLocked(own)
 		}
 	}
 	p.mu.Unlock()
@@ -77,41 +77,41 @@ func (p *Pool) enqueueLocked(wt *waiter, held bool) (time.Duration, error) {
 	limit := p.set.QueueTimeout
 	if !p.opened {
 		limit = p.set.StartTimeout
-	} else if c := p.census(); c.total() == 0 && p.fail.err != nil {
+	} else if c := p.countsLocked(); c.total() == 0 && p.fail.err != nil {
 		if wait := p.fail.wait(time.Now()); wait > 0 {
 			return 0, &LaunchError{Err: p.fail.err, RetryIn: wait}
 		}
 	}
-	if own := wt.info.Patience; own > 0 && (limit == 0 || own < limit) {
+	if own := wt.info.MaxWait; own > 0 && (limit == 0 || own < limit) {
 		limit = own
 	}
 	if held {
-		p.holdLocked(wt)
+		p.deferLocked(wt)
 		return limit, nil
 	}
-	p.line.push(wt)
+	p.queue.push(wt)
 	p.growLocked()
 	// Those for whom a worker is under way, or a whole generation, are not
 	// waiting in the sense of MaxQueue.
 	served := p.starting + p.probing
 	if p.beginning || !p.opened {
-		served += p.set.Max
+		served += p.set.MaxWorkers
 	}
-	if p.line.len > p.set.MaxQueue+served {
-		p.line.remove(wt)
-		p.refused++
+	if p.queue.len > p.set.MaxQueue+served {
+		p.queue.remove(wt)
+		p.rejected++
 		return 0, ErrQueueFull
 	}
-	if c := p.census(); c.waiting > 0 && c.total() >= p.set.Max {
+	if c := p.countsLocked(); c.waiting > 0 && c.total() >= p.set.MaxWorkers {
 		p.maxReached++
 	}
-	p.lengthenLocked()
+	p.recordQueueLengthLocked()
 	return limit, nil
 }
 
 // await waits for a place in line, taken at began, to become a lease.
 func (p *Pool) await(ctx context.Context, wt *waiter, began, limit time.Duration) (Lease, error) {
-	expired := wt.patience(limit)
+	expired := wt.timeout(limit)
 	var err error
 	select {
 	case <-wt.done:
@@ -125,40 +125,40 @@ func (p *Pool) await(ctx context.Context, wt *waiter, began, limit time.Duration
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer p.spareLocked(wt)
+	defer p.putWaiterLocked(wt)
 	p.times.Wait.add(p.clock() - began)
 	if err == nil {
 		return wt.lease, wt.err
 	}
-	p.leftLocked(wt)
+	p.abandonWaiterLocked(wt)
 	return Lease{}, err
 }
 
-// leftLocked is the end of a waiter whose request has left.
-func (p *Pool) leftLocked(wt *waiter) {
+// abandonWaiterLocked is the end of a waiter whose request has left.
+func (p *Pool) abandonWaiterLocked(wt *waiter) {
 	switch {
-	case wt.own != nil && wt.own.held.remove(wt):
-		p.held--
-	case p.line.remove(wt):
-		p.leaveLocked(wt.own)
+	case wt.client != nil && wt.client.deferred.remove(wt):
+		p.deferred--
+	case p.queue.remove(wt):
+		p.unreserveLocked(wt.client)
 		p.growLocked() // for the one that was held for it
-		p.pokeLocked() // a generation without a worker may rest again
+		p.wakeLocked() // a generation without a worker may rest again
 	case wt.err == nil:
 		// It was served while it left: the next in line gets the worker.
 		wt.lease.w.turn++
 		wt.lease.w.info = Info{} // nothing of it was sent
 		p.returnLocked(wt.lease.w, p.clock())
-		p.quietLocked()
+		p.drainedLocked()
 	}
 }
 
-// lendLocked makes w, which is in no list, busy.
-func (p *Pool) lendLocked(w *worker, info Info, now time.Duration) Lease {
+// leaseLocked makes w, which is in no list, busy.
+func (p *Pool) leaseLocked(w *worker, info Info, now time.Duration) Lease {
 	p.moveLocked(w, Busy)
 	w.turn++
 	w.busySince = now
 	w.info = info
-	w.slowTold, w.overtime, w.limit = false, nil, p.set.RequestTimeout
+	w.slowLogged, w.timer, w.limit = false, nil, p.set.RequestTimeout
 	w.timed, w.firstByte = false, -1
 	if busy := p.inState[Busy] - p.probing; busy > p.maxBusy {
 		p.maxBusy = busy
@@ -166,15 +166,15 @@ func (p *Pool) lendLocked(w *worker, info Info, now time.Duration) Lease {
 	return Lease{pool: p, w: w, turn: w.turn}
 }
 
-// placeLocked gives a worker that is in no list to the first in line, or lays
+// makeAvailableLocked gives a worker that is in no list to the first in line, or lays
 // it down as idle.
-func (p *Pool) placeLocked(w *worker, now time.Duration) {
-	if w.unbooked {
-		w.book(now)
+func (p *Pool) makeAvailableLocked(w *worker, now time.Duration) {
+	if w.unrecorded {
+		w.recordRequest(now)
 	}
-	p.partLocked(w)
-	if wt := p.line.pop(); wt != nil {
-		p.serveLocked(w, wt, now)
+	p.detachClientLocked(w)
+	if wt := p.queue.pop(); wt != nil {
+		p.handOffLocked(w, wt, now)
 		return
 	}
 	p.moveLocked(w, Idle)
@@ -183,19 +183,19 @@ func (p *Pool) placeLocked(w *worker, now time.Duration) {
 	p.idle = append(p.idle, w)
 }
 
-// serveLocked gives a worker that is in no list to a request that waits, and is
+// handOffLocked gives a worker that is in no list to a request that waits, and is
 // in no line any more.
-func (p *Pool) serveLocked(w *worker, wt *waiter, now time.Duration) {
-	wt.lease = p.lendLocked(w, wt.info, now)
-	w.own = wt.own
-	wt.tell()
+func (p *Pool) handOffLocked(w *worker, wt *waiter, now time.Duration) {
+	wt.lease = p.leaseLocked(w, wt.info, now)
+	w.client = wt.client
+	wt.notify()
 }
 
-// partLocked ends what a worker counts for its request's client.
-func (p *Pool) partLocked(w *worker) {
-	if own := w.own; own != nil {
-		w.own = nil
-		p.leaveLocked(own)
+// detachClientLocked ends what a worker counts for its request's client.
+func (p *Pool) detachClientLocked(w *worker) {
+	if own := w.client; own != nil {
+		w.client = nil
+		p.unreserveLocked(own)
 	}
 }
 
@@ -213,7 +213,7 @@ func (l Lease) Release() {
 		return
 	}
 	reusable := w.conn.Reusable() && !w.ended()
-	if limit := p.set.Memory; limit > 0 && reusable {
+	if limit := p.set.MaxMemory; limit > 0 && reusable {
 		// Looked at outside the lock, and still under the lease.
 		p.mu.Unlock()
 		n, err := w.proc.Memory()
@@ -221,11 +221,11 @@ func (l Lease) Release() {
 		if err == nil && n > limit {
 			// PHP tells the end of a request before it frees its memory.
 			p.timeLocked(w, p.clock())
-			p.stopOvertimeLocked(w)
-			w.overtime = nil
+			p.stopTimerLocked(w)
+			w.timer = nil
 			w.turn++
 			l.turn = w.turn // whoever had the lease may release it again
-			p.goLocked(func() { l.weigh(limit) })
+			p.goLocked(func() { l.recheckMemory(limit) })
 			p.mu.Unlock()
 			return
 		}
@@ -242,13 +242,13 @@ func (l Lease) Release() {
 	}
 }
 
-// weigh looks at a worker's memory once more when PHP is through with its
+// recheckMemory looks at a worker's memory once more when PHP is through with its
 // request: only then does it answer a probe.
-func (l Lease) weigh(limit int64) {
+func (l Lease) recheckMemory(limit int64) {
 	p, w := l.pool, l.w
-	ctx, cancel := context.WithTimeout(p.root, probeTimeout)
+	ctx, cancel := context.WithTimeout(p.root, healthCheckTimeout)
 	defer cancel()
-	err := w.gen.launcher.Probe(ctx, w.conn)
+	err := w.gen.launcher.HealthCheck(ctx, w.conn)
 	n, unknown := w.proc.Memory()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -256,7 +256,7 @@ func (l Lease) weigh(limit int64) {
 		return
 	}
 	if unknown == nil && n > limit {
-		w.doomed = or(w.doomed, MaxMemory)
+		w.retireReason = or(w.retireReason, MaxMemory)
 	}
 	l.releaseLocked(err == nil && !w.ended())
 }
@@ -268,31 +268,31 @@ func (l Lease) releaseLocked(reusable bool) {
 	p.timeLocked(w, now)
 	w.turn++
 	w.served++
-	w.unbooked = true
+	w.unrecorded = true
 	p.requests++
-	p.stopOvertimeLocked(w)
+	p.stopTimerLocked(w)
 	switch {
 	case reusable:
 		p.recoveredLocked()
-		p.servedLocked(w.info.Script)
+		p.recordSuccessLocked(w.info.Script)
 		p.returnLocked(w, now)
 	case w.ended():
-		p.buryLocked(w, or(w.killed, Crashed))
-	case w.conn.Broken() || w.killed != NoReason:
-		if w.conn.Haunted() {
+		p.removeLocked(w, or(w.killReason, Crashed))
+	case w.conn.Broken() || w.killReason != NoReason:
+		if w.conn.StrayResponse() {
 			w.info = Info{} // it is not this request's doing
 		}
 		lost := Crashed
-		if w.conn.Cut() {
+		if w.conn.Aborted() {
 			// Its client has left: no fault of the script, which whoever sends
 			// half of what he announced could have put aside else.
 			lost = Abandoned
 		}
-		p.killLocked(w, or(w.killed, lost))
+		p.killLocked(w, or(w.killReason, lost))
 	default:
 		p.drainLocked(w)
 	}
-	p.quietLocked()
+	p.drainedLocked()
 }
 
 // returnLocked takes back a worker whose connection is ready for the next
@@ -300,31 +300,31 @@ func (l Lease) releaseLocked(reusable bool) {
 func (p *Pool) returnLocked(w *worker, now time.Duration) {
 	// Its watch has left its end to us, because it was busy, or draining; and a
 	// signal that was sent meanwhile may have come too early to be heard.
-	if w.ended() || w.killed != NoReason {
-		p.loseLocked(w, or(w.killed, Crashed))
+	if w.ended() || w.killReason != NoReason {
+		p.discardLocked(w, or(w.killReason, Crashed))
 		return
 	}
-	reason := or(w.doomed, p.exceededLocked(w, now))
+	reason := or(w.retireReason, p.exceededLocked(w, now))
 	if p.closed {
 		reason = or(reason, Closed)
 	}
-	if over := p.census().total() - p.set.Max; over > 0 && over > p.doomedLocked() {
+	if over := p.countsLocked().total() - p.set.MaxWorkers; over > 0 && over > p.retiringLocked() {
 		reason = or(reason, Closed)
 	}
 	if reason != NoReason {
 		p.stopLocked(w, reason)
 		return
 	}
-	p.placeLocked(w, now)
+	p.makeAvailableLocked(w, now)
 }
 
-// doomedLocked counts workers that go when their request ends. No other one is
+// retiringLocked counts workers that go when their request ends. No other one is
 // stopped in their stead: after a restart it would be one of the new generation,
 // that has just been launched and warmed up.
-func (p *Pool) doomedLocked() int {
+func (p *Pool) retiringLocked() int {
 	n := 0
 	for _, w := range p.workers {
-		if w.doomed != NoReason && (w.state == Busy || w.state == Draining) {
+		if w.retireReason != NoReason && (w.state == Busy || w.state == Draining) {
 			n++
 		}
 	}
@@ -347,9 +347,9 @@ func (l Lease) discard(reason Reason) {
 	}
 	w.turn++
 	w.info = Info{} // it is not this request's doing
-	p.stopOvertimeLocked(w)
-	p.loseLocked(w, reason)
-	p.quietLocked()
+	p.stopTimerLocked(w)
+	p.discardLocked(w, reason)
+	p.drainedLocked()
 }
 
 // or is the first of two reasons, unless it is none.

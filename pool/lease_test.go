@@ -10,7 +10,7 @@ import (
 )
 
 func static(n int) Settings {
-	return Settings{Size: Size{Manager: Static, Max: n}, MaxQueue: 10, QueueTimeout: time.Minute}
+	return Settings{Size: Size{Manager: Static, MaxWorkers: n}, MaxQueue: 10, QueueTimeout: time.Minute}
 }
 
 func TestAStaticPoolHasAllItsWorkersWhenItIsOpen(t *testing.T) {
@@ -101,7 +101,7 @@ func TestTheLineIsBounded(t *testing.T) {
 		held.Release()
 		one.wantLease().Release()
 		two.wantLease().Release()
-		if got := tt.Stats().Requests.Refused; got != 1 {
+		if got := tt.Stats().Requests.Rejected; got != 1 {
 			t.Errorf("refused: got %d, want 1", got)
 		}
 	})

@@ -8,26 +8,26 @@ import (
 // Limits bound a worker's life. 0 means no limit. A worker over a limit goes
 // between two requests, so that it never costs one.
 type Limits struct {
-	// Requests is how many requests a worker serves before it is replaced.
-	Requests int
-	// Jitter is up to how many requests earlier it may go, so that workers
+	// MaxRequests is how many requests a worker serves before it is replaced.
+	MaxRequests int
+	// MaxRequestsJitter is up to how many requests earlier it may go, so that workers
 	// started together do not retire together.
-	Jitter int
-	// Age is how long a worker lives.
-	Age time.Duration
-	// Memory is how many bytes a worker may have for itself, looked at after
+	MaxRequestsJitter int
+	// MaxAge is how long a worker lives.
+	MaxAge time.Duration
+	// MaxMemory is how many bytes a worker may have for itself, looked at after
 	// each request.
-	Memory int64
+	MaxMemory int64
 	// HealthInterval is how often an idle worker is probed.
 	HealthInterval time.Duration
 }
 
 // requests draws how many requests one worker may serve; 0 is no limit.
 func (l Limits) requests() int {
-	if l.Requests == 0 || l.Jitter == 0 {
-		return l.Requests
+	if l.MaxRequests == 0 || l.MaxRequestsJitter == 0 {
+		return l.MaxRequests
 	}
-	return max(1, l.Requests-rand.IntN(l.Jitter+1)) //nolint:gosec // spreads load, protects nothing
+	return max(1, l.MaxRequests-rand.IntN(l.MaxRequestsJitter+1)) //nolint:gosec // spreads load, protects nothing
 }
 
 // exceeded says which limit a worker is over, if any. budget is what requests
@@ -36,7 +36,7 @@ func (l Limits) exceeded(served, budget int, age time.Duration) Reason {
 	switch {
 	case budget > 0 && served >= budget:
 		return MaxRequests
-	case l.Age > 0 && age >= l.Age:
+	case l.MaxAge > 0 && age >= l.MaxAge:
 		return MaxAge
 	}
 	return NoReason

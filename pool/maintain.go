@@ -26,41 +26,41 @@ func (p *Pool) maintain() {
 		select {
 		case <-p.root.Done():
 			return
-		case <-p.poke:
+		case <-p.wake:
 		case <-timer.C:
 		}
 		p.mu.Lock()
 		if !p.closed {
-			p.careLocked(p.clock())
+			p.tickLocked(p.clock())
 		}
-		next := p.nextLocked(p.clock())
+		next := p.nextTickLocked(p.clock())
 		p.mu.Unlock()
 		timer.Reset(next)
 	}
 }
 
-// careLocked is one round.
-func (p *Pool) careLocked(now time.Duration) {
+// tickLocked is one round.
+func (p *Pool) tickLocked(now time.Duration) {
 	p.expireIdleLocked(now)
 	for _, w := range p.workersLocked() {
 		switch w.state {
 		case Idle:
-			p.careIdleLocked(w, now)
+			p.tickIdleLocked(w, now)
 		case Busy:
-			p.tellSlowLocked(w, now)
+			p.logSlowLocked(w, now)
 		case Draining:
 			p.endAbandonedLocked(w, now)
 		case Starting, Stopping, Gone:
 		}
 	}
-	p.restLocked(now)
+	p.retireIdleLocked(now)
 	p.growLocked()
 }
 
 // expireIdleLocked shrinks the pool from the tail of the idle list: the worker
 // that was used least lately stands first.
 func (p *Pool) expireIdleLocked(now time.Duration) {
-	c := p.census()
+	c := p.countsLocked()
 	surplus, spare, expendable := p.set.surplus(c, 0), p.set.overSpare(c), p.set.expendable(c)
 	for n := 0; len(p.idle) > 0; n++ {
 		idle, reason := now-p.idle[0].idleSince, IdleTimeout
@@ -75,9 +75,9 @@ func (p *Pool) expireIdleLocked(now time.Duration) {
 	}
 }
 
-// careIdleLocked retires an idle worker that got too old, and probes it when
+// tickIdleLocked retires an idle worker that got too old, and probes it when
 // that is due.
-func (p *Pool) careIdleLocked(w *worker, now time.Duration) {
+func (p *Pool) tickIdleLocked(w *worker, now time.Duration) {
 	if reason := p.set.exceeded(w.served, w.budget, now-w.born); reason != NoReason {
 		p.stopLocked(w, reason)
 		return
@@ -87,33 +87,33 @@ func (p *Pool) careIdleLocked(w *worker, now time.Duration) {
 		return
 	}
 	lease := p.borrowLocked(w)
-	p.goLocked(func() { p.probe(lease) })
+	p.goLocked(func() { p.healthCheck(lease) })
 }
 
-// probeTimeout is how long an idle worker may take to answer GET_VALUES, which
+// healthCheckTimeout is how long an idle worker may take to answer GET_VALUES, which
 // takes it 20 microseconds.
-const probeTimeout = 2 * time.Second
+const healthCheckTimeout = 2 * time.Second
 
-// probe asks a worker, leased for that purpose, whether it lives.
-func (p *Pool) probe(l Lease) {
-	ctx, cancel := context.WithTimeout(p.root, probeTimeout)
+// healthCheck asks a worker, leased for that purpose, whether it lives.
+func (p *Pool) healthCheck(l Lease) {
+	ctx, cancel := context.WithTimeout(p.root, healthCheckTimeout)
 	defer cancel()
-	err := l.w.gen.launcher.Probe(ctx, l.w.conn)
+	err := l.w.gen.launcher.HealthCheck(ctx, l.w.conn)
 	if err != nil && p.root.Err() == nil {
 		p.log.Warn("a worker did not answer the health probe",
 			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))
 	}
 	if err != nil {
-		l.giveBack(ProbeFailed)
+		l.returnUnused(ProbeFailed)
 		return
 	}
-	l.giveBack(NoReason)
+	l.returnUnused(NoReason)
 }
 
-// probedLocked takes back a worker that has answered the probe. With nobody in
+// healthCheckedLocked takes back a worker that has answered the probe. With nobody in
 // line it goes where it was among the idle ones, as old as it was, or a pool
 // that is probed would never shrink.
-func (p *Pool) probedLocked(w *worker) {
+func (p *Pool) healthCheckedLocked(w *worker) {
 	since := w.idleSince
 	p.returnLocked(w, p.clock())
 	if w.state != Idle {
@@ -136,23 +136,23 @@ const abandonedGrace = 5 * time.Minute
 // worker is what others wait for: softly first, as request_timeout does.
 func (p *Pool) endAbandonedLocked(w *worker, now time.Duration) {
 	switch {
-	case p.line.len == 0 || now-w.drainSince < abandonedGrace:
+	case p.queue.len == 0 || now-w.drainSince < abandonedGrace:
 	case w.askedToEnd == 0:
 		w.askedToEnd = now
-		p.tellLocked(p.log.Warn, "ending a script whose client has left, because requests wait for its worker",
+		p.logLocked(p.log.Warn, "ending a script whose client has left, because requests wait for its worker",
 			zap.String("script", w.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 			zap.Duration("abandoned_for", now-w.drainSince))
 		w.proc.SoftTimeout() //nolint:errcheck // if it cannot, it is killed next
 	case now-w.askedToEnd >= killDelay:
-		w.killed = Abandoned
+		w.killReason = Abandoned
 		w.proc.Kill() //nolint:errcheck // it may have ended meanwhile
 	}
 }
 
-// restLocked ends a generation that has had no worker for long enough.
-func (p *Pool) restLocked(now time.Duration) {
+// retireIdleLocked ends a generation that has had no worker for long enough.
+func (p *Pool) retireIdleLocked(now time.Duration) {
 	g := p.gen
-	if g == nil || g.inUse > 0 || p.set.floor() > 0 || p.line.len > 0 {
+	if g == nil || g.inUse > 0 || p.set.floor() > 0 || p.queue.len > 0 {
 		return
 	}
 	if now-g.idle >= p.set.MasterIdleTimeout {
@@ -160,8 +160,8 @@ func (p *Pool) restLocked(now time.Duration) {
 	}
 }
 
-// nextLocked is in how long careLocked has something to do.
-func (p *Pool) nextLocked(now time.Duration) time.Duration {
+// nextTickLocked is in how long tickLocked has something to do.
+func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 	next := never
 	at := func(t time.Duration) { next = min(next, max(0, t-now)) }
 	if p.closed {
@@ -173,7 +173,7 @@ func (p *Pool) nextLocked(now time.Duration) time.Duration {
 	if len(p.workers) > 0 {
 		next = min(next, p.set.roundEvery())
 	}
-	c := p.census()
+	c := p.countsLocked()
 	if c.draining > 0 {
 		next = min(next, tick)
 	}
@@ -186,7 +186,7 @@ func (p *Pool) nextLocked(now time.Duration) time.Duration {
 	if len(p.idle) > 0 && p.set.expendable(c) > 0 {
 		at(p.idle[0].idleSince + p.set.IdleTimeout)
 	}
-	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 && p.line.len == 0 {
+	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 && p.queue.len == 0 {
 		at(g.idle + p.set.MasterIdleTimeout)
 	}
 	return next
@@ -202,8 +202,8 @@ func (s *Settings) roundEvery() time.Duration {
 	if s.HealthInterval > 0 {
 		every = min(every, max(s.HealthInterval/4, tick))
 	}
-	if s.Age > 0 {
-		every = min(every, max(s.Age/10, tick))
+	if s.MaxAge > 0 {
+		every = min(every, max(s.MaxAge/10, tick))
 	}
 	return every
 }

@@ -11,7 +11,7 @@ import (
 
 func dynamic(least, most, spare int) Settings {
 	return Settings{
-		Size:     Size{Manager: Dynamic, Min: least, Start: least, Max: most, Spare: spare, IdleTimeout: time.Minute},
+		Size:     Size{Manager: Dynamic, MinWorkers: least, StartWorkers: least, MaxWorkers: most, MaxSpare: spare, IdleTimeout: time.Minute},
 		MaxQueue: 100, QueueTimeout: time.Minute, StartTimeout: 30 * time.Second,
 	}
 }
@@ -68,7 +68,7 @@ func TestAnOndemandPoolRestsWithNothingAtAll(t *testing.T) {
 
 func TestAWorkerGoesAfterItsRequests(t *testing.T) {
 	s := static(1)
-	s.Requests = 3
+	s.MaxRequests = 3
 	run(t, s, func(tt *tester) {
 		for range 9 {
 			if _, err := tt.get("/a.php"); err != nil {
@@ -84,7 +84,7 @@ func TestAWorkerGoesAfterItsRequests(t *testing.T) {
 
 func TestAWorkerGoesWhenItIsOldOrFat(t *testing.T) {
 	s := static(1)
-	s.Age, s.Memory = time.Hour, 100
+	s.MaxAge, s.MaxMemory = time.Hour, 100
 	run(t, s, func(tt *tester) {
 		time.Sleep(time.Hour + time.Hour/10)
 		tt.settle()
@@ -214,7 +214,7 @@ func TestAProbeIsNoRequestInTheNumbers(t *testing.T) {
 		// Nobody may wait, but this one only waits for the probe.
 		a := tt.acquire()
 		a.wantWaiting()
-		time.Sleep(probeTimeout)
+		time.Sleep(healthCheckTimeout)
 		a.wantLease().Release()
 	})
 }

@@ -28,18 +28,18 @@ func bounded(n, most int) Settings {
 func (tt *tester) checkSharesLocked() {
 	tt.Helper()
 	p := tt.Pool
-	counted := map[*share]int{}
+	counted := map[*clientLimit]int{}
 	for _, w := range p.workers {
-		if w.own == nil {
+		if w.client == nil {
 			continue
 		}
-		if counted[w.own]++; w.state != Busy && w.state != Draining {
+		if counted[w.client]++; w.state != Busy && w.state != Draining {
 			tt.Fatalf("worker %d counts for a client as %v", w.id, w.state)
 		}
 	}
-	for wt := p.line.first; wt != nil; wt = wt.next {
-		if wt.own != nil {
-			counted[wt.own]++
+	for wt := p.queue.first; wt != nil; wt = wt.next {
+		if wt.client != nil {
+			counted[wt.client]++
 		}
 	}
 	for own, n := range counted {
@@ -49,16 +49,16 @@ func (tt *tester) checkSharesLocked() {
 	}
 	held := 0
 	for client, own := range p.shares {
-		held += own.held.len
-		if own.taken != counted[own] {
-			tt.Fatalf("client %v has %d, the books say %d", client, counted[own], own.taken)
+		held += own.deferred.len
+		if own.active != counted[own] {
+			tt.Fatalf("client %v has %d, the books say %d", client, counted[own], own.active)
 		}
-		if own.held.len > 0 && (p.set.MaxPerClient == 0 || own.taken < p.set.MaxPerClient) {
-			tt.Fatalf("%d requests of %v are held, and it has %d of %d", own.held.len, client, own.taken, p.set.MaxPerClient)
+		if own.deferred.len > 0 && (p.set.MaxPerClient == 0 || own.active < p.set.MaxPerClient) {
+			tt.Fatalf("%d requests of %v are held, and it has %d of %d", own.deferred.len, client, own.active, p.set.MaxPerClient)
 		}
 	}
-	if held != p.held {
-		tt.Fatalf("%d requests are held, the books say %d", held, p.held)
+	if held != p.deferred {
+		tt.Fatalf("%d requests are held, the books say %d", held, p.deferred)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestAClientHasNoMoreThanItsShareOfTheWorkers(t *testing.T) {
 		third.wantWaiting()
 		fourth.wantWaiting()
 		tt.acquireFor(crawler).wantError(ErrClientLimit)
-		if s := tt.Stats(); s.Requests.Refused != 1 || s.Queue.Length != 2 || s.Workers.Idle != 2 {
+		if s := tt.Stats(); s.Requests.Rejected != 1 || s.Queue.Length != 2 || s.Workers.Idle != 2 {
 			tt.Errorf("got %+v, want one refused, two waiting and two workers idle", s)
 		}
 		// Others do not notice.

@@ -21,8 +21,8 @@ type Pool struct {
 	// belong to no caller.
 	root   context.Context //nolint:containedctx // the pool's own lifetime
 	cancel context.CancelCauseFunc
-	// poke wakes the maintenance loop.
-	poke       chan struct{}
+	// wake wakes the maintenance loop.
+	wake       chan struct{}
 	explaining chan struct{} // full while a slow request is explained
 	// restarting is held while a generation is begun; it is taken before mu.
 	restarting sync.Mutex
@@ -35,35 +35,35 @@ type Pool struct {
 	set    Settings
 	opened bool
 	closed bool
-	// tasks counts the goroutines of the pool; idleTasks, when it is there, is
+	// tasks counts the goroutines of the pool; tasksDone, when it is there, is
 	// closed when none is left. Not a WaitGroup: a request that outlives Close
 	// may begin one when there was none.
 	tasks     int
-	idleTasks chan struct{}
+	tasksDone chan struct{}
 	gen       *generation // current; nil at rest and while one is begun
 	lastGen   int
 	risen     int // how many generations became the current one
 	// beginning: a generation is begun in the background.
-	beginning bool
-	workers   map[uint64]*worker
-	idle      []*worker // last in, first out
-	inState   [states]int
-	line      line
-	spares    []*waiter
-	shares    map[netip.Addr]*share // of clients, where MaxPerClient bounds them
-	held      int                   // requests that wait outside the line, with their shares
-	starting  int                   // launches under way
-	probing   int                   // busy ones that only answer the health probe, or Ask
+	beginning   bool
+	workers     map[uint64]*worker
+	idle        []*worker // last in, first out
+	inState     [states]int
+	queue       waitQueue
+	freeWaiters []*waiter
+	shares      map[netip.Addr]*clientLimit // of clients, where MaxPerClient bounds them
+	deferred    int                         // requests that wait outside the line, with their shares
+	starting    int                         // launches under way
+	probing     int                         // busy ones that only answer the health probe, or Ask
 	// launched, when it is there, is closed by the next launch that ends.
 	launched chan struct{}
-	// quiet is closed when the last leased worker came back after Close.
-	quiet chan struct{}
-	// ended is closed when Close has done all, with what it returns.
-	ended    chan struct{}
-	endError error
+	// drained is closed when the last leased worker came back after Close.
+	drained chan struct{}
+	// done is closed when Close has done all, with what it returns.
+	done     chan struct{}
+	closeErr error
 
-	fail failures
-	sick sickbay
+	fail       failures
+	quarantine quarantine
 	counters
 }
 
@@ -75,8 +75,8 @@ func New(c Config) *Pool {
 	}
 	p := &Pool{
 		name: c.Name, start: c.Start, log: c.Logger, set: c.Settings,
-		poke: make(chan struct{}, 1), explaining: make(chan struct{}, 1), workers: map[uint64]*worker{},
-		quiet: make(chan struct{}), ended: make(chan struct{}),
+		wake: make(chan struct{}, 1), explaining: make(chan struct{}, 1), workers: map[uint64]*worker{},
+		drained: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.born = time.Now()
 	p.root, p.cancel = context.WithCancelCause(context.Background())
@@ -103,9 +103,9 @@ func (p *Pool) Open(ctx context.Context) error {
 	return p.Restart(ctx)
 }
 
-// Fits reports whether the generation that runs is large enough for the
+// HasCapacityFor reports whether the generation that runs is large enough for the
 // settings; else they need a new one (see Prepare).
-func (p *Pool) Fits(s *Settings) bool {
+func (p *Pool) HasCapacityFor(s *Settings) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.gen == nil || !s.needsGeneration(p.gen.slots)
@@ -119,15 +119,15 @@ func (p *Pool) Configure(s Settings) {
 	p.configureLocked(s)
 	p.trimLocked(p.surplusLocked(), Closed)
 	p.growLocked()
-	p.pokeLocked()
+	p.wakeLocked()
 }
 
-// Settled waits until the workers that the settings ask for have been launched,
+// WaitStable waits until the workers that the settings ask for have been launched,
 // or cannot be for the moment.
-func (p *Pool) Settled(ctx context.Context) {
+func (p *Pool) WaitStable(ctx context.Context) {
 	for {
 		p.mu.Lock()
-		wanted := p.starting > 0 || p.set.launches(p.census()) > 0 && p.fail.wait(time.Now()) == 0
+		wanted := p.starting > 0 || p.set.launches(p.countsLocked()) > 0 && p.fail.wait(time.Now()) == 0
 		if p.closed || !wanted {
 			p.mu.Unlock()
 			return
@@ -148,14 +148,14 @@ func (p *Pool) Settled(ctx context.Context) {
 func (p *Pool) configureLocked(s Settings) {
 	p.set = s
 	if s.Deaths == 0 {
-		clear(p.sick.until)
-		p.sick.patients.Store(0)
+		clear(p.quarantine.until)
+		p.quarantine.patients.Store(0)
 	}
 	for _, w := range p.workers {
 		w.budget = s.requests()
 	}
 	for _, own := range p.shares {
-		p.promoteLocked(own)
+		p.admitDeferredLocked(own)
 	}
 }
 
@@ -166,39 +166,39 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		<-p.ended
-		return p.endError
+		<-p.done
+		return p.closeErr
 	}
 	p.closed = true
 	for _, own := range p.shares {
-		for wt := own.held.pop(); wt != nil; wt = own.held.pop() {
-			p.held--
+		for wt := own.deferred.pop(); wt != nil; wt = own.deferred.pop() {
+			p.deferred--
 			wt.err = ErrClosed
-			wt.tell()
+			wt.notify()
 		}
 	}
-	for wt := p.line.pop(); wt != nil; wt = p.line.pop() {
-		p.refuseLocked(wt, ErrClosed)
+	for wt := p.queue.pop(); wt != nil; wt = p.queue.pop() {
+		p.rejectWaitersLocked(wt, ErrClosed)
 	}
-	p.quietLocked()
+	p.drainedLocked()
 	p.mu.Unlock()
 
 	var late error
 	select {
-	case <-p.quiet:
+	case <-p.drained:
 	case <-ctx.Done():
 		late = errors.New("requests still ran when the pool's time to stop was over")
 	}
 	p.cancel(ErrClosed)
 	err := p.endGenerations(ctx)
 	p.waitTasks()
-	p.endError = errors.Join(late, err)
-	close(p.ended)
-	return p.endError
+	p.closeErr = errors.Join(late, err)
+	close(p.done)
+	return p.closeErr
 }
 
-// quietLocked closes p.quiet when a closed pool has no request left.
-func (p *Pool) quietLocked() {
+// drainedLocked closes p.quiet when a closed pool has no request left.
+func (p *Pool) drainedLocked() {
 	if !p.closed {
 		return
 	}
@@ -206,9 +206,9 @@ func (p *Pool) quietLocked() {
 		return
 	}
 	select {
-	case <-p.quiet:
+	case <-p.drained:
 	default:
-		close(p.quiet)
+		close(p.drained)
 	}
 }
 
@@ -257,7 +257,7 @@ func (p *Pool) endGenerations(ctx context.Context) error {
 	defer p.mu.Unlock()
 	for _, w := range p.workersLocked() {
 		if w.state == Stopping {
-			p.buryLocked(w, w.reason)
+			p.removeLocked(w, w.reason)
 		}
 	}
 	return errors.Join(errs...)
@@ -279,9 +279,9 @@ func (p *Pool) goLocked(f func()) {
 		f()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.tasks--; p.tasks == 0 && p.idleTasks != nil {
-			close(p.idleTasks)
-			p.idleTasks = nil
+		if p.tasks--; p.tasks == 0 && p.tasksDone != nil {
+			close(p.tasksDone)
+			p.tasksDone = nil
 		}
 	}()
 }
@@ -294,19 +294,19 @@ func (p *Pool) waitTasks() {
 		return
 	}
 	idle := make(chan struct{})
-	p.idleTasks = idle
+	p.tasksDone = idle
 	p.mu.Unlock()
 	<-idle
 }
 
-// tellLocked logs without the mutex: a log that blocks must not stop the leases.
-func (p *Pool) tellLocked(write func(string, ...zap.Field), message string, fields ...zap.Field) {
+// logLocked logs without the mutex: a log that blocks must not stop the leases.
+func (p *Pool) logLocked(write func(string, ...zap.Field), message string, fields ...zap.Field) {
 	p.goLocked(func() { write(message, fields...) })
 }
 
-func (p *Pool) pokeLocked() {
+func (p *Pool) wakeLocked() {
 	select {
-	case p.poke <- struct{}{}:
+	case p.wake <- struct{}{}:
 	default:
 	}
 }

@@ -38,16 +38,16 @@ func (p *Pool) prepare(ctx context.Context, start Starter, s Settings) (*Prepare
 	return &Prepared{pool: p, start: start, settings: s, gen: g, workers: workers}, nil
 }
 
-// PrepareAtRest is Prepare for an ondemand pool whose starter is known to work:
+// PrepareIdle is Prepare for an ondemand pool whose starter is known to work:
 // no generation stands ready, the first request begins one.
-func (p *Pool) PrepareAtRest(start Starter, s Settings) *Prepared {
+func (p *Pool) PrepareIdle(start Starter, s Settings) *Prepared {
 	return &Prepared{pool: p, start: start, settings: s}
 }
 
 // Commit makes the generation the current one; its predecessor finishes its
 // requests and ends. ErrClosed if the pool was closed meanwhile.
 func (pr *Prepared) Commit() error {
-	if pr.pool.rise(pr) {
+	if pr.pool.activate(pr) {
 		return nil
 	}
 	pr.Discard()
@@ -72,27 +72,27 @@ func (pr *Prepared) Workers() int { return len(pr.workers) }
 // taken any other: to warm it up, and to see whether it works. Nothing is
 // counted. The requests to one worker must follow each other, each with its
 // exchange closed before the next.
-func (pr *Prepared) Do(ctx context.Context, worker int, r *Request) (*Exchange, error) {
+func (pr *Prepared) Do(ctx context.Context, worker int, r *Request) (*Response, error) {
 	w := pr.workers[worker]
 	if w.ended() {
 		return nil, ErrWorkerDied
 	}
-	resp, err := w.conn.Do(ctx, r.FastCGI) //nolint:bodyclose // Exchange.Close does
+	resp, err := w.conn.RoundTrip(ctx, r.FastCGI) //nolint:bodyclose // Exchange.Close does
 	if err != nil {
 		if endsWithin(w.proc, drainGrace) {
 			err = &diedError{cause: err}
 		}
 		return nil, err
 	}
-	return &Exchange{
-		Response: resp, Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number, body: resp.Body,
+	return &Response{
+		HTTP: resp, Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number, body: resp.Body,
 	}, nil
 }
 
-// Sift parts with workers that Do has left in no state to serve, and returns
+// DiscardFailed parts with workers that Do has left in no state to serve, and returns
 // how many it was. They are launched anew when the generation has become the
 // current one.
-func (pr *Prepared) Sift(ctx context.Context) int {
+func (pr *Prepared) DiscardFailed(ctx context.Context) int {
 	before := len(pr.workers)
 	pr.workers = slices.DeleteFunc(pr.workers, func(w *worker) bool {
 		if !w.ended() && w.conn.Reusable() && w.conn.Check() == nil {

@@ -21,7 +21,7 @@ func (tt *tester) warm(pr *Prepared, worker int) error {
 		return err
 	}
 	defer x.Close()
-	_, err = io.Copy(io.Discard, x.Response.Body)
+	_, err = io.Copy(io.Discard, x.HTTP.Body)
 	return err
 }
 
@@ -36,7 +36,7 @@ func TestAWarmUpReachesTheNewGenerationAndIsNotCounted(t *testing.T) {
 				t.Errorf("worker %d: %v", worker, err)
 			}
 		}
-		if n := pr.Sift(context.Background()); n != 0 {
+		if n := pr.DiscardFailed(context.Background()); n != 0 {
 			t.Errorf("%d workers were lost by being warmed up", n)
 		}
 		tt.wantWorkers(2, 2)
@@ -70,7 +70,7 @@ func TestAWorkerThatDiesWarmingUpIsReplacedWhenItsGenerationServes(t *testing.T)
 		if err := tt.warm(pr, 0); !errors.Is(err, ErrWorkerDied) {
 			t.Errorf("of a worker that is dead: got %v, want ErrWorkerDied", err)
 		}
-		if n := pr.Sift(context.Background()); n != 1 || pr.Workers() != 1 {
+		if n := pr.DiscardFailed(context.Background()); n != 1 || pr.Workers() != 1 {
 			t.Errorf("%d workers were given up and %d are left, want 1 and 1", n, pr.Workers())
 		}
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
@@ -86,7 +86,7 @@ func TestAnOnDemandPoolMayBeginAtRest(t *testing.T) {
 	s := static(2)
 	s.Manager, s.IdleTimeout = OnDemand, time.Minute
 	runClosed(t, s, func(tt *tester) {
-		if err := tt.PrepareAtRest(tt.begin, s).Commit(); err != nil {
+		if err := tt.PrepareIdle(tt.begin, s).Commit(); err != nil {
 			t.Fatal(err)
 		}
 		if got := tt.Stats().Launches; got != 0 {
@@ -97,7 +97,7 @@ func TestAnOnDemandPoolMayBeginAtRest(t *testing.T) {
 		}
 		tt.wantWorkers(1, 1)
 		// And one that runs goes back to rest when it is changed.
-		if err := tt.PrepareAtRest(tt.begin, s).Commit(); err != nil {
+		if err := tt.PrepareIdle(tt.begin, s).Commit(); err != nil {
 			t.Fatal(err)
 		}
 		tt.settle()

@@ -21,9 +21,9 @@ type Launcher interface {
 	// has answered, or none at all; ctx bounds the start only.
 	Launch(ctx context.Context) (Process, error)
 
-	// Probe asks an idle worker of this generation whether it lives, in the way
+	// HealthCheck asks an idle worker of this generation whether it lives, in the way
 	// that it can stand: an old PHP closes the connection after GET_VALUES.
-	Probe(ctx context.Context, conn *fastcgi.Conn) error
+	HealthCheck(ctx context.Context, conn *fastcgi.Conn) error
 
 	// Slots is how many workers this generation can have at a time; 0 means
 	// that there is no bound.
@@ -58,8 +58,8 @@ type Process interface {
 	// Kill ends the process at once, whatever it does.
 	Kill() error
 
-	// Ended says how the process has ended; empty while it runs, or if unknown.
-	Ended() string
+	// ExitStatus says how the process has ended; empty while it runs, or if unknown.
+	ExitStatus() string
 
 	// SoftTimeout ends the running request, not the process, as PHP's own time
 	// limit would. errors.ErrUnsupported where that is impossible.
@@ -71,23 +71,23 @@ type Process interface {
 	// and SoftTimeout act on the process that still runs.
 	Drain(ctx context.Context) (Process, error)
 
-	// Memory is what the process has for itself, in bytes.
+	// MaxMemory is what the process has for itself, in bytes.
 	// errors.ErrUnsupported where the system does not tell.
 	Memory() (int64, error)
 
 	// CPU is the processor time the process has used so far; 0 if unknown.
 	CPU() time.Duration
 
-	// Explain says what the process does at this moment, without stopping it.
+	// Activity says what the process does at this moment, without stopping it.
 	// With an error there is no backtrace: with errors.ErrUnsupported there
 	// never is one in this generation, and why. It may take a millisecond.
-	Explain() (Explanation, error)
+	Activity() (Activity, error)
 }
 
-// Explanation is what a process does at a moment, in words for a log.
-type Explanation struct {
+// Activity is what a process does at a moment, in words for a log.
+type Activity struct {
 	// Backtrace are the calls that the script is in, the innermost first.
 	Backtrace []string
-	// WaitingOn is the system call that the process waits in, and for whom.
-	WaitingOn string
+	// BlockedOn is the system call that the process waits in, and for whom.
+	BlockedOn string
 }

@@ -5,36 +5,36 @@ import "time"
 // waiter is one request in line. Everything but done and timer belongs to the
 // pool's mutex until done has spoken.
 type waiter struct {
-	info  Info
-	own   *share // of its client; nil where that is not bounded
-	lease Lease
-	err   error
-	done  chan struct{} // told once, with room for it
-	timer *time.Timer   // of its patience; nil as long as it needed none
+	info   Info
+	client *clientLimit // of its client; nil where that is not bounded
+	lease  Lease
+	err    error
+	done   chan struct{} // told once, with room for it
+	timer  *time.Timer   // of its patience; nil as long as it needed none
 
 	prev, next *waiter
-	in         *line // nil when it stands in none
+	in         *waitQueue // nil when it stands in none
 }
 
-// sparesMax is how many waiters are kept to be used again: with as many clients
+// maxFreeWaiters is how many waiters are kept to be used again: with as many clients
 // as ever, one leaves the line when the next one comes.
-const sparesMax = 64
+const maxFreeWaiters = 64
 
-// waiterLocked makes a waiter, of a spare one if there is any.
-func (p *Pool) waiterLocked(info *Info, own *share) *waiter {
-	n := len(p.spares)
+// getWaiterLocked makes a waiter, of a spare one if there is any.
+func (p *Pool) getWaiterLocked(info *Info, own *clientLimit) *waiter {
+	n := len(p.freeWaiters)
 	if n == 0 {
-		return &waiter{info: *info, own: own, done: make(chan struct{}, 1)}
+		return &waiter{info: *info, client: own, done: make(chan struct{}, 1)}
 	}
-	wt := p.spares[n-1]
-	p.spares = p.spares[:n-1]
-	wt.info, wt.own = *info, own
+	wt := p.freeWaiters[n-1]
+	p.freeWaiters = p.freeWaiters[:n-1]
+	wt.info, wt.client = *info, own
 	return wt
 }
 
-// spareLocked keeps a waiter that stands in no line, and is nobody's any more.
-func (p *Pool) spareLocked(wt *waiter) {
-	if len(p.spares) == sparesMax {
+// putWaiterLocked keeps a waiter that stands in no line, and is nobody's any more.
+func (p *Pool) putWaiterLocked(wt *waiter) {
+	if len(p.freeWaiters) == maxFreeWaiters {
 		return
 	}
 	select {
@@ -42,15 +42,15 @@ func (p *Pool) spareLocked(wt *waiter) {
 	default:
 	}
 	*wt = waiter{done: wt.done, timer: wt.timer}
-	p.spares = append(p.spares, wt)
+	p.freeWaiters = append(p.freeWaiters, wt)
 }
 
-// tell tells the request what became of it.
-func (wt *waiter) tell() { wt.done <- struct{}{} }
+// notify tells the request what became of it.
+func (wt *waiter) notify() { wt.done <- struct{}{} }
 
-// patience is what speaks when the waiter has waited for limit, which it never
+// timeout is what speaks when the waiter has waited for limit, which it never
 // does if that is 0. Stop the timer, if there is one.
-func (wt *waiter) patience(limit time.Duration) <-chan time.Time {
+func (wt *waiter) timeout(limit time.Duration) <-chan time.Time {
 	switch {
 	case limit <= 0:
 		return nil
@@ -62,13 +62,13 @@ func (wt *waiter) patience(limit time.Duration) <-chan time.Time {
 	return wt.timer.C
 }
 
-// line is first come, first served; who leaves it is never served.
-type line struct {
+// queue is first come, first served; who leaves it is never served.
+type waitQueue struct {
 	first, last *waiter
 	len         int
 }
 
-func (l *line) push(w *waiter) {
+func (l *waitQueue) push(w *waiter) {
 	w.in = l
 	w.prev = l.last
 	if l.last != nil {
@@ -81,7 +81,7 @@ func (l *line) push(w *waiter) {
 }
 
 // pop takes the first in line, or nil.
-func (l *line) pop() *waiter {
+func (l *waitQueue) pop() *waiter {
 	w := l.first
 	if w != nil {
 		l.remove(w)
@@ -90,7 +90,7 @@ func (l *line) pop() *waiter {
 }
 
 // remove takes w out of the line and reports whether it still stood there.
-func (l *line) remove(w *waiter) bool {
+func (l *waitQueue) remove(w *waiter) bool {
 	if w.in != l {
 		return false
 	}

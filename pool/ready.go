@@ -11,7 +11,7 @@ import (
 func (p *Pool) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.census()
+	c := p.countsLocked()
 	switch {
 	case p.closed:
 		return ErrClosed

@@ -16,7 +16,7 @@ func (p *Pool) moveLocked(w *worker, to State) {
 	p.inState[to]++
 	w.state = to
 	if to == Stopping || to == Gone {
-		p.partLocked(w)
+		p.detachClientLocked(w)
 	}
 }
 
@@ -45,16 +45,16 @@ func (p *Pool) stopLocked(w *worker, reason Reason) {
 		if err := w.proc.Stop(ctx); err != nil {
 			p.log.Warn("stopping a worker", zap.Uint64("worker", w.id), zap.Error(err))
 		}
-		p.bury(w, reason)
+		p.remove(w, reason)
 	})
 	// Its place can be taken at once if the generation has a slot to spare.
 	p.growLocked()
 }
 
-// loseLocked gives up a worker, whose process may have ended already.
-func (p *Pool) loseLocked(w *worker, reason Reason) {
+// discardLocked gives up a worker, whose process may have ended already.
+func (p *Pool) discardLocked(w *worker, reason Reason) {
 	if w.ended() {
-		p.buryLocked(w, reason)
+		p.removeLocked(w, reason)
 	} else {
 		p.killLocked(w, reason)
 	}
@@ -67,22 +67,22 @@ func (p *Pool) killLocked(w *worker, reason Reason) {
 	p.goLocked(func() {
 		w.proc.Kill() //nolint:errcheck // it may have ended already; Done tells
 		<-w.proc.Done()
-		p.bury(w, reason)
+		p.remove(w, reason)
 	})
 	p.growLocked()
 }
 
-func (p *Pool) bury(w *worker, reason Reason) {
+func (p *Pool) remove(w *worker, reason Reason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.state == Stopping {
-		p.buryLocked(w, reason)
+		p.removeLocked(w, reason)
 	}
 }
 
-// buryLocked takes a worker whose process has ended out of the books, frees
+// removeLocked takes a worker whose process has ended out of the books, frees
 // its slot, and has it replaced.
-func (p *Pool) buryLocked(w *worker, reason Reason) {
+func (p *Pool) removeLocked(w *worker, reason Reason) {
 	p.moveLocked(w, Gone)
 	w.reason = reason
 	delete(p.workers, w.id)
@@ -92,9 +92,9 @@ func (p *Pool) buryLocked(w *worker, reason Reason) {
 	if reason == Crashed {
 		p.crashedLocked(w)
 	}
-	p.sweepLocked(w.gen)
+	p.closeIfDrainedLocked(w.gen)
 	p.growLocked()
-	p.pokeLocked()
+	p.wakeLocked()
 }
 
 // closeConn gives back what the connection of an ended process holds.
@@ -111,10 +111,10 @@ func (p *Pool) closeConn(w *worker) {
 // crashedLocked remembers and logs a lost worker, and slows the pool down when
 // workers die before they have done anything.
 func (p *Pool) crashedLocked(w *worker) {
-	p.recordLocked(w.info.Script)
-	p.lastCrash = Crash{At: time.Now(), Worker: w.id, PID: w.proc.PID(), How: w.proc.Ended(), Request: w.info}
+	p.recordCrashLocked(w.info.Script)
+	p.lastCrash = Crash{Time: time.Now(), Worker: w.id, PID: w.proc.PID(), ExitStatus: w.proc.ExitStatus(), Request: w.info}
 	if w.info.Method != "" {
-		p.lastCrash.Ran = p.clock() - w.busySince
+		p.lastCrash.Duration = p.clock() - w.busySince
 	}
 	if w.served == 0 && p.clock()-w.born < time.Second {
 		p.fail.add(time.Now())
@@ -124,15 +124,15 @@ func (p *Pool) crashedLocked(w *worker) {
 	}
 	if p.fail.count > freeFailures {
 		p.fail.told = true
-		p.tellLocked(p.log.Error, "workers die as soon as they are launched; slowing down until it works again",
+		p.logLocked(p.log.Error, "workers die as soon as they are launched; slowing down until it works again",
 			zap.Duration("retry_in", p.fail.wait(time.Now())))
 		return
 	}
 	ended := zap.Skip()
-	if p.lastCrash.How != "" {
-		ended = zap.String("ended", p.lastCrash.How)
+	if p.lastCrash.ExitStatus != "" {
+		ended = zap.String("ended", p.lastCrash.ExitStatus)
 	}
-	p.tellLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), ended,
+	p.logLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), ended,
 		zap.Int("requests", w.served),
 		zap.String("method", w.info.Method), zap.String("uri", w.info.URI), zap.String("script", w.info.Script))
 }
@@ -144,8 +144,8 @@ func (p *Pool) drainLocked(w *worker) {
 	p.moveLocked(w, Draining)
 	w.reason = Abandoned
 	w.drainSince, w.askedToEnd = p.clock(), 0
-	p.resumeOvertimeLocked(w)
-	p.pokeLocked()
+	p.resumeTimerLocked(w)
+	p.wakeLocked()
 	p.goLocked(func() { p.drain(w) })
 	p.growLocked()
 }
@@ -171,9 +171,9 @@ func (p *Pool) drain(w *worker) {
 		// It was not the client that left.
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.stopOvertimeLocked(w)
+		p.stopTimerLocked(w)
 		if w.state == Draining {
-			p.buryLocked(w, or(w.killed, Crashed))
+			p.removeLocked(w, or(w.killReason, Crashed))
 		}
 		return
 	}
@@ -181,25 +181,25 @@ func (p *Pool) drain(w *worker) {
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopOvertimeLocked(w)
+	p.stopTimerLocked(w)
 	if w.state != Draining {
 		return
 	}
 	if err != nil {
-		p.loseLocked(w, or(w.killed, Abandoned))
+		p.discardLocked(w, or(w.killReason, Abandoned))
 		return
 	}
 	if proc.PID() != w.proc.PID() {
 		// Another process stands in the slot: the old one has ended.
-		reason := or(w.killed, Crashed)
+		reason := or(w.killReason, Crashed)
 		p.exits[reason]++
 		if reason == Crashed {
 			p.crashedLocked(w)
 		}
 		w.born, w.served = p.clock(), 0
-		w.last, w.took, w.busy, w.unbooked = Info{}, 0, 0, false
+		w.last, w.lastDuration, w.busy, w.unrecorded = Info{}, 0, 0, false
 		w.budget = p.set.requests()
-		w.killed = NoReason
+		w.killReason = NoReason
 	}
 	if done := proc.Done(); done != w.proc.Done() {
 		// Of the same process there is a watch already: a second one would stay
@@ -209,19 +209,19 @@ func (p *Pool) drain(w *worker) {
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
 	w.reason = NoReason
 	if w.gen.retired || p.closed {
-		w.doomed = or(w.doomed, Recycled)
+		w.retireReason = or(w.retireReason, Recycled)
 	}
 	p.returnLocked(w, p.clock())
-	p.pokeLocked()
+	p.wakeLocked()
 }
 
 // surplusLocked is how many idle workers are too many at once.
 func (p *Pool) surplusLocked() int {
-	c := p.census()
-	if c.total() <= p.set.Max {
+	c := p.countsLocked()
+	if c.total() <= p.set.MaxWorkers {
 		return 0
 	}
-	return p.set.surplus(c, p.doomedLocked())
+	return p.set.surplus(c, p.retiringLocked())
 }
 
 // trimLocked stops the n workers that have idled longest.
@@ -244,12 +244,12 @@ func (p *Pool) Recycle(id uint64, force bool) error {
 	case w.state == Idle:
 		p.stopLocked(w, Recycled)
 	case w.state == Busy && force, w.state == Draining && force:
-		w.killed = Recycled
+		w.killReason = Recycled
 		w.conn.Interrupt(ErrWorkerDied)
 		proc := w.proc
 		p.goLocked(func() { proc.Kill() }) //nolint:errcheck // it may have ended
 	case w.state == Busy, w.state == Draining:
-		w.doomed = Recycled
+		w.retireReason = Recycled
 	}
 	return nil
 }

@@ -20,14 +20,14 @@ const (
 // Size is how many workers a pool has, and when.
 type Size struct {
 	Manager Manager
-	// Min is the fewest workers of a dynamic pool, whatever they do.
-	Min int
-	// Start is how many workers a dynamic pool launches when it opens.
-	Start int
-	// Max is the most workers; a static pool always has as many.
-	Max int
-	// Spare is the most idle workers a dynamic pool keeps.
-	Spare int
+	// MinWorkers is the fewest workers of a dynamic pool, whatever they do.
+	MinWorkers int
+	// StartWorkers is how many workers a dynamic pool launches when it opens.
+	StartWorkers int
+	// MaxWorkers is the most workers; a static pool always has as many.
+	MaxWorkers int
+	// MaxSpare is the most idle workers a dynamic pool keeps.
+	MaxSpare int
 	// IdleTimeout is how long a worker above what the manager keeps may be
 	// idle.
 	IdleTimeout time.Duration
@@ -36,20 +36,20 @@ type Size struct {
 	MasterIdleTimeout time.Duration
 }
 
-// census is what the pure functions below judge by.
-type census struct {
+// countsLocked is what the pure functions below judge by.
+type counts struct {
 	idle, busy, draining, starting, waiting int
 }
 
-func (c census) total() int { return c.idle + c.busy + c.draining + c.starting }
+func (c counts) total() int { return c.idle + c.busy + c.draining + c.starting }
 
 // floor is how many workers there are at rest.
 func (s Size) floor() int {
 	switch s.Manager {
 	case Static:
-		return s.Max
+		return s.MaxWorkers
 	case Dynamic:
-		return s.Min
+		return s.MinWorkers
 	case OnDemand:
 		return 0
 	}
@@ -60,9 +60,9 @@ func (s Size) floor() int {
 func (s Size) initial() int {
 	switch s.Manager {
 	case Static:
-		return s.Max
+		return s.MaxWorkers
 	case Dynamic:
-		return min(max(s.Start, s.Min), s.Max)
+		return min(max(s.StartWorkers, s.MinWorkers), s.MaxWorkers)
 	case OnDemand:
 		// One, as a test of the whole way; the idle timeout takes it again.
 		return 1
@@ -72,26 +72,26 @@ func (s Size) initial() int {
 
 // launches says how many workers to launch now: enough for the floor, and one
 // for each request in line that no launch under way will serve.
-func (s Size) launches(c census) int {
+func (s Size) launches(c counts) int {
 	want := max(s.floor()-c.total(), c.waiting-c.starting)
-	return max(0, min(want, s.Max-c.total()))
+	return max(0, min(want, s.MaxWorkers-c.total()))
 }
 
 // surplus says how many idle workers are too many, regardless of how long they
 // have idled: a pool that was made smaller. So many as leave when their request
 // ends are not counted.
-func (s Size) surplus(c census, leaving int) int {
-	return max(0, min(c.idle, c.total()-leaving-s.Max))
+func (s Size) surplus(c counts, leaving int) int {
+	return max(0, min(c.idle, c.total()-leaving-s.MaxWorkers))
 }
 
 // expendable says how many of the idle workers may go once they have idled for
 // IdleTimeout.
-func (s Size) expendable(c census) int {
+func (s Size) expendable(c counts) int {
 	switch s.Manager {
 	case Static:
 		return 0
 	case Dynamic:
-		return max(0, min(c.idle, c.total()-s.Min))
+		return max(0, min(c.idle, c.total()-s.MinWorkers))
 	case OnDemand:
 		return c.idle
 	}
@@ -106,9 +106,9 @@ const spareLinger = time.Second
 
 // overSpare says how many idle workers are more than Spare: they go after
 // spareLinger instead of IdleTimeout, but not below the floor.
-func (s Size) overSpare(c census) int {
+func (s Size) overSpare(c counts) int {
 	if s.Manager != Dynamic {
 		return 0
 	}
-	return max(0, min(c.idle-s.Spare, c.total()-s.Min))
+	return max(0, min(c.idle-s.MaxSpare, c.total()-s.MinWorkers))
 }

@@ -3,27 +3,27 @@ package pool
 import "testing"
 
 func TestHowManyWorkersAreLaunched(t *testing.T) {
-	dynamic := Size{Manager: Dynamic, Min: 1, Start: 2, Max: 8, Spare: 2}
-	ondemand := Size{Manager: OnDemand, Max: 4}
-	static := Size{Manager: Static, Max: 4}
+	dynamic := Size{Manager: Dynamic, MinWorkers: 1, StartWorkers: 2, MaxWorkers: 8, MaxSpare: 2}
+	ondemand := Size{Manager: OnDemand, MaxWorkers: 4}
+	static := Size{Manager: Static, MaxWorkers: 4}
 	for _, c := range []struct {
 		what string
 		size Size
-		now  census
+		now  counts
 		want int
 	}{
-		{"static: all", static, census{}, 4},
-		{"static: the missing one", static, census{busy: 2, starting: 1}, 1},
-		{"static: never above, whoever waits", static, census{busy: 4, waiting: 9}, 0},
-		{"dynamic: the floor", dynamic, census{}, 1},
-		{"dynamic: nobody waits", dynamic, census{busy: 2}, 0},
-		{"dynamic: one for each in line", dynamic, census{busy: 2, waiting: 3}, 3},
-		{"dynamic: those under way count", dynamic, census{busy: 2, starting: 2, waiting: 3}, 1},
-		{"dynamic: up to max", dynamic, census{busy: 6, waiting: 9}, 2},
-		{"dynamic: who drains takes a place", dynamic, census{busy: 6, draining: 2, waiting: 9}, 0},
-		{"ondemand: none at rest", ondemand, census{}, 0},
-		{"ondemand: the first request", ondemand, census{waiting: 1}, 1},
-		{"ondemand: up to max", ondemand, census{waiting: 9}, 4},
+		{"static: all", static, counts{}, 4},
+		{"static: the missing one", static, counts{busy: 2, starting: 1}, 1},
+		{"static: never above, whoever waits", static, counts{busy: 4, waiting: 9}, 0},
+		{"dynamic: the floor", dynamic, counts{}, 1},
+		{"dynamic: nobody waits", dynamic, counts{busy: 2}, 0},
+		{"dynamic: one for each in line", dynamic, counts{busy: 2, waiting: 3}, 3},
+		{"dynamic: those under way count", dynamic, counts{busy: 2, starting: 2, waiting: 3}, 1},
+		{"dynamic: up to max", dynamic, counts{busy: 6, waiting: 9}, 2},
+		{"dynamic: who drains takes a place", dynamic, counts{busy: 6, draining: 2, waiting: 9}, 0},
+		{"ondemand: none at rest", ondemand, counts{}, 0},
+		{"ondemand: the first request", ondemand, counts{waiting: 1}, 1},
+		{"ondemand: up to max", ondemand, counts{waiting: 9}, 4},
 	} {
 		if got := c.size.launches(c.now); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
@@ -32,20 +32,20 @@ func TestHowManyWorkersAreLaunched(t *testing.T) {
 }
 
 func TestHowManyIdleWorkersMayGo(t *testing.T) {
-	dynamic := Size{Manager: Dynamic, Min: 2, Max: 8, Spare: 3}
+	dynamic := Size{Manager: Dynamic, MinWorkers: 2, MaxWorkers: 8, MaxSpare: 3}
 	for _, c := range []struct {
 		what             string
 		size             Size
-		now              census
+		now              counts
 		spare, timed, at int
 	}{
-		{"dynamic at rest", dynamic, census{idle: 2}, 0, 0, 0},
-		{"dynamic after a burst", dynamic, census{idle: 8}, 5, 6, 0},
-		{"dynamic with busy ones", dynamic, census{idle: 4, busy: 4}, 1, 4, 0},
-		{"dynamic made smaller", dynamic, census{idle: 4, busy: 6}, 1, 4, 2},
-		{"ondemand", Size{Manager: OnDemand, Max: 4}, census{idle: 3}, 0, 3, 0},
-		{"static", Size{Manager: Static, Max: 4}, census{idle: 4}, 0, 0, 0},
-		{"static made smaller", Size{Manager: Static, Max: 2}, census{idle: 4}, 0, 0, 2},
+		{"dynamic at rest", dynamic, counts{idle: 2}, 0, 0, 0},
+		{"dynamic after a burst", dynamic, counts{idle: 8}, 5, 6, 0},
+		{"dynamic with busy ones", dynamic, counts{idle: 4, busy: 4}, 1, 4, 0},
+		{"dynamic made smaller", dynamic, counts{idle: 4, busy: 6}, 1, 4, 2},
+		{"ondemand", Size{Manager: OnDemand, MaxWorkers: 4}, counts{idle: 3}, 0, 3, 0},
+		{"static", Size{Manager: Static, MaxWorkers: 4}, counts{idle: 4}, 0, 0, 0},
+		{"static made smaller", Size{Manager: Static, MaxWorkers: 2}, counts{idle: 4}, 0, 0, 2},
 	} {
 		if got := c.size.overSpare(c.now); got != c.spare {
 			t.Errorf("%s: over spare: got %d, want %d", c.what, got, c.spare)
@@ -82,7 +82,7 @@ func TestAllMovesBetweenStates(t *testing.T) {
 }
 
 func TestJitterNeverGoesAboveTheLimitNorBelowOne(t *testing.T) {
-	l := Limits{Requests: 5, Jitter: 9}
+	l := Limits{MaxRequests: 5, MaxRequestsJitter: 9}
 	for range 1000 {
 		if n := l.requests(); n < 1 || n > 5 {
 			t.Fatalf("drew %d of %+v", n, l)

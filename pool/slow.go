@@ -7,34 +7,34 @@ import (
 	"go.uber.org/zap"
 )
 
-// explainTime bounds how long a slow request waits for its explanation before it
+// activityTimeout bounds how long a slow request waits for its explanation before it
 // is logged without one. It takes a millisecond, but those of many requests are
 // made one after the other, so that they cost one processor at most, and a
 // process that hangs in the kernel may hang who looks at it.
-const explainTime = time.Second
+const activityTimeout = time.Second
 
-// tellIfSlowLocked is for a request that has ended: it may have turned slow
+// logIfSlowLocked is for a request that has ended: it may have turned slow
 // since the last round. What it did is not to be seen any more.
-func (p *Pool) tellIfSlowLocked(w *worker, now time.Duration) {
+func (p *Pool) logIfSlowLocked(w *worker, now time.Duration) {
 	if fields := p.slowLocked(w, now); fields != nil {
 		proc := w.proc
 		p.goLocked(func() { p.logSlow(proc, fields) })
 	}
 }
 
-// tellSlowLocked logs a request that runs once when it passes SlowRequest, and
+// logSlowLocked logs a request that runs once when it passes SlowRequest, and
 // why it is slow.
-func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
+func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 	fields := p.slowLocked(w, now)
 	if fields == nil {
 		return
 	}
 	turn, proc, g := w.turn, w.proc, w.gen
 	p.goLocked(func() {
-		e, err := p.explain(proc)
+		e, err := p.activity(proc)
 		p.mu.Lock()
 		if w.turn != turn {
-			e = Explanation{} // it may be that of the next request
+			e = Activity{} // it may be that of the next request
 		}
 		off := errors.Is(err, errors.ErrUnsupported) && !g.unexplained
 		if off {
@@ -48,8 +48,8 @@ func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
 		if len(e.Backtrace) > 0 {
 			fields = append(fields, zap.Strings("backtrace", e.Backtrace))
 		}
-		if e.WaitingOn != "" {
-			fields = append(fields, zap.String("waiting_on", e.WaitingOn))
+		if e.BlockedOn != "" {
+			fields = append(fields, zap.String("waiting_on", e.BlockedOn))
 		}
 		p.logSlow(proc, fields)
 	})
@@ -58,10 +58,10 @@ func (p *Pool) tellSlowLocked(w *worker, now time.Duration) {
 // slowLocked counts a request when it has become slow, and returns what there is
 // to log of it; nil if it is not, or was counted before.
 func (p *Pool) slowLocked(w *worker, now time.Duration) []zap.Field {
-	if p.set.SlowRequest <= 0 || w.slowTold || now-w.busySince < p.set.SlowRequest {
+	if p.set.SlowRequest <= 0 || w.slowLogged || now-w.busySince < p.set.SlowRequest {
 		return nil
 	}
-	w.slowTold = true
+	w.slowLogged = true
 	p.slow++
 	return []zap.Field{
 		zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
@@ -78,34 +78,34 @@ func (p *Pool) logSlow(proc Process, fields []zap.Field) {
 
 var errNoTime = errors.New("it took too long")
 
-// explain asks what a process does, within explainTime.
-func (p *Pool) explain(proc Process) (Explanation, error) {
-	timer := time.NewTimer(explainTime)
+// activity asks what a process does, within activityTimeout.
+func (p *Pool) activity(proc Process) (Activity, error) {
+	timer := time.NewTimer(activityTimeout)
 	defer timer.Stop()
 	select {
 	case p.explaining <- struct{}{}:
 	case <-timer.C:
-		return Explanation{}, errNoTime
+		return Activity{}, errNoTime
 	case <-p.root.Done():
-		return Explanation{}, ErrClosed
+		return Activity{}, ErrClosed
 	}
 	type result struct {
-		Explanation
+		Activity
 		error
 	}
 	done := make(chan result, 1)
 	// No task of the pool: Close does not wait for it either.
 	go func() {
 		defer func() { <-p.explaining }()
-		e, err := proc.Explain()
+		e, err := proc.Activity()
 		done <- result{e, err}
 	}()
 	select {
 	case r := <-done:
-		return r.Explanation, r.error
+		return r.Activity, r.error
 	case <-timer.C:
-		return Explanation{}, errNoTime
+		return Activity{}, errNoTime
 	case <-p.root.Done():
-		return Explanation{}, ErrClosed
+		return Activity{}, ErrClosed
 	}
 }

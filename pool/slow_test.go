@@ -30,18 +30,18 @@ func slowly(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) 
 }
 
 // explained makes a fake process explain itself, after a while.
-func (tt *tester) explained(takes time.Duration, e Explanation, err error) {
+func (tt *tester) explained(takes time.Duration, e Activity, err error) {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
-	tt.explain = func(*fakeProcess) (Explanation, error) {
+	tt.explain = func(*fakeProcess) (Activity, error) {
 		time.Sleep(takes)
 		return e, err
 	}
 }
 
-var inAQuery = Explanation{
+var inAQuery = Activity{
 	Backtrace: []string{"mysqli_query", "{main} /a.php:3"},
-	WaitingOn: "poll 10.0.0.5:3306",
+	BlockedOn: "poll 10.0.0.5:3306",
 }
 
 // slow are the records of slow requests so far.
@@ -103,7 +103,7 @@ func TestWhatTheNextRequestDoesIsNotToldOfASlowOne(t *testing.T) {
 
 func TestWhyThereIsNoBacktraceIsToldOncePerGeneration(t *testing.T) {
 	slowly(t, 2, 10*time.Second, func(tt *tester) {
-		tt.explained(0, Explanation{WaitingOn: "running"}, fmt.Errorf("no rights: %w", errors.ErrUnsupported))
+		tt.explained(0, Activity{BlockedOn: "running"}, fmt.Errorf("no rights: %w", errors.ErrUnsupported))
 		for generation := 1; generation <= 2; generation++ {
 			for range 2 {
 				if _, err := tt.get("/a.php"); err != nil {
@@ -131,7 +131,7 @@ func TestWhyThereIsNoBacktraceIsToldOncePerGeneration(t *testing.T) {
 
 func TestATornBacktraceIsNoReasonToGiveUp(t *testing.T) {
 	slowly(t, 1, 10*time.Second, func(tt *tester) {
-		tt.explained(0, Explanation{WaitingOn: "running"}, errors.New("torn"))
+		tt.explained(0, Activity{BlockedOn: "running"}, errors.New("torn"))
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestAnExplanationThatHangsCostsNothingButItself(t *testing.T) {
 	slowly(t, 4, 20*time.Second, func(tt *tester) {
 		hung := make(chan struct{})
 		tt.mu.Lock()
-		tt.explain = func(*fakeProcess) (Explanation, error) {
+		tt.explain = func(*fakeProcess) (Activity, error) {
 			<-hung
 			return inAQuery, nil
 		}
@@ -205,7 +205,7 @@ func TestAfterAnExplanationThatHungTheNextOneIsTold(t *testing.T) {
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
-		if records := tt.slow(); len(records) != 2 || records[1].ContextMap()["waiting_on"] != inAQuery.WaitingOn {
+		if records := tt.slow(); len(records) != 2 || records[1].ContextMap()["waiting_on"] != inAQuery.BlockedOn {
 			t.Errorf("got %v, want a second record with what it did", records)
 		}
 	})

@@ -15,7 +15,7 @@ const (
 	Starting State = iota
 	// Idle: connected, quiet, waiting for a request.
 	Idle
-	// Busy: on loan to one request.
+	// BusyTime: on loan to one request.
 	Busy
 	// Draining: its client has left and PHP still runs; the slot is not free.
 	Draining
@@ -55,11 +55,11 @@ type Reason uint8
 const (
 	// NoReason: it has not left.
 	NoReason Reason = iota
-	// MaxRequests: it has served as many requests as Limits.Requests allows.
+	// MaxRequests: it has served as many requests as Limits.MaxRequests allows.
 	MaxRequests
-	// MaxAge: it has lived as long as Limits.Age allows.
+	// MaxAge: it has lived as long as Limits.MaxAge allows.
 	MaxAge
-	// MaxMemory: it holds more memory than Limits.Memory allows.
+	// MaxMemory: it holds more memory than Limits.MaxMemory allows.
 	MaxMemory
 	// IdleTimeout: it had nothing to do for Size.IdleTimeout.
 	IdleTimeout

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// counters only grow while the pool lives (maxBusy and maxLine too); the
+// counters only grow while the pool lives (maxBusy and maxQueueLength too); the
 // pool's mutex guards them.
 type counters struct {
 	born           time.Time
 	requests       uint64 // that had a worker
 	failedRequests uint64 // that got no answer from PHP
-	refused        uint64 // for want of room in the line, quarantined, or over MaxPerClient
+	rejected       uint64 // for want of room in the line, quarantined, or over MaxPerClient
 	retried        uint64
 	slow           uint64
-	overtimes      uint64
+	timedOut       uint64
 	launches       uint64
-	restarts       uint64
+	masterExits    uint64
 	maxBusy        int
-	maxLine        int
+	maxQueueLength int
 	maxReached     uint64
 	lastCrash      Crash
 	times          Times
@@ -31,7 +31,7 @@ type Stats struct {
 	Name       string
 	Manager    Manager
 	Generation int
-	Born       time.Time
+	Started    time.Time
 	Uptime     time.Duration
 	Workers    WorkerCounts
 	Queue      QueueStats
@@ -40,8 +40,8 @@ type Stats struct {
 	Exits map[Reason]uint64
 	// Launches counts the workers that came, Restarts the generations that
 	// were lost.
-	Launches, Restarts uint64
-	Times              Times
+	Launches, MasterExits uint64
+	Times                 Times
 	// LastCrash is the latest end of a worker that nobody asked for; its zero
 	// value when there was none.
 	LastCrash Crash
@@ -58,7 +58,7 @@ type Stats struct {
 // fewest and the most workers that the settings allow, MaxBusy the most ever
 // busy at a time.
 type WorkerCounts struct {
-	Total, Idle, Busy, Draining, Starting, Stopping, Min, Max, Standby, MaxBusy int
+	Total, Idle, Busy, Draining, Starting, Stopping, Min, Max, Preforked, MaxBusy int
 	// MaxReached counts how often a request had to wait because there were Max
 	// workers already.
 	MaxReached uint64
@@ -69,25 +69,25 @@ type WorkerCounts struct {
 // together.
 type QueueStats struct {
 	Length, Max, MaxLength int
-	Waited                 time.Duration
+	WaitTotal              time.Duration
 }
 
 // RequestCounts count requests: Total those that had a worker, Failed those
 // that got no answer, Refused those turned away, Overtime those that ran out of
 // time.
 type RequestCounts struct {
-	Total, Failed, Refused, Retried, Slow, Overtime uint64
+	Total, Failed, Rejected, Retried, Slow, TimedOut uint64
 }
 
 // Crash is the end of a worker that nobody asked for. How is in words, as far as
 // the system tells; Request is what it ran, if anything, and Ran for how long.
 type Crash struct {
-	At      time.Time
-	Worker  uint64
-	PID     int
-	How     string
-	Request Info
-	Ran     time.Duration
+	Time       time.Time
+	Worker     uint64
+	PID        int
+	ExitStatus string
+	Request    Info
+	Duration   time.Duration
 }
 
 // WorkerStats is one moment of a worker.
@@ -96,19 +96,19 @@ type WorkerStats struct {
 	PID        int
 	State      State
 	Generation int
-	// Requests counts those that it has served.
+	// MaxRequests counts those that it has served.
 	Requests  int
-	Born      time.Time
+	Started   time.Time
 	Age, Idle time.Duration
 	// Request is what it runs; its zero value when it is idle.
 	Request Info
 	// Running is for how long it has run the request.
 	Running time.Duration
 	// Last is the request before that, and Took how long that was.
-	Last Info
-	Took time.Duration
-	// Busy is how long it has run requests in all.
-	Busy time.Duration
+	Last         Info
+	LastDuration time.Duration
+	// BusyTime is how long it has run requests in all.
+	BusyTime time.Duration
 	// Process gives memory and CPU time; reading them costs system calls.
 	Process Process
 }
@@ -137,32 +137,32 @@ func (p *Pool) Snapshot() (Stats, []WorkerStats) {
 func (p *Pool) statsLocked() Stats {
 	now := time.Now()
 	s := Stats{
-		Name: p.name, Manager: p.set.Manager, Born: p.born, Uptime: now.Sub(p.born),
+		Name: p.name, Manager: p.set.Manager, Started: p.born, Uptime: now.Sub(p.born),
 		Workers: WorkerCounts{
 			Total: len(p.workers) - p.inState[Stopping] + p.starting, Idle: p.inState[Idle] + p.probing, Busy: p.inState[Busy] - p.probing,
 			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
-			Min: p.set.floor(), Max: p.set.Max, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
+			Min: p.set.floor(), Max: p.set.MaxWorkers, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
 		Queue: QueueStats{
-			Length: p.line.len + p.held, Max: p.set.MaxQueue, MaxLength: p.maxLine, Waited: p.times.Wait.Sum,
+			Length: p.queue.len + p.deferred, Max: p.set.MaxQueue, MaxLength: p.maxQueueLength, WaitTotal: p.times.Wait.Sum,
 		},
 		Requests: RequestCounts{
-			Total: p.requests, Failed: p.failedRequests, Refused: p.refused,
-			Retried: p.retried, Slow: p.slow, Overtime: p.overtimes,
+			Total: p.requests, Failed: p.failedRequests, Rejected: p.rejected,
+			Retried: p.retried, Slow: p.slow, TimedOut: p.timedOut,
 		},
-		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts, Times: p.times,
+		Exits: map[Reason]uint64{}, Launches: p.launches, MasterExits: p.masterExits, Times: p.times,
 		LastCrash: p.lastCrash, LastFailure: p.fail.err, Quarantined: map[string]time.Time{},
 	}
 	if p.gen != nil {
 		s.Generation = p.gen.number
-		s.Workers.Standby = max(0, p.gen.slots-p.gen.inUse)
+		s.Workers.Preforked = max(0, p.gen.slots-p.gen.inUse)
 	}
 	for r, n := range p.exits {
 		if n > 0 {
 			s.Exits[Reason(r)] = n
 		}
 	}
-	for script, until := range p.sick.until {
+	for script, until := range p.quarantine.until {
 		if now.Before(until) {
 			s.Quarantined[script] = until
 		}
@@ -176,10 +176,10 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 	for _, w := range p.workers {
 		s := WorkerStats{
 			ID: w.id, PID: w.proc.PID(), State: w.state, Generation: w.gen.number,
-			Requests: w.served, Born: p.born.Add(w.born), Age: now - w.born, Process: w.proc,
-			Last: w.last, Took: w.took, Busy: w.busy,
+			Requests: w.served, Started: p.born.Add(w.born), Age: now - w.born, Process: w.proc,
+			Last: w.last, LastDuration: w.lastDuration, BusyTime: w.busy,
 		}
-		if w.probing {
+		if w.internal {
 			s.State = Idle
 		}
 		switch s.State {
@@ -187,7 +187,7 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 			s.Idle = now - w.idleSince
 		case Busy, Draining:
 			s.Request, s.Running = w.info, now-w.busySince
-			s.Busy += s.Running
+			s.BusyTime += s.Running
 		case Starting, Stopping, Gone:
 		}
 		all = append(all, s)
@@ -196,5 +196,7 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 	return all
 }
 
-// lengthenLocked notes that one more waits.
-func (p *Pool) lengthenLocked() { p.maxLine = max(p.maxLine, p.line.len+p.held) }
+// recordQueueLengthLocked notes that one more waits.
+func (p *Pool) recordQueueLengthLocked() {
+	p.maxQueueLength = max(p.maxQueueLength, p.queue.len+p.deferred)
+}

@@ -23,7 +23,7 @@ func (tt *tester) theWorker() WorkerStats {
 
 func TestAnIdleWorkerShowsItsLastRequest(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
-		if w := tt.theWorker(); w.Last != (Info{}) || w.Took != 0 || w.Busy != 0 || w.Requests != 0 {
+		if w := tt.theWorker(); w.Last != (Info{}) || w.LastDuration != 0 || w.BusyTime != 0 || w.Requests != 0 {
 			t.Errorf("before the first request: got %+v", w)
 		}
 		info := Info{
@@ -34,18 +34,18 @@ func TestAnIdleWorkerShowsItsLastRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Second)
-		if w := tt.theWorker(); w.Request != info || w.Running != 3*time.Second || w.Busy != 3*time.Second || w.Last != (Info{}) {
+		if w := tt.theWorker(); w.Request != info || w.Running != 3*time.Second || w.BusyTime != 3*time.Second || w.Last != (Info{}) {
 			t.Errorf("while it runs: got %+v", w)
 		}
 		lease.Release()
 		time.Sleep(time.Second)
 		w := tt.theWorker()
-		if w.State != Idle || w.Request != (Info{}) || w.Last != info || w.Took != 3*time.Second || w.Busy != 3*time.Second {
+		if w.State != Idle || w.Request != (Info{}) || w.Last != info || w.LastDuration != 3*time.Second || w.BusyTime != 3*time.Second {
 			t.Errorf("after it: got %+v", w)
 		}
 		next := tt.acquire().wantLease()
 		time.Sleep(2 * time.Second)
-		if w := tt.theWorker(); w.Request.URI != "/" || w.Last != info || w.Busy != 5*time.Second {
+		if w := tt.theWorker(); w.Request.URI != "/" || w.Last != info || w.BusyTime != 5*time.Second {
 			t.Errorf("in the next request: got %+v", w)
 		}
 		next.Release()
@@ -61,8 +61,8 @@ func TestARequestFromTheLineIsBookedLikeAnyOther(t *testing.T) {
 		lease := second.wantLease()
 		time.Sleep(time.Second)
 		lease.Release()
-		if w := tt.theWorker(); w.Took != time.Second || w.Busy != 3*time.Second {
-			t.Errorf("got %v for the last request and %v in all, want 1s and 3s", w.Took, w.Busy)
+		if w := tt.theWorker(); w.LastDuration != time.Second || w.BusyTime != 3*time.Second {
+			t.Errorf("got %v for the last request and %v in all, want 1s and 3s", w.LastDuration, w.BusyTime)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func TestTheHealthProbeIsNoRequest(t *testing.T) {
 		time.Sleep(time.Second)
 		lease.Release()
 		time.Sleep(time.Minute)
-		if w := tt.theWorker(); w.Last.URI != "/" || w.Took != time.Second || w.Busy != time.Second {
+		if w := tt.theWorker(); w.Last.URI != "/" || w.LastDuration != time.Second || w.BusyTime != time.Second {
 			t.Errorf("after a minute of probes: got %+v", w)
 		}
 	})
@@ -89,11 +89,11 @@ func TestARequestWithdrawnFromTheLineIsNotTheWorkersLast(t *testing.T) {
 		tt.Pool.mu.Lock()
 		worker := tt.idle[0]
 		tt.idle = nil
-		tt.lendLocked(worker, Info{Method: "GET", URI: "/never"}, tt.clock())
+		tt.leaseLocked(worker, Info{Method: "GET", URI: "/never"}, tt.clock())
 		worker.turn++
 		tt.returnLocked(worker, tt.clock())
 		tt.Pool.mu.Unlock()
-		if after := tt.theWorker(); after.Last != before.Last || after.Busy != before.Busy {
+		if after := tt.theWorker(); after.Last != before.Last || after.BusyTime != before.BusyTime {
 			t.Errorf("got %+v, want the request before", after)
 		}
 	})
@@ -128,7 +128,7 @@ func TestTheLastRequestIsNotBlamedForTheDeathOfAnIdleWorker(t *testing.T) {
 		if got.Exits[Crashed] != 2 || len(got.Quarantined) != 0 {
 			t.Errorf("got %d crashes and %v in quarantine, want 2 and none", got.Exits[Crashed], got.Quarantined)
 		}
-		if c := got.LastCrash; c.At.IsZero() || c.PID == 0 || c.Request != (Info{}) || c.Ran != 0 {
+		if c := got.LastCrash; c.Time.IsZero() || c.PID == 0 || c.Request != (Info{}) || c.Duration != 0 {
 			t.Errorf("got %+v, want a crash without a request", c)
 		}
 	})
@@ -148,7 +148,7 @@ func TestASuccessorInTheSlotBeginsWithEmptyBooks(t *testing.T) {
 		leave()
 		free()
 		time.Sleep(time.Second)
-		if w := tt.theWorker(); w.Last != (Info{}) || w.Busy != 0 || w.PID == 1 {
+		if w := tt.theWorker(); w.Last != (Info{}) || w.BusyTime != 0 || w.PID == 1 {
 			t.Errorf("got %+v of a new process", w)
 		}
 	})
@@ -161,7 +161,7 @@ func TestASnapshotIsOfOneMoment(t *testing.T) {
 		if s.Workers.Idle != 2 || s.Workers.Busy != 1 || len(workers) != 3 {
 			t.Errorf("got %+v and %d workers", s.Workers, len(workers))
 		}
-		if age := time.Since(workers[0].Born); age != workers[0].Age {
+		if age := time.Since(workers[0].Started); age != workers[0].Age {
 			t.Errorf("born %v ago, but %v old", age, workers[0].Age)
 		}
 		held.Release()

@@ -37,7 +37,7 @@ func (tt *tester) check() {
 	}
 	probing := 0
 	for _, w := range p.workers {
-		if w.probing && w.state == Busy {
+		if w.internal && w.state == Busy {
 			probing++
 		}
 	}
@@ -54,8 +54,8 @@ func (tt *tester) check() {
 	if len(p.idle) != counted[Idle] {
 		tt.Fatalf("%d workers are idle, the list has %d", counted[Idle], len(p.idle))
 	}
-	if p.line.len > 0 && len(p.idle) > 0 {
-		tt.Fatalf("%d wait while %d are idle", p.line.len, len(p.idle))
+	if p.queue.len > 0 && len(p.idle) > 0 {
+		tt.Fatalf("%d wait while %d are idle", p.queue.len, len(p.idle))
 	}
 	tt.checkSharesLocked()
 	if g := p.gen; g != nil {
@@ -102,7 +102,7 @@ func TestNoWorkerIsLostOrSharedWhateverHappens(t *testing.T) {
 		return s
 	}()} {
 		t.Run(string(s.Manager), func(t *testing.T) {
-			s.Requests, s.Jitter, s.HealthInterval = 20, 5, 5*time.Second
+			s.MaxRequests, s.MaxRequestsJitter, s.HealthInterval = 20, 5, 5*time.Second
 			s.RequestTimeout, s.MaxQueue = 3*time.Second, 50
 			run(t, s, func(tt *tester) { stress(tt, s) })
 		})
@@ -166,8 +166,8 @@ func disturb(tt *tester, s Settings) {
 	case 3:
 		tt.Restart(context.Background()) // it cannot fail here
 	case 4:
-		s.Max = max(1, s.Max-rand.IntN(4))
-		s.Min, s.Start = min(s.Min, s.Max), min(s.Start, s.Max)
+		s.MaxWorkers = max(1, s.MaxWorkers-rand.IntN(4))
+		s.MinWorkers, s.StartWorkers = min(s.MinWorkers, s.MaxWorkers), min(s.StartWorkers, s.MaxWorkers)
 		s.StopTimeout = time.Second
 		if s.MaxPerClient > 0 {
 			s.MaxPerClient = rand.IntN(4) // 0 lets all go on

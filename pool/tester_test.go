@@ -31,8 +31,8 @@ type tester struct {
 	handler func(*fastcgitest.Request) fastcgitest.Answer
 	// launch is asked before each launch: an error refuses it.
 	launch func(ctx context.Context) error
-	// explain says what a process does.
-	explain func(*fakeProcess) (Explanation, error)
+	// activity says what a process does.
+	explain func(*fakeProcess) (Activity, error)
 	// logged are the records of the pool.
 	logged *observer.ObservedLogs
 	slots  int
@@ -74,8 +74,8 @@ func newTester(t *testing.T, s Settings) *tester {
 		T:       t,
 		handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
 		launch:  func(context.Context) error { return nil },
-		explain: func(*fakeProcess) (Explanation, error) { return Explanation{}, errors.ErrUnsupported },
-		most:    s.Max,
+		explain: func(*fakeProcess) (Activity, error) { return Activity{}, errors.ErrUnsupported },
+		most:    s.MaxWorkers,
 	}
 	if s.StopTimeout == 0 {
 		s.StopTimeout = time.Second
@@ -240,12 +240,12 @@ func (tt *tester) do(ctx context.Context, script string, repeatable bool) (strin
 		return "", err
 	}
 	defer free()
-	body, err := io.ReadAll(x.Response.Body)
+	body, err := io.ReadAll(x.HTTP.Body)
 	return string(body), err
 }
 
 // begun sends a request and returns when its answer has begun.
-func (tt *tester) begun(ctx context.Context, script string, repeatable bool) (*Exchange, func(), error) {
+func (tt *tester) begun(ctx context.Context, script string, repeatable bool) (*Response, func(), error) {
 	r := fastcgi.NewRequest()
 	r.AddParam("SCRIPT_FILENAME", script)
 	x, err := tt.Do(ctx, &Request{
@@ -270,8 +270,8 @@ type fakeGen struct {
 	closed atomic.Bool
 }
 
-func (g *fakeGen) Probe(ctx context.Context, c *fastcgi.Conn) error {
-	return c.Probe(ctx)
+func (g *fakeGen) HealthCheck(ctx context.Context, c *fastcgi.Conn) error {
+	return c.Ping(ctx)
 }
 
 func (g *fakeGen) Slots() int            { return g.slots }
@@ -358,9 +358,9 @@ func (p *fakeProcess) CPU() time.Duration         { return 1500 * time.Milliseco
 func (p *fakeProcess) Stop(context.Context) error { p.end(); return nil }
 func (p *fakeProcess) Kill() error                { p.end(); return nil }
 
-func (p *fakeProcess) Ended() string { return "signal: killed" }
+func (p *fakeProcess) ExitStatus() string { return "signal: killed" }
 
-func (p *fakeProcess) Explain() (Explanation, error) {
+func (p *fakeProcess) Activity() (Activity, error) {
 	p.gen.tt.mu.Lock()
 	f := p.gen.tt.explain
 	p.gen.tt.mu.Unlock()

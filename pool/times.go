@@ -2,11 +2,11 @@ package pool
 
 import "time"
 
-// Bounds are the upper bounds of the buckets in which times are counted, bounds
+// Buckets are the upper bounds of the buckets in which times are counted, bounds
 // included; one more bucket has what is above the last. They are made for PHP:
 // from a page out of a cache to an import, with the usual limits (slow_request
 // 5 s, queue_timeout 30 s, a request_timeout of 60 s) among them.
-var Bounds = [...]time.Duration{
+var Buckets = [...]time.Duration{
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
 	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
 	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
@@ -17,7 +17,7 @@ var Bounds = [...]time.Duration{
 // Histogram counts times by bucket.
 type Histogram struct {
 	// Counts has for each bound the times up to it and above the bound before.
-	Counts [len(Bounds) + 1]uint64
+	Counts [len(Buckets) + 1]uint64
 	// Sum is all times together.
 	Sum time.Duration
 }
@@ -26,7 +26,7 @@ type Histogram struct {
 // than atomics of its own would: the mutex is held at that moment anyway.
 func (h *Histogram) add(d time.Duration) {
 	i := 0
-	for i < len(Bounds) && d > Bounds[i] {
+	for i < len(Buckets) && d > Buckets[i] {
 		i++
 	}
 	h.Counts[i]++
@@ -65,5 +65,5 @@ func (p *Pool) timeLocked(w *worker, now time.Duration) {
 	if w.firstByte >= 0 {
 		p.times.FirstByte.add(w.firstByte)
 	}
-	p.tellIfSlowLocked(w, now)
+	p.logIfSlowLocked(w, now)
 }

@@ -10,11 +10,11 @@ import (
 )
 
 // counts is a histogram of exactly these times.
-func counts(times ...time.Duration) (h Histogram) {
+func bucketCounts(times ...time.Duration) (h Histogram) {
 	for _, d := range times {
-		i := slices.IndexFunc(Bounds[:], func(bound time.Duration) bool { return d <= bound })
+		i := slices.IndexFunc(Buckets[:], func(bound time.Duration) bool { return d <= bound })
 		if i < 0 {
-			i = len(Bounds)
+			i = len(Buckets)
 		}
 		h.Counts[i]++
 		h.Sum += d
@@ -32,14 +32,14 @@ func (tt *tester) wantTimes(want Times) {
 
 func TestTimesAreCountedByBucketBoundsIncluded(t *testing.T) {
 	var h Histogram
-	all := []time.Duration{0, Bounds[0], Bounds[0] + 1, 3 * time.Second, Bounds[len(Bounds)-1], time.Hour}
+	all := []time.Duration{0, Buckets[0], Buckets[0] + 1, 3 * time.Second, Buckets[len(Buckets)-1], time.Hour}
 	for _, d := range all {
 		h.add(d)
 	}
-	if want := counts(all...); h != want || h.Count() != 6 {
+	if want := bucketCounts(all...); h != want || h.Count() != 6 {
 		t.Errorf("got %+v (%d), want %+v", h, h.Count(), want)
 	}
-	if h.Counts[0] != 2 || h.Counts[1] != 1 || h.Counts[len(Bounds)] != 1 {
+	if h.Counts[0] != 2 || h.Counts[1] != 1 || h.Counts[len(Buckets)] != 1 {
 		t.Errorf("got %v: want 2 up to the first bound, 1 above it, 1 above the last", h.Counts)
 	}
 }
@@ -56,7 +56,7 @@ func TestARequestsTimesRunFromTheLeaseToTheHeadAndToTheRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 		tt.wantTimes(Times{
-			Request: counts(50 * time.Millisecond), FirstByte: counts(20 * time.Millisecond), Wait: counts(0),
+			Request: bucketCounts(50 * time.Millisecond), FirstByte: bucketCounts(20 * time.Millisecond), Wait: bucketCounts(0),
 		})
 	})
 }
@@ -70,7 +70,7 @@ func TestTheTimeOfARequestWithoutAnAnswerIsCountedToo(t *testing.T) {
 			t.Fatal("got an answer, want none")
 		}
 		// PHP is asked to end first, and then killed.
-		tt.wantTimes(Times{Request: counts(3*time.Second + killDelay), Wait: counts(0)})
+		tt.wantTimes(Times{Request: bucketCounts(3*time.Second + killDelay), Wait: bucketCounts(0)})
 	})
 }
 
@@ -88,7 +88,7 @@ func TestWhoWaitsForTheHealthProbeHasNotMetTheMaximum(t *testing.T) {
 		if got := tt.Stats().Workers.MaxReached; got != 1 {
 			t.Errorf("%d requests met the maximum, want 1: the second", got)
 		}
-		time.Sleep(probeTimeout)
+		time.Sleep(healthCheckTimeout)
 		first.wantLease().Release()
 		second.wantLease().Release()
 	})
@@ -112,13 +112,13 @@ func TestARequestThatWasJustSlowIsCountedWhenItEnds(t *testing.T) {
 
 func TestAWorkerWhoseMemoryIsLookedAtAgainCountsItsRequestOnce(t *testing.T) {
 	s := static(1)
-	s.Memory = 1000
+	s.MaxMemory = 1000
 	run(t, s, func(tt *tester) {
 		tt.proc(0).memory.Store(2000)
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
-		tt.wantTimes(Times{Request: counts(0), FirstByte: counts(0), Wait: counts(0)})
+		tt.wantTimes(Times{Request: bucketCounts(0), FirstByte: bucketCounts(0), Wait: bucketCounts(0)})
 	})
 }
 
@@ -140,10 +140,10 @@ func TestTheWaitOfWhoGivesUpIsCountedThatOfWhoIsRefusedIsNot(t *testing.T) {
 		late.wantError(ErrQueueTimeout)
 		kept.Release()
 		tt.wantTimes(Times{
-			Request: counts(3*time.Second, 10*time.Second),
-			Wait:    counts(0, 2*time.Second, 3*time.Second, 10*time.Second),
+			Request: bucketCounts(3*time.Second, 10*time.Second),
+			Wait:    bucketCounts(0, 2*time.Second, 3*time.Second, 10*time.Second),
 		})
-		if got := tt.Stats().Queue.Waited; got != 15*time.Second {
+		if got := tt.Stats().Queue.WaitTotal; got != 15*time.Second {
 			t.Errorf("all waited %v together, want 15s", got)
 		}
 	})

@@ -19,9 +19,9 @@ type worker struct {
 
 	// reason is why it leaves: set when it starts to.
 	reason Reason
-	// doomed marks a worker that has to go when its request ends; killed one
+	// retireReason marks a worker that has to go when its request ends; killed one
 	// that was killed in its request, and why.
-	doomed, killed Reason
+	retireReason, killReason Reason
 
 	// turn counts the leases given; a lease of an earlier turn is void.
 	turn uint64
@@ -35,31 +35,31 @@ type worker struct {
 	// last is the request that it ran before, and took how long that was; only
 	// shown. busy is how long it has run requests in all, without the one that
 	// runs. unbooked: a request has ended that is not in them yet.
-	last       Info
-	took, busy time.Duration
-	unbooked   bool
+	last               Info
+	lastDuration, busy time.Duration
+	unrecorded         bool
 
-	// own is what its request counts against, while it runs or drains; nil where
+	// client is what its request counts against, while it runs or drains; nil where
 	// the client is not bounded.
-	own *share
+	client *clientLimit
 
 	// Of the request it runs; of the one that ended, or cleared where a death
 	// must not be laid at its door.
-	info     Info
-	slowTold bool
+	info       Info
+	slowLogged bool
 	// firstByte is how long its answer took to begin, -1 if none has: whoever
 	// has the lease sets it. timed: its times have been counted.
 	firstByte time.Duration
 	timed     bool
-	overtime  *overtime
+	timer     *requestTimer
 	limit     time.Duration // how long it may take, 0 for no limit
-	probing   bool          // it is no request: the health probe, or a question of ours
+	internal  bool          // it is no request: the health probe, or a question of ours
 
 	// Since when it drains, and when its script was asked to end (0: never).
 	drainSince, askedToEnd time.Duration
 }
 
-// ended reports whether the process is known to have ended.
+// done reports whether the process is known to have ended.
 func (w *worker) ended() bool {
 	select {
 	case <-w.proc.Done():
@@ -69,11 +69,11 @@ func (w *worker) ended() bool {
 	}
 }
 
-// book takes the request that has ended into the worker's books.
-func (w *worker) book(now time.Duration) {
-	w.unbooked = false
-	w.last, w.took = w.info, now-w.busySince
-	w.busy += w.took
+// recordRequest takes the request that has ended into the worker's books.
+func (w *worker) recordRequest(now time.Duration) {
+	w.unrecorded = false
+	w.last, w.lastDuration = w.info, now-w.busySince
+	w.busy += w.lastDuration
 }
 
 // Info says what a request is, for logs and statistics; nothing is decided by
@@ -90,9 +90,9 @@ type Info struct {
 	ContentLength int64
 	// Script is the file that PHP runs.
 	Script string
-	// Patience bounds the wait in line where it is shorter than the pool's
+	// MaxWait bounds the wait in line where it is shorter than the pool's
 	// QueueTimeout; 0 does not.
-	Patience time.Duration
+	MaxWait time.Duration
 	// Client is whom the request counts for where MaxPerClient bounds that;
 	// its zero value is for nobody.
 	Client netip.Addr

@@ -19,7 +19,7 @@ type checkup struct {
 	*way
 	findings
 	binary *phpbin.Binary
-	info   *phpbin.Inspection
+	info   *phpbin.PHPInfo
 }
 
 func (w *way) examinePHP(ctx context.Context) Subject {
@@ -29,8 +29,8 @@ func (w *way) examinePHP(ctx context.Context) Subject {
 		s.Name += " as " + strings.Join(w.pools, ", ") + " would start it"
 	}
 	var err error
-	if c.binary, err = phpbin.Probe(ctx, w.path, w.options); err == nil {
-		c.info, err = phpbin.Inspect(ctx, w.path, w.options)
+	if c.binary, err = phpbin.Detect(ctx, w.path, w.options); err == nil {
+		c.info, err = phpbin.ReadPHPInfo(ctx, w.path, w.options)
 	}
 	if err != nil {
 		c.refused(err)

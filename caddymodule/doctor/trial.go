@@ -38,8 +38,8 @@ func (c *checkup) try(ctx context.Context, shared bool) (took time.Duration, err
 	o.Binary, o.Slots, o.ZTS = c.path, 1, c.binary.ZTS
 	o.Stderr = nil
 	o.Handshake = func(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).Handshake(ctx) }
-	if !c.binary.KeepsAfterValues() {
-		o.Handshake = func(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).ProbeRequest(ctx) }
+	if !c.binary.KeepsConnAfterGetValues() {
+		o.Handshake = func(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).PingRequest(ctx) }
 	}
 	// A script of the site's is not for us to run, nor a log to write to.
 	o.INI = append(append([]phpbin.Setting{}, o.INI...),

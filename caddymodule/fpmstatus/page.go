@@ -76,8 +76,8 @@ func poolFields(s *pool.Stats) []field {
 	return []field{
 		{"pool", s.Name},
 		{"process manager", string(s.Manager)},
-		{"start time", s.Born},
-		{"start since", secondsSince(s.Born)},
+		{"start time", s.Started},
+		{"start since", secondsSince(s.Started)},
 		{"accepted conn", s.Requests.Total + uint64(s.Workers.Busy)},
 		{"listen queue", s.Queue.Length},
 		{"max listen queue", s.Queue.MaxLength},
@@ -92,7 +92,7 @@ func poolFields(s *pool.Stats) []field {
 }
 
 func processFields(w *Worker, fullURI bool) []field {
-	state, requests, took, info := "Idle", w.Requests, w.Took, w.Last
+	state, requests, took, info := "Idle", w.Requests, w.LastDuration, w.Last
 	cpu, memory := w.CPU, w.Memory
 	if w.State == pool.Busy || w.State == pool.Draining {
 		state, took, info = "Running", w.Running, w.Request
@@ -109,8 +109,8 @@ func processFields(w *Worker, fullURI bool) []field {
 	return []field{
 		{"pid", w.PID},
 		{"state", state},
-		{"start time", w.Born},
-		{"start since", secondsSince(w.Born)},
+		{"start time", w.Started},
+		{"start since", secondsSince(w.Started)},
 		{"requests", requests},
 		{"request duration", took.Microseconds()},
 		{"request method", orDash(info.Method)},

@@ -87,7 +87,7 @@ func isUnavailable(err error) bool {
 
 // neverAsked reports whether no worker was asked at all.
 func neverAsked(err error) bool {
-	return errors.Is(err, pool.ErrBusy) || errors.Is(err, pool.ErrAtRest) ||
+	return errors.Is(err, pool.ErrBusy) || errors.Is(err, pool.ErrNoWorkers) ||
 		errors.Is(err, pool.ErrNoWorker) || errors.Is(err, pool.ErrClosed)
 }
 
@@ -100,17 +100,17 @@ const (
 // ask has an idle worker run the helper: the one with that id, or for 0
 // the one used last. The error is an UnavailableError when PHP answers that it
 // cannot, or one of package pool.
-func (c *Cache) ask(h *helper, call string, worker uint64) (*answer, pool.Asked, error) {
+func (c *Cache) ask(h *helper, call string, worker uint64) (*answer, pool.QueryInfo, error) {
 	path, err := h.hold()
 	if err != nil {
-		return nil, pool.Asked{}, &UnavailableError{err.Error()}
+		return nil, pool.QueryInfo{}, &UnavailableError{err.Error()}
 	}
 	defer h.drop()
 	q := &question{script: path}
 	r := q.request(call)
 	defer r.Free()
 	a := new(answer)
-	asked, err := c.pool.Ask(worker, r, func(resp *http.Response) error { return q.read(resp, a) })
+	asked, err := c.pool.Query(worker, r, func(resp *http.Response) error { return q.read(resp, a) })
 	switch {
 	case errors.Is(err, errNotOpened):
 		err = &UnavailableError{c.notOpened(q)}

@@ -65,7 +65,7 @@ func (c *Cache) dueLocked(now time.Time, generation int) bool {
 }
 
 // keep takes in how a question went.
-func (c *Cache) keep(a *answer, asked pool.Asked, now time.Time, err error) {
+func (c *Cache) keep(a *answer, asked pool.QueryInfo, now time.Time, err error) {
 	if neverAsked(err) {
 		return
 	}
@@ -183,7 +183,7 @@ func (c *Cache) Describe() Description {
 	case unstarted != nil:
 		out.Reason = unstarted.Error()
 	case stats.Workers.Total == stats.Workers.Starting:
-		out.Reason = pool.ErrAtRest.Error()
+		out.Reason = pool.ErrNoWorkers.Error()
 	case current:
 		out.Available, out.Sample, out.Age = true, c.sample, since(c.sample.At)
 	case tried:

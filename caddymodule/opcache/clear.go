@@ -52,7 +52,7 @@ func (c *Cache) Clear(ctx context.Context) (Cleared, error) {
 // clearEach resets the OPcache of every worker.
 func (c *Cache) clearEach(ctx context.Context) (out Cleared, err error) {
 	if c.pool.Stats().Workers.Total == 0 {
-		return out, pool.ErrAtRest
+		return out, pool.ErrNoWorkers
 	}
 	for _, w := range c.pool.Workers() {
 		if err := ctx.Err(); err != nil {

@@ -32,7 +32,7 @@ func FuzzAnswer(f *testing.F) {
 		if a.Status == nil {
 			return
 		}
-		if _, err := json.Marshal(newSample(a, pool.Asked{}, time.Now())); err != nil {
+		if _, err := json.Marshal(newSample(a, pool.QueryInfo{}, time.Now())); err != nil {
 			t.Errorf("%q cannot be told: %v", body, err)
 		}
 	})

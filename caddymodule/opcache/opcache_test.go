@@ -146,16 +146,16 @@ func TestWorkersAreNotAskedTooOften(t *testing.T) {
 		}
 		answer := &answer{Status: new(status)}
 		due(1, true)
-		s.keep(nil, pool.Asked{}, time.Now(), pool.ErrBusy)
+		s.keep(nil, pool.QueryInfo{}, time.Now(), pool.ErrBusy)
 		due(1, true) // nobody was asked
-		s.keep(answer, pool.Asked{Generation: 1}, time.Now(), nil)
+		s.keep(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
 		due(1, false)
 		due(2, true)
 		time.Sleep(askEvery - time.Millisecond)
 		due(1, false)
 		time.Sleep(time.Millisecond)
 		due(1, true)
-		s.keep(nil, pool.Asked{Generation: 1}, time.Now(), &UnavailableError{"no"})
+		s.keep(nil, pool.QueryInfo{Generation: 1}, time.Now(), &UnavailableError{"no"})
 		time.Sleep(refusedEvery - time.Millisecond)
 		due(1, false)
 		due(2, true)
@@ -164,7 +164,7 @@ func TestWorkersAreNotAskedTooOften(t *testing.T) {
 		if s.sample == nil || s.refused != "no" {
 			t.Errorf("got %+v, want the last sample and the reason", s)
 		}
-		s.keep(answer, pool.Asked{Generation: 1}, time.Now(), nil)
+		s.keep(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
 		if s.refused != "" {
 			t.Errorf("the reason is still %q after a sample", s.refused)
 		}
@@ -202,7 +202,7 @@ func TestASampleOfPHPsNumbers(t *testing.T) {
 	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 2, 1
 	a.Status.Memory.Used, a.Status.Memory.Free, a.Status.Memory.Wasted = 1<<20, 2<<20, 5<<20
 	a.Directives.Strings = 8
-	s := newSample(a, pool.Asked{Worker: 3, PID: 4, Generation: 5}, time.Now())
+	s := newSample(a, pool.QueryInfo{Worker: 3, PID: 4, Generation: 5}, time.Now())
 	if s.HitRate != 2.0/3 || s.HitRateHuman != "66.66%" {
 		t.Errorf("hit rate: got %v, %s", s.HitRate, s.HitRateHuman)
 	}
@@ -214,7 +214,7 @@ func TestASampleOfPHPsNumbers(t *testing.T) {
 	}
 	a.Status.Pending = true
 	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 0, 0
-	if s := newSample(a, pool.Asked{}, time.Now()); s.Enabled || s.HitRate != 0 {
+	if s := newSample(a, pool.QueryInfo{}, time.Now()); s.Enabled || s.HitRate != 0 {
 		t.Errorf("got %+v, want it disabled, and a hit rate of nothing to be 0", s)
 	}
 }

@@ -29,7 +29,7 @@ func (f *fakePHP) Launch(context.Context) (pool.Process, error) {
 	return &fakeWorker{conn: client, done: make(chan struct{})}, nil
 }
 
-func (f *fakePHP) Probe(ctx context.Context, c *fastcgi.Conn) error { return c.Probe(ctx) }
+func (f *fakePHP) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
 func (f *fakePHP) Slots() int                                       { return 0 }
 func (f *fakePHP) Done() <-chan struct{}                            { return f.done }
 func (f *fakePHP) Close(context.Context) error                      { return nil }
@@ -46,9 +46,9 @@ func (w *fakeWorker) Stop(context.Context) error                  { return w.Kil
 func (w *fakeWorker) SoftTimeout() error                          { return errors.ErrUnsupported }
 func (w *fakeWorker) Drain(context.Context) (pool.Process, error) { return nil, errors.ErrUnsupported }
 
-func (w *fakeWorker) Ended() string { return "" }
-func (w *fakeWorker) Explain() (pool.Explanation, error) {
-	return pool.Explanation{}, errors.ErrUnsupported
+func (w *fakeWorker) ExitStatus() string { return "" }
+func (w *fakeWorker) Activity() (pool.Activity, error) {
+	return pool.Activity{}, errors.ErrUnsupported
 }
 
 func (w *fakeWorker) Memory() (int64, error) { return 0, errors.ErrUnsupported }
@@ -70,7 +70,7 @@ func fakeCache(t *testing.T, workers int, handler func(*fastcgitest.Request) fas
 		Start: func(context.Context, int) (pool.Launcher, error) {
 			return &fakePHP{handler, make(chan struct{})}, nil
 		},
-		Settings: pool.Settings{Size: pool.Size{Manager: pool.Static, Min: workers, Start: workers, Max: workers}, StopTimeout: time.Second},
+		Settings: pool.Settings{Size: pool.Size{Manager: pool.Static, MinWorkers: workers, StartWorkers: workers, MaxWorkers: workers}, StopTimeout: time.Second},
 	})
 	if err := p.Open(t.Context()); err != nil {
 		t.Fatal(err)

@@ -116,7 +116,7 @@ type Realpath struct {
 }
 
 // newSample makes one of PHP's numbers.
-func newSample(a *answer, asked pool.Asked, at time.Time) *Sample {
+func newSample(a *answer, asked pool.QueryInfo, at time.Time) *Sample {
 	st, stats, d := a.Status, a.Status.Statistics, a.Directives
 	out := &Sample{
 		At: at, Worker: asked.Worker, PID: asked.PID, Generation: asked.Generation,
