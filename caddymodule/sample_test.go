@@ -41,8 +41,8 @@ func (m *meter) Launch(context.Context) (pool.Process, error) {
 }
 
 func (m *meter) HealthCheck(context.Context, *fastcgi.Conn) error { return nil }
-func (m *meter) Slots() int                                 { return 0 }
-func (m *meter) Done() <-chan struct{}                      { return nil }
+func (m *meter) Slots() int                                       { return 0 }
+func (m *meter) Done() <-chan struct{}                            { return nil }
 func (m *meter) Close(context.Context) error {
 	for _, w := range m.workers {
 		w.end()

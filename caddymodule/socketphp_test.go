@@ -36,8 +36,8 @@ type socketPHP struct {
 func (f *socketPHP) start(context.Context, int) (pool.Launcher, error) { return f, nil }
 
 func (f *socketPHP) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
-func (f *socketPHP) Slots() int                                       { return 0 }
-func (f *socketPHP) Done() <-chan struct{}                            { return f.done }
+func (f *socketPHP) Slots() int                                             { return 0 }
+func (f *socketPHP) Done() <-chan struct{}                                  { return f.done }
 
 func (f *socketPHP) Close(context.Context) error {
 	f.once.Do(func() { close(f.done) })

@@ -59,11 +59,11 @@ var keepsAfterValues = sync.OnceValue(func() bool {
 	if err != nil {
 		panic(err)
 	}
-	binary, err := phpbin.Probe(ctx, path, phpbin.Options{})
+	binary, err := phpbin.Detect(ctx, path, phpbin.Options{})
 	if err != nil {
 		panic(err)
 	}
-	return binary.KeepsAfterValues()
+	return binary.KeepsConnAfterGetValues()
 })
 
 // handshake asks for a value, or, where that closes the connection, for a script
