@@ -7,7 +7,7 @@ import (
 )
 
 // families are all metrics there are. The Grafana dashboard is made of these
-// names, and README explains them.
+// names, and docs/monitoring.md explains them.
 var families = append([]family{
 	newFamily("info", "What the pool runs; always 1.", collectInfo, "version", "spawn", "manager"),
 	gauge("up", "Whether a request could be served now, if only after waiting for a worker.",

@@ -114,20 +114,20 @@ func TestEveryMetricIsDescribedAndCollected(t *testing.T) {
 	}
 }
 
-func TestReadmeExplainsEveryMetric(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
+func TestDocs_EveryMetricIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/monitoring.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
 		if !regexp.MustCompile("`" + f.name + "[`{]").Match(text) {
-			t.Errorf("README does not explain %s", f.name)
+			t.Errorf("docs/monitoring.md does not have %s", f.name)
 		}
 	}
 	for _, name := range regexp.MustCompile("`(php_pool_\\w+)[`{]").FindAllSubmatch(text, -1) {
 		directive := slices.Contains([]string{"php_pool_status", "php_pool_ping"}, string(name[1]))
 		if !directive && !slices.ContainsFunc(families, func(f family) bool { return f.name == string(name[1]) }) {
-			t.Errorf("README explains %s, which is no metric", name[1])
+			t.Errorf("docs/monitoring.md has %s, which is not a metric", name[1])
 		}
 	}
 }

@@ -22,11 +22,11 @@ func TestPHPCannotOpenTheAdminEndpoint(t *testing.T) {
 		listen, address string
 		opens, told     bool
 	}{
-		"a unix socket, as the README has it": {"unix/{$DIR}/admin.sock", "unix://DIR/admin.sock", false, false},
-		"a unix socket for everybody":         {"unix/{$DIR}/admin.sock|0222", "unix://DIR/admin.sock", true, true},
-		"a TCP port":                          {"127.0.0.1:{$PORT2}", "tcp://127.0.0.1:PORT2", true, true},
-		"an abstract socket":                  {"unix/@php_pool-{$PORT2}", "unix://\x00php_pool-PORT2", true, true},
-		"none":                                {"off", "tcp://127.0.0.1:2019", false, false},
+		"a unix socket, as docs/hardening.md has it": {"unix/{$DIR}/admin.sock", "unix://DIR/admin.sock", false, false},
+		"a unix socket for everybody":                {"unix/{$DIR}/admin.sock|0222", "unix://DIR/admin.sock", true, true},
+		"a TCP port":                                 {"127.0.0.1:{$PORT2}", "tcp://127.0.0.1:PORT2", true, true},
+		"an abstract socket":                         {"unix/@php_pool-{$PORT2}", "unix://\x00php_pool-PORT2", true, true},
+		"none":                                       {"off", "tcp://127.0.0.1:2019", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTheCommandsForTheNight runs the five commands of the README against a
+// TestTheCommandsForTheNight runs the five commands of docs/troubleshooting.md against a
 // site in trouble: a script in an endless loop, one that waits for a server that
 // never answers, one that crashed, a full line, and a full OPcache.
 func TestTheCommandsForTheNight(t *testing.T) {
@@ -91,18 +91,18 @@ func TestTheCommandsForTheNight(t *testing.T) {
 	})
 }
 
-// nightCommands are those that the README gives.
+// nightCommands are those of docs/troubleshooting.md.
 func nightCommands(t *testing.T) []string {
 	t.Helper()
-	_, section, ok := strings.Cut(readFile(t, "../README.md"), "\n## At night\n")
+	_, section, ok := strings.Cut(readFile(t, "../docs/troubleshooting.md"), "\n## What is going on?\n")
 	if !ok {
-		t.Fatal("README.md has no section At night")
+		t.Fatal("docs/troubleshooting.md has no section with the commands")
 	}
 	_, block, _ := strings.Cut(section, "```sh\n")
 	block, _, _ = strings.Cut(block, "```")
 	commands := strings.Split(strings.TrimSpace(block), "\n")
 	if len(commands) != 5 {
-		t.Fatalf("README.md gives %d commands for the night, want 5", len(commands))
+		t.Fatalf("docs/troubleshooting.md has %d commands, want 5", len(commands))
 	}
 	return commands
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var poolsFlag = flag.Int("pools", 10, "how many ondemand pools TestManyPools has, and a tenth as many dynamic ones; with 200 its figures are those of README")
+var poolsFlag = flag.Int("pools", 10, "how many ondemand pools TestManyPools has, and a tenth as many dynamic ones; with 200 its figures are those of docs/operations.md")
 
 // TestManyPools has a site for each pool. They all start, come to rest, and
 // serve; what that costs is logged:

@@ -63,7 +63,7 @@ func startRivals(t *testing.T, site string) []*rival {
 	return all
 }
 
-// speedCaddyfile is the site as README shows it, with the access log off.
+// speedCaddyfile is the site as README.md shows it, with the access log off.
 const speedCaddyfile = `
 	http://127.0.0.1:{$PORT} {
 		root {$SITE}

@@ -1,0 +1,122 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// monitoring is the page that describes the commands and the admin API.
+const monitoring = "../docs/monitoring.md"
+
+// TestDocs_Commands compares the table of `caddy php-pool` with its help.
+func TestDocs_Commands(t *testing.T) {
+	t.Parallel()
+	help := func(args ...string) string {
+		out, err := exec.CommandContext(t.Context(), caddyBin, append(args, "--help")...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `caddy php-pool ([a-z]+)([^`]*)` \\|").FindAllStringSubmatch(readFile(t, monitoring), -1) {
+		documented[m[1]] = true
+		text := help("php-pool", m[1])
+		for _, option := range regexp.MustCompile(`--?[a-z]+`).FindAllString(m[2], -1) {
+			if !regexp.MustCompile(`(?m)(?:^|\s)` + option + `\b`).MatchString(text) {
+				t.Errorf("caddy php-pool %s has no %s:\n%s", m[1], option, text)
+			}
+		}
+	}
+	_, list, _ := strings.Cut(help("php-pool"), "Available Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	commands := regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1)
+	if len(commands) < 8 {
+		t.Errorf("got %d commands", len(commands))
+	}
+	for _, m := range commands {
+		if !documented[m[1]] {
+			t.Errorf("caddy php-pool %s is not documented", m[1])
+		}
+	}
+}
+
+// TestDocs_Samples runs the commands that show a pool, and compares the fields of
+// what they print with those of the samples that follow them.
+func TestDocs_Samples(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool
+			php_pool_status /status
+			file_server
+		}
+	`)
+	s.get("/hello.php").want(t, 200, "hello\n")
+	s.begin("wait.php")
+	sample := regexp.MustCompile("(?s)```sh\n(curl [^\n]*)\n```\n\n```(\\w*)\n(.*?)```")
+	samples := sample.FindAllStringSubmatch(readFile(t, monitoring), -1)
+	if len(samples) != 3 {
+		t.Fatalf("%s has %d commands with a sample, want 3", monitoring, len(samples))
+	}
+	for _, m := range samples {
+		command := strings.NewReplacer(
+			"localhost:8080", strings.TrimPrefix(s.url, "http://"),
+			"localhost:2019", "--unix-socket '"+filepath.Join(s.dir, "admin.sock")+"' http://127.0.0.1",
+		).Replace(m[1])
+		got, want := fields(t, m[2], s.shell(command)), fields(t, m[2], m[3])
+		for _, name := range want {
+			if !slices.Contains(got, name) {
+				t.Errorf("%s: %s is in the sample only", m[1], name)
+			}
+		}
+		for _, name := range got {
+			if !slices.Contains(want, name) {
+				t.Errorf("%s: %s is not in the sample", m[1], name)
+			}
+		}
+	}
+}
+
+// fields are the names in a JSON text, with their parents, or those before a
+// colon.
+func fields(t *testing.T, format, text string) []string {
+	t.Helper()
+	names := map[string]bool{}
+	if format != "json" {
+		for _, m := range regexp.MustCompile(`(?m)^([a-z][\w ]*):`).FindAllStringSubmatch(text, -1) {
+			names[m[1]] = true
+		}
+		return slices.Sorted(maps.Keys(names))
+	}
+	var value any
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatalf("%v:\n%s", err, text)
+	}
+	var walk func(any, string)
+	walk = func(value any, path string) {
+		switch value := value.(type) {
+		case map[string]any:
+			for name, child := range value {
+				names[fmt.Sprint(path, ".", name)] = true
+				walk(child, path+"."+name)
+			}
+		case []any:
+			for _, child := range value {
+				walk(child, path+"[]")
+			}
+		}
+	}
+	walk(value, "")
+	return slices.Sorted(maps.Keys(names))
+}
