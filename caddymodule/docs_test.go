@@ -27,7 +27,7 @@ type page struct {
 	text string
 }
 
-// docs returns README.md, the other pages beside it and docs/*.md.
+// docs returns README.md, the other pages in that folder and docs/*.md.
 func docs(t *testing.T) []page {
 	t.Helper()
 	var all []page
@@ -68,7 +68,7 @@ func (p page) blocks(language string) []string {
 	return list
 }
 
-// README is what people read first. The rest of the documentation is in docs.
+// People read README.md first. The rest of the documentation is in docs.
 func TestDocs_ReadmeIsShort(t *testing.T) {
 	text := readDoc(t, "../README.md")
 	if n := strings.Count(text, "\n"); n > 180 {
@@ -249,7 +249,7 @@ func TestDocs_DefaultsAreThoseOfTheComments(t *testing.T) {
 		}
 		value, _, _ := strings.Cut(strings.Trim(row.value, "`"), ";")
 		if !regexp.MustCompile(`^(-?\d\S*|on|off|[\w.]+\.php|\.php)$`).MatchString(value) {
-			continue // in words
+			continue // a sentence
 		}
 		n++
 		want := same[value]
