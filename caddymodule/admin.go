@@ -30,17 +30,17 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 func (a Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/php_pool/", Handler: caddy.AdminHandlerFunc(a.page)},
-		{Pattern: "/php_pool/pools", Handler: caddy.AdminHandlerFunc(a.all)},
-		{Pattern: "/php_pool/pools/", Handler: caddy.AdminHandlerFunc(a.one)},
+		{Pattern: "/php_pool/pools", Handler: caddy.AdminHandlerFunc(a.listPools)},
+		{Pattern: "/php_pool/pools/", Handler: caddy.AdminHandlerFunc(a.handlePool)},
 	}
 }
 
-// call is one thing that can be asked of a pool; arg is what follows it in the
+// endpoint is one thing that can be asked of a pool; arg is what follows it in the
 // path.
-type call func(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error
+type endpoint func(w http.ResponseWriter, r *http.Request, l *managedPool, arg string) error
 
-// calls are by what follows the pool's name in the path, and by method.
-var calls = map[string]map[string]call{
+// endpoints are by what follows the pool's name in the path, and by method.
+var endpoints = map[string]map[string]endpoint{
 	"":        {http.MethodGet: showPool},
 	"ping":    {http.MethodGet: pingPool},
 	"status":  {http.MethodGet: showStatus},
@@ -50,18 +50,18 @@ var calls = map[string]map[string]call{
 	"opcache": {http.MethodGet: showOPcache, http.MethodDelete: clearOPcache},
 }
 
-func (Admin) all(w http.ResponseWriter, r *http.Request) error {
+func (Admin) listPools(w http.ResponseWriter, r *http.Request) error {
 	if err := allow(w, r, http.MethodGet); err != nil {
 		return err
 	}
-	return answerJSON(w, describeAll(detail{}))
+	return writeJSON(w, describeAll(detail{}))
 }
 
 // describeAll describes the pools of all configs, by name.
 func describeAll(d detail) []poolJSON {
-	var live []*livePool
-	pools.Range(func(_, value any) bool {
-		live = append(live, value.(*livePool))
+	var live []*managedPool
+	usagePool.Range(func(_, value any) bool {
+		live = append(live, value.(*managedPool))
 		return true
 	})
 	// Not within Range: a load that adds a pool would wait.
@@ -73,9 +73,9 @@ func describeAll(d detail) []poolJSON {
 	return list
 }
 
-// one answers /php_pool/pools/{name}[/{call}[/{arg}]]. Names are escaped, so
+// handlePool answers /php_pool/pools/{name}[/{call}[/{arg}]]. Names are escaped, so
 // that they may hold slashes.
-func (Admin) one(w http.ResponseWriter, r *http.Request) error {
+func (Admin) handlePool(w http.ResponseWriter, r *http.Request) error {
 	var parts [3]string
 	for i, part := range strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), "/php_pool/pools/"), "/", 3) {
 		var err error
@@ -83,10 +83,10 @@ func (Admin) one(w http.ResponseWriter, r *http.Request) error {
 			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 		}
 	}
-	byMethod, known := calls[parts[1]]
+	byMethod, known := endpoints[parts[1]]
 	if !known {
 		return notFound("there is no call %q: it is one of %s", parts[1],
-			strings.Join(slices.Sorted(maps.Keys(calls))[1:], ", "))
+			strings.Join(slices.Sorted(maps.Keys(endpoints))[1:], ", "))
 	}
 	live := findPool(parts[0])
 	if live == nil {
@@ -102,8 +102,8 @@ func (Admin) one(w http.ResponseWriter, r *http.Request) error {
 	return byMethod[method](w, r, live, parts[2])
 }
 
-func showPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
-	return answerJSON(w, l.describe(detail{workers: true, fullURI: wantsFullURI(r)}))
+func showPool(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
+	return writeJSON(w, l.describe(detail{workers: true, fullURI: wantsFullURI(r)}))
 }
 
 // wantsFullURI: queries may hold passwords and tokens, so they are shown only to
@@ -111,23 +111,23 @@ func showPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) err
 func wantsFullURI(r *http.Request) bool { return r.URL.Query().Has("full_uri") }
 
 // showStatus answers as php-fpm's status page does.
-func showStatus(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
-	return l.answerStatus(w, r, wantsFullURI(r))
+func showStatus(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
+	return l.serveStatus(w, r, wantsFullURI(r))
 }
 
 // pingPool answers as php-fpm's ping page does.
-func pingPool(w http.ResponseWriter, _ *http.Request, l *livePool, _ string) error {
+func pingPool(w http.ResponseWriter, _ *http.Request, l *managedPool, _ string) error {
 	if err := l.ping(w); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 	}
 	return nil
 }
 
-func restartPool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+func restartPool(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
 	if err := l.restart(r.Context(), "by request"); err != nil {
 		return changeError(err)
 	}
-	return answerJSON(w, l.describe(detail{}))
+	return writeJSON(w, l.describe(detail{}))
 }
 
 // scaleJSON is the body of a scale call; what is left out stays as it is. Of a
@@ -137,7 +137,7 @@ type scaleJSON struct {
 	MinWorkers *int `json:"min_workers"`
 }
 
-func scalePool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+func scalePool(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
 	var size scaleJSON
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
 	body.DisallowUnknownFields()
@@ -151,7 +151,7 @@ func scalePool(w http.ResponseWriter, r *http.Request, l *livePool, _ string) er
 	if err != nil {
 		return changeError(err)
 	}
-	return answerJSON(w, struct {
+	return writeJSON(w, struct {
 		poolJSON
 		NewGeneration bool `json:"new_generation"`
 	}{l.describe(detail{}), renewed})
@@ -168,23 +168,23 @@ func workerID(arg string) (uint64, error) {
 
 // showWorkers tells of one worker, or of all, what they do at this moment, down
 // to the line of PHP where that can be had.
-func showWorkers(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+func showWorkers(w http.ResponseWriter, r *http.Request, l *managedPool, arg string) error {
 	if arg == "" {
-		return answerJSON(w, l.explainWorkers(func(uint64) bool { return true }, wantsFullURI(r)))
+		return writeJSON(w, l.workerActivity(func(uint64) bool { return true }, wantsFullURI(r)))
 	}
 	id, err := workerID(arg)
 	if err != nil {
 		return err
 	}
-	list := l.explainWorkers(func(other uint64) bool { return other == id }, wantsFullURI(r))
+	list := l.workerActivity(func(other uint64) bool { return other == id }, wantsFullURI(r))
 	if len(list) == 0 {
 		return notFound("there is no worker %d in pool %s", id, l.name)
 	}
-	return answerJSON(w, list[0])
+	return writeJSON(w, list[0])
 }
 
 // recycleWorker replaces a worker after its request; with ?force at once.
-func recycleWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg string) error {
+func recycleWorker(w http.ResponseWriter, r *http.Request, l *managedPool, arg string) error {
 	id, err := workerID(arg)
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func recycleWorker(w http.ResponseWriter, r *http.Request, l *livePool, arg stri
 	if err := l.pool.Recycle(id, r.URL.Query().Has("force")); err != nil {
 		return notFound("there is no worker %d in pool %s: %w", id, l.name, err)
 	}
-	return answerJSON(w, l.describe(detail{workers: true}))
+	return writeJSON(w, l.describe(detail{workers: true}))
 }
 
 // changeError is why a pool stayed as it was.
@@ -202,7 +202,7 @@ func changeError(err error) error {
 	switch {
 	case errors.As(err, &option):
 		status = http.StatusBadRequest
-	case errors.Is(err, errOvertaken), errors.Is(err, errNotStarted), errors.Is(err, pool.ErrClosed):
+	case errors.Is(err, errConfigChanged), errors.Is(err, errNotStarted), errors.Is(err, pool.ErrClosed):
 		status = http.StatusConflict
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}
@@ -227,7 +227,7 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
 	}
 }
 
-func answerJSON(w http.ResponseWriter, v any) error {
+func writeJSON(w http.ResponseWriter, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(v)
 }

@@ -16,10 +16,10 @@ const discardPath = "cgi.discard_path"
 
 // prepareINI lines up the ini settings of the processes; the last one of a name
 // is in force.
-func (s *spec) prepareINI() error {
+func (s *plan) prepareINI() error {
 	o, admin := s.options, map[string]string{}
 	if o.isolates() {
-		admin = s.isolated()
+		admin = s.isolationINI()
 	}
 	maps.Copy(admin, o.AdminINI)
 	for _, values := range []map[string]string{o.INI, admin} {
@@ -31,7 +31,7 @@ func (s *spec) prepareINI() error {
 			return fmt.Errorf("ini %s %s is refused: php-cgi could then run a file that was not checked; take it out",
 				discardPath, value)
 		}
-		s.process.INI = append(s.process.INI, settings(values)...)
+		s.process.INI = append(s.process.INI, iniSettings(values)...)
 	}
 	s.process.INI = append(s.process.INI, phpbin.Setting{Name: discardPath, Value: "1"})
 	if len(admin) == 0 {
@@ -39,7 +39,7 @@ func (s *spec) prepareINI() error {
 	}
 	// As an ordinary setting too: some, disable_functions for one, are read at
 	// the start only, and those no script can change later.
-	s.process.AdminINI = settings(admin)
+	s.process.AdminINI = iniSettings(admin)
 	var err error
 	if s.process.AdminDirs, err = phpbin.TopLevelDirs(); err != nil {
 		return fmt.Errorf("admin_ini: finding the directories that scripts may lie in: %w", err)
@@ -47,7 +47,7 @@ func (s *spec) prepareINI() error {
 	return nil
 }
 
-func settings(values map[string]string) []phpbin.Setting {
+func iniSettings(values map[string]string) []phpbin.Setting {
 	var list []phpbin.Setting
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		list = append(list, phpbin.Setting{Name: name, Value: values[name]})
@@ -55,9 +55,9 @@ func settings(values map[string]string) []phpbin.Setting {
 	return list
 }
 
-// adminDirs are the top-level directories for which the administrator's settings
+// adminINIDirs are the top-level directories for which the administrator's settings
 // are in force; nil where there are none.
-func (s *spec) adminDirs() *map[string]bool {
+func (s *plan) adminINIDirs() *map[string]bool {
 	if len(s.process.AdminINI) == 0 {
 		return nil
 	}
@@ -68,10 +68,10 @@ func (s *spec) adminDirs() *map[string]bool {
 	return &dirs
 }
 
-// covers refuses a script for which the administrator's settings would not be in
+// checkAdminINI refuses a script for which the administrator's settings would not be in
 // force, because its top-level directory was not there when PHP was started.
-func (l *livePool) covers(script string) error {
-	dirs := l.adminDirs.Load()
+func (l *managedPool) checkAdminINI(script string) error {
+	dirs := l.adminINIDirs.Load()
 	if dirs == nil || (*dirs)[phpbin.TopLevelDir(script)] {
 		return nil
 	}

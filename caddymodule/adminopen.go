@@ -11,29 +11,29 @@ import (
 	"go.uber.org/zap"
 )
 
-// warnOfAdmin tells at load when scripts that run as another user than Caddy
+// warnAdminAccess tells at load when scripts that run as another user than Caddy
 // can open its admin endpoint all the same: that loads any config, so they are
 // Caddy, and the other user protects nothing.
-func (a *App) warnOfAdmin() {
+func (a *App) warnAdminAccess() {
 	listen, enabled := adminListen(a.ctx)
 	if !enabled {
 		return
 	}
-	for name, s := range a.specs {
-		if s.process.Credential == nil || s.who == nil || int(s.who.uid) == os.Geteuid() {
+	for name, s := range a.plans {
+		if s.process.Credential == nil || s.user == nil || int(s.user.uid) == os.Geteuid() {
 			continue // that has a warning of its own
 		}
-		if why := opens(s.who, listen); why != "" {
+		if why := canConnect(s.user, listen); why != "" {
 			a.logger.Warn("PHP scripts can open the admin endpoint, which can load any config, so they may do all that Caddy may; "+
 				"write `admin unix//run/caddy/admin.sock` in the global options, or `admin off`",
-				zap.String("pool", name), zap.String("user", s.who.name), zap.String("admin", listen.String()), zap.String("why", why))
+				zap.String("pool", name), zap.String("user", s.user.name), zap.String("admin", listen.String()), zap.String("why", why))
 			return
 		}
 	}
 }
 
-// opens says why a user can connect to the address; "" when it cannot.
-func opens(who *identity, listen caddy.NetworkAddress) string {
+// canConnect says why a user can connect to the address; "" when it cannot.
+func canConnect(who *unixUser, listen caddy.NetworkAddress) string {
 	switch {
 	case listen.IsFdNetwork():
 		return "" // whoever opened it has to know
@@ -51,7 +51,7 @@ func opens(who *identity, listen caddy.NetworkAddress) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	if who.reaches(path) != nil || who.may(path, 2, "connect to (w)") != nil {
+	if who.checkTraverse(path) != nil || who.checkMode(path, 2, "connect to (w)") != nil {
 		return ""
 	}
 	return fmt.Sprintf("the modes of %s and its directories let it", path)

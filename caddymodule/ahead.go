@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// ahead reads an answer ahead of a client that is slow to take it, so that the
+// startReadAhead reads an answer ahead of a client that is slow to take it, so that the
 // worker is free when PHP has ended and not when the client has read the last
 // byte. It delays nothing: what is there can be taken at once, so streams pass
 // through it as they are. response_buffers bounds what it keeps.
 //
 // One goroutine fills it, another one takes from it.
-type ahead struct {
-	reply *reply
+type readAheadBuffer struct {
+	reply *response
 	limit int
 	ended chan struct{} // closed when the goroutine that fills has ended
 
@@ -25,22 +25,22 @@ type ahead struct {
 	err     error  // what comes after filled
 }
 
-// readAhead begins to read the answer's body, which from then on is taken from
+// startReadAhead begins to read the answer's body, which from then on is taken from
 // a.ahead.
-func (a *reply) readAhead(limit int) {
-	h := &ahead{reply: a, limit: limit, ended: make(chan struct{})}
+func (a *response) startReadAhead(limit int) {
+	h := &readAheadBuffer{reply: a, limit: limit, ended: make(chan struct{})}
 	h.changed.L = &h.mu
-	a.ahead = h
+	a.readAhead = h
 	go h.fill()
 }
 
-func (h *ahead) fill() {
+func (h *readAheadBuffer) fill() {
 	defer close(h.ended)
 	for {
 		p, err := h.reply.body.Next()
 		if errors.Is(err, io.EOF) {
 			h.reply.Release()
-			h.reply.in.Free()
+			h.reply.requestBody.Free()
 		}
 		h.mu.Lock()
 		for err == nil && !h.stopped && len(h.filled) > 0 && len(h.filled)+len(h.taken)+len(p) > h.limit {
@@ -58,7 +58,7 @@ func (h *ahead) fill() {
 
 // Next returns all that has arrived; it waits if nothing has. The bytes are
 // valid until the next call.
-func (h *ahead) Next() ([]byte, error) {
+func (h *readAheadBuffer) Next() ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.taken = h.taken[:0]
@@ -75,20 +75,20 @@ func (h *ahead) Next() ([]byte, error) {
 }
 
 // Ready reports whether Next would return at once.
-func (h *ahead) Ready() bool {
+func (h *readAheadBuffer) Ready() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.filled) > 0 || h.err != nil
 }
 
-// stop ends the reading: when it returns, the exchange is the caller's alone.
+// closeNow ends the reading: when it returns, the exchange is the caller's alone.
 // An answer that has not ended is given up.
-func (h *ahead) stop() {
+func (h *readAheadBuffer) stop() {
 	h.mu.Lock()
 	h.stopped = true
 	h.mu.Unlock()
 	h.changed.Signal()
-	h.reply.giveUp()
+	h.reply.cancel()
 	<-h.ended
 }
 
@@ -99,9 +99,9 @@ type source interface {
 	Ready() bool
 }
 
-func (a *reply) source() source {
-	if a.ahead != nil {
-		return a.ahead
+func (a *response) source() source {
+	if a.readAhead != nil {
+		return a.readAhead
 	}
 	return a.body
 }

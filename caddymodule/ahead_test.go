@@ -66,7 +66,7 @@ func (c *slowClient) begin(h *Handler) <-chan error {
 // idles waits until the only worker is idle.
 func idles(h *Handler, limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if h.live.pool.Stats().Workers.Idle == 1 && h.live.pool.Stats().Requests.Total > 0 {
+		if h.pool.pool.Stats().Workers.Idle == 1 && h.pool.pool.Stats().Requests.Total > 0 {
 			return true
 		}
 	}
@@ -78,7 +78,7 @@ func TestASlowClientHoldsNoWorkerWhereItsAnswerIsReadAhead(t *testing.T) {
 	c := &slowClient{ResponseRecorder: httptest.NewRecorder(), takes: make(chan struct{})}
 	ended := c.begin(h)
 	if !idles(h, 10*time.Second) {
-		t.Errorf("got %+v, want an idle worker", h.live.pool.Stats().Workers)
+		t.Errorf("got %+v, want an idle worker", h.pool.pool.Stats().Workers)
 	}
 	close(c.takes)
 	if err := <-ended; err != nil {
@@ -98,24 +98,24 @@ func TestWhatIsReadAheadIsBounded(t *testing.T) {
 			c.err = errors.New("reset")
 		}
 		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-		a, err := h.answer(r, visitOf(r), false)
+		a, err := h.roundTrip(r, requestStateFrom(r), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		full := func() bool {
-			a.ahead.mu.Lock()
-			defer a.ahead.mu.Unlock()
-			if got := cap(a.ahead.filled); got > 2*(limit+fastcgi.MaxFill) {
+			a.readAhead.mu.Lock()
+			defer a.readAhead.mu.Unlock()
+			if got := cap(a.readAhead.filled); got > 2*(limit+fastcgi.MaxFill) {
 				t.Errorf("it holds %d bytes, want no more than %d", got, limit)
 			}
-			return len(a.ahead.filled)+fastcgi.MaxFill >= limit
+			return len(a.readAhead.filled)+fastcgi.MaxFill >= limit
 		}
 		for deadline := time.Now().Add(10 * time.Second); !full(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("nothing is read ahead")
 			}
 		}
-		if s := h.live.pool.Stats().Workers; s.Busy != 1 {
+		if s := h.pool.pool.Stats().Workers; s.Busy != 1 {
 			t.Errorf("got %+v, want a busy worker: the rest of the answer has no place", s)
 		}
 		close(c.takes)
@@ -162,7 +162,7 @@ func TestReadingAheadDelaysNoStream(t *testing.T) {
 	}))
 	h.ResponseBuffers = 1 << 20
 	r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-	a, err := h.answer(r, visitOf(r), false)
+	a, err := h.roundTrip(r, requestStateFrom(r), false)
 	if err != nil {
 		t.Fatal(err)
 	}

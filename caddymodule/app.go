@@ -35,10 +35,10 @@ type App struct {
 	logger *zap.Logger
 
 	// Filled while handlers are provisioned, which Caddy does one by one.
-	specs  map[string]*spec // by name, of pools in use
-	lives  map[string]*livePool
-	found  map[string]string         // paths of php-cgi, by what was asked for
-	probed map[string]*phpbin.Binary // what has been asked, by how
+	plans    map[string]*plan // by name, of pools in use
+	pools    map[string]*managedPool
+	found    map[string]string         // paths of php-cgi, by what was asked for
+	detected map[string]*phpbin.Binary // what has been asked, by how
 
 	shutdownDelay time.Duration // of the HTTP app
 }
@@ -54,8 +54,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	a.specs, a.lives = map[string]*spec{}, map[string]*livePool{}
-	a.found, a.probed = map[string]string{}, map[string]*phpbin.Binary{}
+	a.plans, a.pools = map[string]*plan{}, map[string]*managedPool{}
+	a.found, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
 			return err
@@ -65,7 +65,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	return events.(*caddyevents.App).On("stopping", stopping{a})
+	return events.(*caddyevents.App).On("stopping", exitHandler{a})
 }
 
 // options are those of a pool with the defaults filled in.
@@ -74,7 +74,7 @@ func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
 		own = a.Pools[name]
 	}
 	merged := new(PoolOptions)
-	for _, layer := range []*PoolOptions{a.Defaults.below(own), own} {
+	for _, layer := range []*PoolOptions{a.Defaults.withoutSizing(own), own} {
 		if layer == nil {
 			continue
 		}
@@ -92,9 +92,9 @@ func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
 	return merged, nil
 }
 
-// below are the defaults without their size where a pool names one of its own:
+// withoutSizing are the defaults without their size where a pool names one of its own:
 // `workers 4` for every pool must not stand against a `manager ondemand`.
-func (o *PoolOptions) below(own *PoolOptions) *PoolOptions {
+func (o *PoolOptions) withoutSizing(own *PoolOptions) *PoolOptions {
 	if o == nil || own == nil || own.Manager == "" && own.Workers == 0 && own.MaxWorkers == 0 {
 		return o
 	}
@@ -106,9 +106,9 @@ func (o *PoolOptions) below(own *PoolOptions) *PoolOptions {
 
 const defaultPool = "default"
 
-// use lets a handler join the pool of that name; own are options given with
+// usePool lets a handler join the pool of that name; own are options given with
 // the handler, root is its site's, perhaps with placeholders.
-func (a *App) use(name string, own *PoolOptions, root string) (*livePool, error) {
+func (a *App) usePool(name string, own *PoolOptions, root string) (*managedPool, error) {
 	if name == "" {
 		name = defaultPool
 	}
@@ -118,42 +118,42 @@ func (a *App) use(name string, own *PoolOptions, root string) (*livePool, error)
 		return nil, fmt.Errorf("pool %s is defined twice: in the php_pool app and with a handler; "+
 			"give one of them another name", name)
 	case own == nil && !defined && name != defaultPool:
-		live := a.lives[name]
+		live := a.pools[name]
 		if live == nil {
 			return nil, fmt.Errorf("there is no pool %s: define it in the global options "+
 				"(php_pool { pool %s { ... } })", name, name)
 		}
-		return live, a.specs[name].options.admits(name, root)
+		return live, a.plans[name].options.checkRoot(name, root)
 	}
 	options, err := a.options(name, own)
 	if err != nil {
 		return nil, err
 	}
-	if err := options.confine(name, root, own != nil); err != nil {
+	if err := options.bindToRoot(name, root, own != nil); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
-	if s := a.specs[name]; s != nil {
+	if s := a.plans[name]; s != nil {
 		if !equalJSON(s.options, options) {
 			return nil, fmt.Errorf("pool %s is defined twice with different options: "+
 				"give one of them another name", name)
 		}
-		return a.lives[name], s.options.admits(name, root)
+		return a.pools[name], s.options.checkRoot(name, root)
 	}
-	s, err := newSpec(a.ctx, poolLogger(a.logger, name), options, inquiry{a.find, a.probe})
+	s, err := newPlan(a.ctx, poolLogger(a.logger, name), options, phpLocator{a.findCached, a.detectCached})
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
-	live, err := joinPool(name, s, a.logger)
+	live, err := loadOrNew(name, s, a.logger)
 	if err != nil {
 		return nil, err
 	}
-	a.specs[name], a.lives[name] = s, live
+	a.plans[name], a.pools[name] = s, live
 	return live, nil
 }
 
-// find looks for php-cgi, once per config for all pools that want the same: that
+// findCached looks for php-cgi, once per config for all pools that want the same: that
 // reads every directory of PATH, which takes a few milliseconds.
-func (a *App) find(spec string) (string, error) {
+func (a *App) findCached(spec string) (string, error) {
 	if path, ok := a.found[spec]; ok {
 		return path, nil
 	}
@@ -164,16 +164,16 @@ func (a *App) find(spec string) (string, error) {
 	return path, err
 }
 
-// probe asks php-cgi what it is, once per config for all pools that start it in
+// healthCheck asks php-cgi what it is, once per config for all pools that start it in
 // the same way: that takes 50 ms each time.
-func (a *App) probe(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
+func (a *App) detectCached(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
 	how := fmt.Sprint(path, o.Args(), o.Environ(), o.Credential)
-	if b := a.probed[how]; b != nil {
+	if b := a.detected[how]; b != nil {
 		return b, nil
 	}
 	b, err := phpbin.Detect(ctx, path, o)
 	if err == nil {
-		a.probed[how] = b
+		a.detected[how] = b
 	}
 	return b, err
 }
@@ -182,54 +182,54 @@ func (a *App) probe(ctx context.Context, path string, o phpbin.Options) (*phpbin
 // already stay as they are until the config before this one has stopped; what
 // has to change is made ready beside them.
 func (a *App) Start() error {
-	a.endLeftovers()
+	a.killOrphans()
 	a.shutdownDelay = a.httpShutdownDelay()
-	m := thisMachine()
-	budget(m, a.specs, nil)
-	if err := a.stageAll(); err != nil {
+	m := detectResources()
+	allocate(m, a.plans, nil)
+	if err := a.stagePools(); err != nil {
 		a.unstage()
 		return err
 	}
-	a.warnOfCaddysUser()
-	a.warnOfNeighbours()
-	a.warnOfAdmin()
-	for _, s := range a.specs {
+	a.warnSameUser()
+	a.warnSharedUser()
+	a.warnAdminAccess()
+	for _, s := range a.plans {
 		if s.options.isAuto() {
-			go a.measure(m)
+			go a.resizeByMeasurement(m)
 			break
 		}
 	}
 	return nil
 }
 
-// stageAll makes all pools ready, first one of each kind: of pools that start
+// stagePools makes all pools ready, first one of each kind: of pools that start
 // php-cgi in the same way, an ondemand one need not try whether that works when
 // another one has. So 200 sites that nobody visits cost one start.
-func (a *App) stageAll() error {
+func (a *App) stagePools() error {
 	leaders := map[string]string{} // by key
-	for _, name := range slices.Sorted(maps.Keys(a.specs)) {
-		s := a.specs[name]
-		if other, ok := leaders[s.key]; !ok || a.specs[other].mayRest() {
+	for _, name := range slices.Sorted(maps.Keys(a.plans)) {
+		s := a.plans[name]
+		if other, ok := leaders[s.key]; !ok || a.plans[other].mayStartEmpty() {
 			leaders[s.key] = name
 		}
 	}
 	var first, rest []string
-	for name, s := range a.specs {
+	for name, s := range a.plans {
 		if leaders[s.key] == name {
 			first = append(first, name)
 		} else {
 			rest = append(rest, name)
 		}
 	}
-	if err := a.stageSome(first, false); err != nil {
+	if err := a.stageConcurrently(first, false); err != nil {
 		return err
 	}
-	return a.stageSome(rest, true)
+	return a.stageConcurrently(rest, true)
 }
 
-// stageSome makes pools ready side by side; proven says that php-cgi is known
+// stageConcurrently makes pools ready side by side; proven says that php-cgi is known
 // to start as they want it.
-func (a *App) stageSome(names []string, proven bool) error {
+func (a *App) stageConcurrently(names []string, proven bool) error {
 	var mu sync.Mutex
 	var errs []error
 	var starts sync.WaitGroup
@@ -239,8 +239,8 @@ func (a *App) stageSome(names []string, proven bool) error {
 		room <- struct{}{}
 		starts.Go(func() {
 			defer func() { <-room }()
-			s := a.specs[name]
-			if err := a.lives[name].stage(a.ctx, a, s, proven && s.mayRest()); err != nil {
+			s := a.plans[name]
+			if err := a.pools[name].stage(a.ctx, a, s, proven && s.mayStartEmpty()); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
@@ -255,8 +255,8 @@ func (a *App) stageSome(names []string, proven bool) error {
 // for most of its time.
 const startsPerCPU = 4
 
-// mayRest reports whether a pool can begin with no worker at all.
-func (s *spec) mayRest() bool {
+// mayStartEmpty reports whether a pool can begin with no worker at all.
+func (s *plan) mayStartEmpty() bool {
 	return s.settings.Manager == pool.OnDemand && len(s.options.Warmup) == 0
 }
 
@@ -265,14 +265,14 @@ func (s *spec) mayRest() bool {
 // may have requests to serve still.
 func (a *App) Stop() error {
 	a.unstage()
-	for _, live := range a.lives {
-		live.handOver(a)
+	for _, live := range a.pools {
+		live.configStopped(a)
 	}
 	return nil
 }
 
 func (a *App) unstage() {
-	for _, live := range a.lives {
+	for _, live := range a.pools {
 		live.unstage(a)
 	}
 }
@@ -281,26 +281,26 @@ func (a *App) unstage() {
 func (a *App) Cleanup() error {
 	a.unstage()
 	var leaves sync.WaitGroup // at exit each takes its time
-	for name := range a.lives {
-		leaves.Go(func() { pools.Delete(name) }) //nolint:errcheck // Destruct returns none
+	for name := range a.pools {
+		leaves.Go(func() { usagePool.Delete(name) }) //nolint:errcheck // Destruct returns none
 	}
 	leaves.Wait()
-	a.lives = nil
+	a.pools = nil
 	return nil
 }
 
-// stopping is told when Caddy is about to stop a config.
-type stopping struct{ app *App }
+// exitHandler is told when Caddy is about to stop a config.
+type exitHandler struct{ app *App }
 
 // Handle starts the clock when Caddy exits: the HTTP server waits for running
 // requests, perhaps for ever, and perhaps before our Stop is called. During its
 // shutdown_delay it serves as ever, and so do the pools.
-func (s stopping) Handle(context.Context, caddy.Event) error {
+func (s exitHandler) Handle(context.Context, caddy.Event) error {
 	if !caddy.Exiting() {
 		return nil
 	}
 	for _, live := range runningPools.all() {
-		time.AfterFunc(s.app.shutdownDelay+live.stopTimeout(), live.cutShort)
+		time.AfterFunc(s.app.shutdownDelay+live.stopTimeout(), live.forceClose)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func TestPHPIsLookedForOncePerConfig(t *testing.T) {
 	t.Setenv("PATH", dir)
 	config := &App{found: map[string]string{}}
 	for range 2 {
-		if got, err := config.find("php-cgi9.9"); got != path || err != nil {
+		if got, err := config.findCached("php-cgi9.9"); got != path || err != nil {
 			t.Errorf("got %q, %v, want %q", got, err, path)
 		}
 		if err := os.RemoveAll(path); err != nil {
@@ -27,7 +27,7 @@ func TestPHPIsLookedForOncePerConfig(t *testing.T) {
 		}
 	}
 	other := &App{found: map[string]string{}}
-	if got, err := other.find("php-cgi9.9"); err == nil {
+	if got, err := other.findCached("php-cgi9.9"); err == nil {
 		t.Errorf("the next config got %q, which is gone", got)
 	}
 }

@@ -93,7 +93,7 @@ type Backend struct {
 	splits    splitter
 	envs      []envVar
 	constants []byte
-	live      *livePool
+	pool      *managedPool
 	logger    *zap.Logger
 	// propagator tells PHP about the span: by the headers that Caddy's tracing
 	// uses too, which OTEL_PROPAGATORS chooses.
@@ -144,40 +144,40 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	b.live, err = app.(*App).use(b.Pool, b.PoolOptions, b.Root)
+	b.pool, err = app.(*App).usePool(b.Pool, b.PoolOptions, b.Root)
 	return err
 }
 
-// answer sends the request to PHP and returns when the head of the response is
+// roundTrip sends the request to PHP and returns when the head of the response is
 // there. It is the one way to PHP; its errors carry the status for the client.
-func (b *Backend) answer(r *http.Request, v *visit, proxied bool) (*reply, error) {
-	b.live.enter()
-	a, err := b.ask(r, v, proxied)
+func (b *Backend) roundTrip(r *http.Request, v *requestState, proxied bool) (*response, error) {
+	b.pool.acquire()
+	a, err := b.send(r, v, proxied)
 	if err != nil {
-		b.live.leave()
+		b.pool.release()
 	}
 	return a, err
 }
 
-// ask is answer, for those who have entered the pool.
-func (b *Backend) ask(r *http.Request, v *visit, proxied bool) (*reply, error) {
+// send is answer, for those who have entered the pool.
+func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*response, error) {
 	s, err := b.findScript(r, v)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.live.covers(s.filename); err != nil {
+	if err := b.pool.checkAdminINI(s.filename); err != nil {
 		return nil, err
 	}
-	in, err := b.live.spool.Take(r, b.RequestBuffers, b.MaxBody)
+	in, err := b.pool.spool.Take(r, b.RequestBuffers, b.MaxBody)
 	if err != nil {
-		return nil, bodyFailure(err)
+		return nil, bodyError(err)
 	}
 	req := fastcgi.NewRequest()
-	a := &reply{
-		backend: b, request: r, in: in, sent: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
-		stderr: stderrLog{backend: b, request: r, script: s.filename}, giveUp: func() {},
+	a := &response{
+		backend: b, httpRequest: r, requestBody: in, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
+		stderr: stderrLog{backend: b, request: r, script: s.filename}, cancel: func() {},
 	}
-	env := environ{b: b, r: r, repl: v.repl, to: req, proxied: proxied}
+	env := envWriter{b: b, r: r, repl: v.repl, to: req, proxied: proxied}
 	a.span, env.traced = b.startSpan(r.Context(), s.filename)
 	env.write(&s, in.Length)
 	if in.Length > 0 {
@@ -186,36 +186,36 @@ func (b *Backend) ask(r *http.Request, v *visit, proxied bool) (*reply, error) {
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
 	req.Stderr = &a.stderr
-	a.sent.Info = env.info(&s, in.Length)
-	if b.live.perClient.Load() {
-		a.sent.Info.Client = clientOf(r)
+	a.request.Info = env.info(&s, in.Length)
+	if b.pool.limitsClients.Load() {
+		a.request.Info.Client = clientKey(r)
 	}
-	v.asks(r, b.live.name, s.filename)
+	v.begin(r, b.pool.name, s.filename)
 	ctx := r.Context()
 	if b.ResponseBuffers > 0 {
-		ctx, a.giveUp = context.WithCancel(ctx)
+		ctx, a.cancel = context.WithCancel(ctx)
 	}
-	if a.Response, err = b.live.do(ctx, &a.sent); err != nil {
-		a.breaks(err)
-		a.end()
-		return nil, b.failure(err, r, &s)
+	if a.Response, err = b.pool.do(ctx, &a.request); err != nil {
+		a.fail(err)
+		a.finish()
+		return nil, b.toHTTPError(err, r, &s)
 	}
-	v.exchange = a.Response
+	v.response = a.Response
 	a.body = a.HTTP.Body.(*fastcgi.Body)
 	whole := a.body.Fill(fastcgi.MaxFill)
 	if whole {
 		// A short answer that is here as a whole: its length is known, and the
 		// worker can serve the next request while this client reads.
 		a.Release()
-		a.in.Free()
+		a.requestBody.Free()
 		a.endSpan()
 	}
-	if err := b.denied(a); err != nil {
-		a.end()
+	if err := b.permissionError(a); err != nil {
+		a.finish()
 		return nil, err
 	}
 	if b.ResponseBuffers > 0 && !whole {
-		a.readAhead(int(b.ResponseBuffers))
+		a.startReadAhead(int(b.ResponseBuffers))
 	}
 	return a, nil
 }

@@ -85,7 +85,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 	d := caddyfile.NewDispenser(tokens)
 	d.Next()
-	if why, ok := refused[name]; ok {
+	if why, ok := unsupported[name]; ok {
 		return d.Errf("%s makes no sense in php_pool: %s", name, why)
 	}
 	if proxyOptions[name] || strings.HasPrefix(name, "@") {

@@ -350,7 +350,7 @@ func notNumber(d *caddyfile.Dispenser, name, value string) error {
 	return d.Errf("%s %s is no number: write a whole number", name, value)
 }
 
-// known lists the options of a table, for a message about an unknown one.
+// entries lists the options of a table, for a message about an unknown one.
 func known[V any](table map[string]V) string {
 	return strings.Join(slices.Sorted(maps.Keys(table)), ", ")
 }

@@ -1,8 +1,8 @@
 package caddymodule
 
-// refused are subdirectives of php_fastcgi and reverse_proxy that make no
+// unsupported are subdirectives of php_fastcgi and reverse_proxy that make no
 // sense where Caddy itself runs PHP: why, and what to write instead.
-var refused = map[string]string{
+var unsupported = map[string]string{
 	"to":                      "there is no upstream, Caddy starts php-cgi itself; take it out",
 	"dynamic":                 "there is no upstream, Caddy starts php-cgi itself; take it out",
 	"transport":               "php_pool is the transport; take it out",

@@ -17,12 +17,12 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// denied recognizes PHP's answer to a script that Caddy can see and the
+// permissionError recognizes PHP's answer to a script that Caddy can see and the
 // workers' user cannot: 403, with a log line that says what is missing where.
 // Whether PHP can open it is for the system to say, ACLs included, so PHP is
 // asked and not foretold. What had to be read of another answer is kept in
 // a.prefix.
-func (b *Backend) denied(a *reply) error {
+func (b *Backend) permissionError(a *response) error {
 	status := a.HTTP.StatusCode
 	if status != http.StatusForbidden && status != http.StatusNotFound || !a.body.Fill(fastcgi.MaxFill) {
 		return nil
@@ -36,17 +36,17 @@ func (b *Backend) denied(a *reply) error {
 	if text := string(a.prefix); err != nil || text != phpbin.AccessDenied && text != phpbin.NoInputFile {
 		return nil
 	}
-	why := b.live.missingPermission(a.stderr.script)
+	why := b.pool.missingPermission(a.stderr.script)
 	if why == nil || errors.Is(why, fs.ErrNotExist) {
 		return nil // PHP is right: it was there a moment ago
 	}
-	b.logger.Error("PHP may not read the script", zap.String("pool", b.live.name),
+	b.logger.Error("PHP may not read the script", zap.String("pool", b.pool.name),
 		zap.String("script", a.stderr.script), zap.Error(why))
 	return caddyhttp.Error(http.StatusForbidden, why)
 }
 
-// identity is who the workers run as.
-type identity struct {
+// user is who the workers run as.
+type unixUser struct {
 	name     string
 	uid, gid uint32
 	groups   []uint32
@@ -54,35 +54,35 @@ type identity struct {
 
 // missingPermission looks along the path for the first thing that the workers'
 // user may not do; nil if the file modes forbid nothing.
-func (l *livePool) missingPermission(path string) error {
-	who := l.identity()
+func (l *managedPool) missingPermission(path string) error {
+	who := l.user()
 	if who == nil || who.uid == 0 {
 		return nil
 	}
-	if err := who.reaches(path); err != nil {
+	if err := who.checkTraverse(path); err != nil {
 		return err
 	}
-	return who.may(path, 4, "read (r)")
+	return who.checkMode(path, 4, "read (r)")
 }
 
-// reaches looks for the first directory above path that the user may not enter.
-func (who *identity) reaches(path string) error {
+// checkTraverse looks for the first directory above path that the user may not enter.
+func (who *unixUser) checkTraverse(path string) error {
 	if dir := filepath.Dir(path); dir != path {
-		if err := who.reaches(dir); err != nil {
+		if err := who.checkTraverse(dir); err != nil {
 			return err
 		}
-		return who.may(dir, 1, "enter (x)")
+		return who.checkMode(dir, 1, "enter (x)")
 	}
 	return nil
 }
 
-// may checks one permission bit, as the owner's, the group's or the others'.
-func (who *identity) may(path string, bit fs.FileMode, verb string) error {
+// checkMode checks one permission bit, as the owner's, the group's or the others'.
+func (who *unixUser) checkMode(path string, bit fs.FileMode, verb string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	uid, gid, ok := owner(info)
+	uid, gid, ok := fileOwner(info)
 	if !ok {
 		return errors.New("the owner of " + path + " is not known")
 	}

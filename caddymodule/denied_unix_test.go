@@ -32,7 +32,7 @@ func TestAScriptThatPHPCannotOpen(t *testing.T) {
 		}
 		return fastcgitest.OK("there")
 	}))
-	h.live.spec = &spec{who: &identity{name: "nobody", uid: 65534, gid: 65534}}
+	h.pool.plan = &plan{user: &unixUser{name: "nobody", uid: 65534, gid: 65534}}
 	for _, c := range []struct {
 		script string
 		gone   bool

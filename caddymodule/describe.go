@@ -112,8 +112,8 @@ type detail struct {
 }
 
 // describe takes the state of the pool.
-func (l *livePool) describe(d detail) poolJSON {
-	used := l.sampler.of(l.pool)
+func (l *managedPool) describe(d detail) poolJSON {
+	used := l.sampler.sample(l.pool)
 	s, workers := l.pool.Snapshot()
 	out := poolJSON{
 		Name: s.Name, Manager: s.Manager, Generation: s.Generation,
@@ -159,14 +159,14 @@ func (l *livePool) describe(d detail) poolJSON {
 	return out
 }
 
-func (l *livePool) describePHP(out *poolJSON) {
+func (l *managedPool) describePHP(out *poolJSON) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.spec == nil {
+	if l.plan == nil {
 		return
 	}
-	b := l.spec.binary
-	out.Spawn, out.Sizing = l.spec.spawn, l.spec.sizing
+	b := l.plan.binary
+	out.Spawn, out.Sizing = l.plan.spawn, l.plan.sizing
 	out.PHP = &phpJSON{
 		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(),

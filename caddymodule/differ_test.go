@@ -146,7 +146,7 @@ type sample struct {
 // peers are the forms of net.Conn's remote address.
 var peers = []string{"192.0.2.1:1234", "[2001:db8::1]:1", "[fe80::1%eth0]:1", "@", ""}
 
-// request is the sample as Caddy's server would hand it on; nil if it would not.
+// httpRequest is the sample as Caddy's server would hand it on; nil if it would not.
 func (s *sample) request(server *caddyhttp.Server) *http.Request {
 	text := s.method + " " + s.target + " HTTP/1.1\r\n" + s.fields + "\r\n\r\n" + s.body
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
@@ -239,7 +239,9 @@ func FuzzVariables(f *testing.F) {
 		header := r.Header.Clone()
 		theirs, err := d.vars(r, func(w http.ResponseWriter, r *http.Request) error { return d.theirs.ServeHTTP(w, r, nil) })
 		for way, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
-			"short":   func(w http.ResponseWriter, r *http.Request) error { return d.ours.serve(w, r, visitOf(r)) },
+			"short": func(w http.ResponseWriter, r *http.Request) error {
+				return d.ours.serveDirect(w, r, requestStateFrom(r))
+			},
 			"proxied": func(w http.ResponseWriter, r *http.Request) error { return d.proxied.ServeHTTP(w, r, nil) },
 		} {
 			ours, ourErr := d.vars(s.request(server), serve)
@@ -247,7 +249,7 @@ func FuzzVariables(f *testing.F) {
 			case ours == nil && theirs == nil:
 			case ours == nil:
 				// It must be the script that is refused: there is none, or the request cannot be put in words for PHP.
-				if status := errorStatus(ourErr); status < 400 || status >= 500 {
+				if status := judgedStatus(ourErr); status < 400 || status >= 500 {
 					t.Errorf("%s: %+v is refused with %d: %v", way, s, status, ourErr)
 				}
 			case theirs == nil:

@@ -11,7 +11,7 @@
 //
 // # A request's way
 //
-// Handler routes (route.go), then Backend.answer finds and checks the script
+// Handler routes (route.go), then Backend.roundTrip finds and checks the script
 // (script.go), takes in the body (package spool), writes the CGI variables
 // (env.go) and sends all of it by pool.Do. The handler copies the answer (serve.go);
 // where options ask for what only reverse_proxy can do, the same Backend runs
@@ -30,7 +30,7 @@
 //
 // Pools live longer than configs: they are in a caddy.UsagePool by name. A
 // config joins its pools in Provision, which only asks php-cgi what it is, and
-// makes ready in Start what is new or has changed (livePool.stage). What was
+// makes ready in Start what is new or has changed (managedPool.stage). What was
 // made ready takes effect when the config before it has stopped, since until
 // then the load may still fail: Caddy starts apps in any order, and the HTTP
 // server may find its port taken after our Start. A config that comes first
@@ -54,7 +54,7 @@
 //
 // The user that a pool's processes run as (user.go). On top of it the settings
 // that scripts cannot undo (admin_ini.go), which php-cgi takes for top-level
-// directories: livePool.covers refuses a script in one that was not there when
+// directories: managedPool.checkAdminINI refuses a script in one that was not there when
 // the generation began. isolate (isolate.go) stands for a set of those, with a
 // directory that Caddy gives to the pool's user; what lies above it stays
 // Caddy's, since a root that gives away what a user can rename gives away

@@ -15,14 +15,14 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// environ writes the CGI variables of one request: those of RFC 3875, and what
+// envWriter writes the CGI variables of one request: those of RFC 3875, and what
 // PHP applications expect besides, with the values that php_fastcgi gives them.
 // It differs from php_fastcgi only where that is wrong: Cookie fields are
 // joined with "; " (RFC 6265 section 5.4), a GET without a body has no
 // HTTP_CONTENT_LENGTH, header names with "_" are dropped (X_Y would pass for
 // X-Y, GHSA-f59h-q822-g45g), and REDIRECT_STATUS is there, as behind every
 // other web server.
-type environ struct {
+type envWriter struct {
 	b    *Backend
 	r    *http.Request
 	repl *caddy.Replacer
@@ -36,7 +36,7 @@ type environ struct {
 	traced http.Header
 }
 
-func (e *environ) write(s *script, length int64) {
+func (e *envWriter) write(s *script, length int64) {
 	e.to.AddEncoded(e.b.constants)
 	e.script(s)
 	e.request(length)
@@ -61,7 +61,7 @@ func constantParams() ([]byte, error) {
 	)
 }
 
-func (e *environ) script(s *script) {
+func (e *envWriter) script(s *script) {
 	e.to.AddParam("DOCUMENT_ROOT", s.root)
 	e.to.AddParam("DOCUMENT_URI", s.uri)
 	e.to.AddParam("SCRIPT_FILENAME", s.filename)
@@ -73,7 +73,7 @@ func (e *environ) script(s *script) {
 	}
 }
 
-func (e *environ) request(length int64) {
+func (e *envWriter) request(length int64) {
 	r := e.r
 	e.to.AddParam("REQUEST_METHOD", r.Method)
 	e.to.AddParam("QUERY_STRING", r.URL.RawQuery)
@@ -115,7 +115,7 @@ func splitHostPort(s string) (host, port string) {
 }
 
 // peer tells who asked, and at which of our addresses.
-func (e *environ) peer() {
+func (e *envWriter) peer() {
 	ip, port := e.r.RemoteAddr, ""
 	if i := strings.LastIndexByte(ip, ':'); i >= 0 {
 		ip, port = ip[:i], ip[i+1:]
@@ -141,7 +141,7 @@ var tlsVersions = map[uint16]string{
 	tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3",
 }
 
-func (e *environ) tls() {
+func (e *envWriter) tls() {
 	state := e.r.TLS
 	if state == nil {
 		return
@@ -159,13 +159,13 @@ func (e *environ) tls() {
 }
 
 // headers adds HTTP_*. Nothing else comes from a client.
-func (e *environ) headers(length int64) {
+func (e *envWriter) headers(length int64) {
 	e.to.AddParam("HTTP_HOST", e.r.Host)
 	if !e.proxied {
-		e.ownHeaders(length)
+		e.proxyHeaders(length)
 	}
 	for name, values := range e.r.Header {
-		if e.forwards(name) {
+		if e.forwardsHeader(name) {
 			e.to.AddHeader(name, values)
 		}
 	}
@@ -174,8 +174,8 @@ func (e *environ) headers(length int64) {
 	}
 }
 
-// ownHeaders adds what reverse_proxy would have set.
-func (e *environ) ownHeaders(length int64) {
+// proxyHeaders adds what reverse_proxy would have set.
+func (e *envWriter) proxyHeaders(length int64) {
 	f := forwardedHeaders(e.r)
 	e.add("HTTP_X_FORWARDED_FOR", f.client)
 	e.add("HTTP_X_FORWARDED_PROTO", f.proto)
@@ -208,16 +208,16 @@ func (e *environ) ownHeaders(length int64) {
 
 // isEarly reports whether the request came before the end of the TLS handshake,
 // so that somebody may have sent it once more.
-func (e *environ) isEarly() bool { return e.r.TLS != nil && !e.r.TLS.HandshakeComplete }
+func (e *envWriter) isEarly() bool { return e.r.TLS != nil && !e.r.TLS.HandshakeComplete }
 
-func (e *environ) add(name, value string) {
+func (e *envWriter) add(name, value string) {
 	if value != "" {
 		e.to.AddParam(name, value)
 	}
 }
 
-// forwards reports whether a header field reaches PHP as it came.
-func (e *environ) forwards(name string) bool {
+// forwardsHeader reports whether a header field reaches PHP as it came.
+func (e *envWriter) forwardsHeader(name string) bool {
 	for i := range len(name) {
 		c := lower(name[i])
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
@@ -237,7 +237,7 @@ func (e *environ) forwards(name string) bool {
 	}
 	switch name {
 	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via":
-		return false // see ownHeaders
+		return false // see proxyHeaders
 	case "Early-Data":
 		return !e.isEarly() // else a proxy before us has said it
 	}

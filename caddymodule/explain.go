@@ -7,7 +7,7 @@ import "github.com/mevdschee/caddy-php-pool/pool"
 const backtraceDepth = 20
 
 // Activity says where the script is and what its process waits for.
-func (p process) Activity() (pool.Activity, error) {
+func (p processAdapter) Activity() (pool.Activity, error) {
 	frames, err := p.Backtrace(backtraceDepth + 1)
 	var e pool.Activity
 	for i, f := range frames {
@@ -23,8 +23,8 @@ func (p process) Activity() (pool.Activity, error) {
 	return e, err
 }
 
-// explainedJSON is a worker with what it does at this moment.
-type explainedJSON struct {
+// workerActivityJSON is a worker with what it does at this moment.
+type workerActivityJSON struct {
 	workerJSON
 	// Backtrace is the stack of PHP calls, the innermost first, WaitingOn what
 	// the process waits for in the kernel.
@@ -34,16 +34,16 @@ type explainedJSON struct {
 	Unexplained string `json:"unexplained,omitempty"`
 }
 
-// explainWorkers describes the workers that are wanted, with what those that run
+// workerActivity describes the workers that are wanted, with what those that run
 // a script do at this moment.
-func (l *livePool) explainWorkers(wanted func(id uint64) bool, fullURI bool) []explainedJSON {
-	used := l.sampler.of(l.pool)
-	list := []explainedJSON{}
+func (l *managedPool) workerActivity(wanted func(id uint64) bool, fullURI bool) []workerActivityJSON {
+	used := l.sampler.sample(l.pool)
+	list := []workerActivityJSON{}
 	for _, w := range l.pool.Workers() {
 		if !wanted(w.ID) {
 			continue
 		}
-		out := explainedJSON{workerJSON: describeWorker(&w, used[w.ID], fullURI)}
+		out := workerActivityJSON{workerJSON: describeWorker(&w, used[w.ID], fullURI)}
 		if w.State == pool.Busy || w.State == pool.Draining {
 			now, err := w.Process.Activity()
 			out.Backtrace, out.WaitingOn = now.Backtrace, now.BlockedOn

@@ -23,22 +23,22 @@ const statusClientClosed = 499
 // retryAfter is what a client is told that found the line too long.
 const retryAfter = 5 * time.Second
 
-// failure turns what the pool said into the error that Caddy answers.
-func (b *Backend) failure(err error, r *http.Request, s *script) error {
+// toHTTPError turns what the pool said into the error that Caddy answers.
+func (b *Backend) toHTTPError(err error, r *http.Request, s *script) error {
 	if r.Context().Err() != nil {
 		return caddyhttp.Error(statusClientClosed, err)
 	}
-	status := failureStatus(err)
+	status := errorStatus(err)
 	if status == http.StatusBadGateway {
-		b.logger.Error("no answer from PHP", zap.String("pool", b.live.name),
+		b.logger.Error("no answer from PHP", zap.String("pool", b.pool.name),
 			zap.String("script", s.filename), zap.Error(err))
 	}
 	return caddyhttp.Error(status, err)
 }
 
-// bodyFailure is the error that Caddy answers when a request's body could not be
+// bodyError is the error that Caddy answers when a request's body could not be
 // taken in.
-func bodyFailure(err error) error {
+func bodyError(err error) error {
 	if handled, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		return handled // an earlier handler's, as of request_body
 	}
@@ -60,7 +60,7 @@ func bodyFailure(err error) error {
 	return caddyhttp.Error(http.StatusBadRequest, err)
 }
 
-func failureStatus(err error) int {
+func errorStatus(err error) int {
 	var launch *pool.LaunchError
 	var param *fastcgi.ParamError
 	var body *fastcgi.BodyError
@@ -91,8 +91,8 @@ func failureStatus(err error) int {
 	return http.StatusBadGateway
 }
 
-// tellWhen adds Retry-After to an error that passes by itself.
-func tellWhen(h http.Header, err error) {
+// setRetryAfter adds Retry-After to an error that passes by itself.
+func setRetryAfter(h http.Header, err error) {
 	var handled caddyhttp.HandlerError
 	if !errors.As(err, &handled) ||
 		handled.StatusCode != http.StatusServiceUnavailable && handled.StatusCode != http.StatusTooManyRequests {

@@ -23,7 +23,7 @@ func TestABodyThatIsNotTakenHasAStatus(t *testing.T) {
 		read(context.Canceled):                                         499,
 		read(errors.New("malformed chunked encoding")):                 400,
 	} {
-		if got := statusOf(bodyFailure(err)); got != want {
+		if got := statusOf(bodyError(err)); got != want {
 			t.Errorf("%v: got %d, want %d", err, got, want)
 		}
 	}

@@ -65,7 +65,7 @@ func newInjector(t *testing.T, root string) *injector {
 	return in
 }
 
-// reply answers a request, spoilt once.
+// response answers a request, spoilt once.
 func (in *injector) reply(r *fastcgitest.Request, number int64) fastcgitest.Answer {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -102,10 +102,10 @@ type got struct {
 	broken bool // the answer, after it had begun
 }
 
-// next is the token of the next request.
+// staged is the token of the next request.
 func (in *injector) next() string { return fmt.Sprintf("%08d", in.asked+1) }
 
-// ask sends a request by one of both ways, and returns what came of it.
+// send sends a request by one of both ways, and returns what came of it.
 func (in *injector) ask(h *Handler, method string, proxied bool) (got, string) {
 	in.Helper()
 	token := in.next()
@@ -139,7 +139,7 @@ func handle(h *Handler, r *http.Request) (g got) {
 		}
 	}()
 	if err := h.ServeHTTP(w, r, nil); err != nil {
-		return got{status: errorStatus(err)}
+		return got{status: judgedStatus(err)}
 	}
 	return got{status: w.Code, body: w.Body.Bytes()}
 }
@@ -147,14 +147,14 @@ func handle(h *Handler, r *http.Request) (g got) {
 func roundTrip(h *Handler, r *http.Request) got {
 	resp, err := (&Transport{h.Backend}).RoundTrip(r)
 	if err != nil {
-		return got{status: errorStatus(err)}
+		return got{status: judgedStatus(err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return got{resp.StatusCode, body, err != nil}
 }
 
-func errorStatus(err error) int {
+func judgedStatus(err error) int {
 	handled, _ := errors.AsType[caddyhttp.HandlerError](err)
 	return handled.StatusCode
 }

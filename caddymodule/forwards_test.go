@@ -6,14 +6,14 @@ import "testing"
 // whether we do.
 func TestHeadersThatPassForOthersDoNotReachPHP(t *testing.T) {
 	r, _ := request("/", ".")
-	e := &environ{r: r}
+	e := &envWriter{r: r}
 	for name, want := range map[string]bool{
 		"Remote-User": true, "X-Fine-2": true,
 		"Remote_User": false, "X_Forwarded_For": false, "X.Y": false, "Rémote": false, // CVE-2026-52845, GHSA-f59h-q822-g45g
 		"Proxy": false, // CVE-2016-5385
 		"Host":  false, "Content-Length": false, "Connection": false, "Proxy-Authorization": false,
 	} {
-		if got := e.forwards(name); got != want {
+		if got := e.forwardsHeader(name); got != want {
 			t.Errorf("%s: forwarded %t, want %t", name, got, want)
 		}
 	}

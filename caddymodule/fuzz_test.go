@@ -26,12 +26,12 @@ func FuzzSplit(f *testing.F) {
 			if script+info != path {
 				t.Errorf("%s: %q becomes %q and %q", way, path, script, info)
 			}
-			if info != "" && !s.ends(script) {
+			if info != "" && !s.hasScriptExt(script) {
 				t.Errorf("%s: %q becomes the script %q", way, path, script)
 			}
 		}
 		script, _ := s.split(path)
-		if s.ends(script) {
+		if s.hasScriptExt(script) {
 			tail := strings.ToLower(script[max(0, len(script)-max(len(at), 4)):])
 			if !strings.HasSuffix(tail, ".php") && !strings.HasSuffix(tail, strings.ToLower(at)) {
 				t.Errorf("%q passes for a script", script)

@@ -101,12 +101,12 @@ func (h *Handler) Cleanup() error {
 
 // ServeHTTP answers requests for PHP and passes on all others.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := visitOf(r)
+	v := requestStateFrom(r)
 	if done, err := h.router.route(w, r, v); done || err != nil {
 		return err
 	}
-	if path := cleanPath(r.URL.Path); !h.splits.ends(path) {
-		if deref(h.HideSensitive, true) && h.splits.hides(path) {
+	if path := cleanPath(r.URL.Path); !h.splits.hasScriptExt(path) {
+		if valueOr(h.HideSensitive, true) && h.splits.isSensitive(path) {
 			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
 				"%s is hidden, as its name says that it is nobody's business (hide_sensitive)", path))
 		}
@@ -116,10 +116,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.proxy != nil {
 		err = h.proxy.ServeHTTP(w, r, next)
 	} else {
-		err = h.serve(w, r, v)
+		err = h.serveDirect(w, r, v)
 	}
 	if err != nil {
-		tellWhen(w.Header(), err)
+		setRetryAfter(w.Header(), err)
 	}
 	return err
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// hides reports whether a path that does not run is nobody's business: source
+// isSensitive reports whether a path that does not run is nobody's business: source
 // of PHP, a copy of it, settings, a dump, or anything whose name begins with a
 // dot. The handler asks when it would pass a request on, to file_server as a
 // rule, so what PHP itself answers costs nothing.
@@ -13,7 +13,7 @@ import (
 // asked whether a file is there. It errs on the hiding side: a backslash and
 // trailing dots and spaces count as they do for Windows on every system.
 // path is clean.
-func (s splitter) hides(path string) bool {
+func (s splitter) isSensitive(path string) bool {
 	begin, last := 0, ""
 	for i := 0; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' && path[i] != '\\' {
@@ -28,11 +28,11 @@ func (s splitter) hides(path string) bool {
 		}
 		begin = i + 1
 	}
-	return s.hidesName(last)
+	return s.isSensitiveName(last)
 }
 
-// hidesName judges the last part of a path.
-func (s splitter) hidesName(name string) bool {
+// isSensitiveName judges the last part of a path.
+func (s splitter) isSensitiveName(name string) bool {
 	name = strings.TrimRight(name, ". ")
 	if strings.HasSuffix(name, "~") || strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#") {
 		return true // what Emacs, Vim, nano and others leave
@@ -42,31 +42,31 @@ func (s splitter) hidesName(name string) bool {
 		return false
 	}
 	ending := name[dot+1:]
-	if oneOf(ending, hiddenEndings) {
+	if containsExt(ending, sensitiveExts) {
 		return true
 	}
-	if s.mentions(name) && !oneOf(ending, shownEndings) {
+	if s.containsScriptExt(name) && !containsExt(ending, publicExts) {
 		return true // index.php.bak, index.php_old, index.phps, index.php::$DATA
 	}
 	return strings.EqualFold(name, "composer.json") || strings.EqualFold(name, "composer.lock")
 }
 
-// hiddenEndings are PHP under another name (inc, phar, pht, phtml; those that
+// sensitiveExts are PHP under another name (inc, phar, pht, phtml; those that
 // begin with "php" are found by that), settings that PHP reads (ini), what
 // editors and people leave beside a file (bak, old, orig, save, swo, swp), and
 // dumps of databases (sql).
-var hiddenEndings = []string{
+var sensitiveExts = []string{
 	"bak", "inc", "ini", "old", "orig", "phar", "pht", "phtml", "save", "sql", "swo", "swp",
 }
 
-// shownEndings are those of pages and of what they are made of: a style.php.css,
+// publicExts are those of pages and of what they are made of: a style.php.css,
 // or an upload called photo.php.jpg, is no source.
-var shownEndings = []string{
+var publicExts = []string{
 	"avif", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "mjs", "pdf", "png", "svg", "webp",
 }
 
-// oneOf compares as file systems that do not mind case would.
-func oneOf(ending string, list []string) bool {
+// containsExt compares as file systems that do not mind case would.
+func containsExt(ending string, list []string) bool {
 	for _, one := range list {
 		if strings.EqualFold(ending, one) {
 			return true
@@ -75,22 +75,22 @@ func oneOf(ending string, list []string) bool {
 	return false
 }
 
-// mentions reports whether .php, or another ending of scripts, stands anywhere
+// containsScriptExt reports whether .php, or another ending of scripts, stands anywhere
 // in a name.
-func (s splitter) mentions(name string) bool {
-	if has(name, ".php") {
+func (s splitter) containsScriptExt(name string) bool {
+	if containsFold(name, ".php") {
 		return true
 	}
 	for _, at := range s {
-		if at != "" && has(name, at) {
+		if at != "" && containsFold(name, at) {
 			return true
 		}
 	}
 	return false
 }
 
-// has looks for an ASCII string in lower case.
-func has(name, lowered string) bool {
+// containsFold looks for an ASCII string in lower case.
+func containsFold(name, lowered string) bool {
 	for i := 0; i+len(lowered) <= len(name); i++ {
 		if equalFold(name[i:i+len(lowered)], lowered) {
 			return true

@@ -33,7 +33,7 @@ func TestWhatIsNobodysBusinessIsHidden(t *testing.T) {
 		"/a~b": false, "/#": true, "/feed.xml": false, "/data.json": false, "/x.zip": false, "/include": false, "/a.b.old.js": false,
 		"/dir.php/style.css": false, "/ｐhp": false,
 	} {
-		if got := s.hides(path); got != want {
+		if got := s.isSensitive(path); got != want {
 			t.Errorf("%s: hidden: got %t, want %t", path, got, want)
 		}
 	}
@@ -94,7 +94,7 @@ func TestAClientIsAnAddressOrAnIPv6Network(t *testing.T) {
 		if c.want != "" {
 			want = netip.MustParseAddr(c.want)
 		}
-		if got := clientOf(r); got != want {
+		if got := clientKey(r); got != want {
 			t.Errorf("%s: got %v, want %v", c.ip, got, want)
 		}
 	}
@@ -104,7 +104,7 @@ func BenchmarkHides(b *testing.B) {
 	s := splitter{".php"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if s.hides("/wp-content/themes/twentytwenty/assets/js/index.min.js") {
+		if s.isSensitive("/wp-content/themes/twentytwenty/assets/js/index.min.js") {
 			b.Fatal("hidden")
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // info is what logs and statistics show of the request. It copies nothing: the
 // strings are the request's own.
-func (e *environ) info(s *script, length int64) pool.Info {
+func (e *envWriter) info(s *script, length int64) pool.Info {
 	uri := originalURL(e.r)
 	return pool.Info{
 		Method: e.r.Method, URI: uri.EscapedPath(), Query: uri.RawQuery, User: e.loginName(),
@@ -22,7 +22,7 @@ func (e *environ) info(s *script, length int64) pool.Info {
 
 // loginName is REMOTE_USER, or else, as php-fpm's status page has it, the name
 // that the request logs in with at PHP.
-func (e *environ) loginName() string {
+func (e *envWriter) loginName() string {
 	if e.user != "" || len(e.r.Header["Authorization"]) == 0 {
 		return e.user
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// inspection is what php_pool_status and php_pool_ping have in common: the pool
+// statusAccess is what php_pool_status and php_pool_ping have in common: the pool
 // that they tell of, and who may ask.
-type inspection struct {
+type statusAccess struct {
 	// The pool to tell of. Default: `default`.
 	Pool string `json:"pool,omitempty"`
 
@@ -26,7 +26,7 @@ type inspection struct {
 }
 
 // provision parses the ranges.
-func (i *inspection) provision() error {
+func (i *statusAccess) provision() error {
 	if i.Pool == "" {
 		i.Pool = defaultPool
 	}
@@ -40,8 +40,8 @@ func (i *inspection) provision() error {
 	return nil
 }
 
-// inspect finds the pool for those who may know of it.
-func (i *inspection) inspect(w http.ResponseWriter, r *http.Request) (*livePool, error) {
+// authorize finds the pool for those who may know of it.
+func (i *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*managedPool, error) {
 	if !i.allowed(r) {
 		return nil, caddyhttp.Error(http.StatusForbidden, errors.New("the state of a pool is for this machine only"))
 	}
@@ -60,7 +60,7 @@ func (i *inspection) inspect(w http.ResponseWriter, r *http.Request) (*livePool,
 // forwarding header makes a request somebody else's, whatever it says, since the
 // left end of X-Forwarded-For is the client's own word. The ranges of allow are
 // compared with the client's address as Caddy has it.
-func (i *inspection) allowed(r *http.Request) bool {
+func (i *statusAccess) allowed(r *http.Request) bool {
 	if isLoopback(r.RemoteAddr) && !isForwarded(r.Header) {
 		return true
 	}
@@ -86,11 +86,11 @@ func isForwarded(h http.Header) bool {
 }
 
 // findPool finds a running pool by its name.
-func findPool(name string) *livePool {
-	var found *livePool
-	pools.Range(func(key, value any) bool {
+func findPool(name string) *managedPool {
+	var found *managedPool
+	usagePool.Range(func(key, value any) bool {
 		if key == name {
-			found = value.(*livePool)
+			found = value.(*managedPool)
 		}
 		return found == nil
 	})
@@ -99,7 +99,7 @@ func findPool(name string) *livePool {
 
 // parse reads the directive: the pool's name, and in a block allow and the
 // options that it has of its own.
-func (i *inspection) parse(d *caddyfile.Dispenser, options map[string]func(*caddyfile.Dispenser) error) error {
+func (i *statusAccess) parse(d *caddyfile.Dispenser, options map[string]func(*caddyfile.Dispenser) error) error {
 	d.Next()
 	directive := d.Val()
 	switch args := d.RemainingArgs(); len(args) {
@@ -127,7 +127,7 @@ func (i *inspection) parse(d *caddyfile.Dispenser, options map[string]func(*cadd
 	return nil
 }
 
-func (i *inspection) parseAllow(d *caddyfile.Dispenser) error {
+func (i *statusAccess) parseAllow(d *caddyfile.Dispenser) error {
 	ranges := d.RemainingArgs()
 	if len(ranges) == 0 {
 		return d.Errf("allow takes at least one range of addresses: write allow 10.0.0.0/8")
@@ -136,8 +136,8 @@ func (i *inspection) parseAllow(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// noMore refuses arguments of an option that takes none.
-func noMore(d *caddyfile.Dispenser) error {
+// noMoreArgs refuses arguments of an option that takes none.
+func noMoreArgs(d *caddyfile.Dispenser) error {
 	if option := d.Val(); d.NextArg() {
 		return d.Errf("%s takes no value, not %s", option, d.Val())
 	}

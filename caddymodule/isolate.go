@@ -15,18 +15,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// confinement is what an isolated pool is for.
-type confinement struct{ pool, root string }
+// siteBinding is what an isolated pool is for.
+type siteBinding struct{ pool, root string }
 
-func (o *PoolOptions) isolates() bool { return deref(o.Isolate, false) }
+func (o *PoolOptions) isolates() bool { return valueOr(o.Isolate, false) }
 
-// confine fixes an isolated pool to the one site that it serves; root is what its
+// bindToRoot fixes an isolated pool to the one site that it serves; root is what its
 // handler has, and own says whether the pool is the handler's own.
 //
 // A root directive beside php_pool does not count: it sets a variable of each
 // request. The Caddyfile adapter would tell of it (BlockState), but also of the
 // one of another site (Caddy 2.11.9), which is the last thing wanted here.
-func (o *PoolOptions) confine(pool, root string, own bool) error {
+func (o *PoolOptions) bindToRoot(pool, root string, own bool) error {
 	if !o.isolates() {
 		return nil
 	}
@@ -48,19 +48,19 @@ func (o *PoolOptions) confine(pool, root string, own bool) error {
 		return fmt.Errorf("isolate: open_basedir cannot name the root %s, because of its %c: give the directory another name",
 			path, os.PathListSeparator)
 	}
-	o.confined = confinement{pool, path}
+	o.binding = siteBinding{pool, path}
 	return nil
 }
 
-// admits reports whether one more handler may use the pool.
-func (o *PoolOptions) admits(pool, root string) error {
+// checkRoot reports whether one more handler may use the pool.
+func (o *PoolOptions) checkRoot(pool, root string) error {
 	other := PoolOptions{Isolate: o.Isolate}
-	if err := other.confine(pool, root, true); err != nil {
+	if err := other.bindToRoot(pool, root, true); err != nil {
 		return fmt.Errorf("pool %s: %w", pool, err)
 	}
-	if o.confined != other.confined {
+	if o.binding != other.binding {
 		return fmt.Errorf("pool %s: isolate needs a pool of its own, and this one would serve both %s and %s: give each site a pool",
-			pool, o.confined.root, other.confined.root)
+			pool, o.binding.root, other.binding.root)
 	}
 	return nil
 }
@@ -74,18 +74,18 @@ const unsafeFunctions = "dl,exec,link,passthru,pcntl_exec,pcntl_fork,pcntl_forkx
 // isolatedUmask keeps what PHP writes from users that are in none of its groups.
 const isolatedUmask = "027"
 
-// isolated are the ini settings of isolate; admin_ini overrules each of them.
-func (s *spec) isolated() map[string]string {
-	temp := s.privateDir("tmp")
+// isolationINI are the ini settings of isolate; admin_ini overrules each of them.
+func (s *plan) isolationINI() map[string]string {
+	temp := s.privateSubdir("tmp")
 	return map[string]string{
-		"open_basedir":        s.options.confined.root + string(os.PathListSeparator) + s.private,
+		"open_basedir":        s.options.binding.root + string(os.PathListSeparator) + s.privateDir,
 		"disable_functions":   unsafeFunctions,
 		"enable_dl":           "0",
 		"ffi.enable":          "0",
 		"sys_temp_dir":        temp,
 		"upload_tmp_dir":      temp,
 		"soap.wsdl_cache_dir": temp,
-		"session.save_path":   s.privateDir("sessions"),
+		"session.save_path":   s.privateSubdir("sessions"),
 		// Debian has a cron job do it, for its own directory only.
 		"session.gc_probability": "1",
 		"session.gc_divisor":     "1000",
@@ -93,31 +93,31 @@ func (s *spec) isolated() map[string]string {
 }
 
 // isolate turns on what isolate stands for, unless the pool says otherwise.
-func (s *spec) isolate() error {
+func (s *plan) isolate() error {
 	o := s.options
 	if !o.isolates() {
 		return nil
 	}
-	name := url.QueryEscape(o.confined.pool) // no slash, and no colon for open_basedir
-	if s.who != nil {
-		name += "@" + fmt.Sprint(s.who.uid)
+	name := url.QueryEscape(o.binding.pool) // no slash, and no colon for open_basedir
+	if s.user != nil {
+		name += "@" + fmt.Sprint(s.user.uid)
 	}
-	s.private = filepath.Join(stateDir(), name)
-	if strings.ContainsRune(s.private, os.PathListSeparator) {
+	s.privateDir = filepath.Join(stateDir(), name)
+	if strings.ContainsRune(s.privateDir, os.PathListSeparator) {
 		return fmt.Errorf("isolate: open_basedir cannot name %s, because of its %c: run Caddy with another STATE_DIRECTORY",
-			s.private, os.PathListSeparator)
+			s.privateDir, os.PathListSeparator)
 	}
 	if o.NoNewPrivs == nil {
 		s.process.NoNewPrivs = canRestrict
 	}
 	if _, own := o.ProcessEnv["TMPDIR"]; !own {
-		s.process.Env = map[string]string{"TMPDIR": s.privateDir("tmp")}
+		s.process.Env = map[string]string{"TMPDIR": s.privateSubdir("tmp")}
 		maps.Copy(s.process.Env, o.ProcessEnv)
 	}
 	return nil
 }
 
-func (s *spec) privateDir(name string) string { return filepath.Join(s.private, name) }
+func (s *plan) privateSubdir(name string) string { return filepath.Join(s.privateDir, name) }
 
 // stateDir is where isolated pools keep uploads and sessions: they outlive Caddy,
 // and are to be reached by users other than Caddy's.
@@ -132,36 +132,36 @@ func stateDir() string {
 	return filepath.Join(caddy.AppDataDir(), name)
 }
 
-// furnish makes the directories of an isolated pool. Those above the last are
+// createDirs makes the directories of an isolated pool. Those above the last are
 // Caddy's, so that PHP can put nothing else in the place of what root gives away.
-func (s *spec) furnish() error {
-	if s.private == "" {
+func (s *plan) createDirs() error {
+	if s.privateDir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(s.private, 0o711); err != nil { //nolint:gosec // G301: PHP's user has to pass, and can list nothing
+	if err := os.MkdirAll(s.privateDir, 0o711); err != nil { //nolint:gosec // G301: PHP's user has to pass, and can list nothing
 		return fmt.Errorf("isolate: making a directory for uploads and sessions: %w", err)
 	}
-	for _, dir := range []string{filepath.Dir(s.private), s.private} { // whatever the umask
+	for _, dir := range []string{filepath.Dir(s.privateDir), s.privateDir} { // whatever the umask
 		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // G302: the same
 			return fmt.Errorf("isolate: %w", err)
 		}
 	}
 	for _, name := range []string{"tmp", "sessions"} {
-		if err := s.furnishOne(s.privateDir(name)); err != nil {
+		if err := s.createDir(s.privateSubdir(name)); err != nil {
 			return fmt.Errorf("isolate: %w", err)
 		}
 	}
-	if s.who == nil {
+	if s.user == nil {
 		return nil
 	}
-	if err := s.who.reaches(s.privateDir("tmp")); err != nil {
-		return fmt.Errorf("isolate: uploads and sessions are to lie in %s, but %w", s.private, err)
+	if err := s.user.checkTraverse(s.privateSubdir("tmp")); err != nil {
+		return fmt.Errorf("isolate: uploads and sessions are to lie in %s, but %w", s.privateDir, err)
 	}
 	return nil
 }
 
-// furnishOne makes a directory that is PHP's alone.
-func (s *spec) furnishOne(dir string) error {
+// createDir makes a directory that is PHP's alone.
+func (s *plan) createDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -180,14 +180,14 @@ func (s *spec) furnishOne(dir string) error {
 	return nil
 }
 
-// warnOfNeighbours tells of isolated pools whose user other pools run as too:
+// warnSharedUser tells of isolated pools whose user other pools run as too:
 // nothing but the user keeps a process from another one.
-func (a *App) warnOfNeighbours() {
-	for name, s := range a.specs {
+func (a *App) warnSharedUser() {
+	for name, s := range a.plans {
 		if !s.options.isolates() {
 			continue
 		}
-		for other, o := range a.specs {
+		for other, o := range a.plans {
 			if other != name && s.userID() == o.userID() {
 				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and end its workers: "+
 					"give each a user of its own", zap.String("pool", name), zap.String("other", other), zap.String("user", s.userName()))

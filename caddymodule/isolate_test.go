@@ -16,9 +16,9 @@ import (
 )
 
 // processOf is what the processes of a pool with these options would see.
-func processOf(t *testing.T, o *PoolOptions) *spec {
+func processOf(t *testing.T, o *PoolOptions) *plan {
 	t.Helper()
-	s := &spec{options: o}
+	s := &plan{options: o}
 	if err := s.prepare("php-cgi"); err != nil {
 		t.Fatal(err)
 	}
@@ -48,29 +48,29 @@ func TestAdminSettingsAreInForceFromTheStartAndFinal(t *testing.T) {
 	if named(s.process.AdminINI, "memory_limit") != "2M" || len(s.process.AdminINI) != 2 || len(s.process.AdminDirs) == 0 {
 		t.Errorf("final: got %v for %q", s.process.AdminINI, s.process.AdminDirs)
 	}
-	if plain := processOf(t, &PoolOptions{INI: map[string]string{"memory_limit": "1M"}}); plain.adminDirs() != nil {
+	if plain := processOf(t, &PoolOptions{INI: map[string]string{"memory_limit": "1M"}}); plain.adminINIDirs() != nil {
 		t.Errorf("without any: got %v", plain.process.AdminDirs)
 	}
 	for _, o := range []PoolOptions{{INI: map[string]string{discardPath: "0"}}, {AdminINI: map[string]string{discardPath: "0"}}} {
-		if err := (&spec{options: &o}).prepare("php-cgi"); err == nil || !strings.Contains(err.Error(), discardPath) {
+		if err := (&plan{options: &o}).prepare("php-cgi"); err == nil || !strings.Contains(err.Error(), discardPath) {
 			t.Errorf("%+v: got %v", o, err)
 		}
 	}
 }
 
 func TestAScriptForWhichNoAdminSettingHoldsIsRefused(t *testing.T) {
-	live := &livePool{name: "p"}
-	if err := live.covers("/new/x.php"); err != nil {
+	live := &managedPool{name: "p"}
+	if err := live.checkAdminINI("/new/x.php"); err != nil {
 		t.Errorf("a pool without admin_ini: %v", err)
 	}
-	live.adminDirs.Store((&spec{process: phpbin.Options{
+	live.adminINIDirs.Store((&plan{process: phpbin.Options{
 		AdminINI: []phpbin.Setting{{Name: "a", Value: "b"}}, AdminDirs: []string{"/srv", "/var", "c:"},
-	}}).adminDirs())
+	}}).adminINIDirs())
 	for path, covered := range map[string]bool{
 		"/srv/x.php": runtime.GOOS != "windows", "/var/www/x.php": runtime.GOOS != "windows", `C:\www\x.php`: runtime.GOOS == "windows",
 		"/new/x.php": false, "/srv2/x.php": false, "//srv/x.php": false, "/./srv/x.php": false, "/x.php": false,
 	} {
-		err := live.covers(path)
+		err := live.checkAdminINI(path)
 		var status caddyhttp.HandlerError
 		if (err == nil) != covered || err != nil && (!errors.As(err, &status) || status.StatusCode != http.StatusInternalServerError) {
 			t.Errorf("%s: got %v", path, err)
@@ -85,7 +85,7 @@ func TestIsolateIsOverruledByWhatIsSpelledOut(t *testing.T) {
 		Isolate: new(true), NoNewPrivs: new(false), Umask: "022", ProcessEnv: map[string]string{"TMPDIR": "/mine"},
 		AdminINI: map[string]string{"open_basedir": "/mine"}, INI: map[string]string{"disable_functions": ""},
 	}
-	if err := o.confine("shop: 1", root, true); err != nil {
+	if err := o.bindToRoot("shop: 1", root, true); err != nil {
 		t.Fatal(err)
 	}
 	if runtime.GOOS != "linux" {
@@ -98,8 +98,8 @@ func TestIsolateIsOverruledByWhatIsSpelledOut(t *testing.T) {
 	if got := named(s.process.AdminINI, "disable_functions"); got != unsafeFunctions {
 		t.Errorf("ini has overruled it: %q", got)
 	}
-	if base := filepath.Base(s.private); !strings.HasPrefix(base, "shop%3A+1") || filepath.Dir(filepath.Dir(s.private)) != os.Getenv("STATE_DIRECTORY") {
-		t.Errorf("its own directory is %s", s.private)
+	if base := filepath.Base(s.privateDir); !strings.HasPrefix(base, "shop%3A+1") || filepath.Dir(filepath.Dir(s.privateDir)) != os.Getenv("STATE_DIRECTORY") {
+		t.Errorf("its own directory is %s", s.privateDir)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestNothingIsGivenAwayThroughALink(t *testing.T) {
 		"a file": func(path, _ string) error { return os.WriteFile(path, nil, 0o600) },
 	} {
 		o := &PoolOptions{Isolate: new(true)}
-		if err := o.confine(name, t.TempDir(), true); err != nil {
+		if err := o.bindToRoot(name, t.TempDir(), true); err != nil {
 			t.Fatal(err)
 		}
 		s := processOf(t, o)
@@ -121,21 +121,21 @@ func TestNothingIsGivenAwayThroughALink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(s.private, 0o700); err != nil {
+		if err := os.MkdirAll(s.privateDir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := lay(s.privateDir("sessions"), target); err != nil {
+		if err := lay(s.privateSubdir("sessions"), target); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.furnish(); err == nil || !strings.Contains(err.Error(), "is not a directory") {
+		if err := s.createDirs(); err == nil || !strings.Contains(err.Error(), "is not a directory") {
 			t.Errorf("%s: got %v", name, err)
 		}
 		after, err := os.Stat(target)
 		if err != nil || after.Mode() != before.Mode() {
 			t.Errorf("%s: what it leads to had mode %v, and has %v, %v", name, before.Mode(), after.Mode(), err)
 		}
-		uid, _, _ := owner(before)
-		if now, _, _ := owner(after); now != uid {
+		uid, _, _ := fileOwner(before)
+		if now, _, _ := fileOwner(after); now != uid {
 			t.Errorf("%s: what it leads to was given to %d", name, now)
 		}
 	}
@@ -151,10 +151,10 @@ func TestPHPHasToReachWhatIsItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &PoolOptions{Isolate: new(true)}
-	if err := o.confine("p", "/srv/p", true); err != nil {
+	if err := o.bindToRoot("p", "/srv/p", true); err != nil {
 		t.Fatal(err)
 	}
-	if err := processOf(t, o).furnish(); err == nil || !strings.Contains(err.Error(), "may not enter (x)") {
+	if err := processOf(t, o).createDirs(); err == nil || !strings.Contains(err.Error(), "may not enter (x)") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,17 +8,17 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-var lookForLeftovers sync.Once
+var killOrphansOnce sync.Once
 
-// endLeftovers ends, before this process starts its first php-cgi, those that a
+// killOrphans ends, before this process starts its first php-cgi, those that a
 // Caddy has left that was killed together with their guardian.
-func (a *App) endLeftovers() {
-	if len(a.specs) == 0 {
+func (a *App) killOrphans() {
+	if len(a.plans) == 0 {
 		return
 	}
-	lookForLeftovers.Do(func() {
+	killOrphansOnce.Do(func() {
 		var next []phpbin.Options
-		for _, s := range a.specs {
+		for _, s := range a.plans {
 			next = append(next, s.process)
 		}
 		ended, err := phpbin.KillOrphans(next...)

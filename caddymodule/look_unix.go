@@ -13,9 +13,9 @@ import (
 // value tells nothing.
 type fileID struct{ dev, ino uint64 }
 
-// look is os.Stat for those who want to know no more than this: it allocates
+// statFile is os.Stat for those who want to know no more than this: it allocates
 // a tenth.
-func look(path string) (kind, fileID, error) {
+func statFile(path string) (kind, fileID, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Stat(path, &st)

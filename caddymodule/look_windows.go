@@ -6,8 +6,8 @@ import "os"
 // that is open.
 type fileID struct{}
 
-// look says what a path leads to.
-func look(path string) (kind, fileID, error) {
+// statFile says what a path leads to.
+func statFile(path string) (kind, fileID, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:

@@ -26,12 +26,12 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return err
 }
 
-// scrape is one pool at the moment in which Prometheus asks.
-type scrape struct {
-	live  *livePool
+// poolSample is one pool at the moment in which Prometheus asks.
+type poolSample struct {
+	live  *managedPool
 	stats pool.Stats
-	// spec is nil while the pool belongs to a config that is not in force yet.
-	spec *spec
+	// plan is nil while the pool belongs to a config that is not in force yet.
+	plan *plan
 	// ready says whether a request could be served.
 	ready bool
 	// opcache is the last that is known of it; nil if nothing is.
@@ -41,7 +41,7 @@ type scrape struct {
 
 // Describe lists all metrics.
 func (collector) Describe(to chan<- *prometheus.Desc) {
-	for _, f := range families {
+	for _, f := range metrics {
 		to <- f.desc
 	}
 }
@@ -50,9 +50,9 @@ func (collector) Describe(to chan<- *prometheus.Desc) {
 // sample, which is not taken more often however many ask, and that of OPcache
 // comes with the next scrape.
 func (collector) Collect(to chan<- prometheus.Metric) {
-	var all []*livePool
-	pools.Range(func(_, value any) bool {
-		all = append(all, value.(*livePool))
+	var all []*managedPool
+	usagePool.Range(func(_, value any) bool {
+		all = append(all, value.(*managedPool))
 		return true
 	})
 	// Not within Range, which keeps pools from being made.
@@ -61,40 +61,40 @@ func (collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func (l *livePool) collect(to chan<- prometheus.Metric) {
-	s := &scrape{
+func (l *managedPool) collect(to chan<- prometheus.Metric) {
+	s := &poolSample{
 		live: l, stats: l.pool.Stats(), ready: l.pool.Ready() == nil, opcache: l.opcache.Shared(), to: to,
 	}
-	s.spec, _ = l.inForce()
+	s.plan, _ = l.active()
 	s.collect()
 }
 
-func (s *scrape) collect() {
-	for _, f := range families {
+func (s *poolSample) collect() {
+	for _, f := range metrics {
 		f.collect(f.desc, s)
 	}
 }
 
-// family is one metric, of which each pool has one or, with a label of its own,
+// metric is one metric, of which each pool has one or, with a label of its own,
 // several.
-type family struct {
+type metric struct {
 	name string
 	desc *prometheus.Desc
 	// collect sends those of one pool.
-	collect func(*prometheus.Desc, *scrape)
+	collect func(*prometheus.Desc, *poolSample)
 }
 
-// newFamily describes a metric; its first label is always the pool.
-func newFamily(name, help string, collect func(*prometheus.Desc, *scrape), labels ...string) family {
+// newMetric describes a metric; its first label is always the pool.
+func newMetric(name, help string, collect func(*prometheus.Desc, *poolSample), labels ...string) metric {
 	name = "php_pool_" + name
-	return family{name, prometheus.NewDesc(name, help, append([]string{"pool"}, labels...), nil), collect}
+	return metric{name, prometheus.NewDesc(name, help, append([]string{"pool"}, labels...), nil), collect}
 }
 
-func gauge[N numeric](name, help string, value func(*scrape) N) family {
+func gauge[N numeric](name, help string, value func(*poolSample) N) metric {
 	return plain(name, help, prometheus.GaugeValue, value)
 }
 
-func counter[N numeric](name, help string, value func(*scrape) N) family {
+func counter[N numeric](name, help string, value func(*poolSample) N) metric {
 	return plain(name, help, prometheus.CounterValue, value)
 }
 
@@ -102,18 +102,18 @@ type numeric interface {
 	~int | ~int64 | ~uint64 | ~float64
 }
 
-func plain[N numeric](name, help string, kind prometheus.ValueType, value func(*scrape) N) family {
-	return newFamily(name, help, func(d *prometheus.Desc, s *scrape) { s.send(d, kind, float64(value(s))) })
+func plain[N numeric](name, help string, kind prometheus.ValueType, value func(*poolSample) N) metric {
+	return newMetric(name, help, func(d *prometheus.Desc, s *poolSample) { s.send(d, kind, float64(value(s))) })
 }
 
 // send gives out one number of the pool; labels are those behind its name.
-func (s *scrape) send(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+func (s *poolSample) send(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 	s.to <- prometheus.MustNewConstMetric(d, kind, value, append([]string{s.live.name}, labels...)...)
 }
 
 // histogram describes a metric of times, in seconds.
-func histogram(name, help string, of func(*pool.Times) *pool.Histogram) family {
-	return newFamily(name, help, func(d *prometheus.Desc, s *scrape) {
+func histogram(name, help string, of func(*pool.Times) *pool.Histogram) metric {
+	return newMetric(name, help, func(d *prometheus.Desc, s *poolSample) {
 		h := of(&s.stats.Times)
 		buckets := make(map[float64]uint64, len(pool.Buckets))
 		var upTo uint64
@@ -125,8 +125,8 @@ func histogram(name, help string, of func(*pool.Times) *pool.Histogram) family {
 	})
 }
 
-// bit is 1 for what is so, and 0 for what is not.
-func bit(is bool) int {
+// boolToInt is 1 for what is so, and 0 for what is not.
+func boolToInt(is bool) int {
 	if is {
 		return 1
 	}

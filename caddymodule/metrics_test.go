@@ -33,7 +33,7 @@ type onePool struct {
 
 func (c onePool) Collect(to chan<- prometheus.Metric) { c.collect(to) }
 
-func scraped(t *testing.T, live *livePool) map[string]*dto.MetricFamily {
+func scraped(t *testing.T, live *managedPool) map[string]*dto.MetricFamily {
 	t.Helper()
 	return gathered(t, live.collect)
 }
@@ -81,8 +81,8 @@ func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ..
 func complete(t *testing.T) *Handler {
 	t.Helper()
 	h := fakeSite(t, layOut(t), 2, answers(tellsOfOPcache))
-	h.live.spec = &spec{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
-	<-h.live.opcache.Refresh()
+	h.pool.plan = &plan{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
+	<-h.pool.opcache.Refresh()
 	return h
 }
 
@@ -102,8 +102,8 @@ func tellsOfOPcache(r *fastcgitest.Request) fastcgitest.Answer {
 }
 
 func TestEveryMetricIsDescribedAndCollected(t *testing.T) {
-	all := scraped(t, complete(t).live)
-	for _, f := range families {
+	all := scraped(t, complete(t).pool)
+	for _, f := range metrics {
 		if all[f.name] == nil {
 			t.Errorf("%s is described and not collected", f.name)
 		}
@@ -119,21 +119,21 @@ func TestDocs_EveryMetricIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range families {
+	for _, f := range metrics {
 		if !regexp.MustCompile("`" + f.name + "[`{]").Match(text) {
 			t.Errorf("docs/monitoring.md does not have %s", f.name)
 		}
 	}
 	for _, name := range regexp.MustCompile("`(php_pool_\\w+)[`{]").FindAllSubmatch(text, -1) {
 		directive := slices.Contains([]string{"php_pool_status", "php_pool_ping"}, string(name[1]))
-		if !directive && !slices.ContainsFunc(families, func(f family) bool { return f.name == string(name[1]) }) {
+		if !directive && !slices.ContainsFunc(metrics, func(f metric) bool { return f.name == string(name[1]) }) {
 			t.Errorf("docs/monitoring.md has %s, which is not a metric", name[1])
 		}
 	}
 }
 
 func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
-	all := slices.Collect(maps.Values(scraped(t, complete(t).live)))
+	all := slices.Collect(maps.Values(scraped(t, complete(t).pool)))
 	problems, err := promlint.NewWithMetricFamilies(all).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -151,8 +151,8 @@ func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
 // Every number is another, so that none can stand for one that it is not.
 func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 	h := complete(t)
-	h.live.clientsGone.Store(40)
-	body, err := h.live.spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, inAFile))), 0, 0)
+	h.pool.clientsClosed.Store(40)
+	body, err := h.pool.spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, inAFile))), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,9 +162,9 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		FirstByte: pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{6, 7}, Sum: 51 * time.Second},
 		Wait:      pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{8: 9}, Sum: 52 * time.Second},
 	}
-	sample := h.live.opcache.Shared()
+	sample := h.pool.opcache.Shared()
 	all := gathered(t, func(to chan<- prometheus.Metric) {
-		s := &scrape{live: h.live, spec: h.live.spec, ready: true, opcache: sample, to: to, stats: pool.Stats{
+		s := &poolSample{live: h.pool, plan: h.pool.plan, ready: true, opcache: sample, to: to, stats: pool.Stats{
 			Manager: pool.Dynamic, Generation: 101, Started: time.Unix(1600000000, 5e8),
 			Workers: pool.WorkerCounts{
 				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Preforked: 109,
@@ -273,13 +273,13 @@ func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n ui
 func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
 	unknown := func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("no") }
 	unasked, each := fakeSite(t, layOut(t), 2, answers(unknown)), complete(t)
-	unasked.live.spec = &spec{spawn: spawnShared, binary: each.live.spec.binary}
-	each.live.spec.spawn = spawnSingle
+	unasked.pool.plan = &plan{spawn: spawnShared, binary: each.pool.plan.binary}
+	each.pool.plan.spawn = spawnSingle
 	for what, h := range map[string]*Handler{"no sample": unasked, "a cache for each worker": each} {
 		if h == each && opcache.SinglesShare {
 			continue
 		}
-		for name := range scraped(t, h.live) {
+		for name := range scraped(t, h.pool) {
 			if strings.Contains(name, "opcache") {
 				t.Errorf("%s: got %s", what, name)
 			}
@@ -289,10 +289,10 @@ func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
 
 func TestAPoolThatIsClosedIsNotUp(t *testing.T) {
 	h := complete(t)
-	if err := h.live.pool.Close(t.Context()); err != nil {
+	if err := h.pool.pool.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := value(t, scraped(t, h.live), "php_pool_up"); got != 0 {
+	if got := value(t, scraped(t, h.pool), "php_pool_up"); got != 0 {
 		t.Errorf("up is %v, want 0", got)
 	}
 }
@@ -315,9 +315,9 @@ func TestTheCollectorMayBeRegisteredTwice(t *testing.T) {
 // BenchmarkScrape is what it costs when Prometheus asks.
 func BenchmarkScrape(b *testing.B) {
 	h := fakeSite(b, layOut(b, "index.php"), 8, canned)
-	h.live.spec = &spec{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
+	h.pool.plan = &plan{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(onePool{collect: h.live.collect})
+	registry.MustRegister(onePool{collect: h.pool.collect})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := registry.Gather(); err != nil {
@@ -335,7 +335,7 @@ func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
 			var last float64
 			for ended := false; !ended; {
 				ended = done.Load()
-				metrics := scraped(t, h.live)
+				metrics := scraped(t, h.pool)
 				n := value(t, metrics, "php_pool_requests_total")
 				if times := metrics["php_pool_request_duration_seconds"].GetMetric()[0].GetHistogram(); n < last || times.GetSampleCount() != uint64(n) {
 					t.Errorf("got %v requests after %v, and the times of %d", n, last, times.GetSampleCount())

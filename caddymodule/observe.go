@@ -13,48 +13,48 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// visit is what a request carries along that has met a php_pool: which root it
+// requestState is what a request carries along that has met a php_pool: which root it
 // saw, and what others may be told of how PHP served it.
-type visit struct {
+type requestState struct {
 	repl *caddy.Replacer
 
-	// from is what root was made of.
-	from rootOf
-	root string
+	// rootSource is what root was made of.
+	rootSource rootSource
+	root       string
 
-	// found is the file that routing has found, hidden when its placeholders
+	// match is the file that routing has found, hidden when its placeholders
 	// are not to be seen, shadowed when somebody has set them before us.
-	found            found
+	match            match
 	hidden, shadowed bool
 
 	// Of the last php_pool that the request asked; an error route may ask
 	// another.
 	pool, script string
-	// exchange is nil as long as PHP has not answered.
-	exchange *pool.Response
+	// response is nil as long as PHP has not answered.
+	response *pool.Response
 	logged   bool
 }
 
-// visitVar is the request variable that has the visit.
-const visitVar = "php_pool.visit"
+// requestStateVar is the request variable that has the visit.
+const requestStateVar = "php_pool.visit"
 
-// visitOf finds the visit of a request, or begins it: the placeholders are known
+// requestStateFrom finds the visit of a request, or begins it: the placeholders are known
 // from there on, and empty until PHP answers.
-func visitOf(r *http.Request) *visit {
+func requestStateFrom(r *http.Request) *requestState {
 	ctx := r.Context()
-	if v, ok := caddyhttp.GetVar(ctx, visitVar).(*visit); ok {
+	if v, ok := caddyhttp.GetVar(ctx, requestStateVar).(*requestState); ok {
 		return v
 	}
-	v := &visit{repl: ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
-	caddyhttp.SetVar(ctx, visitVar, v)
+	v := &requestState{repl: ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
+	caddyhttp.SetVar(ctx, requestStateVar, v)
 	v.repl.Map(v.placeholder)
 	return v
 }
 
-// routedTo notes the file that routing has found. Its placeholders are those of
+// setMatch notes the file that routing has found. Its placeholders are those of
 // Caddy's file matcher, which may have set them for another file.
-func (v *visit) routedTo(f found) {
-	v.found = f
+func (v *requestState) setMatch(f match) {
+	v.match = f
 	if !v.shadowed {
 		v.hidden = true
 		_, v.shadowed = v.repl.Get("http.matchers.file.relative")
@@ -69,27 +69,27 @@ func (v *visit) routedTo(f found) {
 }
 
 // file is the value of {http.matchers.file.*}.
-func (v *visit) file(key string) (any, bool) {
-	if v.found.relative == "" || v.hidden {
+func (v *requestState) file(key string) (any, bool) {
+	if v.match.relative == "" || v.hidden {
 		return nil, false
 	}
 	switch key {
 	case "relative":
-		return v.found.relative, true
+		return v.match.relative, true
 	case "absolute":
-		return filepath.ToSlash(v.found.absolute), true
+		return filepath.ToSlash(v.match.absolute), true
 	case "remainder":
-		return v.found.info, true
+		return v.match.info, true
 	case "type":
 		return "file", true
 	}
 	return nil, false
 }
 
-// asks is called before PHP is asked. The access log, where there is one, is
+// begin is called before PHP is asked. The access log, where there is one, is
 // given a field that is made up when it is written.
-func (v *visit) asks(r *http.Request, pool, script string) {
-	v.pool, v.script, v.exchange = pool, script, nil
+func (v *requestState) begin(r *http.Request, pool, script string) {
+	v.pool, v.script, v.response = pool, script, nil
 	if v.logged {
 		return
 	}
@@ -104,7 +104,7 @@ func (v *visit) asks(r *http.Request, pool, script string) {
 }
 
 // placeholder is the value of {http.php_pool.*} and {http.matchers.file.*}.
-func (v *visit) placeholder(key string) (any, bool) {
+func (v *requestState) placeholder(key string) (any, bool) {
 	name, ours := strings.CutPrefix(key, "http.php_pool.")
 	if !ours {
 		if name, ours = strings.CutPrefix(key, "http.matchers.file."); ours {
@@ -112,7 +112,7 @@ func (v *visit) placeholder(key string) (any, bool) {
 		}
 		return nil, false
 	}
-	x := v.exchange
+	x := v.response
 	switch {
 	case name == "script":
 		return v.script, true
@@ -139,10 +139,10 @@ func (v *visit) placeholder(key string) (any, bool) {
 }
 
 // MarshalLogObject makes the field php_pool of the access log.
-func (v *visit) MarshalLogObject(to zapcore.ObjectEncoder) error {
+func (v *requestState) MarshalLogObject(to zapcore.ObjectEncoder) error {
 	to.AddString("pool", v.pool)
 	to.AddString("script", v.script)
-	if x := v.exchange; x != nil {
+	if x := v.response; x != nil {
 		to.AddUint64("worker", x.Worker)
 		to.AddInt("pid", x.PID)
 		to.AddInt("generation", x.Generation)
@@ -153,4 +153,4 @@ func (v *visit) MarshalLogObject(to zapcore.ObjectEncoder) error {
 }
 
 // Interface guards
-var _ zapcore.ObjectMarshaler = (*visit)(nil)
+var _ zapcore.ObjectMarshaler = (*requestState)(nil)

@@ -110,9 +110,9 @@ func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			v := visitOf(r)
+			v := requestStateFrom(r)
 			extra := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
-			if n := reflect.ValueOf(extra).Elem().FieldByName("fields").Len(); n != bit(logs != nil) {
+			if n := reflect.ValueOf(extra).Elem().FieldByName("fields").Len(); n != boolToInt(logs != nil) {
 				t.Errorf("%s: a server that logs %v is told %d times", name, logs != nil, n)
 			}
 			field := zapcore.NewMapObjectEncoder()
@@ -215,7 +215,7 @@ func TestAClientThatLeavesIsCountedOnce(t *testing.T) {
 		if handled, ok := errors.AsType[caddyhttp.HandlerError](err); (c.script == "/silent.php") != (ok && handled.StatusCode == statusClientClosed) {
 			t.Errorf("%s: got %v", name, err)
 		}
-		if got := h.live.clientsGone.Load(); got != c.gone {
+		if got := h.pool.clientsClosed.Load(); got != c.gone {
 			t.Errorf("%s: %d clients have gone, want %d", name, got, c.gone)
 		}
 	}

@@ -27,7 +27,7 @@ func (b *Backend) startSpan(ctx context.Context, script string) (trace.Span, htt
 	ctx, span := parent.TracerProvider().Tracer(tracerName).Start(ctx, "php",
 		trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(
-			attribute.String("php_pool.pool", b.live.name),
+			attribute.String("php_pool.pool", b.pool.name),
 			attribute.String("php_pool.script", script),
 		))
 	carrier := propagation.HeaderCarrier{}

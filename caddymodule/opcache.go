@@ -12,7 +12,7 @@ import (
 )
 
 // showOPcache tells of the pool's OPcache as an idle worker sees it.
-func showOPcache(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+func showOPcache(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
 	if asking := l.opcache.Refresh(); asking != nil {
 		select {
 		case <-asking:
@@ -20,16 +20,16 @@ func showOPcache(w http.ResponseWriter, r *http.Request, l *livePool, _ string) 
 			return nil // nobody is left to answer
 		}
 	}
-	return answerJSON(w, l.opcache.Describe())
+	return writeJSON(w, l.opcache.Describe())
 }
 
 // clearOPcache empties the pool's OPcache.
-func clearOPcache(w http.ResponseWriter, r *http.Request, l *livePool, _ string) error {
+func clearOPcache(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
 	out, err := l.opcache.Clear(r.Context())
 	if err != nil {
 		return clearError(err)
 	}
-	return answerJSON(w, out)
+	return writeJSON(w, out)
 }
 
 // clearError is why no OPcache was emptied.
@@ -58,8 +58,8 @@ func clearError(err error) error {
 
 // opcacheScope is who shares an OPcache; an error as long as the pool has not
 // started.
-func (l *livePool) opcacheScope() (opcache.Scope, error) {
-	current, _ := l.inForce()
+func (l *managedPool) opcacheScope() (opcache.Scope, error) {
+	current, _ := l.active()
 	switch {
 	case current == nil:
 		return "", errNotStarted

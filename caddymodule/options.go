@@ -189,8 +189,8 @@ type PoolOptions struct {
 	// whole pool. -1 or nothing: no limit.
 	SpoolMax int64 `json:"spool_max,omitempty"`
 
-	// confined is what an isolated pool is for.
-	confined confinement
+	// binding is what an isolated pool is for.
+	binding siteBinding
 }
 
 // QuarantineOptions says when a script that kills workers is put aside.

@@ -80,22 +80,22 @@ func TestHowManyWorkersAMachineGets(t *testing.T) {
 	const mb, gb = 1 << 20, 1 << 30
 	for _, c := range []struct {
 		what      string
-		m         machine
+		m         resources
 		pools     int
 		perWorker int64
 		want      int
 	}{
-		{"1 GB, 1 CPU: 60 % by 128 MB", machine{1, gb}, 1, 128 * mb, 4},
-		{"1 GB, 1 CPU, memory_limit off", machine{1, gb}, 1, -1, 4},
-		{"1 GB shared by 20 sites", machine{1, gb}, 20, 128 * mb, 2},
-		{"2 GB, 2 CPUs", machine{2, 2 * gb}, 1, 128 * mb, 9},
-		{"24 GB, 2 CPUs: 8 for each CPU", machine{2, 24 * gb}, 1, 128 * mb, 16},
-		{"256 GB, 64 cores", machine{64, 256 * gb}, 1, 256 * mb, 512},
-		{"memory unknown", machine{4, 0}, 1, 128 * mb, 32},
-		{"a huge memory_limit", machine{8, 8 * gb}, 1, 4 * gb, 2},
+		{"1 GB, 1 CPU: 60 % by 128 MB", resources{1, gb}, 1, 128 * mb, 4},
+		{"1 GB, 1 CPU, memory_limit off", resources{1, gb}, 1, -1, 4},
+		{"1 GB shared by 20 sites", resources{1, gb}, 20, 128 * mb, 2},
+		{"2 GB, 2 CPUs", resources{2, 2 * gb}, 1, 128 * mb, 9},
+		{"24 GB, 2 CPUs: 8 for each CPU", resources{2, 24 * gb}, 1, 128 * mb, 16},
+		{"256 GB, 64 cores", resources{64, 256 * gb}, 1, 256 * mb, 512},
+		{"memory unknown", resources{4, 0}, 1, 128 * mb, 32},
+		{"a huge memory_limit", resources{8, 8 * gb}, 1, 4 * gb, 2},
 	} {
 		if got := c.m.size(c.pools, 0, c.perWorker, false); got.MaxWorkers != c.want {
-			t.Errorf("%s: got %d (%s), want %d", c.what, got.MaxWorkers, got.Text, c.want)
+			t.Errorf("%s: got %d (%s), want %d", c.what, got.MaxWorkers, got.Summary, c.want)
 		}
 	}
 }

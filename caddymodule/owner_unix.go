@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// owner tells to whom a file belongs.
-func owner(info fs.FileInfo) (uid, gid uint32, ok bool) {
+// fileOwner tells to whom a file belongs.
+func fileOwner(info fs.FileInfo) (uid, gid uint32, ok bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, 0, false

@@ -16,11 +16,11 @@ var pageHTML string
 // liveQuery is the query by which the page asks for what it shows.
 const liveQuery = "live"
 
-// answerPage answers a request for the page, or for the pools that it shows.
-func answerPage(w http.ResponseWriter, r *http.Request, shown func() []poolJSON) error {
+// servePage answers a request for the page, or for the pools that it shows.
+func servePage(w http.ResponseWriter, r *http.Request, shown func() []poolJSON) error {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.URL.Query().Has(liveQuery) {
-		return answerJSON(w, shown())
+		return writeJSON(w, shown())
 	}
 	// Whatever slipped through, no script but this one runs, and the page asks
 	// nobody else.
@@ -41,7 +41,7 @@ func (Admin) page(w http.ResponseWriter, r *http.Request) error {
 	if err := allow(w, r, http.MethodGet); err != nil {
 		return err
 	}
-	return answerPage(w, r, func() []poolJSON {
+	return servePage(w, r, func() []poolJSON {
 		return describeAll(detail{workers: true, opcache: true, fullURI: wantsFullURI(r)})
 	})
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// clientOf is whom a request counts for under max_per_client: Caddy's
+// clientKey is whom a request counts for under max_per_client: Caddy's
 // {client_ip}, which honours trusted_proxies, so that behind a proxy visitors
 // are told apart and nobody can claim to be another one. Of an IPv6 address that
 // is its /64: a single host has all of those addresses. Nobody, where there is
 // no address (a unix socket): such requests are not bounded.
-func clientOf(r *http.Request) netip.Addr {
+func clientKey(r *http.Request) netip.Addr {
 	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	addr, err := netip.ParseAddr(text)
 	if err != nil {

@@ -22,7 +22,7 @@ func init() {
 // serve, if only after a while.
 //
 // Only this machine may ask, unless more addresses are allowed.
-type Ping struct{ inspection }
+type Ping struct{ statusAccess }
 
 // CaddyModule returns the Caddy module information.
 func (Ping) CaddyModule() caddy.ModuleInfo {
@@ -37,20 +37,20 @@ func (p *Ping) Provision(caddy.Context) error { return p.provision() }
 
 // ServeHTTP answers the ping.
 func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	live, err := p.inspect(w, r)
+	live, err := p.authorize(w, r)
 	if err != nil {
 		return err
 	}
 	if err := live.ping(w); err != nil {
 		err := caddyhttp.Error(http.StatusServiceUnavailable, err)
-		tellWhen(w.Header(), err)
+		setRetryAfter(w.Header(), err)
 		return err
 	}
 	return nil
 }
 
 // ping answers, unless the pool cannot serve: then it returns why.
-func (l *livePool) ping(w http.ResponseWriter) error {
+func (l *managedPool) ping(w http.ResponseWriter) error {
 	if err := l.pool.Ready(); err != nil {
 		return fmt.Errorf("pool %s cannot serve: %w", l.name, err)
 	}

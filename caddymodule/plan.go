@@ -16,14 +16,14 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func init() { command.Register(plan) }
+func init() { command.Register(dryRun) }
 
-// plan says which pools a config would have, without provisioning any of it,
+// dryRun says which pools a config would have, without provisioning any of it,
 // which could listen, open logs and ask for certificates. Without a config it
 // is the pool of a php_pool that has no options.
-func plan(ctx context.Context, config []byte) ([]doctor.Pool, error) {
-	app := &App{specs: map[string]*spec{}, found: map[string]string{}, probed: map[string]*phpbin.Binary{}}
-	used := map[string]poolUse{defaultPool: {}}
+func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
+	app := &App{plans: map[string]*plan{}, found: map[string]string{}, detected: map[string]*phpbin.Binary{}}
+	used := map[string]poolRef{defaultPool: {}}
 	if config != nil {
 		var err error
 		if used, err = poolsIn(config, app); err != nil {
@@ -33,25 +33,25 @@ func plan(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 	var list []doctor.Pool
 	for _, name := range slices.Sorted(maps.Keys(used)) {
 		p := doctor.Pool{Name: name}
-		if s, err := app.planned(ctx, name, used[name], &p); err != nil {
+		if s, err := app.dryRunPool(ctx, name, used[name], &p); err != nil {
 			p.Err = err
 		} else {
-			app.specs[name] = s
+			app.plans[name] = s
 		}
 		list = append(list, p)
 	}
-	budget(thisMachine(), app.specs, nil)
+	allocate(detectResources(), app.plans, nil)
 	for i := range list {
-		if s := app.specs[list[i].Name]; s != nil {
-			s.tell(&list[i])
+		if s := app.plans[list[i].Name]; s != nil {
+			s.fillDoctorPool(&list[i])
 		}
 	}
 	return list, nil
 }
 
-// planned is the spec of one pool. When php-cgi does not even answer, that is no
+// dryRunPool is the spec of one pool. When php-cgi does not even answer, that is no
 // error here: doctor asks it again, and tells.
-func (a *App) planned(ctx context.Context, name string, use poolUse, p *doctor.Pool) (*spec, error) {
+func (a *App) dryRunPool(ctx context.Context, name string, use poolRef, p *doctor.Pool) (*plan, error) {
 	own := use.own
 	if _, defined := a.Pools[name]; own == nil && !defined && name != defaultPool {
 		return nil, fmt.Errorf("there is no pool %s: define it in the global options (php_pool { pool %s { ... } })", name, name)
@@ -60,12 +60,12 @@ func (a *App) planned(ctx context.Context, name string, use poolUse, p *doctor.P
 	if err != nil {
 		return nil, err
 	}
-	if err := options.confine(name, use.root, own != nil); err != nil {
+	if err := options.bindToRoot(name, use.root, own != nil); err != nil {
 		return nil, err
 	}
-	p.Process.Binary, _ = a.find(options.Binary) // newSpec tells why it could not
-	return newSpec(ctx, zap.NewNop(), options, inquiry{a.find, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
-		b, err := a.probe(ctx, path, o)
+	p.Process.Binary, _ = a.findCached(options.Binary) // newPlan tells why it could not
+	return newPlan(ctx, zap.NewNop(), options, phpLocator{a.findCached, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
+		b, err := a.detectCached(ctx, path, o)
 		if err != nil {
 			return &phpbin.Binary{Path: path}, nil //nolint:nilerr // see above
 		}
@@ -73,28 +73,28 @@ func (a *App) planned(ctx context.Context, name string, use poolUse, p *doctor.P
 	}})
 }
 
-// tell fills in what doctor wants to know.
-func (s *spec) tell(p *doctor.Pool) {
+// fillDoctorPool fills in what doctor wants to know.
+func (s *plan) fillDoctorPool(p *doctor.Pool) {
 	p.Process, p.Shared, p.Caution = s.process, s.spawn == spawnShared, s.checkUser()
 	p.Workers, p.StopTimeout = s.settings.MaxWorkers, s.settings.StopTimeout
 	if s.process.Credential != nil {
-		p.User = s.who.name
+		p.User = s.user.name
 	}
 	if s.sizing != nil {
-		p.Sizing = s.sizing.Text
+		p.Sizing = s.sizing.Summary
 	}
 }
 
-// poolUse is how a config uses a pool: with options of the handler's own, or none,
+// poolRef is how a config uses a pool: with options of the handler's own, or none,
 // and for which root.
-type poolUse struct {
+type poolRef struct {
 	own  *PoolOptions
 	root string
 }
 
 // poolsIn finds the pools that a config uses, wherever in it their handlers
 // stand, with the options that stand there. It fills in the app's own.
-func poolsIn(config []byte, app *App) (map[string]poolUse, error) {
+func poolsIn(config []byte, app *App) (map[string]poolRef, error) {
 	var parsed struct {
 		Apps map[string]any `json:"apps"`
 	}
@@ -112,7 +112,7 @@ func poolsIn(config []byte, app *App) (map[string]poolUse, error) {
 			return nil, fmt.Errorf("the php_pool app: %w", err)
 		}
 	}
-	used := map[string]poolUse{}
+	used := map[string]poolRef{}
 	var failed error
 	eachObject(parsed.Apps, func(object map[string]any) {
 		if object["handler"] != "php_pool" && object["protocol"] != "php_pool" {
@@ -133,7 +133,7 @@ func poolsIn(config []byte, app *App) (map[string]poolUse, error) {
 			name = defaultPool
 		}
 		if _, seen := used[name]; !seen || b.PoolOptions != nil {
-			used[name] = poolUse{b.PoolOptions, b.Root}
+			used[name] = poolRef{b.PoolOptions, b.Root}
 		}
 	})
 	return used, failed

@@ -11,14 +11,14 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// planned is the plan of a config, by name.
+// dryRunPool is the plan of a config, by name.
 func planned(t *testing.T, config string) map[string]doctor.Pool {
 	t.Helper()
 	var text []byte
 	if config != "" {
 		text = []byte(config)
 	}
-	list, err := plan(t.Context(), text)
+	list, err := dryRun(t.Context(), text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
 
 func TestWithoutAConfigThePlanIsAPoolWithoutOptions(t *testing.T) {
 	got := planned(t, "")
-	if p := got[defaultPool]; len(got) != 1 || p.Err != nil || p.Workers < fewestWorkers || !strings.Contains(p.Sizing, "workers") {
+	if p := got[defaultPool]; len(got) != 1 || p.Err != nil || p.Workers < minAutoWorkers || !strings.Contains(p.Sizing, "workers") {
 		t.Errorf("got %+v", got)
 	}
 	if got := planned(t, `{"apps":{"http":{}}}`); len(got) > 0 {
@@ -99,7 +99,7 @@ func TestAConfigThatCannotBePlannedSaysWhy(t *testing.T) {
 		`{"apps":{"php_pool":{"pool":{}}}}`: "the php_pool app",
 		`{"apps":{"x":{"handler":"php_pool","pool_options":{"workers":"many"}}}}`: "a php_pool handler",
 	} {
-		if _, err := plan(t.Context(), []byte(config)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := dryRun(t.Context(), []byte(config)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", config, err, want)
 		}
 	}

@@ -16,73 +16,73 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// pools are all pools of this process, by name: they outlive the configs that
+// usagePool are all pools of this process, by name: they outlive the configs that
 // use them, so that a reload costs no worker and no statistics.
-var pools = caddy.NewUsagePool()
+var usagePool = caddy.NewUsagePool()
 
-// livePool is one of them.
-type livePool struct {
+// managedPool is one of them.
+type managedPool struct {
 	name   string
 	pool   *pool.Pool
 	spool  *spool.Spool
 	logger *zap.Logger
 
-	// perClient: max_per_client is in force.
-	perClient atomic.Bool
+	// limitsClients: max_per_client is in force.
+	limitsClients atomic.Bool
 
-	// clientsGone counts the requests whose client left before the end.
-	clientsGone atomic.Uint64
+	// clientsClosed counts the requests whose client left before the end.
+	clientsClosed atomic.Uint64
 
-	// changing is held while the pool is restarted or resized by request; it
+	// changeMu is held while the pool is restarted or resized by request; it
 	// is taken before mu.
-	changing sync.Mutex
+	changeMu sync.Mutex
 
-	// adminDirs are those of spec: see covers.
-	adminDirs atomic.Pointer[map[string]bool]
+	// adminINIDirs are those of spec: see covers.
+	adminINIDirs atomic.Pointer[map[string]bool]
 
 	mu sync.Mutex
-	// spec is what is in force, owner the config that it came with: none while
+	// plan is what is in force, owner the config that it came with: none while
 	// the pool has not been opened.
-	spec  *spec
+	plan  *plan
 	owner *App
-	// next is what a config that is being loaded wants.
-	next *staged
-	// watching begins when a config first asks for it.
-	watching sync.Once
-	// users counts the requests that are in this pool's handlers, from their
+	// staged is what a config that is being loaded wants.
+	staged *staged
+	// watchOnce begins when a config first asks for it.
+	watchOnce sync.Once
+	// refs counts the requests that are in this pool's handlers, from their
 	// first look at the script to the last byte; unused wakes who waits for
 	// the last of them.
-	users   atomic.Int64
-	leaving atomic.Bool
-	unused  chan struct{}
+	refs    atomic.Int64
+	closing atomic.Bool
+	idle    chan struct{}
 
 	sampler sampler
 	opcache *opcache.Cache
 
-	// warming counts the warm-ups that are under way.
-	warming atomic.Int32
+	// activeWarmups counts the warm-ups that are under way.
+	activeWarmups atomic.Int32
 
-	// cut ends the time that running requests have at exit.
-	cut  context.Context //nolint:containedctx // the pool's own lifetime
-	stop context.CancelFunc
+	// closeCtx ends the time that running requests have at exit.
+	closeCtx context.Context //nolint:containedctx // the pool's own lifetime
+	closeNow context.CancelFunc
 }
 
 // staged is what takes effect when the config it came with comes to power.
 type staged struct {
 	app      *App
-	spec     *spec
+	plan     *plan
 	prepared *pool.Prepared // nil when the generation that runs will do
 }
 
-// joinPool finds the pool of that name or makes it; it starts nothing.
-func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
-	value, _, err := pools.LoadOrNew(name, func() (caddy.Destructor, error) {
-		live := &livePool{
+// loadOrNew finds the pool of that name or makes it; it starts nothing.
+func loadOrNew(name string, s *plan, logger *zap.Logger) (*managedPool, error) {
+	value, _, err := usagePool.LoadOrNew(name, func() (caddy.Destructor, error) {
+		live := &managedPool{
 			name: name, spool: spool.New(s.options.SpoolDir, s.options.SpoolMax),
 			logger: poolLogger(logger, name),
 		}
-		live.unused = make(chan struct{}, 1)
-		live.cut, live.stop = context.WithCancel(context.Background())
+		live.idle = make(chan struct{}, 1)
+		live.closeCtx, live.closeNow = context.WithCancel(context.Background())
 		live.pool = pool.New(pool.Config{
 			Name: name, Start: s.starter(live.logger), Settings: s.settings, Logger: live.logger,
 		})
@@ -93,7 +93,7 @@ func joinPool(name string, s *spec, logger *zap.Logger) (*livePool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return value.(*livePool), nil
+	return value.(*managedPool), nil
 }
 
 func poolLogger(logger *zap.Logger, name string) *zap.Logger {
@@ -102,18 +102,18 @@ func poolLogger(logger *zap.Logger, name string) *zap.Logger {
 
 // stage makes the pool ready for a config: it opens a new pool, or prepares
 // what has to change in a running one. atRest lets it begin without a worker.
-func (l *livePool) stage(ctx context.Context, app *App, s *spec, atRest bool) error {
+func (l *managedPool) stage(ctx context.Context, app *App, s *plan, atRest bool) error {
 	l.mu.Lock()
-	current, owner := l.spec, l.owner
+	current, owner := l.plan, l.owner
 	l.mu.Unlock()
 	if err := s.checkUser(); err != nil {
 		return err
 	}
-	next := &staged{app: app, spec: s}
+	next := &staged{app: app, plan: s}
 	switch {
 	case current != nil && current.key == s.key && l.pool.HasCapacityFor(&s.settings):
 	case atRest:
-		if err := s.furnish(); err != nil {
+		if err := s.createDirs(); err != nil {
 			return err
 		}
 		next.prepared = l.pool.PrepareIdle(s.starter(l.logger), s.settings)
@@ -124,171 +124,171 @@ func (l *livePool) stage(ctx context.Context, app *App, s *spec, atRest bool) er
 		}
 	}
 	l.mu.Lock()
-	l.next = next
+	l.staged = next
 	l.mu.Unlock()
 	if owner == nil {
-		l.commit()
+		l.activate()
 	}
 	return nil
 }
 
-// commit puts what is staged in force, and waits for the workers that it asks
+// activate puts what is staged in force, and waits for the workers that it asks
 // for: the load that brought it has not ended yet.
-func (l *livePool) commit() {
-	if limit := l.takeNext(); limit > 0 {
-		ctx, cancel := context.WithTimeout(l.cut, limit)
+func (l *managedPool) activate() {
+	if limit := l.activateStaged(); limit > 0 {
+		ctx, cancel := context.WithTimeout(l.closeCtx, limit)
 		defer cancel()
 		l.pool.WaitStable(ctx)
 	}
 }
 
-// takeNext makes what is staged the settings in force; it returns how long
+// activateStaged makes what is staged the settings in force; it returns how long
 // launches may take, 0 if nothing was staged.
-func (l *livePool) takeNext() time.Duration {
+func (l *managedPool) activateStaged() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next := l.next
+	next := l.staged
 	if next == nil {
 		return 0
 	}
-	l.next = nil
-	l.spec, l.owner = next.spec, next.app
-	if deref(l.spec.options.Watch, false) {
-		l.watching.Do(func() { go l.watch() })
+	l.staged = nil
+	l.plan, l.owner = next.plan, next.app
+	if valueOr(l.plan.options.Watch, false) {
+		l.watchOnce.Do(func() { go l.watch() })
 	}
-	l.spool.Configure(next.spec.options.SpoolDir, next.spec.options.SpoolMax)
-	l.perClient.Store(next.spec.settings.MaxPerClient > 0)
+	l.spool.Configure(next.plan.options.SpoolDir, next.plan.options.SpoolMax)
+	l.limitsClients.Store(next.plan.settings.MaxPerClient > 0)
 	if next.prepared == nil {
-		l.pool.Configure(next.spec.settings)
+		l.pool.Configure(next.plan.settings)
 	} else if err := next.prepared.Commit(); err != nil {
 		l.logger.Error("switching to the new generation", zap.Error(err))
 	}
-	l.adminDirs.Store(next.spec.adminDirs()) // not before the new generation serves
-	return next.spec.settings.StartTimeout
+	l.adminINIDirs.Store(next.plan.adminINIDirs()) // not before the new generation serves
+	return next.plan.settings.StartTimeout
 }
 
 // unstage drops what a config had staged that did not come to power.
-func (l *livePool) unstage(app *App) {
+func (l *managedPool) unstage(app *App) {
 	l.mu.Lock()
-	next := l.next
+	next := l.staged
 	if next == nil || next.app != app {
 		l.mu.Unlock()
 		return
 	}
-	l.next = nil
+	l.staged = nil
 	l.mu.Unlock()
 	if next.prepared != nil {
 		next.prepared.Discard()
 	}
 }
 
-// handOver is called when a config has stopped: the next one takes over.
-func (l *livePool) handOver(from *App) {
+// configStopped is called when a config has stopped: the next one takes over.
+func (l *managedPool) configStopped(from *App) {
 	l.mu.Lock()
 	owned := l.owner == from
 	l.mu.Unlock()
 	if owned {
-		l.commit()
+		l.activate()
 	}
 }
 
 // resize gives the pool the size that its workers turned out to need, if the
 // config is the one in force and the generation has room for it.
-func (l *livePool) resize(app *App, s *spec) {
+func (l *managedPool) resize(app *App, s *plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.owner != app || l.spec == nil || s.sizing == nil || s.settings.MaxWorkers == l.spec.settings.MaxWorkers ||
-		l.spec.options != s.options || // resized by request
+	if l.owner != app || l.plan == nil || s.sizing == nil || s.settings.MaxWorkers == l.plan.settings.MaxWorkers ||
+		l.plan.options != s.options || // resized by request
 		!l.pool.HasCapacityFor(&s.settings) {
 		return
 	}
-	l.logger.Info("resizing", zap.Int("from", l.spec.settings.MaxWorkers), zap.String("sizing", s.sizing.Text))
-	l.spec = s
+	l.logger.Info("resizing", zap.Int("from", l.plan.settings.MaxWorkers), zap.String("sizing", s.sizing.Summary))
+	l.plan = s
 	l.pool.Configure(s.settings)
 }
 
-func (l *livePool) stopTimeout() time.Duration {
+func (l *managedPool) stopTimeout() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.spec == nil {
+	if l.plan == nil {
 		return 0
 	}
-	return l.spec.settings.StopTimeout
+	return l.plan.settings.StopTimeout
 }
 
-// identity is who the workers run as; nil is Caddy's own user.
-func (l *livePool) identity() *identity {
+// user is who the workers run as; nil is Caddy's own user.
+func (l *managedPool) user() *unixUser {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.spec == nil {
+	if l.plan == nil {
 		return nil
 	}
-	return l.spec.who
+	return l.plan.user
 }
 
-// cutShort ends the time of requests that still run.
-func (l *livePool) cutShort() {
-	l.stop()
-	l.pool.Close(l.cut) // Destruct logs what it returns
+// forceClose ends the time of requests that still run.
+func (l *managedPool) forceClose() {
+	l.closeNow()
+	l.pool.Close(l.closeCtx) // Destruct logs what it returns
 }
 
 // Destruct ends the pool when no config uses it any more: in the background
 // after a reload, when its last request is done; at once when Caddy exits.
-func (l *livePool) Destruct() error {
+func (l *managedPool) Destruct() error {
 	if !caddy.Exiting() {
 		go func() {
-			l.waitUnused()
+			l.waitIdle()
 			l.close()
 		}()
 		return nil
 	}
-	time.AfterFunc(l.stopTimeout(), l.stop)
+	time.AfterFunc(l.stopTimeout(), l.closeNow)
 	l.close()
 	return nil
 }
 
-func (l *livePool) close() {
-	if err := l.pool.Close(l.cut); err != nil {
+func (l *managedPool) close() {
+	if err := l.pool.Close(l.closeCtx); err != nil {
 		l.logger.Warn("closing the pool", zap.Error(err))
 	}
-	l.stop()
+	l.closeNow()
 	l.opcache.Close()
 	runningPools.remove(l)
 }
 
-// enter and leave are called around each request.
-func (l *livePool) enter() { l.users.Add(1) }
+// acquire and leave are called around each request.
+func (l *managedPool) acquire() { l.refs.Add(1) }
 
-func (l *livePool) leave() {
-	if l.users.Add(-1) == 0 && l.leaving.Load() {
+func (l *managedPool) release() {
+	if l.refs.Add(-1) == 0 && l.closing.Load() {
 		select {
-		case l.unused <- struct{}{}:
+		case l.idle <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// lastCall is how long a pool that no config uses any more waits for requests
+// idleGrace is how long a pool that no config uses any more waits for requests
 // of the old config that have not come as far as its handler.
-const lastCall = time.Second
+const idleGrace = time.Second
 
-// waitUnused waits until no request is in the pool, or its time is cut. The old
+// waitIdle waits until no request is in the pool, or its time is cut. The old
 // config's HTTP server goes on serving what it has begun.
-func (l *livePool) waitUnused() {
-	l.leaving.Store(true)
-	timer := time.NewTimer(lastCall)
+func (l *managedPool) waitIdle() {
+	l.closing.Store(true)
+	timer := time.NewTimer(idleGrace)
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.cut.Done():
+		case <-l.closeCtx.Done():
 			return
-		case <-l.unused:
-			timer.Reset(lastCall)
+		case <-l.idle:
+			timer.Reset(idleGrace)
 		case <-timer.C:
-			if l.users.Load() == 0 {
+			if l.refs.Load() == 0 {
 				return
 			}
-			timer.Reset(lastCall)
+			timer.Reset(idleGrace)
 		}
 	}
 }
@@ -296,26 +296,26 @@ func (l *livePool) waitUnused() {
 // poolSet is a set of pools.
 type poolSet struct {
 	mu  sync.Mutex
-	set map[*livePool]bool
+	set map[*managedPool]bool
 }
 
 // runningPools are all pools that have not ended, also those that no config
 // uses any more: at exit the clock runs for them too.
-var runningPools = &poolSet{set: map[*livePool]bool{}}
+var runningPools = &poolSet{set: map[*managedPool]bool{}}
 
-func (s *poolSet) add(l *livePool) {
+func (s *poolSet) add(l *managedPool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.set[l] = true
 }
 
-func (s *poolSet) remove(l *livePool) {
+func (s *poolSet) remove(l *managedPool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.set, l)
 }
 
-func (s *poolSet) all() []*livePool {
+func (s *poolSet) all() []*managedPool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.set))

@@ -43,10 +43,10 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 			if (err == nil) != (path == "/whole.php") {
 				t.Errorf("%s: %s: got %v", name, path, err)
 			}
-			if n := h.live.users.Load(); n != 0 {
+			if n := h.pool.refs.Load(); n != 0 {
 				t.Errorf("%s: %s: %d requests are in the pool", name, path, n)
 			}
-			if n := h.live.spool.InFiles(); n != 0 {
+			if n := h.pool.spool.InFiles(); n != 0 {
 				t.Errorf("%s: %s: %d bytes are left of the body", name, path, n)
 			}
 		}
@@ -63,7 +63,7 @@ func TestABodyGoesWhenTheAnswerIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if s := h.live.pool.Stats(); s.Workers.Idle != 1 || h.live.spool.InFiles() != 0 {
-		t.Errorf("got %+v and %d bytes of the body, want an idle worker and none", s.Workers, h.live.spool.InFiles())
+	if s := h.pool.pool.Stats(); s.Workers.Idle != 1 || h.pool.spool.InFiles() != 0 {
+		t.Errorf("got %+v and %d bytes of the body, want an idle worker and none", s.Workers, h.pool.spool.InFiles())
 	}
 }

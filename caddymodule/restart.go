@@ -17,14 +17,14 @@ var errNotStarted = errors.New("the pool has not started yet: ask again when its
 // restart replaces the pool's generation by one that is started from php-cgi
 // and its ini files as they are now, while the config stays. The new one
 // serves before the old one is asked to go; on error the old one goes on.
-func (l *livePool) restart(ctx context.Context, why string) error {
-	l.changing.Lock()
-	defer l.changing.Unlock()
-	current, app := l.inForce()
+func (l *managedPool) restart(ctx context.Context, why string) error {
+	l.changeMu.Lock()
+	defer l.changeMu.Unlock()
+	current, app := l.active()
 	if current == nil {
 		return errNotStarted
 	}
-	fresh, err := newSpec(ctx, l.logger, current.options, anew)
+	fresh, err := newPlan(ctx, l.logger, current.options, uncached)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (l *livePool) restart(ctx context.Context, why string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.spec.key != current.key {
+	if l.plan.key != current.key {
 		// A config has taken over meanwhile, with a generation of its own that
 		// is at least as new.
 		go prepared.Discard()
@@ -45,30 +45,30 @@ func (l *livePool) restart(ctx context.Context, why string) error {
 		return err
 	}
 	l.logger.Info("a new generation serves", zap.String("why", why), zap.String("version", fresh.binary.VersionText))
-	l.spec = l.spec.startedAs(fresh)
-	l.adminDirs.Store(l.spec.adminDirs())
-	l.pool.Configure(l.spec.settings) // they may have changed meanwhile
-	if next := l.next; next != nil && next.prepared == nil && next.spec.key == current.key {
-		next.spec = next.spec.startedAs(fresh)
+	l.plan = l.plan.withDetected(fresh)
+	l.adminINIDirs.Store(l.plan.adminINIDirs())
+	l.pool.Configure(l.plan.settings) // they may have changed meanwhile
+	if next := l.staged; next != nil && next.prepared == nil && next.plan.key == current.key {
+		next.plan = next.plan.withDetected(fresh)
 	}
 	return nil
 }
 
-// startedAs is s with what another spec found out about php-cgi.
-func (s *spec) startedAs(fresh *spec) *spec {
+// withDetected is s with what another spec found out about php-cgi.
+func (s *plan) withDetected(fresh *plan) *plan {
 	out := *s
-	out.binary, out.process, out.who = fresh.binary, fresh.process, fresh.who
-	out.key, out.watched, out.private = fresh.key, fresh.watched, fresh.private
+	out.binary, out.process, out.user = fresh.binary, fresh.process, fresh.user
+	out.key, out.inputs, out.privateDir = fresh.key, fresh.inputs, fresh.privateDir
 	return &out
 }
 
 // scale gives the pool another size, until the next config is loaded. It
 // reports whether that took a new generation, for want of slots in the one that
 // runs.
-func (l *livePool) scale(ctx context.Context, size scaleJSON) (renewed bool, err error) {
-	l.changing.Lock()
-	defer l.changing.Unlock()
-	current, app := l.inForce()
+func (l *managedPool) scale(ctx context.Context, size scaleJSON) (renewed bool, err error) {
+	l.changeMu.Lock()
+	defer l.changeMu.Unlock()
+	current, app := l.active()
 	if current == nil {
 		return false, errNotStarted
 	}
@@ -124,19 +124,19 @@ func (size scaleJSON) apply(o *PoolOptions) error {
 	return o.validate()
 }
 
-// errOvertaken: two changes at a time.
-var errOvertaken = errors.New("another config was loaded meanwhile: look at the pool, and ask again")
+// errConfigChanged: two changes at a time.
+var errConfigChanged = errors.New("another config was loaded meanwhile: look at the pool, and ask again")
 
 // resizeTo puts a spec in force that differs in size from the current one.
-func (l *livePool) resizeTo(current, sized *spec, prepared *pool.Prepared) error {
+func (l *managedPool) resizeTo(current, sized *plan, prepared *pool.Prepared) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.spec != current:
+	case l.plan != current:
 		if prepared != nil {
 			go prepared.Discard()
 		}
-		return errOvertaken
+		return errConfigChanged
 	case prepared != nil:
 		if err := prepared.Commit(); err != nil {
 			return err
@@ -145,7 +145,7 @@ func (l *livePool) resizeTo(current, sized *spec, prepared *pool.Prepared) error
 		l.pool.Configure(sized.settings)
 	}
 	l.logger.Info("resized by request", zap.Int("from", current.settings.MaxWorkers), zap.Int("to", sized.settings.MaxWorkers))
-	l.spec = sized
+	l.plan = sized
 	return nil
 }
 
@@ -154,15 +154,15 @@ type badOptionError struct{ error }
 
 func (e *badOptionError) Unwrap() error { return e.error }
 
-// inForce is what the pool runs by, and the config that it came with.
-func (l *livePool) inForce() (*spec, *App) {
+// active is what the pool runs by, and the config that it came with.
+func (l *managedPool) active() (*plan, *App) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.spec, l.owner
+	return l.plan, l.owner
 }
 
 // prepare makes a generation ready beside the one that runs, and warms it up.
-func (l *livePool) prepare(ctx context.Context, app *App, s *spec) (*pool.Prepared, error) {
+func (l *managedPool) prepare(ctx context.Context, app *App, s *plan) (*pool.Prepared, error) {
 	began := time.Now()
 	prepared, err := l.pool.Prepare(ctx, s.starter(l.logger), s.settings)
 	if err != nil {
@@ -174,6 +174,6 @@ func (l *livePool) prepare(ctx context.Context, app *App, s *spec) (*pool.Prepar
 			return nil, err
 		}
 	}
-	s.announce(l.logger, time.Since(began))
+	s.logReady(l.logger, time.Since(began))
 	return prepared, nil
 }

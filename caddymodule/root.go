@@ -25,14 +25,14 @@ const (
 // followed unless that was turned off. It is resolved once for a request, so
 // that try_files, the check of the script, DOCUMENT_ROOT and SCRIPT_FILENAME
 // never mix two releases while a deploy moves the symlink.
-func (b *Backend) root(r *http.Request, v *visit) (string, error) {
+func (b *Backend) root(r *http.Request, v *requestState) (string, error) {
 	// A request can meet more than one php_pool, with roots of their own: that
 	// of an error route, for one.
-	from := rootOf{b.rootPath(r, v.repl), b.resolvesRoot()}
-	if v.root != "" && v.from == from {
+	from := rootSource{b.rootPath(r, v.repl), b.resolvesRoot()}
+	if v.root != "" && v.rootSource == from {
 		return v.root, nil
 	}
-	resolve := roots.resolve
+	resolve := rootCache.resolve
 	if !from.resolved {
 		resolve = caddy.FastAbs
 	}
@@ -40,7 +40,7 @@ func (b *Backend) root(r *http.Request, v *visit) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("resolving the root %s: %w", from.path, err)
 	}
-	v.from, v.root = from, root
+	v.rootSource, v.root = from, root
 	return root, nil
 }
 
@@ -55,8 +55,8 @@ func (b *Backend) rootPath(r *http.Request, repl *caddy.Replacer) string {
 	return repl.ReplaceAll(b.Root, ".")
 }
 
-// rootOf is what a resolved root was made of.
-type rootOf struct {
+// rootSource is what a resolved root was made of.
+type rootSource struct {
 	path     string
 	resolved bool
 }
@@ -65,75 +65,75 @@ func (b *Backend) resolvesRoot() bool {
 	return b.ResolveRootSymlink == nil || *b.ResolveRootSymlink
 }
 
-// links makes paths of directories absolute and follows their symlinks. What
+// symlinkCache makes paths of directories absolute and follows their symlinks. What
 // it has followed it knows as long as both paths lead to the same directory:
 // one or two system calls instead of one for each component.
-type links struct {
-	known atomic.Pointer[map[string]*target] // never changed, only replaced
+type symlinkCache struct {
+	entries atomic.Pointer[map[string]*symlinkTarget] // never changed, only replaced
 
-	// trust is how long a path without any symlink is taken to have none. A link
+	// ttl is how long a path without any symlink is taken to have none. A link
 	// that moves is seen at once; that a directory has become a link, only after
 	// so long: until then PHP is told the path with the link in it.
-	trust time.Duration
+	ttl time.Duration
 }
 
-// roots are those to all sites' roots.
-var roots = links{trust: time.Second}
+// rootCache are those to all sites' roots.
+var rootCache = symlinkCache{ttl: time.Second}
 
-// target is where a path leads to.
-type target struct {
+// symlinkTarget is where a path leads to.
+type symlinkTarget struct {
 	absolute, path string
 	file           fileID
-	looked         atomic.Int64 // when there last was no symlink, after programStart
+	checked        atomic.Int64 // when there last was no symlink, after processStart
 }
 
-var programStart = time.Now()
+var processStart = time.Now()
 
-// maxLinks bounds what is known: a root can have placeholders that clients fill.
-const maxLinks = 1000
+// maxCachedRoots bounds what is known: a root can have placeholders that clients fill.
+const maxCachedRoots = 1000
 
-func (l *links) resolve(dir string) (string, error) {
-	known := l.known.Load()
+func (l *symlinkCache) resolve(dir string) (string, error) {
+	known := l.entries.Load()
 	if known != nil {
-		if to := (*known)[dir]; to != nil && to.holds(l.trust) {
+		if to := (*known)[dir]; to != nil && to.valid(l.ttl) {
 			return to.path, nil
 		}
 	}
-	to, err := follow(dir)
+	to, err := resolveSymlinks(dir)
 	if err != nil {
 		return "", err
 	}
-	next := map[string]*target{}
-	if known != nil && len(*known) < maxLinks {
+	next := map[string]*symlinkTarget{}
+	if known != nil && len(*known) < maxCachedRoots {
 		next = maps.Clone(*known)
 	}
 	next[dir] = to
-	l.known.CompareAndSwap(known, &next) // who loses follows the links once more
+	l.entries.CompareAndSwap(known, &next) // who loses follows the links once more
 	return to.path, nil
 }
 
-// follow finds out where a path leads to.
-func follow(dir string) (*target, error) {
+// resolveSymlinks finds out where a path leads to.
+func resolveSymlinks(dir string) (*symlinkTarget, error) {
 	absolute, err := caddy.FastAbs(dir)
 	if err != nil {
 		return nil, err
 	}
-	to := &target{absolute: absolute}
-	to.looked.Store(int64(time.Since(programStart)))
-	if _, to.file, err = look(absolute); err != nil {
+	to := &symlinkTarget{absolute: absolute}
+	to.checked.Store(int64(time.Since(processStart)))
+	if _, to.file, err = statFile(absolute); err != nil {
 		return nil, err
 	}
 	to.path, err = filepath.EvalSymlinks(absolute)
 	return to, err
 }
 
-// holds reports whether it is still so.
-func (to *target) holds(trust time.Duration) bool {
+// valid reports whether it is still so.
+func (to *symlinkTarget) valid(trust time.Duration) bool {
 	if to.path != to.absolute {
-		return to.leads(to.absolute) && to.leads(to.path)
+		return to.sameDir(to.absolute) && to.sameDir(to.path)
 	}
-	now := time.Since(programStart)
-	if now-time.Duration(to.looked.Load()) < trust {
+	now := time.Since(processStart)
+	if now-time.Duration(to.checked.Load()) < trust {
 		return true
 	}
 	// Not by leads: a directory that was renamed, with a link to it in its place,
@@ -141,12 +141,12 @@ func (to *target) holds(trust time.Duration) bool {
 	if path, err := filepath.EvalSymlinks(to.absolute); err != nil || path != to.path {
 		return false
 	}
-	to.looked.Store(int64(now))
+	to.checked.Store(int64(now))
 	return true
 }
 
-// leads reports whether a path leads to the directory.
-func (to *target) leads(path string) bool {
-	_, file, err := look(path)
+// sameDir reports whether a path leads to the directory.
+func (to *symlinkTarget) sameDir(path string) bool {
+	_, file, err := statFile(path)
 	return err == nil && file == to.file && file != (fileID{})
 }

@@ -27,7 +27,7 @@ func TestLinksAreFollowedToWhereTheyLeadNow(t *testing.T) {
 			}
 		}
 	}
-	var l links
+	var l symlinkCache
 	want := func(link, target string) {
 		t.Helper()
 		for range 2 { // the second time it is known
@@ -68,8 +68,8 @@ func TestLinksAreFollowedToWhereTheyLeadNow(t *testing.T) {
 
 func TestLinksRememberNoMoreThanSoMany(t *testing.T) {
 	dir := t.TempDir()
-	var l links
-	for i := range maxLinks + 10 {
+	var l symlinkCache
+	for i := range maxCachedRoots + 10 {
 		site := filepath.Join(dir, fmt.Sprint(i))
 		if err := os.Mkdir(site, 0o755); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestLinksRememberNoMoreThanSoMany(t *testing.T) {
 		if _, err := l.resolve(site); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(*l.known.Load()); n > maxLinks {
+		if n := len(*l.entries.Load()); n > maxCachedRoots {
 			t.Fatalf("%d are remembered", n)
 		}
 	}

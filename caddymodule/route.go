@@ -26,7 +26,7 @@ type router struct {
 	// redirects: whether directories get their slash.
 	redirects bool
 	// last is the script that was found last.
-	last atomic.Pointer[lastScript]
+	last atomic.Pointer[cachedScript]
 }
 
 // off is how `index off` turns routing off.
@@ -66,7 +66,7 @@ func newRouter(ctx caddy.Context, b *Backend, index string, tryFiles []string) (
 
 // route changes the request's path to the file that answers it. It reports
 // whether it has answered the request already, by a redirect.
-func (rt *router) route(w http.ResponseWriter, r *http.Request, v *visit) (done bool, err error) {
+func (rt *router) route(w http.ResponseWriter, r *http.Request, v *requestState) (done bool, err error) {
 	if rt.index == "" || strings.IndexByte(r.URL.Path, 0) >= 0 {
 		return false, nil
 	}
@@ -82,17 +82,17 @@ func (rt *router) route(w http.ResponseWriter, r *http.Request, v *visit) (done 
 
 // routeDefault is try_files {path} {path}/index.php index.php with the
 // directory redirect, in as few stats as it takes: a regular file is one.
-func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, v *visit, root string) bool {
+func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, v *requestState, root string) bool {
 	clean := cleanPath(r.URL.Path)
 	script, info := rt.backend.splits.splitFile(clean)
 	slash := strings.HasSuffix(script, "/")
 	if !slash || script == "/" {
 		switch kind, path := rt.stat(root, script); kind {
 		case file, special:
-			rt.rewrite(r, v, found{root, script, path, info, kind})
+			rt.rewrite(r, v, match{root, script, path, info, kind})
 			return false
 		case directory:
-			if index := rt.indexIn(root, clean); index.isFile() {
+			if index := rt.statIndex(root, clean); index.isFile() {
 				if !strings.HasSuffix(r.URL.Path, "/") {
 					redirectToSlash(w, r)
 					return true
@@ -102,62 +102,62 @@ func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, v *visit,
 			}
 		case nothing:
 		}
-	} else if index := rt.indexIn(root, clean); index.isFile() {
+	} else if index := rt.statIndex(root, clean); index.isFile() {
 		rt.rewrite(r, v, index)
 		return false
 	}
 	relative := "/" + rt.index
 	kind, path := rt.stat(root, relative)
-	rt.rewrite(r, v, found{root, relative, path, "", kind})
+	rt.rewrite(r, v, match{root, relative, path, "", kind})
 	return false
 }
 
-// lastScript is a script that was there at that moment after programStart. Most
+// cachedScript is a script that was there at that moment after processStart. Most
 // sites are asked for one more than for all others.
-type lastScript struct {
+type cachedScript struct {
 	root, relative, absolute string
 
 	at time.Duration
 }
 
-// lookAgain is how long a script is taken to be there still. PHP itself looks
+// scriptCacheTTL is how long a script is taken to be there still. PHP itself looks
 // again after 2 s (opcache.revalidate_freq).
-var lookAgain = 100 * time.Millisecond
+var scriptCacheTTL = 100 * time.Millisecond
 
 // stat is the function stat, but for a script that was there a moment ago: in
 // the worst case PHP, and not try_files, says that it is not there any more.
 func (rt *router) stat(root, relative string) (kind, string) {
-	now := time.Since(programStart)
-	if s := rt.last.Load(); s != nil && now-s.at < lookAgain && s.relative == relative && s.root == root {
+	now := time.Since(processStart)
+	if s := rt.last.Load(); s != nil && now-s.at < scriptCacheTTL && s.relative == relative && s.root == root {
 		return file, s.absolute
 	}
 	kind, absolute := stat(root, relative)
-	if kind == file && rt.backend.splits.ends(relative) {
-		rt.last.Store(&lastScript{root, relative, absolute, now})
+	if kind == file && rt.backend.splits.hasScriptExt(relative) {
+		rt.last.Store(&cachedScript{root, relative, absolute, now})
 	}
 	return kind, absolute
 }
 
-// found is a file that routing has found below the root.
-type found struct {
+// match is a file that routing has found below the root.
+type match struct {
 	root, relative, absolute string
 
 	info string // what follows it in the request's path
 	kind kind
 }
 
-func (f *found) isFile() bool { return f.kind == file || f.kind == special }
+func (f *match) isFile() bool { return f.kind == file || f.kind == special }
 
-func (rt *router) indexIn(root, dir string) found {
+func (rt *router) statIndex(root, dir string) match {
 	relative := path.Join(dir, rt.index)
 	kind, absolute := stat(root, relative)
-	return found{root, relative, absolute, "", kind}
+	return match{root, relative, absolute, "", kind}
 }
 
 // rewrite sets the path of the request, and the placeholders of Caddy's file
 // matcher for whoever comes after us.
-func (rt *router) rewrite(r *http.Request, v *visit, f found) {
-	v.routedTo(f)
+func (rt *router) rewrite(r *http.Request, v *requestState, f match) {
+	v.setMatch(f)
 	if r.URL.Path == f.relative {
 		return
 	}
@@ -166,9 +166,9 @@ func (rt *router) rewrite(r *http.Request, v *visit, f found) {
 }
 
 // routeCustom leaves try_files to Caddy.
-func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, v *visit, root string) (bool, error) {
+func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, v *requestState, root string) (bool, error) {
 	if rt.redirects && !strings.HasSuffix(r.URL.Path, "/") {
-		if index := rt.indexIn(root, cleanPath(r.URL.Path)); index.isFile() {
+		if index := rt.statIndex(root, cleanPath(r.URL.Path)); index.isFile() {
 			redirectToSlash(w, r)
 			return true, nil
 		}
@@ -219,7 +219,7 @@ const (
 // error for "not there".
 func stat(root, relative string) (kind, string) {
 	absolute := join(root, relative)
-	kind, _, err := look(absolute)
+	kind, _, err := statFile(absolute)
 	if err != nil {
 		return nothing, absolute
 	}

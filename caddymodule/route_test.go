@@ -33,8 +33,8 @@ func layOut(tb testing.TB, files ...string) string {
 	return root
 }
 
-// request is one as Caddy's server hands it on.
-func request(target, root string) (*http.Request, *visit) {
+// httpRequest is one as Caddy's server hands it on.
+func request(target, root string) (*http.Request, *requestState) {
 	r := httptest.NewRequest(http.MethodGet, "http://example.com"+target, nil)
 	repl := caddy.NewReplacer()
 	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
@@ -42,7 +42,7 @@ func request(target, root string) (*http.Request, *visit) {
 	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *r)
 	r = r.WithContext(ctx)
 	caddyhttp.NewTestReplacer(r)
-	return r, visitOf(r)
+	return r, requestStateFrom(r)
 }
 
 func backend(t *testing.T) *Backend {

@@ -7,10 +7,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// sampleEvery is how old what is shown of the workers' memory and processor
+// sampleInterval is how old what is shown of the workers' memory and processor
 // time may be: to read it takes system calls for each worker, about 0.1 ms, and
 // however many ask, it is not read more often.
-const sampleEvery = time.Second
+const sampleInterval = time.Second
 
 // sampler knows what the workers of a pool use of the machine.
 type sampler struct {
@@ -41,12 +41,12 @@ type usage struct {
 // 10 ms.
 const shareSpan = 100 * time.Millisecond
 
-// of returns what the workers use, by ID; one that has just been launched may
+// sample returns what the workers use, by ID; one that has just been launched may
 // be missing. The pool is not locked meanwhile.
-func (s *sampler) of(p *pool.Pool) map[uint64]usage {
+func (s *sampler) sample(p *pool.Pool) map[uint64]usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byID != nil && time.Since(s.taken) < sampleEvery {
+	if s.byID != nil && time.Since(s.taken) < sampleInterval {
 		return s.byID
 	}
 	workers := p.Workers()
@@ -58,7 +58,7 @@ func (s *sampler) of(p *pool.Pool) map[uint64]usage {
 	return byID
 }
 
-// next measures a worker, of which u is what was known before.
+// staged measures a worker, of which u is what was known before.
 func (u usage) next(w *pool.WorkerStats) usage {
 	if u.pid != w.PID {
 		u = usage{pid: w.PID} // another process

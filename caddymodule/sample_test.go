@@ -88,10 +88,10 @@ func (w *meteredWorker) Memory() (int64, error) {
 }
 
 // metered runs f in a bubble with a pool of that many workers.
-func metered(t *testing.T, m *meter, workers int, f func(l *livePool)) {
+func metered(t *testing.T, m *meter, workers int, f func(l *managedPool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := &livePool{name: "test", spool: spool.New("", 0), logger: zap.NewNop()}
+		l := &managedPool{name: "test", spool: spool.New("", 0), logger: zap.NewNop()}
 		l.pool = pool.New(pool.Config{Name: m.name, Start: m.start, Settings: pool.Settings{
 			Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 10, StopTimeout: time.Second,
 		}})
@@ -106,8 +106,8 @@ func metered(t *testing.T, m *meter, workers int, f func(l *livePool)) {
 	})
 }
 
-// request keeps a worker busy for the time given.
-func (l *livePool) request(t *testing.T, info pool.Info, took time.Duration) {
+// httpRequest keeps a worker busy for the time given.
+func (l *managedPool) request(t *testing.T, info pool.Info, took time.Duration) {
 	t.Helper()
 	lease, err := l.pool.Acquire(context.Background(), info)
 	if err != nil {
@@ -120,7 +120,7 @@ func (l *livePool) request(t *testing.T, info pool.Info, took time.Duration) {
 func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 	m := new(meter)
 	m.memory.Store(3 << 20)
-	metered(t, m, 4, func(l *livePool) {
+	metered(t, m, 4, func(l *managedPool) {
 		for range 1000 {
 			got := l.describe(detail{workers: true})
 			if got.Memory == nil || *got.Memory != 12<<20 || got.MemoryHuman != "12 MiB" {
@@ -132,7 +132,7 @@ func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 			t.Errorf("memory was read %d times, want once for each of 4 workers", n)
 		}
 		m.memory.Store(5 << 20)
-		time.Sleep(sampleEvery)
+		time.Sleep(sampleInterval)
 		if got := l.describe(detail{}); *got.Memory != 20<<20 || m.reads.Load() != 8 {
 			t.Errorf("a second later: got %d bytes after %d reads", *got.Memory, m.reads.Load())
 		}
@@ -142,14 +142,14 @@ func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 // The short page of php-fpm tells nothing that has to be measured.
 func TestTheShortStatusMeasuresNothing(t *testing.T) {
 	m := new(meter)
-	metered(t, m, 4, func(l *livePool) { l.statusPage(false, false) })
+	metered(t, m, 4, func(l *managedPool) { l.statusPage(false, false) })
 	if n := m.reads.Load(); n != 0 {
 		t.Errorf("memory was read %d times", n)
 	}
 }
 
 func TestMemoryThatTheSystemDoesNotTellIsLeftOut(t *testing.T) {
-	metered(t, &meter{unknown: true}, 2, func(l *livePool) {
+	metered(t, &meter{unknown: true}, 2, func(l *managedPool) {
 		got := l.describe(detail{workers: true})
 		if got.Memory != nil || got.MemoryHuman != "" || got.WorkersList[0].Memory != nil {
 			t.Errorf("got %v, want none", got.Memory)
@@ -159,10 +159,10 @@ func TestMemoryThatTheSystemDoesNotTellIsLeftOut(t *testing.T) {
 
 func TestTheShareOfTheProcessorIsOfTheTimeForRequests(t *testing.T) {
 	m := new(meter)
-	metered(t, m, 1, func(l *livePool) {
+	metered(t, m, 1, func(l *managedPool) {
 		share := func() float64 {
-			time.Sleep(sampleEvery)
-			return l.sampler.of(l.pool)[1].share
+			time.Sleep(sampleInterval)
+			return l.sampler.sample(l.pool)[1].share
 		}
 		step := func(what string, took, cpu time.Duration, want float64) {
 			t.Helper()

@@ -28,7 +28,7 @@ type script struct {
 // PHP itself is not to be trusted with that: it cuts a path at NUL and runs
 // what stands before it, cgi.fix_pathinfo turns /img.jpg/x.php into img.jpg,
 // and an empty SCRIPT_FILENAME ends the worker.
-func (b *Backend) findScript(r *http.Request, v *visit) (script, error) {
+func (b *Backend) findScript(r *http.Request, v *requestState) (script, error) {
 	if strings.IndexByte(r.URL.Path, 0) >= 0 {
 		return script{}, caddyhttp.Error(http.StatusBadRequest, errors.New("NUL in the request path"))
 	}
@@ -56,7 +56,7 @@ func (b *Backend) findScript(r *http.Request, v *visit) (script, error) {
 		s.filename = v.repl.ReplaceAll(own, "")
 	} else {
 		// Routing has most likely looked at this very file.
-		if f := v.found; f.root == root && f.relative == s.name && f.kind == file {
+		if f := v.match; f.root == root && f.relative == s.name && f.kind == file {
 			s.filename = f.absolute
 			if err := b.checkName(&s); err != nil {
 				return s, err
@@ -70,7 +70,7 @@ func (b *Backend) findScript(r *http.Request, v *visit) (script, error) {
 
 // checkName refuses what has not the name of a script.
 func (b *Backend) checkName(s *script) error {
-	if !b.splits.ends(s.filename) || unsafeName(s.name) || !filepath.IsAbs(s.filename) {
+	if !b.splits.hasScriptExt(s.filename) || unsafeName(s.name) || !filepath.IsAbs(s.filename) {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a PHP script", s.name))
 	}
 	return nil
@@ -81,7 +81,7 @@ func (b *Backend) checkFile(s *script) error {
 	if err := b.checkName(s); err != nil {
 		return err
 	}
-	kind, _, err := look(s.filename)
+	kind, _, err := statFile(s.filename)
 	if err != nil {
 		return statError(err)
 	}
@@ -97,7 +97,7 @@ func (b *Backend) checkTarget(s *script) error {
 	if !b.ConfineSymlinks {
 		return nil
 	}
-	root, err := roots.resolve(s.root)
+	root, err := rootCache.resolve(s.root)
 	if err != nil {
 		return statError(err)
 	}
@@ -107,11 +107,11 @@ func (b *Backend) checkTarget(s *script) error {
 	}
 	if !below(root, target) {
 		// The root may have become a link a moment ago.
-		if to, err := follow(s.root); err == nil {
+		if to, err := resolveSymlinks(s.root); err == nil {
 			root = to.path
 		}
 	}
-	if !below(root, target) || !b.splits.ends(target) {
+	if !below(root, target) || !b.splits.hasScriptExt(target) {
 		return caddyhttp.Error(http.StatusNotFound,
 			fmt.Errorf("%s leads to %s, which is no script below the root (confine_symlinks)", s.filename, target))
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// serve is the short way: it copies PHP's answer to the client.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *visit) error {
-	a, err := h.answer(r, v, false)
+// serveDirect is the short way: it copies PHP's answer to the client.
+func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, v *requestState) error {
+	a, err := h.roundTrip(r, v, false)
 	if err != nil {
 		return err
 	}
@@ -24,14 +24,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *visit) error 
 	case err == nil && !a.TimedOut():
 		return nil
 	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
-		a.breaks(errClientGone)
+		a.fail(errClientGone)
 		return nil
 	default:
 		if err == nil {
 			err = pool.ErrRequestTimeout
 		}
-		a.breaks(err)
-		h.logger.Error("the answer from PHP broke off", zap.String("pool", h.live.name),
+		a.fail(err)
+		h.logger.Error("the answer from PHP broke off", zap.String("pool", h.pool.name),
 			zap.String("uri", requestURI(r)), zap.Error(err))
 		// The status is out: only a broken connection can tell the client that
 		// this is not all.
@@ -42,7 +42,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *visit) error 
 
 // copyTo copies the body as PHP writes it: what has arrived is written at once,
 // and flushed when PHP has nothing more to say for the moment.
-func (a *reply) copyTo(w http.ResponseWriter) error {
+func (a *response) copyTo(w http.ResponseWriter) error {
 	if len(a.prefix) > 0 {
 		if _, err := w.Write(a.prefix); err != nil {
 			return errClientGone

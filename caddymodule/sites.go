@@ -22,14 +22,14 @@ type site struct {
 // anyHost stands for a site that answers whatever the host is.
 const anyHost = "localhost"
 
-// sitesOf finds the sites of a config that lead to a pool, by walking the
+// findSites finds the sites of a config that lead to a pool, by walking the
 // routes that are provisioned. Routes inside other modules' handlers stay
 // unseen.
-func sitesOf(app *caddyhttp.App, live *livePool) []site {
+func findSites(app *caddyhttp.App, live *managedPool) []site {
 	var found []site
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 		server := app.Servers[name]
-		walk := &siteWalk{server: server, live: live, hosts: map[string]bool{}}
+		walk := &siteWalker{server: server, live: live, hosts: map[string]bool{}}
 		walk.routes(server.Routes, "")
 		for _, host := range slices.Sorted(maps.Keys(walk.hosts)) {
 			found = append(found, site{server, host, len(server.TLSConnPolicies) > 0})
@@ -38,16 +38,16 @@ func sitesOf(app *caddyhttp.App, live *livePool) []site {
 	return found
 }
 
-// siteWalk gathers the hosts under which a server leads to a pool.
-type siteWalk struct {
+// siteWalker gathers the hosts under which a server leads to a pool.
+type siteWalker struct {
 	server *caddyhttp.Server
-	live   *livePool
+	live   *managedPool
 	hosts  map[string]bool
 	depth  int
 }
 
 // routes walks routes that are reached under a host; "" is any.
-func (w *siteWalk) routes(list caddyhttp.RouteList, host string) {
+func (w *siteWalker) routes(list caddyhttp.RouteList, host string) {
 	if w.depth > 100 { // named routes may invoke each other
 		return
 	}
@@ -66,7 +66,7 @@ func (w *siteWalk) routes(list caddyhttp.RouteList, host string) {
 	}
 }
 
-func (w *siteWalk) handler(h caddyhttp.MiddlewareHandler, host string) {
+func (w *siteWalker) handler(h caddyhttp.MiddlewareHandler, host string) {
 	leads := false
 	switch h := h.(type) {
 	case *caddyhttp.Subroute:
@@ -76,10 +76,10 @@ func (w *siteWalk) handler(h caddyhttp.MiddlewareHandler, host string) {
 			w.routes(caddyhttp.RouteList{*named}, host)
 		}
 	case *Handler:
-		leads = h.live == w.live
+		leads = h.pool == w.live
 	case *reverseproxy.Handler:
 		t, ok := h.Transport.(*Transport)
-		leads = ok && t.live == w.live
+		leads = ok && t.pool == w.live
 	}
 	if leads {
 		if host == "" {

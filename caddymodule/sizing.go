@@ -15,33 +15,33 @@ const (
 	// memoryShare is how much of the machine's memory all pools together may
 	// plan with, in percent.
 	memoryShare = 60
-	// unlimitedWorker is what a worker is counted as when PHP's memory_limit
+	// defaultWorkerBytes is what a worker is counted as when PHP's memory_limit
 	// is off.
-	unlimitedWorker = 128 << 20
-	// leastWorker is the least that a worker is counted as, whatever was
+	defaultWorkerBytes = 128 << 20
+	// minWorkerBytes is the least that a worker is counted as, whatever was
 	// measured.
-	leastWorker = 16 << 20
-	// mostWorker is the most, so that a memory_limit of more than any machine
+	minWorkerBytes = 16 << 20
+	// maxWorkerBytes is the most, so that a memory_limit of more than any machine
 	// has does not overflow a sum.
-	mostWorker = 1 << 40
-	// Between fewestWorkers and workersPerCPU for each CPU lies what
+	maxWorkerBytes = 1 << 40
+	// Between minAutoWorkers and workersPerCPU for each CPU lies what
 	// max_workers auto comes to, whatever the memory.
-	fewestWorkers = 2
-	workersPerCPU = 8
-	// measureEvery is how often workers are measured, and measuredAfter how
+	minAutoWorkers = 2
+	workersPerCPU  = 8
+	// measureInterval is how often workers are measured, and minMeasuredRequests how
 	// many requests a pool has to have served before that counts.
-	measureEvery  = 30 * time.Second
-	measuredAfter = 100
+	measureInterval     = 30 * time.Second
+	minMeasuredRequests = 100
 )
 
-// machine is what sizes are computed from.
-type machine struct {
+// resources is what sizes are computed from.
+type resources struct {
 	cpus   int
 	memory int64 // bytes: of the cgroup where it is limited, else of the machine; 0 if unknown
 }
 
-func thisMachine() machine {
-	m := machine{cpus: runtime.GOMAXPROCS(0)}
+func detectResources() resources {
+	m := resources{cpus: runtime.GOMAXPROCS(0)}
 	n, err := memlimit.FromCgroup()
 	if err != nil || n == 0 {
 		n, err = memlimit.FromSystem()
@@ -55,56 +55,56 @@ func thisMachine() machine {
 // sizing is how max_workers auto came about. The status shows it.
 type sizing struct {
 	Memory     int64  `json:"memory_bytes"`
-	Taken      int64  `json:"taken_bytes"`  // by pools with a fixed size
+	Reserved   int64  `json:"taken_bytes"`  // by pools with a fixed size
 	Pools      int    `json:"pools"`        // that share the rest
 	Worker     int64  `json:"worker_bytes"` // what one is counted as
 	Measured   bool   `json:"measured"`     // else by memory_limit
 	CPUs       int    `json:"cpus"`
 	MaxWorkers int    `json:"max_workers"`
-	Text       string `json:"text"`
+	Summary    string `json:"text"`
 }
 
 // size says what max_workers auto comes to for each of so many pools when a
 // worker is counted as worker bytes and pools of a fixed size take some.
-func (m machine) size(pools int, taken, worker int64, measured bool) sizing {
+func (m resources) size(pools int, taken, worker int64, measured bool) sizing {
 	if worker <= 0 {
-		worker = unlimitedWorker
+		worker = defaultWorkerBytes
 	}
-	s := sizing{Memory: m.memory, Taken: taken, Pools: max(1, pools), Worker: worker, Measured: measured, CPUs: m.cpus}
+	s := sizing{Memory: m.memory, Reserved: taken, Pools: max(1, pools), Worker: worker, Measured: measured, CPUs: m.cpus}
 	most := workersPerCPU * m.cpus
 	if m.memory <= 0 {
 		s.MaxWorkers = most
-		s.Text = fmt.Sprintf("memory unknown; %d for each of %d CPUs = %d workers", workersPerCPU, m.cpus, most)
+		s.Summary = fmt.Sprintf("memory unknown; %d for each of %d CPUs = %d workers", workersPerCPU, m.cpus, most)
 		return s
 	}
 	share := max(0, m.memory/100*memoryShare-taken) / int64(s.Pools)
 	fit := int(share / worker)
-	s.MaxWorkers = max(fewestWorkers, min(most, fit))
+	s.MaxWorkers = max(minAutoWorkers, min(most, fit))
 	by := "memory_limit"
 	if measured {
 		by = "measured"
 	}
-	s.Text = fmt.Sprintf("%d %% of %s, less %s of pools with a fixed size, shared by %d = %s; at %s a worker (%s) that is %d, "+
+	s.Summary = fmt.Sprintf("%d %% of %s, less %s of pools with a fixed size, shared by %d = %s; at %s a worker (%s) that is %d, "+
 		"at least %d, at most %d for each of %d CPUs: %d workers",
 		memoryShare, humanize.IBytes(uint64(m.memory)), humanize.IBytes(uint64(taken)), s.Pools,
-		humanize.IBytes(uint64(share)), humanize.IBytes(uint64(worker)), by, fit, fewestWorkers, workersPerCPU,
+		humanize.IBytes(uint64(share)), humanize.IBytes(uint64(worker)), by, fit, minAutoWorkers, workersPerCPU,
 		m.cpus, s.MaxWorkers)
 	return s
 }
 
-// growth is how many times its size a pool may grow when its workers turn out
+// growthFactor is how many times its size a pool may grow when its workers turn out
 // to be smaller than memory_limit.
-const growth = 4
+const growthFactor = 4
 
-// roomFor is for how many workers to start a generation, so that it can grow
+// slotsFor is for how many workers to start a generation, so that it can grow
 // without a new one. An unused slot is a forked child: it costs little, but with
 // hundreds of ondemand pools, each with its own, that little is gigabytes; such
 // a pool grows when it wakes the next time.
-func (s *sizing) roomFor(manager pool.Manager) int {
+func (s *sizing) slotsFor(manager pool.Manager) int {
 	if manager == pool.OnDemand {
 		return s.MaxWorkers
 	}
-	return min(workersPerCPU*s.CPUs, growth*s.MaxWorkers)
+	return min(workersPerCPU*s.CPUs, growthFactor*s.MaxWorkers)
 }
 
 // isAuto reports whether the pool sizes itself.
@@ -112,21 +112,21 @@ func (o *PoolOptions) isAuto() bool { return o.manager() != pool.Static && o.Max
 
 // workerBytes is what one worker of a pool is counted as: its memory_limit, or
 // half as much again as the most that was measured.
-func (s *spec) workerBytes(measured int64) (int64, bool) {
+func (s *plan) workerBytes(measured int64) (int64, bool) {
 	limit := s.binary.MemoryLimit
 	if limit <= 0 {
-		limit = unlimitedWorker
+		limit = defaultWorkerBytes
 	}
-	limit = min(limit, mostWorker)
+	limit = min(limit, maxWorkerBytes)
 	if measured == 0 {
 		return limit, false
 	}
-	return min(limit, max(leastWorker, measured+measured/2)), true
+	return min(limit, max(minWorkerBytes, measured+measured/2)), true
 }
 
-// budget shares the machine out over all pools; measured has what was measured
+// allocate shares the machine out over all pools; measured has what was measured
 // of each.
-func budget(m machine, specs map[string]*spec, measured map[string]int64) {
+func allocate(m resources, specs map[string]*plan, measured map[string]int64) {
 	var taken int64
 	auto := 0
 	for name, s := range specs {
@@ -143,15 +143,15 @@ func budget(m machine, specs map[string]*spec, measured map[string]int64) {
 			size := m.size(auto, taken, worker, isMeasured)
 			s.sizing = &size
 			s.settings = s.options.settings(size.MaxWorkers)
-			s.settings.Slots = size.roomFor(s.settings.Manager)
+			s.settings.Slots = size.slotsFor(s.settings.Manager)
 		}
 	}
 }
 
-// measure keeps the sizes true for as long as the config is in power: by what
+// resizeByMeasurement keeps the sizes true for as long as the config is in power: by what
 // workers were seen to use.
-func (a *App) measure(m machine) {
-	ticker := time.NewTicker(measureEvery)
+func (a *App) resizeByMeasurement(m resources) {
+	ticker := time.NewTicker(measureInterval)
 	defer ticker.Stop()
 	most := map[string]int64{}
 	for {
@@ -160,29 +160,29 @@ func (a *App) measure(m machine) {
 			return
 		case <-ticker.C:
 		}
-		for name, live := range a.lives {
-			most[name] = max(most[name], live.largestWorker())
+		for name, live := range a.pools {
+			most[name] = max(most[name], live.largestWorkerBytes())
 		}
-		specs := map[string]*spec{}
-		for name, s := range a.specs {
+		specs := map[string]*plan{}
+		for name, s := range a.plans {
 			next := *s
 			specs[name] = &next
 		}
-		budget(m, specs, most)
-		for name, live := range a.lives {
+		allocate(m, specs, most)
+		for name, live := range a.pools {
 			live.resize(a, specs[name])
 		}
 	}
 }
 
-// largestWorker is the most memory that a worker has for itself now; 0 where
+// largestWorkerBytes is the most memory that a worker has for itself now; 0 where
 // that says nothing.
-func (l *livePool) largestWorker() int64 {
-	if l.pool.Stats().Requests.Total < measuredAfter {
+func (l *managedPool) largestWorkerBytes() int64 {
+	if l.pool.Stats().Requests.Total < minMeasuredRequests {
 		return 0
 	}
 	var most int64
-	for _, used := range l.sampler.of(l.pool) {
+	for _, used := range l.sampler.sample(l.pool) {
 		most = max(most, used.memory)
 	}
 	return most

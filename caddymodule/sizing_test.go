@@ -7,28 +7,28 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func specOf(o PoolOptions, memoryLimit int64) *spec {
-	return &spec{options: &o, binary: &phpbin.Binary{MemoryLimit: memoryLimit}, settings: o.settings(fewestWorkers)}
+func specOf(o PoolOptions, memoryLimit int64) *plan {
+	return &plan{options: &o, binary: &phpbin.Binary{MemoryLimit: memoryLimit}, settings: o.settings(minAutoWorkers)}
 }
 
 func TestOneBudgetIsSharedByAllPools(t *testing.T) {
 	const mb, gb = 1 << 20, 1 << 30
-	specs := map[string]*spec{
+	specs := map[string]*plan{
 		"fixed": specOf(PoolOptions{Workers: 4}, 128*mb),
 		"a":     specOf(PoolOptions{}, 64*mb),
 		"b":     specOf(PoolOptions{Manager: "ondemand"}, 64*mb),
 	}
 	// 60 % of 2 GB is 1228 MB; 512 are taken; 358 for each of the two.
-	budget(machine{4, 2 * gb}, specs, nil)
+	allocate(resources{4, 2 * gb}, specs, nil)
 	for name, want := range map[string]int{"fixed": 4, "a": 5, "b": 5} {
 		if got := specs[name].settings.MaxWorkers; got != want {
 			t.Errorf("%s: got %d, want %d", name, got, want)
 		}
 	}
 	// Measured to use 20 MB, a worker counts as 30.
-	budget(machine{4, 2 * gb}, specs, map[string]int64{"a": 20 * mb})
+	allocate(resources{4, 2 * gb}, specs, map[string]int64{"a": 20 * mb})
 	if got := specs["a"].settings.MaxWorkers; got != 11 {
-		t.Errorf("a, measured: got %d (%s), want 11", got, specs["a"].sizing.Text)
+		t.Errorf("a, measured: got %d (%s), want 11", got, specs["a"].sizing.Summary)
 	}
 	if got := specs["b"].settings.MaxWorkers; got != 5 {
 		t.Errorf("b, not measured: got %d, want 5", got)
@@ -39,12 +39,12 @@ func TestOneBudgetIsSharedByAllPools(t *testing.T) {
 }
 
 func TestAMemoryLimitBeyondAllMachinesDoesNotOverflow(t *testing.T) {
-	specs := map[string]*spec{
+	specs := map[string]*plan{
 		"huge": specOf(PoolOptions{Workers: 4}, math.MaxInt64),
 		"auto": specOf(PoolOptions{}, 64<<20),
 	}
-	budget(machine{4, 2 << 30}, specs, nil)
-	if got := specs["auto"].settings.MaxWorkers; got != fewestWorkers {
-		t.Errorf("beside a pool that takes all: got %d (%s), want %d", got, specs["auto"].sizing.Text, fewestWorkers)
+	allocate(resources{4, 2 << 30}, specs, nil)
+	if got := specs["auto"].settings.MaxWorkers; got != minAutoWorkers {
+		t.Errorf("beside a pool that takes all: got %d (%s), want %d", got, specs["auto"].sizing.Summary, minAutoWorkers)
 	}
 }

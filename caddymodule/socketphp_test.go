@@ -115,8 +115,8 @@ func answers(handle func(*fastcgitest.Request) fastcgitest.Answer) func(net.Conn
 func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
 	tb.Helper()
 	php := &socketPHP{dir: tb.TempDir(), serve: serve, done: make(chan struct{})}
-	live := &livePool{name: "test", spool: spool.New("", 0), logger: zap.NewNop(), unused: make(chan struct{}, 1)}
-	live.cut, live.stop = context.WithCancel(context.Background())
+	live := &managedPool{name: "test", spool: spool.New("", 0), logger: zap.NewNop(), idle: make(chan struct{}, 1)}
+	live.closeCtx, live.closeNow = context.WithCancel(context.Background())
 	live.pool = pool.New(pool.Config{Name: "test", Start: php.start, Settings: pool.Settings{
 		Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 100, StopTimeout: time.Second,
 		SlowRequest: 5 * time.Second,
@@ -126,7 +126,7 @@ func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Ha
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		live.stop()
+		live.closeNow()
 		if err := live.pool.Close(context.Background()); err != nil {
 			tb.Error(err)
 		}
@@ -134,7 +134,7 @@ func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Ha
 	})
 	h := &Handler{Backend: Backend{
 		Root: root, SplitPath: []string{".php"}, RequestBuffers: defaultRequestBuffers,
-		splits: splitter{".php"}, live: live, logger: zap.NewNop(),
+		splits: splitter{".php"}, pool: live, logger: zap.NewNop(),
 	}}
 	var err error
 	if h.constants, err = constantParams(); err != nil {

@@ -25,39 +25,39 @@ const (
 	spawnSingle = "single"
 )
 
-// spec is a pool as one config wants it: its options, and what was found out
+// plan is a pool as one config wants it: its options, and what was found out
 // about the php-cgi they lead to.
-type spec struct {
+type plan struct {
 	options  *PoolOptions
 	settings pool.Settings
 	binary   *phpbin.Binary
 	process  phpbin.Options
 	spawn    string
-	who      *identity // nil where PHP runs as Caddy does
-	// private is the directory of an isolated pool's own; "" where there is none.
-	private string
+	user     *unixUser // nil where PHP runs as Caddy does
+	// privateSubdir is the directory of an isolated pool's own; "" where there is none.
+	privateDir string
 	// sizing is how max_workers auto came about; nil where it was given.
 	sizing *sizing
 	// key is equal for two specs whose processes see the same.
 	key string
-	// watched is what the files behind the key were before they were read.
-	watched map[string]string
+	// inputs is what the files behind the key were before they were read.
+	inputs map[string]string
 }
 
-// inquiry finds a php-cgi and asks it what it is: anew, or as one that remembers.
-type inquiry struct {
-	find  func(spec string) (string, error)
-	probe func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
+// phpLocator finds a php-cgi and asks it what it is: anew, or as one that remembers.
+type phpLocator struct {
+	find   func(spec string) (string, error)
+	detect func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
 }
 
-var anew = inquiry{phpbin.Find, phpbin.Detect}
+var uncached = phpLocator{phpbin.Find, phpbin.Detect}
 
-// probeTimeout bounds the short runs of php-cgi that tell what it is.
-const probeTimeout = 10 * time.Second
+// detectTimeout bounds the short runs of php-cgi that tell what it is.
+const detectTimeout = 10 * time.Second
 
-// newSpec finds and asks php-cgi. It starts no worker.
-func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, ask inquiry) (*spec, error) {
-	s := &spec{options: o, spawn: o.Spawn}
+// newPlan finds and asks php-cgi. It starts no worker.
+func newPlan(ctx context.Context, logger *zap.Logger, o *PoolOptions, ask phpLocator) (*plan, error) {
+	s := &plan{options: o, spawn: o.Spawn}
 	if s.spawn == "" {
 		s.spawn = defaultSpawn
 	}
@@ -68,17 +68,17 @@ func newSpec(ctx context.Context, logger *zap.Logger, o *PoolOptions, ask inquir
 	if err := s.prepare(path); err != nil {
 		return nil, err
 	}
-	probing, cancel := context.WithTimeout(ctx, probeTimeout)
+	probing, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	if s.binary, err = ask.probe(probing, path, s.question()); err != nil {
+	if s.binary, err = ask.detect(probing, path, s.detectOptions()); err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
 	s.process.ZTS = s.binary.ZTS
 	for _, warning := range s.binary.Warnings {
 		logger.Warn("php-cgi complains at start", zap.String("php", warning))
 	}
-	s.settings = o.settings(fewestWorkers) // until the budget is known
-	return s, s.identify()
+	s.settings = o.settings(minAutoWorkers) // until the budget is known
+	return s, s.computeKey()
 }
 
 // binaryError says which option led to a php-cgi that will not do.
@@ -90,10 +90,10 @@ func binaryError(option string, err error) error {
 }
 
 // prepare fills in what the processes see.
-func (s *spec) prepare(path string) error {
+func (s *plan) prepare(path string) error {
 	o := s.options
 	s.process = phpbin.Options{
-		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: deref(o.Nice, 0), NoNewPrivs: deref(o.NoNewPrivs, false),
+		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: valueOr(o.Nice, 0), NoNewPrivs: valueOr(o.NoNewPrivs, false),
 		OOMScoreAdj: o.OOMScoreAdj, Handshake: handshake,
 	}
 	if o.INIFile != "" {
@@ -131,7 +131,7 @@ func (s *spec) prepare(path string) error {
 	return s.process.Validate()
 }
 
-func (s *spec) prepareUmask() error {
+func (s *plan) prepareUmask() error {
 	mode := s.options.Umask
 	if mode == "" && s.options.isolates() && canRestrict {
 		mode = isolatedUmask
@@ -148,8 +148,8 @@ func (s *spec) prepareUmask() error {
 	return nil
 }
 
-// announce logs what was chosen, and warns of a choice that is nobody's wish.
-func (s *spec) announce(logger *zap.Logger, took time.Duration) {
+// logReady logs what was chosen, and warns of a choice that is nobody's wish.
+func (s *plan) logReady(logger *zap.Logger, took time.Duration) {
 	fields := []zap.Field{
 		zap.String("binary", s.binary.Path), zap.String("version", s.binary.VersionText),
 		zap.String("php_ini", s.binary.INIFile), zap.String("user", s.userName()), zap.String("spawn", s.spawn),
@@ -159,12 +159,12 @@ func (s *spec) announce(logger *zap.Logger, took time.Duration) {
 	logger.Info("php-cgi is ready", fields...)
 }
 
-// identify makes the key: what the processes see, with the binary and the ini
+// computeKey makes the key: what the processes see, with the binary and the ini
 // files as they are now, so that an upgrade or an edited php.ini counts as a
 // change.
-func (s *spec) identify() error {
+func (s *plan) computeKey() error {
 	o := s.options
-	s.watched = startedFrom(s.binary)
+	s.inputs = inputStates(s.binary)
 	seen := struct {
 		Spawn, Binary string
 		Args, Environ []string
@@ -198,9 +198,9 @@ func (s *spec) identify() error {
 }
 
 // starter begins generations of this spec.
-func (s *spec) starter(logger *zap.Logger) pool.Starter {
+func (s *plan) starter(logger *zap.Logger) pool.Starter {
 	return func(ctx context.Context, slots int) (pool.Launcher, error) {
-		if err := s.furnish(); err != nil {
+		if err := s.createDirs(); err != nil {
 			return nil, err
 		}
 		o := s.process
@@ -209,65 +209,65 @@ func (s *spec) starter(logger *zap.Logger) pool.Starter {
 		probe := (*fastcgi.Conn).Ping
 		if !s.binary.KeepsConnAfterGetValues() {
 			// PHP before 8.2.13 closes the connection after GET_VALUES.
-			o.Handshake, probe = oldHandshake, (*fastcgi.Conn).PingRequest
+			o.Handshake, probe = requestHandshake, (*fastcgi.Conn).PingRequest
 		}
 		if s.spawn == spawnSingle {
 			single, err := phpbin.StartSingle(ctx, o)
 			if err != nil {
 				return nil, err
 			}
-			return launcher[*phpbin.Single]{single, probe}, nil
+			return launcherAdapter[*phpbin.Single]{single, probe}, nil
 		}
 		shared, err := phpbin.StartShared(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		return launcher[*phpbin.Shared]{shared, probe}, nil
+		return launcherAdapter[*phpbin.Shared]{shared, probe}, nil
 	}
 }
 
 // handshake makes sure that php-cgi serves on a fresh connection.
 func handshake(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).Handshake(ctx) }
 
-// oldHandshake does it by a request for a script that cannot exist.
-func oldHandshake(ctx context.Context, conn net.Conn) error {
+// requestHandshake does it by a request for a script that cannot exist.
+func requestHandshake(ctx context.Context, conn net.Conn) error {
 	return fastcgi.NewConn(conn).PingRequest(ctx)
 }
 
-// launcher is a phpbin launcher as package pool wants it.
-type launcher[L interface {
+// launcherAdapter is a phpbin launcher as package pool wants it.
+type launcherAdapter[L interface {
 	Launch(ctx context.Context) (*phpbin.Process, error)
 	Slots() int
 	Done() <-chan struct{}
 	Close(ctx context.Context) error
 }] struct {
-	l     L
-	probe func(*fastcgi.Conn, context.Context) error
+	l           L
+	healthCheck func(*fastcgi.Conn, context.Context) error
 }
 
-func (l launcher[L]) HealthCheck(ctx context.Context, conn *fastcgi.Conn) error {
-	return l.probe(conn, ctx)
+func (l launcherAdapter[L]) HealthCheck(ctx context.Context, conn *fastcgi.Conn) error {
+	return l.healthCheck(conn, ctx)
 }
 
-func (l launcher[L]) Slots() int                      { return l.l.Slots() }
-func (l launcher[L]) Done() <-chan struct{}           { return l.l.Done() }
-func (l launcher[L]) Close(ctx context.Context) error { return l.l.Close(ctx) }
+func (l launcherAdapter[L]) Slots() int                      { return l.l.Slots() }
+func (l launcherAdapter[L]) Done() <-chan struct{}           { return l.l.Done() }
+func (l launcherAdapter[L]) Close(ctx context.Context) error { return l.l.Close(ctx) }
 
-func (l launcher[L]) Launch(ctx context.Context) (pool.Process, error) {
+func (l launcherAdapter[L]) Launch(ctx context.Context) (pool.Process, error) {
 	p, err := l.l.Launch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return process{p}, nil
+	return processAdapter{p}, nil
 }
 
-// process is a phpbin process as package pool wants it.
-type process struct{ *phpbin.Process }
+// processAdapter is a phpbin process as package pool wants it.
+type processAdapter struct{ *phpbin.Process }
 
-func (p process) Drain(ctx context.Context) (pool.Process, error) {
+func (p processAdapter) Drain(ctx context.Context) (pool.Process, error) {
 	next, err := p.Process.Drain(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return process{next}, nil
+	return processAdapter{next}, nil
 }

@@ -61,8 +61,8 @@ func (s splitter) splitFile(path string) (script, info string) {
 	return path, ""
 }
 
-// ends reports whether the path ends with one of the entries.
-func (s splitter) ends(path string) bool {
+// hasScriptExt reports whether the path ends with one of the entries.
+func (s splitter) hasScriptExt(path string) bool {
 	for _, at := range s {
 		if at != "" && len(path) >= len(at) && equalFold(path[len(path)-len(at):], at) {
 			return true

@@ -24,7 +24,7 @@ func init() {
 //
 // Only this machine may ask, unless more addresses are allowed.
 type Status struct {
-	inspection
+	statusAccess
 
 	// Whether the URIs of requests are shown with their queries, which may hold
 	// passwords and tokens. Default: false.
@@ -44,20 +44,20 @@ func (s *Status) Provision(caddy.Context) error { return s.provision() }
 
 // ServeHTTP answers with the pool's state.
 func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	live, err := s.inspect(w, r)
+	live, err := s.authorize(w, r)
 	if err != nil {
 		return err
 	}
 	if wantsPage(r) {
-		return answerPage(w, r, func() []poolJSON {
+		return servePage(w, r, func() []poolJSON {
 			return []poolJSON{live.describe(detail{workers: true, opcache: true, fullURI: s.FullURI})}
 		})
 	}
-	return live.answerStatus(w, r, s.FullURI)
+	return live.serveStatus(w, r, s.FullURI)
 }
 
-// answerStatus answers with php-fpm's status page.
-func (l *livePool) answerStatus(w http.ResponseWriter, r *http.Request, fullURI bool) error {
+// serveStatus answers with php-fpm's status page.
+func (l *managedPool) serveStatus(w http.ResponseWriter, r *http.Request, fullURI bool) error {
 	query := r.URL.Query()
 	page := l.statusPage(query.Has("full"), fullURI)
 	if l.runsPHP(8, 4) {
@@ -67,20 +67,20 @@ func (l *livePool) answerStatus(w http.ResponseWriter, r *http.Request, fullURI 
 }
 
 // runsPHP reports whether the pool's PHP is that release or a newer one.
-func (l *livePool) runsPHP(major, minor int) bool {
+func (l *managedPool) runsPHP(major, minor int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.spec != nil && l.spec.binary.Version.AtLeast(major, minor)
+	return l.plan != nil && l.plan.binary.Version.AtLeast(major, minor)
 }
 
 // statusPage takes the state of the pool; full adds the workers, fullURI the
 // queries of their requests.
-func (l *livePool) statusPage(full, fullURI bool) *fpmstatus.Page {
+func (l *managedPool) statusPage(full, fullURI bool) *fpmstatus.Page {
 	if !full {
 		s := l.pool.Stats()
 		return fpmstatus.Short(&s)
 	}
-	used := l.sampler.of(l.pool)
+	used := l.sampler.sample(l.pool)
 	s, workers := l.pool.Snapshot()
 	list := make([]fpmstatus.Worker, len(workers))
 	for i, w := range workers {
@@ -101,7 +101,7 @@ func parseStatus(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	return s, s.parse(h.Dispenser, map[string]func(*caddyfile.Dispenser) error{
 		"full_uri": func(d *caddyfile.Dispenser) error {
 			s.FullURI = true
-			return noMore(d)
+			return noMoreArgs(d)
 		},
 	})
 }

@@ -13,10 +13,10 @@ import (
 )
 
 // statusAnswer is what the status page of a pool answers to a query.
-func statusAnswer(t *testing.T, l *livePool, query string, fullURI bool) *httptest.ResponseRecorder {
+func statusAnswer(t *testing.T, l *managedPool, query string, fullURI bool) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := l.answerStatus(w, httptest.NewRequest(http.MethodGet, "/status?"+query, nil), fullURI); err != nil {
+	if err := l.serveStatus(w, httptest.NewRequest(http.MethodGet, "/status?"+query, nil), fullURI); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -25,7 +25,7 @@ func statusAnswer(t *testing.T, l *livePool, query string, fullURI bool) *httpte
 func TestTheStatusPageTellsWhatWorkersRunAndRan(t *testing.T) {
 	m := &meter{name: "www"}
 	m.memory.Store(2 << 20)
-	metered(t, m, 3, func(l *livePool) {
+	metered(t, m, 3, func(l *managedPool) {
 		l.request(t, pool.Info{
 			Method: "POST", URI: "/a", Query: "token=t", User: "bob", ContentLength: 14, Script: "/srv/a.php",
 		}, 200*time.Millisecond)
@@ -109,7 +109,7 @@ last request memory:  0
 
 func TestQueriesAreShownOnlyWhenAskedFor(t *testing.T) {
 	m := new(meter)
-	metered(t, m, 2, func(l *livePool) {
+	metered(t, m, 2, func(l *managedPool) {
 		secret := pool.Info{Method: "GET", URI: "/login", Query: "password=hunter2"}
 		l.request(t, secret, time.Second)
 		running, err := l.pool.Acquire(context.Background(), secret)

@@ -62,24 +62,24 @@ func (t *Transport) subdirective(name string, d *caddyfile.Dispenser) error {
 
 // RoundTrip sends the request to PHP.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	a, err := t.answer(r, visitOf(r), true)
+	a, err := t.roundTrip(r, requestStateFrom(r), true)
 	if err != nil {
 		return nil, err
 	}
 	resp := a.HTTP
 	resp.Request = r
-	resp.Body = &replyBody{reply: a}
+	resp.Body = &responseBody{reply: a}
 	return resp, nil
 }
 
-// replyBody gives the worker back when the body is closed.
-type replyBody struct {
-	reply *reply
+// responseBody gives the worker back when the body is closed.
+type responseBody struct {
+	reply *response
 	rest  []byte // of what was read ahead and taken from there
 	ended bool   // all of it was read, or what there was
 }
 
-func (b *replyBody) Read(p []byte) (int, error) {
+func (b *responseBody) Read(p []byte) (int, error) {
 	a := b.reply
 	if a == nil {
 		return 0, http.ErrBodyReadAfterClose
@@ -96,20 +96,20 @@ func (b *replyBody) Read(p []byte) (int, error) {
 	if err != nil {
 		b.ended = true
 		if !errors.Is(err, io.EOF) {
-			a.breaks(err)
+			a.fail(err)
 		}
 	}
 	return n, err
 }
 
 // take reads from PHP, or from what was read ahead.
-func (b *replyBody) take(p []byte) (n int, err error) {
+func (b *responseBody) take(p []byte) (n int, err error) {
 	a := b.reply
-	if a.ahead == nil {
+	if a.readAhead == nil {
 		return a.body.Read(p)
 	}
 	if len(b.rest) == 0 {
-		if b.rest, err = a.ahead.Next(); err != nil {
+		if b.rest, err = a.readAhead.Next(); err != nil {
 			return 0, err
 		}
 	}
@@ -118,10 +118,10 @@ func (b *replyBody) take(p []byte) (n int, err error) {
 	return n, nil
 }
 
-func (b *replyBody) Close() error {
+func (b *responseBody) Close() error {
 	if b.reply != nil {
-		if !b.ended && b.reply.request.Context().Err() != nil {
-			b.reply.breaks(errClientGone)
+		if !b.ended && b.reply.httpRequest.Context().Err() != nil {
+			b.reply.fail(errClientGone)
 		}
 		b.reply.close()
 		b.reply = nil

@@ -19,7 +19,7 @@ var fallbackUsers = []string{"www-data", "nobody"}
 // workerUser finds out who the workers run as; nil is Caddy's own user. Whether
 // Caddy may become that user shows when it starts, not here: `caddy validate`
 // is often run by somebody else.
-func workerUser(option string) (*identity, error) {
+func workerUser(option string) (*unixUser, error) {
 	if option != "" {
 		return lookupUser(option)
 	}
@@ -36,12 +36,12 @@ func workerUser(option string) (*identity, error) {
 }
 
 // prepareUser finds out who the workers run as.
-func (s *spec) prepareUser() error {
+func (s *plan) prepareUser() error {
 	who, err := workerUser(s.options.User)
 	if err != nil {
 		return err
 	}
-	s.who = who
+	s.user = who
 	// As the user that it is, Caddy needs no right to start processes.
 	if who != nil && (isRoot() || int(who.uid) != os.Geteuid() || int(who.gid) != os.Getegid()) {
 		s.process.Credential = &phpbin.Credential{UID: who.uid, GID: who.gid, Groups: who.groups}
@@ -50,7 +50,7 @@ func (s *spec) prepareUser() error {
 }
 
 // checkUser says why Caddy cannot start workers as the user that was named.
-func (s *spec) checkUser() error {
+func (s *plan) checkUser() error {
 	if s.process.Credential == nil || isRoot() {
 		return nil
 	}
@@ -58,8 +58,8 @@ func (s *spec) checkUser() error {
 		"run Caddy as root, or take user out", s.options.User)
 }
 
-// question is how php-cgi is asked what it is: as the pool's user where we may.
-func (s *spec) question() phpbin.Options {
+// detectOptions is how php-cgi is asked what it is: as the pool's user where we may.
+func (s *plan) detectOptions() phpbin.Options {
 	o := s.process
 	if !isRoot() {
 		o.Credential = nil
@@ -68,26 +68,26 @@ func (s *spec) question() phpbin.Options {
 }
 
 // userName names the workers' user for the log.
-func (s *spec) userName() string {
+func (s *plan) userName() string {
 	if s.process.Credential == nil {
 		return "the same as Caddy"
 	}
-	return s.who.name
+	return s.user.name
 }
 
 // userID is the number of the workers' user.
-func (s *spec) userID() int {
+func (s *plan) userID() int {
 	if c := s.process.Credential; c != nil {
 		return int(c.UID)
 	}
 	return os.Geteuid()
 }
 
-// warnOfCaddysUser tells of the pools where nothing keeps scripts from what is
+// warnSameUser tells of the pools where nothing keeps scripts from what is
 // Caddy's.
-func (a *App) warnOfCaddysUser() {
+func (a *App) warnSameUser() {
 	var names []string
-	for name, s := range a.specs {
+	for name, s := range a.plans {
 		if s.userID() == os.Geteuid() {
 			names = append(names, name)
 		}
@@ -101,7 +101,7 @@ func (a *App) warnOfCaddysUser() {
 }
 
 // lookupUser resolves `user` or `user:group`, by names or numbers.
-func lookupUser(option string) (*identity, error) {
+func lookupUser(option string) (*unixUser, error) {
 	name, groupName, hasGroup := strings.Cut(option, ":")
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -109,7 +109,7 @@ func lookupUser(option string) (*identity, error) {
 			return nil, fmt.Errorf("user %s: there is no such user: write one that exists", name)
 		}
 	}
-	who := &identity{name: u.Username}
+	who := &unixUser{name: u.Username}
 	if who.uid, err = number(u.Uid); err != nil {
 		return nil, fmt.Errorf("user %s: %w", name, err)
 	}

@@ -87,14 +87,14 @@ func (o *PoolOptions) checkCounts() error {
 	}{
 		{"workers", o.Workers, 0, maxWorkers},
 		{"max_workers", o.MaxWorkers, -1, maxWorkers},
-		{"min_workers", deref(o.MinWorkers, 0), 0, maxWorkers},
+		{"min_workers", valueOr(o.MinWorkers, 0), 0, maxWorkers},
 		{"start_workers", o.StartWorkers, 0, maxWorkers},
-		{"max_spare", deref(o.MaxSpare, 0), 0, maxWorkers},
+		{"max_spare", valueOr(o.MaxSpare, 0), 0, maxWorkers},
 		{"max_requests", o.MaxRequests, -1, 1 << 30},
-		{"max_requests jitter", deref(o.MaxRequestsJitter, 0), 0, 1 << 30},
-		{"max_queue", deref(o.MaxQueue, 0), 0, 1 << 30},
+		{"max_requests jitter", valueOr(o.MaxRequestsJitter, 0), 0, 1 << 30},
+		{"max_queue", valueOr(o.MaxQueue, 0), 0, 1 << 30},
 		{"max_per_client", o.MaxPerClient, -1, maxWorkers},
-		{"nice", deref(o.Nice, 0), -20, 19},
+		{"nice", valueOr(o.Nice, 0), -20, 19},
 	} {
 		if c.value < c.from || c.value > c.upTo {
 			return fmt.Errorf("%s %d is out of range: write a number from %d to %d",
@@ -117,14 +117,14 @@ func (o *PoolOptions) checkCounts() error {
 
 // checkOrder compares the sizes with each other.
 func (o *PoolOptions) checkOrder() error {
-	if o.StartWorkers != 0 && o.StartWorkers < deref(o.MinWorkers, 0) {
+	if o.StartWorkers != 0 && o.StartWorkers < valueOr(o.MinWorkers, 0) {
 		return fmt.Errorf("start_workers %d is less than min_workers %d: make one of them fit",
 			o.StartWorkers, *o.MinWorkers)
 	}
 	if o.MaxWorkers <= 0 {
 		return nil
 	}
-	if least := deref(o.MinWorkers, 0); least > o.MaxWorkers {
+	if least := valueOr(o.MinWorkers, 0); least > o.MaxWorkers {
 		return fmt.Errorf("min_workers %d is more than max_workers %d: make one of them fit", least, o.MaxWorkers)
 	}
 	if o.StartWorkers > o.MaxWorkers {
@@ -140,7 +140,7 @@ func (o *PoolOptions) checkDurations() error {
 		value  caddy.Duration
 	}{
 		{"idle_timeout", o.IdleTimeout},
-		{"master_idle_timeout", deref(o.MasterIdleTimeout, 0)},
+		{"master_idle_timeout", valueOr(o.MasterIdleTimeout, 0)},
 		{"start_timeout", o.StartTimeout},
 		{"queue_timeout", o.QueueTimeout},
 		{"stop_timeout", o.StopTimeout},
@@ -181,7 +181,7 @@ func (o *PoolOptions) manager() pool.Manager {
 	return pool.Dynamic
 }
 
-// settings are the options that act on the live pool, with their defaults.
+// iniSettings are the options that act on the live pool, with their defaults.
 // max is what max_workers auto came to.
 func (o *PoolOptions) settings(auto int) pool.Settings {
 	s := pool.Settings{
@@ -190,17 +190,17 @@ func (o *PoolOptions) settings(auto int) pool.Settings {
 			MasterIdleTimeout: defaultMasterIdleTimeout,
 		},
 		Limits: pool.Limits{
-			MaxRequests: max(0, o.MaxRequests), MaxRequestsJitter: deref(o.MaxRequestsJitter, max(0, o.MaxRequests/10)),
-			MaxAge: unlessNegative(o.MaxAge, 0), MaxMemory: max(0, o.MaxMemory),
-			HealthInterval: unlessNegative(o.HealthInterval, defaultHealthInterval),
+			MaxRequests: max(0, o.MaxRequests), MaxRequestsJitter: valueOr(o.MaxRequestsJitter, max(0, o.MaxRequests/10)),
+			MaxAge: nonNegative(o.MaxAge, 0), MaxMemory: max(0, o.MaxMemory),
+			HealthInterval: nonNegative(o.HealthInterval, defaultHealthInterval),
 		},
 		Quarantine:     o.quarantine(),
 		StartTimeout:   or(o.StartTimeout, defaultStartTimeout),
 		QueueTimeout:   or(o.QueueTimeout, defaultQueueTimeout),
 		StopTimeout:    or(o.StopTimeout, defaultStopTimeout),
-		RequestTimeout: unlessNegative(o.RequestTimeout, 0),
-		SlowRequest:    unlessNegative(o.SlowRequest, defaultSlowRequest),
-		MaxQueue:       deref(o.MaxQueue, defaultMaxQueue),
+		RequestTimeout: nonNegative(o.RequestTimeout, 0),
+		SlowRequest:    nonNegative(o.SlowRequest, defaultSlowRequest),
+		MaxQueue:       valueOr(o.MaxQueue, defaultMaxQueue),
 		MaxPerClient:   max(0, o.MaxPerClient),
 	}
 	if o.MasterIdleTimeout != nil {
@@ -213,12 +213,12 @@ func (o *PoolOptions) settings(auto int) pool.Settings {
 		if s.MaxWorkers = o.MaxWorkers; s.MaxWorkers <= 0 {
 			s.MaxWorkers = auto
 		}
-		s.MinWorkers = min(deref(o.MinWorkers, defaultMinWorkers), s.MaxWorkers)
+		s.MinWorkers = min(valueOr(o.MinWorkers, defaultMinWorkers), s.MaxWorkers)
 		s.StartWorkers = o.StartWorkers
 		if s.StartWorkers == 0 {
 			s.StartWorkers = min(max(defaultStartWorkers, s.MinWorkers), s.MaxWorkers)
 		}
-		s.MaxSpare = deref(o.MaxSpare, max(defaultMaxSpare, s.MinWorkers))
+		s.MaxSpare = valueOr(o.MaxSpare, max(defaultMaxSpare, s.MinWorkers))
 	}
 	return s
 }
@@ -235,7 +235,7 @@ func (o *PoolOptions) quarantine() pool.Quarantine {
 	return q
 }
 
-func deref[T any](p *T, otherwise T) T {
+func valueOr[T any](p *T, otherwise T) T {
 	if p == nil {
 		return otherwise
 	}
@@ -250,7 +250,7 @@ func or(d caddy.Duration, otherwise time.Duration) time.Duration {
 	return time.Duration(d)
 }
 
-// unlessNegative is or, with a negative duration for "off".
-func unlessNegative(d caddy.Duration, otherwise time.Duration) time.Duration {
+// nonNegative is or, with a negative duration for "off".
+func nonNegative(d caddy.Duration, otherwise time.Duration) time.Duration {
 	return max(0, or(d, otherwise))
 }

@@ -17,26 +17,26 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// warmer sends requests to a generation that does not serve yet. It travels in
+// warmupRoute sends requests to a generation that does not serve yet. It travels in
 // their context, so that they go their whole way through Caddy like any other
 // and only at its end, in the pool, turn off to that generation.
-type warmer struct {
-	live     *livePool
+type warmupRoute struct {
+	live     *managedPool
 	prepared *pool.Prepared
 	worker   int
 	lost     error // of the last request: it had no answer
 	reached  bool  // the last request came to PHP
 }
 
-type warmerKey struct{}
+type warmupRouteKey struct{}
 
 // do sends a request to PHP: to a generation that is being warmed up where the
 // request is part of that.
-func (l *livePool) do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
-	if l.warming.Load() == 0 {
+func (l *managedPool) do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
+	if l.activeWarmups.Load() == 0 {
 		return l.pool.Do(ctx, r)
 	}
-	w, ok := ctx.Value(warmerKey{}).(*warmer)
+	w, ok := ctx.Value(warmupRouteKey{}).(*warmupRoute)
 	if !ok || w.live != l {
 		return l.pool.Do(ctx, r)
 	}
@@ -48,14 +48,14 @@ func (l *livePool) do(ctx context.Context, r *pool.Request) (*pool.Response, err
 
 // warm requests what the options say from a generation that stands ready. It
 // returns an error when that should keep the generation from serving.
-func (l *livePool) warm(ctx context.Context, app *App, s *spec, prepared *pool.Prepared) error {
+func (l *managedPool) warm(ctx context.Context, app *App, s *plan, prepared *pool.Prepared) error {
 	began := time.Now()
 	requests, err := l.warmups(app, s.options.Warmup)
 	if err != nil {
 		return err
 	}
-	l.warming.Add(1)
-	defer l.warming.Add(-1)
+	l.activeWarmups.Add(1)
+	defer l.activeWarmups.Add(-1)
 	// Workers that share an OPcache are warm when one of them is.
 	workers := 1
 	if s.spawn == spawnSingle {
@@ -63,7 +63,7 @@ func (l *livePool) warm(ctx context.Context, app *App, s *spec, prepared *pool.P
 	}
 	var failed []error
 	for worker := range workers {
-		w := &warmer{live: l, prepared: prepared, worker: worker}
+		w := &warmupRoute{live: l, prepared: prepared, worker: worker}
 		for _, r := range requests {
 			if err := w.request(ctx, s.settings.StartTimeout, r); err != nil {
 				failed = append(failed, fmt.Errorf("warmup %s: %w", r.url, err))
@@ -76,7 +76,7 @@ func (l *livePool) warm(ctx context.Context, app *App, s *spec, prepared *pool.P
 	stopping, cancel := context.WithTimeout(ctx, s.settings.StopTimeout)
 	defer cancel()
 	prepared.DiscardFailed(stopping)
-	if deref(s.options.WarmupStrict, false) {
+	if valueOr(s.options.WarmupStrict, false) {
 		return errors.Join(failed...)
 	}
 	for _, err := range failed {
@@ -87,22 +87,22 @@ func (l *livePool) warm(ctx context.Context, app *App, s *spec, prepared *pool.P
 	return nil
 }
 
-// warmup is one request to send.
-type warmup struct {
+// warmupRequest is one request to send.
+type warmupRequest struct {
 	site
 	url *url.URL
 }
 
 // warmups are the requests that the option asks for: a path for every site
 // that leads to the pool, a URL for the one it names.
-func (l *livePool) warmups(app *App, uris []string) ([]warmup, error) {
+func (l *managedPool) warmups(app *App, uris []string) ([]warmupRequest, error) {
 	value, err := app.ctx.AppIfConfigured("http")
 	if err != nil {
 		return nil, fmt.Errorf("warmup: %w", err)
 	}
 	web := value.(*caddyhttp.App)
-	sites := sitesOf(web, l)
-	var list []warmup
+	sites := findSites(web, l)
+	var list []warmupRequest
 	for _, uri := range uris {
 		u, err := url.Parse(uri)
 		if err != nil {
@@ -113,7 +113,7 @@ func (l *livePool) warmups(app *App, uris []string) ([]warmup, error) {
 			if err != nil {
 				return nil, fmt.Errorf("warmup %s: %w: write the address of a site of this config", uri, err)
 			}
-			list = append(list, warmup{to, u})
+			list = append(list, warmupRequest{to, u})
 			continue
 		}
 		if len(sites) == 0 {
@@ -125,7 +125,7 @@ func (l *livePool) warmups(app *App, uris []string) ([]warmup, error) {
 				full.Scheme = "https"
 			}
 			full.Host = to.host
-			list = append(list, warmup{to, &full})
+			list = append(list, warmupRequest{to, &full})
 		}
 	}
 	return list, nil
@@ -145,9 +145,9 @@ func checkWarmup(uris []string) error {
 	return nil
 }
 
-// request sends one request through Caddy and judges the answer.
-func (w *warmer) request(ctx context.Context, limit time.Duration, to warmup) (err error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, warmerKey{}, w), limit)
+// httpRequest sends one request through Caddy and judges the answer.
+func (w *warmupRoute) request(ctx context.Context, limit time.Duration, to warmupRequest) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, warmupRouteKey{}, w), limit)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to.url.String(), http.NoBody)
 	if err != nil {
@@ -163,7 +163,7 @@ func (w *warmer) request(ctx context.Context, limit time.Duration, to warmup) (e
 		}
 	}
 	w.lost, w.reached = nil, false
-	answer := &verdict{header: http.Header{}}
+	answer := &responseRecorder{header: http.Header{}}
 	if err := serve(to.server, answer, r); err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (w *warmer) request(ctx context.Context, limit time.Duration, to warmup) (e
 	return nil
 }
 
-// serve is ServeHTTP, with an error for an answer that breaks off.
+// serveDirect is ServeHTTP, with an error for an answer that breaks off.
 func serve(server http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -189,32 +189,32 @@ func serve(server http.Handler, w http.ResponseWriter, r *http.Request) (err err
 	return nil
 }
 
-// verdict takes an answer and keeps what is wanted of it: the status, and of
+// responseRecorder takes an answer and keeps what is wanted of it: the status, and of
 // an error the first words.
-type verdict struct {
+type responseRecorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-const firstWords = 200
+const maxErrorBody = 200
 
-func (v *verdict) Header() http.Header { return v.header }
+func (v *responseRecorder) Header() http.Header { return v.header }
 
-func (v *verdict) WriteHeader(status int) {
+func (v *responseRecorder) WriteHeader(status int) {
 	if v.status == 0 && status >= http.StatusOK {
 		v.status = status
 	}
 }
 
-func (v *verdict) Write(p []byte) (int, error) {
+func (v *responseRecorder) Write(p []byte) (int, error) {
 	v.WriteHeader(http.StatusOK)
-	v.body.Write(p[:min(len(p), firstWords-min(firstWords, v.body.Len()))])
+	v.body.Write(p[:min(len(p), maxErrorBody-min(maxErrorBody, v.body.Len()))])
 	return len(p), nil
 }
 
 // Flush is for handlers that insist on it.
-func (v *verdict) Flush() {}
+func (v *responseRecorder) Flush() {}
 
 // Interface guards
-var _ http.Flusher = (*verdict)(nil)
+var _ http.Flusher = (*responseRecorder)(nil)

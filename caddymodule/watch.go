@@ -11,44 +11,44 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// startedFrom says what the files that php-cgi starts from are at this moment:
+// inputStates says what the files that php-cgi starts from are at this moment:
 // when one of them changes, a new generation is due.
-func startedFrom(b *phpbin.Binary) map[string]string {
+func inputStates(b *phpbin.Binary) map[string]string {
 	return fileStates(slices.Concat([]string{b.Path}, b.INIFiles(), b.INIDirs()))
 }
 
-// watchEvery is how often those files are looked at: an edit is in force
+// watchInterval is how often those files are looked at: an edit is in force
 // within twice as long, since one that is still being made must be waited for.
-const watchEvery = time.Second
+const watchInterval = time.Second
 
 // watch restarts the pool when php.ini, another ini file or php-cgi itself has
 // changed, for as long as the config in force asks for that. It looks instead
 // of being told, because inotify does not see changes through bind mounts and
 // network file systems.
-func (l *livePool) watch() {
-	ticker := time.NewTicker(watchEvery)
+func (l *managedPool) watch() {
+	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	var before, tried map[string]string
 	for {
 		select {
-		case <-l.cut.Done():
+		case <-l.closeCtx.Done():
 			return
 		case <-ticker.C:
 		}
-		current, _ := l.inForce()
-		if current == nil || !deref(current.options.Watch, false) {
+		current, _ := l.active()
+		if current == nil || !valueOr(current.options.Watch, false) {
 			continue
 		}
-		now := fileStates(slices.Collect(maps.Keys(current.watched)))
+		now := fileStates(slices.Collect(maps.Keys(current.inputs)))
 		settled := maps.Equal(now, before)
 		before = now
-		if !settled || maps.Equal(now, current.watched) || maps.Equal(now, tried) {
+		if !settled || maps.Equal(now, current.inputs) || maps.Equal(now, tried) {
 			continue
 		}
 		tried = now
-		if err := l.restart(l.cut, "changed: "+firstDifference(now, current.watched)); err != nil {
+		if err := l.restart(l.closeCtx, "changed: "+firstDifference(now, current.inputs)); err != nil {
 			l.logger.Error("php-cgi or its settings have changed, but no new generation can be started; the old one goes on",
-				zap.String("changed", firstDifference(now, current.watched)), zap.Error(err))
+				zap.String("changed", firstDifference(now, current.inputs)), zap.Error(err))
 		}
 	}
 }
