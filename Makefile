@@ -13,7 +13,7 @@ PHP_RELEASE ?= trixie
 
 export GO
 
-.PHONY: help run build php deps test bench bench-short bench-scale bench-tune soak faults check vet lint fmt fuzz vuln clean go test-php
+.PHONY: help run build php deps test bench bench-short bench-scale bench-tune soak faults check vet lint prose fmt fuzz vuln clean go test-php
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -73,8 +73,13 @@ vet: # on every system, whichever this is
 	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
 	CGO_ENABLED=0 GOOS=darwin $(GO) vet ./...
 
-lint: ## run all linters
+lint: prose ## run all linters
 	$(TOOL) golangci-lint run ./...
+	$(GO) tool -modfile=.ci/tools/actionlint/go.mod actionlint
+
+prose: ## check comments, messages and docs for unclear wording
+	@.ci/prose --self-test
+	@.ci/prose
 
 fmt: ## format the sources
 	$(TOOL) golangci-lint fmt ./...
