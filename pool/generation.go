@@ -110,6 +110,7 @@ func (p *Pool) activate(pr *Prepared) bool {
 	}
 	// Last, so that those who leave are not replaced once more.
 	if old != nil {
+		p.restarts++
 		p.retireLocked(old)
 	}
 	p.trimLocked(p.surplusLocked(), Closed)

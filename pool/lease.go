@@ -99,7 +99,7 @@ func (p *Pool) enqueueLocked(wt *waiter, held bool) (time.Duration, error) {
 	}
 	if p.queue.len > p.set.MaxQueue+served {
 		p.queue.remove(wt)
-		p.rejected++
+		p.rejections.QueueFull++
 		return 0, ErrQueueFull
 	}
 	if c := p.countsLocked(); c.waiting > 0 && c.total() >= p.set.MaxWorkers {

@@ -37,7 +37,7 @@ func (p *Pool) reserveLocked(info *Info) (own *clientLimit, held bool, err error
 	case own.deferred.len < most:
 		return own, true, nil
 	}
-	p.rejected++
+	p.rejections.ClientLimit++
 	return nil, false, ErrClientLimit
 }
 

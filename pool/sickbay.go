@@ -40,7 +40,7 @@ func (p *Pool) checkQuarantine(script string) error {
 		return nil
 	}
 	if time.Now().Before(until) {
-		p.rejected++
+		p.rejections.Quarantined++
 		return ErrQuarantined
 	}
 	delete(p.quarantine.until, script)

@@ -12,12 +12,13 @@ type counters struct {
 	born           time.Time
 	requests       uint64 // that had a worker
 	failedRequests uint64 // that got no answer from PHP
-	rejected       uint64 // for want of room in the line, quarantined, or over MaxPerClient
+	rejections     Rejections
 	retried        uint64
 	slow           uint64
 	timedOut       uint64
 	launches       uint64
 	masterExits    uint64
+	restarts       uint64 // see Stats.Restarts
 	maxBusy        int
 	maxQueueLength int
 	maxReached     uint64
@@ -38,10 +39,15 @@ type Stats struct {
 	Requests   RequestCounts
 	// Exits counts the workers that have gone, by reason.
 	Exits map[Reason]uint64
-	// Launches counts the workers that came, Restarts the generations that
-	// were lost.
-	Launches, MasterExits uint64
-	Times                 Times
+	// Launches counts the workers that were launched.
+	Launches uint64
+	// Restarts counts the generations that replaced a serving one because that
+	// was requested: by [Pool.Restart] or [Prepared.Commit].
+	Restarts uint64
+	// MasterExits counts the generations that were replaced because their
+	// master process exited.
+	MasterExits uint64
+	Times       Times
 	// LastCrash is the latest end of a worker that nobody asked for; its zero
 	// value when there was none.
 	LastCrash Crash
@@ -72,12 +78,27 @@ type QueueStats struct {
 	WaitTotal              time.Duration
 }
 
-// RequestCounts count requests: Total those that had a worker, Failed those
-// that got no answer, Refused those turned away, Overtime those that ran out of
-// time.
+// RequestCounts counts requests: Total those that got a worker, Failed those
+// that got no response from PHP, Rejected those turned away before they got a
+// worker, TimedOut those that reached RequestTimeout.
 type RequestCounts struct {
 	Total, Failed, Rejected, Retried, Slow, TimedOut uint64
+	// Rejections is Rejected by reason.
+	Rejections Rejections
 }
+
+// Rejections counts the requests that were turned away, by reason.
+type Rejections struct {
+	// QueueFull counts those that found MaxQueue requests waiting.
+	QueueFull uint64
+	// ClientLimit counts those whose client had too many requests, see
+	// Settings.MaxPerClient.
+	ClientLimit uint64
+	// Quarantined counts those for a script in quarantine.
+	Quarantined uint64
+}
+
+func (r Rejections) total() uint64 { return r.QueueFull + r.ClientLimit + r.Quarantined }
 
 // Crash is the end of a worker that nobody asked for. How is in words, as far as
 // the system tells; Request is what it ran, if anything, and Ran for how long.
@@ -147,10 +168,10 @@ func (p *Pool) statsLocked() Stats {
 			Length: p.queue.len + p.deferred, Max: p.set.MaxQueue, MaxLength: p.maxQueueLength, WaitTotal: p.times.Wait.Sum,
 		},
 		Requests: RequestCounts{
-			Total: p.requests, Failed: p.failedRequests, Rejected: p.rejected,
+			Total: p.requests, Failed: p.failedRequests, Rejected: p.rejections.total(), Rejections: p.rejections,
 			Retried: p.retried, Slow: p.slow, TimedOut: p.timedOut,
 		},
-		Exits: map[Reason]uint64{}, Launches: p.launches, MasterExits: p.masterExits, Times: p.times,
+		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts, MasterExits: p.masterExits, Times: p.times,
 		LastCrash: p.lastCrash, LastFailure: p.fail.err, Quarantined: map[string]time.Time{},
 	}
 	if p.gen != nil {

@@ -230,3 +230,90 @@ func TestAPoolIsReadyWhenARequestCouldBeServed(t *testing.T) {
 		})
 	})
 }
+
+func TestStats_RejectionsByReason(t *testing.T) {
+	s := static(1)
+	s.MaxQueue, s.MaxPerClient = 1, 1
+	s.Quarantine = Quarantine{Deaths: 1, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		held, waiting := tt.acquireFor(crawler).wantLease(), tt.acquire()
+		tt.acquire().wantError(ErrQueueFull)
+		deferred := tt.acquireFor(crawler)
+		for range 2 {
+			tt.acquireFor(crawler).wantError(ErrClientLimit)
+		}
+		held.Release()
+		waiting.wantLease().Release()
+		deferred.wantLease().Release()
+
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			tt.proc(-1).end()
+			return fastcgitest.Answer{fastcgitest.Stall()}
+		}
+		if _, err := tt.do(context.Background(), "/bad.php", false); !errors.Is(err, ErrWorkerDied) {
+			t.Errorf("got error %v, want ErrWorkerDied", err)
+		}
+		for range 3 {
+			if _, err := tt.get("/bad.php"); !errors.Is(err, ErrQuarantined) {
+				t.Errorf("got error %v, want ErrQuarantined", err)
+			}
+		}
+		got, want := tt.Stats().Requests, Rejections{QueueFull: 1, ClientLimit: 2, Quarantined: 3}
+		if got.Rejections != want || got.Rejected != 6 {
+			t.Errorf("got %+v, %d in total, want %+v, 6 in total", got.Rejections, got.Rejected, want)
+		}
+	})
+}
+
+func TestStats_Restarts(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		want := func(event string, restarts, masterExits uint64) {
+			t.Helper()
+			tt.settle()
+			if s := tt.Stats(); s.Restarts != restarts || s.MasterExits != masterExits {
+				t.Errorf("%s: got %d restarts and %d master exits, want %d and %d",
+					event, s.Restarts, s.MasterExits, restarts, masterExits)
+			}
+		}
+		want("opened", 0, 0)
+		if err := tt.Restart(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		want("restarted", 1, 0)
+		tt.generation(1).die()
+		want("the master exited", 1, 1)
+		pr, err := tt.Prepare(context.Background(), tt.begin, static(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want("prepared", 1, 1)
+		if err := pr.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		want("committed", 2, 1)
+		if pr, err = tt.Prepare(context.Background(), tt.begin, static(1)); err != nil {
+			t.Fatal(err)
+		}
+		pr.Discard()
+		want("discarded", 2, 1)
+		tt.refuse(errors.New("bad ini"))
+		if err := tt.Restart(context.Background()); err == nil {
+			t.Error("the restart succeeded, want an error")
+		}
+		want("failed", 2, 1)
+	})
+}
+
+// Starting the generation of an ondemand pool for a request is not a restart.
+func TestStats_RestartsExcludeOnDemandStarts(t *testing.T) {
+	s := static(1)
+	s.Manager, s.IdleTimeout = OnDemand, time.Second
+	run(t, s, func(tt *tester) {
+		time.Sleep(time.Minute)
+		tt.wantWorkers(0, 0)
+		tt.acquire().wantLease().Release()
+		if got := tt.Stats(); got.Generation != 2 || got.Restarts != 0 {
+			t.Errorf("got %d restarts in generation %d, want 0 in generation 2", got.Restarts, got.Generation)
+		}
+	})
+}
