@@ -29,7 +29,7 @@ func TestALeaseAllocatesNothing(t *testing.T) {
 func TestWaitingForALeaseAllocatesNothing(t *testing.T) {
 	p := benchPool(t, 1)
 	p.mu.Lock()
-	p.set.QueueTimeout = time.Minute
+	p.settings.QueueTimeout = time.Minute
 	p.mu.Unlock()
 	hold, held := make(chan struct{}), make(chan Lease)
 	go func() {

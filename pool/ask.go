@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -34,66 +35,66 @@ const queryTimeout = 2 * time.Second
 // queryTimeout is replaced as by the probe.
 //
 // An error of take is returned as it is; the worker stays.
-func (p *Pool) Query(worker uint64, r *fastcgi.Request, take func(*http.Response) error) (QueryInfo, error) {
+func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response) error) (QueryInfo, error) {
 	for {
-		lease, err := p.borrow(worker)
+		lease, err := p.borrowIdle(worker)
 		if err != nil {
 			return QueryInfo{}, err
 		}
 		w := lease.w
 		if w.conn.Check() != nil {
-			lease.returnUnused(Crashed) // it was lost before we asked
+			lease.returnBorrowed(Crashed) // it was lost before we asked
 			continue
 		}
-		asked := QueryInfo{Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number}
-		refused, err := lease.query(r, take)
+		info := QueryInfo{Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number}
+		readErr, err := lease.query(r, read)
 		if err != nil {
-			lease.queryFailed(err)
-			return asked, err
+			lease.discardUnresponsive(err)
+			return info, err
 		}
-		lease.returnUnused(NoReason)
-		return asked, refused
+		lease.returnBorrowed(NoReason)
+		return info, readErr
 	}
 }
 
-// queryFailed gives up a worker that did not answer a question.
-func (l Lease) queryFailed(err error) {
+// discardUnresponsive gives up a worker that did not answer a question.
+func (l Lease) discardUnresponsive(err error) {
 	p, w := l.pool, l.w
-	lost := ProbeFailed
-	if w.ended() {
-		lost = Crashed
+	reason := ProbeFailed
+	if w.exited() {
+		reason = Crashed
 	}
 	if p.root.Err() == nil {
 		p.log.Warn("a worker did not answer a question", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
-			zap.Stringer("reason", lost), zap.Error(err))
+			zap.Stringer("reason", reason), zap.Error(err))
 	}
-	l.returnUnused(lost)
+	l.returnBorrowed(reason)
 }
 
 // query has the worker answer. refused is what take thought of that, err says
 // that the worker is of no use any more.
-func (l Lease) query(r *fastcgi.Request, take func(*http.Response) error) (refused, err error) {
-	ctx, cancel := context.WithTimeoutCause(l.pool.root, queryTimeout, errNoAnswer)
+func (l Lease) query(r *fastcgi.Request, read func(*http.Response) error) (readErr, err error) {
+	ctx, cancel := context.WithTimeoutCause(l.pool.root, queryTimeout, errQueryTimeout)
 	defer cancel()
 	resp, err := l.w.conn.RoundTrip(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close() // the connection knows how it ended
-	refused = take(resp)
+	readErr = read(resp)
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return nil, err
 	}
-	if !l.w.conn.Reusable() || l.w.ended() {
+	if !l.w.conn.Reusable() || l.w.exited() {
 		return nil, errors.New("its connection is of no use any more")
 	}
-	return refused, nil
+	return readErr, nil
 }
 
-var errNoAnswer = errors.New("no answer within " + queryTimeout.String())
+var errQueryTimeout = errors.New("no answer within " + queryTimeout.String())
 
-// borrow takes an idle worker for a question.
-func (p *Pool) borrow(id uint64) (Lease, error) {
+// borrowIdle takes an idle worker for a question.
+func (p *Pool) borrowIdle(id uint64) (Lease, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -121,32 +122,32 @@ func (p *Pool) borrow(id uint64) (Lease, error) {
 func (p *Pool) borrowLocked(w *worker) Lease {
 	p.unlistLocked(w)
 	p.moveLocked(w, Busy)
-	w.turn++
+	w.leaseID++
 	now := p.clock()
-	w.busySince, w.probed, w.info, w.timer = now, now, Info{}, nil
+	w.busySince, w.lastChecked, w.info, w.timer = now, now, Info{}, nil
 	w.slowLogged, w.internal = true, true
-	p.probing++
-	return Lease{pool: p, w: w, turn: w.turn}
+	p.internalLeases++
+	return Lease{pool: p, w: w, id: w.leaseID}
 }
 
-// returnUnused ends what borrowLocked began: the worker is idle again, or is lost
+// returnBorrowed ends what borrowLocked began: the worker is idle again, or is lost
 // for that reason.
-func (l Lease) returnUnused(lost Reason) {
+func (l Lease) returnBorrowed(reason Reason) {
 	p, w := l.pool, l.w
 	p.mu.Lock()
 	w.internal = false
-	p.probing--
-	if lost != NoReason {
-		lost = or(w.killReason, lost)
+	p.internalLeases--
+	if reason != NoReason {
+		reason = cmp.Or(w.killReason, reason)
 		p.mu.Unlock()
-		l.discard(lost)
+		l.discard(reason)
 		return
 	}
 	defer p.mu.Unlock()
-	if w.turn == l.turn && w.state == Busy {
-		w.turn++
-		p.healthCheckedLocked(w)
-		p.drainedLocked()
+	if w.leaseID == l.id && w.state == Busy {
+		w.leaseID++
+		p.returnInternalLocked(w)
+		p.checkDrainedLocked()
 		p.wakeLocked() // its time may have come meanwhile
 	}
 }

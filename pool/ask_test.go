@@ -216,7 +216,7 @@ func TestAWorkerThatDoesNotAnswerAQuestionIsReplaced(t *testing.T) {
 		defer tt.askedSlowly()() // for the fake, which outlives its process
 		question := tt.asking()
 		time.Sleep(queryTimeout)
-		question.want(tt, errNoAnswer)
+		question.want(tt, errQueryTimeout)
 		tt.wantWorkers(2, 2)
 		s := tt.Stats()
 		if s.Exits[ProbeFailed] != 1 || len(s.Exits) != 1 || s.Requests != (RequestCounts{}) {

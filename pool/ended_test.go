@@ -37,13 +37,13 @@ func TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced(t *testing.T) {
 			}
 		}},
 		"by a question": {Crashed, func(tt *tester) {
-			l, err := tt.borrow(0)
+			l, err := tt.borrowIdle(0)
 			if err != nil {
 				tt.Fatal(err)
 			}
 			tt.proc(0).end()
 			tt.settle()
-			l.returnUnused(NoReason)
+			l.returnBorrowed(NoReason)
 		}},
 		"by a drain": {Crashed, func(tt *tester) {
 			p := tt.proc(0)
@@ -140,7 +140,7 @@ func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
 		waits := tt.acquire()
 		tt.Pool.mu.Lock()
 		for range failures {
-			tt.fail.add(time.Now())
+			tt.failures.add(time.Now())
 		}
 		tt.Pool.mu.Unlock()
 		tt.proc(0).end()
@@ -150,7 +150,7 @@ func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
 }
 
 func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
-	awaited(t, freeFailures+1, func(tt *tester, waits *acquiring) {
+	awaited(t, immediateRetries+1, func(tt *tester, waits *acquiring) {
 		p := tt.Pool
 		p.mu.Lock()
 		next, gone := p.nextTickLocked(p.clock()), p.gen == nil
@@ -166,7 +166,7 @@ func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
 }
 
 func TestALineThatIsLeftLetsTheGenerationRest(t *testing.T) {
-	awaited(t, freeFailures+6, func(tt *tester, waits *acquiring) {
+	awaited(t, immediateRetries+6, func(tt *tester, waits *acquiring) {
 		tt.settle()
 		waits.cancel()
 		tt.settle()

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -20,7 +21,7 @@ type Request struct {
 	// worker may have begun it: its method is safe (RFC 9110 section 9.2.1).
 	Repeatable bool
 
-	exchange Response // what Do returns
+	response Response // what Do returns
 }
 
 // Response is a request that PHP has begun to answer. Close it.
@@ -36,9 +37,9 @@ type Response struct {
 	// Retried says that a first worker was lost on the way.
 	Retried bool
 
-	lease Lease
-	late  bool      // known when released
-	body  io.Closer // the caller may have wrapped Response.Body
+	lease    Lease
+	timedOut bool      // known when released
+	body     io.Closer // the caller may have wrapped Response.Body
 }
 
 // Do leases a worker, sends it the request and returns when the head of the
@@ -50,22 +51,22 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err := p.checkQuarantine(r.Info.Script); err != nil {
 		return nil, err
 	}
-	x, err := p.attempt(ctx, r)
+	resp, err := p.attempt(ctx, r)
 	if err == nil || !p.mayRetry(ctx, r, err) {
-		return x, p.failed(ctx, err)
+		return resp, p.countFailed(ctx, err)
 	}
 	p.mu.Lock()
 	p.retried++
 	p.mu.Unlock()
-	x, err = p.attempt(ctx, r)
+	resp, err = p.attempt(ctx, r)
 	if err == nil {
-		x.Retried = true
+		resp.Retried = true
 	}
-	return x, p.failed(ctx, err)
+	return resp, p.countFailed(ctx, err)
 }
 
-// failed counts a request that got no answer, unless its client left.
-func (p *Pool) failed(ctx context.Context, err error) error {
+// countFailed counts a request that got no answer, unless its client left.
+func (p *Pool) countFailed(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrQueueFull) && !errors.Is(err, ErrClientLimit) {
 		if _, ok := errors.AsType[*fastcgi.ParamError](err); ok {
 			return err // what the client sent was too long: PHP was not asked
@@ -79,7 +80,7 @@ func (p *Pool) failed(ctx context.Context, err error) error {
 
 // attempt sends the request to one worker.
 func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
-	began := p.clock()
+	start := p.clock()
 	lease, err := p.Acquire(ctx, r.Info)
 	if err != nil {
 		return nil, err
@@ -90,22 +91,22 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 	if err == nil && !lease.timedOut() {
 		ttfb := p.clock() - leased
 		lease.w.firstByte = ttfb
-		r.exchange = Response{
+		r.response = Response{
 			HTTP: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
-			Generation: lease.w.gen.number, Wait: leased - began,
+			Generation: lease.w.gen.number, Wait: leased - start,
 			TimeToFirstByte: ttfb, lease: lease, body: resp.Body,
 		}
-		return &r.exchange, nil
+		return &r.response, nil
 	}
-	late := lease.timedOut()
+	timedOut := lease.timedOut()
 	if err == nil {
 		// PHP's own page about its time limit: the worker lives.
 		resp.Body.Close() // nobody reads it
 	}
-	died := lease.died(err)
+	died := lease.workerDied(err)
 	lease.Release()
 	switch {
-	case late:
+	case timedOut:
 		return nil, ErrRequestTimeout
 	case died:
 		return nil, &diedError{cause: err}
@@ -118,13 +119,13 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 // ms (unless a core is dumped, or the machine is very busy).
 const deathGrace = time.Second
 
-// died reports whether the worker is lost: its process has ended, or it has
+// workerDied reports whether the worker is lost: its process has ended, or it has
 // dropped the connection in a request, and then is made to end.
-func (l Lease) died(err error) bool {
+func (l Lease) workerDied(err error) bool {
 	if _, ok := errors.AsType[*fastcgi.BodyError](err); ok {
 		return false // not PHP's doing
 	}
-	if errors.Is(err, ErrWorkerDied) || l.w.ended() {
+	if errors.Is(err, ErrWorkerDied) || l.w.exited() {
 		return true
 	}
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -136,7 +137,7 @@ func (l Lease) died(err error) bool {
 	case <-l.w.proc.Done():
 	case <-timer.C:
 		l.pool.mu.Lock()
-		l.w.killReason = or(l.w.killReason, Crashed)
+		l.w.killReason = cmp.Or(l.w.killReason, Crashed)
 		l.pool.mu.Unlock()
 	}
 	return true
@@ -171,7 +172,7 @@ func (e *diedError) Unwrap() []error { return []error{ErrWorkerDied, e.cause} }
 // answer: what came is not whole.
 func (x *Response) TimedOut() bool {
 	if x.lease == (Lease{}) {
-		return x.late
+		return x.timedOut
 	}
 	return x.lease.timedOut()
 }
@@ -182,7 +183,7 @@ func (x *Response) Release() {
 	if x.lease == (Lease{}) {
 		return
 	}
-	x.late = x.lease.timedOut()
+	x.timedOut = x.lease.timedOut()
 	x.lease.Release()
 	x.lease = Lease{}
 }

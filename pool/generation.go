@@ -11,15 +11,15 @@ import (
 // generation is all workers started from one launcher: one php.ini, one
 // OPcache. Everything in it belongs to the pool's mutex.
 type generation struct {
-	number   int
-	launcher Launcher
-	slots    int // 0: no bound
-	inUse    int // workers that are not gone, and launches under way
-	retired  bool
-	closing  bool
-	idle     time.Duration // since when inUse is 0, on the pool's clock
-	// unexplained: it was said why slow requests have no backtrace.
-	unexplained bool
+	number    int
+	launcher  Launcher
+	slots     int // 0: no bound
+	inUse     int // workers that are not gone, and launches under way
+	retired   bool
+	closing   bool
+	idleSince time.Duration // since when inUse is 0, on the pool's clock
+	// noBacktraceLogged: it was said why slow requests have no backtrace.
+	noBacktraceLogged bool
 }
 
 // free is how many more workers it can have.
@@ -30,9 +30,9 @@ func (g *generation) free() int {
 	return max(0, g.slots-g.inUse)
 }
 
-// begin starts a generation and its first workers, without making it the
+// startGeneration starts a generation and its first workers, without making it the
 // current one. On error nothing is left of it.
-func (p *Pool) begin(ctx context.Context, start Starter, set *Settings) (*generation, []*worker, error) {
+func (p *Pool) startGeneration(ctx context.Context, start Starter, set *Settings) (*generation, []*worker, error) {
 	p.mu.Lock()
 	p.lastGen++
 	g := &generation{number: p.lastGen}
@@ -48,7 +48,7 @@ func (p *Pool) begin(ctx context.Context, start Starter, set *Settings) (*genera
 		return nil, nil, err
 	}
 	g.launcher, g.slots = launcher, launcher.Slots()
-	workers, err := p.launchFirst(ctx, g, set.initial())
+	workers, err := p.launchInitial(ctx, g, set.initial())
 	if err != nil {
 		p.closeLauncher(launcher)
 		return nil, nil, err
@@ -56,8 +56,8 @@ func (p *Pool) begin(ctx context.Context, start Starter, set *Settings) (*genera
 	return g, workers, nil
 }
 
-// launchFirst launches n workers side by side, all or none.
-func (p *Pool) launchFirst(ctx context.Context, g *generation, n int) ([]*worker, error) {
+// launchInitial launches n workers side by side, all or none.
+func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*worker, error) {
 	type result struct {
 		proc Process
 		err  error
@@ -89,10 +89,10 @@ func (p *Pool) activate(pr *Prepared) bool {
 	g := pr.gen
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || pr.restart && p.risen != pr.risen {
+	if p.closed || pr.restart && p.activations != pr.activations {
 		return false
 	}
-	p.risen++
+	p.activations++
 	if !pr.restart {
 		p.start = pr.start
 		p.configureLocked(pr.settings)
@@ -102,16 +102,16 @@ func (p *Pool) activate(pr *Prepared) bool {
 	p.gen = g
 	if g != nil {
 		g.inUse = len(pr.workers)
-		g.idle = p.clock()
+		g.idleSince = p.clock()
 		p.goLocked(func() { p.watchGeneration(g) })
 	}
 	for _, w := range pr.workers {
-		p.addLocked(w)
+		p.addWorkerLocked(w)
 	}
 	// Last, so that those who leave are not replaced once more.
 	if old != nil {
 		p.restarts++
-		p.retireLocked(old)
+		p.retireGenerationLocked(old)
 	}
 	p.trimLocked(p.surplusLocked(), Closed)
 	p.growLocked()
@@ -119,8 +119,8 @@ func (p *Pool) activate(pr *Prepared) bool {
 	return true
 }
 
-// retireLocked lets a generation finish its requests and then ends it.
-func (p *Pool) retireLocked(g *generation) {
+// retireGenerationLocked lets a generation finish its requests and then ends it.
+func (p *Pool) retireGenerationLocked(g *generation) {
 	g.retired = true
 	if p.gen == g {
 		p.gen = nil
@@ -145,7 +145,7 @@ func (p *Pool) retireLocked(g *generation) {
 // closeIfDrainedLocked ends a retired generation that has no worker left.
 func (p *Pool) closeIfDrainedLocked(g *generation) {
 	if g.inUse == 0 {
-		g.idle = p.clock()
+		g.idleSince = p.clock()
 	}
 	if !g.retired || g.inUse > 0 || g.closing {
 		return
@@ -158,7 +158,7 @@ func (p *Pool) closeIfDrainedLocked(g *generation) {
 // it is called when nobody waits for it.
 func (p *Pool) closeLauncher(l Launcher) {
 	p.mu.Lock()
-	limit := p.set.StopTimeout
+	limit := p.settings.StopTimeout
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -180,11 +180,11 @@ func (p *Pool) watchGeneration(g *generation) {
 	if p.closed || g.retired {
 		return
 	}
-	delay := p.fail.add(time.Now())
+	delay := p.failures.add(time.Now())
 	p.masterExits++
 	p.logLocked(p.log.Error, "the master process ended; starting a new generation",
 		zap.Int("generation", g.number), zap.Duration("retry_in", delay))
-	p.retireLocked(g)
+	p.retireGenerationLocked(g)
 	p.growLocked()
 	p.wakeLocked()
 }
@@ -196,13 +196,13 @@ func (p *Pool) Restart(ctx context.Context) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	p.mu.Lock()
-	start, set, risen := p.start, p.set, p.risen
+	start, set, risen := p.start, p.settings, p.activations
 	p.mu.Unlock()
 	pr, err := p.prepare(ctx, start, set)
 	if err != nil {
 		return err
 	}
-	pr.restart, pr.risen = true, risen
+	pr.restart, pr.activations = true, risen
 	return pr.Commit()
 }
 
@@ -212,20 +212,20 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// startLocked begins a generation in the background because there is none and
+// startInBackgroundLocked begins a generation in the background because there is none and
 // one is wanted. Only one is begun at a time.
-func (p *Pool) startLocked() {
-	if p.beginning {
+func (p *Pool) startInBackgroundLocked() {
+	if p.startPending {
 		return
 	}
-	p.beginning = true
+	p.startPending = true
 	p.goLocked(func() {
 		err := p.Restart(p.root)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.beginning = false
+		p.startPending = false
 		if err != nil && !errors.Is(err, ErrClosed) {
-			p.failedLocked(err)
+			p.launchFailedLocked(err)
 		}
 		p.growLocked()
 		p.wakeLocked()

@@ -142,7 +142,7 @@ func TestTwoGenerationsTogetherAreNotLongAboveTheMaximum(t *testing.T) {
 		if err := tt.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * spareLinger)
+		time.Sleep(2 * spareGrace)
 		tt.wantWorkers(2, 0)
 		one.Release()
 		tt.wantWorkers(2, 1)

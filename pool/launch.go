@@ -11,42 +11,42 @@ import (
 
 // failures slows down a pool whose workers die as they are launched.
 type failures struct {
-	count int
-	until time.Time
-	err   error
-	told  bool
+	count  int
+	until  time.Time
+	err    error
+	logged bool
 }
 
 // The first failures are retried at once: a single crash must cost nothing.
 const (
-	freeFailures = 2
-	firstBackoff = 100 * time.Millisecond
-	maxBackoff   = 10 * time.Second
+	immediateRetries = 2
+	minBackoff       = 100 * time.Millisecond
+	maxBackoff       = 10 * time.Second
 )
 
 // add counts one more failure and returns how long to wait.
 func (f *failures) add(now time.Time) time.Duration {
 	f.count++
-	if f.count <= freeFailures {
+	if f.count <= immediateRetries {
 		return 0
 	}
 	delay := maxBackoff
-	if shift := f.count - freeFailures - 1; shift < 7 {
-		delay = min(maxBackoff, firstBackoff<<shift)
+	if shift := f.count - immediateRetries - 1; shift < 7 {
+		delay = min(maxBackoff, minBackoff<<shift)
 	}
 	f.until = now.Add(delay)
 	return delay
 }
 
-// recoveredLocked forgets the failures: a worker has served.
-func (p *Pool) recoveredLocked() {
-	if p.fail.count == 0 {
+// resetFailuresLocked forgets the failures: a worker has served.
+func (p *Pool) resetFailuresLocked() {
+	if p.failures.count == 0 {
 		return
 	}
-	if p.fail.told {
+	if p.failures.logged {
 		p.logLocked(p.log.Info, "workers launch and serve again")
 	}
-	p.fail = failures{}
+	p.failures = failures{}
 }
 
 // wait is how long no launch may begin.
@@ -57,8 +57,8 @@ func (p *Pool) countsLocked() counts {
 	return counts{
 		// Those that answer the health probe are as good as idle: back in
 		// microseconds, and the first in line gets one of them.
-		idle: p.inState[Idle] + p.probing, busy: p.inState[Busy] - p.probing, draining: p.inState[Draining],
-		starting: p.starting, waiting: max(0, p.queue.len-p.probing),
+		idle: p.inState[Idle] + p.internalLeases, busy: p.inState[Busy] - p.internalLeases, draining: p.inState[Draining],
+		starting: p.starting, waiting: max(0, p.queue.len-p.internalLeases),
 	}
 }
 
@@ -67,12 +67,12 @@ func (p *Pool) growLocked() {
 	if p.closed || !p.opened {
 		return
 	}
-	n := p.set.launches(p.countsLocked())
-	if n == 0 || p.fail.wait(time.Now()) > 0 {
+	n := p.settings.missing(p.countsLocked())
+	if n == 0 || p.failures.wait(time.Now()) > 0 {
 		return
 	}
 	if p.gen == nil {
-		p.startLocked()
+		p.startInBackgroundLocked()
 		return
 	}
 	g := p.gen
@@ -87,7 +87,7 @@ func (p *Pool) growLocked() {
 // request that wished for it: the next one will be glad of it.
 func (p *Pool) launch(g *generation) {
 	p.mu.Lock()
-	limit := p.set.StartTimeout
+	limit := p.settings.StartTimeout
 	p.mu.Unlock()
 	ctx := p.root
 	if limit > 0 {
@@ -105,11 +105,11 @@ func (p *Pool) launch(g *generation) {
 		g.inUse--
 		p.closeIfDrainedLocked(g)
 		if !p.closed && !g.retired {
-			p.failedLocked(err)
+			p.launchFailedLocked(err)
 		}
 	default:
 		w := p.newWorker(g, proc)
-		p.addLocked(w)
+		p.addWorkerLocked(w)
 	}
 	p.growLocked()
 	p.wakeLocked()
@@ -123,17 +123,17 @@ func (p *Pool) launch(g *generation) {
 func (p *Pool) newWorker(g *generation, proc Process) *worker {
 	now := p.clock()
 	return &worker{
-		id: p.lastWorker.Add(1), gen: g, proc: proc, conn: fastcgi.NewConn(proc.Conn()),
-		born: now, probed: now,
+		id: p.lastWorkerID.Add(1), gen: g, proc: proc, conn: fastcgi.NewConn(proc.Conn()),
+		started: now, lastChecked: now,
 	}
 }
 
-// addLocked takes in a worker that has been launched.
-func (p *Pool) addLocked(w *worker) {
+// addWorkerLocked takes in a worker that has been launched.
+func (p *Pool) addWorkerLocked(w *worker) {
 	p.workers[w.id] = w
 	p.inState[w.state]++
 	p.launches++
-	w.budget = p.set.requests()
+	w.maxRequests = p.settings.drawMaxRequests()
 	done := w.proc.Done()
 	p.goLocked(func() { p.watch(w, done) })
 	if p.closed || w.gen.retired {
@@ -143,13 +143,13 @@ func (p *Pool) addLocked(w *worker) {
 	p.makeAvailableLocked(w, p.clock())
 }
 
-// failedLocked counts a failed launch, and tells those in line when there is
+// launchFailedLocked counts a failed launch, and tells those in line when there is
 // no other worker that could serve them.
-func (p *Pool) failedLocked(err error) {
-	delay := p.fail.add(time.Now())
-	p.fail.err = err
-	if !p.fail.told {
-		p.fail.told = true
+func (p *Pool) launchFailedLocked(err error) {
+	delay := p.failures.add(time.Now())
+	p.failures.err = err
+	if !p.failures.logged {
+		p.failures.logged = true
 		p.logLocked(p.log.Error, "cannot launch a worker; trying again until it works",
 			zap.Error(err), zap.Duration("retry_in", delay))
 	}

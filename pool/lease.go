@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"time"
@@ -12,7 +13,7 @@ import (
 type Lease struct {
 	pool *Pool
 	w    *worker
-	turn uint64
+	id   uint64
 }
 
 // Acquire leases the idle worker used last; else it waits in line, first come,
@@ -39,79 +40,79 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	}
 	now := p.clock()
 	p.mu.Lock()
-	own, held, err := p.reserveLocked(&info)
+	cl, deferred, err := p.reserveLocked(&info)
 	if err != nil {
 		p.mu.Unlock()
 		return Lease{}, err
 	}
-	if n := len(p.idle); n > 0 && !held && !p.closed {
+	if n := len(p.idle); n > 0 && !deferred && !p.closed {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.times.Wait.add(0)
 		lease := p.leaseLocked(w, info, now)
-		w.client = own
+		w.client = cl
 		p.mu.Unlock()
 		return lease, nil
 	}
-	wt := p.getWaiterLocked(&info, own)
-	limit, err := p.enqueueLocked(wt, held)
+	wt := p.getWaiterLocked(&info, cl)
+	maxWait, err := p.enqueueLocked(wt, deferred)
 	if err != nil {
 		p.putWaiterLocked(wt)
-		if !held {
-			p.unreserveLocked(own)
+		if !deferred {
+			p.unreserveLocked(cl)
 		}
 	}
 	p.mu.Unlock()
 	if err != nil {
 		return Lease{}, err
 	}
-	return p.await(ctx, wt, now, limit)
+	return p.await(ctx, wt, now, maxWait)
 }
 
 // enqueueLocked puts a request in line, if the line has room for it, or where
 // it is held, and returns how long it may wait there.
-func (p *Pool) enqueueLocked(wt *waiter, held bool) (time.Duration, error) {
+func (p *Pool) enqueueLocked(wt *waiter, deferred bool) (time.Duration, error) {
 	if p.closed {
 		return 0, ErrClosed
 	}
-	limit := p.set.QueueTimeout
+	maxWait := p.settings.QueueTimeout
 	if !p.opened {
-		limit = p.set.StartTimeout
-	} else if c := p.countsLocked(); c.total() == 0 && p.fail.err != nil {
-		if wait := p.fail.wait(time.Now()); wait > 0 {
-			return 0, &LaunchError{Err: p.fail.err, RetryIn: wait}
+		maxWait = p.settings.StartTimeout
+	} else if c := p.countsLocked(); c.total() == 0 && p.failures.err != nil {
+		if wait := p.failures.wait(time.Now()); wait > 0 {
+			return 0, &LaunchError{Err: p.failures.err, RetryIn: wait}
 		}
 	}
-	if own := wt.info.MaxWait; own > 0 && (limit == 0 || own < limit) {
-		limit = own
+	if m := wt.info.MaxWait; m > 0 && (maxWait == 0 || m < maxWait) {
+		maxWait = m
 	}
-	if held {
+	if deferred {
 		p.deferLocked(wt)
-		return limit, nil
+		return maxWait, nil
 	}
 	p.queue.push(wt)
 	p.growLocked()
 	// Those for whom a worker is under way, or a whole generation, are not
 	// waiting in the sense of MaxQueue.
-	served := p.starting + p.probing
-	if p.beginning || !p.opened {
-		served += p.set.MaxWorkers
+	served := p.starting + p.internalLeases
+	if p.startPending || !p.opened {
+		served += p.settings.MaxWorkers
 	}
-	if p.queue.len > p.set.MaxQueue+served {
+	if p.queue.len > p.settings.MaxQueue+served {
 		p.queue.remove(wt)
 		p.rejections.QueueFull++
 		return 0, ErrQueueFull
 	}
-	if c := p.countsLocked(); c.waiting > 0 && c.total() >= p.set.MaxWorkers {
+	if c := p.countsLocked(); c.waiting > 0 && c.total() >= p.settings.MaxWorkers {
 		p.maxReached++
 	}
 	p.recordQueueLengthLocked()
-	return limit, nil
+	return maxWait, nil
 }
 
 // await waits for a place in line, taken at began, to become a lease.
-func (p *Pool) await(ctx context.Context, wt *waiter, began, limit time.Duration) (Lease, error) {
-	expired := wt.timeout(limit)
+func (p *Pool) await(ctx context.Context, wt *waiter, start, maxWait time.Duration) (Lease, error) {
+	expired := wt.timeout(maxWait)
 	var err error
 	select {
 	case <-wt.done:
@@ -126,7 +127,7 @@ func (p *Pool) await(ctx context.Context, wt *waiter, began, limit time.Duration
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.putWaiterLocked(wt)
-	p.times.Wait.add(p.clock() - began)
+	p.times.Wait.add(p.clock() - start)
 	if err == nil {
 		return wt.lease, wt.err
 	}
@@ -145,25 +146,25 @@ func (p *Pool) abandonWaiterLocked(wt *waiter) {
 		p.wakeLocked() // a generation without a worker may rest again
 	case wt.err == nil:
 		// It was served while it left: the next in line gets the worker.
-		wt.lease.w.turn++
+		wt.lease.w.leaseID++
 		wt.lease.w.info = Info{} // nothing of it was sent
 		p.returnLocked(wt.lease.w, p.clock())
-		p.drainedLocked()
+		p.checkDrainedLocked()
 	}
 }
 
 // leaseLocked makes w, which is in no list, busy.
 func (p *Pool) leaseLocked(w *worker, info Info, now time.Duration) Lease {
 	p.moveLocked(w, Busy)
-	w.turn++
+	w.leaseID++
 	w.busySince = now
 	w.info = info
-	w.slowLogged, w.timer, w.limit = false, nil, p.set.RequestTimeout
+	w.slowLogged, w.timer, w.limit = false, nil, p.settings.RequestTimeout
 	w.timed, w.firstByte = false, -1
-	if busy := p.inState[Busy] - p.probing; busy > p.maxBusy {
+	if busy := p.inState[Busy] - p.internalLeases; busy > p.maxBusy {
 		p.maxBusy = busy
 	}
-	return Lease{pool: p, w: w, turn: w.turn}
+	return Lease{pool: p, w: w, id: w.leaseID}
 }
 
 // makeAvailableLocked gives a worker that is in no list to the first in line, or lays
@@ -193,9 +194,9 @@ func (p *Pool) handOffLocked(w *worker, wt *waiter, now time.Duration) {
 
 // detachClientLocked ends what a worker counts for its request's client.
 func (p *Pool) detachClientLocked(w *worker) {
-	if own := w.client; own != nil {
+	if cl := w.client; cl != nil {
 		w.client = nil
-		p.unreserveLocked(own)
+		p.unreserveLocked(cl)
 	}
 }
 
@@ -208,23 +209,23 @@ func (l Lease) Release() {
 		return
 	}
 	p.mu.Lock()
-	if w.turn != l.turn || w.state != Busy {
+	if w.leaseID != l.id || w.state != Busy {
 		p.mu.Unlock()
 		return
 	}
-	reusable := w.conn.Reusable() && !w.ended()
-	if limit := p.set.MaxMemory; limit > 0 && reusable {
+	reusable := w.conn.Reusable() && !w.exited()
+	if limit := p.settings.MaxMemory; limit > 0 && reusable {
 		// Looked at outside the lock, and still under the lease.
 		p.mu.Unlock()
 		n, err := w.proc.Memory()
 		p.mu.Lock()
 		if err == nil && n > limit {
 			// PHP tells the end of a request before it frees its memory.
-			p.timeLocked(w, p.clock())
+			p.recordTimesLocked(w, p.clock())
 			p.stopTimerLocked(w)
 			w.timer = nil
-			w.turn++
-			l.turn = w.turn // whoever had the lease may release it again
+			w.leaseID++
+			l.id = w.leaseID // whoever had the lease may release it again
 			p.goLocked(func() { l.recheckMemory(limit) })
 			p.mu.Unlock()
 			return
@@ -252,47 +253,47 @@ func (l Lease) recheckMemory(limit int64) {
 	n, unknown := w.proc.Memory()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.turn != l.turn || w.state != Busy {
+	if w.leaseID != l.id || w.state != Busy {
 		return
 	}
 	if unknown == nil && n > limit {
-		w.retireReason = or(w.retireReason, MaxMemory)
+		w.retireReason = cmp.Or(w.retireReason, MaxMemory)
 	}
-	l.releaseLocked(err == nil && !w.ended())
+	l.releaseLocked(err == nil && !w.exited())
 }
 
 // releaseLocked gives back a worker that is leased.
 func (l Lease) releaseLocked(reusable bool) {
 	p, w := l.pool, l.w
 	now := p.clock()
-	p.timeLocked(w, now)
-	w.turn++
-	w.served++
+	p.recordTimesLocked(w, now)
+	w.leaseID++
+	w.requests++
 	w.unrecorded = true
 	p.requests++
 	p.stopTimerLocked(w)
 	switch {
 	case reusable:
-		p.recoveredLocked()
+		p.resetFailuresLocked()
 		p.recordSuccessLocked(w.info.Script)
 		p.returnLocked(w, now)
-	case w.ended():
-		p.removeLocked(w, or(w.killReason, Crashed))
+	case w.exited():
+		p.removeLocked(w, cmp.Or(w.killReason, Crashed))
 	case w.conn.Broken() || w.killReason != NoReason:
 		if w.conn.StrayResponse() {
 			w.info = Info{} // it is not this request's doing
 		}
-		lost := Crashed
+		reason := Crashed
 		if w.conn.Aborted() {
 			// Its client has left: no fault of the script, which whoever sends
 			// half of what he announced could have put aside else.
-			lost = Abandoned
+			reason = Abandoned
 		}
-		p.killLocked(w, or(w.killReason, lost))
+		p.killLocked(w, cmp.Or(w.killReason, reason))
 	default:
 		p.drainLocked(w)
 	}
-	p.drainedLocked()
+	p.checkDrainedLocked()
 }
 
 // returnLocked takes back a worker whose connection is ready for the next
@@ -300,16 +301,16 @@ func (l Lease) releaseLocked(reusable bool) {
 func (p *Pool) returnLocked(w *worker, now time.Duration) {
 	// Its watch has left its end to us, because it was busy, or draining; and a
 	// signal that was sent meanwhile may have come too early to be heard.
-	if w.ended() || w.killReason != NoReason {
-		p.discardLocked(w, or(w.killReason, Crashed))
+	if w.exited() || w.killReason != NoReason {
+		p.discardLocked(w, cmp.Or(w.killReason, Crashed))
 		return
 	}
-	reason := or(w.retireReason, p.exceededLocked(w, now))
+	reason := cmp.Or(w.retireReason, p.exceededLocked(w, now))
 	if p.closed {
-		reason = or(reason, Closed)
+		reason = cmp.Or(reason, Closed)
 	}
-	if over := p.countsLocked().total() - p.set.MaxWorkers; over > 0 && over > p.retiringLocked() {
-		reason = or(reason, Closed)
+	if excess := p.countsLocked().total() - p.settings.MaxWorkers; excess > 0 && excess > p.retiringLocked() {
+		reason = cmp.Or(reason, Closed)
 	}
 	if reason != NoReason {
 		p.stopLocked(w, reason)
@@ -333,7 +334,7 @@ func (p *Pool) retiringLocked() int {
 
 // exceededLocked says which limit of its life a worker is over, if any.
 func (p *Pool) exceededLocked(w *worker, now time.Duration) Reason {
-	return p.set.exceeded(w.served, w.budget, now-w.born)
+	return p.settings.exceededBy(w.requests, w.maxRequests, now-w.started)
 }
 
 // discard gives up a worker on which nothing was sent: it is killed and
@@ -342,20 +343,12 @@ func (l Lease) discard(reason Reason) {
 	p, w := l.pool, l.w
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.turn != l.turn || w.state != Busy {
+	if w.leaseID != l.id || w.state != Busy {
 		return
 	}
-	w.turn++
+	w.leaseID++
 	w.info = Info{} // it is not this request's doing
 	p.stopTimerLocked(w)
 	p.discardLocked(w, reason)
-	p.drainedLocked()
-}
-
-// or is the first of two reasons, unless it is none.
-func or(a, b Reason) Reason {
-	if a != NoReason {
-		return a
-	}
-	return b
+	p.checkDrainedLocked()
 }

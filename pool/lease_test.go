@@ -174,7 +174,7 @@ func TestCloseWaitsForRequestsOnlyAsLongAsItMay(t *testing.T) {
 		if err := tt.Close(ctx); err == nil {
 			t.Error("closing with a running request: got no error, want one")
 		}
-		tt.wasLate = true
+		tt.wantCloseError = true
 		if took := time.Since(began); took != 4*time.Second {
 			t.Errorf("closing took %v, want 4s", took)
 		}

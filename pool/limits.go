@@ -22,17 +22,17 @@ type Limits struct {
 	HealthInterval time.Duration
 }
 
-// requests draws how many requests one worker may serve; 0 is no limit.
-func (l Limits) requests() int {
+// drawMaxRequests draws how many requests one worker may serve; 0 is no limit.
+func (l Limits) drawMaxRequests() int {
 	if l.MaxRequests == 0 || l.MaxRequestsJitter == 0 {
 		return l.MaxRequests
 	}
 	return max(1, l.MaxRequests-rand.IntN(l.MaxRequestsJitter+1)) //nolint:gosec // spreads load, protects nothing
 }
 
-// exceeded says which limit a worker is over, if any. budget is what requests
+// exceededBy says which limit a worker is over, if any. budget is what requests
 // drew for it.
-func (l Limits) exceeded(served, budget int, age time.Duration) Reason {
+func (l Limits) exceededBy(served, budget int, age time.Duration) Reason {
 	switch {
 	case budget > 0 && served >= budget:
 		return MaxRequests

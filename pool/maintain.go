@@ -12,9 +12,9 @@ import (
 // never is when the maintenance loop has nothing to do.
 const never = time.Duration(1<<63 - 1)
 
-// tick is how often workers are looked at while there is something to see:
+// tickInterval is how often workers are looked at while there is something to see:
 // a request that may turn slow, an idle worker above the floor.
-const tick = time.Second
+const tickInterval = time.Second
 
 // maintain does what nobody asks for: it shrinks the pool, replaces workers
 // that got old, probes idle ones, tells of slow requests and tries again after
@@ -49,7 +49,7 @@ func (p *Pool) tickLocked(now time.Duration) {
 		case Busy:
 			p.logSlowLocked(w, now)
 		case Draining:
-			p.endAbandonedLocked(w, now)
+			p.stopAbandonedLocked(w, now)
 		case Starting, Stopping, Gone:
 		}
 	}
@@ -61,13 +61,13 @@ func (p *Pool) tickLocked(now time.Duration) {
 // that was used least lately stands first.
 func (p *Pool) expireIdleLocked(now time.Duration) {
 	c := p.countsLocked()
-	surplus, spare, expendable := p.set.surplus(c, 0), p.set.overSpare(c), p.set.expendable(c)
+	surplus, spare, expendable := p.settings.surplus(c, 0), p.settings.aboveMaxSpare(c), p.settings.expendable(c)
 	for n := 0; len(p.idle) > 0; n++ {
 		idle, reason := now-p.idle[0].idleSince, IdleTimeout
 		switch {
-		case n < surplus && idle >= spareLinger:
+		case n < surplus && idle >= spareGrace:
 			reason = Closed
-		case n < spare && idle >= spareLinger, n < expendable && idle >= p.set.IdleTimeout:
+		case n < spare && idle >= spareGrace, n < expendable && idle >= p.settings.IdleTimeout:
 		default:
 			return
 		}
@@ -78,12 +78,12 @@ func (p *Pool) expireIdleLocked(now time.Duration) {
 // tickIdleLocked retires an idle worker that got too old, and probes it when
 // that is due.
 func (p *Pool) tickIdleLocked(w *worker, now time.Duration) {
-	if reason := p.set.exceeded(w.served, w.budget, now-w.born); reason != NoReason {
+	if reason := p.settings.exceededBy(w.requests, w.maxRequests, now-w.started); reason != NoReason {
 		p.stopLocked(w, reason)
 		return
 	}
-	every := p.set.HealthInterval
-	if every <= 0 || now-max(w.probed, w.idleSince) < every {
+	every := p.settings.HealthInterval
+	if every <= 0 || now-max(w.lastChecked, w.idleSince) < every {
 		return
 	}
 	lease := p.borrowLocked(w)
@@ -104,16 +104,16 @@ func (p *Pool) healthCheck(l Lease) {
 			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))
 	}
 	if err != nil {
-		l.returnUnused(ProbeFailed)
+		l.returnBorrowed(ProbeFailed)
 		return
 	}
-	l.returnUnused(NoReason)
+	l.returnBorrowed(NoReason)
 }
 
-// healthCheckedLocked takes back a worker that has answered the probe. With nobody in
+// returnInternalLocked takes back a worker that has answered the probe. With nobody in
 // line it goes where it was among the idle ones, as old as it was, or a pool
 // that is probed would never shrink.
-func (p *Pool) healthCheckedLocked(w *worker) {
+func (p *Pool) returnInternalLocked(w *worker) {
 	since := w.idleSince
 	p.returnLocked(w, p.clock())
 	if w.state != Idle {
@@ -132,18 +132,18 @@ func (p *Pool) healthCheckedLocked(w *worker) {
 // ignore_user_abort is for; but it may not block the pool for ever.
 const abandonedGrace = 5 * time.Minute
 
-// endAbandonedLocked ends a script that nobody waits for any more, when its
+// stopAbandonedLocked ends a script that nobody waits for any more, when its
 // worker is what others wait for: softly first, as request_timeout does.
-func (p *Pool) endAbandonedLocked(w *worker, now time.Duration) {
+func (p *Pool) stopAbandonedLocked(w *worker, now time.Duration) {
 	switch {
 	case p.queue.len == 0 || now-w.drainSince < abandonedGrace:
-	case w.askedToEnd == 0:
-		w.askedToEnd = now
+	case w.softTimeoutAt == 0:
+		w.softTimeoutAt = now
 		p.logLocked(p.log.Warn, "ending a script whose client has left, because requests wait for its worker",
 			zap.String("script", w.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 			zap.Duration("abandoned_for", now-w.drainSince))
 		w.proc.SoftTimeout() //nolint:errcheck // if it cannot, it is killed next
-	case now-w.askedToEnd >= killDelay:
+	case now-w.softTimeoutAt >= killDelay:
 		w.killReason = Abandoned
 		w.proc.Kill() //nolint:errcheck // it may have ended meanwhile
 	}
@@ -152,11 +152,11 @@ func (p *Pool) endAbandonedLocked(w *worker, now time.Duration) {
 // retireIdleLocked ends a generation that has had no worker for long enough.
 func (p *Pool) retireIdleLocked(now time.Duration) {
 	g := p.gen
-	if g == nil || g.inUse > 0 || p.set.floor() > 0 || p.queue.len > 0 {
+	if g == nil || g.inUse > 0 || p.settings.floor() > 0 || p.queue.len > 0 {
 		return
 	}
-	if now-g.idle >= p.set.MasterIdleTimeout {
-		p.retireLocked(g)
+	if now-g.idleSince >= p.settings.MasterIdleTimeout {
+		p.retireGenerationLocked(g)
 	}
 }
 
@@ -167,43 +167,43 @@ func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 	if p.closed {
 		return next
 	}
-	if wait := p.fail.wait(time.Now()); wait > 0 {
+	if wait := p.failures.wait(time.Now()); wait > 0 {
 		next = min(next, wait)
 	}
 	if len(p.workers) > 0 {
-		next = min(next, p.set.roundEvery())
+		next = min(next, p.settings.checkInterval())
 	}
 	c := p.countsLocked()
 	if c.draining > 0 {
-		next = min(next, tick)
+		next = min(next, tickInterval)
 	}
-	if c.busy > 0 && c.total() > p.set.floor() {
-		next = min(next, tick) // any of them may become one too many
+	if c.busy > 0 && c.total() > p.settings.floor() {
+		next = min(next, tickInterval) // any of them may become one too many
 	}
-	if len(p.idle) > 0 && (p.set.overSpare(c) > 0 || p.set.surplus(c, 0) > 0) {
-		at(p.idle[0].idleSince + spareLinger)
+	if len(p.idle) > 0 && (p.settings.aboveMaxSpare(c) > 0 || p.settings.surplus(c, 0) > 0) {
+		at(p.idle[0].idleSince + spareGrace)
 	}
-	if len(p.idle) > 0 && p.set.expendable(c) > 0 {
-		at(p.idle[0].idleSince + p.set.IdleTimeout)
+	if len(p.idle) > 0 && p.settings.expendable(c) > 0 {
+		at(p.idle[0].idleSince + p.settings.IdleTimeout)
 	}
-	if g := p.gen; g != nil && g.inUse == 0 && p.set.floor() == 0 && p.queue.len == 0 {
-		at(g.idle + p.set.MasterIdleTimeout)
+	if g := p.gen; g != nil && g.inUse == 0 && p.settings.floor() == 0 && p.queue.len == 0 {
+		at(g.idleSince + p.settings.MasterIdleTimeout)
 	}
 	return next
 }
 
-// roundEvery is how often workers have to be looked at, idle or busy: leasing
+// checkInterval is how often workers have to be looked at, idle or busy: leasing
 // and releasing them does not wake the loop.
-func (s *Settings) roundEvery() time.Duration {
+func (s *Settings) checkInterval() time.Duration {
 	every := never
 	if s.SlowRequest > 0 {
-		every = min(every, max(s.SlowRequest/4, tick))
+		every = min(every, max(s.SlowRequest/4, tickInterval))
 	}
 	if s.HealthInterval > 0 {
-		every = min(every, max(s.HealthInterval/4, tick))
+		every = min(every, max(s.HealthInterval/4, tickInterval))
 	}
 	if s.MaxAge > 0 {
-		every = min(every, max(s.MaxAge/10, tick))
+		every = min(every, max(s.MaxAge/10, tickInterval))
 	}
 	return every
 }

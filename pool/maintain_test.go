@@ -31,7 +31,7 @@ func TestADynamicPoolGrowsWithTheDemandAndShrinksAfterIt(t *testing.T) {
 		}
 		over.wantLease().Release()
 		tt.wantWorkers(16, 16)
-		time.Sleep(spareLinger + tick)
+		time.Sleep(spareGrace + tickInterval)
 		tt.wantWorkers(4, 4)
 		time.Sleep(time.Minute)
 		tt.wantWorkers(2, 2)
@@ -237,7 +237,7 @@ func TestAnAbandonedScriptDoesNotBlockThePoolForEver(t *testing.T) {
 		}
 		next := tt.acquire()
 		next.wantWaiting()
-		time.Sleep(2*tick + killDelay)
+		time.Sleep(2*tickInterval + killDelay)
 		next.wantLease().Release()
 		if got := tt.proc(0).soft.Load(); got != 1 {
 			t.Errorf("asked to end %d times, want once before it was killed", got)

@@ -11,8 +11,8 @@ const killDelay = 2 * time.Second
 type requestTimer struct {
 	timer *time.Timer
 	// timedOut is set when the time was over, at is when it is or was.
-	late bool
-	at   time.Duration
+	expired  bool
+	deadline time.Duration
 }
 
 // startTimer sets the clock for the request that holds the lease.
@@ -24,49 +24,49 @@ func (l Lease) startTimer() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o := &requestTimer{at: w.busySince + limit}
-	w.timer = o
-	o.timer = time.AfterFunc(o.at-p.clock(), func() { p.onExpire(w, o) })
+	t := &requestTimer{deadline: w.busySince + limit}
+	w.timer = t
+	t.timer = time.AfterFunc(t.deadline-p.clock(), func() { p.onExpire(w, t) })
 }
 
 // stopTimerLocked: the request has ended. An expire that is under way will
 // find the worker's state or clock changed.
 func (p *Pool) stopTimerLocked(w *worker) {
-	if o := w.timer; o != nil {
-		o.timer.Stop()
+	if t := w.timer; t != nil {
+		t.timer.Stop()
 	}
 }
 
 // resumeTimerLocked lets the clock run on for a script whose client left.
 func (p *Pool) resumeTimerLocked(w *worker) {
-	o := w.timer
-	if o == nil {
+	t := w.timer
+	if t == nil {
 		return
 	}
-	o.timer.Stop()
-	next := &requestTimer{at: o.at, late: o.late}
-	if o.late {
-		next.at += killDelay
+	t.timer.Stop()
+	next := &requestTimer{deadline: t.deadline, expired: t.expired}
+	if t.expired {
+		next.deadline += killDelay
 	}
 	w.timer = next
-	next.timer = time.AfterFunc(max(0, next.at-p.clock()), func() { p.onExpire(w, next) })
+	next.timer = time.AfterFunc(max(0, next.deadline-p.clock()), func() { p.onExpire(w, next) })
 }
 
 // onExpire is called when the time of the request is over, and again killDelay
 // later if it still runs. The signals are sent under the mutex (each is one
 // system call that does not wait), so that they cannot hit the worker's next
 // request.
-func (p *Pool) onExpire(w *worker, o *requestTimer) {
+func (p *Pool) onExpire(w *worker, t *requestTimer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.timer != o || w.state != Busy && w.state != Draining {
+	if w.timer != t || w.state != Busy && w.state != Draining {
 		return
 	}
-	if !o.late {
-		o.late = true
+	if !t.expired {
+		t.expired = true
 		p.timedOut++
 		if w.proc.SoftTimeout() == nil {
-			o.timer.Reset(killDelay)
+			t.timer.Reset(killDelay)
 			return
 		}
 	}
@@ -81,5 +81,5 @@ func (l Lease) timedOut() bool {
 	}
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
-	return l.w.timer.late
+	return l.w.timer.expired
 }

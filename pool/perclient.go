@@ -17,25 +17,25 @@ type clientLimit struct {
 // reserveLocked counts a request for its client: it may go on, or (held) has to
 // wait for another one of the same client. A nil share is that of a client that
 // is not bounded.
-func (p *Pool) reserveLocked(info *Info) (own *clientLimit, held bool, err error) {
-	most := p.set.MaxPerClient
-	if most == 0 || !info.Client.IsValid() {
+func (p *Pool) reserveLocked(info *Info) (cl *clientLimit, wait bool, err error) {
+	limit := p.settings.MaxPerClient
+	if limit == 0 || !info.Client.IsValid() {
 		return nil, false, nil
 	}
-	own = p.shares[info.Client]
-	if own == nil {
-		own = &clientLimit{client: info.Client}
-		if p.shares == nil {
-			p.shares = map[netip.Addr]*clientLimit{}
+	cl = p.clients[info.Client]
+	if cl == nil {
+		cl = &clientLimit{client: info.Client}
+		if p.clients == nil {
+			p.clients = map[netip.Addr]*clientLimit{}
 		}
-		p.shares[info.Client] = own
+		p.clients[info.Client] = cl
 	}
 	switch {
-	case own.active < most:
-		own.active++
-		return own, false, nil
-	case own.deferred.len < most:
-		return own, true, nil
+	case cl.active < limit:
+		cl.active++
+		return cl, false, nil
+	case cl.deferred.len < limit:
+		return cl, true, nil
 	}
 	p.rejections.ClientLimit++
 	return nil, false, ErrClientLimit
@@ -43,22 +43,22 @@ func (p *Pool) reserveLocked(info *Info) (own *clientLimit, held bool, err error
 
 // unreserveLocked takes back what reserveLocked counted: the request has left the
 // pool's line without a worker, or a worker has left the request.
-func (p *Pool) unreserveLocked(own *clientLimit) {
-	if own == nil {
+func (p *Pool) unreserveLocked(cl *clientLimit) {
+	if cl == nil {
 		return
 	}
-	own.active--
-	p.admitDeferredLocked(own)
+	cl.active--
+	p.admitDeferredLocked(cl)
 }
 
 // admitDeferredLocked lets those go on that were held and need not be any more: to an
 // idle worker, or else in line. The caller sees to it that the pool grows.
-func (p *Pool) admitDeferredLocked(own *clientLimit) {
-	most := p.set.MaxPerClient
-	for own.deferred.first != nil && (most == 0 || own.active < most) {
-		wt := own.deferred.pop()
+func (p *Pool) admitDeferredLocked(cl *clientLimit) {
+	limit := p.settings.MaxPerClient
+	for cl.deferred.first != nil && (limit == 0 || cl.active < limit) {
+		wt := cl.deferred.pop()
 		p.deferred--
-		own.active++
+		cl.active++
 		if n := len(p.idle); n > 0 {
 			w := p.idle[n-1]
 			p.idle = p.idle[:n-1]
@@ -67,8 +67,8 @@ func (p *Pool) admitDeferredLocked(own *clientLimit) {
 		}
 		p.queue.push(wt)
 	}
-	if own.active == 0 {
-		delete(p.shares, own.client)
+	if cl.active == 0 {
+		delete(p.clients, cl.client)
 	}
 }
 

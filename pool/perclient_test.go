@@ -24,8 +24,8 @@ func bounded(n, most int) Settings {
 	return s
 }
 
-// checkSharesLocked compares what clients have with what is counted.
-func (tt *tester) checkSharesLocked() {
+// checkClientsLocked compares what clients have with what is counted.
+func (tt *tester) checkClientsLocked() {
 	tt.Helper()
 	p := tt.Pool
 	counted := map[*clientLimit]int{}
@@ -43,18 +43,18 @@ func (tt *tester) checkSharesLocked() {
 		}
 	}
 	for own, n := range counted {
-		if p.shares[own.client] != own {
+		if p.clients[own.client] != own {
 			tt.Fatalf("%d requests of %v count for a share that was dropped", n, own.client)
 		}
 	}
 	held := 0
-	for client, own := range p.shares {
+	for client, own := range p.clients {
 		held += own.deferred.len
 		if own.active != counted[own] {
 			tt.Fatalf("client %v has %d, the books say %d", client, counted[own], own.active)
 		}
-		if own.deferred.len > 0 && (p.set.MaxPerClient == 0 || own.active < p.set.MaxPerClient) {
-			tt.Fatalf("%d requests of %v are held, and it has %d of %d", own.deferred.len, client, own.active, p.set.MaxPerClient)
+		if own.deferred.len > 0 && (p.settings.MaxPerClient == 0 || own.active < p.settings.MaxPerClient) {
+			tt.Fatalf("%d requests of %v are held, and it has %d of %d", own.deferred.len, client, own.active, p.settings.MaxPerClient)
 		}
 	}
 	if held != p.deferred {
@@ -62,16 +62,16 @@ func (tt *tester) checkSharesLocked() {
 	}
 }
 
-// wantShares checks how many clients are counted at all.
-func (tt *tester) wantShares(n int) {
+// wantClients checks how many clients are counted at all.
+func (tt *tester) wantClients(n int) {
 	tt.Helper()
 	tt.settle()
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
 	tt.Pool.mu.Lock()
 	defer tt.Pool.mu.Unlock()
-	tt.checkSharesLocked()
-	if got := len(tt.shares); got != n {
+	tt.checkClientsLocked()
+	if got := len(tt.clients); got != n {
 		tt.Fatalf("%d clients are counted, want %d", got, n)
 	}
 }
@@ -97,7 +97,7 @@ func TestAClientHasNoMoreThanItsShareOfTheWorkers(t *testing.T) {
 			l.Release()
 		}
 		tt.wantWorkers(4, 4)
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -110,7 +110,7 @@ func TestNobodyStandsBehindTheRequestsThatAreHeld(t *testing.T) {
 		second.wantWaiting()
 		other.wantLease().Release()
 		second.wantLease().Release()
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -140,7 +140,7 @@ func TestWhoIsHeldLeavesWhenItsTimeIsOver(t *testing.T) {
 		gone.wantError(context.Canceled)
 		held.Release()
 		tt.acquireFor(crawler).wantLease().Release()
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -153,7 +153,7 @@ func TestWhoLeavesTheLineMakesRoomForItsNextRequest(t *testing.T) {
 		held.wantWaiting()
 		busy.Release()
 		held.wantLease().Release()
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -176,7 +176,7 @@ func TestAWorkerThatDrainsStillCountsForItsClient(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		next.wantLease().Release()
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -189,7 +189,7 @@ func TestAWorkerThatDiesFreesItsClientsShare(t *testing.T) {
 		tt.settle()
 		held.Release()
 		next.wantLease().Release()
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -210,7 +210,7 @@ func TestTheShareCanChangeWhileRequestsAreHeld(t *testing.T) {
 		for _, l := range []Lease{first, a, b} {
 			l.Release()
 		}
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -225,7 +225,7 @@ func TestCloseRefusesWhoIsHeld(t *testing.T) {
 		if err := <-closed; err != nil {
 			t.Error(err)
 		}
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
@@ -245,14 +245,14 @@ func TestWhoIsHeldLearnsThatNoWorkerCanBeLaunched(t *testing.T) {
 				tt.Errorf("got %v, want a LaunchError", a.err)
 			}
 		}
-		tt.wantShares(0)
+		tt.wantClients(0)
 	})
 }
 
 // BenchmarkAcquirePerClient is what the bound costs when it is on.
 func BenchmarkAcquirePerClient(b *testing.B) {
 	p := benchPool(b, 1)
-	s := p.set
+	s := p.settings
 	s.MaxPerClient = 4
 	p.Configure(s)
 	info := benchInfo

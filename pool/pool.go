@@ -22,38 +22,38 @@ type Pool struct {
 	root   context.Context //nolint:containedctx // the pool's own lifetime
 	cancel context.CancelCauseFunc
 	// wake wakes the maintenance loop.
-	wake       chan struct{}
-	explaining chan struct{} // full while a slow request is explained
+	wake        chan struct{}
+	activitySem chan struct{} // full while a slow request is explained
 	// restarting is held while a generation is begun; it is taken before mu.
 	restarting sync.Mutex
 
-	lastWorker atomic.Uint64
+	lastWorkerID atomic.Uint64
 
 	// mu guards all below, every worker and every generation. Under it: no
 	// I/O, no callback, no blocking send. Methods that need it end in Locked.
-	mu     sync.Mutex
-	set    Settings
-	opened bool
-	closed bool
+	mu       sync.Mutex
+	settings Settings
+	opened   bool
+	closed   bool
 	// tasks counts the goroutines of the pool; tasksDone, when it is there, is
 	// closed when none is left. Not a WaitGroup: a request that outlives Close
 	// may begin one when there was none.
-	tasks     int
-	tasksDone chan struct{}
-	gen       *generation // current; nil at rest and while one is begun
-	lastGen   int
-	risen     int // how many generations became the current one
-	// beginning: a generation is begun in the background.
-	beginning   bool
-	workers     map[uint64]*worker
-	idle        []*worker // last in, first out
-	inState     [states]int
-	queue       waitQueue
-	freeWaiters []*waiter
-	shares      map[netip.Addr]*clientLimit // of clients, where MaxPerClient bounds them
-	deferred    int                         // requests that wait outside the line, with their shares
-	starting    int                         // launches under way
-	probing     int                         // busy ones that only answer the health probe, or Ask
+	tasks       int
+	tasksDone   chan struct{}
+	gen         *generation // current; nil at rest and while one is begun
+	lastGen     int
+	activations int // how many generations became the current one
+	// startPending: a generation is begun in the background.
+	startPending   bool
+	workers        map[uint64]*worker
+	idle           []*worker // last in, first out
+	inState        [states]int
+	queue          waitQueue
+	freeWaiters    []*waiter
+	clients        map[netip.Addr]*clientLimit // of clients, where MaxPerClient bounds them
+	deferred       int                         // requests that wait outside the line, with their shares
+	starting       int                         // launches under way
+	internalLeases int                         // busy ones that only answer the health probe, or Ask
 	// launched, when it is there, is closed by the next launch that ends.
 	launched chan struct{}
 	// drained is closed when the last leased worker came back after Close.
@@ -62,7 +62,7 @@ type Pool struct {
 	done     chan struct{}
 	closeErr error
 
-	fail       failures
+	failures   failures
 	quarantine quarantine
 	counters
 }
@@ -74,11 +74,11 @@ func New(c Config) *Pool {
 		c.Logger = zap.NewNop()
 	}
 	p := &Pool{
-		name: c.Name, start: c.Start, log: c.Logger, set: c.Settings,
-		wake: make(chan struct{}, 1), explaining: make(chan struct{}, 1), workers: map[uint64]*worker{},
+		name: c.Name, start: c.Start, log: c.Logger, settings: c.Settings,
+		wake: make(chan struct{}, 1), activitySem: make(chan struct{}, 1), workers: map[uint64]*worker{},
 		drained: make(chan struct{}), done: make(chan struct{}),
 	}
-	p.born = time.Now()
+	p.created = time.Now()
 	p.root, p.cancel = context.WithCancelCause(context.Background())
 	p.goLocked(p.maintain) // nobody else has p yet
 	return p
@@ -86,7 +86,7 @@ func New(c Config) *Pool {
 
 // clock is the time since the pool was made: reading it costs half of what
 // time.Now does, and every request reads it four times.
-func (p *Pool) clock() time.Duration { return time.Since(p.born) }
+func (p *Pool) clock() time.Duration { return time.Since(p.created) }
 
 // Name is the pool's name.
 func (p *Pool) Name() string { return p.name }
@@ -127,8 +127,8 @@ func (p *Pool) Configure(s Settings) {
 func (p *Pool) WaitStable(ctx context.Context) {
 	for {
 		p.mu.Lock()
-		wanted := p.starting > 0 || p.set.launches(p.countsLocked()) > 0 && p.fail.wait(time.Now()) == 0
-		if p.closed || !wanted {
+		launching := p.starting > 0 || p.settings.missing(p.countsLocked()) > 0 && p.failures.wait(time.Now()) == 0
+		if p.closed || !launching {
 			p.mu.Unlock()
 			return
 		}
@@ -146,16 +146,16 @@ func (p *Pool) WaitStable(ctx context.Context) {
 }
 
 func (p *Pool) configureLocked(s Settings) {
-	p.set = s
+	p.settings = s
 	if s.Deaths == 0 {
 		clear(p.quarantine.until)
-		p.quarantine.patients.Store(0)
+		p.quarantine.count.Store(0)
 	}
 	for _, w := range p.workers {
-		w.budget = s.requests()
+		w.maxRequests = s.drawMaxRequests()
 	}
-	for _, own := range p.shares {
-		p.admitDeferredLocked(own)
+	for _, cl := range p.clients {
+		p.admitDeferredLocked(cl)
 	}
 }
 
@@ -170,8 +170,8 @@ func (p *Pool) Close(ctx context.Context) error {
 		return p.closeErr
 	}
 	p.closed = true
-	for _, own := range p.shares {
-		for wt := own.deferred.pop(); wt != nil; wt = own.deferred.pop() {
+	for _, cl := range p.clients {
+		for wt := cl.deferred.pop(); wt != nil; wt = cl.deferred.pop() {
 			p.deferred--
 			wt.err = ErrClosed
 			wt.notify()
@@ -180,25 +180,25 @@ func (p *Pool) Close(ctx context.Context) error {
 	for wt := p.queue.pop(); wt != nil; wt = p.queue.pop() {
 		p.rejectWaitersLocked(wt, ErrClosed)
 	}
-	p.drainedLocked()
+	p.checkDrainedLocked()
 	p.mu.Unlock()
 
-	var late error
+	var timeoutErr error
 	select {
 	case <-p.drained:
 	case <-ctx.Done():
-		late = errors.New("requests still ran when the pool's time to stop was over")
+		timeoutErr = errors.New("requests still ran when the pool's time to stop was over")
 	}
 	p.cancel(ErrClosed)
-	err := p.endGenerations(ctx)
+	err := p.closeGenerations(ctx)
 	p.waitTasks()
-	p.closeErr = errors.Join(late, err)
+	p.closeErr = errors.Join(timeoutErr, err)
 	close(p.done)
 	return p.closeErr
 }
 
-// drainedLocked closes p.quiet when a closed pool has no request left.
-func (p *Pool) drainedLocked() {
+// checkDrainedLocked closes p.quiet when a closed pool has no request left.
+func (p *Pool) checkDrainedLocked() {
 	if !p.closed {
 		return
 	}
@@ -212,25 +212,25 @@ func (p *Pool) drainedLocked() {
 	}
 }
 
-// endGenerations ends the current generation with all its workers, and with
+// closeGenerations ends the current generation with all its workers, and with
 // them those of older ones that still ran.
-func (p *Pool) endGenerations(ctx context.Context) error {
+func (p *Pool) closeGenerations(ctx context.Context) error {
 	// No generation is begun any more once restarting has been had.
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	p.mu.Lock()
 	var launchers []Launcher
 	seen := map[*generation]bool{}
-	end := func(g *generation) {
+	markClosing := func(g *generation) {
 		if g != nil && !seen[g] {
 			seen[g] = true
 			g.retired, g.closing = true, true
 			launchers = append(launchers, g.launcher)
 		}
 	}
-	end(p.gen)
+	markClosing(p.gen)
 	for _, w := range p.workers {
-		end(w.gen)
+		markClosing(w.gen)
 		if w.state == Busy {
 			// Its reader must not wait for a process that is about to go.
 			w.conn.Interrupt(ErrClosed)
@@ -247,11 +247,11 @@ func (p *Pool) endGenerations(ctx context.Context) error {
 	p.mu.Unlock()
 
 	errs := make([]error, len(launchers))
-	var ends sync.WaitGroup
+	var wg sync.WaitGroup
 	for i, l := range launchers {
-		ends.Go(func() { errs[i] = l.Close(ctx) })
+		wg.Go(func() { errs[i] = l.Close(ctx) })
 	}
-	ends.Wait()
+	wg.Wait()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -16,8 +16,8 @@ type Prepared struct {
 
 	// restart: only the generation changes. It gives way to one that has risen
 	// meanwhile (risen counts them), which is at least as new.
-	restart bool
-	risen   int
+	restart     bool
+	activations int
 }
 
 // Prepare starts a generation with its first workers. The current one, and the
@@ -31,7 +31,7 @@ func (p *Pool) Prepare(ctx context.Context, start Starter, s Settings) (*Prepare
 
 // prepare is Prepare for those who hold p.restarting.
 func (p *Pool) prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
-	g, workers, err := p.begin(ctx, start, &s)
+	g, workers, err := p.startGeneration(ctx, start, &s)
 	if err != nil {
 		return nil, err
 	}
@@ -74,12 +74,12 @@ func (pr *Prepared) Workers() int { return len(pr.workers) }
 // exchange closed before the next.
 func (pr *Prepared) Do(ctx context.Context, worker int, r *Request) (*Response, error) {
 	w := pr.workers[worker]
-	if w.ended() {
+	if w.exited() {
 		return nil, ErrWorkerDied
 	}
 	resp, err := w.conn.RoundTrip(ctx, r.FastCGI) //nolint:bodyclose // Exchange.Close does
 	if err != nil {
-		if endsWithin(w.proc, drainGrace) {
+		if exitsWithin(w.proc, drainGrace) {
 			err = &diedError{cause: err}
 		}
 		return nil, err
@@ -95,7 +95,7 @@ func (pr *Prepared) Do(ctx context.Context, worker int, r *Request) (*Response, 
 func (pr *Prepared) DiscardFailed(ctx context.Context) int {
 	before := len(pr.workers)
 	pr.workers = slices.DeleteFunc(pr.workers, func(w *worker) bool {
-		if !w.ended() && w.conn.Reusable() && w.conn.Check() == nil {
+		if !w.exited() && w.conn.Reusable() && w.conn.Check() == nil {
 			return false
 		}
 		w.conn.Close()   // nothing is expected from it any more

@@ -13,7 +13,7 @@ type waiter struct {
 	timer  *time.Timer   // of its patience; nil as long as it needed none
 
 	prev, next *waiter
-	in         *waitQueue // nil when it stands in none
+	queue      *waitQueue // nil when it stands in none
 }
 
 // maxFreeWaiters is how many waiters are kept to be used again: with as many clients
@@ -21,14 +21,14 @@ type waiter struct {
 const maxFreeWaiters = 64
 
 // getWaiterLocked makes a waiter, of a spare one if there is any.
-func (p *Pool) getWaiterLocked(info *Info, own *clientLimit) *waiter {
+func (p *Pool) getWaiterLocked(info *Info, cl *clientLimit) *waiter {
 	n := len(p.freeWaiters)
 	if n == 0 {
-		return &waiter{info: *info, client: own, done: make(chan struct{}, 1)}
+		return &waiter{info: *info, client: cl, done: make(chan struct{}, 1)}
 	}
 	wt := p.freeWaiters[n-1]
 	p.freeWaiters = p.freeWaiters[:n-1]
-	wt.info, wt.client = *info, own
+	wt.info, wt.client = *info, cl
 	return wt
 }
 
@@ -69,7 +69,7 @@ type waitQueue struct {
 }
 
 func (l *waitQueue) push(w *waiter) {
-	w.in = l
+	w.queue = l
 	w.prev = l.last
 	if l.last != nil {
 		l.last.next = w
@@ -91,7 +91,7 @@ func (l *waitQueue) pop() *waiter {
 
 // remove takes w out of the line and reports whether it still stood there.
 func (l *waitQueue) remove(w *waiter) bool {
-	if w.in != l {
+	if w.queue != l {
 		return false
 	}
 	if w.prev != nil {
@@ -104,7 +104,7 @@ func (l *waitQueue) remove(w *waiter) bool {
 	} else {
 		l.last = w.prev
 	}
-	w.prev, w.next, w.in = nil, nil, nil
+	w.prev, w.next, w.queue = nil, nil, nil
 	l.len--
 	return true
 }

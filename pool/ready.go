@@ -21,11 +21,11 @@ func (p *Pool) Ready() error {
 		return nil
 	}
 	// The launch that is under way after one that failed is no proof yet.
-	wait := p.fail.wait(time.Now())
-	if wait == 0 && (p.fail.count == 0 || p.starting == 0 && !p.beginning) {
+	wait := p.failures.wait(time.Now())
+	if wait == 0 && (p.failures.count == 0 || p.starting == 0 && !p.startPending) {
 		return nil
 	}
-	return &LaunchError{Err: p.fail.cause(), RetryIn: wait}
+	return &LaunchError{Err: p.failures.cause(), RetryIn: wait}
 }
 
 // errStarting is for those that do not wait in line.

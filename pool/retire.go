@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -38,7 +39,7 @@ func (p *Pool) stopLocked(w *worker, reason Reason) {
 	}
 	p.moveLocked(w, Stopping)
 	w.reason = reason
-	limit := p.set.StopTimeout
+	limit := p.settings.StopTimeout
 	p.goLocked(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
@@ -53,7 +54,7 @@ func (p *Pool) stopLocked(w *worker, reason Reason) {
 
 // discardLocked gives up a worker, whose process may have ended already.
 func (p *Pool) discardLocked(w *worker, reason Reason) {
-	if w.ended() {
+	if w.exited() {
 		p.removeLocked(w, reason)
 	} else {
 		p.killLocked(w, reason)
@@ -90,7 +91,7 @@ func (p *Pool) removeLocked(w *worker, reason Reason) {
 	p.closeConn(w)
 	w.gen.inUse--
 	if reason == Crashed {
-		p.crashedLocked(w)
+		p.workerCrashedLocked(w)
 	}
 	p.closeIfDrainedLocked(w.gen)
 	p.growLocked()
@@ -108,32 +109,32 @@ func (p *Pool) closeConn(w *worker) {
 	})
 }
 
-// crashedLocked remembers and logs a lost worker, and slows the pool down when
+// workerCrashedLocked remembers and logs a lost worker, and slows the pool down when
 // workers die before they have done anything.
-func (p *Pool) crashedLocked(w *worker) {
+func (p *Pool) workerCrashedLocked(w *worker) {
 	p.recordCrashLocked(w.info.Script)
 	p.lastCrash = Crash{Time: time.Now(), Worker: w.id, PID: w.proc.PID(), ExitStatus: w.proc.ExitStatus(), Request: w.info}
 	if w.info.Method != "" {
 		p.lastCrash.Duration = p.clock() - w.busySince
 	}
-	if w.served == 0 && p.clock()-w.born < time.Second {
-		p.fail.add(time.Now())
+	if w.requests == 0 && p.clock()-w.started < time.Second {
+		p.failures.add(time.Now())
 	}
-	if p.fail.told {
+	if p.failures.logged {
 		return
 	}
-	if p.fail.count > freeFailures {
-		p.fail.told = true
+	if p.failures.count > immediateRetries {
+		p.failures.logged = true
 		p.logLocked(p.log.Error, "workers die as soon as they are launched; slowing down until it works again",
-			zap.Duration("retry_in", p.fail.wait(time.Now())))
+			zap.Duration("retry_in", p.failures.wait(time.Now())))
 		return
 	}
-	ended := zap.Skip()
+	exitStatus := zap.Skip()
 	if p.lastCrash.ExitStatus != "" {
-		ended = zap.String("ended", p.lastCrash.ExitStatus)
+		exitStatus = zap.String("ended", p.lastCrash.ExitStatus)
 	}
-	p.logLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), ended,
-		zap.Int("requests", w.served),
+	p.logLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), exitStatus,
+		zap.Int("requests", w.requests),
 		zap.String("method", w.info.Method), zap.String("uri", w.info.URI), zap.String("script", w.info.Script))
 }
 
@@ -143,7 +144,7 @@ func (p *Pool) crashedLocked(w *worker) {
 func (p *Pool) drainLocked(w *worker) {
 	p.moveLocked(w, Draining)
 	w.reason = Abandoned
-	w.drainSince, w.askedToEnd = p.clock(), 0
+	w.drainSince, w.softTimeoutAt = p.clock(), 0
 	p.resumeTimerLocked(w)
 	p.wakeLocked()
 	p.goLocked(func() { p.drain(w) })
@@ -154,7 +155,7 @@ func (p *Pool) drainLocked(w *worker) {
 // client has left.
 const drainGrace = 20 * time.Millisecond
 
-func endsWithin(proc Process, limit time.Duration) bool {
+func exitsWithin(proc Process, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
@@ -167,13 +168,13 @@ func endsWithin(proc Process, limit time.Duration) bool {
 
 func (p *Pool) drain(w *worker) {
 	w.conn.Close() // nothing was expected from it any more
-	if endsWithin(w.proc, drainGrace) {
+	if exitsWithin(w.proc, drainGrace) {
 		// It was not the client that left.
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.stopTimerLocked(w)
 		if w.state == Draining {
-			p.removeLocked(w, or(w.killReason, Crashed))
+			p.removeLocked(w, cmp.Or(w.killReason, Crashed))
 		}
 		return
 	}
@@ -186,19 +187,19 @@ func (p *Pool) drain(w *worker) {
 		return
 	}
 	if err != nil {
-		p.discardLocked(w, or(w.killReason, Abandoned))
+		p.discardLocked(w, cmp.Or(w.killReason, Abandoned))
 		return
 	}
 	if proc.PID() != w.proc.PID() {
 		// Another process stands in the slot: the old one has ended.
-		reason := or(w.killReason, Crashed)
+		reason := cmp.Or(w.killReason, Crashed)
 		p.exits[reason]++
 		if reason == Crashed {
-			p.crashedLocked(w)
+			p.workerCrashedLocked(w)
 		}
-		w.born, w.served = p.clock(), 0
-		w.last, w.lastDuration, w.busy, w.unrecorded = Info{}, 0, 0, false
-		w.budget = p.set.requests()
+		w.started, w.requests = p.clock(), 0
+		w.last, w.lastDuration, w.busyTime, w.unrecorded = Info{}, 0, 0, false
+		w.maxRequests = p.settings.drawMaxRequests()
 		w.killReason = NoReason
 	}
 	if done := proc.Done(); done != w.proc.Done() {
@@ -209,7 +210,7 @@ func (p *Pool) drain(w *worker) {
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
 	w.reason = NoReason
 	if w.gen.retired || p.closed {
-		w.retireReason = or(w.retireReason, Recycled)
+		w.retireReason = cmp.Or(w.retireReason, Recycled)
 	}
 	p.returnLocked(w, p.clock())
 	p.wakeLocked()
@@ -218,10 +219,10 @@ func (p *Pool) drain(w *worker) {
 // surplusLocked is how many idle workers are too many at once.
 func (p *Pool) surplusLocked() int {
 	c := p.countsLocked()
-	if c.total() <= p.set.MaxWorkers {
+	if c.total() <= p.settings.MaxWorkers {
 		return 0
 	}
-	return p.set.surplus(c, p.retiringLocked())
+	return p.settings.surplus(c, p.retiringLocked())
 }
 
 // trimLocked stops the n workers that have idled longest.

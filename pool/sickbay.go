@@ -21,8 +21,8 @@ type Quarantine struct {
 // quarantine remembers which scripts killed workers lately. It is empty as long
 // as nothing crashes.
 type quarantine struct {
-	// patients is how many until has: read without the mutex.
-	patients atomic.Int32
+	// count is how many until has: read without the mutex.
+	count atomic.Int32
 
 	deaths map[string][]time.Time
 	until  map[string]time.Time
@@ -30,13 +30,13 @@ type quarantine struct {
 
 // checkQuarantine refuses a quarantined script.
 func (p *Pool) checkQuarantine(script string) error {
-	if p.quarantine.patients.Load() == 0 {
+	if p.quarantine.count.Load() == 0 {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	until, ill := p.quarantine.until[script]
-	if !ill {
+	until, ok := p.quarantine.until[script]
+	if !ok {
 		return nil
 	}
 	if time.Now().Before(until) {
@@ -44,13 +44,13 @@ func (p *Pool) checkQuarantine(script string) error {
 		return ErrQuarantined
 	}
 	delete(p.quarantine.until, script)
-	p.quarantine.patients.Store(int32(len(p.quarantine.until)))
+	p.quarantine.count.Store(int32(len(p.quarantine.until)))
 	return nil
 }
 
 // recordCrashLocked notes that a worker died while it ran the script.
 func (p *Pool) recordCrashLocked(script string) {
-	q := p.set.Quarantine
+	q := p.settings.Quarantine
 	if q.Deaths == 0 || script == "" {
 		return
 	}
@@ -71,7 +71,7 @@ func (p *Pool) recordCrashLocked(script string) {
 	}
 	delete(p.quarantine.deaths, script)
 	p.quarantine.until[script] = now.Add(q.Period)
-	p.quarantine.patients.Store(int32(len(p.quarantine.until)))
+	p.quarantine.count.Store(int32(len(p.quarantine.until)))
 	p.logLocked(p.log.Error, "a script killed too many workers; it is not run for a while",
 		zap.String("script", script), zap.Int("deaths", len(recent)),
 		zap.Duration("within", q.Window), zap.Duration("for", q.Period))
@@ -91,9 +91,9 @@ func (p *Pool) pruneLocked(now time.Time) {
 			delete(p.quarantine.until, script)
 		}
 	}
-	p.quarantine.patients.Store(int32(len(p.quarantine.until)))
+	p.quarantine.count.Store(int32(len(p.quarantine.until)))
 	for script, times := range p.quarantine.deaths {
-		if now.Sub(times[len(times)-1]) > p.set.Window {
+		if now.Sub(times[len(times)-1]) > p.settings.Window {
 			delete(p.quarantine.deaths, script)
 		}
 	}

@@ -70,9 +70,9 @@ func (s Size) initial() int {
 	return 1
 }
 
-// launches says how many workers to launch now: enough for the floor, and one
+// missing says how many workers to launch now: enough for the floor, and one
 // for each request in line that no launch under way will serve.
-func (s Size) launches(c counts) int {
+func (s Size) missing(c counts) int {
 	want := max(s.floor()-c.total(), c.waiting-c.starting)
 	return max(0, min(want, s.MaxWorkers-c.total()))
 }
@@ -98,15 +98,15 @@ func (s Size) expendable(c counts) int {
 	return 0
 }
 
-// spareLinger is how long idle workers above Spare stay, so that two bursts in
+// spareGrace is how long idle workers above Spare stay, so that two bursts in
 // a row do not launch everything twice. php-fpm ends one of them a second. So
 // long does a new generation also keep workers that are too many as long as
 // requests of the old one run: most end by then.
-const spareLinger = time.Second
+const spareGrace = time.Second
 
-// overSpare says how many idle workers are more than Spare: they go after
-// spareLinger instead of IdleTimeout, but not below the floor.
-func (s Size) overSpare(c counts) int {
+// aboveMaxSpare says how many idle workers are more than Spare: they go after
+// spareGrace instead of IdleTimeout, but not below the floor.
+func (s Size) aboveMaxSpare(c counts) int {
 	if s.Manager != Dynamic {
 		return 0
 	}

@@ -25,7 +25,7 @@ func TestHowManyWorkersAreLaunched(t *testing.T) {
 		{"ondemand: the first request", ondemand, counts{waiting: 1}, 1},
 		{"ondemand: up to max", ondemand, counts{waiting: 9}, 4},
 	} {
-		if got := c.size.launches(c.now); got != c.want {
+		if got := c.size.missing(c.now); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
 		}
 	}
@@ -47,7 +47,7 @@ func TestHowManyIdleWorkersMayGo(t *testing.T) {
 		{"static", Size{Manager: Static, MaxWorkers: 4}, counts{idle: 4}, 0, 0, 0},
 		{"static made smaller", Size{Manager: Static, MaxWorkers: 2}, counts{idle: 4}, 0, 0, 2},
 	} {
-		if got := c.size.overSpare(c.now); got != c.spare {
+		if got := c.size.aboveMaxSpare(c.now); got != c.spare {
 			t.Errorf("%s: over spare: got %d, want %d", c.what, got, c.spare)
 		}
 		if got := c.size.expendable(c.now); got != c.timed {
@@ -84,7 +84,7 @@ func TestAllMovesBetweenStates(t *testing.T) {
 func TestJitterNeverGoesAboveTheLimitNorBelowOne(t *testing.T) {
 	l := Limits{MaxRequests: 5, MaxRequestsJitter: 9}
 	for range 1000 {
-		if n := l.requests(); n < 1 || n > 5 {
+		if n := l.drawMaxRequests(); n < 1 || n > 5 {
 			t.Fatalf("drew %d of %+v", n, l)
 		}
 	}

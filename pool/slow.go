@@ -13,10 +13,10 @@ import (
 // process that hangs in the kernel may hang who looks at it.
 const activityTimeout = time.Second
 
-// logIfSlowLocked is for a request that has ended: it may have turned slow
+// logEndedSlowLocked is for a request that has ended: it may have turned slow
 // since the last round. What it did is not to be seen any more.
-func (p *Pool) logIfSlowLocked(w *worker, now time.Duration) {
-	if fields := p.slowLocked(w, now); fields != nil {
+func (p *Pool) logEndedSlowLocked(w *worker, now time.Duration) {
+	if fields := p.slowFieldsLocked(w, now); fields != nil {
 		proc := w.proc
 		p.goLocked(func() { p.logSlow(proc, fields) })
 	}
@@ -25,20 +25,20 @@ func (p *Pool) logIfSlowLocked(w *worker, now time.Duration) {
 // logSlowLocked logs a request that runs once when it passes SlowRequest, and
 // why it is slow.
 func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
-	fields := p.slowLocked(w, now)
+	fields := p.slowFieldsLocked(w, now)
 	if fields == nil {
 		return
 	}
-	turn, proc, g := w.turn, w.proc, w.gen
+	turn, proc, g := w.leaseID, w.proc, w.gen
 	p.goLocked(func() {
 		e, err := p.activity(proc)
 		p.mu.Lock()
-		if w.turn != turn {
+		if w.leaseID != turn {
 			e = Activity{} // it may be that of the next request
 		}
-		off := errors.Is(err, errors.ErrUnsupported) && !g.unexplained
+		off := errors.Is(err, errors.ErrUnsupported) && !g.noBacktraceLogged
 		if off {
-			g.unexplained = true
+			g.noBacktraceLogged = true
 		}
 		p.mu.Unlock()
 		if off {
@@ -55,10 +55,10 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 	})
 }
 
-// slowLocked counts a request when it has become slow, and returns what there is
+// slowFieldsLocked counts a request when it has become slow, and returns what there is
 // to log of it; nil if it is not, or was counted before.
-func (p *Pool) slowLocked(w *worker, now time.Duration) []zap.Field {
-	if p.set.SlowRequest <= 0 || w.slowLogged || now-w.busySince < p.set.SlowRequest {
+func (p *Pool) slowFieldsLocked(w *worker, now time.Duration) []zap.Field {
+	if p.settings.SlowRequest <= 0 || w.slowLogged || now-w.busySince < p.settings.SlowRequest {
 		return nil
 	}
 	w.slowLogged = true
@@ -76,16 +76,16 @@ func (p *Pool) logSlow(proc Process, fields []zap.Field) {
 	p.log.Warn("slow request", append(fields, zap.Float64("cpu", proc.CPU().Seconds()))...)
 }
 
-var errNoTime = errors.New("it took too long")
+var errActivityTimeout = errors.New("it took too long")
 
 // activity asks what a process does, within activityTimeout.
 func (p *Pool) activity(proc Process) (Activity, error) {
 	timer := time.NewTimer(activityTimeout)
 	defer timer.Stop()
 	select {
-	case p.explaining <- struct{}{}:
+	case p.activitySem <- struct{}{}:
 	case <-timer.C:
-		return Activity{}, errNoTime
+		return Activity{}, errActivityTimeout
 	case <-p.root.Done():
 		return Activity{}, ErrClosed
 	}
@@ -96,7 +96,7 @@ func (p *Pool) activity(proc Process) (Activity, error) {
 	done := make(chan result, 1)
 	// No task of the pool: Close does not wait for it either.
 	go func() {
-		defer func() { <-p.explaining }()
+		defer func() { <-p.activitySem }()
 		e, err := proc.Activity()
 		done <- result{e, err}
 	}()
@@ -104,7 +104,7 @@ func (p *Pool) activity(proc Process) (Activity, error) {
 	case r := <-done:
 		return r.Activity, r.error
 	case <-timer.C:
-		return Activity{}, errNoTime
+		return Activity{}, errActivityTimeout
 	case <-p.root.Done():
 		return Activity{}, ErrClosed
 	}

@@ -33,7 +33,7 @@ func slowly(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) 
 func (tt *tester) explained(takes time.Duration, e Activity, err error) {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
-	tt.explain = func(*fakeProcess) (Activity, error) {
+	tt.activity = func(*fakeProcess) (Activity, error) {
 		time.Sleep(takes)
 		return e, err
 	}
@@ -147,7 +147,7 @@ func TestAnExplanationThatHangsCostsNothingButItself(t *testing.T) {
 	slowly(t, 4, 20*time.Second, func(tt *tester) {
 		hung := make(chan struct{})
 		tt.mu.Lock()
-		tt.explain = func(*fakeProcess) (Activity, error) {
+		tt.activity = func(*fakeProcess) (Activity, error) {
 			<-hung
 			return inAQuery, nil
 		}

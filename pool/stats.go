@@ -9,7 +9,7 @@ import (
 // counters only grow while the pool lives (maxBusy and maxQueueLength too); the
 // pool's mutex guards them.
 type counters struct {
-	born           time.Time
+	created        time.Time
 	requests       uint64 // that had a worker
 	failedRequests uint64 // that got no answer from PHP
 	rejections     Rejections
@@ -158,21 +158,21 @@ func (p *Pool) Snapshot() (Stats, []WorkerStats) {
 func (p *Pool) statsLocked() Stats {
 	now := time.Now()
 	s := Stats{
-		Name: p.name, Manager: p.set.Manager, Started: p.born, Uptime: now.Sub(p.born),
+		Name: p.name, Manager: p.settings.Manager, Started: p.created, Uptime: now.Sub(p.created),
 		Workers: WorkerCounts{
-			Total: len(p.workers) - p.inState[Stopping] + p.starting, Idle: p.inState[Idle] + p.probing, Busy: p.inState[Busy] - p.probing,
+			Total: len(p.workers) - p.inState[Stopping] + p.starting, Idle: p.inState[Idle] + p.internalLeases, Busy: p.inState[Busy] - p.internalLeases,
 			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
-			Min: p.set.floor(), Max: p.set.MaxWorkers, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
+			Min: p.settings.floor(), Max: p.settings.MaxWorkers, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
 		Queue: QueueStats{
-			Length: p.queue.len + p.deferred, Max: p.set.MaxQueue, MaxLength: p.maxQueueLength, WaitTotal: p.times.Wait.Sum,
+			Length: p.queue.len + p.deferred, Max: p.settings.MaxQueue, MaxLength: p.maxQueueLength, WaitTotal: p.times.Wait.Sum,
 		},
 		Requests: RequestCounts{
 			Total: p.requests, Failed: p.failedRequests, Rejected: p.rejections.total(), Rejections: p.rejections,
 			Retried: p.retried, Slow: p.slow, TimedOut: p.timedOut,
 		},
 		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts, MasterExits: p.masterExits, Times: p.times,
-		LastCrash: p.lastCrash, LastFailure: p.fail.err, Quarantined: map[string]time.Time{},
+		LastCrash: p.lastCrash, LastFailure: p.failures.err, Quarantined: map[string]time.Time{},
 	}
 	if p.gen != nil {
 		s.Generation = p.gen.number
@@ -197,8 +197,8 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 	for _, w := range p.workers {
 		s := WorkerStats{
 			ID: w.id, PID: w.proc.PID(), State: w.state, Generation: w.gen.number,
-			Requests: w.served, Started: p.born.Add(w.born), Age: now - w.born, Process: w.proc,
-			Last: w.last, LastDuration: w.lastDuration, BusyTime: w.busy,
+			Requests: w.requests, Started: p.created.Add(w.started), Age: now - w.started, Process: w.proc,
+			Last: w.last, LastDuration: w.lastDuration, BusyTime: w.busyTime,
 		}
 		if w.internal {
 			s.State = Idle

@@ -90,7 +90,7 @@ func TestARequestWithdrawnFromTheLineIsNotTheWorkersLast(t *testing.T) {
 		worker := tt.idle[0]
 		tt.idle = nil
 		tt.leaseLocked(worker, Info{Method: "GET", URI: "/never"}, tt.clock())
-		worker.turn++
+		worker.leaseID++
 		tt.returnLocked(worker, tt.clock())
 		tt.Pool.mu.Unlock()
 		if after := tt.theWorker(); after.Last != before.Last || after.BusyTime != before.BusyTime {

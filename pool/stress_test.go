@@ -27,8 +27,8 @@ func (tt *tester) check() {
 			current++
 		}
 	}
-	if current > tt.most {
-		tt.Fatalf("%d workers, at most %d were ever allowed", current, tt.most)
+	if current > tt.maxWorkers {
+		tt.Fatalf("%d workers, at most %d were ever allowed", current, tt.maxWorkers)
 	}
 	for s := range State(states) {
 		if s != Gone && counted[s] != p.inState[s] {
@@ -41,8 +41,8 @@ func (tt *tester) check() {
 			probing++
 		}
 	}
-	if probing != p.probing {
-		tt.Fatalf("%d workers answer a probe or a question, the books say %d", probing, p.probing)
+	if probing != p.internalLeases {
+		tt.Fatalf("%d workers answer a probe or a question, the books say %d", probing, p.internalLeases)
 	}
 	seen := map[*worker]bool{}
 	for _, w := range p.idle {
@@ -57,7 +57,7 @@ func (tt *tester) check() {
 	if p.queue.len > 0 && len(p.idle) > 0 {
 		tt.Fatalf("%d wait while %d are idle", p.queue.len, len(p.idle))
 	}
-	tt.checkSharesLocked()
+	tt.checkClientsLocked()
 	if g := p.gen; g != nil {
 		if want := inUse[g] + p.starting; g.inUse > want {
 			tt.Fatalf("generation %d: %d in use, at most %d can be", g.number, g.inUse, want)
@@ -174,10 +174,10 @@ func disturb(tt *tester, s Settings) {
 		}
 		tt.Configure(s)
 	case 5:
-		tt.Recycle(tt.lastWorker.Load(), rand.IntN(2) == 0) // it may be gone
+		tt.Recycle(tt.lastWorkerID.Load(), rand.IntN(2) == 0) // it may be gone
 	case 6:
 		tt.mu.Lock()
-		g := tt.gens[len(tt.gens)-1]
+		g := tt.generations[len(tt.generations)-1]
 		tt.mu.Unlock()
 		g.die()
 	}

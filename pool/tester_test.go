@@ -32,16 +32,16 @@ type tester struct {
 	// launch is asked before each launch: an error refuses it.
 	launch func(ctx context.Context) error
 	// activity says what a process does.
-	explain func(*fakeProcess) (Activity, error)
+	activity func(*fakeProcess) (Activity, error)
 	// logged are the records of the pool.
-	logged *observer.ObservedLogs
-	slots  int
-	most   int // the maximum the pool began with; tests only make it smaller
-	gens   []*fakeGen
-	procs  []*fakeProcess
-	pids   atomic.Int64
-	// wasLate: the test itself has closed the pool under a request.
-	wasLate bool
+	logged      *observer.ObservedLogs
+	slots       int
+	maxWorkers  int // the maximum the pool began with; tests only make it smaller
+	generations []*fakeGen
+	procs       []*fakeProcess
+	pids        atomic.Int64
+	// wantCloseError: the test itself has closed the pool under a request.
+	wantCloseError bool
 	// attempts counts the launches since refuse.
 	attempts atomic.Int64
 }
@@ -71,11 +71,11 @@ func runClosed(t *testing.T, s Settings, f func(tt *tester)) {
 func newTester(t *testing.T, s Settings) *tester {
 	t.Helper()
 	tt := &tester{
-		T:       t,
-		handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
-		launch:  func(context.Context) error { return nil },
-		explain: func(*fakeProcess) (Activity, error) { return Activity{}, errors.ErrUnsupported },
-		most:    s.MaxWorkers,
+		T:          t,
+		handler:    func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
+		launch:     func(context.Context) error { return nil },
+		activity:   func(*fakeProcess) (Activity, error) { return Activity{}, errors.ErrUnsupported },
+		maxWorkers: s.MaxWorkers,
 	}
 	if s.StopTimeout == 0 {
 		s.StopTimeout = time.Second
@@ -96,7 +96,7 @@ func (tt *tester) begin(_ context.Context, slots int) (Launcher, error) {
 		slots = tt.slots
 	}
 	g := &fakeGen{tt: tt, slots: slots, done: make(chan struct{})}
-	tt.gens = append(tt.gens, g)
+	tt.generations = append(tt.generations, g)
 	return g, nil
 }
 
@@ -105,7 +105,7 @@ func (tt *tester) close() {
 	tt.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := tt.Close(ctx); err != nil && !tt.wasLate {
+	if err := tt.Close(ctx); err != nil && !tt.wantCloseError {
 		tt.Errorf("closing the pool: %v", err)
 	}
 	if n := tt.alive(); n != 0 {
@@ -139,7 +139,7 @@ func (tt *tester) proc(i int) *fakeProcess {
 func (tt *tester) generation(i int) *fakeGen {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
-	return tt.gens[i]
+	return tt.generations[i]
 }
 
 // refuse makes launches fail with the error; nil lets them succeed again.
@@ -362,7 +362,7 @@ func (p *fakeProcess) ExitStatus() string { return "signal: killed" }
 
 func (p *fakeProcess) Activity() (Activity, error) {
 	p.gen.tt.mu.Lock()
-	f := p.gen.tt.explain
+	f := p.gen.tt.activity
 	p.gen.tt.mu.Unlock()
 	return f(p)
 }

@@ -54,9 +54,9 @@ type Times struct {
 	Wait Histogram
 }
 
-// timeLocked is for a request that has ended: it counts its times, and tells if
+// recordTimesLocked is for a request that has ended: it counts its times, and tells if
 // it has turned slow since the last round of maintenance.
-func (p *Pool) timeLocked(w *worker, now time.Duration) {
+func (p *Pool) recordTimesLocked(w *worker, now time.Duration) {
 	if w.timed {
 		return
 	}
@@ -65,5 +65,5 @@ func (p *Pool) timeLocked(w *worker, now time.Duration) {
 	if w.firstByte >= 0 {
 		p.times.FirstByte.add(w.firstByte)
 	}
-	p.logIfSlowLocked(w, now)
+	p.logEndedSlowLocked(w, now)
 }

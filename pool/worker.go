@@ -23,21 +23,21 @@ type worker struct {
 	// that was killed in its request, and why.
 	retireReason, killReason Reason
 
-	// turn counts the leases given; a lease of an earlier turn is void.
-	turn uint64
+	// id counts the leases given; a lease of an earlier turn is void.
+	leaseID uint64
 
 	// Moments on the pool's clock (see Pool.clock).
-	born, idleSince, busySince, probed time.Duration
+	started, idleSince, busySince, lastChecked time.Duration
 
-	served int
-	budget int // how many requests it may serve, 0 for no limit
+	requests    int
+	maxRequests int // how many requests it may serve, 0 for no limit
 
 	// last is the request that it ran before, and took how long that was; only
 	// shown. busy is how long it has run requests in all, without the one that
 	// runs. unbooked: a request has ended that is not in them yet.
-	last               Info
-	lastDuration, busy time.Duration
-	unrecorded         bool
+	last                   Info
+	lastDuration, busyTime time.Duration
+	unrecorded             bool
 
 	// client is what its request counts against, while it runs or drains; nil where
 	// the client is not bounded.
@@ -56,11 +56,11 @@ type worker struct {
 	internal  bool          // it is no request: the health probe, or a question of ours
 
 	// Since when it drains, and when its script was asked to end (0: never).
-	drainSince, askedToEnd time.Duration
+	drainSince, softTimeoutAt time.Duration
 }
 
 // done reports whether the process is known to have ended.
-func (w *worker) ended() bool {
+func (w *worker) exited() bool {
 	select {
 	case <-w.proc.Done():
 		return true
@@ -73,7 +73,7 @@ func (w *worker) ended() bool {
 func (w *worker) recordRequest(now time.Duration) {
 	w.unrecorded = false
 	w.last, w.lastDuration = w.info, now-w.busySince
-	w.busy += w.lastDuration
+	w.busyTime += w.lastDuration
 }
 
 // Info says what a request is, for logs and statistics; nothing is decided by
