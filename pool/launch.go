@@ -52,16 +52,6 @@ func (p *Pool) resetFailuresLocked() {
 // wait is how long no launch may begin.
 func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub(now)) }
 
-// countsLocked is what decisions are made by; the caller holds the mutex.
-func (p *Pool) countsLocked() counts {
-	return counts{
-		// Those that answer the health probe are as good as idle: back in
-		// microseconds, and the first in line gets one of them.
-		idle: p.inState[Idle] + p.internalLeases, busy: p.inState[Busy] - p.internalLeases, draining: p.inState[Draining],
-		starting: p.starting, waiting: max(0, p.queue.len-p.internalLeases),
-	}
-}
-
 // growLocked launches what the size asks for now.
 func (p *Pool) growLocked() {
 	if p.closed || !p.opened {
@@ -161,25 +151,5 @@ func (p *Pool) launchFailedLocked(err error) {
 	}
 	for wt := p.queue.pop(); wt != nil; wt = p.queue.pop() {
 		p.rejectWaitersLocked(wt, &LaunchError{Err: err, RetryIn: delay})
-	}
-}
-
-// watch sees the process end, whatever the worker does at that moment.
-func (p *Pool) watch(w *worker, done <-chan struct{}) {
-	<-done
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w.proc.Done() != done {
-		return // it drained into another process meanwhile
-	}
-	switch w.state {
-	case Idle:
-		p.unlistLocked(w)
-		p.removeLocked(w, Crashed)
-	case Busy:
-		// The response may be complete in the socket; the reader decides.
-		w.conn.Interrupt(ErrWorkerDied)
-	case Starting, Draining, Stopping, Gone:
-		// Whoever moved it there is waiting for the end already.
 	}
 }

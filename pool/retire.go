@@ -10,24 +10,23 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// moveLocked is the only way in which a worker changes its state.
-func (p *Pool) moveLocked(w *worker, to State) {
-	checkMove(w.state, to)
-	p.inState[w.state]--
-	p.inState[to]++
-	w.state = to
-	if to == Stopping || to == Gone {
-		p.detachClientLocked(w)
+// watch sees the process end, whatever the worker does at that moment.
+func (p *Pool) watch(w *worker, done <-chan struct{}) {
+	<-done
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.proc.Done() != done {
+		return // it drained into another process meanwhile
 	}
-}
-
-// unlistLocked takes an idle worker out of the list of idle ones.
-func (p *Pool) unlistLocked(w *worker) {
-	for i, other := range p.idle {
-		if other == w {
-			p.idle = append(p.idle[:i], p.idle[i+1:]...)
-			return
-		}
+	switch w.state {
+	case Idle:
+		p.unlistLocked(w)
+		p.removeLocked(w, Crashed)
+	case Busy:
+		// The response may be complete in the socket; the reader decides.
+		w.conn.Interrupt(ErrWorkerDied)
+	case Starting, Draining, Stopping, Gone:
+		// Whoever moved it there is waiting for the end already.
 	}
 }
 

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // Manager is the way in which a pool decides how many workers it has; the
 // names are php-fpm's (pm).
@@ -39,6 +42,16 @@ type Size struct {
 // countsLocked is what the pure functions below judge by.
 type counts struct {
 	idle, busy, draining, starting, waiting int
+}
+
+// countsLocked is what decisions are made by; the caller holds the mutex.
+func (p *Pool) countsLocked() counts {
+	return counts{
+		// Those that answer the health probe are as good as idle: back in
+		// microseconds, and the first in line gets one of them.
+		idle: p.inState[Idle] + p.internalLeases, busy: p.inState[Busy] - p.internalLeases, draining: p.inState[Draining],
+		starting: p.starting, waiting: max(0, p.queue.len-p.internalLeases),
+	}
 }
 
 func (c counts) total() int { return c.idle + c.busy + c.draining + c.starting }
@@ -111,4 +124,41 @@ func (s Size) aboveMaxSpare(c counts) int {
 		return 0
 	}
 	return max(0, min(c.idle-s.MaxSpare, c.total()-s.MinWorkers))
+}
+
+// Limits bound a worker's life. 0 means no limit. A worker over a limit goes
+// between two requests, so that it never costs one.
+type Limits struct {
+	// MaxRequests is how many requests a worker serves before it is replaced.
+	MaxRequests int
+	// MaxRequestsJitter is up to how many requests earlier it may go, so that workers
+	// started together do not retire together.
+	MaxRequestsJitter int
+	// MaxAge is how long a worker lives.
+	MaxAge time.Duration
+	// MaxMemory is how many bytes a worker may have for itself, looked at after
+	// each request.
+	MaxMemory int64
+	// HealthInterval is how often an idle worker is probed.
+	HealthInterval time.Duration
+}
+
+// drawMaxRequests draws how many requests one worker may serve; 0 is no limit.
+func (l Limits) drawMaxRequests() int {
+	if l.MaxRequests == 0 || l.MaxRequestsJitter == 0 {
+		return l.MaxRequests
+	}
+	return max(1, l.MaxRequests-rand.IntN(l.MaxRequestsJitter+1)) //nolint:gosec // spreads load, protects nothing
+}
+
+// exceededBy says which limit a worker is over, if any. budget is what requests
+// drew for it.
+func (l Limits) exceededBy(served, budget int, age time.Duration) Reason {
+	switch {
+	case budget > 0 && served >= budget:
+		return MaxRequests
+	case l.MaxAge > 0 && age >= l.MaxAge:
+		return MaxAge
+	}
+	return NoReason
 }

@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
@@ -104,4 +106,117 @@ func (i *Info) ShownURI(full bool) string {
 		return i.URI + "?" + i.Query
 	}
 	return i.URI
+}
+
+// State answers one question: may this worker get a request? Why it leaves is
+// a Reason.
+type State uint8
+
+// The states of a worker; see the diagram in doc.go.
+const (
+	// Starting: being launched; it counts against the maximum.
+	Starting State = iota
+	// Idle: connected, quiet, waiting for a request.
+	Idle
+	// BusyTime: on loan to one request.
+	Busy
+	// Draining: its client has left and PHP still runs; the slot is not free.
+	Draining
+	// Stopping: told to end; it gets no request any more.
+	Stopping
+	// Gone: the process has ended.
+	Gone
+
+	states = int(Gone) + 1
+)
+
+var stateNames = [states]string{"starting", "idle", "busy", "draining", "stopping", "gone"}
+
+func (s State) String() string { return stateNames[s] }
+
+// moves lists where each state may go. Whatever is not here is a bug.
+var moves = [states][]State{
+	Starting: {Idle, Busy, Stopping, Gone},
+	Idle:     {Busy, Stopping, Gone},
+	Busy:     {Idle, Busy, Draining, Stopping, Gone},
+	Draining: {Idle, Busy, Stopping, Gone},
+	Stopping: {Gone},
+	Gone:     {},
+}
+
+// checkMove panics unless a worker may go from one state to the other.
+func checkMove(from, to State) {
+	if !slices.Contains(moves[from], to) {
+		panic(fmt.Sprintf("bug: worker cannot go from %v to %v", from, to))
+	}
+}
+
+// moveLocked is the only way in which a worker changes its state.
+func (p *Pool) moveLocked(w *worker, to State) {
+	checkMove(w.state, to)
+	p.inState[w.state]--
+	p.inState[to]++
+	w.state = to
+	if to == Stopping || to == Gone {
+		p.detachClientLocked(w)
+	}
+}
+
+// unlistLocked takes an idle worker out of the list of idle ones.
+func (p *Pool) unlistLocked(w *worker) {
+	for i, other := range p.idle {
+		if other == w {
+			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			return
+		}
+	}
+}
+
+// Reason tells why a worker left, or why it drained.
+type Reason uint8
+
+// The reasons, as logs, status and metrics name them.
+const (
+	// NoReason: it has not left.
+	NoReason Reason = iota
+	// MaxRequests: it has served as many requests as Limits.MaxRequests allows.
+	MaxRequests
+	// MaxAge: it has lived as long as Limits.MaxAge allows.
+	MaxAge
+	// MaxMemory: it holds more memory than Limits.MaxMemory allows.
+	MaxMemory
+	// IdleTimeout: it had nothing to do for Size.IdleTimeout.
+	IdleTimeout
+	// RequestTimeout: its request went over the time and had to be killed.
+	RequestTimeout
+	// Crashed: the process ended by itself, or broke the protocol.
+	Crashed
+	// ProbeFailed: it did not answer the health probe.
+	ProbeFailed
+	// Abandoned: its client left, and the process could not be had back.
+	Abandoned
+	// Recycled: an administrator asked, or its generation was replaced.
+	Recycled
+	// Closed: the pool was closed, or became smaller.
+	Closed
+
+	reasons = int(Closed) + 1
+)
+
+var reasonNames = [reasons]string{
+	"", "max_requests", "max_age", "max_memory", "idle_timeout", "request_timeout",
+	"crashed", "probe_failed", "abandoned", "recycled", "closed",
+}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// Reasons are all that a worker can have had for leaving.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasons-1)
+	for r := range Reason(reasons) {
+		if r != NoReason {
+			all = append(all, r)
+		}
+	}
+	return all
 }

@@ -78,11 +78,3 @@ func (p *Pool) deferLocked(wt *waiter) {
 	p.deferred++
 	p.recordQueueLengthLocked()
 }
-
-// rejectWaitersLocked tells a request that it gets no worker. It stands in no line any
-// more.
-func (p *Pool) rejectWaitersLocked(wt *waiter, err error) {
-	wt.err = err
-	wt.notify()
-	p.unreserveLocked(wt.client)
-}
