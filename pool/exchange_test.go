@@ -122,6 +122,28 @@ func TestAScriptThatKillsItsWorkersIsPutAside(t *testing.T) {
 	})
 }
 
+// The process that takes over a slot may exit at once: its predecessor's script
+// had nothing to do with that.
+func TestQuarantine_ReplacementProcessCrashes(t *testing.T) {
+	s := static(1)
+	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		first := tt.proc(0)
+		first.drained = func() Process {
+			replacement := first.gen.process(2)
+			replacement.end()
+			first.end()
+			return replacement
+		}
+		tt.abandon()
+		time.Sleep(time.Second)
+		if s := tt.Stats(); s.Exits[Crashed] != 2 || len(s.Quarantined) != 0 || s.LastCrash.Request != (Info{}) {
+			t.Errorf("got exits %v, quarantined %v, last crash %+v; want two crashed, none quarantined and the last without a request",
+				s.Exits, s.Quarantined, s.LastCrash)
+		}
+	})
+}
+
 // One address of a front controller crashes: that must not fell the site.
 func TestAScriptThatAlsoServesIsNotPutAside(t *testing.T) {
 	s := static(2)

@@ -198,6 +198,7 @@ func (p *Pool) drain(w *worker) {
 		}
 		w.started, w.requests = p.clock(), 0
 		w.last, w.lastDuration, w.busyTime, w.unrecorded = Info{}, 0, 0, false
+		w.info = Info{} // the new process did not run it
 		w.maxRequests = p.settings.drawMaxRequests()
 		w.killReason = NoReason
 	}
