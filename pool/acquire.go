@@ -38,8 +38,7 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.times.Wait.add(0)
-		lease := p.leaseLocked(w, info, now)
-		w.client = cl
+		lease := p.leaseLocked(w, &info, cl, now)
 		p.mu.Unlock()
 		return lease, nil
 	}
@@ -136,7 +135,7 @@ func (p *Pool) abandonWaiterLocked(wt *waiter) {
 	case wt.err == nil:
 		// It was served while it left: the next in line gets the worker.
 		wt.lease.w.leaseID++
-		wt.lease.w.info = Info{} // nothing of it was sent
+		wt.lease.w.lease.disown() // nothing of it was sent
 		p.returnLocked(wt.lease.w, p.clock())
 		p.checkDrainedLocked()
 	}

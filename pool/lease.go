@@ -16,14 +16,14 @@ type Lease struct {
 	id   uint64
 }
 
-// leaseLocked makes w, which is in no list, busy.
-func (p *Pool) leaseLocked(w *worker, info Info, now time.Duration) Lease {
+// leaseLocked leases w, which is in no list, to a request.
+func (p *Pool) leaseLocked(w *worker, info *Info, client *clientLimit, now time.Duration) Lease {
 	p.moveLocked(w, Busy)
 	w.leaseID++
-	w.busySince = now
-	w.info = info
-	w.slowLogged, w.timer, w.limit = false, nil, p.settings.RequestTimeout
-	w.timed, w.firstByte = false, -1
+	w.lease = leaseState{
+		kind: requestLease, info: *info, since: now, timeout: p.settings.RequestTimeout,
+		client: client, firstByte: -1,
+	}
 	if busy := p.inState[Busy] - p.internalLeases; busy > p.maxBusy {
 		p.maxBusy = busy
 	}
@@ -33,34 +33,28 @@ func (p *Pool) leaseLocked(w *worker, info Info, now time.Duration) Lease {
 // makeAvailableLocked gives a worker that is in no list to the first in line, or lays
 // it down as idle.
 func (p *Pool) makeAvailableLocked(w *worker, now time.Duration) {
-	if w.unrecorded {
-		w.recordRequest(now)
-	}
-	p.detachClientLocked(w)
+	p.endLeaseLocked(w, now)
 	if wt := p.queue.pop(); wt != nil {
 		p.handOffLocked(w, wt, now)
 		return
 	}
 	p.moveLocked(w, Idle)
-	// Its last request has nothing to do with what happens to it from now on.
-	w.idleSince, w.info = now, Info{}
+	w.idleSince = now
 	p.idle = append(p.idle, w)
 }
 
 // handOffLocked gives a worker that is in no list to a request that waits, and is
 // in no line any more.
 func (p *Pool) handOffLocked(w *worker, wt *waiter, now time.Duration) {
-	wt.lease = p.leaseLocked(w, wt.info, now)
-	w.client = wt.client
+	wt.lease = p.leaseLocked(w, &wt.info, wt.client, now)
 	wt.notify()
 }
 
 // detachClientLocked ends what a worker counts for its request's client.
 func (p *Pool) detachClientLocked(w *worker) {
-	if cl := w.client; cl != nil {
-		w.client = nil
-		p.unreserveLocked(cl)
-	}
+	client := w.lease.client
+	w.lease.client = nil
+	p.unreserveLocked(client)
 }
 
 // Release gives the worker back. It decides by itself whether the worker can
@@ -86,7 +80,7 @@ func (l Lease) Release() {
 			// PHP tells the end of a request before it frees its memory.
 			p.recordTimesLocked(w, p.clock())
 			p.stopTimerLocked(w)
-			w.timer = nil
+			w.lease.timer = nil
 			w.leaseID++
 			l.id = w.leaseID // whoever had the lease may release it again
 			p.goLocked(func() { l.recheckMemory(limit) })
@@ -122,29 +116,33 @@ func (l Lease) recheckMemory(limit int64) {
 	if unknown == nil && n > limit {
 		w.retireReason = cmp.Or(w.retireReason, MaxMemory)
 	}
-	l.releaseLocked(err == nil && !w.exited())
+	l.finishLocked(err == nil && !w.exited(), p.clock())
 }
 
 // releaseLocked gives back a worker that is leased.
 func (l Lease) releaseLocked(reusable bool) {
+	now := l.pool.clock()
+	l.pool.recordTimesLocked(l.w, now)
+	l.finishLocked(reusable, now)
+}
+
+// finishLocked gives back a worker that is leased, and whose request's times have been recorded.
+func (l Lease) finishLocked(reusable bool, now time.Duration) {
 	p, w := l.pool, l.w
-	now := p.clock()
-	p.recordTimesLocked(w, now)
 	w.leaseID++
 	w.requests++
-	w.unrecorded = true
 	p.requests++
 	p.stopTimerLocked(w)
 	switch {
 	case reusable:
 		p.resetFailuresLocked()
-		p.recordSuccessLocked(w.info.Script)
+		p.recordSuccessLocked(w.lease.info.Script)
 		p.returnLocked(w, now)
 	case w.exited():
 		p.removeLocked(w, cmp.Or(w.killReason, Crashed))
 	case w.conn.Broken() || w.killReason != NoReason:
 		if w.conn.StrayResponse() {
-			w.info = Info{} // it is not this request's doing
+			w.lease.disown() // it is not this request's doing
 		}
 		reason := Crashed
 		if w.conn.Aborted() {
@@ -203,15 +201,18 @@ func (p *Pool) exceededLocked(w *worker, now time.Duration) Reason {
 // discard gives up a worker on which nothing was sent: it is killed and
 // replaced, and the request goes to another one.
 func (l Lease) discard(reason Reason) {
-	p, w := l.pool, l.w
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w.leaseID != l.id || w.state != Busy {
-		return
+	l.pool.mu.Lock()
+	defer l.pool.mu.Unlock()
+	if l.w.leaseID == l.id && l.w.state == Busy {
+		l.discardLocked(reason)
 	}
+}
+
+func (l Lease) discardLocked(reason Reason) {
+	p, w := l.pool, l.w
 	w.leaseID++
-	w.info = Info{} // it is not this request's doing
 	p.stopTimerLocked(w)
+	w.lease.disown() // it is not this request's doing
 	p.discardLocked(w, reason)
 	p.checkDrainedLocked()
 }

@@ -136,14 +136,14 @@ const abandonedGrace = 5 * time.Minute
 // worker is what others wait for: softly first, as request_timeout does.
 func (p *Pool) stopAbandonedLocked(w *worker, now time.Duration) {
 	switch {
-	case p.queue.len == 0 || now-w.drainSince < abandonedGrace:
-	case w.softTimeoutAt == 0:
-		w.softTimeoutAt = now
+	case p.queue.len == 0 || now-w.drain.since < abandonedGrace:
+	case w.drain.softTimeoutAt == 0:
+		w.drain.softTimeoutAt = now
 		p.logLocked(p.log.Warn, "ending a script whose client has left, because requests wait for its worker",
-			zap.String("script", w.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
-			zap.Duration("abandoned_for", now-w.drainSince))
+			zap.String("script", w.lease.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+			zap.Duration("abandoned_for", now-w.drain.since))
 		w.proc.SoftTimeout() //nolint:errcheck // if it cannot, it is killed next
-	case now-w.softTimeoutAt >= killDelay:
+	case now-w.drain.softTimeoutAt >= killDelay:
 		w.killReason = Abandoned
 		w.proc.Kill() //nolint:errcheck // it may have ended meanwhile
 	}

@@ -30,10 +30,10 @@ func (tt *tester) checkClientsLocked() {
 	p := tt.Pool
 	counted := map[*clientLimit]int{}
 	for _, w := range p.workers {
-		if w.client == nil {
+		if w.lease.client == nil {
 			continue
 		}
-		if counted[w.client]++; w.state != Busy && w.state != Draining {
+		if counted[w.lease.client]++; w.state != Busy && w.state != Draining {
 			tt.Fatalf("worker %d counts for a client as %v", w.id, w.state)
 		}
 	}

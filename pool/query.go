@@ -124,8 +124,8 @@ func (p *Pool) borrowLocked(w *worker) Lease {
 	p.moveLocked(w, Busy)
 	w.leaseID++
 	now := p.clock()
-	w.busySince, w.lastChecked, w.info, w.timer = now, now, Info{}, nil
-	w.slowLogged, w.internal = true, true
+	w.lastChecked = now
+	w.lease = leaseState{kind: internalLease, since: now}
 	p.internalLeases++
 	return Lease{pool: p, w: w, id: w.leaseID}
 }
@@ -135,16 +135,13 @@ func (p *Pool) borrowLocked(w *worker) Lease {
 func (l Lease) returnBorrowed(reason Reason) {
 	p, w := l.pool, l.w
 	p.mu.Lock()
-	w.internal = false
-	p.internalLeases--
-	if reason != NoReason {
-		reason = cmp.Or(w.killReason, reason)
-		p.mu.Unlock()
-		l.discard(reason)
-		return
-	}
 	defer p.mu.Unlock()
-	if w.leaseID == l.id && w.state == Busy {
+	p.internalLeases--
+	switch {
+	case w.leaseID != l.id || w.state != Busy:
+	case reason != NoReason:
+		l.discardLocked(cmp.Or(w.killReason, reason))
+	default:
 		w.leaseID++
 		p.returnInternalLocked(w)
 		p.checkDrainedLocked()

@@ -85,12 +85,12 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	leased := lease.w.busySince
+	leased := lease.w.lease.since
 	lease.startTimer()
 	resp, err := lease.w.conn.RoundTrip(ctx, r.FastCGI)
 	if err == nil && !lease.timedOut() {
 		ttfb := p.clock() - leased
-		lease.w.firstByte = ttfb
+		lease.w.lease.firstByte = ttfb
 		r.response = Response{
 			HTTP: resp, Worker: lease.w.id, PID: lease.w.proc.PID(),
 			Generation: lease.w.gen.number, Wait: leased - start,

@@ -111,10 +111,11 @@ func (p *Pool) closeConn(w *worker) {
 // workerCrashedLocked remembers and logs a lost worker, and slows the pool down when
 // workers die before they have done anything.
 func (p *Pool) workerCrashedLocked(w *worker) {
-	p.recordCrashLocked(w.info.Script)
-	p.lastCrash = Crash{Time: time.Now(), Worker: w.id, PID: w.proc.PID(), ExitStatus: w.proc.ExitStatus(), Request: w.info}
-	if w.info.Method != "" {
-		p.lastCrash.Duration = p.clock() - w.busySince
+	info := &w.lease.info
+	p.recordCrashLocked(info.Script)
+	p.lastCrash = Crash{Time: time.Now(), Worker: w.id, PID: w.proc.PID(), ExitStatus: w.proc.ExitStatus(), Request: *info}
+	if info.Method != "" {
+		p.lastCrash.Duration = p.clock() - w.lease.since
 	}
 	if w.requests == 0 && p.clock()-w.started < time.Second {
 		p.failures.add(time.Now())
@@ -134,7 +135,7 @@ func (p *Pool) workerCrashedLocked(w *worker) {
 	}
 	p.logLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), exitStatus,
 		zap.Int("requests", w.requests),
-		zap.String("method", w.info.Method), zap.String("uri", w.info.URI), zap.String("script", w.info.Script))
+		zap.String("method", info.Method), zap.String("uri", info.URI), zap.String("script", info.Script))
 }
 
 // drainLocked gives up the connection of a worker that may still run PHP: its
@@ -143,7 +144,7 @@ func (p *Pool) workerCrashedLocked(w *worker) {
 func (p *Pool) drainLocked(w *worker) {
 	p.moveLocked(w, Draining)
 	w.reason = Abandoned
-	w.drainSince, w.softTimeoutAt = p.clock(), 0
+	w.drain = drainState{since: p.clock()}
 	p.resumeTimerLocked(w)
 	p.wakeLocked()
 	p.goLocked(func() { p.drain(w) })
@@ -197,8 +198,8 @@ func (p *Pool) drain(w *worker) {
 			p.workerCrashedLocked(w)
 		}
 		w.started, w.requests = p.clock(), 0
-		w.last, w.lastDuration, w.busyTime, w.unrecorded = Info{}, 0, 0, false
-		w.info = Info{} // the new process did not run it
+		w.last, w.busyTime = finishedRequest{}, 0
+		w.lease.disown() // the new process did not run it
 		w.maxRequests = p.settings.drawMaxRequests()
 		w.killReason = NoReason
 	}

@@ -58,14 +58,15 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 // slowFieldsLocked counts a request when it has become slow, and returns what there is
 // to log of it; nil if it is not, or was counted before.
 func (p *Pool) slowFieldsLocked(w *worker, now time.Duration) []zap.Field {
-	if p.settings.SlowRequest <= 0 || w.slowLogged || now-w.busySince < p.settings.SlowRequest {
+	l := &w.lease
+	if p.settings.SlowRequest <= 0 || l.kind != requestLease || l.slowLogged || now-l.since < p.settings.SlowRequest {
 		return nil
 	}
-	w.slowLogged = true
+	l.slowLogged = true
 	p.slow++
 	return []zap.Field{
-		zap.String("method", w.info.Method), zap.String("uri", w.info.URI),
-		zap.String("script", w.info.Script), zap.Float64("seconds", (now - w.busySince).Seconds()),
+		zap.String("method", l.info.Method), zap.String("uri", l.info.URI),
+		zap.String("script", l.info.Script), zap.Float64("seconds", (now - l.since).Seconds()),
 		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 	}
 }

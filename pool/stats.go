@@ -198,16 +198,16 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 		s := WorkerStats{
 			ID: w.id, PID: w.proc.PID(), State: w.state, Generation: w.gen.number,
 			Requests: w.requests, Started: p.created.Add(w.started), Age: now - w.started, Process: w.proc,
-			Last: w.last, LastDuration: w.lastDuration, BusyTime: w.busyTime,
+			Last: w.last.info, LastDuration: w.last.duration, BusyTime: w.busyTime,
 		}
-		if w.internal {
+		if w.lease.kind == internalLease {
 			s.State = Idle
 		}
 		switch s.State {
 		case Idle:
 			s.Idle = now - w.idleSince
 		case Busy, Draining:
-			s.Request, s.Running = w.info, now-w.busySince
+			s.Request, s.Running = w.lease.info, now-w.lease.since
 			s.BusyTime += s.Running
 		case Starting, Stopping, Gone:
 		}
@@ -272,13 +272,9 @@ type Times struct {
 // recordTimesLocked is for a request that has ended: it counts its times, and tells if
 // it has turned slow since the last round of maintenance.
 func (p *Pool) recordTimesLocked(w *worker, now time.Duration) {
-	if w.timed {
-		return
-	}
-	w.timed = true
-	p.times.Request.add(now - w.busySince)
-	if w.firstByte >= 0 {
-		p.times.FirstByte.add(w.firstByte)
+	p.times.Request.add(now - w.lease.since)
+	if w.lease.firstByte >= 0 {
+		p.times.FirstByte.add(w.lease.firstByte)
 	}
 	p.logEndedSlowLocked(w, now)
 }

@@ -89,9 +89,9 @@ func TestARequestWithdrawnFromTheLineIsNotTheWorkersLast(t *testing.T) {
 		tt.Pool.mu.Lock()
 		worker := tt.idle[0]
 		tt.idle = nil
-		tt.leaseLocked(worker, Info{Method: "GET", URI: "/never"}, tt.clock())
-		worker.leaseID++
-		tt.returnLocked(worker, tt.clock())
+		wt := tt.getWaiterLocked(&Info{Method: "GET", URI: "/never"}, nil)
+		tt.handOffLocked(worker, wt, tt.clock())
+		tt.abandonWaiterLocked(wt)
 		tt.Pool.mu.Unlock()
 		if after := tt.theWorker(); after.Last != before.Last || after.BusyTime != before.BusyTime {
 			t.Errorf("got %+v, want the request before", after)

@@ -37,7 +37,7 @@ func (tt *tester) check() {
 	}
 	probing := 0
 	for _, w := range p.workers {
-		if w.internal && w.state == Busy {
+		if w.lease.kind == internalLease && w.state == Busy {
 			probing++
 		}
 	}

@@ -18,28 +18,27 @@ type requestTimer struct {
 // startTimer sets the clock for the request that holds the lease.
 func (l Lease) startTimer() {
 	p, w := l.pool, l.w
-	limit := w.limit
-	if limit <= 0 {
+	if w.lease.timeout <= 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &requestTimer{deadline: w.busySince + limit}
-	w.timer = t
+	t := &requestTimer{deadline: w.lease.since + w.lease.timeout}
+	w.lease.timer = t
 	t.timer = time.AfterFunc(t.deadline-p.clock(), func() { p.onExpire(w, t) })
 }
 
 // stopTimerLocked: the request has ended. An expire that is under way will
 // find the worker's state or clock changed.
 func (p *Pool) stopTimerLocked(w *worker) {
-	if t := w.timer; t != nil {
+	if t := w.lease.timer; t != nil {
 		t.timer.Stop()
 	}
 }
 
 // resumeTimerLocked lets the clock run on for a script whose client left.
 func (p *Pool) resumeTimerLocked(w *worker) {
-	t := w.timer
+	t := w.lease.timer
 	if t == nil {
 		return
 	}
@@ -48,7 +47,7 @@ func (p *Pool) resumeTimerLocked(w *worker) {
 	if t.expired {
 		next.deadline += killDelay
 	}
-	w.timer = next
+	w.lease.timer = next
 	next.timer = time.AfterFunc(max(0, next.deadline-p.clock()), func() { p.onExpire(w, next) })
 }
 
@@ -59,7 +58,7 @@ func (p *Pool) resumeTimerLocked(w *worker) {
 func (p *Pool) onExpire(w *worker, t *requestTimer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.timer != t || w.state != Busy && w.state != Draining {
+	if w.lease.timer != t || w.state != Busy && w.state != Draining {
 		return
 	}
 	if !t.expired {
@@ -76,10 +75,10 @@ func (p *Pool) onExpire(w *worker, t *requestTimer) {
 
 // timedOut reports whether the request that holds the lease ran out of time.
 func (l Lease) timedOut() bool {
-	if l.w.timer == nil {
+	if l.w.lease.timer == nil {
 		return false // the common case; only the holder of the lease sets it
 	}
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
-	return l.w.timer.expired
+	return l.w.lease.timer.expired
 }

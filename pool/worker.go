@@ -25,43 +25,72 @@ type worker struct {
 	// that was killed in its request, and why.
 	retireReason, killReason Reason
 
-	// id counts the leases given; a lease of an earlier turn is void.
+	// leaseID numbers the leases of the worker: a Lease with another number is void.
 	leaseID uint64
+	lease   leaseState
 
-	// Moments on the pool's clock (see Pool.clock).
-	started, idleSince, busySince, lastChecked time.Duration
+	// Points in time on the pool's clock (see Pool.clock).
+	started, idleSince, lastChecked time.Duration
 
-	requests    int
-	maxRequests int // how many requests it may serve, 0 for no limit
+	requests    int // served by this process
+	maxRequests int // when to replace it; 0 means no limit
 
-	// last is the request that it ran before, and took how long that was; only
-	// shown. busy is how long it has run requests in all, without the one that
-	// runs. unbooked: a request has ended that is not in them yet.
-	last                   Info
-	lastDuration, busyTime time.Duration
-	unrecorded             bool
+	// last is the previous request, busyTime the duration of all previous ones.
+	// Both are for statistics only.
+	last     finishedRequest
+	busyTime time.Duration
 
-	// client is what its request counts against, while it runs or drains; nil where
-	// the client is not bounded.
-	client *clientLimit
-
-	// Of the request it runs; of the one that ended, or cleared where a death
-	// must not be laid at its door.
-	info       Info
-	slowLogged bool
-	// firstByte is how long its answer took to begin, -1 if none has: whoever
-	// has the lease sets it. timed: its times have been counted.
-	firstByte time.Duration
-	timed     bool
-	timer     *requestTimer
-	limit     time.Duration // how long it may take, 0 for no limit
-	internal  bool          // it is no request: the health probe, or a question of ours
-
-	// Since when it drains, and when its script was asked to end (0: never).
-	drainSince, softTimeoutAt time.Duration
+	drain drainState
 }
 
-// done reports whether the process is known to have ended.
+// leaseState is everything that belongs to one lease. It is replaced as a whole
+// when the worker is leased and when it is available again, so that nothing of
+// a request can reach the next one.
+type leaseState struct {
+	kind  leaseKind
+	info  Info
+	since time.Duration // on the pool's clock
+	// timeout is the RequestTimeout of the request, 0 for none; timer enforces it.
+	timeout time.Duration
+	timer   *requestTimer
+	// client counts the request until the worker is available again; nil where
+	// the client is not limited.
+	client *clientLimit
+	// firstByte is the time from the lease to the response header, -1 before
+	// that. The holder of the lease writes it.
+	firstByte  time.Duration
+	slowLogged bool
+}
+
+// leaseKind says what a worker is leased for.
+type leaseKind uint8
+
+const (
+	notLeased leaseKind = iota
+	// requestLease is for a request.
+	requestLease
+	// internalLease is for a health check or a query. It is not counted.
+	internalLease
+)
+
+// disown forgets the request, so that a crash of the worker is not attributed
+// to it. The client stays until the worker is available again or has left.
+func (l *leaseState) disown() { *l = leaseState{kind: notLeased, client: l.client} }
+
+// finishedRequest is a request that the worker has completed.
+type finishedRequest struct {
+	info     Info
+	duration time.Duration
+}
+
+// drainState belongs to one drain of a worker.
+type drainState struct {
+	since time.Duration
+	// softTimeoutAt is when the script was told to stop; 0 means not yet.
+	softTimeoutAt time.Duration
+}
+
+// exited reports whether the process is known to have exited.
 func (w *worker) exited() bool {
 	select {
 	case <-w.proc.Done():
@@ -71,11 +100,15 @@ func (w *worker) exited() bool {
 	}
 }
 
-// recordRequest takes the request that has ended into the worker's books.
-func (w *worker) recordRequest(now time.Duration) {
-	w.unrecorded = false
-	w.last, w.lastDuration = w.info, now-w.busySince
-	w.busyTime += w.lastDuration
+// endLeaseLocked ends the lease of a worker that can serve again.
+func (p *Pool) endLeaseLocked(w *worker, now time.Duration) {
+	if w.lease.kind == requestLease {
+		w.last = finishedRequest{info: w.lease.info, duration: now - w.lease.since}
+		w.busyTime += w.last.duration
+	}
+	client := w.lease.client
+	w.lease = leaseState{}
+	p.unreserveLocked(client)
 }
 
 // Info says what a request is, for logs and statistics; nothing is decided by
