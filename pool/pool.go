@@ -35,11 +35,11 @@ type Pool struct {
 	settings Settings
 	opened   bool
 	closed   bool
-	// tasks counts the goroutines of the pool; tasksDone, when it is there, is
-	// closed when none is left. Not a WaitGroup: a request that outlives Close
-	// may begin one when there was none.
+	// tasks counts the goroutines of the pool; tasksDone is signaled when none
+	// is left. A WaitGroup would not do: a request that outlives Close may start
+	// a goroutine while Close waits.
 	tasks       int
-	tasksDone   chan struct{}
+	tasksDone   sync.Cond
 	gen         *generation // current; nil at rest and while one is begun
 	lastGen     int
 	activations int // how many generations became the current one
@@ -78,6 +78,7 @@ func New(c Config) *Pool {
 		wake: make(chan struct{}, 1), activitySem: make(chan struct{}, 1), workers: map[uint64]*worker{},
 		drained: make(chan struct{}), done: make(chan struct{}),
 	}
+	p.tasksDone.L = &p.mu
 	p.created = time.Now()
 	p.root, p.cancel = context.WithCancelCause(context.Background())
 	p.goLocked(p.maintain) // nobody else has p yet
@@ -314,9 +315,8 @@ func (p *Pool) goLocked(f func()) {
 		f()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.tasks--; p.tasks == 0 && p.tasksDone != nil {
-			close(p.tasksDone)
-			p.tasksDone = nil
+		if p.tasks--; p.tasks == 0 {
+			p.tasksDone.Broadcast()
 		}
 	}()
 }
@@ -324,14 +324,10 @@ func (p *Pool) goLocked(f func()) {
 // waitTasks waits until no task is left. Only Close does.
 func (p *Pool) waitTasks() {
 	p.mu.Lock()
-	if p.tasks == 0 {
-		p.mu.Unlock()
-		return
+	defer p.mu.Unlock()
+	for p.tasks > 0 {
+		p.tasksDone.Wait()
 	}
-	idle := make(chan struct{})
-	p.tasksDone = idle
-	p.mu.Unlock()
-	<-idle
 }
 
 // logLocked logs without the mutex: a log that blocks must not stop the leases.
