@@ -22,6 +22,7 @@ type poolJSON struct {
 	Exits        map[string]uint64    `json:"exits"`
 	Launches     uint64               `json:"launches"`
 	Restarts     uint64               `json:"restarts"`
+	MasterExits  uint64               `json:"master_exits"`
 	Uptime       float64              `json:"uptime_seconds"`
 	Memory       *int64               `json:"memory_bytes,omitempty"` // none where the system does not tell
 	MemoryHuman  string               `json:"memory_human,omitempty"`
@@ -55,21 +56,30 @@ type workersJSON struct {
 	Max      int `json:"max"`
 	// MaxReached counts requests that had to wait because there were Max workers.
 	MaxReached uint64 `json:"max_reached"`
-	Standby    int    `json:"standby"`
+	Preforked  int    `json:"preforked"`
 }
 
 type queueJSON struct {
-	Length int     `json:"length"`
-	Max    int     `json:"max"`
-	Waited float64 `json:"wait_seconds"`
+	Length    int     `json:"length"`
+	Max       int     `json:"max"`
+	WaitTotal float64 `json:"wait_seconds_total"`
 }
 
 type requestsJSON struct {
-	Total   uint64 `json:"total"`
-	Failed  uint64 `json:"failed"`
-	Refused uint64 `json:"refused"`
-	Slow    uint64 `json:"slow"`
-	Retried uint64 `json:"retried"`
+	Total      uint64         `json:"total"`
+	Failed     uint64         `json:"failed"`
+	Rejected   uint64         `json:"rejected"`
+	Rejections rejectionsJSON `json:"rejections"`
+	Slow       uint64         `json:"slow"`
+	Retried    uint64         `json:"retried"`
+	TimedOut   uint64         `json:"timed_out"`
+}
+
+// rejectionsJSON is requests.rejected by reason.
+type rejectionsJSON struct {
+	QueueFull   uint64 `json:"queue_full"`
+	ClientLimit uint64 `json:"client_limit"`
+	Quarantined uint64 `json:"quarantined"`
 }
 
 type workerJSON struct {
@@ -87,21 +97,21 @@ type workerJSON struct {
 }
 
 type requestJSON struct {
-	Method string  `json:"method"`
-	URI    string  `json:"uri"`
-	Script string  `json:"script"`
-	Since  float64 `json:"since_seconds"`
+	Method   string  `json:"method"`
+	URI      string  `json:"uri"`
+	Script   string  `json:"script"`
+	Duration float64 `json:"duration_seconds"`
 }
 
 // crashJSON is the latest crash of a worker. Request is missing where it had
 // none, since_seconds in it is how long that had run; Ended is missing where the
 // system does not tell.
 type crashJSON struct {
-	At      string       `json:"at"`
-	Worker  uint64       `json:"worker"`
-	PID     int          `json:"pid"`
-	Ended   string       `json:"ended,omitempty"`
-	Request *requestJSON `json:"request,omitempty"`
+	Time       string       `json:"time"`
+	Worker     uint64       `json:"worker"`
+	PID        int          `json:"pid"`
+	ExitStatus string       `json:"exit_status,omitempty"`
+	Request    *requestJSON `json:"request,omitempty"`
 }
 
 // detail is what is told of a pool beside its numbers.
@@ -120,13 +130,15 @@ func (l *managedPool) describe(d detail) poolJSON {
 		Workers: workersJSON{
 			Total: s.Workers.Total, Idle: s.Workers.Idle, Busy: s.Workers.Busy,
 			Draining: s.Workers.Draining, Starting: s.Workers.Starting, Stopping: s.Workers.Stopping,
-			Max: s.Workers.Max, MaxReached: s.Workers.MaxReached, Standby: s.Workers.Preforked,
+			Max: s.Workers.Max, MaxReached: s.Workers.MaxReached, Preforked: s.Workers.Preforked,
 		},
 		Queue: queueJSON{s.Queue.Length, s.Queue.Max, s.Queue.WaitTotal.Seconds()},
 		Requests: requestsJSON{
-			s.Requests.Total, s.Requests.Failed, s.Requests.Rejected, s.Requests.Slow, s.Requests.Retried,
+			Total: s.Requests.Total, Failed: s.Requests.Failed,
+			Rejected: s.Requests.Rejected, Rejections: rejectionsJSON(s.Requests.Rejections),
+			Slow: s.Requests.Slow, Retried: s.Requests.Retried, TimedOut: s.Requests.TimedOut,
 		},
-		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.MasterExits, Uptime: s.Uptime.Seconds(),
+		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, MasterExits: s.MasterExits, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: l.spool.InFiles(),
 	}
 	out.SpooledHuman = human.Bytes(out.SpooledBytes)
@@ -191,7 +203,7 @@ func describeCrash(c *pool.Crash, fullURI bool) *crashJSON {
 	if c.Time.IsZero() {
 		return nil
 	}
-	out := &crashJSON{At: c.Time.Format(time.RFC3339), Worker: c.Worker, PID: c.PID, Ended: c.ExitStatus}
+	out := &crashJSON{Time: c.Time.Format(time.RFC3339), Worker: c.Worker, PID: c.PID, ExitStatus: c.ExitStatus}
 	if c.Request.Method != "" {
 		out.Request = &requestJSON{c.Request.Method, c.Request.ShownURI(fullURI), c.Request.Script, c.Duration.Seconds()}
 	}

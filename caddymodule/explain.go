@@ -26,12 +26,12 @@ func (p processAdapter) Activity() (pool.Activity, error) {
 // workerActivityJSON is a worker with what it does at this moment.
 type workerActivityJSON struct {
 	workerJSON
-	// Backtrace is the stack of PHP calls, the innermost first, WaitingOn what
+	// Backtrace is the stack of PHP calls, the innermost first, BlockedOn what
 	// the process waits for in the kernel.
 	Backtrace []string `json:"backtrace,omitempty"`
-	WaitingOn string   `json:"waiting_on,omitempty"`
-	// Unexplained is why there is no more to tell.
-	Unexplained string `json:"unexplained,omitempty"`
+	BlockedOn string   `json:"blocked_on,omitempty"`
+	// BacktraceError is why there is no more to tell.
+	BacktraceError string `json:"backtrace_error,omitempty"`
 }
 
 // workerActivity describes the workers that are wanted, with what those that run
@@ -46,9 +46,9 @@ func (l *managedPool) workerActivity(wanted func(id uint64) bool, fullURI bool) 
 		out := workerActivityJSON{workerJSON: describeWorker(&w, used[w.ID], fullURI)}
 		if w.State == pool.Busy || w.State == pool.Draining {
 			now, err := w.Process.Activity()
-			out.Backtrace, out.WaitingOn = now.Backtrace, now.BlockedOn
+			out.Backtrace, out.BlockedOn = now.Backtrace, now.BlockedOn
 			if err != nil {
-				out.Unexplained = err.Error()
+				out.BacktraceError = err.Error()
 			}
 		}
 		list = append(list, out)

@@ -30,7 +30,7 @@ func (b *Backend) toHTTPError(err error, r *http.Request, s *script) error {
 	}
 	status := errorStatus(err)
 	if status == http.StatusBadGateway {
-		b.logger.Error("no answer from PHP", zap.String("pool", b.pool.name),
+		b.logger.Error("no response from PHP", zap.String("pool", b.pool.name),
 			zap.String("script", s.filename), zap.Error(err))
 	}
 	return caddyhttp.Error(status, err)

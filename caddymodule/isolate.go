@@ -190,7 +190,7 @@ func (a *App) warnSharedUser() {
 		for other, o := range a.plans {
 			if other != name && s.userID() == o.userID() {
 				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and end its workers: "+
-					"give each a user of its own", zap.String("pool", name), zap.String("other", other), zap.String("user", s.userName()))
+					"give each a user of its own", zap.String("pool", name), zap.String("other_pool", other), zap.String("user", s.userName()))
 				break
 			}
 		}

@@ -27,10 +27,10 @@ func (a *App) killOrphans() {
 			for _, l := range ended {
 				pids, owners = append(pids, l.PID), append(owners, l.OwnerPID)
 			}
-			a.logger.Warn("ended php-cgi that an earlier process had left", zap.Ints("pids", pids), zap.Ints("started_by", owners))
+			a.logger.Warn("killed orphaned php-cgi processes", zap.Ints("pids", pids), zap.Ints("started_by", owners))
 		}
 		if err != nil {
-			a.logger.Warn("ending php-cgi that an earlier process had left", zap.Error(err))
+			a.logger.Warn("error killing orphaned php-cgi processes", zap.Error(err))
 		}
 	})
 }

@@ -9,59 +9,60 @@ import (
 // metrics are all metrics there are. The Grafana dashboard is made of these
 // names, and docs/monitoring.md explains them.
 var metrics = append([]metric{
-	newMetric("info", "What the pool runs; always 1.", collectInfo, "version", "spawn", "manager"),
-	gauge("up", "Whether a request could be served now, if only after waiting for a worker.",
+	newMetric("info", "PHP version, spawn mode and manager of the pool; always 1.", collectInfo, "version", "spawn", "manager"),
+	gauge("up", "1 if the pool can serve a request now, perhaps after it waited for a worker.",
 		func(s *poolSample) int { return boolToInt(s.ready) }),
-	gauge("start_time_seconds", "When the pool began, in seconds since the epoch.",
+	gauge("start_time_seconds", "Start time of the pool, in seconds since the epoch.",
 		func(s *poolSample) float64 { return float64(s.stats.Started.UnixNano()) / 1e9 }),
-	gauge("generation", "The number of the generation of workers that serves.",
+	gauge("generation", "Number of the generation that serves requests.",
 		func(s *poolSample) int { return s.stats.Generation }),
 
 	newMetric("workers", "Workers by state.", collectWorkers, "state"),
-	gauge("workers_min", "The fewest workers that the settings allow.",
+	gauge("workers_min", "Minimum number of workers.",
 		func(s *poolSample) int { return s.stats.Workers.Min }),
-	gauge("workers_max", "The most workers that the settings allow.",
+	gauge("workers_max", "Maximum number of workers.",
 		func(s *poolSample) int { return s.stats.Workers.Max }),
-	gauge("workers_standby", "Places for workers that the generation has free, a forked process in each.",
+	gauge("workers_preforked", "Preforked php-cgi children that no worker uses yet.",
 		func(s *poolSample) int { return s.stats.Workers.Preforked }),
-	counter("workers_max_reached_total", "Requests that had to wait because there were as many workers as allowed.",
+	counter("workers_max_reached_total", "Requests that waited because the pool was at workers_max.",
 		func(s *poolSample) uint64 { return s.stats.Workers.MaxReached }),
-	newMetric("memory_bytes", "Memory that the workers have for themselves, without what they share.", collectMemory),
-	counter("worker_launches_total", "Workers that have come.",
+	newMetric("workers_memory_bytes", "Private memory of the workers, without what they share.", collectMemory),
+	counter("worker_launches_total", "Workers launched.",
 		func(s *poolSample) uint64 { return s.stats.Launches }),
-	newMetric("worker_exits_total", "Workers that have gone, by reason.", collectExits, "reason"),
-	counter("restarts_total", "Generations that were lost because their master process ended.",
+	newMetric("worker_exits_total", "Workers that left the pool, by reason.", collectExits, "reason"),
+	counter("restarts_total", "Generations that replaced a serving one on request: a restart, a reload or watch.",
+		func(s *poolSample) uint64 { return s.stats.Restarts }),
+	counter("master_exits_total", "Unexpected exits of a php-cgi master process.",
 		func(s *poolSample) uint64 { return s.stats.MasterExits }),
 
-	gauge("queue_length", "Requests that wait for a worker.",
+	gauge("queue_length", "Requests waiting for a worker.",
 		func(s *poolSample) int { return s.stats.Queue.Length }),
-	gauge("queue_max", "How many requests may wait; one more is refused.",
+	gauge("queue_max", "Maximum number of waiting requests; further ones are rejected.",
 		func(s *poolSample) int { return s.stats.Queue.Max }),
-	histogram("queue_wait_seconds", "Time that requests waited for a worker, those included that gave up.",
+	histogram("queue_wait_seconds", "Time that requests waited for a worker, including those that gave up.",
 		func(t *pool.Times) *pool.Histogram { return &t.Wait }),
 
-	counter("requests_total", "Requests that had a worker, and have ended.",
+	counter("requests_total", "Requests that got a worker and have ended.",
 		func(s *poolSample) uint64 { return s.stats.Requests.Total }),
-	counter("requests_failed_total", "Requests that got no answer from PHP.",
+	counter("requests_failed_total", "Requests that got no response from PHP.",
 		func(s *poolSample) uint64 { return s.stats.Requests.Failed }),
-	counter("requests_refused_total", "Requests turned away, for want of room in line or for a quarantined script.",
-		func(s *poolSample) uint64 { return s.stats.Requests.Rejected }),
-	counter("requests_retried_total", "Requests sent to a second worker because the first was lost.",
+	newMetric("requests_rejected_total", "Requests rejected before they got a worker, by reason.", collectRejections, "reason"),
+	counter("requests_retried_total", "Requests retried on a second worker because the first one exited.",
 		func(s *poolSample) uint64 { return s.stats.Requests.Retried }),
 	counter("requests_slow_total", "Requests that took longer than slow_request.",
 		func(s *poolSample) uint64 { return s.stats.Requests.Slow }),
-	counter("requests_overtime_total", "Requests that ran out of request_timeout.",
+	counter("requests_timed_out_total", "Requests that exceeded request_timeout.",
 		func(s *poolSample) uint64 { return s.stats.Requests.TimedOut }),
-	counter("requests_client_gone_total", "Requests whose client left before it had the whole answer.",
+	counter("requests_client_closed_total", "Requests whose client closed the connection before the response was complete.",
 		func(s *poolSample) uint64 { return s.live.clientsClosed.Load() }),
-	histogram("request_duration_seconds", "Time that requests had a worker.",
+	histogram("request_duration_seconds", "Time that requests held a worker.",
 		func(t *pool.Times) *pool.Histogram { return &t.Request }),
-	histogram("ttfb_seconds", "Time from having a worker to the first byte of its answer.",
+	histogram("time_to_first_byte_seconds", "Time from getting a worker to the first byte of its response.",
 		func(t *pool.Times) *pool.Histogram { return &t.FirstByte }),
 
-	gauge("spooled_bytes", "Request bodies that are kept in files, until PHP has answered.",
+	gauge("spooled_bytes", "Bytes of request bodies spooled to files until PHP has responded.",
 		func(s *poolSample) int64 { return s.live.spool.InFiles() }),
-	gauge("quarantined_scripts", "Scripts that are not run because they killed too many workers.",
+	gauge("quarantined_scripts", "Scripts in quarantine because they crashed too many workers.",
 		func(s *poolSample) int { return len(s.stats.Quarantined) }),
 }, opcacheMetrics...)
 
@@ -85,6 +86,20 @@ func collectWorkers(d *prometheus.Desc, s *poolSample) {
 		{pool.Stopping, w.Stopping},
 	} {
 		s.send(d, prometheus.GaugeValue, float64(in.n), in.state.String())
+	}
+}
+
+// collectRejections exports every reason from the start, see collectExits.
+func collectRejections(d *prometheus.Desc, s *poolSample) {
+	for _, by := range []struct {
+		reason string
+		n      uint64
+	}{
+		{"queue_full", s.stats.Requests.Rejections.QueueFull},
+		{"client_limit", s.stats.Requests.Rejections.ClientLimit},
+		{"quarantined", s.stats.Requests.Rejections.Quarantined},
+	} {
+		s.send(d, prometheus.CounterValue, float64(by.n), by.reason)
 	}
 }
 

@@ -172,9 +172,10 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 			},
 			Queue: pool.QueueStats{Length: 113, Max: 114, MaxLength: 115},
 			Requests: pool.RequestCounts{
-				Total: 116, Failed: 117, Rejected: 118, Retried: 119, Slow: 120, TimedOut: 121,
+				Total: 116, Failed: 117, Retried: 119, Slow: 120, TimedOut: 121,
+				Rejections: pool.Rejections{QueueFull: 118, ClientLimit: 126, Quarantined: 127},
 			},
-			Exits: map[pool.Reason]uint64{pool.Crashed: 122, pool.Closed: 123}, Launches: 124, MasterExits: 125,
+			Exits: map[pool.Reason]uint64{pool.Crashed: 122, pool.Closed: 123}, Launches: 124, MasterExits: 125, Restarts: 128,
 			Times: times, Quarantined: map[string]time.Time{"a": {}, "b": {}, "c": {}},
 		}}
 		s.collect()
@@ -194,26 +195,29 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		{"workers", "stopping", 106},
 		{"workers_min", "", 107},
 		{"workers_max", "", 108},
-		{"workers_standby", "", 109},
+		{"workers_preforked", "", 109},
 		{"workers_max_reached_total", "", 110},
-		{"memory_bytes", "", 2 << 20},
+		{"workers_memory_bytes", "", 2 << 20},
 		{"worker_launches_total", "", 124},
 		{"worker_exits_total", "crashed", 122},
 		{"worker_exits_total", "closed", 123},
 		{"worker_exits_total", "max_age", 0},
-		{"restarts_total", "", 125},
+		{"restarts_total", "", 128},
+		{"master_exits_total", "", 125},
 		{"queue_length", "", 113},
 		{"queue_max", "", 114},
 		{"queue_wait_seconds", "", 52},
 		{"requests_total", "", 116},
 		{"requests_failed_total", "", 117},
-		{"requests_refused_total", "", 118},
+		{"requests_rejected_total", "queue_full", 118},
+		{"requests_rejected_total", "client_limit", 126},
+		{"requests_rejected_total", "quarantined", 127},
 		{"requests_retried_total", "", 119},
 		{"requests_slow_total", "", 120},
-		{"requests_overtime_total", "", 121},
-		{"requests_client_gone_total", "", 40},
+		{"requests_timed_out_total", "", 121},
+		{"requests_client_closed_total", "", 40},
 		{"request_duration_seconds", "", 50},
-		{"ttfb_seconds", "", 51},
+		{"time_to_first_byte_seconds", "", 51},
 		{"spooled_bytes", "", inAFile},
 		{"quarantined_scripts", "", 3},
 		{"opcache_sampled_timestamp_seconds", "", float64(sample.At.UnixNano()) / 1e9},
@@ -250,7 +254,7 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		t.Errorf("got exits for %d reasons, want %d", got, len(pool.Reasons()))
 	}
 	wantHistogram(t, all["php_pool_request_duration_seconds"], &times.Request, 15)
-	wantHistogram(t, all["php_pool_ttfb_seconds"], &times.FirstByte, 13)
+	wantHistogram(t, all["php_pool_time_to_first_byte_seconds"], &times.FirstByte, 13)
 	wantHistogram(t, all["php_pool_queue_wait_seconds"], &times.Wait, 9)
 }
 

@@ -161,7 +161,7 @@ func (l *managedPool) activateStaged() time.Duration {
 	if next.prepared == nil {
 		l.pool.Configure(next.plan.settings)
 	} else if err := next.prepared.Commit(); err != nil {
-		l.logger.Error("switching to the new generation", zap.Error(err))
+		l.logger.Error("error activating the new generation", zap.Error(err))
 	}
 	l.adminINIDirs.Store(next.plan.adminINIDirs()) // not before the new generation serves
 	return next.plan.settings.StartTimeout
@@ -202,7 +202,7 @@ func (l *managedPool) resize(app *App, s *plan) {
 		!l.pool.HasCapacityFor(&s.settings) {
 		return
 	}
-	l.logger.Info("resizing", zap.Int("from", l.plan.settings.MaxWorkers), zap.String("sizing", s.sizing.Summary))
+	l.logger.Info("pool resized", zap.Int("old_max", l.plan.settings.MaxWorkers), zap.Int("new_max", s.settings.MaxWorkers), zap.String("sizing", s.sizing.Summary))
 	l.plan = s
 	l.pool.Configure(s.settings)
 }
@@ -249,7 +249,7 @@ func (l *managedPool) Destruct() error {
 
 func (l *managedPool) close() {
 	if err := l.pool.Close(l.closeCtx); err != nil {
-		l.logger.Warn("closing the pool", zap.Error(err))
+		l.logger.Warn("error closing the pool", zap.Error(err))
 	}
 	l.closeNow()
 	l.opcache.Close()

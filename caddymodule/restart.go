@@ -44,7 +44,7 @@ func (l *managedPool) restart(ctx context.Context, why string) error {
 	if err := prepared.Commit(); err != nil {
 		return err
 	}
-	l.logger.Info("a new generation serves", zap.String("why", why), zap.String("version", fresh.binary.VersionText))
+	l.logger.Info("new generation active", zap.String("reason", why), zap.String("version", fresh.binary.VersionText))
 	l.plan = l.plan.withDetected(fresh)
 	l.adminINIDirs.Store(l.plan.adminINIDirs())
 	l.pool.Configure(l.plan.settings) // they may have changed meanwhile
@@ -144,7 +144,7 @@ func (l *managedPool) resizeTo(current, sized *plan, prepared *pool.Prepared) er
 	default:
 		l.pool.Configure(sized.settings)
 	}
-	l.logger.Info("resized by request", zap.Int("from", current.settings.MaxWorkers), zap.Int("to", sized.settings.MaxWorkers))
+	l.logger.Info("pool resized by request", zap.Int("old_max", current.settings.MaxWorkers), zap.Int("new_max", sized.settings.MaxWorkers))
 	l.plan = sized
 	return nil
 }

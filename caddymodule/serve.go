@@ -31,7 +31,7 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, v *request
 			err = pool.ErrRequestTimeout
 		}
 		a.fail(err)
-		h.logger.Error("the answer from PHP broke off", zap.String("pool", h.pool.name),
+		h.logger.Error("response from PHP truncated", zap.String("pool", h.pool.name),
 			zap.String("uri", requestURI(r)), zap.Error(err))
 		// The status is out: only a broken connection can tell the client that
 		// this is not all.

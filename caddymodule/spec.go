@@ -75,7 +75,7 @@ func newPlan(ctx context.Context, logger *zap.Logger, o *PoolOptions, ask phpLoc
 	}
 	s.process.ZTS = s.binary.ZTS
 	for _, warning := range s.binary.Warnings {
-		logger.Warn("php-cgi complains at start", zap.String("php", warning))
+		logger.Warn("php-cgi startup warning", zap.String("message", warning))
 	}
 	s.settings = o.settings(minAutoWorkers) // until the budget is known
 	return s, s.computeKey()
@@ -154,7 +154,7 @@ func (s *plan) logReady(logger *zap.Logger, took time.Duration) {
 		zap.String("binary", s.binary.Path), zap.String("version", s.binary.VersionText),
 		zap.String("php_ini", s.binary.INIFile), zap.String("user", s.userName()), zap.String("spawn", s.spawn),
 		zap.String("manager", string(s.settings.Manager)), zap.Int("max_workers", s.settings.MaxWorkers),
-		zap.Duration("took", took),
+		zap.Duration("duration", took),
 	}
 	logger.Info("php-cgi is ready", fields...)
 }

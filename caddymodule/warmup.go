@@ -80,10 +80,10 @@ func (l *managedPool) warm(ctx context.Context, app *App, s *plan, prepared *poo
 		return errors.Join(failed...)
 	}
 	for _, err := range failed {
-		l.logger.Warn("warming up went wrong; going on without, as warmup_strict is off", zap.Error(err))
+		l.logger.Warn("warmup failed; continuing (warmup_strict is off)", zap.Error(err))
 	}
-	l.logger.Info("warmed up", zap.Int("requests", len(requests)*workers), zap.Int("failed", len(failed)),
-		zap.Duration("took", time.Since(began)))
+	l.logger.Info("warmup done", zap.Int("requests", len(requests)*workers), zap.Int("failed", len(failed)),
+		zap.Duration("duration", time.Since(began)))
 	return nil
 }
 

@@ -47,7 +47,7 @@ func (l *managedPool) watch() {
 		}
 		tried = now
 		if err := l.restart(l.closeCtx, "changed: "+firstDifference(now, current.inputs)); err != nil {
-			l.logger.Error("php-cgi or its settings have changed, but no new generation can be started; the old one goes on",
+			l.logger.Error("watch: php-cgi or its settings changed, but the new generation failed to start; keeping the old one",
 				zap.String("changed", firstDifference(now, current.inputs)), zap.Error(err))
 		}
 	}
