@@ -55,10 +55,10 @@ func detectResources() resources {
 // sizing is how max_workers auto came about. The status shows it.
 type sizing struct {
 	Memory     int64  `json:"memory_bytes"`
-	Reserved   int64  `json:"reserved_bytes"`  // by pools with a fixed size
-	Pools      int    `json:"pools"`        // that share the rest
-	Worker     int64  `json:"worker_bytes"` // what one is counted as
-	Measured   bool   `json:"measured"`     // else by memory_limit
+	Reserved   int64  `json:"reserved_bytes"` // by pools with a fixed size
+	Pools      int    `json:"pools"`          // that share the rest
+	Worker     int64  `json:"worker_bytes"`   // what one is counted as
+	Measured   bool   `json:"measured"`       // else by memory_limit
 	CPUs       int    `json:"cpus"`
 	MaxWorkers int    `json:"max_workers"`
 	Summary    string `json:"summary"`
