@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // speedWorkers is how many PHP workers each server has.
@@ -29,11 +28,6 @@ type rival struct {
 	php   *barePHP // asked without wrk
 
 	server *server // nil if it is not a Caddy with PHP
-
-	// What TestTuning has besides: the processes by number, and with whom it
-	// compares this one.
-	pids []int
-	than *rival
 }
 
 // startRivals starts the servers, the incumbent first.
@@ -192,7 +186,7 @@ func serve(t *testing.T, port int, behind *keeper, c command) *rival {
 	if behind != nil {
 		r.kept = append(r.kept, behind)
 	}
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, func() error {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			return fmt.Errorf("%s does not listen:\n%s", c.Args[0], readFile(t, c.Log))
