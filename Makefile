@@ -3,7 +3,7 @@
 GO       ?= go
 TOOL      = $(GO) tool -modfile=.ci/tools/go.mod
 FUZZTIME ?= 20s
-TIMEOUT  ?= 15m
+TIMEOUT  ?= 60m
 PARALLEL ?= 4
 SOAK     ?= 30m
 FAULTS   ?= 10m
@@ -13,7 +13,17 @@ PHP_RELEASE ?= trixie
 
 export GO
 
-.PHONY: help run build php deps test bench bench-short bench-scale bench-tune soak faults check vet lint prose fmt fuzz vuln clean go test-php
+# The race detector needs Caddy to be compiled once more, so make test uses it
+# only where Caddy is not imported.
+RACED      = ./fastcgi/... ./phpbin/... ./pool/... $(addprefix ./caddymodule/,doctor fpmstatus opcache spool)
+WITH_CADDY = ./internal/... $(filter-out $(RACED),$(patsubst $(shell $(GO) list -m)/%,./%,$(shell $(GO) list ./caddymodule/...)))
+
+# What in e2e is not for every change.
+APPS = DokuWiki|WordPress|InABrowser
+LONG = Chaos|ManyPools|ReloadsLeaveNothingBehind|TwoHundredWorkers|TenThousandConnections|StormOfHTTP2
+LOAD = NoRequestIsLost|LeavesEverythingAsItWas
+
+.PHONY: help run build php deps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -33,10 +43,34 @@ php: # php-cgi, if it is missing
 deps: ## install what the tests need
 	@bash .ci/deps test
 
-test: deps check vet ## run all tests
-	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) ./...
-	$(GO) test -count=1 -v -run 'Allocat|Instructions' ./fastcgi ./pool ./caddymodule # counts that the race detector changes
-	cd e2e/consumers && $(GO) test -count=1 ./...
+# Times are those of two fast cores with warm caches. Slow machines take four
+# times as long, and building Caddy for the first time some minutes more.
+test: deps check vet ## run the tests of each change, in about 6 minutes
+	@echo "1/4 the packages without Caddy, with the race detector: about 1 minute"
+	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) $(RACED)
+	@echo "2/4 the packages with Caddy: about 1 minute"
+	$(GO) test -shuffle=on -count=1 -timeout $(TIMEOUT) $(WITH_CADDY)
+	@echo "3/4 allocations, which the race detector changes: seconds"
+	$(GO) test -count=1 -v -run Allocat ./fastcgi ./pool
+	@echo "4/4 Caddy with php-cgi, end to end: about 3 minutes"
+	$(GO) test -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -skip '$(APPS)|$(LONG)' ./e2e
+
+test-short: ## run the unit tests, in less than a minute and without installing anything
+	$(GO) test -short $(RACED) $(WITH_CADDY)
+
+test-apps: deps ## run DokuWiki, WordPress, a browser and monitoring agents, in about 3 minutes
+	$(GO) test -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -run '$(APPS)' ./e2e
+	cd e2e/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./...
+
+test-race: php ## run the packages with Caddy with the race detector, in about 3 minutes
+	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) $(WITH_CADDY)
+
+test-long: test-race test-apps ## run what make test leaves out, in about 20 minutes
+	@echo "end to end with a Caddy that has the race detector: about 5 minutes"
+	$(GO) build -race -o bin/caddy-race ./caddymodule/cmd/caddy
+	$(GO) test -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -skip '$(APPS)|$(LONG)' ./e2e -caddy $(CURDIR)/bin/caddy-race
+	@echo "load, leaks and crowds: about 5 minutes"
+	$(GO) test -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -run '$(LONG)|$(LOAD)' ./e2e -soak 1m
 
 test-php: ## run the PHP-dependent tests on the PHP of another Debian release, PHP_RELEASE
 	@bash .ci/php-chroot $(PHP_RELEASE)
@@ -54,13 +88,9 @@ bench-scale: ## measure more workers, client connections and pools, in about 10 
 	@mkdir -p $(dir $(PLOT))
 	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestScale$$' -scale.plot $(PLOT)
 
-bench-tune: ## measure what PHP settings are worth to applications, in about half an hour
-	@bash .ci/deps tune
-	$(GO) test -tags bench ./e2e -count=1 -timeout 2h -v -run '^TestTuning$$'
-
 soak: deps ## run the tests under load for about SOAK
 	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \
-		-run 'NoRequestIsLost|LeavesEverythingAsItWas|LeaveNothingBehind|Chaos'
+		-run '$(LOAD)|ReloadsLeaveNothingBehind|Chaos'
 
 faults: ## spoil what workers answer in every way for about FAULTS
 	$(GO) test ./caddymodule -count=1 -timeout 0 -run NoFaultOfAWorker -v -faults $(FAULTS)
@@ -68,7 +98,10 @@ faults: ## spoil what workers answer in every way for about FAULTS
 check: # the form of the sources
 	@out=$$($(TOOL) gofumpt -l .) || exit 1; if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi
 
-vet: # on every system, whichever this is
+vet: # on this system
+	$(GO) vet -tags bench ./...
+
+vet-all: # on every system; each needs all of Caddy to be compiled for it
 	CGO_ENABLED=0 GOOS=linux $(GO) vet -tags bench ./...
 	CGO_ENABLED=0 GOOS=windows $(GO) vet ./...
 	CGO_ENABLED=0 GOOS=darwin $(GO) vet ./...

@@ -29,7 +29,7 @@ func TestSlowReadersHoldNoWorker(t *testing.T) {
 			fmt.Fprint(conn, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
 		})
 		// PHP has ended for all of them, long before they have read a page.
-		s.poolBecomes("free again", 30*time.Second, func(p poolStatus) bool {
+		s.poolBecomes("free again", func(p poolStatus) bool {
 			return p.Requests.Total >= readers+10 && p.Workers.Idle > 0 && p.Queue.Length == 0
 		})
 		for range 20 {
@@ -53,7 +53,7 @@ func TestSlowReadersHoldNoWorker(t *testing.T) {
 		}
 		wg.Wait()
 		closeAll(conns)
-		s.over(10*time.Second, 66*mib+readers*30*mib)
+		s.over(66*mib + readers*30*mib)
 	})
 }
 
@@ -89,7 +89,7 @@ var stages = []struct {
 }
 
 func readSome(s *abused, conn net.Conn) {
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(maxWait))
 	if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
 		s.t.Error(err)
 	}
@@ -126,7 +126,7 @@ func TestClientsLeaveAtEveryStage(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				s.over(20*time.Second, 200*mib)
+				s.over(200 * mib)
 			})
 		}
 	})
@@ -189,6 +189,6 @@ func TestAStormOfHTTP2Resets(t *testing.T) {
 			t.Errorf("%d of %d requests were sent", sent.Load(), clients*streams)
 		}
 		t.Logf("%d streams, %d of them had begun to be answered", sent.Load(), answered.Load())
-		s.over(20*time.Second, 250*mib)
+		s.over(250 * mib)
 	})
 }

@@ -83,22 +83,25 @@ func (s *abused) keepAsking(ask func(), note func(took time.Duration)) {
 	}
 }
 
-// over ends the abuse and checks what is left of it: honest clients were served
-// within a time, Caddy took no more memory than that, every worker is idle, no
-// body lies on the disk, and what Caddy held for the clients is gone.
-func (s *abused) over(within time.Duration, memory int64) {
+// over ends the abuse and checks that honest clients were served all the time,
+// that Caddy used no more memory than the limit, that every worker is idle, and
+// that no request body, goroutine or open file remains.
+func (s *abused) over(memory int64) {
 	s.t.Helper()
+	// Far less than a request waits for a worker that an attacker holds, and far
+	// more than the slowest machine needs.
+	const within = 30 * time.Second
 	close(s.stop)
 	s.honest.Wait()
 	if s.served < 10 || s.worst > within {
 		s.t.Errorf("%d honest requests were served, the slowest after %v, want at most %v", s.served, s.worst, within)
 	}
 	peak := s.memoryPeak()
-	if peak > memory {
+	if peak > memory && !raceBuilt {
 		s.t.Errorf("Caddy's memory went up to %d MB, want at most %d MB", peak>>20, memory>>20)
 	}
 	var p poolStatus
-	eventually(s.t, 30*time.Second, func() error {
+	eventually(s.t, func() error {
 		p = s.pool()
 		if p.Workers.Idle != p.Workers.Total || p.Workers.Total == 0 || p.Queue.Length != 0 {
 			// With what each of them waits for.
@@ -114,7 +117,7 @@ func (s *abused) over(within time.Duration, memory int64) {
 	s.wantNoSpool()
 	s.client.CloseIdleConnections()
 	const slack = 8
-	eventually(s.t, 30*time.Second, func() error {
+	eventually(s.t, func() error {
 		after := s.footprint()
 		if after.goroutines > s.before.goroutines+slack || after.files > s.before.files+slack {
 			return fmt.Errorf("after: %v; before: %v", after, s.before)
@@ -152,7 +155,7 @@ func (s *server) spooled() (bytes int64, files int) {
 // wantNoSpool checks that no body is kept any more, with a name or without.
 func (s *server) wantNoSpool() {
 	s.t.Helper()
-	eventually(s.t, 10*time.Second, func() error {
+	eventually(s.t, func() error {
 		if bytes, files := s.spooled(); bytes != 0 || files != 0 {
 			return fmt.Errorf("%d bytes of bodies are kept in %d files", bytes, files)
 		}
@@ -213,7 +216,7 @@ func TestSlowBodiesHoldNoWorker(t *testing.T) {
 		conns := s.connectAll(uploads, func(_ int, conn net.Conn) {
 			fmt.Fprintf(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", 10*sent, body)
 		})
-		eventually(t, 30*time.Second, func() error {
+		eventually(t, func() error {
 			if bytes, files := s.spooled(); files < uploads-inMemory || bytes != int64(files*sent) {
 				return fmt.Errorf("%d bytes in %d files are spooled, want %d each in at least %d", bytes, files, sent, uploads-inMemory)
 			}
@@ -227,7 +230,7 @@ func TestSlowBodiesHoldNoWorker(t *testing.T) {
 			t.Errorf("got %+v, want nobody in line but the honest", p)
 		}
 		closeAll(conns)
-		s.over(5*time.Second, 135*mib) // without each body's first 64 KiB
+		s.over(135 * mib) // without each body's first 64 KiB
 	})
 }
 
@@ -248,14 +251,14 @@ func TestUploadsThatAreCutLeaveNothing(t *testing.T) {
 				t.Errorf("upload %d: %v", i, err)
 			}
 		})
-		eventually(t, 30*time.Second, func() error {
+		eventually(t, func() error {
 			if bytes, _ := s.spooled(); bytes < uploads*(sent-1<<20) {
 				return fmt.Errorf("%d MB are spooled", bytes>>20)
 			}
 			return nil
 		})
 		closeAll(conns)
-		s.over(10*time.Second, 160*mib)
+		s.over(160 * mib)
 	})
 }
 
@@ -270,7 +273,7 @@ func TestTenThousandConnections(t *testing.T) {
 		case 0:
 			fmt.Fprint(conn, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 			buf := make([]byte, 4096)
-			conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+			conn.SetReadDeadline(time.Now().Add(maxWait))
 			if n, err := conn.Read(buf); !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 200") {
 				t.Errorf("got %q, %v", buf[:n], err)
 			}
@@ -280,7 +283,7 @@ func TestTenThousandConnections(t *testing.T) {
 			fmt.Fprint(conn, "POST /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nhalf")
 		}
 	})
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		if f := s.footprint(); f.files < open {
 			return fmt.Errorf("got %v, want %d connections", f, open)
 		}
@@ -290,7 +293,7 @@ func TestTenThousandConnections(t *testing.T) {
 		s.get("/hello.php").want(t, 200, "hello\n")
 	}
 	closeAll(conns)
-	s.over(10*time.Second, 450*mib)
+	s.over(450 * mib)
 }
 
 // TestHeaderFloods sends headers of all kinds to a Caddy that takes far more of
@@ -341,6 +344,6 @@ func TestHeaderFloods(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		s.over(10*time.Second, 300*mib)
+		s.over(300 * mib)
 	})
 }

@@ -80,7 +80,7 @@ func (c customer) wantFinal() {
 
 func TestWhatTheAdministratorSettlesIsFinal(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		c := prepareAdmin(t, b)
 		if err := c.run(adminSite(b)); err != nil {
 			t.Fatal(err)

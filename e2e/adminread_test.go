@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestTheAdminAPITellsOfAPoolWhateverItsName asks with a name that has all that
@@ -207,7 +206,7 @@ func TestPingSaysWhetherThePoolCanServe(t *testing.T) {
 	const admin = "/php_pool/pools/main/ping"
 	becomes := func(status int) {
 		t.Helper()
-		eventually(t, 20*time.Second, func() error {
+		eventually(t, func() error {
 			for _, res := range []*response{s.get("/ping"), s.admin("GET", admin, "")} {
 				if res.StatusCode != status {
 					return fmt.Errorf("%s: got %d %q, want %d", res.Request.URL, res.StatusCode, res.body, status)

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // backend is what runs PHP: a form of php_pool, or the incumbent.
@@ -87,7 +86,7 @@ func startFPM(t *testing.T, dir string, o options) *keeper {
 	t.Helper()
 	c := commandFPM(t, dir, o)
 	k := keep(t, c)
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, func() error {
 		if _, err := os.Stat(filepath.Join(dir, "fpm.sock")); err != nil {
 			return fmt.Errorf("php-fpm does not listen:\n%s", readFile(t, c.Log))
 		}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // badLoads are configurations that cannot come to power, what their surroundings
@@ -126,7 +125,7 @@ func TestALoadThatFailsLeavesEverythingAsItWas(t *testing.T) {
 					}
 					l.more(10)
 					s.wantUnchanged(before)
-					eventually(t, 20*time.Second, func() error {
+					eventually(t, func() error {
 						if got := fmt.Sprint(s.php()); got != processes {
 							return fmt.Errorf("the processes are\n%s\nand were\n%s", got, processes)
 						}

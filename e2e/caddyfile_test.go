@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // feature is a Caddyfile, or the inside of a site, and what it does.
@@ -284,8 +283,8 @@ func overTLS(t *testing.T, s *server) {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	s.client = &http.Client{Transport: transport, Timeout: 20 * time.Second}
-	eventually(t, 20*time.Second, func() error { // the certificate is made after Caddy serves
+	s.client = &http.Client{Transport: transport, Timeout: maxWait}
+	eventually(t, func() error { // the certificate is made after Caddy serves
 		res, err := s.client.Do(s.request("GET", "/page.html", nil))
 		if err == nil {
 			res.Body.Close()

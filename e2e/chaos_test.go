@@ -65,7 +65,7 @@ func TestChaos(t *testing.T) {
 		began := time.Now()
 		c.run()
 		took := time.Since(began)
-		p := c.poolBecomes("whole", 20*time.Second, func(p poolStatus) bool { return p.Workers.Idle == workers && p.Workers.Total == workers })
+		p := c.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == workers && p.Workers.Total == workers })
 		c.judge(p)
 		t.Logf("%d requests in %v, %d workers killed: exits %v, %+v", len(c.requests), took.Round(time.Second), len(c.killed), p.Exits, p.Requests)
 	})

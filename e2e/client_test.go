@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // response is an answer that was read to its end.
@@ -20,14 +19,13 @@ type response struct {
 	body string
 }
 
-// newClient follows no redirect, decodes no gzip, has no cookies and little
-// patience.
+// newClient follows no redirect, decodes no gzip, and has no cookies.
 func newClient(t *testing.T) *http.Client {
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
 		Transport:     transport,
-		Timeout:       20 * time.Second,
+		Timeout:       maxWait,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

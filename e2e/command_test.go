@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // result is what a command printed, and how it ended.
@@ -72,7 +71,7 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 		s := start(t, b, poolSite(b, "max_workers 3", "min_workers 1", "start_workers 2"))
 		s.get("/hello.php").want(t, 200, "hello\n")
 		s.begin("wait.php")
-		before := s.poolBecomes("one with an idle worker", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+		before := s.poolBecomes("one with an idle worker", func(p poolStatus) bool { return p.Workers.Idle == 1 })
 
 		s.phpPool("status").says(0, `(?m)^POOL +PHP +MANAGER`, `(?m)^main +\d+\.\d+\.\d+\S* +dynamic +1 +1 +3 +0 +`)
 		s.phpPool("status", "main").says(0, `(?m)^main +\d+ +\d+ +busy +\d+\.\d .* GET /wait\.php$`)
@@ -81,10 +80,10 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 			`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d+ .* GET /wait\.php$`, `(?m)^main +\d+ +\d+ +idle +- +\d+ `)
 
 		s.phpPool("restart", "main").says(0, `^pool main: generation 2 serves, after 1;`)
-		s.poolBecomes("of generation 2", 10*time.Second, func(p poolStatus) bool { return p.Generation == 2 })
+		s.poolBecomes("of generation 2", func(p poolStatus) bool { return p.Generation == 2 })
 
 		s.phpPool("scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; this holds`)
-		p := s.poolBecomes("of two workers", 10*time.Second, func(p poolStatus) bool {
+		p := s.poolBecomes("of two workers", func(p poolStatus) bool {
 			return p.Workers.Max == 2 && p.Workers.Idle == 1 && p.Workers.Busy == 1
 		})
 
@@ -93,7 +92,7 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 		s.phpPool("recycle", "main", id).says(0, `^pool main: worker `+id+` is replaced after its request`)
 		gone := func(id int) {
 			t.Helper()
-			s.poolBecomes(fmt.Sprint("rid of worker ", id), 10*time.Second, func(p poolStatus) bool {
+			s.poolBecomes(fmt.Sprint("rid of worker ", id), func(p poolStatus) bool {
 				return !slices.ContainsFunc(p.List, func(w workerStatus) bool { return w.ID == id })
 			})
 		}
@@ -183,10 +182,10 @@ func TestDoctorLeavesNothingBehind(t *testing.T) {
 		s := prepare(t, b)
 		writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(poolSite(b)))
 		k := keep(t, s.command("php-pool", "doctor"))
-		if code, ok := k.wait(30 * time.Second); !ok || code != 0 {
+		if code, ok := k.wait(maxWait); !ok || code != 0 {
 			t.Errorf("%s: doctor ended with %d, %v:\n%s", b.name, code, ok, s.log())
 		}
-		eventually(t, time.Second, func() error {
+		eventually(t, func() error {
 			if left := k.processes(); len(left) > 0 {
 				return fmt.Errorf("%s: left behind: %v", b.name, left)
 			}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // plainSite is the Caddyfile of most tests.
@@ -29,10 +28,10 @@ type check struct {
 	run  func(*testing.T, *server)
 }
 
-// conform checks all sentences on one server, in every form.
-func conform(t *testing.T, o options, checks []check) {
+// conform checks all sentences on one server, in each of these forms.
+func conform(t *testing.T, forms []backend, o options, checks []check) {
 	t.Helper()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, forms, func(t *testing.T, b backend) {
 		s := start(t, b, plainSite, o)
 		for _, c := range checks {
 			t.Run(c.name, func(t *testing.T) {
@@ -50,7 +49,7 @@ func conform(t *testing.T, o options, checks []check) {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conform(t, options{}, []check{
+	conform(t, everyForm, options{}, []check{
 		{"a script answers", func(t *testing.T, s *server) {
 			res := s.get("/hello.php")
 			res.want(t, 200, "hello\n")
@@ -170,7 +169,7 @@ func TestConformance(t *testing.T) {
 		{"a line on stderr of 200 KB is in the log, whole and with its request", func(t *testing.T, s *server) {
 			s.get("/stderr.php?n=200000").want(t, 200, "logged\n")
 			want := "start-" + strings.Repeat("e", 200_000) + "-end"
-			eventually(t, 5*time.Second, func() error {
+			eventually(t, func() error {
 				for _, entry := range s.logs() {
 					if hasText(entry, want) && hasText(entry, "/stderr.php?n=200000") {
 						return nil
@@ -190,7 +189,7 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.get("/secret.php").want(t, 403, "")
-			eventually(t, 5*time.Second, func() error {
+			eventually(t, func() error {
 				for _, entry := range s.logs() {
 					if hasText(entry, "secret.php") && (hasText(entry, "permission") || hasText(entry, "Permission denied")) {
 						return nil

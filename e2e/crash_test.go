@@ -16,7 +16,8 @@ import (
 // TestAWorkerIsKilledInARequest has one that may be repeated, and one that may
 // not.
 func TestAWorkerIsKilledInARequest(t *testing.T) {
-	each(t, everyForm, func(t *testing.T, b backend) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2"))
 		h := s.hold("killed")
 		h.add("")
@@ -37,7 +38,7 @@ func TestAWorkerIsKilledInARequest(t *testing.T) {
 		if got := post.lines("ran"); len(got) != 1 {
 			t.Errorf("the request that may not be repeated ran as %q", got)
 		}
-		p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		p := s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
 		if p.Exits["crashed"] != 2 || len(p.Exits) != 1 || p.Requests.Retried != 1 || p.Requests.Failed != 1 {
 			t.Errorf("got %+v, want 2 crashes, 1 request retried and 1 failed", p)
 		}
@@ -50,6 +51,7 @@ func TestAWorkerIsKilledInARequest(t *testing.T) {
 // TestOddScripts do to their process what they should not; each is asked twice.
 // No other request may suffer, and the pool has to be whole afterwards.
 func TestOddScripts(t *testing.T) {
+	t.Parallel()
 	for _, odd := range []struct {
 		do     string
 		status int
@@ -87,7 +89,7 @@ func TestOddScripts(t *testing.T) {
 				}
 				close(stop)
 				wg.Wait()
-				p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0 })
+				p := s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0 })
 				if p.Exits["crashed"] != 2*odd.deaths {
 					t.Errorf("got exits %v, want %d crashed", p.Exits, 2*odd.deaths)
 				}
@@ -100,6 +102,7 @@ func TestOddScripts(t *testing.T) {
 // TestAScriptForks: the copy goes on in php-cgi, and would answer and take
 // requests of its own. No other request may meet it, and it may not stay.
 func TestAScriptForks(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
 		for range 5 {
@@ -110,7 +113,7 @@ func TestAScriptForks(t *testing.T) {
 				s.get("/hello.php").want(t, 200, "hello\n")
 			}
 		}
-		s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 && p.Workers.Total == 2 })
+		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 && p.Workers.Total == 2 })
 		s.wantProcesses(b, 2)
 	})
 }
@@ -118,7 +121,8 @@ func TestAScriptForks(t *testing.T) {
 // TestAnAnswerBreaksOff has a worker die in the middle of it: it may not look
 // whole.
 func TestAnAnswerBreaksOff(t *testing.T) {
-	each(t, everyForm, func(t *testing.T, b backend) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 1"))
 		h := s.hold("broken")
 		res, err := s.client.Do(s.request("GET", "/load/hold.php?file=broken&write=1", nil))
@@ -140,13 +144,14 @@ func TestAnAnswerBreaksOff(t *testing.T) {
 
 // TestAScriptThatKillsWorkersIsQuarantined spares all others.
 func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine 3 1m 3s"))
+		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine 3 1m 6s"))
 		for range 3 {
 			s.do(s.request("POST", "/load/odd.php?do=kill", nil)).want(t, http.StatusBadGateway, "")
 		}
 		script := s.site + "/load/odd.php"
-		p := s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		p := s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
 		if p.Quarantined[script] == "" || len(p.Quarantined) != 1 {
 			t.Errorf("got %v in quarantine, want %s", p.Quarantined, script)
 		}
@@ -159,7 +164,7 @@ func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
 		if p = s.pool(); p.Exits["crashed"] != 3 {
 			t.Errorf("got exits %v, want 3 crashed", p.Exits)
 		}
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, func() error {
 			if res := s.get("/load/odd.php?do=exit"); res.StatusCode != 200 {
 				return fmt.Errorf("the script is still in quarantine: %s", res.Status)
 			}
@@ -174,10 +179,11 @@ func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
 // TestAPoolWhoseWorkersDieAtOnceSlowsDown kills every worker as it comes. The
 // log tells of it once, and the pool recovers by itself.
 func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2"))
 		began := time.Now()
-		p := s.poolBecomes("bled", 20*time.Second, func(p poolStatus) bool {
+		p := s.poolBecomes("bled", func(p poolStatus) bool {
 			for _, w := range p.List {
 				if w.State == "idle" {
 					syscall.Kill(w.PID, syscall.SIGKILL) // it may have ended meanwhile
@@ -189,7 +195,7 @@ func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
 			t.Errorf("%d workers came and died within %v", p.Exits["crashed"], took)
 		}
 		s.get("/hello.php").want(t, 200, "hello\n")
-		s.poolBecomes("whole", 15*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
 		if got := s.logged("workers die as soon as they are launched; slowing down until it works again"); len(got) != 1 {
 			t.Errorf("got log entries %v, want one", got)
 		}
@@ -212,13 +218,13 @@ func TestTheMasterIsKilled(t *testing.T) {
 	}
 	kill(t, masters[0].pid, syscall.SIGKILL)
 	s.get("/hello.php").want(t, 200, "hello\n")
-	p := s.poolBecomes("a new generation", 10*time.Second, func(p poolStatus) bool { return p.Generation == 2 && p.Workers.Idle >= 2 })
+	p := s.poolBecomes("a new generation", func(p poolStatus) bool { return p.Generation == 2 && p.Workers.Idle >= 2 })
 	if p.Restarts != 1 || p.Workers.Busy != 1 {
 		t.Errorf("got %+v, want one restart and the old request still served", p)
 	}
 	h.release()
 	h.want(0, 200)
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, func() error {
 		now := map[int]bool{}
 		for _, p := range s.php() {
 			now[p.pid] = true
@@ -230,7 +236,7 @@ func TestTheMasterIsKilled(t *testing.T) {
 		}
 		return nil
 	})
-	p = s.poolBecomes("whole", 5*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
+	p = s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
 	s.wantProcesses(sharedLean, 3)
 	if p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
 		t.Errorf("got %+v, want no failed request and no crash", p)
@@ -239,6 +245,7 @@ func TestTheMasterIsKilled(t *testing.T) {
 
 // TestTwoHundredWorkers serve 200 requests at once.
 func TestTwoHundredWorkers(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		began := time.Now()
 		s := start(t, b, poolSite(b, "manager static", "workers 200"))

@@ -38,7 +38,7 @@ func TestNoRequestIsLostOrMixedByDeploys(t *testing.T) {
 			l.allow(i + 1)
 			deploy(i + 1)
 			l.set(i + 1)
-			l.more(20)
+			l.more(40)
 		}
 		l.end()
 		s.wantUnchanged(before)

@@ -29,7 +29,7 @@ http://127.0.0.1:{$PORT} {
 // it: not one line of it is changed.
 func TestDokuWiki(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := startDokuWiki(t, b)
 		installDokuWiki(s)
 

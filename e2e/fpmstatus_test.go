@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // fpmSite has php-fpm's two pages of its own.
@@ -148,7 +147,7 @@ func compareLastRequests(t *testing.T, theirs, ours *server) {
 		// Again, because: what asks php-fpm takes one of its processes, which
 		// forgets what it ran before; php-fpm answers before it has finished;
 		// and what php_pool tells of CPU and memory may be a second old.
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, func() error {
 			req := s.request("POST", "/compute.php?a=%3Cb%3E&c=d", strings.NewReader("x=12345"))
 			req.SetBasicAuth("bob", "secret")
 			s.do(req).want(t, 200, "")

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -250,7 +249,7 @@ func TestOnlyRootCanNameAUser(t *testing.T) {
 		writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(site))
 		c := s.command("validate", "--config", filepath.Join(s.dir, "Caddyfile"))
 		c.Log = filepath.Join(s.dir, "validate.log")
-		if code, ok := keep(t, c).wait(30 * time.Second); code != 0 || !ok {
+		if code, ok := keep(t, c).wait(maxWait); code != 0 || !ok {
 			t.Errorf("%s: caddy validate: got code %d, ended %t:\n%s", line, code, ok, readFile(t, c.Log))
 		}
 		err := s.run(site)

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +21,7 @@ import (
 // site in trouble: a script in an endless loop, one that waits for a server that
 // never answers, one that crashed, a full line, and a full OPcache.
 func TestTheCommandsForTheNight(t *testing.T) {
+	t.Parallel()
 	commands := nightCommands(t)
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b, options{site: incidentSite(t)})
@@ -41,9 +41,9 @@ func TestTheCommandsForTheNight(t *testing.T) {
 			}
 		}
 		ask("/report.php", "/checkout.php?server="+deaf)
-		s.poolBecomes("busy", 15*time.Second, func(p poolStatus) bool { return p.Workers.Busy == 2 })
+		s.poolBecomes("busy", func(p poolStatus) bool { return p.Workers.Busy == 2 })
 		ask("/?1", "/?2", "/?3")
-		s.poolBecomes("full", 15*time.Second, func(p poolStatus) bool { return p.Queue.Length == 3 })
+		s.poolBecomes("full", func(p poolStatus) bool { return p.Queue.Length == 3 })
 		s.get("/?4").contains(t, 503)
 
 		ended := ""

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // footprint is what Caddy holds when nothing is going on.
@@ -49,7 +48,7 @@ func (s *server) footprint() footprint {
 func (s *server) settled() (f footprint) {
 	s.t.Helper()
 	same := 0
-	eventually(s.t, 30*time.Second, func() error {
+	eventually(s.t, func() error {
 		before := f.processes
 		if f = s.footprint(); f.processes != before {
 			same = 0
@@ -118,7 +117,7 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 		after := rest()
 		// A connection or two may be idle still, here or in Caddy.
 		const slack = 4
-		eventually(t, time.Minute, func() error {
+		eventually(t, func() error {
 			after = s.footprint()
 			if after.goroutines > before.goroutines+slack || after.files > before.files+slack || after.processes > before.processes {
 				return fmt.Errorf("after %d reloads: %v; before: %v", n, after, before)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestTheNextCaddyEndsWhatTheLastOneLeft kills Caddy together with the guardian
@@ -32,14 +31,14 @@ func TestTheNextCaddyEndsWhatTheLastOneLeft(t *testing.T) {
 		}
 		first.stopped = true
 		first.signal(syscall.SIGKILL)
-		first.wait(10 * time.Second)
+		first.wait(maxWait)
 
 		want := 0
 		if b.name == sharedLean.name { // in single mode they are killed when Caddy ends
 			want = 1
 		}
 		var left []process
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, func() error {
 			if left = first.processes(); len(left) != want {
 				return fmt.Errorf("left are %v, want %d", left, want)
 			}
@@ -47,7 +46,7 @@ func TestTheNextCaddyEndsWhatTheLastOneLeft(t *testing.T) {
 		})
 		second := start(t, b, plainSite, o)
 		second.get("/hello.php").want(t, 200, "hello\n")
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, func() error {
 			if still := first.processes(); len(still) > 0 {
 				return fmt.Errorf("still there: %v", still)
 			}

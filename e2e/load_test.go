@@ -66,10 +66,10 @@ func (s *server) pool() poolStatus {
 }
 
 // poolBecomes waits until the pool is as described, and returns it.
-func (s *server) poolBecomes(what string, d time.Duration, is func(poolStatus) bool) poolStatus {
+func (s *server) poolBecomes(what string, is func(poolStatus) bool) poolStatus {
 	s.t.Helper()
 	var p poolStatus
-	eventually(s.t, d, func() error {
+	eventually(s.t, func() error {
 		if p = s.pool(); !is(p) {
 			return fmt.Errorf("the pool is not %s: %+v", what, p)
 		}
@@ -81,7 +81,7 @@ func (s *server) poolBecomes(what string, d time.Duration, is func(poolStatus) b
 // wantExits checks which workers have left, and why.
 func (s *server) wantExits(want map[string]int) {
 	s.t.Helper()
-	s.poolBecomes(fmt.Sprintf("one with exits %v", want), 10*time.Second, func(p poolStatus) bool {
+	s.poolBecomes(fmt.Sprintf("one with exits %v", want), func(p poolStatus) bool {
 		return fmt.Sprint(p.Exits) == fmt.Sprint(want)
 	})
 }
@@ -132,7 +132,7 @@ func (h *holding) add(query string) {
 func (h *holding) ran(n int) (ids, pids []int) {
 	h.s.t.Helper()
 	var lines []string
-	eventually(h.s.t, time.Minute, func() error {
+	eventually(h.s.t, func() error {
 		if lines = h.lines("ran"); len(lines) < n {
 			return fmt.Errorf("%d of %d requests are being served: %+v", len(lines), n, h.s.pool())
 		}
@@ -157,7 +157,7 @@ func (h *holding) lines(what string) []string {
 // ended waits until so many scripts have ended, and returns their status.
 func (h *holding) ended(n int) (lines []string) {
 	h.s.t.Helper()
-	eventually(h.s.t, 30*time.Second, func() error {
+	eventually(h.s.t, func() error {
 		if lines = h.lines("ended"); len(lines) < n {
 			return fmt.Errorf("%d of %d scripts have ended", len(lines), n)
 		}
@@ -179,7 +179,7 @@ func (h *holding) want(id, status int) *response {
 		}
 		res.want(h.s.t, status, "")
 		return res
-	case <-time.After(time.Minute):
+	case <-time.After(maxWait):
 		h.s.t.Fatalf("request %d has no answer: %+v", id, h.s.pool())
 		return nil
 	}

@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"debug/buildinfo"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"testing"
 )
 
@@ -16,8 +19,12 @@ var (
 	caddyFlag   = flag.String("caddy", "", "a Caddy to test instead of the one built from these sources")
 )
 
-// caddyBin is the Caddy under test.
-var caddyBin string
+// caddyBin is the Caddy under test, and raceBuilt whether it was built with -race,
+// which makes it slower and several times larger.
+var (
+	caddyBin  string
+	raceBuilt bool
+)
 
 func TestMain(m *testing.M) {
 	if spec := os.Getenv(keeperVar); spec != "" {
@@ -46,17 +53,22 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if *caddyFlag != "" {
-		caddyBin = *caddyFlag
-		return m.Run()
-	}
 	caddyBin = filepath.Join(dir, "caddy")
-	build := exec.Command("go", "build", "-o", caddyBin, "../caddymodule/cmd/caddy")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building the Caddy under test:", err)
+	provide := exec.Command("go", "build", "-o", caddyBin, "../caddymodule/cmd/caddy")
+	if *caddyFlag != "" {
+		provide = exec.Command("cp", *caddyFlag, caddyBin)
+	}
+	provide.Stderr = os.Stderr
+	if err := provide.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", provide, err)
 		return 1
 	}
+	info, err := buildinfo.ReadFile(caddyBin)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	raceBuilt = slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 	return m.Run()
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 )
 
 const mib = 1 << 20
@@ -16,10 +15,11 @@ const mib = 1 << 20
 // TestADynamicPoolGrowsWithABurstAndShrinksAgain sends 16 requests that do not
 // end until all of them are being served.
 func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 2s"))
+		s := start(t, b, poolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 5s"))
 		rest := func(p poolStatus) bool { return p.Workers.Total == 2 && p.Workers.Idle == 2 }
-		before := s.poolBecomes("at rest", 10*time.Second, rest)
+		before := s.poolBecomes("at rest", rest)
 		h := s.hold("burst")
 		for range 16 {
 			h.add("")
@@ -37,9 +37,9 @@ func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
 		for id := range 16 {
 			h.want(id, 200)
 		}
-		s.poolBecomes("all idle", time.Second, func(p poolStatus) bool { return p.Workers.Idle == 16 })
+		s.poolBecomes("all idle", func(p poolStatus) bool { return p.Workers.Idle == 16 })
 		_, grown := pss(t, s.php())
-		after := s.poolBecomes("at rest again", 20*time.Second, func(p poolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
+		after := s.poolBecomes("at rest again", func(p poolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
 		if b.name == sharedLean.name {
 			// A standby is forked anew for each worker that left.
 			if after.Workers.Standby != before.Workers.Standby || after.Generation != before.Generation {
@@ -47,7 +47,7 @@ func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
 			}
 		}
 		s.wantProcesses(b, 2)
-		eventually(t, 10*time.Second, func() error { // a process that ends or forks counts for more
+		eventually(t, func() error { // a process that ends or forks counts for more
 			_, shrunk := pss(t, s.php())
 			if shrunk >= grown-2*mib {
 				return fmt.Errorf("%.1f MB of memory after the shrink, %.1f MB with 16 idle workers", float64(shrunk)/mib, float64(grown)/mib)
@@ -63,7 +63,7 @@ func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
 // shared mode each slot, be it a worker's or a standby.
 func (s *server) wantProcesses(b backend, workers int) {
 	s.t.Helper()
-	eventually(s.t, 30*time.Second, func() error {
+	eventually(s.t, func() error {
 		want := workers
 		if b.name == sharedLean.name {
 			want += s.pool().Workers.Standby
@@ -77,6 +77,7 @@ func (s *server) wantProcesses(b backend, workers int) {
 
 // TestMaxSpareIsKeptLong sees spare workers stay while those above max_spare go.
 func TestMaxSpareIsKeptLong(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager dynamic", "max_workers 8", "max_spare 3", "idle_timeout 1h"))
 		h := s.hold("burst")
@@ -85,18 +86,19 @@ func TestMaxSpareIsKeptLong(t *testing.T) {
 		}
 		h.ran(8)
 		h.release()
-		s.poolBecomes("down to max_spare", 10*time.Second, func(p poolStatus) bool { return p.Workers.Total == 3 && p.Workers.Idle == 3 })
+		s.poolBecomes("down to max_spare", func(p poolStatus) bool { return p.Workers.Total == 3 && p.Workers.Idle == 3 })
 		s.wantExits(map[string]int{"idle_timeout": 5})
 	})
 }
 
 // TestAnOndemandPoolRunsNothingAtRest looks at /proc.
 func TestAnOndemandPoolRunsNothingAtRest(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager ondemand", "max_workers 8", "idle_timeout 1s", "master_idle_timeout 1s"))
 		nothing := func() {
 			t.Helper()
-			eventually(t, 15*time.Second, func() error {
+			eventually(t, func() error {
 				if left := s.php(); len(left) > 0 {
 					return fmt.Errorf("%d processes at rest: %v", len(left), left)
 				}
@@ -143,7 +145,7 @@ func TestTheMasterOfAnOndemandPoolKeepsTheOPcache(t *testing.T) {
 		return a
 	}
 	first := ask()
-	s.poolBecomes("at rest", 10*time.Second, func(p poolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
+	s.poolBecomes("at rest", func(p poolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
 	if got := s.masters(); len(got) != 1 {
 		t.Errorf("got masters %v, want one", got)
 	}
@@ -156,6 +158,7 @@ func TestTheMasterOfAnOndemandPoolKeepsTheOPcache(t *testing.T) {
 // TestAStaticPoolIsWholeWhenTheLoadEnds looks at once after the first load, and
 // at what a reload makes of the pool.
 func TestAStaticPoolIsWholeWhenTheLoadEnds(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 5"))
 		whole := func(p poolStatus, n int) bool { return p.Workers.Idle == n && p.Workers.Total == n }
@@ -166,18 +169,19 @@ func TestAStaticPoolIsWholeWhenTheLoadEnds(t *testing.T) {
 			if err := s.reload(poolSite(b, "manager static", fmt.Sprint("workers ", n))); err != nil {
 				t.Fatal(err)
 			}
-			s.poolBecomes(fmt.Sprint(n, " idle workers"), 10*time.Second, func(p poolStatus) bool { return whole(p, n) })
+			s.poolBecomes(fmt.Sprint(n, " idle workers"), func(p poolStatus) bool { return whole(p, n) })
 		}
 	})
 }
 
 // TestAStaticPoolReplacesALostWorker kills an idle one.
 func TestAStaticPoolReplacesALostWorker(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 3"))
 		lost := s.pool().List[1].PID
 		kill(t, lost, syscall.SIGKILL)
-		p := s.poolBecomes("whole again", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
+		p := s.poolBecomes("whole again", func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
 		if slices.ContainsFunc(p.List, func(w workerStatus) bool { return w.PID == lost }) {
 			t.Errorf("the lost worker %d is still in the list: %+v", lost, p.List)
 		}

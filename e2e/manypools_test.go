@@ -104,7 +104,7 @@ func (m *manyPools) pools() (list []poolStatus) {
 func (m *manyPools) rest(what string, took time.Duration) {
 	m.t.Helper()
 	processes := -1
-	eventually(m.t, time.Minute, func() error {
+	eventually(m.t, func() error {
 		workers := 0
 		for _, p := range m.pools() {
 			workers += p.Workers.Total + p.Workers.Stopping

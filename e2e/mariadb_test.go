@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // startMariaDB runs a server of the test's own on a unix socket, with empty
@@ -47,7 +46,7 @@ func startMariaDB(t *testing.T, databases ...string) (socket string) {
 		Dir: dir,
 		Log: log,
 	})
-	eventually(t, 60*time.Second, func() error {
+	eventually(t, func() error {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
 			return fmt.Errorf("MariaDB does not answer: %w\n%s", err, tail(readFile(t, log)))

@@ -64,6 +64,7 @@ func metrics(t *testing.T, res *response) map[string]float64 {
 // worker died, one that was slow, one that was refused and one whose client
 // left; a reload changes nothing of that.
 func TestTheMetricsTellWhatHappened(t *testing.T) {
+	t.Parallel()
 	each(t, bothWays, func(t *testing.T, b backend) {
 		site := poolSite(b, "manager static", "workers 1", "max_queue 0", "slow_request 1s", "quarantine off") +
 			"http://127.0.0.1:{$PORT2} {\nmetrics\n}\n"
@@ -72,18 +73,18 @@ func TestTheMetricsTellWhatHappened(t *testing.T) {
 			s.get("/hello.php").want(t, 200, "hello\n")
 		}
 		s.do(s.request("POST", "/load/odd.php?do=kill", nil)).want(t, http.StatusBadGateway, "")
-		s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 1 })
 		h := s.hold("slow")
 		h.add("")
-		s.poolBecomes("slow", 10*time.Second, func(p poolStatus) bool { return p.Requests.Slow == 1 })
+		s.poolBecomes("slow", func(p poolStatus) bool { return p.Requests.Slow == 1 })
 		wantRefused(t, s.get("/hello.php"))
 		h.release()
 		h.want(0, 200)
 		left := s.hold("left")
 		s.leave("/load/hold.php?file=left")
-		s.poolBecomes("draining", 10*time.Second, func(p poolStatus) bool { return p.Workers.Draining == 1 })
+		s.poolBecomes("draining", func(p poolStatus) bool { return p.Workers.Draining == 1 })
 		left.release()
-		s.poolBecomes("idle", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+		s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 1 })
 
 		got := metrics(t, s.admin("GET", "/metrics", ""))
 		for name, want := range map[string]float64{
@@ -130,6 +131,7 @@ func TestTheMetricsTellWhatHappened(t *testing.T) {
 // TestTheMetricsHaveTheOPcache as PHP tells of it, and only where it is one for
 // all workers.
 func TestTheMetricsHaveTheOPcache(t *testing.T) {
+	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.file_update_protection 0"))
 		for range 5 {

@@ -8,14 +8,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // What a pool cannot make good, whatever it does, and so does not try to.
 
 func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 			for name, body := range map[string]string{"empty": "", "small": "a=b", "spooled": strings.Repeat("x", 200000)} {
@@ -31,7 +30,7 @@ func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
 				}
 				// No worker may still be on its way to run it.
-				s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+				s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
 				if got := h.lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
 				}
@@ -45,7 +44,7 @@ func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
 
 func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"GET", "POST"} {
 			h := s.hold(method)
@@ -59,7 +58,7 @@ func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
 				t.Errorf("%s: got %s and error %v, want an answer that breaks off", method, res.Status, err)
 			}
 			res.Body.Close()
-			s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 2 })
+			s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
 			if got := h.lines("ran"); len(got) != 1 {
 				t.Errorf("%s was run as %q, want once", method, got)
 			}
@@ -69,7 +68,7 @@ func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
 
 func TestNotPromisedThatASafeRequestSurvivesTwoWorkers(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 3", "quarantine off"))
 		h := s.hold("twice")
 		h.add("")
@@ -78,7 +77,7 @@ func TestNotPromisedThatASafeRequestSurvivesTwoWorkers(t *testing.T) {
 			kill(t, pids[n-1], syscall.SIGKILL)
 		}
 		h.want(0, http.StatusBadGateway)
-		s.poolBecomes("whole", 10*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 })
+		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 3 })
 		if got := h.lines("ran"); len(got) != 2 {
 			t.Errorf("it was run as %q, want twice", got)
 		}

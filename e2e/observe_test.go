@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // observedSite logs access and shows placeholders in headers.
@@ -40,7 +39,7 @@ func observedSite(b backend) string {
 // nil where PHP had no part.
 func (s *server) accessed(path string) (entry, php map[string]any) {
 	s.t.Helper()
-	eventually(s.t, 10*time.Second, func() error {
+	eventually(s.t, func() error {
 		for _, entry = range s.logged("handled request") {
 			if request, _ := entry["request"].(map[string]any); request["uri"] == path {
 				php, _ = entry["php_pool"].(map[string]any)
@@ -53,7 +52,8 @@ func (s *server) accessed(path string) (entry, php map[string]any) {
 }
 
 func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
-	each(t, everyForm, func(t *testing.T, b backend) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, observedSite(b))
 		res := s.get("/pid.php?who")
 		w := s.pool().List[0]
@@ -102,13 +102,14 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 
 // TestTracesLeadThroughPHP has Caddy's own tracing write its spans to the log.
 func TestTracesLeadThroughPHP(t *testing.T) {
+	t.Parallel()
 	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, strings.Replace(poolSite(b, "manager static", "workers 1"), "root {$SITE}", "root {$SITE}\ntracing {\nspan site\n}", 1),
 			options{env: []string{"OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=10"}})
 		const id, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 		vars := s.vars("/server.php", "Traceparent: 00-"+id+"-"+caller+"-01", "Tracestate: vendor=1")
 		spans := map[string]map[string]any{}
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, func() error {
 			for _, entry := range s.logs() {
 				if name, ok := entry["Name"].(string); ok {
 					spans[name] = entry

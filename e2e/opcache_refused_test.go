@@ -36,7 +36,7 @@ func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
 	} {
 		t.Run(refused.name, func(t *testing.T) {
 			t.Parallel()
-			each(t, spawnOnly, func(t *testing.T, b backend) {
+			each(t, []backend{sharedLean}, func(t *testing.T, b backend) {
 				s := start(t, b, poolSite(b, append(refused.lines, "workers 2")...))
 				s.get("/hello.php").want(t, 200, "hello\n")
 				for range 3 {
@@ -286,7 +286,7 @@ func TestARequestWaitsForNoMoreThanTheQuestion(t *testing.T) {
 		}
 	}()
 	resets := 0
-	eventually(t, 60*time.Second, func() error {
+	eventually(t, func() error {
 		// A reset is a question that is never too early.
 		for range 100 {
 			res := s.admin("DELETE", opcachePath, "")
@@ -304,7 +304,7 @@ func TestARequestWaitsForNoMoreThanTheQuestion(t *testing.T) {
 	close(stop)
 	requests := <-done
 	t.Logf("%d resets, %d requests", resets, requests)
-	p := s.poolBecomes("idle", 5*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 1 })
+	p := s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 1 })
 	if got := fmt.Sprint(p.Requests.Total, p.Requests.Failed, p.Requests.Refused); got != fmt.Sprint(requests, 0, 0) {
 		t.Errorf("got requests, failed, refused %s, want %d 0 0", got, requests)
 	}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // opcacheStatus is what the admin API tells of a pool's OPcache.
@@ -72,7 +71,7 @@ func (s *server) opcache() opcacheStatus {
 func (s *server) opcacheBecomes(what string, is func(opcacheStatus) bool) opcacheStatus {
 	s.t.Helper()
 	var o opcacheStatus
-	eventually(s.t, 30*time.Second, func() error {
+	eventually(s.t, func() error {
 		if o = s.opcache(); !is(o) {
 			return fmt.Errorf("the OPcache is not %s: %+v", what, o)
 		}
@@ -286,7 +285,7 @@ func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
 	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
-		eventually(t, 15*time.Second, func() error {
+		eventually(t, func() error {
 			if left := s.php(); len(left) > 0 {
 				return fmt.Errorf("%d processes at rest: %v", len(left), left)
 			}
@@ -311,7 +310,7 @@ func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
 		if o := s.opcache(); !o.Available {
 			t.Errorf("got %+v, want a sample", o)
 		}
-		eventually(t, 15*time.Second, func() error {
+		eventually(t, func() error {
 			if o := s.opcache(); o.Available {
 				return fmt.Errorf("got %+v, want none at rest", o)
 			}

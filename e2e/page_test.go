@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // chromium runs the browser on a page for so long of its own time, and returns
@@ -32,7 +31,7 @@ func chromium(t *testing.T, url string, lasts string) string {
 		}
 		t.Fatal("no Chromium or Google Chrome: run make deps")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), maxWait)
 	defer cancel()
 	browser := exec.CommandContext(ctx, program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "--virtual-time-budget="+lasts, "--dump-dom", url)

@@ -4,14 +4,13 @@ package e2e
 
 import (
 	"testing"
-	"time"
 )
 
 // TestOneClientCannotTakeThePool has a crawler, and others who are served all
 // the time.
 func TestOneClientCannotTakeThePool(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		site := poolSite(b, "manager static", "workers 3", "max_per_client 1")
 		trusted := options{global: "servers {\ntrusted_proxies static 127.0.0.0/8\n}"}
 		s := start(t, b, site, trusted)
@@ -19,7 +18,7 @@ func TestOneClientCannotTakeThePool(t *testing.T) {
 		h.add("")
 		h.ran(1)
 		h.add("")
-		s.poolBecomes("one waits though two are idle", 5*time.Second, func(p poolStatus) bool {
+		s.poolBecomes("one waits though two are idle", func(p poolStatus) bool {
 			return p.Queue.Length == 1 && p.Workers.Idle == 2
 		})
 		wantTooMany(t, s.get("/hello.php"))
@@ -33,7 +32,7 @@ func TestOneClientCannotTakeThePool(t *testing.T) {
 		far.ran(1)
 		far.header = "X-Forwarded-For: 2001:db8:0:2::2"
 		far.add("")
-		s.poolBecomes("one more waits", 5*time.Second, func(p poolStatus) bool { return p.Queue.Length == 2 })
+		s.poolBecomes("one more waits", func(p poolStatus) bool { return p.Queue.Length == 2 })
 		wantTooMany(t, s.get("/hello.php", "X-Forwarded-For: 2001:db8:0:2::3"))
 		far.release()
 		far.want(0, 200)
@@ -41,14 +40,14 @@ func TestOneClientCannotTakeThePool(t *testing.T) {
 
 		// Who leaves holds his worker until PHP has ended.
 		h.cancel[0]()
-		s.poolBecomes("draining", 5*time.Second, func(p poolStatus) bool { return p.Workers.Draining == 1 })
+		s.poolBecomes("draining", func(p poolStatus) bool { return p.Workers.Draining == 1 })
 		if p := s.pool(); p.Queue.Length != 1 || p.Workers.Idle != 2 {
 			t.Errorf("got %+v, want one still waiting", p)
 		}
 		wantTooMany(t, s.get("/hello.php"))
 		h.release()
 		h.want(1, 200)
-		s.poolBecomes("idle", 5*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Queue.Length == 0 })
+		s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Queue.Length == 0 })
 		if p := s.pool(); p.Requests.Refused != 3 || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want 3 refused and none failed", p.Requests)
 		}
@@ -62,7 +61,7 @@ func TestOneClientCannotTakeThePool(t *testing.T) {
 		h.add("")
 		h.ran(1)
 		h.add("")
-		s.poolBecomes("one waits", 5*time.Second, func(p poolStatus) bool { return p.Queue.Length == 1 })
+		s.poolBecomes("one waits", func(p poolStatus) bool { return p.Queue.Length == 1 })
 		wantTooMany(t, s.get("/hello.php", "X-Forwarded-For: 198.51.100.8"))
 		// Without the option all go on.
 		if err := s.reload(poolSite(b, "manager static", "workers 3")); err != nil {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestCaddyIsProcess1 is a container without an init: every process that loses
@@ -43,7 +42,7 @@ func TestCaddyIsProcess1(t *testing.T) {
 		for _, p := range slices.Concat(s.masters(), s.workers()) {
 			kill(t, p.pid, syscall.SIGKILL)
 		}
-		s.poolBecomes("whole again", 10*time.Second, func(p poolStatus) bool {
+		s.poolBecomes("whole again", func(p poolStatus) bool {
 			return p.Exits["crashed"]+p.Exits["recycled"] >= 3 && p.Workers.Idle == 3 // what is seen first: their end, or their master's
 		})
 		for range 3 {
@@ -56,7 +55,7 @@ func TestCaddyIsProcess1(t *testing.T) {
 		}
 
 		stop := keep(t, s.command("stop", "--address", "unix/"+filepath.Join(s.dir, "admin.sock")))
-		if code, ok := stop.wait(20 * time.Second); code != 0 || !ok {
+		if code, ok := stop.wait(maxWait); code != 0 || !ok {
 			t.Errorf("caddy stop: got code %d, ended %t", code, ok)
 		}
 		s.gone()
@@ -69,7 +68,7 @@ func TestCaddyIsProcess1(t *testing.T) {
 // zombiesBecome waits until their number is as wanted.
 func (s *server) zombiesBecome(what string, is func(n int) bool) {
 	s.t.Helper()
-	eventually(s.t, 20*time.Second, func() error {
+	eventually(s.t, func() error {
 		var found []string
 		for _, p := range s.processes() {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))

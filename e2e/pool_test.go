@@ -13,7 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestOneOPcacheForAllWorkers is what a shared pool is for.
@@ -42,7 +41,7 @@ func TestOneOPcacheForAllWorkers(t *testing.T) {
 	}
 	ask()
 	const requests = 40
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, func() error {
 		var wg sync.WaitGroup
 		for range requests {
 			wg.Go(ask)
@@ -120,7 +119,7 @@ func TestSitesShareAPool(t *testing.T) {
 // site, while requests go on: none may fail, and no worker changes.
 func TestReloadKeepsTheWorkers(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, plainSite, options{workers: 1})
 		before := s.get("/pid.php").body
 		stop := make(chan struct{})
@@ -173,7 +172,7 @@ func (s *server) tryHello() {
 // as it would have, and the next one has the new settings.
 func TestReloadEndsNoRequest(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, plainSite, options{ini: [][2]string{{"memory_limit", "100M"}}})
 		writeFile(t, s.site+"/limit.php", "<?php echo ini_get('memory_limit');")
 		s.get("/limit.php").want(t, 200, "100M")

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 const checkScript = "/load/check.php"
@@ -116,7 +115,7 @@ func TestNoRequestIsLostByReloadsThatChangeTheSize(t *testing.T) {
 		for range rounds(50) {
 			n := 1 + rand.IntN(9)
 			s.mustReload(sized(n))
-			p := s.poolBecomes(fmt.Sprintf("one of %d workers", n), 20*time.Second, func(p poolStatus) bool {
+			p := s.poolBecomes(fmt.Sprintf("one of %d workers", n), func(p poolStatus) bool {
 				w := p.Workers
 				return w.Max == n && w.Idle+w.Busy == n && w.Starting+w.Stopping+w.Draining == 0
 			})
@@ -175,7 +174,7 @@ func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
 // before have gone, with all processes.
 func (s *server) wantOnly(b backend, workers int) poolStatus {
 	s.t.Helper()
-	p := s.poolBecomes(fmt.Sprintf("one of %d workers", workers), 20*time.Second, func(p poolStatus) bool {
+	p := s.poolBecomes(fmt.Sprintf("one of %d workers", workers), func(p poolStatus) bool {
 		w := p.Workers
 		return w.Idle+w.Busy == workers && w.Starting+w.Stopping+w.Draining == 0
 	})

@@ -56,7 +56,7 @@ func TestResponses(t *testing.T) {
 			}
 		}
 	}
-	conform(t, options{workers: 1}, checks)
+	conform(t, bothWays, options{workers: 1}, checks)
 }
 
 // firstEventFirst reads the first event before it lets the script send another.
@@ -108,7 +108,7 @@ func wantNext(t *testing.T, s *server, path string, status int) {
 // TestDyingWorker kills a worker in its request: that one request fails.
 func TestDyingWorker(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, plainSite, options{workers: 1})
 		for range 3 {
 			s.do(s.request("POST", "/die.php", strings.NewReader("x"))).want(t, 502, "")

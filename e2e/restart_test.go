@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // restart asks for a new generation.
@@ -112,7 +111,7 @@ func TestARestartThatFailsLeavesEverythingAsItWas(t *testing.T) {
 					wantSentence(t, err, strings.Split(bad.says(s), ","))
 					l.more(10)
 					s.wantUnchanged(before)
-					eventually(t, 20*time.Second, func() error {
+					eventually(t, func() error {
 						if got := fmt.Sprint(s.php()); got != processes {
 							return fmt.Errorf("the processes are\n%s\nand were\n%s", got, processes)
 						}
@@ -171,8 +170,8 @@ func TestNoRequestIsLostByWhatWatchDoes(t *testing.T) {
 				}
 				l.allow(mark)
 				edit.do()
-				s.poolBecomes("a new generation because of "+edit.what, 30*time.Second, func(p poolStatus) bool { return p.Generation > before.Generation && len(p.List) >= 3 })
-				eventually(t, 30*time.Second, func() error {
+				s.poolBecomes("a new generation because of "+edit.what, func(p poolStatus) bool { return p.Generation > before.Generation && len(p.List) >= 3 })
+				eventually(t, func() error {
 					entries := s.logged("a new generation serves")
 					if len(entries) == 0 || !strings.Contains(fmt.Sprint(entries[len(entries)-1]["why"]), filepath.Join(s.dir, edit.what)) {
 						return fmt.Errorf("the log does not name %s: %v", edit.what, entries)
@@ -187,7 +186,7 @@ func TestNoRequestIsLostByWhatWatchDoes(t *testing.T) {
 		before := s.pool()
 		const refused = "php-cgi or its settings have changed, but no new generation can be started; the old one goes on"
 		breakPreload(t, s)
-		eventually(t, 30*time.Second, func() error {
+		eventually(t, func() error {
 			if len(s.logged(refused)) == 0 {
 				return errNoEntry
 			}
@@ -201,7 +200,7 @@ func TestNoRequestIsLostByWhatWatchDoes(t *testing.T) {
 		mark++
 		l.allow(mark)
 		s.setMark(mark)
-		s.poolBecomes("a new generation", 30*time.Second, func(p poolStatus) bool { return p.Generation > before.Generation })
+		s.poolBecomes("a new generation", func(p poolStatus) bool { return p.Generation > before.Generation })
 		l.end()
 		s.wantOnly(b, 3)
 		s.wantNoneFailed()

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestNoRequestIsLostWhenSitesComeAndGo has a second site that shares the pool
@@ -70,7 +69,7 @@ func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 // configuration.
 func (s *server) getOn(port int, path string) (body string) {
 	s.t.Helper()
-	eventually(s.t, 10*time.Second, func() error {
+	eventually(s.t, func() error {
 		res, err := s.client.Do(newRequest(s.t, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil))
 		if err != nil {
 			return err
@@ -113,7 +112,7 @@ func (s *server) poolNamed(name string) (p poolStatus) {
 // wantGone waits until processes have ended.
 func (s *server) wantGone(pids []int) {
 	s.t.Helper()
-	eventually(s.t, 20*time.Second, func() error {
+	eventually(s.t, func() error {
 		for _, p := range s.php() {
 			if slices.Contains(pids, p.pid) {
 				return fmt.Errorf("still there: %v", p)

@@ -9,12 +9,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestTheSlowLogSaysWhereAScriptIs has one slow request, and Caddy run as root,
 // with PHP as another user, and as the user that PHP runs as too.
 func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
+	t.Parallel()
 	const nobody = 65534
 	for name, uid := range map[string]uint32{"as root": 0, "as nobody": nobody} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
 func (s *server) wantLog(message string, n int) map[string]any {
 	s.t.Helper()
 	var found []map[string]any
-	eventually(s.t, 30*time.Second, func() error {
+	eventually(s.t, func() error {
 		found = nil
 		for _, entry := range s.logs() {
 			if entry["msg"] == message {

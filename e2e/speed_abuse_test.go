@@ -30,7 +30,7 @@ func TestSpeedUnderAbuse(t *testing.T) {
 		leave := hostile(t, s)
 		abused.runs = append(abused.runs, measure(t, honest, w, *speedTime))
 		leave()
-		s.poolBecomes("at rest", 30*time.Second, func(p poolStatus) bool { return p.Workers.Idle == 8 && p.Queue.Length == 0 })
+		s.poolBecomes("at rest", func(p poolStatus) bool { return p.Workers.Idle == 8 && p.Queue.Length == 0 })
 	}
 	fmt.Print(speedTable("4 honest clients", []*tally{calm, abused}))
 }
@@ -61,7 +61,7 @@ func hostile(t *testing.T, s *server) (leave func()) {
 	crowd(1000, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half")
 	crowd(uploads, "POST /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10000000\r\n\r\n"+strings.Repeat("x", 100<<10))
 	crowd(20, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		if _, files := s.spooled(); files != uploads {
 			return fmt.Errorf("%d uploads have arrived as far as they will", files)
 		}

@@ -47,7 +47,7 @@ func startBare(t *testing.T, site string) *rival {
 		Dir:  dir, Log: filepath.Join(dir, "out.log"), UID: phpUID(t),
 	}
 	k := keep(t, c)
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, func() error {
 		conn, err := php.dial()
 		if err != nil {
 			return fmt.Errorf("php-cgi does not listen:\n%s", readFile(t, c.Log))

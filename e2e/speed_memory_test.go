@@ -39,7 +39,7 @@ func memoryOf(t *testing.T, b backend, site string, workers int) [2]float64 {
 	s := start(t, b, speedCaddyfile, options{site: site, workers: workers})
 	r := rivalOf(t, s)
 	mb := func() float64 { return float64(r.memory()) / mib }
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		n := 0
 		for _, k := range r.kept {
 			n += len(k.processes())

@@ -73,7 +73,7 @@ func (c *starting) once(t *testing.T, site string) time.Duration {
 	took := answered.Sub(s.begun)
 	s.stopped = true
 	s.signal(syscall.SIGTERM)
-	if _, ok := s.wait(20 * time.Second); !ok {
+	if _, ok := s.wait(maxWait); !ok {
 		t.Errorf("%s does not stop", c.name)
 	}
 	s.release()
@@ -127,9 +127,9 @@ func measureOndemand(t *testing.T, site string) (table string, verdicts []verdic
 			"master_idle_timeout "+c.master), options{site: site})
 		var above []time.Duration
 		for range startRounds {
-			s.poolBecomes("at rest", 20*time.Second, func(p poolStatus) bool { return p.Workers.Total == 0 })
+			s.poolBecomes("at rest", func(p poolStatus) bool { return p.Workers.Total == 0 })
 			if c.master == "0" {
-				eventually(t, 20*time.Second, func() error {
+				eventually(t, func() error {
 					if left := s.php(); len(left) > 0 {
 						return fmt.Errorf("%d processes at rest: %v", len(left), left)
 					}

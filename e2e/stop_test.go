@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestNothingIsLeftBehind ends Caddy in every way, with idle workers, with one
@@ -33,7 +32,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			s := start(t, b, plainSite)
 			s.get("/hello.php").want(t, 200, "hello\n")
 			caddyStop := keep(t, s.command("stop", "--address", "unix/"+filepath.Join(s.dir, "admin.sock")))
-			if code, ok := caddyStop.wait(20 * time.Second); code != 0 || !ok {
+			if code, ok := caddyStop.wait(maxWait); code != 0 || !ok {
 				t.Errorf("caddy stop: got code %d, ended %t", code, ok)
 			}
 			s.stopped = true
@@ -77,7 +76,7 @@ func (s *server) begin(script string) <-chan outcome {
 		body, err := io.ReadAll(res.Body)
 		answer <- outcome{res.StatusCode, string(body), err}
 	}()
-	eventually(s.t, 10*time.Second, func() error {
+	eventually(s.t, func() error {
 		_, err := os.Stat(file + ".runs")
 		return err
 	})
@@ -120,7 +119,7 @@ func (s *server) workers() []process {
 
 func (s *server) wantWorkers(n int) {
 	s.t.Helper()
-	eventually(s.t, 10*time.Second, func() error {
+	eventually(s.t, func() error {
 		if got := s.workers(); len(got) < n {
 			return fmt.Errorf("got %d workers, want %d: %v", len(got), n, got)
 		}
@@ -132,12 +131,12 @@ func (s *server) wantWorkers(n int) {
 // already told to stop.
 func TestARunningRequestEndsBeforeCaddyStops(t *testing.T) {
 	t.Parallel()
-	each(t, everyForm, func(t *testing.T, b backend) {
+	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, plainSite)
 		answer := s.begin("wait.php")
 		s.signal(syscall.SIGTERM)
 		s.stopped = true
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, func() error {
 			if !s.hasLogged("shutting down") {
 				return errNoEntry
 			}
@@ -184,7 +183,7 @@ func TestValidate(t *testing.T) {
 			}
 		}
 		k := keep(t, c)
-		if code, ok := k.wait(30 * time.Second); code != 0 || !ok {
+		if code, ok := k.wait(maxWait); code != 0 || !ok {
 			t.Errorf("caddy validate: got code %d, ended %t:\n%s", code, ok, readFile(t, c.Log))
 		}
 		if left := k.processes(); len(left) > 0 {

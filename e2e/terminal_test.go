@@ -126,7 +126,7 @@ func (tt *terminal) text() string {
 // shows waits until all of these are on the screen.
 func (tt *terminal) shows(texts ...string) {
 	tt.t.Helper()
-	eventually(tt.t, 20*time.Second, func() error {
+	eventually(tt.t, func() error {
 		for _, text := range texts {
 			if screen := tt.text(); !strings.Contains(screen, text) {
 				return fmt.Errorf("%q is not on the screen:\n%s", text, screen)
@@ -147,13 +147,13 @@ func (tt *terminal) ended() {
 		if err != nil {
 			tt.t.Errorf("%s: %v", tt.cmd.Args, err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(maxWait):
 		tt.t.Fatalf("%s does not end", tt.cmd.Args)
 	}
 	if now := tt.settings(); now != tt.before {
 		tt.t.Errorf("the terminal's settings were %+v and are %+v", tt.before, now)
 	}
-	eventually(tt.t, 5*time.Second, func() error {
+	eventually(tt.t, func() error {
 		tt.mu.Lock()
 		defer tt.mu.Unlock()
 		out := tt.output.String()

@@ -20,16 +20,16 @@ import (
 	"time"
 )
 
-var soakFlag = flag.Duration("soak", 0, "how long the tests under load take all in all, about; they do more rounds then")
+var soakFlag = flag.Duration("soak", 0, "about how long all tests under load take together; the longer, the more rounds each of them does")
 
-// plainTime is about what the tests under load take together without -soak, on
-// two cores.
-const plainTime = time.Minute
-
-// rounds is how often a test under load does what it does, where n times is
-// enough for every day.
+// rounds returns how often a test under load repeats what it does: n times for
+// each minute of -soak, and a fifth of that without the flag.
 func rounds(n int) int {
-	return int(float64(n) * max(1, float64(*soakFlag)/float64(plainTime)))
+	minutes := 0.2
+	if *soakFlag > 0 {
+		minutes = soakFlag.Minutes()
+	}
+	return max(1, int(float64(n)*minutes))
 }
 
 // traffic is requests of several clients that go on until it is ended. Every
@@ -100,7 +100,7 @@ func raise(n *atomic.Int64, to int64) {
 // more waits until n more requests have begun.
 func (l *traffic) more(n int64) {
 	l.t.Helper()
-	want, limit := l.next.Load()+n, time.After(time.Minute)
+	want, limit := l.next.Load()+n, time.After(maxWait)
 	for l.next.Load() < want {
 		select {
 		case <-time.After(2 * time.Millisecond):
@@ -154,7 +154,7 @@ func (l *traffic) ran() map[int]int {
 func (l *traffic) taken() (taken map[int]int) {
 	l.t.Helper()
 	before := `"uri":"` + l.path + "?"
-	eventually(l.t, 10*time.Second, func() error {
+	eventually(l.t, func() error {
 		taken = map[int]int{}
 		for line := range strings.Lines(readFile(l.t, filepath.Join(l.dir, "access.log"))) {
 			if id, err := strconv.Atoi(between(line, before, `"`)); err == nil {
@@ -180,7 +180,7 @@ func between(text, from, to string) string {
 func (l *traffic) client() {
 	transport := &http.Transport{DisableCompression: true}
 	defer transport.CloseIdleConnections()
-	c := &http.Client{Transport: transport, Timeout: time.Minute}
+	c := &http.Client{Transport: transport, Timeout: maxWait}
 	for {
 		select {
 		case <-l.quit:

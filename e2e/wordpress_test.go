@@ -17,9 +17,9 @@ import (
 // with it: only wp-config.php, which every site writes, is ours.
 func TestWordPress(t *testing.T) {
 	t.Parallel()
-	databases := map[string]string{sharedLean.name: "shared_lean", singleLean.name: "single_lean", fpm.name: "fpm"}
-	socket := startMariaDB(t, "shared_lean", "single_lean", "fpm")
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	databases := map[string]string{sharedLean.name: "shared_lean", singleProxy.name: "single_proxy", fpm.name: "fpm"}
+	socket := startMariaDB(t, "shared_lean", "single_proxy", "fpm")
+	each(t, bothWays, func(t *testing.T, b backend) {
 		w := startWordPress(t, b, socket, databases[b.name])
 		w.install()
 		// WordPress publishes at once what has less than a minute to wait.
@@ -70,7 +70,6 @@ func startWordPress(t *testing.T, b backend, socket, database string) *wordPress
 	t.Helper()
 	// WordPress calls itself by HTTP, so it needs more workers than clients.
 	s := start(t, b, plainSite, options{site: unpackWordPress(t, socket, database, ""), workers: 4})
-	s.client.Timeout = time.Minute
 	return &wordPress{s: s, admin: s.browser(), reader: s.browser()}
 }
 
@@ -100,7 +99,6 @@ require_once ABSPATH . 'wp-settings.php';
 func (w *wordPress) install() {
 	const password = "a Secret & 1"
 	w.s.t.Helper()
-	w.admin.client.Timeout = time.Minute
 	w.admin.open("/wp-admin/install.php").form("setup").set(
 		"weblog_title", "The Test Blog", "user_name", "ada", "admin_password", password, "admin_password2", password,
 		"pw_weak", "on", "admin_email", "ada@example.test", "blog_public", "0",
@@ -205,7 +203,7 @@ func loopback(w *wordPress) {
 
 func cron(w *wordPress) {
 	t := w.s.t
-	eventually(t, 2*time.Minute, func() error {
+	eventually(t, func() error {
 		w.s.get("/wp-cron.php").want(t, 200, "")
 		if res := w.s.get("/" + w.later + "/"); res.StatusCode != 200 {
 			return fmt.Errorf("the post is not published: %s", res.Status)

@@ -144,6 +144,7 @@ func standInReaper() error {
 // runStandIn starts this binary anew and returns what it says up to "ready".
 func runStandIn(t *testing.T, cmd *exec.Cmd, what string) []string {
 	t.Helper()
+	php(t) // the stand-in needs one
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}

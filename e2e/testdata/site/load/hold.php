@@ -23,6 +23,6 @@ while (file_exists($file)) {
             file_put_contents("$file.aborted", "$line\n");
         }
     }
-    usleep(5000);
+    usleep(20000);
 }
 echo "$line\n";
