@@ -4,9 +4,9 @@ package e2e
 
 import (
 	"fmt"
-	"html"
 	"os"
 	"path/filepath"
+	"html"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,48 +62,6 @@ func TestDokuWiki(t *testing.T) {
 	})
 }
 
-// startDokuWiki runs Debian's DokuWiki from a private place. Debian put its
-// configuration in /etc, and left constants to say that it is elsewhere; the
-// installer wants the data beside itself.
-func startDokuWiki(t *testing.T, b backend) *server {
-	t.Helper()
-	return serveDokuWiki(t, b, unpackDokuWiki(t))
-}
-
-func unpackDokuWiki(t *testing.T) (dir string) {
-	t.Helper()
-	dir = unpack(t, "dokuwiki")
-	writeFile(t, filepath.Join(dir, "place.php"), fmt.Sprintf(`<?php
-define('DOKU_MAIN_CONF', '%[1]s/etc/dokuwiki/');
-define('DOKU_CONF', '%[1]s/etc/dokuwiki/');
-define('DOKU_LOCAL', '%[1]s/etc/dokuwiki/');
-`, dir))
-	writeFile(t, filepath.Join(dir, "etc/dokuwiki/local.protected.php"), fmt.Sprintf(`<?php
-$conf['savedir'] = '%s/var/lib/dokuwiki/data';
-`, dir))
-	if err := os.Symlink(filepath.Join(dir, "var/lib/dokuwiki/data"), filepath.Join(dir, "usr/share/dokuwiki/data")); err != nil {
-		t.Fatal(err)
-	}
-	giveToPHP(t, dir)
-	return dir
-}
-
-func serveDokuWiki(t *testing.T, b backend, dir string) *server {
-	t.Helper()
-	return start(t, b, dokuWikiSite, options{
-		site: filepath.Join(dir, "usr/share/dokuwiki"),
-		ini:  [][2]string{{"auto_prepend_file", filepath.Join(dir, "place.php")}},
-	})
-}
-
-func installDokuWiki(s *server) {
-	s.t.Helper()
-	s.browser().open("/install.php").form("d[title]").set(
-		"d[title]", "The Test Wiki", "d[acl]", "on", "d[superuser]", "ada", "d[fullname]", "Ada Writer", "d[email]", "ada@example.test",
-		"d[password]", "a Secret 1", "d[confirm]", "a Secret 1", "d[policy]", "0", "d[license]", "cc-by-sa", "submit", "",
-	).submit().must("configuration was finished successfully")
-}
-
 // uploadToDokuWiki uploads a picture in both of DokuWiki's ways.
 func uploadToDokuWiki(t *testing.T, s *server, writer, reader *browser) {
 	t.Helper()
@@ -136,3 +94,35 @@ func uploadToDokuWiki(t *testing.T, s *server, writer, reader *browser) {
 }
 
 var smallPicture = regexp.MustCompile(`src="([^"]*fetch\.php[^"]*w=64[^"]*)"`)
+
+// startDokuWiki runs Debian's DokuWiki from a private place. Debian put its
+// configuration in /etc, and left constants to say that it is elsewhere; the
+// installer wants the data beside itself.
+func startDokuWiki(t *testing.T, b backend) *server {
+	t.Helper()
+	dir := unpack(t, "dokuwiki")
+	writeFile(t, filepath.Join(dir, "place.php"), fmt.Sprintf(`<?php
+define('DOKU_MAIN_CONF', '%[1]s/etc/dokuwiki/');
+define('DOKU_CONF', '%[1]s/etc/dokuwiki/');
+define('DOKU_LOCAL', '%[1]s/etc/dokuwiki/');
+`, dir))
+	writeFile(t, filepath.Join(dir, "etc/dokuwiki/local.protected.php"), fmt.Sprintf(`<?php
+$conf['savedir'] = '%s/var/lib/dokuwiki/data';
+`, dir))
+	if err := os.Symlink(filepath.Join(dir, "var/lib/dokuwiki/data"), filepath.Join(dir, "usr/share/dokuwiki/data")); err != nil {
+		t.Fatal(err)
+	}
+	giveToPHP(t, dir)
+	return start(t, b, dokuWikiSite, options{
+		site: filepath.Join(dir, "usr/share/dokuwiki"),
+		ini:  [][2]string{{"auto_prepend_file", filepath.Join(dir, "place.php")}},
+	})
+}
+
+func installDokuWiki(s *server) {
+	s.t.Helper()
+	s.browser().open("/install.php").form("d[title]").set(
+		"d[title]", "The Test Wiki", "d[acl]", "on", "d[superuser]", "ada", "d[fullname]", "Ada Writer", "d[email]", "ada@example.test",
+		"d[password]", "a Secret 1", "d[confirm]", "a Secret 1", "d[policy]", "0", "d[license]", "cc-by-sa", "submit", "",
+	).submit().must("configuration was finished successfully")
+}

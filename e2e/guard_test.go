@@ -4,9 +4,7 @@ package e2e
 
 import (
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // TestAnUploadIsNeverRun has php.ini as it was hardened for nginx:
@@ -75,44 +73,5 @@ func TestTheStatusIsForThisMachineOnly(t *testing.T) {
 	}
 	if got := s.get("/wide", "X-Forwarded-For: 198.51.100.1").StatusCode; got != 403 {
 		t.Errorf("an address that is not allowed: got %d, want 403", got)
-	}
-}
-
-// TestAPoolThatAReloadRemovesServesItsRequests renames the pool while one
-// request runs in it and one waits.
-func TestAPoolThatAReloadRemovesServesItsRequests(t *testing.T) {
-	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "workers 1"))
-		h := s.hold("gate")
-		h.add("")
-		h.ran(1)
-		h.add("")
-		s.poolBecomes("one waits", func(p poolStatus) bool { return p.Queue.Length == 1 })
-		renamed := strings.Replace(poolSite(b, "workers 1"), "name main", "name other", 1)
-		if err := s.reload(renamed); err != nil {
-			t.Fatal(err)
-		}
-		s.get("/hello.php").want(t, 200, "hello\n")
-		h.release()
-		h.want(0, 200)
-		h.want(1, 200)
-	})
-}
-
-// TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers stops Caddy while a request
-// runs in a pool that no config uses any more.
-func TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers(t *testing.T) {
-	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "stop_timeout 1s"))
-	s.begin("wait.php")
-	renamed := strings.Replace(poolSite(sharedLean, "workers 1", "stop_timeout 1s"), "name main", "name other", 1)
-	if err := s.reload(renamed); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	s.stop(syscall.SIGTERM)
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("stopping took %v with stop_timeout 1s", took)
 	}
 }

@@ -246,3 +246,25 @@ func (s *server) newPHP() {
 	s.t.Helper()
 	replaceFile(s.t, filepath.Join(s.dir, "php-cgi"), readFile(s.t, phpCGI(s.t)), 0o755)
 }
+
+// TestAPoolThatAReloadRemovesServesItsRequests renames the pool while one
+// request runs in it and one waits.
+func TestAPoolThatAReloadRemovesServesItsRequests(t *testing.T) {
+	t.Parallel()
+	each(t, spawnOnly, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 1"))
+		h := s.hold("gate")
+		h.add("")
+		h.ran(1)
+		h.add("")
+		s.poolBecomes("one waits", func(p poolStatus) bool { return p.Queue.Length == 1 })
+		renamed := strings.Replace(poolSite(b, "workers 1"), "name main", "name other", 1)
+		if err := s.reload(renamed); err != nil {
+			t.Fatal(err)
+		}
+		s.get("/hello.php").want(t, 200, "hello\n")
+		h.release()
+		h.want(0, 200)
+		h.want(1, 200)
+	})
+}

@@ -116,3 +116,13 @@ func TestDyingWorker(t *testing.T) {
 		}
 	})
 }
+
+// TestAStreamIsNotDelayedByResponseBuffers has an event that the client must
+// have before the next one is sent.
+func TestAStreamIsNotDelayedByResponseBuffers(t *testing.T) {
+	t.Parallel()
+	each(t, bothWays, func(t *testing.T, b backend) {
+		s := start(t, b, poolSite(b, "workers 1", "response_buffers 10MiB"))
+		firstEventFirst(t, s)
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestNothingIsLeftBehind ends Caddy in every way, with idle workers, with one
@@ -193,4 +194,21 @@ func TestValidate(t *testing.T) {
 			t.Errorf("caddy validate started a worker: %s", got)
 		}
 	})
+}
+
+// TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers stops Caddy while a request
+// runs in a pool that no config uses any more.
+func TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "stop_timeout 1s"))
+	s.begin("wait.php")
+	renamed := strings.Replace(poolSite(sharedLean, "workers 1", "stop_timeout 1s"), "name main", "name other", 1)
+	if err := s.reload(renamed); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	s.stop(syscall.SIGTERM)
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("stopping took %v with stop_timeout 1s", took)
+	}
 }
