@@ -44,9 +44,13 @@ func TestPHPCannotOpenTheAdminEndpoint(t *testing.T) {
 			if opened := strings.Contains(res.body, "HTTP/1.1 200"); opened != c.opens {
 				t.Errorf("PHP got %q from %s, want it to be open: %t", res.body, address, c.opens)
 			}
+			warnings := 0
+			if c.told {
+				warnings = 1
+			}
 			if got := len(s.logged("PHP scripts can open the admin endpoint, which can load any config, so they may do all that Caddy may; " +
-				"write `admin unix//run/caddy/admin.sock` in the global options, or `admin off`")); got != btoi(c.told) {
-				t.Errorf("got %d warnings, want one: %t", got, c.told)
+				"write `admin unix//run/caddy/admin.sock` in the global options, or `admin off`")); got != warnings {
+				t.Errorf("got %d warnings, want %d", got, warnings)
 			}
 		})
 	}

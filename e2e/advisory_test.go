@@ -145,8 +145,8 @@ func TestEveryAdvisoryIsAnswered(t *testing.T) {
 			if a.body != "" {
 				method = "POST"
 			}
-			front := s.send(method, a.target, a.body, a.headers...)
-			bare := other.send(method, a.target, a.body, a.headers...)
+			front := send(s, method, a.target, a.body, a.headers...)
+			bare := send(&other, method, a.target, a.body, a.headers...)
 			for _, res := range []*response{front, bare} {
 				if strings.Contains(res.body, "the upload was run") || strings.Contains(res.body, injected) {
 					t.Errorf("%s: %.200s ran what it must not: %.200q", a.id, a.target, res.body)
@@ -169,7 +169,7 @@ func TestEveryAdvisoryIsAnswered(t *testing.T) {
 }
 
 // send sends a request whose target no client library has touched.
-func (s *server) send(method, target, body string, headers ...string) *response {
+func send(s *server, method, target, body string, headers ...string) *response {
 	s.t.Helper()
 	conn := dial(s.t, s)
 	defer conn.Close()

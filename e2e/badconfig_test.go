@@ -68,35 +68,6 @@ func TestBadConfigurationIsRefusedInOneSentence(t *testing.T) {
 	s.get("/hello.php").want(t, 200, "hello\n")
 }
 
-// wantSentence checks that an error is short and names all; "a|b" is either.
-// What Caddy says before it, of the place in the configuration, does not count.
-func wantSentence(t *testing.T, err error, says []string) {
-	t.Helper()
-	message := err.Error()
-	for _, place := range []string{"'php_pool': ", "http.handlers.php_pool: ", "php_pool app module: "} {
-		if _, own, ok := strings.Cut(message, place); ok {
-			message = own
-		}
-	}
-	for _, choice := range says {
-		if !containsAny(message, strings.Split(choice, "|")) {
-			t.Errorf("%q is not in %q", choice, message)
-		}
-	}
-	if lines := strings.Count(message, "\n"); lines > 3 || len(message) > 1000 {
-		t.Errorf("that is more than a sentence: %q", message)
-	}
-}
-
-func containsAny(text string, parts []string) bool {
-	for _, part := range parts {
-		if strings.Contains(strings.ToLower(text), strings.ToLower(part)) {
-			return true
-		}
-	}
-	return false
-}
-
 // TestPHPsOwnWordsAreShown loads settings that php-cgi itself objects to.
 func TestPHPsOwnWordsAreShown(t *testing.T) {
 	t.Parallel()

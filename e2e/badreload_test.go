@@ -46,7 +46,7 @@ var badLoads = []struct {
 	},
 	{
 		name: "a full runtime directory", broken: fillRuntimeDir,
-		says: func(s *server) string { return "socket of php-cgi," + s.runtimeDir() },
+		says: func(s *server) string { return "socket of php-cgi," + runtimeDir(s) },
 	},
 }
 
@@ -54,23 +54,23 @@ func says(all string) func(*server) string { return func(*server) string { retur
 
 // runtimeDir is where Caddy keeps the sockets of php-cgi if withRuntimeDir has
 // been called.
-func (s *server) runtimeDir() string { return filepath.Join(s.dir, "run") }
+func runtimeDir(s *server) string { return filepath.Join(s.dir, "run") }
 
 // withRuntimeDir gives Caddy a directory for temporary files of its own.
-func (s *server) withRuntimeDir() {
+func withRuntimeDir(s *server) {
 	s.t.Helper()
-	if err := os.Mkdir(s.runtimeDir(), 0o755); err != nil {
+	if err := os.Mkdir(runtimeDir(s), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	giveToPHP(s.t, s.runtimeDir())
-	s.opts.env = append(s.opts.env, "TMPDIR="+s.runtimeDir())
+	giveToPHP(s.t, runtimeDir(s))
+	s.opts.env = append(s.opts.env, "TMPDIR="+runtimeDir(s))
 }
 
 // fillRuntimeDir leaves no room in the runtime directory until t ends: by a disk
 // of that size where we may mount one, else by taking the directory away.
 func fillRuntimeDir(t *testing.T, s *server) {
 	t.Helper()
-	dir := s.runtimeDir()
+	dir := runtimeDir(s)
 	err := syscall.Mount("none", dir, "tmpfs", 0, "nr_inodes=1")
 	if err == nil {
 		t.Cleanup(func() {
@@ -100,7 +100,7 @@ func TestALoadThatFailsLeavesEverythingAsItWas(t *testing.T) {
 	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
-		s.withRuntimeDir()
+		withRuntimeDir(s)
 		s.opts.env = append(s.opts.env, "PHP_USER="+phpUser(t).Username)
 		site := func(workers, mark int, lines string) string {
 			return loadSite(b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", fmt.Sprint("workers ", workers), fmt.Sprint("ini user_agent ", mark), lines)

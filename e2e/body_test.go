@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestRequestBodies sends bodies of all sizes and methods, with their length
@@ -67,7 +66,7 @@ type bodySeen struct {
 func wantBody(t *testing.T, s *server, method string, size int, length bool) {
 	t.Helper()
 	content := pattern(size)
-	got := s.sendBody(t, method, bytes.NewReader(content), size, length)
+	got := sendBody(s, t, method, bytes.NewReader(content), size, length)
 	want := bodySeen{method, int64(size), fmt.Sprint(size), hash(content)}
 	if size == 0 && got.Declared == "" {
 		want.Declared = "" // an empty body needs no length
@@ -77,7 +76,7 @@ func wantBody(t *testing.T, s *server, method string, size int, length bool) {
 	}
 }
 
-func (s *server) sendBody(t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
+func sendBody(s *server, t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
 	t.Helper()
 	// A reader of a type that net/http does not know has no length.
 	req := s.request(method, "/body.php", struct{ io.Reader }{body}, "Content-Type: application/octet-stream")
@@ -144,18 +143,6 @@ func slowUpload(t *testing.T, s *server) {
 	}
 }
 
-// dial opens a connection of its own to the server.
-func dial(t *testing.T, s *server) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.SetDeadline(time.Now().Add(maxWait))
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
 // TestLargeBodies sends and fetches more than Caddy may keep in memory.
 func TestLargeBodies(t *testing.T) {
 	t.Parallel()
@@ -174,7 +161,7 @@ func TestLargeBodies(t *testing.T) {
 		for _, length := range []bool{true, false} {
 			sum := sha256.New()
 			body := io.TeeReader(io.LimitReader(endless{}, size), sum)
-			got := s.sendBody(t, "POST", body, size, length)
+			got := sendBody(s, t, "POST", body, size, length)
 			if want := hex.EncodeToString(sum.Sum(nil)); got.Length != size || got.SHA256 != want {
 				t.Errorf("100 MB up, length known %t: got %+v", length, got)
 			}
@@ -190,14 +177,4 @@ func TestLargeBodies(t *testing.T) {
 		}
 		check("100 MB down")
 	})
-}
-
-// endless gives bytes without end.
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(i)
-	}
-	return len(p), nil
 }

@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -11,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // response is an answer that was read to its end.
@@ -215,4 +219,101 @@ func replaceFile(t *testing.T, path, content string, mode os.FileMode) {
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// vars is what server.php saw in $_SERVER.
+func (s *server) vars(path string, headers ...string) map[string]string {
+	s.t.Helper()
+	return s.varsOf(s.request("GET", path, nil, headers...))
+}
+
+func (s *server) varsOf(req *http.Request) map[string]string {
+	s.t.Helper()
+	res := s.do(req)
+	res.want(s.t, 200, "")
+	var vars map[string]any
+	if err := json.Unmarshal([]byte(res.body), &vars); err != nil {
+		s.t.Fatalf("%s: %v in %.300q", req.URL, err, res.body)
+	}
+	text := map[string]string{}
+	for name, value := range vars {
+		if v, ok := value.(string); ok {
+			text[name] = v
+		} else {
+			v, _ := json.Marshal(value)
+			text[name] = string(v)
+		}
+	}
+	return text
+}
+
+// dial opens a connection of its own to the server.
+func dial(t *testing.T, s *server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(maxWait))
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// endless gives bytes without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return len(p), nil
+}
+
+// getOn gets a page from a port whose listener may have just moved to another
+// configuration.
+func (s *server) getOn(port int, path string) (body string) {
+	s.t.Helper()
+	eventually(s.t, func() error {
+		res, err := s.client.Do(newRequest(s.t, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil))
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		body = string(text)
+		if err == nil && res.StatusCode != 200 {
+			s.t.Errorf("GET %s on port %d: got %s: %.300q", path, port, res.Status, text)
+		}
+		return err
+	})
+	return body
+}
+
+// wantSentence checks that an error is short and names all; "a|b" is either.
+// What Caddy says before it, of the place in the configuration, does not count.
+func wantSentence(t *testing.T, err error, says []string) {
+	t.Helper()
+	message := err.Error()
+	for _, place := range []string{"'php_pool': ", "http.handlers.php_pool: ", "php_pool app module: "} {
+		if _, own, ok := strings.Cut(message, place); ok {
+			message = own
+		}
+	}
+	for _, choice := range says {
+		if !containsAny(message, strings.Split(choice, "|")) {
+			t.Errorf("%q is not in %q", choice, message)
+		}
+	}
+	if lines := strings.Count(message, "\n"); lines > 3 || len(message) > 1000 {
+		t.Errorf("that is more than a sentence: %q", message)
+	}
+}
+
+func containsAny(text string, parts []string) bool {
+	for _, part := range parts {
+		if strings.Contains(strings.ToLower(text), strings.ToLower(part)) {
+			return true
+		}
+	}
+	return false
 }

@@ -25,13 +25,13 @@ type result struct {
 
 // phpPool runs `caddy php-pool` as somebody in the server's directory would,
 // whose Caddyfile has the admin address.
-func (s *server) phpPool(args ...string) *result {
+func phpPool(s *server, args ...string) *result {
 	s.t.Helper()
-	return s.phpPoolIn(os.Getenv("PATH"), args...)
+	return phpPoolIn(s, os.Getenv("PATH"), args...)
 }
 
 // phpPoolIn does it with that PATH.
-func (s *server) phpPoolIn(path string, args ...string) *result {
+func phpPoolIn(s *server, path string, args ...string) *result {
 	s.t.Helper()
 	c := s.command(append([]string{"php-pool"}, args...)...)
 	cmd := exec.CommandContext(s.t.Context(), c.Args[0], c.Args[1:]...)
@@ -73,23 +73,23 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 		s.begin("wait.php")
 		before := s.poolBecomes("one with an idle worker", func(p poolStatus) bool { return p.Workers.Idle == 1 })
 
-		s.phpPool("status").says(0, `(?m)^POOL +PHP +MANAGER`, `(?m)^main +\d+\.\d+\.\d+\S* +dynamic +1 +1 +3 +0 +`)
-		s.phpPool("status", "main").says(0, `(?m)^main +\d+ +\d+ +busy +\d+\.\d .* GET /wait\.php$`)
-		s.phpPool("status", "--json").says(0, `^\[\{"name":"main",.*\}\]\n$`)
-		s.phpPool("top", "--once", "--interval", "200ms").says(0, `^1 pool: 1 busy, 1 idle, at most 3; queue 0; memory \d`,
+		phpPool(s, "status").says(0, `(?m)^POOL +PHP +MANAGER`, `(?m)^main +\d+\.\d+\.\d+\S* +dynamic +1 +1 +3 +0 +`)
+		phpPool(s, "status", "main").says(0, `(?m)^main +\d+ +\d+ +busy +\d+\.\d .* GET /wait\.php$`)
+		phpPool(s, "status", "--json").says(0, `^\[\{"name":"main",.*\}\]\n$`)
+		phpPool(s, "top", "--once", "--interval", "200ms").says(0, `^1 pool: 1 busy, 1 idle, at most 3; queue 0; memory \d`,
 			`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d+ .* GET /wait\.php$`, `(?m)^main +\d+ +\d+ +idle +- +\d+ `)
 
-		s.phpPool("restart", "main").says(0, `^pool main: generation 2 serves, after 1;`)
+		phpPool(s, "restart", "main").says(0, `^pool main: generation 2 serves, after 1;`)
 		s.poolBecomes("of generation 2", func(p poolStatus) bool { return p.Generation == 2 })
 
-		s.phpPool("scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; this holds`)
+		phpPool(s, "scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; this holds`)
 		p := s.poolBecomes("of two workers", func(p poolStatus) bool {
 			return p.Workers.Max == 2 && p.Workers.Idle == 1 && p.Workers.Busy == 1
 		})
 
 		old := p.List[len(p.List)-1] // the idle one
 		id := fmt.Sprint(old.ID)
-		s.phpPool("recycle", "main", id).says(0, `^pool main: worker `+id+` is replaced after its request`)
+		phpPool(s, "recycle", "main", id).says(0, `^pool main: worker `+id+` is replaced after its request`)
 		gone := func(id int) {
 			t.Helper()
 			s.poolBecomes(fmt.Sprint("rid of worker ", id), func(p poolStatus) bool {
@@ -100,7 +100,7 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 
 		// The one that runs a script, of the generation before, goes by force.
 		busy := before.List[slices.IndexFunc(before.List, func(w workerStatus) bool { return w.State == "busy" })]
-		s.phpPool("recycle", "main", fmt.Sprint(busy.ID), "--force").says(0, `is replaced now`)
+		phpPool(s, "recycle", "main", fmt.Sprint(busy.ID), "--force").says(0, `is replaced now`)
 		gone(busy.ID)
 	})
 }
@@ -125,7 +125,7 @@ func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
 		{"status --config {dir}/absent", `absent`},
 		{"nonsense", `there is no command php-pool nonsense`},
 	} {
-		s.phpPool(strings.Fields(strings.ReplaceAll(c.args, "{dir}", s.dir))...).says(1, c.want)
+		phpPool(s, strings.Fields(strings.ReplaceAll(c.args, "{dir}", s.dir))...).says(1, c.want)
 	}
 	// A restart that cannot succeed leaves the workers alone.
 	ini := filepath.Join(s.dir, "php.ini")
@@ -134,7 +134,7 @@ func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.memory_consumption=100000000\n")
-	s.phpPool("restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to allocate shared memory`)
+	phpPool(s, "restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to allocate shared memory`)
 	s.get("/hello.php").want(t, 200, "hello\n")
 }
 
@@ -157,7 +157,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(site))
 
 	// The PHP that the config names has problems, another one is only noted.
-	s.phpPoolIn(path, "doctor").says(1,
+	phpPoolIn(s, path, "doctor").says(1,
 		`(?m)^php-cgi `+sound+` as main would start it$`,
 		`(?m)^  problem  at its start it complains: .*Unable to load dynamic library 'no_such_thing'.*\n +→ install it .* or take it out of `+regexp.QuoteMeta(ini)+`$`,
 		`(?m)^  note     visitors see PHP's error messages \(display_errors is on\)$`,
@@ -169,10 +169,10 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 
 	// With no option at all it would be the broken one.
 	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(poolSite(sharedLean)))
-	s.phpPoolIn(path, "doctor").says(1, `(?m)^php-cgi `+broken+` as main would start it\n  problem  .*libxml2\.so\.2`)
+	phpPoolIn(s, path, "doctor").says(1, `(?m)^php-cgi `+broken+` as main would start it\n  problem  .*libxml2\.so\.2`)
 
-	s.phpPool("doctor", "-v").says(0, `(?m)^ +extensions: .*\bCore\b`, `(?m)^0 problems, `)
-	s.phpPool("doctor", "--json").says(0, `(?s)^\{.*"kind": "php-cgi",.*"problems": 0,`)
+	phpPool(s, "doctor", "-v").says(0, `(?m)^ +extensions: .*\bCore\b`, `(?m)^0 problems, `)
+	phpPool(s, "doctor", "--json").says(0, `(?s)^\{.*"kind": "php-cgi",.*"problems": 0,`)
 }
 
 // TestDoctorLeavesNothingBehind looks for what it started.
@@ -198,7 +198,7 @@ func TestDoctorLooksAtTheRunningPools(t *testing.T) {
 	t.Parallel()
 	s := start(t, sharedLean, poolSite(sharedLean, "workers 2", "quarantine 1 1m 1m"))
 	s.get("/die.php?how=kill")
-	s.phpPool("doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
+	phpPool(s, "doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
 		`(?m)^  problem  \S+/die\.php is not run until `)
-	s.phpPool("status").says(0, `(?m)^main: \S+/die\.php is not run until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)
+	phpPool(s, "status").says(0, `(?m)^main: \S+/die\.php is not run until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)
 }

@@ -3,24 +3,11 @@
 package e2e
 
 import (
-	"encoding/json"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// plainSite is the Caddyfile of most tests.
-const plainSite = `
-http://127.0.0.1:{$PORT} {
-	root {$SITE}
-	PHP {
-		capture_stderr
-	}
-	file_server
-}
-`
 
 // check is one sentence about what a server does.
 type check struct {
@@ -199,32 +186,6 @@ func TestConformance(t *testing.T) {
 			})
 		}},
 	})
-}
-
-// vars is what server.php saw in $_SERVER.
-func (s *server) vars(path string, headers ...string) map[string]string {
-	s.t.Helper()
-	return s.varsOf(s.request("GET", path, nil, headers...))
-}
-
-func (s *server) varsOf(req *http.Request) map[string]string {
-	s.t.Helper()
-	res := s.do(req)
-	res.want(s.t, 200, "")
-	var vars map[string]any
-	if err := json.Unmarshal([]byte(res.body), &vars); err != nil {
-		s.t.Fatalf("%s: %v in %.300q", req.URL, err, res.body)
-	}
-	text := map[string]string{}
-	for name, value := range vars {
-		if v, ok := value.(string); ok {
-			text[name] = v
-		} else {
-			v, _ := json.Marshal(value)
-			text[name] = string(v)
-		}
-	}
-	return text
 }
 
 var errNoEntry = constError("no such entry in caddy's log")

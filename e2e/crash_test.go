@@ -210,7 +210,7 @@ func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
 func TestTheMasterIsKilled(t *testing.T) {
 	t.Parallel()
 	s := start(t, sharedLean, poolSite(sharedLean, "manager static", "workers 3"))
-	h := s.lineUp(0, "")
+	h := lineUp(s, 0, "")
 	old := s.php()
 	masters := s.masters()
 	if len(masters) != 1 {

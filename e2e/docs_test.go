@@ -74,7 +74,7 @@ func TestDocs_Samples(t *testing.T) {
 			"localhost:8080", strings.TrimPrefix(s.url, "http://"),
 			"localhost:2019", "--unix-socket '"+filepath.Join(s.dir, "admin.sock")+"' http://127.0.0.1",
 		).Replace(m[1])
-		got, want := fields(t, m[2], s.shell(command)), fields(t, m[2], m[3])
+		got, want := fields(t, m[2], shell(s, command)), fields(t, m[2], m[3])
 		for _, name := range want {
 			if !slices.Contains(got, name) {
 				t.Errorf("%s: %s is in the sample only", m[1], name)

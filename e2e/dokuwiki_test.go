@@ -4,9 +4,9 @@ package e2e
 
 import (
 	"fmt"
+	"html"
 	"os"
 	"path/filepath"
-	"html"
 	"regexp"
 	"strings"
 	"testing"

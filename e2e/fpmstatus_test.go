@@ -55,7 +55,7 @@ type fpmProcess struct {
 }
 
 // process finds the one that runs a script or ran it last; nil if none does.
-func (s *server) process(script string) *fpmProcess {
+func findFPMProcess(s *server, script string) *fpmProcess {
 	s.t.Helper()
 	var page struct{ Processes []*fpmProcess }
 	if err := json.Unmarshal([]byte(s.get("/fpm/status?json&full").body), &page); err != nil {
@@ -105,7 +105,7 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 		}
 	})
 	t.Run("a request that runs", func(t *testing.T) {
-		want, got := theirs.process("/wait.php"), ours.process("/wait.php")
+		want, got := findFPMProcess(theirs, "/wait.php"), findFPMProcess(ours, "/wait.php")
 		if want == nil || got == nil {
 			t.Fatalf("it is not there: got %v, php-fpm has %v", got, want)
 		}
@@ -151,7 +151,7 @@ func compareLastRequests(t *testing.T, theirs, ours *server) {
 			req := s.request("POST", "/compute.php?a=%3Cb%3E&c=d", strings.NewReader("x=12345"))
 			req.SetBasicAuth("bob", "secret")
 			s.do(req).want(t, 200, "")
-			p := s.process("/compute.php")
+			p := findFPMProcess(s, "/compute.php")
 			if p == nil || p.State != "Idle" || p.CPU < 5 || p.Memory < 1<<17 {
 				return fmt.Errorf("no process shows it, or not all of it: %+v", p)
 			}

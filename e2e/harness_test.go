@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,19 +177,6 @@ func (s *server) check() {
 	}
 }
 
-var crashed = regexp.MustCompile(`(?m)^(panic:|fatal error:|runtime: |SIG[A-Z]+:|WARNING: DATA RACE)|"msg":"panic|http: panic serving`)
-
-// lastWords are the last lines of the log that are not routine.
-func (s *server) lastWords() string {
-	var lines []string
-	for line := range strings.Lines(s.log()) {
-		if !strings.HasPrefix(line, `{"level":"info"`) && !strings.Contains(line, "skipped because it requires TLS") {
-			lines = append(lines, fmt.Sprintf("%.1000s", strings.TrimSpace(line)))
-		}
-	}
-	return strings.Join(lines[max(0, len(lines)-12):], "\n")
-}
-
 // reload loads another Caddyfile into the running Caddy.
 func (s *server) reload(caddyfile string) error {
 	s.t.Helper()
@@ -238,34 +224,6 @@ func (s *server) admin(method, path, body string) *response {
 	}}
 	defer transport.CloseIdleConnections()
 	return do(s.t, &http.Client{Transport: transport, Timeout: maxWait}, req)
-}
-
-// log is all that Caddy wrote, hasLogged whether a string is in it.
-func (s *server) log() string                { return readFile(s.t, filepath.Join(s.dir, "caddy.log")) }
-func (s *server) hasLogged(text string) bool { return strings.Contains(s.log(), text) }
-
-// logs are Caddy's log entries.
-func (s *server) logs() []map[string]any {
-	s.t.Helper()
-	var entries []map[string]any
-	for line := range strings.Lines(s.log()) {
-		var entry map[string]any
-		if json.Unmarshal([]byte(line), &entry) == nil {
-			entries = append(entries, entry)
-		}
-	}
-	return entries
-}
-
-// lastError is the last error in the log: why a configuration was refused.
-func (s *server) lastError() string {
-	message := ""
-	for _, entry := range s.logs() {
-		if entry["level"] == "error" || entry["level"] == "fatal" {
-			message = fmt.Sprint(entry["msg"])
-		}
-	}
-	return message
 }
 
 // memoryPeak is the most memory that Caddy itself ever had, in bytes.
@@ -357,3 +315,5 @@ func pattern(n int) []byte {
 	}
 	return b.Bytes()[:n]
 }
+
+const mib = 1 << 20

@@ -34,7 +34,7 @@ func TestTheCommandsForTheNight(t *testing.T) {
 		for range 4 { // in either worker, where each has its own OPcache
 			s.get("/catalogue.php").want(t, 200, "")
 		}
-		s.opcacheBecomes("full", func(o opcacheStatus) bool { return o.Full })
+		opcacheBecomes(s, "full", func(o opcacheStatus) bool { return o.Full })
 		ask := func(paths ...string) {
 			for _, path := range paths {
 				go s.client.Do(s.request("GET", path, nil))
@@ -78,7 +78,7 @@ func TestTheCommandsForTheNight(t *testing.T) {
 			},
 		}
 		for i, line := range commands {
-			out := s.shell(line)
+			out := shell(s, line)
 			for _, want := range answers[i] {
 				if !regexp.MustCompile(want).MatchString(out) {
 					t.Errorf("%s: %s is not in\n%s", line, want, out)
@@ -109,7 +109,7 @@ func nightCommands(t *testing.T) []string {
 
 // shell runs a line as an administrator would who stands where the Caddyfile is
 // and has caddy and journalctl, which shows Caddy's log.
-func (s *server) shell(line string) string {
+func shell(s *server, line string) string {
 	s.t.Helper()
 	bin := filepath.Join(s.dir, "bin")
 	journal := filepath.Join(bin, "journalctl")

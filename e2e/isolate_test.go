@@ -17,12 +17,12 @@ import (
 )
 
 // stateDir lets isolated pools keep their files in the test's own directory.
-func (s *server) stateDir() string { return filepath.Join(s.dir, "state") }
+func stateDir(s *server) string { return filepath.Join(s.dir, "state") }
 
 func prepareIsolated(t *testing.T, b backend) (*server, []customer) {
 	t.Helper()
 	s, list := twoCustomers(t, b)
-	s.opts.env = []string{"STATE_DIRECTORY=" + s.stateDir()}
+	s.opts.env = []string{"STATE_DIRECTORY=" + stateDir(s)}
 	for i := range list {
 		list[i].opts.env = s.opts.env
 	}
@@ -39,7 +39,7 @@ func TestAnIsolatedPoolKeepsToItsSite(t *testing.T) {
 		}
 		for i, c := range list {
 			uid, gid := ids(t, c.name)
-			private := fmt.Sprintf("%s/php_pool/%s@%d", s.stateDir(), c.name, uid)
+			private := fmt.Sprintf("%s/php_pool/%s@%d", stateDir(s), c.name, uid)
 			other := list[1-i]
 			// Were it not for open_basedir, it could be read.
 			if err := os.Chmod(other.root, 0o755); err != nil {

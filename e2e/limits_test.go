@@ -280,7 +280,7 @@ func TestAStuckScriptWithoutAClient(t *testing.T) {
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s"))
 		pid := s.get("/pid.php").body
-		s.leave("/load/late.php?file=late&how=read")
+		leave(s, "/load/late.php?file=late&how=read")
 		s.poolBecomes("draining", func(p poolStatus) bool { return p.Workers.Draining == 1 })
 		if after := s.get("/pid.php").body; after == pid {
 			t.Errorf("worker %s lives", pid)

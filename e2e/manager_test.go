@@ -10,8 +10,6 @@ import (
 	"testing"
 )
 
-const mib = 1 << 20
-
 // TestADynamicPoolGrowsWithABurstAndShrinksAgain sends 16 requests that do not
 // end until all of them are being served.
 func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
@@ -56,22 +54,6 @@ func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
 			return nil
 		})
 		s.wantExits(map[string]int{"idle_timeout": 14})
-	})
-}
-
-// wantProcesses looks at /proc: in single mode each worker is a process, in
-// shared mode each slot, be it a worker's or a standby.
-func (s *server) wantProcesses(b backend, workers int) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		want := workers
-		if b.name == sharedLean.name {
-			want += s.pool().Workers.Standby
-		}
-		if got := s.workers(); len(got) != want {
-			return fmt.Errorf("got %d processes of php-cgi that serve, want %d: %v", len(got), want, got)
-		}
-		return nil
 	})
 }
 
@@ -187,9 +169,4 @@ func TestAStaticPoolReplacesALostWorker(t *testing.T) {
 		}
 		s.get("/hello.php").want(t, 200, "hello\n")
 	})
-}
-
-func distinct(list []int) int {
-	list = slices.Sorted(slices.Values(list))
-	return len(slices.Compact(list))
 }

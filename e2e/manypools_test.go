@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -134,22 +133,4 @@ func (m *manyPools) row(what string, took, watched time.Duration) {
 	}
 	fmt.Fprintf(m.table, "\t%s\t%v\t%d\t%.0f MB\t%.0f MB\t%.0f MB\t%s\t\n",
 		what, took.Round(10*time.Millisecond), f.processes, float64(f.rss)/mib, float64(sum)/mib, float64(own)/mib, cpu)
-}
-
-// cpuTime sums up what processes have used; those that have ended count for
-// nothing.
-func cpuTime(all []process) (sum time.Duration) {
-	for _, p := range all {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-		if err != nil {
-			continue
-		}
-		// "pid (name) state …": utime and stime are the 12th and 13th from there.
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		var user, system time.Duration
-		fmt.Sscan(fields[11], &user)
-		fmt.Sscan(fields[12], &system)
-		sum += (user + system) * (time.Second / 100) // USER_HZ
-	}
-	return sum
 }

@@ -81,7 +81,7 @@ func TestTheMetricsTellWhatHappened(t *testing.T) {
 		h.release()
 		h.want(0, 200)
 		left := s.hold("left")
-		s.leave("/load/hold.php?file=left")
+		leave(s, "/load/hold.php?file=left")
 		s.poolBecomes("draining", func(p poolStatus) bool { return p.Workers.Draining == 1 })
 		left.release()
 		s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 1 })
@@ -106,7 +106,7 @@ func TestTheMetricsTellWhatHappened(t *testing.T) {
 		if memory := got["memory_bytes"]; memory < 1<<16 || memory > 1<<30 {
 			t.Errorf("a worker has %v bytes", memory)
 		}
-		s.wantAdminSays(t, got)
+		wantAdminSays(s, t, got)
 		if age := float64(time.Now().Unix()) - got["start_time_seconds"]; age < 0 || age > 300 {
 			t.Errorf("the pool is %v s old", age)
 		}
@@ -175,7 +175,7 @@ func TestTheMetricsHaveTheOPcache(t *testing.T) {
 }
 
 // wantAdminSays compares metrics with what the admin API tells.
-func (s *server) wantAdminSays(t *testing.T, metrics map[string]float64) {
+func wantAdminSays(s *server, t *testing.T, metrics map[string]float64) {
 	t.Helper()
 	var p struct {
 		PHP        struct{ Version string }

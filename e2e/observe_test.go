@@ -37,7 +37,7 @@ func observedSite(b backend) string {
 
 // accessed waits for the access log of a path; the entry's field php_pool is
 // nil where PHP had no part.
-func (s *server) accessed(path string) (entry, php map[string]any) {
+func accessed(s *server, path string) (entry, php map[string]any) {
 	s.t.Helper()
 	eventually(s.t, func() error {
 		for _, entry = range s.logged("handled request") {
@@ -63,7 +63,7 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 		if b.proxy && res.Header.Get("X-Down") != res.body {
 			t.Errorf("header_down gave %q, want %s", res.Header.Get("X-Down"), res.body)
 		}
-		_, php := s.accessed("/pid.php?who")
+		_, php := accessed(s, "/pid.php?who")
 		pid, _ := strconv.ParseFloat(res.body, 64)
 		for name, want := range map[string]any{
 			"pool": "main", "worker": float64(w.ID), "pid": pid, "generation": 1.0, "script": s.site + "/pid.php",
@@ -84,7 +84,7 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 		if got := static.Header.Get("X-Worker"); got != "   " && got != "" {
 			t.Errorf("a static page has header %q", got)
 		}
-		if entry, php := s.accessed("/page.html"); php != nil {
+		if entry, php := accessed(s, "/page.html"); php != nil {
 			t.Errorf("a static page was logged as %v", entry)
 		}
 
@@ -94,7 +94,7 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 		wantRefused(t, s.get("/hello.php?refused"))
 		h.release()
 		h.want(0, 200)
-		if _, php := s.accessed("/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.site) {
+		if _, php := accessed(s, "/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.site) {
 			t.Errorf("a refused request was logged as %v", php)
 		}
 	})

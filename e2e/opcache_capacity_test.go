@@ -24,7 +24,7 @@ func TestStatusSaysWhichCacheLacksRoom(t *testing.T) {
 		}
 		writeFile(t, filepath.Join(s.site, "words.php"), "<?php $words = ["+words.String()+"]; shuffle($words); echo count($words);")
 		s.get("/words.php").want(t, 200, "30000")
-		s.phpPool("status").says(0,
+		phpPool(s, "status").says(0,
 			`(?m)^main: OPcache's room for strings is as good as full .*\n  → write .ini opcache\.interned_strings_buffer 6. \(now 3\)`,
 			`(?m)^main: the realpath cache of a worker is as good as full .*\n  → write .ini realpath_cache_size 1200. \(now 600\)`,
 			`(?m)^main: opcache.revalidate_freq is 0: .*for 3 to 13 % of the CPU time\n  → write .ini opcache\.revalidate_freq 2.`)
@@ -32,7 +32,7 @@ func TestStatusSaysWhichCacheLacksRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.get("/hello.php").contains(t, 200, "")
-		if r := s.phpPool("status"); r.code != 0 || strings.Contains(r.stdout, "→") {
+		if r := phpPool(s, "status"); r.code != 0 || strings.Contains(r.stdout, "→") {
 			t.Errorf("got exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
 		}
 	})

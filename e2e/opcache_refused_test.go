@@ -40,7 +40,7 @@ func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
 				s := start(t, b, poolSite(b, append(refused.lines, "workers 2")...))
 				s.get("/hello.php").want(t, 200, "hello\n")
 				for range 3 {
-					o := s.opcache()
+					o := opcache(s)
 					if o.Available || !strings.Contains(o.Reason, refused.reason) || o.Age == nil {
 						t.Errorf("got %+v, want the reason %q", o, refused.reason)
 					}
@@ -62,7 +62,7 @@ func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
 func TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment(t *testing.T) {
 	t.Parallel()
 	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "ini variables_order GPC"))
-	if o := s.opcache(); !o.Available {
+	if o := opcache(s); !o.Available {
 		t.Errorf("got %+v, want a sample", o)
 	}
 }
@@ -81,13 +81,13 @@ func TestPreloadedCodeIsThereAfterAQuestion(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // the second question is after a reset
-			if o := s.opcache(); !o.Available || o.Scripts == 0 {
+			if o := opcache(s); !o.Available || o.Scripts == 0 {
 				t.Errorf("got %+v, want the script that was preloaded", o)
 			}
 			for range 5 {
 				s.get("/early.php").want(t, 200, "12")
 			}
-			s.clearOPcache()
+			clearOPcache(s)
 		}
 		if p := s.pool(); len(p.Exits) != 0 {
 			t.Errorf("got exits %v, want none", p.Exits)
@@ -96,7 +96,7 @@ func TestPreloadedCodeIsThereAfterAQuestion(t *testing.T) {
 }
 
 // counting is an auto_prepend_file that counts its runs, and writes.
-func (s *server) counting() (runs func() int) {
+func counting(s *server) (runs func() int) {
 	s.t.Helper()
 	writeFile(s.t, s.site+"/prepend.php", `<?php echo "\nprepended\n"; file_put_contents(__DIR__ . '/runs', 'x', FILE_APPEND);`)
 	return func() int {
@@ -109,7 +109,7 @@ func (s *server) counting() (runs func() int) {
 }
 
 // sessions counts the files of sessions.
-func (s *server) sessions() int {
+func sessions(s *server) int {
 	s.t.Helper()
 	files, err := filepath.Glob(s.site + "/uploads/sess_*")
 	if err != nil {
@@ -124,25 +124,25 @@ func TestASitesOwnCodeIsNotRunToAskForTheOPcache(t *testing.T) {
 	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
-		runs := s.counting()
+		runs := counting(s)
 		err := s.run(poolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
 			"ini session.auto_start 1", "ini session.save_path {$SITE}/uploads"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := s.sessions() // of asking php-cgi what it is
-		if o := s.opcache(); !o.Available || o.Scripts != 0 {
+		before := sessions(s) // of asking php-cgi what it is
+		if o := opcache(s); !o.Available || o.Scripts != 0 {
 			t.Errorf("got %+v, want a sample of an empty cache", o)
 		}
-		s.clearOPcache()
+		clearOPcache(s)
 		if got := runs(); got != 0 {
 			t.Errorf("the site's code ran %d times", got)
 		}
-		if after := s.sessions(); after != before {
+		if after := sessions(s); after != before {
 			t.Errorf("%d sessions were made", after-before)
 		}
 		s.get("/hello.php")
-		if after := s.sessions(); after != before+1 {
+		if after := sessions(s); after != before+1 {
 			t.Errorf("%d sessions were made by a request, want one", after-before)
 		}
 		if got := runs(); got != 2 {
@@ -157,7 +157,7 @@ func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
 	t.Parallel()
 	const asks, askers = 10000, 8
 	s := prepare(t, sharedLean)
-	runs := s.counting()
+	runs := counting(s)
 	if err := s.run(poolSite(sharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
 	if got, most := runs(), 1+int(took/(10*time.Second)); got < 1 || got > most {
 		t.Errorf("%d questions in %v, want 1 to %d", got, took, most)
 	}
-	if o := s.opcache(); !o.Available {
+	if o := opcache(s); !o.Available {
 		t.Errorf("got %+v, want a sample although another script wrote before it", o)
 	}
 	if p := s.pool(); p.Requests.Total != 0 {
@@ -230,7 +230,7 @@ func TestNoClientRunsTheHelper(t *testing.T) {
 				do(t, s.client, req).want(t, 404, "")
 			}
 		}
-		if o := s.opcache(); o.Restarts.Manual != 0 {
+		if o := opcache(s); o.Restarts.Manual != 0 {
 			t.Errorf("got %+v, want nothing reset", o)
 		}
 	})
@@ -257,7 +257,7 @@ func TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		// While its successor starts no worker runs.
-		s.opcacheBecomes("refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not answer") })
+		opcacheBecomes(s, "refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not answer") })
 		s.get("/hello.php").want(t, 200, "hello\n")
 		s.wantExits(map[string]int{"probe_failed": 1})
 		if p := s.pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {

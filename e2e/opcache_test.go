@@ -56,7 +56,7 @@ type opcacheStatus struct {
 const opcachePath = "/php_pool/pools/main/opcache"
 
 // opcache asks for the state of the OPcache of the pool main.
-func (s *server) opcache() opcacheStatus {
+func opcache(s *server) opcacheStatus {
 	s.t.Helper()
 	res := s.admin("GET", opcachePath, "")
 	var o opcacheStatus
@@ -68,11 +68,11 @@ func (s *server) opcache() opcacheStatus {
 
 // opcacheBecomes waits until a sample is as described: there is a new one each
 // ten seconds.
-func (s *server) opcacheBecomes(what string, is func(opcacheStatus) bool) opcacheStatus {
+func opcacheBecomes(s *server, what string, is func(opcacheStatus) bool) opcacheStatus {
 	s.t.Helper()
 	var o opcacheStatus
 	eventually(s.t, func() error {
-		if o = s.opcache(); !is(o) {
+		if o = opcache(s); !is(o) {
 			return fmt.Errorf("the OPcache is not %s: %+v", what, o)
 		}
 		return nil
@@ -87,7 +87,7 @@ type cleared struct {
 	OPcache      opcacheStatus
 }
 
-func (s *server) clearOPcache() cleared {
+func clearOPcache(s *server) cleared {
 	s.t.Helper()
 	res := s.admin("DELETE", opcachePath, "")
 	var c cleared
@@ -110,7 +110,7 @@ func TestTheOPcacheIsShownAsItFills(t *testing.T) {
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "workers 2", freshFiles, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing",
 			"ini opcache.memory_consumption 64", "ini opcache.max_accelerated_files 5000", "ini realpath_cache_size 2M"))
-		empty := s.opcache()
+		empty := opcache(s)
 		if !empty.Available || !empty.Enabled || empty.Scope != scopes[b.name] || empty.Age == nil || empty.Generation != 1 {
 			t.Fatalf("got %+v, want a sample", empty)
 		}
@@ -141,7 +141,7 @@ func TestTheOPcacheIsShownAsItFills(t *testing.T) {
 			s.get("/hello.php").want(t, 200, "hello\n")
 		}
 		s.get("/pid.php")
-		full := s.opcacheBecomes("filled", func(o opcacheStatus) bool { return o.Scripts > 0 })
+		full := opcacheBecomes(s, "filled", func(o opcacheStatus) bool { return o.Scripts > 0 })
 		if full.Scripts != 2 || full.Misses != 2 || full.Hits != requests-2 || full.HitRate != 0.8 || full.Human != "80%" {
 			t.Errorf("got %+v, want 2 scripts, of 10 requests 8 hits", full)
 		}
@@ -170,7 +170,7 @@ func TestTheOPcacheIsReset(t *testing.T) {
 		}
 		for manual := range 2 {
 			s.get("/hello.php").want(t, 200, "hello\n")
-			c := s.clearOPcache()
+			c := clearOPcache(s)
 			o := c.OPcache
 			if c.Reset != caches || c.AfterRequest != 0 {
 				t.Errorf("got %+v, want %d caches reset", c, caches)
@@ -178,7 +178,7 @@ func TestTheOPcacheIsReset(t *testing.T) {
 			if !o.Available || !o.Enabled || o.Scripts != 0 || o.Restarts.Manual != manual+1 || o.Restarts.Pending {
 				t.Errorf("got %+v, want an empty cache that was reset %d times", o, manual+1)
 			}
-			if now := s.opcache(); now.Restarts != o.Restarts || now.Scripts != 0 {
+			if now := opcache(s); now.Restarts != o.Restarts || now.Scripts != 0 {
 				t.Errorf("got %+v after the reset, want what its answer said: %+v", now, o)
 			}
 		}
@@ -198,7 +198,7 @@ func TestAResetWhileARequestRuns(t *testing.T) {
 		h := s.hold("running")
 		h.add("")
 		h.ran(1)
-		c := s.clearOPcache()
+		c := clearOPcache(s)
 		if b.name == singleLean.name {
 			if c.Reset != 1 || c.AfterRequest != 1 {
 				t.Errorf("got %+v, want one reset and one worker to be replaced", c)
@@ -213,7 +213,7 @@ func TestAResetWhileARequestRuns(t *testing.T) {
 		}
 		h.release()
 		h.want(0, 200)
-		s.opcacheBecomes("emptied", func(o opcacheStatus) bool {
+		opcacheBecomes(s, "emptied", func(o opcacheStatus) bool {
 			s.get("/hello.php").want(t, 200, "hello\n") // the first that finds no other does it
 			return o.Enabled && !o.Restarts.Pending && o.Restarts.Manual == 1
 		})
@@ -228,7 +228,7 @@ func TestABusyPoolShowsItsLastSample(t *testing.T) {
 	first := s.hold("first")
 	first.add("")
 	first.ran(1)
-	if o := s.opcache(); o.Available || o.Reason != "no worker is idle" || o.Age != nil {
+	if o := opcache(s); o.Available || o.Reason != "no worker is idle" || o.Age != nil {
 		t.Errorf("got %+v without a sample, want the reason", o)
 	}
 	res := s.admin("DELETE", opcachePath, "")
@@ -237,14 +237,14 @@ func TestABusyPoolShowsItsLastSample(t *testing.T) {
 	}
 	first.release()
 	first.want(0, 200)
-	sample := s.opcacheBecomes("sampled", func(o opcacheStatus) bool { return o.Available })
+	sample := opcacheBecomes(s, "sampled", func(o opcacheStatus) bool { return o.Available })
 	if sample.Scripts != 1 || sample.Reason != "" {
 		t.Errorf("got %+v, want one script", sample)
 	}
 	second := s.hold("second")
 	second.add("")
 	second.ran(1)
-	old := s.opcacheBecomes("too old", func(o opcacheStatus) bool { return o.Reason != "" })
+	old := opcacheBecomes(s, "too old", func(o opcacheStatus) bool { return o.Reason != "" })
 	if !old.Available || *old.Age < 10 || old.Reason != "no worker is idle" || old.Scripts != sample.Scripts {
 		t.Errorf("got %+v, want the sample of before, 10 s old", old)
 	}
@@ -258,13 +258,13 @@ func TestAnotherGenerationIsSampledAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, sharedLean, poolSite(sharedLean, "workers 2", freshFiles))
 	s.get("/hello.php").want(t, 200, "hello\n")
-	if o := s.opcache(); o.Scripts != 1 {
+	if o := opcache(s); o.Scripts != 1 {
 		t.Fatalf("got %+v, want one script", o)
 	}
 	if res := s.admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", res.Status, res.body)
 	}
-	if o := s.opcache(); !o.Available || o.Generation != 2 || o.Scripts != 0 {
+	if o := opcache(s); !o.Available || o.Generation != 2 || o.Scripts != 0 {
 		t.Errorf("got %+v, want the empty cache of generation 2", o)
 	}
 	if res := s.admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
@@ -274,7 +274,7 @@ func TestAnotherGenerationIsSampledAtOnce(t *testing.T) {
 	h.add("")
 	h.add("")
 	h.ran(2)
-	if o := s.opcache(); o.Available || o.Reason != "no worker is idle" {
+	if o := opcache(s); o.Available || o.Reason != "no worker is idle" {
 		t.Errorf("got %+v, want no sample of a generation that is gone", o)
 	}
 }
@@ -292,7 +292,7 @@ func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
 			return nil
 		})
 		before := s.pool()
-		if o := s.opcache(); o.Available || o.Reason != "no worker runs" {
+		if o := opcache(s); o.Available || o.Reason != "no worker runs" {
 			t.Errorf("got %+v, want no sample and why", o)
 		}
 		res := s.admin("DELETE", opcachePath, "")
@@ -307,11 +307,11 @@ func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
 		}
 		// Visited, it is sampled, and rests in time all the same.
 		s.get("/hello.php").want(t, 200, "hello\n")
-		if o := s.opcache(); !o.Available {
+		if o := opcache(s); !o.Available {
 			t.Errorf("got %+v, want a sample", o)
 		}
 		eventually(t, func() error {
-			if o := s.opcache(); o.Available {
+			if o := opcache(s); o.Available {
 				return fmt.Errorf("got %+v, want none at rest", o)
 			}
 			return nil
@@ -332,7 +332,7 @@ func TestOPcacheCalls(t *testing.T) {
 	if res := s.admin("GET", "/php_pool/pools/none/opcache", ""); res.StatusCode != http.StatusNotFound {
 		t.Errorf("of no pool: got %s", res.Status)
 	}
-	if o := s.opcache(); o.Restarts.Manual != 0 {
+	if o := opcache(s); o.Restarts.Manual != 0 {
 		t.Errorf("got %+v, want nothing reset", o)
 	}
 	if left, err := filepath.Glob(s.dir + "/*/php_pool-*"); err != nil || len(left) > 0 {

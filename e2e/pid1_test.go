@@ -38,7 +38,7 @@ func TestCaddyIsProcess1(t *testing.T) {
 			echo 'started';`)
 
 		s.get("/background.php").want(t, 200, "started")
-		s.zombiesBecome("those of the script", func(n int) bool { return n >= 2 })
+		zombiesBecome(s, "those of the script", func(n int) bool { return n >= 2 })
 		for _, p := range slices.Concat(s.masters(), s.workers()) {
 			kill(t, p.pid, syscall.SIGKILL)
 		}
@@ -48,7 +48,7 @@ func TestCaddyIsProcess1(t *testing.T) {
 		for range 3 {
 			s.get("/background.php").want(t, 200, "started")
 		}
-		s.zombiesBecome("none", func(n int) bool { return n == 0 })
+		zombiesBecome(s, "none", func(n int) bool { return n == 0 })
 		s.get("/hello.php").want(t, 200, "hello\n")
 		if s.hasLogged(syscall.ECHILD.Error()) {
 			t.Error("the end of a process was kept from who waits for it")
@@ -66,7 +66,7 @@ func TestCaddyIsProcess1(t *testing.T) {
 }
 
 // zombiesBecome waits until their number is as wanted.
-func (s *server) zombiesBecome(what string, is func(n int) bool) {
+func zombiesBecome(s *server, what string, is func(n int) bool) {
 	s.t.Helper()
 	eventually(s.t, func() error {
 		var found []string

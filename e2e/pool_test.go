@@ -131,7 +131,7 @@ func TestReloadKeepsTheWorkers(t *testing.T) {
 					case <-stop:
 						return
 					default:
-						s.tryHello()
+						tryHello(s)
 					}
 				}
 			})
@@ -153,7 +153,7 @@ func TestReloadKeepsTheWorkers(t *testing.T) {
 
 // tryHello lets a connection be refused or reset: any Caddy does that in a
 // reload to those that wait in the queue of the old listener.
-func (s *server) tryHello() {
+func tryHello(s *server) {
 	s.t.Helper()
 	res, err := s.client.Do(s.request("GET", "/hello.php", nil))
 	if err != nil {

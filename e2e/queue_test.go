@@ -22,7 +22,7 @@ func TestTheLineIsFirstComeFirstServed(t *testing.T) {
 	t.Parallel()
 	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 1"))
-		h := s.lineUp(9, "")
+		h := lineUp(s, 9, "")
 		h.release()
 		for id := range 10 {
 			h.want(id, 200)
@@ -37,7 +37,7 @@ func TestTheLineIsFirstComeFirstServed(t *testing.T) {
 }
 
 // lineUp has one request served, and n more waiting in the order of their ids.
-func (s *server) lineUp(n int, query string) *holding {
+func lineUp(s *server, n int, query string) *holding {
 	s.t.Helper()
 	h := s.hold("line")
 	h.add(query)
@@ -54,7 +54,7 @@ func TestWhoLeavesTheLineIsNeverServed(t *testing.T) {
 	t.Parallel()
 	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 1"))
-		h := s.lineUp(5, "")
+		h := lineUp(s, 5, "")
 		h.cancel[1]()
 		h.cancel[4]()
 		s.poolBecomes("with 3 in line", func(p poolStatus) bool { return p.Queue.Length == 3 })
@@ -76,7 +76,7 @@ func TestTheLineIsBounded(t *testing.T) {
 	t.Parallel()
 	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 1", "max_queue 2"))
-		h := s.lineUp(2, "")
+		h := lineUp(s, 2, "")
 		began := time.Now()
 		wantRefused(t, s.get("/hello.php"))
 		if took := time.Since(began); took > 15*time.Second { // queue_timeout is 30s
@@ -98,7 +98,7 @@ func TestNobodyWaitsTooLong(t *testing.T) {
 	t.Parallel()
 	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
-		h := s.lineUp(0, "")
+		h := lineUp(s, 0, "")
 		began := time.Now()
 		wantRefused(t, s.get("/hello.php"))
 		if took := time.Since(began); took < time.Second || took > 15*time.Second {
@@ -128,7 +128,7 @@ func TestAClientLeavesWhilePHPRuns(t *testing.T) {
 			t.Run(query, func(t *testing.T) {
 				t.Parallel()
 				s := start(t, b, poolSite(b, "manager static", "workers 1"))
-				h := s.lineUp(0, query)
+				h := lineUp(s, 0, query)
 				_, pids := h.ran(1)
 				h.cancel[0]()
 				if query == "write=1" {
@@ -182,7 +182,7 @@ func TestAnEndlessLoopWithoutAClient(t *testing.T) {
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 3s"))
 		pid := s.get("/pid.php").body
-		s.leave("/load/late.php?file=loop&how=loop")
+		leave(s, "/load/late.php?file=loop&how=loop")
 		s.get("/pid.php").want(t, 200, pid)
 		s.wantExits(map[string]int{})
 	})
@@ -190,7 +190,7 @@ func TestAnEndlessLoopWithoutAClient(t *testing.T) {
 
 // leave makes a request whose client leaves as soon as its script runs, which
 // it says in file.ran.
-func (s *server) leave(path string) {
+func leave(s *server, path string) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
 	defer cancel()

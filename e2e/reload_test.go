@@ -41,49 +41,6 @@ func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
 	})
 }
 
-// mustReload loads a configuration that has to be taken.
-func (s *server) mustReload(caddyfile string) {
-	s.t.Helper()
-	if err := s.reload(caddyfile); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// wantUnchanged checks that the pool is as it was: its size, its generation and
-// each of its workers.
-func (s *server) wantUnchanged(before poolStatus) {
-	s.t.Helper()
-	now := s.pool()
-	if got, want := pids(now), pids(before); !slices.Equal(got, want) {
-		s.t.Errorf("the workers are %v, want %v", got, want)
-	}
-	if now.Generation != before.Generation || now.Workers.Max != before.Workers.Max || now.Workers.Standby != before.Workers.Standby || now.Restarts != 0 {
-		s.t.Errorf("the pool was %+v and is %+v", before, now)
-	}
-}
-
-// wantNoneFailed checks that nothing has gone wrong in the pool either.
-func (s *server) wantNoneFailed() {
-	s.t.Helper()
-	p := s.pool()
-	if p.Requests.Failed != 0 || p.Requests.Refused != 0 || p.Exits["crashed"] != 0 || p.Exits["probe_failed"] != 0 || p.Restarts != 0 {
-		s.t.Errorf("got %+v, exits %v and %d restarts, want none failed, none refused, no crash", p.Requests, p.Exits, p.Restarts)
-	}
-	if lost := s.logged("worker lost"); len(lost) != 0 {
-		s.t.Errorf("workers were lost: %v", lost)
-	}
-}
-
-// pids are the processes of a pool's workers, in order.
-func pids(p poolStatus) []int {
-	var list []int
-	for _, w := range p.List {
-		list = append(list, w.PID)
-	}
-	slices.Sort(list)
-	return list
-}
-
 // cacheBook is what was seen of OPcaches, by process: when each began, and how
 // often opcache.php has been found in it.
 type cacheBook map[int][2]int
@@ -170,41 +127,20 @@ func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
 	})
 }
 
-// wantOnly waits until there are only so many workers, and the generations
-// before have gone, with all processes.
-func (s *server) wantOnly(b backend, workers int) poolStatus {
-	s.t.Helper()
-	p := s.poolBecomes(fmt.Sprintf("one of %d workers", workers), func(p poolStatus) bool {
-		w := p.Workers
-		return w.Idle+w.Busy == workers && w.Starting+w.Stopping+w.Draining == 0
-	})
-	s.wantProcesses(b, workers)
-	return p
-}
-
-// forked is a pool that stands still and its processes, once there are all: a
-// master serves before it has forked the last of its slots.
-func (s *server) forked() (p poolStatus, processes string) {
-	s.t.Helper()
-	p = s.pool()
-	s.wantWorkers(p.Workers.Total + p.Workers.Standby)
-	return p, fmt.Sprint(s.php())
-}
-
 // TestWhatPHPIsStartedFromCountsAsAChange reloads the same configuration while
 // php.ini and php-cgi change behind it.
 func TestWhatPHPIsStartedFromCountsAsAChange(t *testing.T) {
 	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
-		site := s.ownPHP(b, "manager static", "workers 2")
+		site := ownPHP(s, b, "manager static", "workers 2")
 		if err := s.run(site); err != nil {
 			t.Fatal(err)
 		}
 		l := s.load(checkScript, 4)
 		before := s.pool()
 		l.allow(1)
-		s.setMark(1)
+		setMark(s, 1)
 		s.mustReload(site)
 		l.set(1)
 		p := s.pool()
@@ -214,7 +150,7 @@ func TestWhatPHPIsStartedFromCountsAsAChange(t *testing.T) {
 		p = s.wantOnly(b, 2)
 		s.mustReload(site)
 		s.wantUnchanged(p)
-		s.newPHP()
+		newPHP(s)
 		s.mustReload(site)
 		if got := s.pool().Generation; got <= p.Generation {
 			t.Errorf("another php-cgi has left generation %d", got)
@@ -227,22 +163,22 @@ func TestWhatPHPIsStartedFromCountsAsAChange(t *testing.T) {
 
 // ownPHP is a load's site with a php-cgi, a php.ini and a scan directory that
 // the test may change.
-func (s *server) ownPHP(b backend, lines ...string) string {
+func ownPHP(s *server, b backend, lines ...string) string {
 	s.t.Helper()
-	s.newPHP()
-	s.setMark(0)
+	newPHP(s)
+	setMark(s, 0)
 	writeFile(s.t, filepath.Join(s.dir, "conf.d", "opcache.ini"), "zend_extension=opcache\n")
 	return loadSite(b, append([]string{"binary {$DIR}/php-cgi", "ini_file {$DIR}/php.ini", "ini_scan_dir {$DIR}/conf.d"}, lines...)...)
 }
 
 // setMark writes the php.ini of ownPHP anew.
-func (s *server) setMark(mark int, lines ...string) {
+func setMark(s *server, mark int, lines ...string) {
 	s.t.Helper()
 	replaceFile(s.t, filepath.Join(s.dir, "php.ini"), fmt.Sprintf("user_agent=%d\n%s\n", mark, strings.Join(lines, "\n")), 0o644)
 }
 
 // newPHP puts a copy of php-cgi where ownPHP wants it, as an upgrade does.
-func (s *server) newPHP() {
+func newPHP(s *server) {
 	s.t.Helper()
 	replaceFile(s.t, filepath.Join(s.dir, "php-cgi"), readFile(s.t, phpCGI(s.t)), 0o755)
 }

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,27 +11,13 @@ import (
 	"testing"
 )
 
-// restart asks for a new generation.
-func (s *server) restart() error {
-	s.t.Helper()
-	res := s.admin("POST", "/php_pool/pools/main/restart", "")
-	if res.StatusCode == http.StatusOK {
-		return nil
-	}
-	var answer struct{ Error string }
-	if err := json.Unmarshal([]byte(res.body), &answer); err != nil || answer.Error == "" {
-		s.t.Fatalf("got %s: %q", res.Status, res.body)
-	}
-	return errors.New(answer.Error)
-}
-
 // TestNoRequestIsLostByRestarts wants each generation to be another one, started
 // from php.ini as it is then, and none to answer once the next one has.
 func TestNoRequestIsLostByRestarts(t *testing.T) {
 	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
-		site := s.ownPHP(b, "manager static", "workers 3")
+		site := ownPHP(s, b, "manager static", "workers 3")
 		if err := s.run(site); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +25,7 @@ func TestNoRequestIsLostByRestarts(t *testing.T) {
 		before := s.pool()
 		for i := range rounds(20) {
 			l.allow(i + 1)
-			s.setMark(i + 1)
+			setMark(s, i+1)
 			if err := s.restart(); err != nil {
 				t.Fatal(err)
 			}
@@ -71,14 +55,14 @@ var badStarts = []struct {
 	{"a preload script that does not parse", breakPreload, says("php-cgi said,PHP Parse error,preload.php")},
 	{"a php.ini that is gone", func(t *testing.T, s *server) { remove(t, filepath.Join(s.dir, "php.ini")) }, says("ini_file,php.ini,no such file")},
 	{"a php-cgi that is gone", func(t *testing.T, s *server) { remove(t, filepath.Join(s.dir, "php-cgi")) }, says("binary,/php-cgi,no such file")},
-	{"a full runtime directory", fillRuntimeDir, func(s *server) string { return "socket of php-cgi," + s.runtimeDir() }},
+	{"a full runtime directory", fillRuntimeDir, func(s *server) string { return "socket of php-cgi," + runtimeDir(s) }},
 }
 
 // breakPreload lets ownPHP's php.ini preload what is no PHP.
 func breakPreload(t *testing.T, s *server) {
 	t.Helper()
 	writeFile(t, filepath.Join(s.dir, "preload.php"), "<?php\nno PHP\n")
-	s.setMark(7, "opcache.preload="+filepath.Join(s.dir, "preload.php"), "opcache.preload_user="+phpUser(t).Username)
+	setMark(s, 7, "opcache.preload="+filepath.Join(s.dir, "preload.php"), "opcache.preload_user="+phpUser(t).Username)
 }
 
 func remove(t *testing.T, path string) {
@@ -94,8 +78,8 @@ func TestARestartThatFailsLeavesEverythingAsItWas(t *testing.T) {
 	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
-		s.withRuntimeDir()
-		if err := s.run(s.ownPHP(b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", "workers 3")); err != nil {
+		withRuntimeDir(s)
+		if err := s.run(ownPHP(s, b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", "workers 3")); err != nil {
 			t.Fatal(err)
 		}
 		before, processes := s.forked()
@@ -118,8 +102,8 @@ func TestARestartThatFailsLeavesEverythingAsItWas(t *testing.T) {
 						return nil
 					})
 				})
-				s.newPHP()
-				s.setMark(0)
+				newPHP(s)
+				setMark(s, 0)
 			}
 		}
 		res := s.admin("GET", "/php_pool/pools/main/restart", "")
@@ -130,7 +114,7 @@ func TestARestartThatFailsLeavesEverythingAsItWas(t *testing.T) {
 		s.admin("POST", "/php_pool/pools/other/restart", "").contains(t, http.StatusNotFound, "other")
 		s.wantUnchanged(before)
 		l.allow(8)
-		s.setMark(8)
+		setMark(s, 8)
 		if err := s.restart(); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +131,7 @@ func TestNoRequestIsLostByWhatWatchDoes(t *testing.T) {
 	t.Parallel()
 	each(t, spawnOnly, func(t *testing.T, b backend) {
 		s := prepare(t, b)
-		if err := s.run(s.ownPHP(b, "manager static", "workers 3", "watch")); err != nil {
+		if err := s.run(ownPHP(s, b, "manager static", "workers 3", "watch")); err != nil {
 			t.Fatal(err)
 		}
 		l := s.load(checkScript, 3)
@@ -158,11 +142,11 @@ func TestNoRequestIsLostByWhatWatchDoes(t *testing.T) {
 				what string // the file that the log names: it, or the directory that it is in
 				do   func()
 			}{
-				{"php.ini", func() { s.setMark(mark) }},
+				{"php.ini", func() { setMark(s, mark) }},
 				{"conf.d", func() { writeFile(t, conf("zz.ini"), fmt.Sprintf("user_agent=%d\n", mark)) }},
 				{"conf.d/zz.ini", func() { writeFile(t, conf("zz.ini"), fmt.Sprintf("user_agent = %d\n", mark)) }},
-				{"php-cgi", s.newPHP},
-				{"conf.d", func() { s.setMark(mark); remove(t, conf("zz.ini")) }},
+				{"php-cgi", func() { newPHP(s) }},
+				{"conf.d", func() { setMark(s, mark); remove(t, conf("zz.ini")) }},
 			} {
 				before := s.pool()
 				if edit.what != "php-cgi" {
@@ -199,7 +183,7 @@ func TestNoRequestIsLostByWhatWatchDoes(t *testing.T) {
 		}
 		mark++
 		l.allow(mark)
-		s.setMark(mark)
+		setMark(s, mark)
 		s.poolBecomes("a new generation", func(p poolStatus) bool { return p.Generation > before.Generation })
 		l.end()
 		s.wantOnly(b, 3)

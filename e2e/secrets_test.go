@@ -67,7 +67,7 @@ var hostileHeaders = []string{
 
 // raw sends a request as it is written, and returns what server.php says it got
 // and the status; the connection is given up afterwards.
-func (s *server) raw(request string) (vars map[string]string, status int) {
+func raw(s *server, request string) (vars map[string]string, status int) {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
@@ -119,15 +119,15 @@ func TestOnlyHTTPVariablesComeFromClients(t *testing.T) {
 	t.Parallel()
 	each(t, bothWays, func(t *testing.T, b backend) {
 		s := start(t, b, plainSite)
-		head := s.wantNothingBut("HTTP_SCRIPT_FILENAME", "HTTP_REMOTE_USER", "HTTP_HTTPS")
+		head := wantNothingBut(s, "HTTP_SCRIPT_FILENAME", "HTTP_REMOTE_USER", "HTTP_HTTPS")
 		// A name that is no token is no header; two lengths are an attack.
 		for _, bad := range []string{"Script Filename: /etc/passwd", "X\x00Y: z", "Content-Length: 5", "Transfer-Encoding: gzip"} {
-			if vars, status := s.raw(head + bad + "\r\n\r\nbody"); status < 400 {
+			if vars, status := raw(s, head+bad+"\r\n\r\nbody"); status < 400 {
 				t.Errorf("%q: got status %d, %v", bad, status, vars)
 			}
 		}
 		get := func(target string) (map[string]string, int) {
-			return s.raw("GET " + target + " HTTP/1.1\r\nHost: " + strings.TrimPrefix(s.url, "http://") + "\r\nConnection: close\r\n\r\n")
+			return raw(s, "GET "+target+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(s.url, "http://")+"\r\nConnection: close\r\n\r\n")
 		}
 		if _, status := get("/vars.php%00.jpg"); status < 400 {
 			t.Errorf("a NUL in the path: got status %d", status)
@@ -147,24 +147,24 @@ func TestNamesThatCaddyLetsThroughAreDropped(t *testing.T) {
 			expected_underscore_headers x_forwarded_for remote_user script_filename content_length http_host http_proxy
 			expected_dot_headers x.forwarded.for
 		}`})
-		s.wantNothingBut("HTTP_HTTPS")
+		wantNothingBut(s, "HTTP_HTTPS")
 	})
 }
 
 // wantNothingBut sends the hostile headers, and wants no variable to come of them
 // but HTTP_ ones, among them those that are named. It returns the head of the
 // request, to which headers can be added.
-func (s *server) wantNothingBut(harmless ...string) (head string) {
+func wantNothingBut(s *server, harmless ...string) (head string) {
 	t := s.t
 	t.Helper()
 	writeFile(t, s.site+"/vars.php", varsScript)
 	host := strings.TrimPrefix(s.url, "http://")
 	head = "POST /vars.php?q=1 HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n"
-	clean, _ := s.raw(head + "\r\nbody")
+	clean, _ := raw(s, head+"\r\nbody")
 	if clean["CONTENT_LENGTH"] != "4" || clean["body"] != "body" || clean["HTTP_HOST"] != host || clean["HTTP_PROXY asked for"] != "false" {
 		t.Fatalf("a clean request: got %v", clean)
 	}
-	got, status := s.raw(head + strings.Join(hostileHeaders, "\r\n") + "\r\n\r\nbody")
+	got, status := raw(s, head+strings.Join(hostileHeaders, "\r\n")+"\r\n\r\nbody")
 	if status != 200 {
 		t.Fatalf("got status %d", status)
 	}

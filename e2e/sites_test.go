@@ -5,7 +5,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -29,25 +28,25 @@ func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 		before := s.pool()
 		for range rounds(2) {
 			s.mustReload(site("PORT", "main") + site("PORT2", "main"))
-			s.wantPools("main")
+			wantPools(s, "main")
 			wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(before))
 
 			s.mustReload(site("PORT", "main") + site("PORT2", "other", "main"))
-			s.wantPools("main", "other")
+			wantPools(s, "main", "other")
 			others := s.poolNamed("other")
 			wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(others))
 			wantAmong(t, s.getOn(s.port+1, "/0/pid.php"), pids(others))
 			wantAmong(t, s.getOn(s.port+1, "/1/pid.php"), pids(before))
 
 			s.mustReload(site("PORT", "main", "other"))
-			s.wantPools("main", "other")
+			wantPools(s, "main", "other")
 			if got := pids(s.poolNamed("other")); !slices.Equal(got, pids(others)) {
 				t.Errorf("the workers of a pool that has moved to another site are %v, and were %v", got, pids(others))
 			}
 
 			s.mustReload(site("PORT", "main"))
-			s.wantPools("main")
-			s.wantGone(pids(others))
+			wantPools(s, "main")
+			wantGone(s, pids(others))
 			s.wantUnchanged(before)
 		}
 		l.end()
@@ -57,7 +56,7 @@ func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 		if res := s.admin("POST", "/load", s.config(site("PORT2", "main"))); res.StatusCode != 200 {
 			t.Fatal(res.body)
 		}
-		s.wantPools("main")
+		wantPools(s, "main")
 		wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(before))
 		s.wantUnchanged(before)
 		s.wantProcesses(b, 2)
@@ -65,28 +64,8 @@ func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 	})
 }
 
-// getOn gets a page from a port whose listener may have just moved to another
-// configuration.
-func (s *server) getOn(port int, path string) (body string) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		res, err := s.client.Do(newRequest(s.t, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil))
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		body = string(text)
-		if err == nil && res.StatusCode != 200 {
-			s.t.Errorf("GET %s on port %d: got %s: %.300q", path, port, res.Status, text)
-		}
-		return err
-	})
-	return body
-}
-
 // wantPools checks which pools the admin API knows.
-func (s *server) wantPools(want ...string) {
+func wantPools(s *server, want ...string) {
 	s.t.Helper()
 	var list []struct{ Name string }
 	if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools", "").body), &list); err != nil {
@@ -101,16 +80,8 @@ func (s *server) wantPools(want ...string) {
 	}
 }
 
-func (s *server) poolNamed(name string) (p poolStatus) {
-	s.t.Helper()
-	if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools/"+name, "").body), &p); err != nil {
-		s.t.Fatal(err)
-	}
-	return p
-}
-
 // wantGone waits until processes have ended.
-func (s *server) wantGone(pids []int) {
+func wantGone(s *server, pids []int) {
 	s.t.Helper()
 	eventually(s.t, func() error {
 		for _, p := range s.php() {

@@ -63,23 +63,3 @@ func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
 		})
 	}
 }
-
-// wantLog waits until there are so many entries with a message, and returns the
-// last of them.
-func (s *server) wantLog(message string, n int) map[string]any {
-	s.t.Helper()
-	var found []map[string]any
-	eventually(s.t, func() error {
-		found = nil
-		for _, entry := range s.logs() {
-			if entry["msg"] == message {
-				found = append(found, entry)
-			}
-		}
-		if len(found) != n {
-			return fmt.Errorf("%d entries say %q, want %d", len(found), message, n)
-		}
-		return nil
-	})
-	return found[n-1]
-}

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,82 +47,6 @@ func TestNothingIsLeftBehind(t *testing.T) {
 				})
 			}
 		}
-	})
-}
-
-// outcome is the answer to a request whose script waits, or why there is none.
-type outcome struct {
-	status int
-	body   string
-	err    error
-}
-
-// begin starts a request that does not end by itself, and returns once its
-// script runs.
-func (s *server) begin(script string) <-chan outcome {
-	s.t.Helper()
-	file := filepath.Join(s.site, "hold")
-	writeFile(s.t, file, "")
-	req := s.request("GET", "/"+script+"?file=hold", nil)
-	answer := make(chan outcome, 1)
-	go func() {
-		res, err := s.client.Do(req)
-		if err != nil {
-			answer <- outcome{err: err}
-			return
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		answer <- outcome{res.StatusCode, string(body), err}
-	}()
-	eventually(s.t, func() error {
-		_, err := os.Stat(file + ".runs")
-		return err
-	})
-	return answer
-}
-
-// let lets the script of begin end.
-func (s *server) let() {
-	s.t.Helper()
-	if err := os.Remove(filepath.Join(s.site, "hold")); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func wantWaited(t *testing.T, answer <-chan outcome) {
-	t.Helper()
-	if got, want := <-answer, (outcome{200, "waited\n", nil}); got != want {
-		t.Errorf("the script that waited: got %+v, want %+v", got, want)
-	}
-}
-
-// workers are the processes of php-cgi that serve, without a master.
-func (s *server) workers() []process {
-	var all []process
-	parents := map[int]bool{}
-	for _, p := range s.processes() {
-		if strings.Contains(p.args, "php-cgi") {
-			all = append(all, p)
-			parents[p.ppid] = true
-		}
-	}
-	var leaves []process
-	for _, p := range all {
-		if !parents[p.pid] && !strings.HasPrefix(p.args, "/bin/sh") {
-			leaves = append(leaves, p)
-		}
-	}
-	return leaves
-}
-
-func (s *server) wantWorkers(n int) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		if got := s.workers(); len(got) < n {
-			return fmt.Errorf("got %d workers, want %d: %v", len(got), n, got)
-		}
-		return nil
 	})
 }
 

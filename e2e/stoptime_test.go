@@ -29,7 +29,7 @@ func TestRequestsHaveStopTimeoutToEnd(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				s := start(t, b, poolSite(b, "manager static", "workers 2", "stop_timeout 4s"))
-				s.stopWith(t, stop, 4*time.Second, func(time.Time) {})
+				stopWith(s, t, stop, 4*time.Second, func(time.Time) {})
 			})
 		}
 	})
@@ -45,7 +45,7 @@ func TestRequestsAreServedDuringShutdownDelay(t *testing.T) {
 		if b.name == singleLean.name {
 			stop = stops["caddy stop"]
 		}
-		s.stopWith(t, stop, 5*time.Second, func(told time.Time) {
+		stopWith(s, t, stop, 5*time.Second, func(told time.Time) {
 			served := 0
 			for ; served == 0 || time.Since(told) < time.Second; served++ {
 				s.get("/hello.php").want(t, 200, "hello\n")
@@ -66,7 +66,7 @@ func TestRequestsAreServedDuringShutdownDelay(t *testing.T) {
 // stopWith stops Caddy while one request runs that ends then, and one that does
 // not end within the limit, counted from when Caddy was told; during is called
 // in between.
-func (s *server) stopWith(t *testing.T, stop func(*testing.T, *server), limit time.Duration, during func(told time.Time)) {
+func stopWith(s *server, t *testing.T, stop func(*testing.T, *server), limit time.Duration, during func(told time.Time)) {
 	t.Helper()
 	ends, hangs := s.hold("ends"), s.hold("hangs")
 	ends.add("")
