@@ -18,22 +18,22 @@ import (
 // ask for pages of 8 MB and read none of it.
 func TestSlowReadersHoldNoWorker(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		const readers, size = 20, 8 * mib
-		s := abuse(t, b, poolSite(b, "manager static", "workers 2", "response_buffers 10MiB"), options{})
-		conns := s.connectAll(readers, func(_ int, conn net.Conn) {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		const readers, size = 20, 8 * MiB
+		s := StartAbused(t, b, PoolSite(b, "manager static", "workers 2", "response_buffers 10MiB"), Options{})
+		conns := s.ConnectAll(readers, func(_ int, conn net.Conn) {
 			conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 			fmt.Fprint(conn, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
 		})
 		// PHP has ended for all of them, long before they have read a page.
-		s.poolBecomes("free again", func(p poolStatus) bool {
+		s.WaitPool("free again", func(p PoolStatus) bool {
 			return p.Requests.Total >= readers+10 && p.Workers.Idle > 0 && p.Queue.Length == 0
 		})
 		for range 20 {
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 		// What they are given in the end is whole; half of them leave.
-		closeAll(conns[readers/2:])
+		CloseAll(conns[readers/2:])
 		var wg sync.WaitGroup
 		for _, conn := range conns[:readers/2] {
 			wg.Go(func() {
@@ -43,14 +43,14 @@ func TestSlowReadersHoldNoWorker(t *testing.T) {
 					return
 				}
 				defer res.Body.Close()
-				if n := discard(t, res.Body); n != size {
+				if n := Discard(t, res.Body); n != size {
 					t.Errorf("got %d bytes, want %d", n, size)
 				}
 			})
 		}
 		wg.Wait()
-		closeAll(conns)
-		s.over(66*mib + readers*30*mib)
+		CloseAll(conns)
+		s.CheckAfterwards(66*MiB + readers*30*MiB)
 	})
 }
 
@@ -58,7 +58,7 @@ func TestSlowReadersHoldNoWorker(t *testing.T) {
 // waits.
 var stages = []struct {
 	name, sends string
-	until       func(s *abused, conn net.Conn)
+	until       func(s *AbusedServer, conn net.Conn)
 }{
 	{"connected", "", nil},
 	{"half a head", "GET /hello.php HTTP/1.1\r\nHo", nil},
@@ -75,10 +75,10 @@ var stages = []struct {
 	{"no HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", nil},
 }
 
-func readSome(s *abused, conn net.Conn) {
-	conn.SetReadDeadline(time.Now().Add(maxWait))
+func readSome(s *AbusedServer, conn net.Conn) {
+	conn.SetReadDeadline(time.Now().Add(MaxWait))
 	if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
-		s.t.Error(err)
+		s.T.Error(err)
 	}
 }
 
@@ -86,16 +86,16 @@ func readSome(s *abused, conn net.Conn) {
 // reset, while others of every stage are there too.
 func TestClientsLeaveAtEveryStage(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		for _, buffers := range []string{"", "response_buffers 1MiB"} {
 			t.Run(buffers, func(t *testing.T) {
 				t.Parallel()
-				s := abuse(t, b, poolSite(b, "manager static", "workers 4", buffers), options{})
+				s := StartAbused(t, b, PoolSite(b, "manager static", "workers 4", buffers), Options{})
 				var wg sync.WaitGroup
 				for _, stage := range stages {
 					wg.Go(func() {
 						for i := range 30 {
-							conn, err := connect(t, s.server)
+							conn, err := Connect(t, s.Server)
 							if err != nil {
 								t.Error(err)
 								return
@@ -113,7 +113,7 @@ func TestClientsLeaveAtEveryStage(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				s.over(200 * mib)
+				s.CheckAfterwards(200 * MiB)
 			})
 		}
 	})

@@ -17,28 +17,28 @@ import (
 // none.
 func TestSlowBodiesHoldNoWorker(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		const uploads, sent, inMemory = 400, 100 << 10, 16 << 20 / (128 << 10)
-		s := abuse(t, b, poolSite(b, "manager static", "workers 2"), options{})
-		body := string(pattern(sent))
-		conns := s.connectAll(uploads, func(_ int, conn net.Conn) {
+		s := StartAbused(t, b, PoolSite(b, "manager static", "workers 2"), Options{})
+		body := string(Pattern(sent))
+		conns := s.ConnectAll(uploads, func(_ int, conn net.Conn) {
 			fmt.Fprintf(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", 10*sent, body)
 		})
-		eventually(t, func() error {
-			if bytes, files := s.spooled(); files < uploads-inMemory || bytes != int64(files*sent) {
+		Eventually(t, func() error {
+			if bytes, files := s.Spooled(); files < uploads-inMemory || bytes != int64(files*sent) {
 				return fmt.Errorf("%d bytes in %d files are spooled, want %d each in at least %d", bytes, files, sent, uploads-inMemory)
 			}
 			return nil
 		})
 		// All of them wait for their clients, and none has a worker.
 		for range 20 {
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
-		if p := s.pool(); p.Queue.Length > 2 || p.Workers.Draining > 0 {
+		if p := s.Pool(); p.Queue.Length > 2 || p.Workers.Draining > 0 {
 			t.Errorf("got %+v, want nobody in line but the honest", p)
 		}
-		closeAll(conns)
-		s.over(135 * mib) // without each body's first 64 KiB
+		CloseAll(conns)
+		s.CheckAfterwards(135 * MiB) // without each body's first 64 KiB
 	})
 }
 
@@ -46,27 +46,27 @@ func TestSlowBodiesHoldNoWorker(t *testing.T) {
 // break off after 64 MB.
 func TestUploadsThatAreCutLeaveNothing(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		const uploads, sent = 8, 64 << 20
-		s := abuse(t, b, poolSite(b, "manager static", "workers 2", "spool_max 4GiB"), options{})
-		conns := s.connectAll(uploads, func(i int, conn net.Conn) {
+		s := StartAbused(t, b, PoolSite(b, "manager static", "workers 2", "spool_max 4GiB"), Options{})
+		conns := s.ConnectAll(uploads, func(i int, conn net.Conn) {
 			length := "Content-Length: 1073741824\r\n\r\n"
 			if i%2 == 1 {
 				length = "Transfer-Encoding: chunked\r\n\r\n40000000\r\n"
 			}
 			fmt.Fprint(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\n"+length)
-			if _, err := io.CopyN(conn, endless{}, sent); err != nil {
+			if _, err := io.CopyN(conn, Endless{}, sent); err != nil {
 				t.Errorf("upload %d: %v", i, err)
 			}
 		})
-		eventually(t, func() error {
-			if bytes, _ := s.spooled(); bytes < uploads*(sent-1<<20) {
+		Eventually(t, func() error {
+			if bytes, _ := s.Spooled(); bytes < uploads*(sent-1<<20) {
 				return fmt.Errorf("%d MB are spooled", bytes>>20)
 			}
 			return nil
 		})
-		closeAll(conns)
-		s.over(160 * mib)
+		CloseAll(conns)
+		s.CheckAfterwards(160 * MiB)
 	})
 }
 
@@ -74,8 +74,8 @@ func TestUploadsThatAreCutLeaveNothing(t *testing.T) {
 // them than its default of 16 KB lets in.
 func TestHeaderFloods(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := abuse(t, b, poolSite(b, "manager static", "workers 2"), options{global: "servers {\nmax_header_size 1MB\n}"})
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := StartAbused(t, b, PoolSite(b, "manager static", "workers 2"), Options{Global: "servers {\nmax_header_size 1MB\n}"})
 		many, long := make(http.Header), make(http.Header)
 		for i := range 5000 {
 			many.Set(fmt.Sprint("X-Flood-", i), "0123456789")
@@ -89,7 +89,7 @@ func TestHeaderFloods(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for i := range 12 {
-					req := s.request("GET", "/hello.php", nil)
+					req := s.Request("GET", "/hello.php", nil)
 					want := 200
 					switch i % 4 {
 					case 0:
@@ -101,7 +101,7 @@ func TestHeaderFloods(t *testing.T) {
 					case 3:
 						req.Header, want = tooLong, 431
 					}
-					res, err := s.client.Do(req)
+					res, err := s.Client.Do(req)
 					if err != nil {
 						if want == 431 {
 							continue // Caddy has closed the connection under the flood
@@ -118,6 +118,6 @@ func TestHeaderFloods(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		s.over(300 * mib)
+		s.CheckAfterwards(300 * MiB)
 	})
 }

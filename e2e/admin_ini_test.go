@@ -23,8 +23,8 @@ type undone struct {
 }
 
 // adminSite is a site whose administrator has settled a few things.
-func adminSite(b backend, more ...string) string {
-	return poolSite(b, append([]string{"workers 1", `ini user_agent undone`, `admin_ini user_agent "it's; final"`, `admin_ini {
+func adminSite(b Backend, more ...string) string {
+	return PoolSite(b, append([]string{"workers 1", `ini user_agent undone`, `admin_ini user_agent "it's; final"`, `admin_ini {
 		memory_limit 77M
 		disable_functions exec,passthru
 		open_basedir {$SITE}:{$DIR}/allowed
@@ -35,68 +35,68 @@ func adminSite(b backend, more ...string) string {
 
 // prepareAdmin has a site with a .user.ini that says otherwise, and a directory
 // outside of it for uploads.
-func prepareAdmin(t *testing.T, b backend) customer {
+func prepareAdmin(t *testing.T, b Backend) customer {
 	t.Helper()
-	s := prepare(t, b)
-	copyTree(t, s.site, "testdata/customer")
-	writeFile(t, s.site+"/.user.ini", "user_agent = undone\nmemory_limit = 1G\nopen_basedir = /\nsession.save_path = /tmp\ndisplay_errors = 0\n")
-	writeFile(t, s.dir+"/secret.txt", "for nobody")
-	writeFile(t, s.dir+"/allowed/shared.txt", "for PHP")
-	giveToPHP(t, s.site)
-	giveToPHP(t, s.dir+"/allowed")
-	return customer{server: s, root: s.site}
+	s := Prepare(t, b)
+	CopyTree(t, s.Site, "testdata/customer")
+	WriteFile(t, s.Site+"/.user.ini", "user_agent = undone\nmemory_limit = 1G\nopen_basedir = /\nsession.save_path = /tmp\ndisplay_errors = 0\n")
+	WriteFile(t, s.Dir+"/secret.txt", "for nobody")
+	WriteFile(t, s.Dir+"/allowed/shared.txt", "for PHP")
+	ChownToPHP(t, s.Site)
+	ChownToPHP(t, s.Dir+"/allowed")
+	return customer{Server: s, root: s.Site}
 }
 
 // wantFinal checks that nothing has become of a script's attempts.
 func (c customer) wantFinal() {
-	c.t.Helper()
+	c.T.Helper()
 	var got undone
 	c.ask("undo.php", url.Values{
 		"settings[user_agent]": {"undone"}, "settings[memory_limit]": {"1G"}, "settings[open_basedir]": {"/"},
 		"settings[upload_tmp_dir]": {"/tmp"}, "settings[session.save_path]": {"/tmp"}, "settings[disable_functions]": {""},
 		"settings[display_errors]": {"1"},
 		"functions[]":              {"exec", "passthru", "shell_exec"},
-		"files[]":                  {c.dir + "/secret.txt", c.dir + "/allowed/shared.txt", c.site + "/../secret.txt"},
+		"files[]":                  {c.Dir + "/secret.txt", c.Dir + "/allowed/shared.txt", c.Site + "/../secret.txt"},
 	}, &got)
 	for name, want := range map[string]string{
-		"user_agent": "it's; final", "memory_limit": "77M", "open_basedir": c.site + ":" + c.dir + "/allowed",
-		"upload_tmp_dir": c.dir + "/allowed", "session.save_path": c.dir + "/allowed", "disable_functions": "exec,passthru",
+		"user_agent": "it's; final", "memory_limit": "77M", "open_basedir": c.Site + ":" + c.Dir + "/allowed",
+		"upload_tmp_dir": c.Dir + "/allowed", "session.save_path": c.Dir + "/allowed", "disable_functions": "exec,passthru",
 	} {
 		if is := got.Settings[name]; is != [3]any{want, false, want} {
-			c.t.Errorf("%s: before, by ini_set and after: got %v, want %s", name, is, want)
+			c.T.Errorf("%s: before, by ini_set and after: got %v, want %s", name, is, want)
 		}
 	}
 	// What the administrator has left open, .user.ini and scripts can change.
 	if is := got.Settings["display_errors"]; is[0] != "0" || is[1] != "0" {
-		c.t.Errorf("display_errors: got %v", is)
+		c.T.Errorf("display_errors: got %v", is)
 	}
 	if got.Functions["exec"] || got.Functions["passthru"] || !got.Functions["shell_exec"] {
-		c.t.Errorf("got functions %v", got.Functions)
+		c.T.Errorf("got functions %v", got.Functions)
 	}
-	if got.Files[c.dir+"/secret.txt"] || got.Files[c.site+"/../secret.txt"] || !got.Files[c.dir+"/allowed/shared.txt"] {
-		c.t.Errorf("got files %v", got.Files)
+	if got.Files[c.Dir+"/secret.txt"] || got.Files[c.Site+"/../secret.txt"] || !got.Files[c.Dir+"/allowed/shared.txt"] {
+		c.T.Errorf("got files %v", got.Files)
 	}
 }
 
 func TestWhatTheAdministratorSettlesIsFinal(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		c := prepareAdmin(t, b)
-		if err := c.run(adminSite(b)); err != nil {
+		if err := c.Run(adminSite(b)); err != nil {
 			t.Fatal(err)
 		}
 		c.wantFinal()
 		// Of a worker that was forked or started later.
-		c.admin("DELETE", fmt.Sprintf("/php_pool/pools/main/workers/%d", c.pool().List[0].ID), "").want(t, 200, "")
+		c.Admin("DELETE", fmt.Sprintf("/php_pool/pools/main/workers/%d", c.Pool().List[0].ID), "").Want(t, 200, "")
 		c.wantFinal()
 		// A reload of the same starts nothing, another value a generation.
-		if err := c.reload(adminSite(b)); err != nil {
+		if err := c.Reload(adminSite(b)); err != nil {
 			t.Fatal(err)
 		}
-		if got := c.pool().Generation; got != 1 {
+		if got := c.Pool().Generation; got != 1 {
 			t.Errorf("a reload of the same began generation %d", got)
 		}
-		if err := c.reload(strings.Replace(adminSite(b), "77M", "88M", 1)); err != nil {
+		if err := c.Reload(strings.Replace(adminSite(b), "77M", "88M", 1)); err != nil {
 			t.Fatal(err)
 		}
 		var got undone
@@ -112,12 +112,12 @@ func TestWhatTheAdministratorSettlesIsFinal(t *testing.T) {
 func TestTheAdministratorsSettingsHoldThroughLinks(t *testing.T) {
 	t.Parallel()
 	for _, resolve := range []string{"", "resolve_root_symlink off"} {
-		c := prepareAdmin(t, sharedLean)
-		writeFile(t, c.dir+"/conf.d/own.ini", "user_agent = undone\nfrom = scanned\n")
-		link(t, c.site, filepath.Join(c.dir, "current"))
-		link(t, ".", filepath.Join(c.site, "again"))
-		site := adminSite(sharedLean, "ini_scan_dir {$DIR}/conf.d", resolve)
-		if err := c.run(strings.Replace(site, "root {$SITE}\n", "root {$DIR}/current\n", 1)); err != nil {
+		c := prepareAdmin(t, SharedLean)
+		WriteFile(t, c.Dir+"/conf.d/own.ini", "user_agent = undone\nfrom = scanned\n")
+		Symlink(t, c.Site, filepath.Join(c.Dir, "current"))
+		Symlink(t, ".", filepath.Join(c.Site, "again"))
+		site := adminSite(SharedLean, "ini_scan_dir {$DIR}/conf.d", resolve)
+		if err := c.Run(strings.Replace(site, "root {$SITE}\n", "root {$DIR}/current\n", 1)); err != nil {
 			t.Fatal(err)
 		}
 		c.wantFinal()
@@ -139,21 +139,21 @@ func TestTheAdministratorsSettingsHoldThroughLinks(t *testing.T) {
 // whoever reloads meanwhile gets a new generation.
 func TestNoScriptRunsWithoutTheAdministratorsSettings(t *testing.T) {
 	needsRoot(t)
-	c := prepareAdmin(t, sharedLean)
+	c := prepareAdmin(t, SharedLean)
 	top := fmt.Sprintf("/php_pool-test-%d", os.Getpid())
-	site := strings.ReplaceAll(adminSite(sharedLean), "root {$SITE}\n", "root "+top+"\n")
-	if err := c.run(strings.ReplaceAll(site, "{$SITE}", top)); err != nil {
+	site := strings.ReplaceAll(adminSite(SharedLean), "root {$SITE}\n", "root "+top+"\n")
+	if err := c.Run(strings.ReplaceAll(site, "{$SITE}", top)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(top) })
-	copyTree(t, top, "testdata/customer")
-	if res := c.get("/undo.php"); res.StatusCode != 500 || res.body != "" {
-		t.Errorf("got %d %q, want Caddy's own 500", res.StatusCode, res.body)
+	CopyTree(t, top, "testdata/customer")
+	if res := c.Get("/undo.php"); res.StatusCode != 500 || res.Text != "" {
+		t.Errorf("got %d %q, want Caddy's own 500", res.StatusCode, res.Text)
 	}
-	if last := c.lastError(); !strings.Contains(c.log(), "admin_ini of pool main does not hold for "+top) {
+	if last := c.LastError(); !strings.Contains(c.Log(), "admin_ini of pool main does not hold for "+top) {
 		t.Errorf("the log says %s", last)
 	}
-	c.admin("POST", "/php_pool/pools/main/restart", "").want(t, 200, "")
+	c.Admin("POST", "/php_pool/pools/main/restart", "").Want(t, 200, "")
 	var got undone
 	c.ask("undo.php", url.Values{"settings[memory_limit]": {"1G"}}, &got)
 	if is := got.Settings["memory_limit"]; is != [3]any{"77M", false, "77M"} {

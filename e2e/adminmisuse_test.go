@@ -15,10 +15,10 @@ import (
 // nothing has changed in the end.
 func TestTheAdminAPIRefusesWhatMakesNoSense(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "max_workers 4", "min_workers 1"))
-	s.get("/hello.php").want(t, 200, "hello\n")
+	s := Start(t, SharedLean, PoolSite(SharedLean, "max_workers 4", "min_workers 1"))
+	s.Get("/hello.php").Want(t, 200, "hello\n")
 	const pool = "/php_pool/pools/main"
-	before := s.pool()
+	before := s.Pool()
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -52,13 +52,13 @@ func TestTheAdminAPIRefusesWhatMakesNoSense(t *testing.T) {
 		{"POST", pool + "/scale", `{"min_workers": 9}`, 400, "min_workers"},
 		{"POST", pool + "/scale", `{"max_workers": ` + strings.Repeat(" ", 1<<20) + `8}`, 400, "too large"},
 	} {
-		res := s.admin(c.method, c.path, c.body)
+		res := s.Admin(c.method, c.path, c.body)
 		var answer struct{ Error string }
-		if err := json.Unmarshal([]byte(res.body), &answer); err != nil || res.StatusCode != c.status || !strings.Contains(answer.Error, c.says) {
-			t.Errorf("%s %s %.40s: got status %d: %.300s; want %d and %q", c.method, c.path, c.body, res.StatusCode, res.body, c.status, c.says)
+		if err := json.Unmarshal([]byte(res.Text), &answer); err != nil || res.StatusCode != c.status || !strings.Contains(answer.Error, c.says) {
+			t.Errorf("%s %s %.40s: got status %d: %.300s; want %d and %q", c.method, c.path, c.body, res.StatusCode, res.Text, c.status, c.says)
 		}
 	}
-	after := s.pool()
+	after := s.Pool()
 	if after.Workers != before.Workers || after.Generation != before.Generation {
 		t.Errorf("got %+v, want it as before: %+v", after, before)
 	}
@@ -69,7 +69,7 @@ func TestTheAdminAPIRefusesWhatMakesNoSense(t *testing.T) {
 // config would cut the scrapers' connections: Caddy's admin endpoint starts anew.)
 func TestScrapesDisturbNobody(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 2"))
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
 	end := time.Now().Add(2 * time.Second)
 	var wg sync.WaitGroup
 	during := func(what func()) {
@@ -84,22 +84,22 @@ func TestScrapesDisturbNobody(t *testing.T) {
 		"/php_pool/pools/main/opcache", "/metrics", "/php_pool/?live",
 	} {
 		during(func() {
-			if res := s.admin("GET", path, ""); res.StatusCode != http.StatusOK || res.body == "" {
-				t.Errorf("%s: got status %d: %.300s", path, res.StatusCode, res.body)
+			if res := s.Admin("GET", path, ""); res.StatusCode != http.StatusOK || res.Text == "" {
+				t.Errorf("%s: got status %d: %.300s", path, res.StatusCode, res.Text)
 			}
 		})
 	}
 	served := 0
 	during(func() {
-		s.get("/hello.php").want(t, 200, "hello\n")
+		s.Get("/hello.php").Want(t, 200, "hello\n")
 		served++
 	})
 	during(func() {
-		s.admin("POST", "/php_pool/pools/main/restart", "").contains(t, http.StatusOK, `"name":"main"`)
+		s.Admin("POST", "/php_pool/pools/main/restart", "").WantContains(t, http.StatusOK, `"name":"main"`)
 	})
 	wg.Wait()
 	// All that was asked for was no request of the pool's.
-	if p := s.pool(); p.Requests.Total != served || p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
+	if p := s.Pool(); p.Requests.Total != served || p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
 		t.Errorf("got %+v after %d requests", p, served)
 	}
 }

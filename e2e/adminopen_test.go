@@ -30,9 +30,9 @@ func TestPHPCannotOpenTheAdminEndpoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, sharedLean, poolSite(sharedLean, "manager static", "workers 1"), options{global: "admin " + c.listen})
-			address := strings.NewReplacer("DIR", s.dir, "PORT2", fmt.Sprint(s.port+1)).Replace(c.address)
-			writeFile(t, s.site+"/admin.php", `<?php
+			s := Start(t, SharedLean, PoolSite(SharedLean, "manager static", "workers 1"), Options{Global: "admin " + c.listen})
+			address := strings.NewReplacer("DIR", s.Dir, "PORT2", fmt.Sprint(s.Port+1)).Replace(c.address)
+			WriteFile(t, s.Site+"/admin.php", `<?php
 				if (posix_getuid() === 0) exit('PHP is root');
 				$socket = @stream_socket_client(base64_decode($_POST['to']), $errno, $error, 5);
 				if (!$socket) exit("refused: $errno");
@@ -40,15 +40,15 @@ func TestPHPCannotOpenTheAdminEndpoint(t *testing.T) {
 				fwrite($socket, "GET /config/ HTTP/1.1\r\nHost: $host\r\nConnection: close\r\n\r\n");
 				echo strstr(stream_get_contents($socket), "\r", true);`)
 			form := url.Values{"to": {base64.StdEncoding.EncodeToString([]byte(address))}}.Encode()
-			res := s.do(s.request("POST", "/admin.php", strings.NewReader(form), "Content-Type: application/x-www-form-urlencoded"))
-			if opened := strings.Contains(res.body, "HTTP/1.1 200"); opened != c.opens {
-				t.Errorf("PHP got %q from %s, want it to be open: %t", res.body, address, c.opens)
+			res := s.Do(s.Request("POST", "/admin.php", strings.NewReader(form), "Content-Type: application/x-www-form-urlencoded"))
+			if opened := strings.Contains(res.Text, "HTTP/1.1 200"); opened != c.opens {
+				t.Errorf("PHP got %q from %s, want it to be open: %t", res.Text, address, c.opens)
 			}
 			warnings := 0
 			if c.told {
 				warnings = 1
 			}
-			if got := len(s.logged("PHP scripts can open the admin endpoint, which can load any config, so they may do all that Caddy may; " +
+			if got := len(s.Logged("PHP scripts can open the admin endpoint, which can load any config, so they may do all that Caddy may; " +
 				"write `admin unix//run/caddy/admin.sock` in the global options, or `admin off`")); got != warnings {
 				t.Errorf("got %d warnings, want %d", got, warnings)
 			}

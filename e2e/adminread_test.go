@@ -21,7 +21,7 @@ import (
 func TestTheAdminAPITellsOfAPoolWhateverItsName(t *testing.T) {
 	t.Parallel()
 	const path = "/php_pool/pools/shop%2F1%2050%25%3F%23"
-	s := start(t, sharedLean, `
+	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool {
@@ -30,43 +30,43 @@ func TestTheAdminAPITellsOfAPoolWhateverItsName(t *testing.T) {
 			}
 		}
 	`)
-	s.get("/hello.php").want(t, 200, "hello\n")
+	s.Get("/hello.php").Want(t, 200, "hello\n")
 	var pool map[string]any
-	if err := json.Unmarshal([]byte(s.admin("GET", path, "").body), &pool); err != nil {
+	if err := json.Unmarshal([]byte(s.Admin("GET", path, "").Text), &pool); err != nil {
 		t.Fatal(err)
 	}
 	if pool["name"] != "shop/1 50%?#" {
 		t.Errorf("got pool %v", pool["name"])
 	}
-	s.admin("GET", path+"/status?json", "").contains(t, 200, `{"pool":"shop/1 50%?#","process manager":"static",`)
-	s.admin("GET", path+"/ping", "").want(t, 200, "pong")
-	s.admin("POST", path+"/restart", "").contains(t, 200, `"generation":2`)
+	s.Admin("GET", path+"/status?json", "").WantContains(t, 200, `{"pool":"shop/1 50%?#","process manager":"static",`)
+	s.Admin("GET", path+"/ping", "").Want(t, 200, "pong")
+	s.Admin("POST", path+"/restart", "").WantContains(t, 200, `"generation":2`)
 
 	for _, call := range []string{"", "/status", "/ping"} {
-		res := s.admin("POST", path+call, "{}")
-		res.contains(t, http.StatusMethodNotAllowed, "use GET")
+		res := s.Admin("POST", path+call, "{}")
+		res.WantContains(t, http.StatusMethodNotAllowed, "use GET")
 		if got := res.Header.Get("Allow"); got != "GET, HEAD" {
 			t.Errorf("POST %s: got Allow: %q", call, got)
 		}
-		if res := s.admin("HEAD", path+call, ""); res.StatusCode != 200 || res.body != "" {
-			t.Errorf("HEAD %s: got %d %q", call, res.StatusCode, res.body)
+		if res := s.Admin("HEAD", path+call, ""); res.StatusCode != 200 || res.Text != "" {
+			t.Errorf("HEAD %s: got %d %q", call, res.StatusCode, res.Text)
 		}
-		s.admin("GET", "/php_pool/pools/nobody"+call, "").contains(t, http.StatusNotFound, "there is no pool", "nobody")
+		s.Admin("GET", "/php_pool/pools/nobody"+call, "").WantContains(t, http.StatusNotFound, "there is no pool", "nobody")
 	}
-	s.admin("GET", path+"/stat", "").contains(t, http.StatusNotFound, "there is no call", "ping", "status")
+	s.Admin("GET", path+"/stat", "").WantContains(t, http.StatusNotFound, "there is no call", "ping", "status")
 }
 
 // TestTheAdminAPIHasEveryField checks each by name and kind.
 func TestTheAdminAPIHasEveryField(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 2"))
-	answer := s.begin("wait.php")
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
+	answer := s.StartBlocked("wait.php")
 	defer func() {
-		s.let()
-		wantWaited(t, answer)
+		s.Unblock()
+		WantUnblocked(t, answer)
 	}()
 	var pool map[string]any
-	if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools/main", "").body), &pool); err != nil {
+	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/main", "").Text), &pool); err != nil {
 		t.Fatal(err)
 	}
 	workers := pool["workers_list"].([]any)
@@ -116,7 +116,7 @@ func TestTheAdminAPIHasEveryField(t *testing.T) {
 // TestQueriesAreForThoseWhoAskForThem: they may hold passwords.
 func TestQueriesAreForThoseWhoAskForThem(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, `
+	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool_status /status
@@ -126,26 +126,26 @@ func TestQueriesAreForThoseWhoAskForThem(t *testing.T) {
 			php_pool
 		}
 	`)
-	answer := s.begin("wait.php") // its query is file=hold
+	answer := s.StartBlocked("wait.php") // its query is file=hold
 	defer func() {
-		s.let()
-		wantWaited(t, answer)
+		s.Unblock()
+		WantUnblocked(t, answer)
 	}()
 	const admin = "/php_pool/pools/default"
 	for _, c := range []struct {
 		shown bool
-		res   *response
+		res   *Response
 	}{
-		{false, s.get("/status?full")},
-		{false, s.get("/status?full&full_uri")},
-		{true, s.get("/wide?full&json")},
-		{false, s.admin("GET", admin, "")},
-		{true, s.admin("GET", admin+"?full_uri", "")},
-		{false, s.admin("GET", admin+"/status?full", "")},
-		{true, s.admin("GET", admin+"/status?full&full_uri", "")},
+		{false, s.Get("/status?full")},
+		{false, s.Get("/status?full&full_uri")},
+		{true, s.Get("/wide?full&json")},
+		{false, s.Admin("GET", admin, "")},
+		{true, s.Admin("GET", admin+"?full_uri", "")},
+		{false, s.Admin("GET", admin+"/status?full", "")},
+		{true, s.Admin("GET", admin+"/status?full&full_uri", "")},
 	} {
-		c.res.contains(t, 200, "/wait.php")
-		if got := strings.Contains(c.res.body, "/wait.php?file=hold"); got != c.shown {
+		c.res.WantContains(t, 200, "/wait.php")
+		if got := strings.Contains(c.res.Text, "/wait.php?file=hold"); got != c.shown {
 			t.Errorf("%s: the query is shown: %v, want %v", c.res.Request.URL, got, c.shown)
 		}
 	}
@@ -154,18 +154,18 @@ func TestQueriesAreForThoseWhoAskForThem(t *testing.T) {
 // TestAMarkupInAURIIsShownAsText goes all the way from a client to the page.
 func TestAMarkupInAURIIsShownAsText(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, statusSite, options{workers: 1})
-	req := s.request("GET", "/hello.php?<script>alert(1)</script>", nil)
+	s := Start(t, SharedLean, statusSite, Options{Workers: 1})
+	req := s.Request("GET", "/hello.php?<script>alert(1)</script>", nil)
 	req.URL.RawQuery = "<script>alert(1)</script>"
-	s.do(req).want(t, 200, "hello\n")
+	s.Do(req).Want(t, 200, "hello\n")
 	for format, want := range map[string]string{
 		"html": "<td>/hello.php?&lt;script&gt;alert(1)&lt;/script&gt;</td>",
 		"xml":  "<request-uri>/hello.php?&lt;script&gt;alert(1)&lt;/script&gt;</request-uri>",
 		"json": `/hello.php?\u003cscript\u003ealert(1)\u003c/script\u003e"`,
 		"":     "request URI:          /hello.php?<script>alert(1)</script>\n",
 	} {
-		res := s.get("/fpm/status?full&" + format)
-		res.contains(t, 200, want)
+		res := s.Get("/fpm/status?full&" + format)
+		res.WantContains(t, 200, want)
 		if res.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%q: a browser may take it for something else", format)
 		}
@@ -175,17 +175,17 @@ func TestAMarkupInAURIIsShownAsText(t *testing.T) {
 // TestPingSaysWhetherThePoolCanServe takes php-cgi away, and brings it back.
 func TestPingSaysWhetherThePoolCanServe(t *testing.T) {
 	t.Parallel()
-	s := prepare(t, singleLean)
+	s := Prepare(t, SingleLean)
 	program, err := exec.LookPath("php-cgi")
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary := filepath.Join(s.dir, "php-cgi")
-	writeFile(t, binary, readFile(t, program))
+	binary := filepath.Join(s.Dir, "php-cgi")
+	WriteFile(t, binary, ReadFile(t, program))
 	if err := os.Chmod(binary, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.run(`
+	if err := s.Run(`
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool_ping /ping main
@@ -206,42 +206,42 @@ func TestPingSaysWhetherThePoolCanServe(t *testing.T) {
 	const admin = "/php_pool/pools/main/ping"
 	becomes := func(status int) {
 		t.Helper()
-		eventually(t, func() error {
-			for _, res := range []*response{s.get("/ping"), s.admin("GET", admin, "")} {
+		Eventually(t, func() error {
+			for _, res := range []*Response{s.Get("/ping"), s.Admin("GET", admin, "")} {
 				if res.StatusCode != status {
-					return fmt.Errorf("%s: got %d %q, want %d", res.Request.URL, res.StatusCode, res.body, status)
+					return fmt.Errorf("%s: got %d %q, want %d", res.Request.URL, res.StatusCode, res.Text, status)
 				}
 			}
 			return nil
 		})
 	}
 	becomes(200)
-	s.get("/ping").want(t, 200, "pong")
-	s.get("/other").want(t, 404, "")
-	s.get("/ping", "X-Forwarded-For: 127.0.0.1").want(t, 403, "")
-	s.get("/wide", "X-Forwarded-For: 127.0.0.1").want(t, 403, "") // nobody whom Caddy trusts says so
-	if res := s.do(s.request("POST", "/ping", nil)); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
+	s.Get("/ping").Want(t, 200, "pong")
+	s.Get("/other").Want(t, 404, "")
+	s.Get("/ping", "X-Forwarded-For: 127.0.0.1").Want(t, 403, "")
+	s.Get("/wide", "X-Forwarded-For: 127.0.0.1").Want(t, 403, "") // nobody whom Caddy trusts says so
+	if res := s.Do(s.Request("POST", "/ping", nil)); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST: got %d, Allow: %q", res.StatusCode, res.Header.Get("Allow"))
 	}
 	// While all workers are busy it can serve, if only later.
-	answer := s.begin("wait.php")
+	answer := s.StartBlocked("wait.php")
 	becomes(200)
-	s.let()
-	wantWaited(t, answer)
+	s.Unblock()
+	WantUnblocked(t, answer)
 
 	if err := os.Rename(binary, binary+".away"); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range s.pool().List {
+	for _, w := range s.Pool().List {
 		if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			t.Error(err)
 		}
 	}
 	becomes(503)
-	if s.get("/ping").Header.Get("Retry-After") == "" {
+	if s.Get("/ping").Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	s.admin("GET", admin, "").contains(t, 503, "pool main cannot serve", "php-cgi")
+	s.Admin("GET", admin, "").WantContains(t, 503, "pool main cannot serve", "php-cgi")
 	if err := os.Rename(binary+".away", binary); err != nil {
 		t.Fatal(err)
 	}

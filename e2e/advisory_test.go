@@ -123,23 +123,23 @@ func TestEveryAdvisoryIsAnswered(t *testing.T) {
 			file_server
 		}
 	`
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, strings.ReplaceAll(sites, "PHP {", "PHP {\nname other"))
-		writeFile(t, s.site+"/secret.php", "<?php $password = 'hunter2'; echo 'fine';")
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, strings.ReplaceAll(sites, "PHP {", "PHP {\nname other"))
+		WriteFile(t, s.Site+"/secret.php", "<?php $password = 'hunter2'; echo 'fine';")
 		const evil = "<?php echo 'the upload ', 'was run';"
 		for _, name := range []string{
 			"evil.jpg", "evil.php.", "evil.php ", "evil.php\n", "evil.php::$DATA", "evil.phar", "EVIL.PHAR", "evil.phtml",
 			"evil.php.bak", "evil.php~", "ȺȺȺȺevil.php.txt", "evil.ｐｈｐ", "evil.𝗽𝗵𝗽", "evil.pHṖ", "evil.jpg\r\n",
 		} {
-			writeFile(t, filepath.Join(s.site, "uploads", name), evil)
+			WriteFile(t, filepath.Join(s.Site, "uploads", name), evil)
 		}
-		writeFile(t, s.dir+"/outside.php", evil)
-		writeFile(t, s.site+"/uploads/dir.php/x.php", evil)
-		if err := unix.Mkfifo(s.site+"/uploads/pipe.php", 0o666); err != nil {
+		WriteFile(t, s.Dir+"/outside.php", evil)
+		WriteFile(t, s.Site+"/uploads/dir.php/x.php", evil)
+		if err := unix.Mkfifo(s.Site+"/uploads/pipe.php", 0o666); err != nil {
 			t.Fatal(err)
 		}
 		other := *s
-		other.url = fmt.Sprintf("http://127.0.0.1:%d", s.port+1)
+		other.URL = fmt.Sprintf("http://127.0.0.1:%d", s.Port+1)
 		for _, a := range advisories {
 			method := "GET"
 			if a.body != "" {
@@ -147,31 +147,31 @@ func TestEveryAdvisoryIsAnswered(t *testing.T) {
 			}
 			front := send(s, method, a.target, a.body, a.headers...)
 			bare := send(&other, method, a.target, a.body, a.headers...)
-			for _, res := range []*response{front, bare} {
-				if strings.Contains(res.body, "the upload was run") || strings.Contains(res.body, injected) {
-					t.Errorf("%s: %.200s ran what it must not: %.200q", a.id, a.target, res.body)
+			for _, res := range []*Response{front, bare} {
+				if strings.Contains(res.Text, "the upload was run") || strings.Contains(res.Text, injected) {
+					t.Errorf("%s: %.200s ran what it must not: %.200q", a.id, a.target, res.Text)
 				}
-				if a.lacks != "" && strings.Contains(res.body, a.lacks) {
-					t.Errorf("%s: %.200s: %q is in the body: %.2000q", a.id, a.target, a.lacks, res.body)
+				if a.lacks != "" && strings.Contains(res.Text, a.lacks) {
+					t.Errorf("%s: %.200s: %q is in the body: %.2000q", a.id, a.target, a.lacks, res.Text)
 				}
 				if res.StatusCode >= 500 {
 					t.Errorf("%s: %.200s: got %d", a.id, a.target, res.StatusCode)
 				}
 			}
-			if a.status != 0 && bare.StatusCode != a.status || !strings.Contains(bare.body, a.has) {
-				t.Errorf("%s: %.200s: got %d, want %d with %q: %.2000q", a.id, a.target, bare.StatusCode, a.status, a.has, bare.body)
+			if a.status != 0 && bare.StatusCode != a.status || !strings.Contains(bare.Text, a.has) {
+				t.Errorf("%s: %.200s: got %d, want %d with %q: %.2000q", a.id, a.target, bare.StatusCode, a.status, a.has, bare.Text)
 			}
 		}
-		if s.hasLogged("worker lost") {
+		if s.HasLogged("worker lost") {
 			t.Error("a worker was lost")
 		}
 	})
 }
 
 // send sends a request whose target no client library has touched.
-func send(s *server, method, target, body string, headers ...string) *response {
-	s.t.Helper()
-	conn := dial(s.t, s)
+func send(s *Server, method, target, body string, headers ...string) *Response {
+	s.T.Helper()
+	conn := Dial(s.T, s)
 	defer conn.Close()
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n", method, target)
 	for _, h := range headers {
@@ -181,16 +181,16 @@ func send(s *server, method, target, body string, headers ...string) *response {
 		head += fmt.Sprintf("Content-Type: text/plain\r\nContent-Length: %d\r\n", len(body))
 	}
 	if _, err := io.WriteString(conn, head+"\r\n"+body); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), newRequest(s.t, method, s.url, nil))
+	res, err := http.ReadResponse(bufio.NewReader(conn), NewRequest(s.T, method, s.URL, nil))
 	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, target, err)
+		s.T.Fatalf("%s %s: %v", method, target, err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, target, err)
+		s.T.Fatalf("%s %s: %v", method, target, err)
 	}
-	return &response{res, string(text)}
+	return &Response{res, string(text)}
 }

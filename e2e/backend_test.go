@@ -15,12 +15,12 @@ import (
 	"testing"
 )
 
-// backend is what runs PHP: a form of php_pool, or the incumbent.
-type backend struct {
-	name  string
-	lines []string // options that make php_pool this form
-	fpm   bool     // php_fastcgi and php-fpm instead
-	proxy bool     // the request goes through Caddy's reverse proxy
+// Backend is what runs PHP: a form of php_pool, or the incumbent.
+type Backend struct {
+	Name  string
+	Lines []string // options that make php_pool this form
+	FPM   bool     // php_fastcgi and php-fpm instead
+	Proxy bool     // the request goes through Caddy's reverse proxy
 }
 
 // viaProxy is an option that the lean handler cannot do, so that requests take
@@ -28,51 +28,51 @@ type backend struct {
 const viaProxy = "header_down +X-Via-Proxy 1"
 
 var (
-	sharedLean  = backend{name: "shared-lean", lines: []string{"spawn shared"}}
-	singleLean  = backend{name: "single-lean", lines: []string{"spawn single"}}
-	sharedProxy = backend{name: "shared-proxy", lines: []string{"spawn shared", viaProxy}, proxy: true}
-	singleProxy = backend{name: "single-proxy", lines: []string{"spawn single", viaProxy}, proxy: true}
-	fpm         = backend{name: "fpm", fpm: true, proxy: true}
+	SharedLean  = Backend{Name: "shared-lean", Lines: []string{"spawn shared"}}
+	SingleLean  = Backend{Name: "single-lean", Lines: []string{"spawn single"}}
+	SharedProxy = Backend{Name: "shared-proxy", Lines: []string{"spawn shared", viaProxy}, Proxy: true}
+	SingleProxy = Backend{Name: "single-proxy", Lines: []string{"spawn single", viaProxy}, Proxy: true}
+	FPM         = Backend{Name: "fpm", FPM: true, Proxy: true}
 )
 
 var (
-	everyForm = []backend{sharedLean, singleLean, sharedProxy, singleProxy}
-	spawnOnly = []backend{sharedLean, singleLean}
-	bothWays  = []backend{sharedLean, singleProxy} // each way to spawn, each way through Caddy
+	AllBackends    = []Backend{SharedLean, SingleLean, SharedProxy, SingleProxy}
+	BothSpawnModes = []Backend{SharedLean, SingleLean}
+	BothTransports = []Backend{SharedLean, SingleProxy} // each way to spawn, each way through Caddy
 )
 
-// each runs a test for every backend, or for those named by -backend.
-func each(t *testing.T, backends []backend, test func(*testing.T, backend)) {
+// ForEach runs a test for every backend, or for those named by -backend.
+func ForEach(t *testing.T, backends []Backend, test func(*testing.T, Backend)) {
 	t.Helper()
 	if *backendFlag != "" {
 		names := strings.Split(*backendFlag, ",")
-		backends = slices.DeleteFunc(append(slices.Clone(backends), fpm), func(b backend) bool {
-			return !slices.Contains(names, b.name)
+		backends = slices.DeleteFunc(append(slices.Clone(backends), FPM), func(b Backend) bool {
+			return !slices.Contains(names, b.Name)
 		})
 	}
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()
 			test(t, b)
 		})
 	}
 }
 
-// placeholder is a line with the directive: indent, matcher, opening brace.
-var placeholder = regexp.MustCompile(`(?m)^([ \t]*)PHP( +[^\s{]+)?( *\{)?$`)
+// directiveLine is a line with the directive: indent, matcher, opening brace.
+var directiveLine = regexp.MustCompile(`(?m)^([ \t]*)PHP( +[^\s{]+)?( *\{)?$`)
 
 // expand writes the backend's directive where the Caddyfile says PHP.
-func (b backend) expand(caddyfile string, o options) string {
+func (b Backend) expand(caddyfile string, o Options) string {
 	name, address := "php_pool", ""
-	lines := append([]string{"manager static", fmt.Sprint("workers ", o.workers)}, b.lines...)
-	for _, kv := range o.ini {
+	lines := append([]string{"manager static", fmt.Sprint("workers ", o.Workers)}, b.Lines...)
+	for _, kv := range o.INI {
 		lines = append(lines, fmt.Sprintf("ini %s %q", kv[0], kv[1]))
 	}
-	if b.fpm {
+	if b.FPM {
 		name, address, lines = "php_fastcgi", " unix/{$DIR}/fpm.sock", nil
 	}
-	return placeholder.ReplaceAllStringFunc(caddyfile, func(line string) string {
-		part := placeholder.FindStringSubmatch(line)
+	return directiveLine.ReplaceAllStringFunc(caddyfile, func(line string) string {
+		part := directiveLine.FindStringSubmatch(line)
 		text := part[1] + name + part[2] + address + " {\n" + strings.Join(lines, "\n")
 		if part[3] == "" {
 			text += "\n}"
@@ -81,22 +81,22 @@ func (b backend) expand(caddyfile string, o options) string {
 	})
 }
 
-// startFPM runs php-fpm with php-cgi's own php.ini, listening at dir/fpm.sock.
-func startFPM(t *testing.T, dir string, o options) *keeper {
+// StartFPM runs php-fpm with php-cgi's own php.ini, listening at dir/fpm.sock.
+func StartFPM(t *testing.T, dir string, o Options) *Supervised {
 	t.Helper()
-	c := commandFPM(t, dir, o)
-	k := keep(t, c)
-	eventually(t, func() error {
+	c := FPMCommand(t, dir, o)
+	k := Supervise(t, c)
+	Eventually(t, func() error {
 		if _, err := os.Stat(filepath.Join(dir, "fpm.sock")); err != nil {
-			return fmt.Errorf("php-fpm does not listen:\n%s", readFile(t, c.Log))
+			return fmt.Errorf("php-fpm does not listen:\n%s", ReadFile(t, c.Log))
 		}
 		return nil
 	})
 	return k
 }
 
-// commandFPM writes php-fpm's configuration and says how to run it.
-func commandFPM(t *testing.T, dir string, o options) command {
+// FPMCommand writes php-fpm's configuration and says how to run it.
+func FPMCommand(t *testing.T, dir string, o Options) Command {
 	t.Helper()
 	bin := findFPM(t)
 	log := filepath.Join(dir, "fpm.log")
@@ -111,22 +111,22 @@ pm.max_children = %[3]d
 catch_workers_output = yes
 pm.status_path = /fpm/status
 ping.path = /fpm/ping
-`, log, dir, o.workers)
+`, log, dir, o.Workers)
 	if os.Getuid() == 0 {
 		conf += "user = www-data\ngroup = www-data\n"
 	}
-	for _, kv := range o.ini {
+	for _, kv := range o.INI {
 		conf += fmt.Sprintf("php_value[%s] = %q\n", kv[0], kv[1])
 	}
-	for i := range o.pools {
+	for i := range o.FPMPools {
 		conf += fmt.Sprintf("[p%d]\nlisten = %s/p%[1]d.sock\nlisten.mode = 0666\npm = static\npm.max_children = 1\n", i, dir)
 		if os.Getuid() == 0 {
 			conf += "user = www-data\ngroup = www-data\n"
 		}
 	}
-	writeFile(t, filepath.Join(dir, "fpm.conf"), conf)
-	ini := phpIni(t)
-	return command{
+	WriteFile(t, filepath.Join(dir, "fpm.conf"), conf)
+	ini := phpINIPath(t)
+	return Command{
 		Args: []string{bin, "-F", "-y", filepath.Join(dir, "fpm.conf"), "-c", ini},
 		Env:  []string{"PATH=" + os.Getenv("PATH"), "PHP_INI_SCAN_DIR=" + filepath.Join(filepath.Dir(ini), "conf.d")},
 		Dir:  dir,
@@ -137,7 +137,7 @@ ping.path = /fpm/ping
 // findFPM prefers the copy of make deps, which runs no service.
 func findFPM(t *testing.T) string {
 	t.Helper()
-	for _, pattern := range []string{filepath.Join(cacheDir(t), "fpm/usr/sbin/php-fpm*"), "/usr/sbin/php-fpm*"} {
+	for _, pattern := range []string{filepath.Join(CacheDir(t), "fpm/usr/sbin/php-fpm*"), "/usr/sbin/php-fpm*"} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			return found[len(found)-1]
 		}
@@ -146,8 +146,8 @@ func findFPM(t *testing.T) string {
 	return ""
 }
 
-// phpIni asks php-cgi which php.ini it reads.
-func phpIni(t *testing.T) string {
+// phpINIPath asks php-cgi which php.ini it reads.
+func phpINIPath(t *testing.T) string {
 	t.Helper()
 	cmd := exec.Command("php-cgi", "-q", "-i")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
@@ -162,8 +162,8 @@ func phpIni(t *testing.T) string {
 	return string(found[1])
 }
 
-// phpUser is who PHP runs as when Caddy is started by these tests.
-func phpUser(t *testing.T) *user.User {
+// PHPUser is who PHP runs as when Caddy is started by these tests.
+func PHPUser(t *testing.T) *user.User {
 	t.Helper()
 	u, err := user.Current()
 	if err == nil && u.Uid == "0" {
@@ -175,22 +175,22 @@ func phpUser(t *testing.T) *user.User {
 	return u
 }
 
-// phpUID is that user's number, or 0, which switches to none, where the tests
+// PHPUID is that user's number, or 0, which switches to none, where the tests
 // cannot switch.
-func phpUID(t *testing.T) uint32 {
+func PHPUID(t *testing.T) uint32 {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return 0
 	}
-	uid, err := strconv.ParseUint(phpUser(t).Uid, 10, 32)
+	uid, err := strconv.ParseUint(PHPUser(t).Uid, 10, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return uint32(uid)
 }
 
-// phpCGI is the program itself.
-func phpCGI(t *testing.T) string {
+// PHPCGI is the program itself.
+func PHPCGI(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("php-cgi")
 	if err == nil {

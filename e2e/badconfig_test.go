@@ -50,40 +50,40 @@ func badSite(lines string) string {
 
 func TestBadConfigurationIsRefusedInOneSentence(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, plainSite)
-	link(t, "/usr/bin/php", filepath.Join(s.dir, "php"))
+	s := Start(t, SharedLean, PlainSite)
+	Symlink(t, "/usr/bin/php", filepath.Join(s.Dir, "php"))
 	for _, bad := range badOptions {
 		t.Run(bad.name, func(t *testing.T) {
-			err := s.reload(badSite(bad.lines))
+			err := s.Reload(badSite(bad.lines))
 			if err == nil {
 				t.Fatalf("%q was taken", bad.lines)
 			}
-			wantSentence(t, err, bad.says)
+			WantMessage(t, err, bad.says)
 		})
 	}
-	s.get("/hello.php").want(t, 200, "hello\n")
-	if err := s.reload(plainSite); err != nil {
+	s.Get("/hello.php").Want(t, 200, "hello\n")
+	if err := s.Reload(PlainSite); err != nil {
 		t.Error("a good configuration after the bad ones:", err)
 	}
-	s.get("/hello.php").want(t, 200, "hello\n")
+	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
 // TestPHPsOwnWordsAreShown loads settings that php-cgi itself objects to.
 func TestPHPsOwnWordsAreShown(t *testing.T) {
 	t.Parallel()
-	for _, b := range spawnOnly {
-		t.Run(b.name, func(t *testing.T) {
+	for _, b := range BothSpawnModes {
+		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, b, plainSite)
-			writeFile(t, filepath.Join(s.dir, "preload.php"), "<?php\nthis is no PHP\n")
-			err := s.reload(badSite(strings.Join(b.lines, "\n") + fmt.Sprintf("\nini opcache.preload %s/preload.php\nini opcache.preload_user %s", s.dir, phpUser(t).Username)))
+			s := Start(t, b, PlainSite)
+			WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nthis is no PHP\n")
+			err := s.Reload(badSite(strings.Join(b.Lines, "\n") + fmt.Sprintf("\nini opcache.preload %s/preload.php\nini opcache.preload_user %s", s.Dir, PHPUser(t).Username)))
 			if err == nil {
 				t.Fatal("a preload script that does not parse was taken")
 			}
-			wantSentence(t, err, []string{"preload.php", "syntax error|parse error"})
+			WantMessage(t, err, []string{"preload.php", "syntax error|parse error"})
 			// Caddy starts its apps in any order: the refused config's server may
 			// have accepted on the shared port, and closes what it had in hand.
-			if got := s.getOn(s.port, "/hello.php"); got != "hello\n" {
+			if got := s.GetFrom(s.Port, "/hello.php"); got != "hello\n" {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -93,10 +93,10 @@ func TestPHPsOwnWordsAreShown(t *testing.T) {
 // TestBadConfigurationStopsTheStart has Caddy start with what a reload refuses.
 func TestBadConfigurationStopsTheStart(t *testing.T) {
 	t.Parallel()
-	s := prepare(t, sharedLean)
-	err := s.run(badSite("binary /nowhere/php-cgi"))
+	s := Prepare(t, SharedLean)
+	err := s.Run(badSite("binary /nowhere/php-cgi"))
 	if err == nil {
 		t.Fatal("Caddy serves")
 	}
-	wantSentence(t, err, []string{"/nowhere/php-cgi"})
+	WantMessage(t, err, []string{"/nowhere/php-cgi"})
 }

@@ -19,8 +19,8 @@ var badLoads = []struct {
 	name   string
 	lines  string
 	more   string                       // beside the site
-	broken func(*testing.T, *server)    // undone when t ends
-	says   func(s *server) (all string) // separated by commas
+	broken func(*testing.T, *Server)    // undone when t ends
+	says   func(s *Server) (all string) // separated by commas
 }{
 	{name: "an invalid option", lines: "stop_timeout soon", says: says("stop_timeout,soon")},
 	{name: "a missing binary", lines: "binary /nowhere/php-cgi", says: says("/nowhere/php-cgi")},
@@ -30,13 +30,13 @@ var badLoads = []struct {
 	},
 	{
 		name: "a preload script that does not parse", lines: "ini opcache.preload {$DIR}/preload.php\nini opcache.preload_user {$PHP_USER}",
-		broken: func(t *testing.T, s *server) { writeFile(t, filepath.Join(s.dir, "preload.php"), "<?php\nno PHP\n") },
+		broken: func(t *testing.T, s *Server) { WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nno PHP\n") },
 		says:   says("PHP Parse error,preload.php"),
 	},
 	{
 		name: "a port that somebody else has", more: "http://127.0.0.1:{$PORT2} {\nrespond no\n}\n",
-		broken: func(t *testing.T, s *server) {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.port+1))
+		broken: func(t *testing.T, s *Server) {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port+1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,29 +46,29 @@ var badLoads = []struct {
 	},
 	{
 		name: "a full runtime directory", broken: fillRuntimeDir,
-		says: func(s *server) string { return "socket of php-cgi," + runtimeDir(s) },
+		says: func(s *Server) string { return "socket of php-cgi," + runtimeDir(s) },
 	},
 }
 
-func says(all string) func(*server) string { return func(*server) string { return all } }
+func says(all string) func(*Server) string { return func(*Server) string { return all } }
 
 // runtimeDir is where Caddy keeps the sockets of php-cgi if withRuntimeDir has
 // been called.
-func runtimeDir(s *server) string { return filepath.Join(s.dir, "run") }
+func runtimeDir(s *Server) string { return filepath.Join(s.Dir, "run") }
 
 // withRuntimeDir gives Caddy a directory for temporary files of its own.
-func withRuntimeDir(s *server) {
-	s.t.Helper()
+func withRuntimeDir(s *Server) {
+	s.T.Helper()
 	if err := os.Mkdir(runtimeDir(s), 0o755); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	giveToPHP(s.t, runtimeDir(s))
-	s.opts.env = append(s.opts.env, "TMPDIR="+runtimeDir(s))
+	ChownToPHP(s.T, runtimeDir(s))
+	s.Options.Env = append(s.Options.Env, "TMPDIR="+runtimeDir(s))
 }
 
 // fillRuntimeDir leaves no room in the runtime directory until t ends: by a disk
 // of that size where we may mount one, else by taking the directory away.
-func fillRuntimeDir(t *testing.T, s *server) {
+func fillRuntimeDir(t *testing.T, s *Server) {
 	t.Helper()
 	dir := runtimeDir(s)
 	err := syscall.Mount("none", dir, "tmpfs", 0, "nr_inodes=1")
@@ -98,35 +98,35 @@ func fillRuntimeDir(t *testing.T, s *server) {
 // Caddy starts its apps in.
 func TestALoadThatFailsLeavesEverythingAsItWas(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b)
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b)
 		withRuntimeDir(s)
-		s.opts.env = append(s.opts.env, "PHP_USER="+phpUser(t).Username)
+		s.Options.Env = append(s.Options.Env, "PHP_USER="+PHPUser(t).Username)
 		site := func(workers, mark int, lines string) string {
-			return loadSite(b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", fmt.Sprint("workers ", workers), fmt.Sprint("ini user_agent ", mark), lines)
+			return TrafficSite(b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", fmt.Sprint("workers ", workers), fmt.Sprint("ini user_agent ", mark), lines)
 		}
-		if err := s.run(site(3, 0, "")); err != nil {
+		if err := s.Run(site(3, 0, "")); err != nil {
 			t.Fatal(err)
 		}
-		before, processes := s.forked()
-		l := s.load(checkScript, 4)
-		for range rounds(1) {
+		before, processes := s.WaitForked()
+		l := s.StartTraffic(checkScript, 4)
+		for range Rounds(1) {
 			for _, bad := range badLoads {
 				t.Run(bad.name, func(t *testing.T) {
 					if bad.broken != nil {
 						bad.broken(t, s)
 					}
 					for _, workers := range []int{1, 4, 40} {
-						err := s.reload(site(workers, 7, bad.lines) + bad.more)
+						err := s.Reload(site(workers, 7, bad.lines) + bad.more)
 						if err == nil {
 							t.Fatal("it was taken")
 						}
-						wantSentence(t, err, strings.Split(bad.says(s), ","))
+						WantMessage(t, err, strings.Split(bad.says(s), ","))
 					}
-					l.more(10)
-					s.wantUnchanged(before)
-					eventually(t, func() error {
-						if got := fmt.Sprint(s.php()); got != processes {
+					l.WaitRequests(10)
+					s.WantUnchanged(before)
+					Eventually(t, func() error {
+						if got := fmt.Sprint(s.PHPProcesses()); got != processes {
 							return fmt.Errorf("the processes are\n%s\nand were\n%s", got, processes)
 						}
 						return nil
@@ -134,11 +134,11 @@ func TestALoadThatFailsLeavesEverythingAsItWas(t *testing.T) {
 				})
 			}
 		}
-		l.allow(8)
-		s.mustReload(site(4, 8, ""))
-		l.set(8)
-		l.end()
-		s.wantOnly(b, 4)
-		s.wantNoneFailed()
+		l.AllowMark(8)
+		s.MustReload(site(4, 8, ""))
+		l.RequireMark(8)
+		l.Finish()
+		s.WaitWorkers(b, 4)
+		s.WantNoneFailed()
 	})
 }

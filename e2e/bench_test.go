@@ -105,9 +105,9 @@ func benchMemory(b *testing.B, start func(context.Context, phpbin.Options) (phpL
 	}
 	b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms/start")
 	report := func(unit string) {
-		sum, own := pss(b, descendants(os.Getpid()))
-		b.ReportMetric(float64(sum)/mib, "MB/"+unit)
-		b.ReportMetric(float64(own)/mib, "MB-own/"+unit)
+		sum, own := PSS(b, Descendants(os.Getpid()))
+		b.ReportMetric(float64(sum)/MiB, "MB/"+unit)
+		b.ReportMetric(float64(own)/MiB, "MB-own/"+unit)
 	}
 	report("fresh")
 	for _, p := range all {

@@ -24,23 +24,23 @@ func TestRequestBodies(t *testing.T) {
 	checks := []check{
 		{"a form with a file arrives", formWithFile},
 		{"a slow upload holds no worker", slowUpload},
-		{"a body that the script does not read harms nothing", func(t *testing.T, s *server) {
+		{"a body that the script does not read harms nothing", func(t *testing.T, s *Server) {
 			for range 5 {
-				s.do(s.request("POST", "/hello.php", bytes.NewReader(pattern(500_000)), "Content-Type: text/plain")).want(t, 200, "hello\n")
+				s.Do(s.Request("POST", "/hello.php", bytes.NewReader(Pattern(500_000)), "Content-Type: text/plain")).Want(t, 200, "hello\n")
 			}
 		}},
-		{"a client that leaves in the middle of its body harms nothing", func(t *testing.T, s *server) {
-			conn := dial(t, s)
+		{"a client that leaves in the middle of its body harms nothing", func(t *testing.T, s *Server) {
+			conn := Dial(t, s)
 			fmt.Fprint(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\npart")
 			conn.Close()
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
 	}
 	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 5 << 20} {
 		for _, length := range []bool{true, false} {
 			checks = append(checks, check{
 				fmt.Sprintf("%d bytes by POST, length known %t", size, length),
-				func(t *testing.T, s *server) { wantBody(t, s, "POST", size, length) },
+				func(t *testing.T, s *Server) { wantBody(t, s, "POST", size, length) },
 			})
 		}
 	}
@@ -48,11 +48,11 @@ func TestRequestBodies(t *testing.T) {
 		for _, length := range []bool{true, false} {
 			checks = append(checks, check{
 				fmt.Sprintf("a body by %s, length known %t", method, length),
-				func(t *testing.T, s *server) { wantBody(t, s, method, 100_000, length) },
+				func(t *testing.T, s *Server) { wantBody(t, s, method, 100_000, length) },
 			})
 		}
 	}
-	conform(t, bothWays, options{}, checks)
+	conform(t, BothTransports, Options{}, checks)
 }
 
 // bodySeen is what body.php says.
@@ -63,9 +63,9 @@ type bodySeen struct {
 	SHA256   string
 }
 
-func wantBody(t *testing.T, s *server, method string, size int, length bool) {
+func wantBody(t *testing.T, s *Server, method string, size int, length bool) {
 	t.Helper()
-	content := pattern(size)
+	content := Pattern(size)
 	got := sendBody(s, t, method, bytes.NewReader(content), size, length)
 	want := bodySeen{method, int64(size), fmt.Sprint(size), hash(content)}
 	if size == 0 && got.Declared == "" {
@@ -76,10 +76,10 @@ func wantBody(t *testing.T, s *server, method string, size int, length bool) {
 	}
 }
 
-func sendBody(s *server, t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
+func sendBody(s *Server, t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
 	t.Helper()
 	// A reader of a type that net/http does not know has no length.
-	req := s.request(method, "/body.php", struct{ io.Reader }{body}, "Content-Type: application/octet-stream")
+	req := s.Request(method, "/body.php", struct{ io.Reader }{body}, "Content-Type: application/octet-stream")
 	req.ContentLength = -1
 	if length {
 		req.ContentLength = int64(size)
@@ -87,10 +87,10 @@ func sendBody(s *server, t *testing.T, method string, body io.Reader, size int, 
 			req.Body = http.NoBody
 		}
 	}
-	res := s.do(req)
-	res.want(t, 200, "")
-	if err := json.Unmarshal([]byte(res.body), &seen); err != nil {
-		t.Fatalf("%v in %.300q", err, res.body)
+	res := s.Do(req)
+	res.Want(t, 200, "")
+	if err := json.Unmarshal([]byte(res.Text), &seen); err != nil {
+		t.Fatalf("%v in %.300q", err, res.Text)
 	}
 	return seen
 }
@@ -100,8 +100,8 @@ func hash(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func formWithFile(t *testing.T, s *server) {
-	content := pattern(300_000)
+func formWithFile(t *testing.T, s *Server) {
+	content := Pattern(300_000)
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	w.WriteField("field", "ünïcode & more")
@@ -112,23 +112,23 @@ func formWithFile(t *testing.T, s *server) {
 	part.Write(content)
 	w.Close()
 	for _, body := range []io.Reader{&form, struct{ io.Reader }{bytes.NewReader(form.Bytes())}} {
-		res := s.do(s.request("POST", "/upload.php", body, "Content-Type: "+w.FormDataContentType()))
-		res.want(t, 200, `{"field":"\u00fcn\u00efcode & more","name":"a file.bin","type":"application\/octet-stream","error":0,"sha256":"`+hash(content)+`"}`)
+		res := s.Do(s.Request("POST", "/upload.php", body, "Content-Type: "+w.FormDataContentType()))
+		res.Want(t, 200, `{"field":"\u00fcn\u00efcode & more","name":"a file.bin","type":"application\/octet-stream","error":0,"sha256":"`+hash(content)+`"}`)
 	}
 }
 
 // slowUpload begins as many uploads as there are workers, and more.
-func slowUpload(t *testing.T, s *server) {
+func slowUpload(t *testing.T, s *Server) {
 	const uploads = 5
-	content := string(pattern(1000))
+	content := string(Pattern(1000))
 	var conns []net.Conn
 	for range uploads {
-		conn := dial(t, s)
+		conn := Dial(t, s)
 		fmt.Fprintf(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", len(content), content[:500])
 		conns = append(conns, conn)
 	}
-	req := s.request("GET", "/hello.php", nil)
-	s.do(req).want(t, 200, "hello\n")
+	req := s.Request("GET", "/hello.php", nil)
+	s.Do(req).Want(t, 200, "hello\n")
 	for _, conn := range conns {
 		io.WriteString(conn, content[500:])
 		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -147,32 +147,32 @@ func slowUpload(t *testing.T, s *server) {
 func TestLargeBodies(t *testing.T) {
 	t.Parallel()
 	const size, growth = 100 << 20, 48 << 20
-	noLimit := options{ini: [][2]string{{"post_max_size", "0"}}}
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite, noLimit)
-		s.get("/hello.php").want(t, 200, "hello\n")
-		before := s.memoryPeak()
+	noLimit := Options{INI: [][2]string{{"post_max_size", "0"}}}
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite, noLimit)
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		before := s.PeakMemory()
 		check := func(what string) {
 			t.Helper()
-			if grown := s.memoryPeak() - before; grown > growth && !raceBuilt {
+			if grown := s.PeakMemory() - before; grown > growth && !RaceBuilt {
 				t.Errorf("after %s Caddy's memory had grown by %d MB, want at most %d", what, grown>>20, growth>>20)
 			}
 		}
 		for _, length := range []bool{true, false} {
 			sum := sha256.New()
-			body := io.TeeReader(io.LimitReader(endless{}, size), sum)
+			body := io.TeeReader(io.LimitReader(Endless{}, size), sum)
 			got := sendBody(s, t, "POST", body, size, length)
 			if want := hex.EncodeToString(sum.Sum(nil)); got.Length != size || got.SHA256 != want {
 				t.Errorf("100 MB up, length known %t: got %+v", length, got)
 			}
 			check("100 MB up")
 		}
-		res, err := s.client.Do(s.request("GET", "/big.php?n=100", nil))
+		res, err := s.Client.Do(s.Request("GET", "/big.php?n=100", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		if got := discard(t, res.Body); got != size {
+		if got := Discard(t, res.Body); got != size {
 			t.Errorf("100 MB down: got %d bytes, want %d", got, size)
 		}
 		check("100 MB down")

@@ -13,98 +13,98 @@ import (
 	"golang.org/x/net/html"
 )
 
-// browser reads pages and fills in their forms, as people do.
-type browser struct {
-	t      *testing.T
-	client *http.Client
+// Browser reads pages and fills in their forms, as people do.
+type Browser struct {
+	T      *testing.T
+	Client *http.Client
 	base   string
 }
 
-// page is an answer that is HTML, at the address where redirects led.
-type page struct {
-	*response
-	b   *browser
+// Page is an answer that is HTML, at the address where redirects led.
+type Page struct {
+	*Response
+	b   *Browser
 	doc *html.Node
 }
 
-// form is a form of a page with the values that it came with.
-type form struct {
-	p      *page
+// Form is a form of a page with the values that it came with.
+type Form struct {
+	p      *Page
 	action *url.URL
 	method string
-	values url.Values
-	files  map[string]file
+	Values url.Values
+	files  map[string]formFile
 }
 
-type file struct {
+type formFile struct {
 	name    string
 	content []byte
 }
 
-func (s *server) browser() *browser { return &browser{s.t, newBrowser(s.t), s.url} }
+func (s *Server) Browser() *Browser { return &Browser{s.T, NewBrowserClient(s.T), s.URL} }
 
-// open gets a page, which must be a 200.
-func (b *browser) open(path string) *page {
-	b.t.Helper()
-	return b.visit(newRequest(b.t, "GET", b.base+path, nil))
+// Open gets a page, which must be a 200.
+func (b *Browser) Open(path string) *Page {
+	b.T.Helper()
+	return b.Visit(NewRequest(b.T, "GET", b.base+path, nil))
 }
 
-func (b *browser) visit(req *http.Request) *page {
-	b.t.Helper()
-	res := do(b.t, b.client, req)
+func (b *Browser) Visit(req *http.Request) *Page {
+	b.T.Helper()
+	res := Do(b.T, b.Client, req)
 	if res.StatusCode != 200 {
-		b.t.Fatalf("%s %s: got status %d (body %.2000q)", req.Method, req.URL, res.StatusCode, res.body)
+		b.T.Fatalf("%s %s: got status %d (body %.2000q)", req.Method, req.URL, res.StatusCode, res.Text)
 	}
-	doc, err := html.Parse(strings.NewReader(res.body))
+	doc, err := html.Parse(strings.NewReader(res.Text))
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
-	return &page{res, b, doc}
+	return &Page{res, b, doc}
 }
 
-// must ends the test unless all texts are in the page.
-func (p *page) must(texts ...string) *page {
-	p.b.t.Helper()
+// MustContain ends the test unless all texts are in the page.
+func (p *Page) MustContain(texts ...string) *Page {
+	p.b.T.Helper()
 	for _, want := range texts {
-		if !strings.Contains(p.body, want) {
-			p.b.t.Fatalf("%s: %q is not in the page: %.3000s", p.Request.URL, want, p.text())
+		if !strings.Contains(p.Text, want) {
+			p.b.T.Fatalf("%s: %q is not in the page: %.3000s", p.Request.URL, want, p.visibleText())
 		}
 	}
 	return p
 }
 
-// form finds a form by its id or by the name of a field in it.
-func (p *page) form(which string) *form {
-	p.b.t.Helper()
+// Form finds a form by its id or by the name of a field in it.
+func (p *Page) Form(which string) *Form {
+	p.b.T.Helper()
 	for n := range p.doc.Descendants() {
 		if n.Data != "form" || attr(n, "id") != which && !hasField(n, which) {
 			continue
 		}
 		action, err := p.Request.URL.Parse(attr(n, "action"))
 		if err != nil {
-			p.b.t.Fatal(err)
+			p.b.T.Fatal(err)
 		}
-		f := &form{p, action, strings.ToUpper(attr(n, "method")), url.Values{}, nil}
+		f := &Form{p, action, strings.ToUpper(attr(n, "method")), url.Values{}, nil}
 		for field := range n.Descendants() {
-			f.add(field)
+			f.addField(field)
 		}
 		return f
 	}
-	p.b.t.Fatalf("%s: no form %q in the page: %.3000s", p.Request.URL, which, p.text())
+	p.b.T.Fatalf("%s: no form %q in the page: %.3000s", p.Request.URL, which, p.visibleText())
 	return nil
 }
 
-// add takes over what a browser would send for a field that nobody touched.
-func (f *form) add(n *html.Node) {
+// Add takes over what a browser would send for a field that nobody touched.
+func (f *Form) addField(n *html.Node) {
 	name := attr(n, "name")
 	switch {
 	case name == "":
 	case n.Data == "textarea":
-		f.values.Add(name, strings.TrimPrefix(text(n), "\n"))
+		f.Values.Add(name, strings.TrimPrefix(text(n), "\n"))
 	case n.Data == "select":
 		for option := range n.Descendants() {
-			if option.Data == "option" && (has(option, "selected") || !f.values.Has(name)) {
-				f.values.Set(name, attr(option, "value"))
+			if option.Data == "option" && (has(option, "selected") || !f.Values.Has(name)) {
+				f.Values.Set(name, attr(option, "value"))
 			}
 		}
 	case n.Data == "input":
@@ -112,52 +112,52 @@ func (f *form) add(n *html.Node) {
 		case "submit", "button", "image", "reset", "file":
 		case "checkbox", "radio":
 			if has(n, "checked") {
-				f.values.Add(name, attr(n, "value"))
+				f.Values.Add(name, attr(n, "value"))
 			}
 		default:
-			f.values.Add(name, attr(n, "value"))
+			f.Values.Add(name, attr(n, "value"))
 		}
 	}
 }
 
-// set fills in pairs of name and value; a button that is clicked is one too.
-func (f *form) set(pairs ...string) *form {
+// RequireMark fills in pairs of name and value; a button that is clicked is one too.
+func (f *Form) Set(pairs ...string) *Form {
 	for i := 0; i < len(pairs); i += 2 {
-		f.values.Set(pairs[i], pairs[i+1])
+		f.Values.Set(pairs[i], pairs[i+1])
 	}
 	return f
 }
 
-func (f *form) attach(field, name string, content []byte) *form {
-	f.files = map[string]file{field: {name, content}}
+func (f *Form) Attach(field, name string, content []byte) *Form {
+	f.files = map[string]formFile{field: {name, content}}
 	return f
 }
 
-// submit sends the form and follows where that leads.
-func (f *form) submit() *page {
-	t := f.p.b.t
+// Submit sends the form and follows where that leads.
+func (f *Form) Submit() *Page {
+	t := f.p.b.T
 	t.Helper()
 	var req *http.Request
 	switch {
 	case f.files != nil:
 		body, contentType := f.multipart()
-		req = newRequest(t, "POST", f.action.String(), body)
+		req = NewRequest(t, "POST", f.action.String(), body)
 		req.Header.Set("Content-Type", contentType)
 	case f.method == "POST":
-		req = newRequest(t, "POST", f.action.String(), strings.NewReader(f.values.Encode()))
+		req = NewRequest(t, "POST", f.action.String(), strings.NewReader(f.Values.Encode()))
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	default:
-		f.action.RawQuery = f.values.Encode()
-		req = newRequest(t, "GET", f.action.String(), nil)
+		f.action.RawQuery = f.Values.Encode()
+		req = NewRequest(t, "GET", f.action.String(), nil)
 	}
 	req.Header.Set("Referer", f.p.Request.URL.String())
-	return f.p.b.visit(req)
+	return f.p.b.Visit(req)
 }
 
-func (f *form) multipart() (body *bytes.Buffer, contentType string) {
+func (f *Form) multipart() (body *bytes.Buffer, contentType string) {
 	body = &bytes.Buffer{}
 	w := multipart.NewWriter(body)
-	for name, values := range f.values {
+	for name, values := range f.Values {
 		for _, value := range values {
 			w.WriteField(name, value)
 		}
@@ -171,8 +171,8 @@ func (f *form) multipart() (body *bytes.Buffer, contentType string) {
 	return body, w.FormDataContentType()
 }
 
-// text is what a page says, for messages.
-func (p *page) text() string {
+// visibleText is what a page says, for messages.
+func (p *Page) visibleText() string {
 	words := strings.Join(strings.Fields(text(p.doc)), " ")
 	return words[max(0, len(words)-3000):]
 }

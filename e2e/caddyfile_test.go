@@ -18,7 +18,7 @@ import (
 type feature struct {
 	name      string
 	caddyfile string
-	run       func(*testing.T, *server)
+	run       func(*testing.T, *Server)
 }
 
 // features runs each Caddyfile on a server of its own, through the lean handler
@@ -28,12 +28,12 @@ func features(t *testing.T, all []feature) {
 	for _, f := range all {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			each(t, bothWays, func(t *testing.T, b backend) {
+			ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 				caddyfile := f.caddyfile
 				if !strings.Contains(caddyfile, "{$PORT}") {
 					caddyfile = "http://127.0.0.1:{$PORT} {\n" + caddyfile + "\n}\n"
 				}
-				f.run(t, start(t, b, caddyfile))
+				f.run(t, Start(t, b, caddyfile))
 			})
 		})
 	}
@@ -50,9 +50,9 @@ func TestRouting(t *testing.T) {
 			handle_errors {
 				respond "own page {err.status_code}" {err.status_code}
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/missing.php").want(t, 404, "own page 404")
-			s.get("/a.test/missing.php/info").want(t, 404, "own page 404")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/missing.php").Want(t, 404, "own page 404")
+			s.Get("/a.test/missing.php/info").Want(t, 404, "own page 404")
 		}},
 		{"without an index no other script is run", `
 			root {$SITE}
@@ -60,12 +60,12 @@ func TestRouting(t *testing.T) {
 				index off
 			}
 			file_server
-		`, func(t *testing.T, s *server) {
-			s.get("/hello.php").want(t, 200, "hello\n")
-			s.get("/missing.php").want(t, 404, "")
-			s.get("/uploads/img.jpg/x.php").want(t, 404, "")
-			if res := s.get("/uploads/img.jpg"); !strings.Contains(res.body, "<?php") {
-				t.Errorf("the image: got %d %q", res.StatusCode, res.body)
+		`, func(t *testing.T, s *Server) {
+			s.Get("/hello.php").Want(t, 200, "hello\n")
+			s.Get("/missing.php").Want(t, 404, "")
+			s.Get("/uploads/img.jpg/x.php").Want(t, 404, "")
+			if res := s.Get("/uploads/img.jpg"); !strings.Contains(res.Text, "<?php") {
+				t.Errorf("the image: got %d %q", res.StatusCode, res.Text)
 			}
 		}},
 		{"index names another script", `
@@ -74,9 +74,9 @@ func TestRouting(t *testing.T) {
 				index front.php
 			}
 			file_server
-		`, func(t *testing.T, s *server) {
-			s.get("/").want(t, 200, "front -\n")
-			s.get("/pretty?p=1").want(t, 200, "front 1\n")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/").Want(t, 200, "front -\n")
+			s.Get("/pretty?p=1").Want(t, 200, "front 1\n")
 		}},
 		{"try_files replaces what is tried", `
 			root {$SITE}
@@ -84,10 +84,10 @@ func TestRouting(t *testing.T) {
 				try_files {path} {path}/index.php front.php
 			}
 			file_server
-		`, func(t *testing.T, s *server) {
-			s.get("/no/such?p=1").want(t, 200, "front 1\n")
-			s.get("/sub/").want(t, 200, "sub index /sub/index.php\n")
-			s.get("/page.html").want(t, 200, "<p>a static page</p>\n")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/no/such?p=1").Want(t, 200, "front 1\n")
+			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
+			s.Get("/page.html").Want(t, 200, "<p>a static page</p>\n")
 		}},
 		{"split allows other extensions", `
 			root {$SITE}
@@ -95,9 +95,9 @@ func TestRouting(t *testing.T) {
 				split .php5 .php
 			}
 			file_server
-		`, func(t *testing.T, s *server) {
-			s.get("/old.php5/info").want(t, 200, "php5 /info\n")
-			s.get("/hello.php").want(t, 200, "hello\n")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/old.php5/info").Want(t, 200, "php5 /info\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
 		{"handle_path takes its prefix off", `
 			handle_path /app/* {
@@ -106,11 +106,11 @@ func TestRouting(t *testing.T) {
 				file_server
 			}
 			respond "elsewhere"
-		`, func(t *testing.T, s *server) {
-			s.get("/app/hello.php").want(t, 200, "hello\n")
-			s.get("/app/page.html").want(t, 200, "<p>a static page</p>\n")
-			s.get("/hello.php").want(t, 200, "elsewhere")
-			vars := s.vars("/app/server.php/info?q")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/app/hello.php").Want(t, 200, "hello\n")
+			s.Get("/app/page.html").Want(t, 200, "<p>a static page</p>\n")
+			s.Get("/hello.php").Want(t, 200, "elsewhere")
+			vars := s.Vars("/app/server.php/info?q")
 			if vars["REQUEST_URI"] != "/app/server.php/info?q" || vars["PATH_INFO"] != "/info" {
 				t.Errorf("got REQUEST_URI %q, PATH_INFO %q", vars["REQUEST_URI"], vars["PATH_INFO"])
 			}
@@ -122,10 +122,10 @@ func TestRouting(t *testing.T) {
 				PHP @php
 				respond "not PHP"
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/hello.php").want(t, 200, "hello\n")
-			s.get("/sub/").want(t, 200, "sub index /sub/index.php\n")
-			s.get("/front.php").want(t, 200, "not PHP")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/hello.php").Want(t, 200, "hello\n")
+			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
+			s.Get("/front.php").Want(t, 200, "not PHP")
 		}},
 		{"a path as a matcher", `
 			root {$SITE}
@@ -133,9 +133,9 @@ func TestRouting(t *testing.T) {
 				PHP /sub/*
 				respond "not PHP"
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/sub/").want(t, 200, "sub index /sub/index.php\n")
-			s.get("/hello.php").want(t, 200, "not PHP")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
+			s.Get("/hello.php").Want(t, 200, "not PHP")
 		}},
 		{"rewrite and route before PHP", `
 			root {$SITE}
@@ -144,8 +144,8 @@ func TestRouting(t *testing.T) {
 				PHP
 				file_server
 			}
-		`, func(t *testing.T, s *server) {
-			vars := s.vars("/go/there")
+		`, func(t *testing.T, s *Server) {
+			vars := s.Vars("/go/there")
 			if vars["REQUEST_URI"] != "/go/there" || vars["QUERY_STRING"] != "to=/go/there" && vars["QUERY_STRING"] != "to=%2Fgo%2Fthere" {
 				t.Errorf("got REQUEST_URI %q, QUERY_STRING %q", vars["REQUEST_URI"], vars["QUERY_STRING"])
 			}
@@ -156,17 +156,17 @@ func TestRouting(t *testing.T) {
 				PHP
 				file_server
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/", "Host: a.test").want(t, 200, "site a\n")
-			s.get("/", "Host: b.test").want(t, 200, "site b\n")
-			s.get("/", "Host: c.test").want(t, 404, "")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/", "Host: a.test").Want(t, 200, "site a\n")
+			s.Get("/", "Host: b.test").Want(t, 200, "site b\n")
+			s.Get("/", "Host: c.test").Want(t, 404, "")
 		}},
 		{"root inside the directive", `
 			root {$SITE}
 			PHP {
 				root {$SITE}/vhosts/b.test
 			}
-		`, func(t *testing.T, s *server) { s.get("/").want(t, 200, "site b\n") }},
+		`, func(t *testing.T, s *Server) { s.Get("/").Want(t, 200, "site b\n") }},
 		{"several sites", `
 			http://127.0.0.1:{$PORT} {
 				root {$SITE}/vhosts/a.test
@@ -176,9 +176,9 @@ func TestRouting(t *testing.T) {
 				root {$SITE}/vhosts/b.test
 				PHP
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/").want(t, 200, "site a\n")
-			do(t, s.client, newRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/", s.port+1), nil)).want(t, 200, "site b\n")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/").Want(t, 200, "site a\n")
+			Do(t, s.Client, NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/", s.Port+1), nil)).Want(t, 200, "site b\n")
 		}},
 	})
 }
@@ -193,11 +193,11 @@ func TestMiddleware(t *testing.T) {
 				ada $2a$04$nWST08KeVguScRUFyqV5JeJfo2hcwDMNjUazIuNAYTIl4szuaVPdK
 			}
 			PHP
-		`, func(t *testing.T, s *server) {
-			s.get("/hello.php").want(t, 401, "")
-			req := s.request("GET", "/server.php", nil)
+		`, func(t *testing.T, s *Server) {
+			s.Get("/hello.php").Want(t, 401, "")
+			req := s.Request("GET", "/server.php", nil)
 			req.SetBasicAuth("ada", "secret")
-			if vars := s.varsOf(req); vars["REMOTE_USER"] != "ada" || vars["PHP_AUTH_USER"] != "ada" || vars["PHP_AUTH_PW"] != "secret" {
+			if vars := s.VarsOf(req); vars["REMOTE_USER"] != "ada" || vars["PHP_AUTH_USER"] != "ada" || vars["PHP_AUTH_PW"] != "secret" {
 				t.Errorf("got REMOTE_USER %q, PHP_AUTH_USER %q", vars["REMOTE_USER"], vars["PHP_AUTH_USER"])
 			}
 		}},
@@ -205,13 +205,13 @@ func TestMiddleware(t *testing.T) {
 			root {$SITE}
 			encode gzip
 			PHP
-		`, func(t *testing.T, s *server) {
-			res := s.get("/text.php", "Accept-Encoding: gzip")
-			res.want(t, 200, "")
+		`, func(t *testing.T, s *Server) {
+			res := s.Get("/text.php", "Accept-Encoding: gzip")
+			res.Want(t, 200, "")
 			if res.Header.Get("Content-Encoding") != "gzip" {
 				t.Fatalf("got headers %v", res.Header)
 			}
-			plain, err := gzip.NewReader(strings.NewReader(res.body))
+			plain, err := gzip.NewReader(strings.NewReader(res.Text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,13 +225,13 @@ func TestMiddleware(t *testing.T) {
 				max_size 100KB
 			}
 			PHP
-		`, func(t *testing.T, s *server) {
+		`, func(t *testing.T, s *Server) {
 			for _, length := range []bool{true, false} {
-				req := s.request("POST", "/body.php", struct{ io.Reader }{bytes.NewReader(pattern(200_000))}, "Content-Type: text/plain")
+				req := s.Request("POST", "/body.php", struct{ io.Reader }{bytes.NewReader(Pattern(200_000))}, "Content-Type: text/plain")
 				if length {
 					req.ContentLength = 200_000
 				}
-				s.do(req).want(t, 413, "")
+				s.Do(req).Want(t, 413, "")
 				wantBody(t, s, "POST", 90_000, length)
 			}
 		}},
@@ -251,7 +251,7 @@ func TestMiddleware(t *testing.T) {
 			http://127.0.0.1:{$PORT} {
 				import php sub
 			}
-		`, func(t *testing.T, s *server) { s.get("/").want(t, 200, "sub index /index.php\n") }},
+		`, func(t *testing.T, s *Server) { s.Get("/").Want(t, 200, "sub index /index.php\n") }},
 		{"header and vars around PHP", `
 			root {$SITE}
 			header X-Site yes
@@ -262,12 +262,12 @@ func TestMiddleware(t *testing.T) {
 				env FROM_HEADER "{http.request.header.X-From} !"
 				env EMPTY ""
 			}
-		`, func(t *testing.T, s *server) {
-			vars := s.vars("/server.php", "X-From: afar")
+		`, func(t *testing.T, s *Server) {
+			vars := s.Vars("/server.php", "X-From: afar")
 			if vars["GREETING"] != "hello" || vars["FROM_HEADER"] != "afar !" {
 				t.Errorf("got GREETING %q, FROM_HEADER %q", vars["GREETING"], vars["FROM_HEADER"])
 			}
-			res := s.get("/hello.php")
+			res := s.Get("/hello.php")
 			if res.Header.Get("X-Site") != "yes" || res.Header.Get("X-Powered-By") != "" {
 				t.Errorf("got headers %v", res.Header)
 			}
@@ -275,26 +275,26 @@ func TestMiddleware(t *testing.T) {
 	})
 }
 
-func overTLS(t *testing.T, s *server) {
-	s.url = strings.Replace(s.url, "http:", "https:", 1)
+func overTLS(t *testing.T, s *Server) {
+	s.URL = strings.Replace(s.URL, "http:", "https:", 1)
 	transport := &http.Transport{
 		ForceAttemptHTTP2: true,
 		// The certificate is of Caddy's own authority, made a moment ago.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	s.client = &http.Client{Transport: transport, Timeout: maxWait}
-	eventually(t, func() error { // the certificate is made after Caddy serves
-		res, err := s.client.Do(s.request("GET", "/page.html", nil))
+	s.Client = &http.Client{Transport: transport, Timeout: MaxWait}
+	Eventually(t, func() error { // the certificate is made after Caddy serves
+		res, err := s.Client.Do(s.Request("GET", "/page.html", nil))
 		if err == nil {
 			res.Body.Close()
 		}
 		return err
 	})
-	vars := s.vars("/server.php?q=1")
+	vars := s.Vars("/server.php?q=1")
 	for name, want := range map[string]string{
 		"HTTPS": "on", "SERVER_PROTOCOL": "HTTP/2.0", "REQUEST_SCHEME": "https",
-		"SSL_PROTOCOL": "TLSv1.3", "HTTP_HOST": fmt.Sprint("127.0.0.1:", s.port), "SERVER_PORT": fmt.Sprint(s.port),
+		"SSL_PROTOCOL": "TLSv1.3", "HTTP_HOST": fmt.Sprint("127.0.0.1:", s.Port), "SERVER_PORT": fmt.Sprint(s.Port),
 	} {
 		if vars[name] != want {
 			t.Errorf("%s: got %q, want %q", name, vars[name], want)
@@ -302,7 +302,7 @@ func overTLS(t *testing.T, s *server) {
 	}
 	wantBody(t, s, "POST", 300_000, false)
 	firstEventFirst(t, s)
-	if res := s.get("/bighead.php"); len(res.Header.Get("X-Big")) != 100<<10 {
+	if res := s.Get("/bighead.php"); len(res.Header.Get("X-Big")) != 100<<10 {
 		t.Errorf("got a header of %d bytes", len(res.Header.Get("X-Big")))
 	}
 }
@@ -323,23 +323,23 @@ func TestSymlinkedRoot(t *testing.T) {
 		}
 	}
 	`
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := prepare(t, b)
-		current := filepath.Join(s.dir, "current")
-		link(t, s.site, current)
-		if err := s.run(site); err != nil {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Prepare(t, b)
+		current := filepath.Join(s.Dir, "current")
+		Symlink(t, s.Site, current)
+		if err := s.Run(site); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.vars("/server.php"); got["DOCUMENT_ROOT"] != s.site || got["SCRIPT_FILENAME"] != s.site+"/server.php" {
+		if got := s.Vars("/server.php"); got["DOCUMENT_ROOT"] != s.Site || got["SCRIPT_FILENAME"] != s.Site+"/server.php" {
 			t.Errorf("resolved: got %q, %q", got["DOCUMENT_ROOT"], got["SCRIPT_FILENAME"])
 		}
 		other := *s
-		other.url = fmt.Sprintf("http://127.0.0.1:%d", s.port+1)
-		if got := other.vars("/server.php"); got["DOCUMENT_ROOT"] != current || got["SCRIPT_FILENAME"] != current+"/server.php" {
+		other.URL = fmt.Sprintf("http://127.0.0.1:%d", s.Port+1)
+		if got := other.Vars("/server.php"); got["DOCUMENT_ROOT"] != current || got["SCRIPT_FILENAME"] != current+"/server.php" {
 			t.Errorf("off: got %q, %q", got["DOCUMENT_ROOT"], got["SCRIPT_FILENAME"])
 		}
-		s.get("/").want(t, 200, "index /\n")
-		link(t, filepath.Join(s.site, "sub"), current)
-		s.get("/").want(t, 200, "sub index /index.php\n")
+		s.Get("/").Want(t, 200, "index /\n")
+		Symlink(t, filepath.Join(s.Site, "sub"), current)
+		s.Get("/").Want(t, 200, "sub index /index.php\n")
 	})
 }

@@ -41,7 +41,7 @@ type chaosRequest struct {
 
 // chaos is one run.
 type chaos struct {
-	*server
+	*Server
 	requests []*chaosRequest
 	killed   map[int]bool
 }
@@ -50,28 +50,28 @@ type chaos struct {
 // then judges every failed one: only those may fail that a kill has hit and that
 // may not be repeated, and each of those has to.
 func TestChaos(t *testing.T) {
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		const workers = 8
 		c := &chaos{
-			server: start(t, b, poolSite(b, "manager static", fmt.Sprint("workers ", workers), "max_requests 100 20",
+			Server: Start(t, b, PoolSite(b, "manager static", fmt.Sprint("workers ", workers), "max_requests 100 20",
 				"quarantine off")), // the kills are not the script's doing
 			killed: map[int]bool{},
 		}
-		if err := os.Mkdir(filepath.Join(c.site, "chaos"), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(c.Site, "chaos"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		giveToPHP(t, c.site)
-		c.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 32
+		ChownToPHP(t, c.Site)
+		c.Client.Transport.(*http.Transport).MaxIdleConnsPerHost = 32
 		began := time.Now()
 		c.run()
 		took := time.Since(began)
-		p := c.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == workers && p.Workers.Total == workers })
+		p := c.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == workers && p.Workers.Total == workers })
 		c.judge(p)
 		t.Logf("%d requests in %v, %d workers killed: exits %v, %+v", len(c.requests), took.Round(time.Second), len(c.killed), p.Exits, p.Requests)
 	})
 }
 
-// run sends all requests, 32 at a time, and kills a worker every now and then.
+// Run sends all requests, 32 at a time, and kills a worker every now and then.
 func (c *chaos) run() {
 	every := time.Second
 	if *chaosFlag < 100000 {
@@ -80,7 +80,7 @@ func (c *chaos) run() {
 	for id := range *chaosFlag {
 		c.requests = append(c.requests, newChaosRequest(id))
 	}
-	ctx, cancel := context.WithCancel(c.t.Context())
+	ctx, cancel := context.WithCancel(c.T.Context())
 	var killer sync.WaitGroup
 	killer.Go(func() {
 		for ticks := time.NewTicker(every); ; {
@@ -88,7 +88,7 @@ func (c *chaos) run() {
 			case <-ctx.Done():
 				return
 			case <-ticks.C:
-				list := c.pool().List
+				list := c.Pool().List
 				if len(list) == 0 {
 					continue // on a busy machine they may die faster than they are launched
 				}
@@ -137,7 +137,7 @@ func newChaosRequest(id int) *chaosRequest {
 // send does the request as its client would, and says what is wrong with the
 // answer, but for clients that leave.
 func (c *chaos) send(r *chaosRequest) {
-	ctx, cancel := context.WithCancel(c.t.Context())
+	ctx, cancel := context.WithCancel(c.T.Context())
 	defer cancel()
 	if r.leaving {
 		defer time.AfterFunc(time.Duration(rand.IntN(10))*time.Millisecond, cancel).Stop()
@@ -149,13 +149,13 @@ func (c *chaos) send(r *chaosRequest) {
 	} else if r.method == "POST" {
 		body = struct{ io.Reader }{strings.NewReader("a=b&c=d")}
 	}
-	req := c.request(r.method, fmt.Sprintf("/load/chaos.php/%d?%s", r.id, r.kind), body).WithContext(ctx)
+	req := c.Request(r.method, fmt.Sprintf("/load/chaos.php/%d?%s", r.id, r.kind), body).WithContext(ctx)
 	if r.kind == "upload" {
 		req.ContentLength = 500
 	} else if r.method == "POST" {
 		req.ContentLength = 7
 	}
-	r.receive(c.client.Do(req))
+	r.receive(c.Client.Do(req))
 	if r.leaving && errors.Is(r.err, context.Canceled) {
 		return
 	}
@@ -211,13 +211,13 @@ type book struct {
 
 func (c *chaos) readBook() book {
 	b := book{begun: map[int][]int{}, ended: map[int]bool{}}
-	names, err := os.ReadDir(filepath.Join(c.site, "chaos"))
+	names, err := os.ReadDir(filepath.Join(c.Site, "chaos"))
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	for _, name := range names {
 		pid, _ := strconv.Atoi(name.Name())
-		for line := range strings.Lines(readFile(c.t, filepath.Join(c.site, "chaos", name.Name()))) {
+		for line := range strings.Lines(ReadFile(c.T, filepath.Join(c.Site, "chaos", name.Name()))) {
 			if id, begins := strings.CutSuffix(line, " begin\n"); begins {
 				n, _ := strconv.Atoi(id)
 				b.begun[n] = append(b.begun[n], pid)
@@ -233,11 +233,11 @@ func (c *chaos) readBook() book {
 // lostIn lists, by request, the killed workers that ran it: what Caddy says.
 func (c *chaos) lostIn() map[int][]int {
 	lost := map[int][]int{}
-	for _, entry := range c.logged("worker lost") {
+	for _, entry := range c.Logged("worker lost") {
 		uri, _ := entry["uri"].(string)
 		pid, _ := entry["pid"].(float64)
 		if !c.killed[int(pid)] {
-			c.t.Errorf("worker %v is lost and was not killed: %v", pid, entry)
+			c.T.Errorf("worker %v is lost and was not killed: %v", pid, entry)
 		}
 		if id, err := strconv.Atoi(strings.TrimPrefix(uri, "/load/chaos.php/")); err == nil {
 			lost[id] = append(lost[id], int(pid))
@@ -265,8 +265,8 @@ func (b book) verdict(r *chaosRequest, hits []int) (fails bool, why string) {
 }
 
 // judge compares what clients saw with what the processes and Caddy tell.
-func (c *chaos) judge(p poolStatus) {
-	t, b, lost := c.t, c.readBook(), c.lostIn()
+func (c *chaos) judge(p PoolStatus) {
+	t, b, lost := c.T, c.readBook(), c.lostIn()
 	failed, expected, reasons, twice := 0, 0, map[string]int{}, 0
 	for _, r := range c.requests {
 		begun, hits := b.begun[r.id], lost[r.id]

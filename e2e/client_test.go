@@ -17,36 +17,36 @@ import (
 	"time"
 )
 
-// response is an answer that was read to its end.
-type response struct {
+// Response is an answer that was read to its end.
+type Response struct {
 	*http.Response
-	body string
+	Text string
 }
 
-// newClient follows no redirect, decodes no gzip, and has no cookies.
-func newClient(t *testing.T) *http.Client {
+// NewClient follows no redirect, decodes no gzip, and has no cookies.
+func NewClient(t *testing.T) *http.Client {
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
 		Transport:     transport,
-		Timeout:       maxWait,
+		Timeout:       MaxWait,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// newBrowser follows redirects and keeps cookies.
-func newBrowser(t *testing.T) *http.Client {
+// NewBrowserClient follows redirects and keeps cookies.
+func NewBrowserClient(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t)
+	c := NewClient(t)
 	c.CheckRedirect, c.Jar = nil, jar
 	return c
 }
 
-func newRequest(t *testing.T, method, url string, body io.Reader) *http.Request {
+func NewRequest(t *testing.T, method, url string, body io.Reader) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
@@ -55,8 +55,8 @@ func newRequest(t *testing.T, method, url string, body io.Reader) *http.Request 
 	return req
 }
 
-// do sends a request and reads the answer.
-func do(t *testing.T, c *http.Client, req *http.Request) *response {
+// Do sends a request and reads the answer.
+func Do(t *testing.T, c *http.Client, req *http.Request) *Response {
 	t.Helper()
 	res, err := c.Do(req)
 	if err != nil {
@@ -67,13 +67,13 @@ func do(t *testing.T, c *http.Client, req *http.Request) *response {
 	if err != nil {
 		t.Fatalf("%s %s: reading the body: %v", req.Method, req.URL, err)
 	}
-	return &response{res, string(body)}
+	return &Response{res, string(body)}
 }
 
-// request makes a request to the server; a header is "Name: value".
-func (s *server) request(method, path string, body io.Reader, headers ...string) *http.Request {
-	s.t.Helper()
-	req := newRequest(s.t, method, s.url+path, body)
+// Request makes a request to the server; a header is "Name: value".
+func (s *Server) Request(method, path string, body io.Reader, headers ...string) *http.Request {
+	s.T.Helper()
+	req := NewRequest(s.T, method, s.URL+path, body)
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		if name == "Host" {
@@ -85,37 +85,37 @@ func (s *server) request(method, path string, body io.Reader, headers ...string)
 	return req
 }
 
-func (s *server) do(req *http.Request) *response { s.t.Helper(); return do(s.t, s.client, req) }
+func (s *Server) Do(req *http.Request) *Response { s.T.Helper(); return Do(s.T, s.Client, req) }
 
-func (s *server) get(path string, headers ...string) *response {
-	s.t.Helper()
-	return s.do(s.request("GET", path, nil, headers...))
+func (s *Server) Get(path string, headers ...string) *Response {
+	s.T.Helper()
+	return s.Do(s.Request("GET", path, nil, headers...))
 }
 
-// want checks an answer's status and, unless it is empty, its whole body.
-func (r *response) want(t *testing.T, status int, body string) {
+// Want checks an answer's status and, unless it is empty, its whole body.
+func (r *Response) Want(t *testing.T, status int, body string) {
 	t.Helper()
 	if r.StatusCode != status {
-		t.Errorf("%s %s: got status %d, want %d (body %.300q)", r.Request.Method, r.Request.URL, r.StatusCode, status, r.body)
-	} else if body != "" && r.body != body {
-		t.Errorf("%s %s: got body %.300q, want %.300q", r.Request.Method, r.Request.URL, r.body, body)
+		t.Errorf("%s %s: got status %d, want %d (body %.300q)", r.Request.Method, r.Request.URL, r.StatusCode, status, r.Text)
+	} else if body != "" && r.Text != body {
+		t.Errorf("%s %s: got body %.300q, want %.300q", r.Request.Method, r.Request.URL, r.Text, body)
 	}
 }
 
-// contains checks an answer's status and that texts are in its body.
-func (r *response) contains(t *testing.T, status int, texts ...string) {
+// WantContains checks an answer's status and that texts are in its body.
+func (r *Response) WantContains(t *testing.T, status int, texts ...string) {
 	t.Helper()
-	r.want(t, status, "")
+	r.Want(t, status, "")
 	for _, text := range texts {
-		if !strings.Contains(r.body, text) {
-			t.Errorf("%s %s: %q is not in the body: %.600q", r.Request.Method, r.Request.URL, text, r.body)
+		if !strings.Contains(r.Text, text) {
+			t.Errorf("%s %s: %q is not in the body: %.600q", r.Request.Method, r.Request.URL, text, r.Text)
 		}
 	}
 }
 
-// tempDir is a directory whose path is short enough for a socket in it and
+// TempDir is a directory whose path is short enough for a socket in it and
 // which every user may enter, unlike t.TempDir.
-func tempDir(t *testing.T) string {
+func TempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "php_pool-")
 	if err != nil {
@@ -132,8 +132,8 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// copyTree copies a directory so that PHP may read it.
-func copyTree(t *testing.T, to, from string) {
+// CopyTree copies a directory so that PHP may read it.
+func CopyTree(t *testing.T, to, from string) {
 	t.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)
@@ -152,20 +152,20 @@ func copyTree(t *testing.T, to, from string) {
 	}
 }
 
-// giveToPHP makes the user that PHP runs as the owner of a tree.
-func giveToPHP(t *testing.T, dir string) {
+// ChownToPHP makes the user that PHP runs as the owner of a tree.
+func ChownToPHP(t *testing.T, dir string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return
 	}
-	u := phpUser(t)
+	u := PHPUser(t)
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
-	giveTo(t, dir, uid, gid)
+	Chown(t, dir, uid, gid)
 }
 
-// giveTo makes a user and group the owners of a tree.
-func giveTo(t *testing.T, dir string, uid, gid int) {
+// Chown makes a user and group the owners of a tree.
+func Chown(t *testing.T, dir string, uid, gid int) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
@@ -178,8 +178,8 @@ func giveTo(t *testing.T, dir string, uid, gid int) {
 	}
 }
 
-// link points a symbolic link, new or old, to a target in one step.
-func link(t *testing.T, target, name string) {
+// Symlink points a symbolic link, new or old, to a target in one step.
+func Symlink(t *testing.T, target, name string) {
 	t.Helper()
 	if err := os.Symlink(target, name+".new"); err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func link(t *testing.T, target, name string) {
 	}
 }
 
-func writeFile(t *testing.T, path, content string) {
+func WriteFile(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-func readFile(t *testing.T, path string) string {
+func ReadFile(t *testing.T, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -208,11 +208,11 @@ func readFile(t *testing.T, path string) string {
 	return string(content)
 }
 
-// replaceFile puts a file in the place of another in one step, as editors and
+// ReplaceFile puts a file in the place of another in one step, as editors and
 // package managers do.
-func replaceFile(t *testing.T, path, content string, mode os.FileMode) {
+func ReplaceFile(t *testing.T, path, content string, mode os.FileMode) {
 	t.Helper()
-	writeFile(t, path+".new", content)
+	WriteFile(t, path+".new", content)
 	if err := os.Chmod(path+".new", mode); err != nil {
 		t.Fatal(err)
 	}
@@ -221,19 +221,19 @@ func replaceFile(t *testing.T, path, content string, mode os.FileMode) {
 	}
 }
 
-// vars is what server.php saw in $_SERVER.
-func (s *server) vars(path string, headers ...string) map[string]string {
-	s.t.Helper()
-	return s.varsOf(s.request("GET", path, nil, headers...))
+// Vars is what server.php saw in $_SERVER.
+func (s *Server) Vars(path string, headers ...string) map[string]string {
+	s.T.Helper()
+	return s.VarsOf(s.Request("GET", path, nil, headers...))
 }
 
-func (s *server) varsOf(req *http.Request) map[string]string {
-	s.t.Helper()
-	res := s.do(req)
-	res.want(s.t, 200, "")
+func (s *Server) VarsOf(req *http.Request) map[string]string {
+	s.T.Helper()
+	res := s.Do(req)
+	res.Want(s.T, 200, "")
 	var vars map[string]any
-	if err := json.Unmarshal([]byte(res.body), &vars); err != nil {
-		s.t.Fatalf("%s: %v in %.300q", req.URL, err, res.body)
+	if err := json.Unmarshal([]byte(res.Text), &vars); err != nil {
+		s.T.Fatalf("%s: %v in %.300q", req.URL, err, res.Text)
 	}
 	text := map[string]string{}
 	for name, value := range vars {
@@ -247,34 +247,34 @@ func (s *server) varsOf(req *http.Request) map[string]string {
 	return text
 }
 
-// dial opens a connection of its own to the server.
-func dial(t *testing.T, s *server) net.Conn {
+// Dial opens a connection of its own to the server.
+func Dial(t *testing.T, s *Server) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(maxWait))
+	conn.SetDeadline(time.Now().Add(MaxWait))
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
-// endless gives bytes without end.
-type endless struct{}
+// Endless gives bytes without end.
+type Endless struct{}
 
-func (endless) Read(p []byte) (int, error) {
+func (Endless) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = byte(i)
 	}
 	return len(p), nil
 }
 
-// getOn gets a page from a port whose listener may have just moved to another
+// GetFrom gets a page from a port whose listener may have just moved to another
 // configuration.
-func (s *server) getOn(port int, path string) (body string) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		res, err := s.client.Do(newRequest(s.t, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil))
+func (s *Server) GetFrom(port int, path string) (body string) {
+	s.T.Helper()
+	Eventually(s.T, func() error {
+		res, err := s.Client.Do(NewRequest(s.T, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil))
 		if err != nil {
 			return err
 		}
@@ -282,16 +282,16 @@ func (s *server) getOn(port int, path string) (body string) {
 		text, err := io.ReadAll(res.Body)
 		body = string(text)
 		if err == nil && res.StatusCode != 200 {
-			s.t.Errorf("GET %s on port %d: got %s: %.300q", path, port, res.Status, text)
+			s.T.Errorf("GET %s on port %d: got %s: %.300q", path, port, res.Status, text)
 		}
 		return err
 	})
 	return body
 }
 
-// wantSentence checks that an error is short and names all; "a|b" is either.
+// WantMessage checks that an error is short and names all; "a|b" is either.
 // What Caddy says before it, of the place in the configuration, does not count.
-func wantSentence(t *testing.T, err error, says []string) {
+func WantMessage(t *testing.T, err error, says []string) {
 	t.Helper()
 	message := err.Error()
 	for _, place := range []string{"'php_pool': ", "http.handlers.php_pool: ", "php_pool app module: "} {
@@ -300,7 +300,7 @@ func wantSentence(t *testing.T, err error, says []string) {
 		}
 	}
 	for _, choice := range says {
-		if !containsAny(message, strings.Split(choice, "|")) {
+		if !ContainsAny(message, strings.Split(choice, "|")) {
 			t.Errorf("%q is not in %q", choice, message)
 		}
 	}
@@ -309,7 +309,7 @@ func wantSentence(t *testing.T, err error, says []string) {
 	}
 }
 
-func containsAny(text string, parts []string) bool {
+func ContainsAny(text string, parts []string) bool {
 	for _, part := range parts {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(part)) {
 			return true

@@ -25,25 +25,25 @@ type result struct {
 
 // phpPool runs `caddy php-pool` as somebody in the server's directory would,
 // whose Caddyfile has the admin address.
-func phpPool(s *server, args ...string) *result {
-	s.t.Helper()
+func phpPool(s *Server, args ...string) *result {
+	s.T.Helper()
 	return phpPoolIn(s, os.Getenv("PATH"), args...)
 }
 
 // phpPoolIn does it with that PATH.
-func phpPoolIn(s *server, path string, args ...string) *result {
-	s.t.Helper()
-	c := s.command(append([]string{"php-pool"}, args...)...)
-	cmd := exec.CommandContext(s.t.Context(), c.Args[0], c.Args[1:]...)
+func phpPoolIn(s *Server, path string, args ...string) *result {
+	s.T.Helper()
+	c := s.Command(append([]string{"php-pool"}, args...)...)
+	cmd := exec.CommandContext(s.T.Context(), c.Args[0], c.Args[1:]...)
 	cmd.Env, cmd.Dir = append(slices.Clone(c.Env), "PATH="+path), c.Dir // the last one counts
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	return &result{s.t, strings.Join(args, " "), stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return &result{s.T, strings.Join(args, " "), stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
 // says checks the exit code, and that expressions match what was printed: on
@@ -67,11 +67,11 @@ func (r *result) says(code int, expressions ...string) {
 // TestCommandsShowAndSteerAPool does all of it to one pool.
 func TestCommandsShowAndSteerAPool(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "max_workers 3", "min_workers 1", "start_workers 2"))
-		s.get("/hello.php").want(t, 200, "hello\n")
-		s.begin("wait.php")
-		before := s.poolBecomes("one with an idle worker", func(p poolStatus) bool { return p.Workers.Idle == 1 })
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "max_workers 3", "min_workers 1", "start_workers 2"))
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		s.StartBlocked("wait.php")
+		before := s.WaitPool("one with an idle worker", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
 
 		phpPool(s, "status").says(0, `(?m)^POOL +PHP +MANAGER`, `(?m)^main +\d+\.\d+\.\d+\S* +dynamic +1 +1 +3 +0 +`)
 		phpPool(s, "status", "main").says(0, `(?m)^main +\d+ +\d+ +busy +\d+\.\d .* GET /wait\.php$`)
@@ -80,10 +80,10 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 			`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d+ .* GET /wait\.php$`, `(?m)^main +\d+ +\d+ +idle +- +\d+ `)
 
 		phpPool(s, "restart", "main").says(0, `^pool main: generation 2 serves, after 1;`)
-		s.poolBecomes("of generation 2", func(p poolStatus) bool { return p.Generation == 2 })
+		s.WaitPool("of generation 2", func(p PoolStatus) bool { return p.Generation == 2 })
 
 		phpPool(s, "scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; this holds`)
-		p := s.poolBecomes("of two workers", func(p poolStatus) bool {
+		p := s.WaitPool("of two workers", func(p PoolStatus) bool {
 			return p.Workers.Max == 2 && p.Workers.Idle == 1 && p.Workers.Busy == 1
 		})
 
@@ -92,14 +92,14 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 		phpPool(s, "recycle", "main", id).says(0, `^pool main: worker `+id+` is replaced after its request`)
 		gone := func(id int) {
 			t.Helper()
-			s.poolBecomes(fmt.Sprint("rid of worker ", id), func(p poolStatus) bool {
-				return !slices.ContainsFunc(p.List, func(w workerStatus) bool { return w.ID == id })
+			s.WaitPool(fmt.Sprint("rid of worker ", id), func(p PoolStatus) bool {
+				return !slices.ContainsFunc(p.List, func(w WorkerStatus) bool { return w.ID == id })
 			})
 		}
 		gone(old.ID)
 
 		// The one that runs a script, of the generation before, goes by force.
-		busy := before.List[slices.IndexFunc(before.List, func(w workerStatus) bool { return w.State == "busy" })]
+		busy := before.List[slices.IndexFunc(before.List, func(w WorkerStatus) bool { return w.State == "busy" })]
 		phpPool(s, "recycle", "main", fmt.Sprint(busy.ID), "--force").says(0, `is replaced now`)
 		gone(busy.ID)
 	})
@@ -107,7 +107,7 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 
 func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 1"))
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
 	for _, c := range []struct {
 		args string
 		want string
@@ -125,36 +125,36 @@ func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
 		{"status --config {dir}/absent", `absent`},
 		{"nonsense", `there is no command php-pool nonsense`},
 	} {
-		phpPool(s, strings.Fields(strings.ReplaceAll(c.args, "{dir}", s.dir))...).says(1, c.want)
+		phpPool(s, strings.Fields(strings.ReplaceAll(c.args, "{dir}", s.Dir))...).says(1, c.want)
 	}
 	// A restart that cannot succeed leaves the workers alone.
-	ini := filepath.Join(s.dir, "php.ini")
-	writeFile(t, ini, "memory_limit = 64M\n")
-	if err := s.reload(poolSite(sharedLean, "workers 1", "ini_file "+ini)); err != nil {
+	ini := filepath.Join(s.Dir, "php.ini")
+	WriteFile(t, ini, "memory_limit = 64M\n")
+	if err := s.Reload(PoolSite(SharedLean, "workers 1", "ini_file "+ini)); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.memory_consumption=100000000\n")
+	WriteFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.memory_consumption=100000000\n")
 	phpPool(s, "restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to allocate shared memory`)
-	s.get("/hello.php").want(t, 200, "hello\n")
+	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
 func TestDoctorFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
-	s := prepare(t, sharedLean)
-	broken := filepath.Join(s.dir, "bin", "php-cgi")
-	writeFile(t, broken, "#!/bin/sh\necho 'php-cgi: error while loading shared libraries: libxml2.so.2: cannot open' >&2\nexit 127\n")
+	s := Prepare(t, SharedLean)
+	broken := filepath.Join(s.Dir, "bin", "php-cgi")
+	WriteFile(t, broken, "#!/bin/sh\necho 'php-cgi: error while loading shared libraries: libxml2.so.2: cannot open' >&2\nexit 127\n")
 	if err := os.Chmod(broken, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Dir(broken) + ":" + os.Getenv("PATH")
-	ini := filepath.Join(s.dir, "etc", "php.ini")
-	writeFile(t, ini, "display_errors = 1\nextension = no_such_thing\n")
+	ini := filepath.Join(s.Dir, "etc", "php.ini")
+	WriteFile(t, ini, "display_errors = 1\nextension = no_such_thing\n")
 	sound, err := exec.LookPath("php-cgi")
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := poolSite(sharedLean, "workers 3", "binary "+sound, "ini_file "+ini)
-	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(site))
+	site := PoolSite(SharedLean, "workers 3", "binary "+sound, "ini_file "+ini)
+	WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(site))
 
 	// The PHP that the config names has problems, another one is only noted.
 	phpPoolIn(s, path, "doctor").says(1,
@@ -168,7 +168,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		`(?m)^1 problem, \d+ notes$`)
 
 	// With no option at all it would be the broken one.
-	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(poolSite(sharedLean)))
+	WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(PoolSite(SharedLean)))
 	phpPoolIn(s, path, "doctor").says(1, `(?m)^php-cgi `+broken+` as main would start it\n  problem  .*libxml2\.so\.2`)
 
 	phpPool(s, "doctor", "-v").says(0, `(?m)^ +extensions: .*\bCore\b`, `(?m)^0 problems, `)
@@ -178,16 +178,16 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 // TestDoctorLeavesNothingBehind looks for what it started.
 func TestDoctorLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	for _, b := range spawnOnly {
-		s := prepare(t, b)
-		writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(poolSite(b)))
-		k := keep(t, s.command("php-pool", "doctor"))
-		if code, ok := k.wait(maxWait); !ok || code != 0 {
-			t.Errorf("%s: doctor ended with %d, %v:\n%s", b.name, code, ok, s.log())
+	for _, b := range BothSpawnModes {
+		s := Prepare(t, b)
+		WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(PoolSite(b)))
+		k := Supervise(t, s.Command("php-pool", "doctor"))
+		if code, ok := k.Wait(MaxWait); !ok || code != 0 {
+			t.Errorf("%s: doctor ended with %d, %v:\n%s", b.Name, code, ok, s.Log())
 		}
-		eventually(t, func() error {
-			if left := k.processes(); len(left) > 0 {
-				return fmt.Errorf("%s: left behind: %v", b.name, left)
+		Eventually(t, func() error {
+			if left := k.Processes(); len(left) > 0 {
+				return fmt.Errorf("%s: left behind: %v", b.Name, left)
 			}
 			return nil
 		})
@@ -196,8 +196,8 @@ func TestDoctorLeavesNothingBehind(t *testing.T) {
 
 func TestDoctorLooksAtTheRunningPools(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 2", "quarantine 1 1m 1m"))
-	s.get("/die.php?how=kill")
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2", "quarantine 1 1m 1m"))
+	s.Get("/die.php?how=kill")
 	phpPool(s, "doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
 		`(?m)^  problem  \S+/die\.php is not run until `)
 	phpPool(s, "status").says(0, `(?m)^main: \S+/die\.php is not run until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)

@@ -12,22 +12,22 @@ import (
 // check is one sentence about what a server does.
 type check struct {
 	name string
-	run  func(*testing.T, *server)
+	run  func(*testing.T, *Server)
 }
 
 // conform checks all sentences on one server, in each of these forms.
-func conform(t *testing.T, forms []backend, o options, checks []check) {
+func conform(t *testing.T, forms []Backend, o Options, checks []check) {
 	t.Helper()
-	each(t, forms, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite, o)
+	ForEach(t, forms, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite, o)
 		for _, c := range checks {
 			t.Run(c.name, func(t *testing.T) {
 				// A check reports to its own test, and so do the server's helpers.
 				own := *s
-				own.t = t
+				own.T = t
 				c.run(t, &own)
 			})
-			if _, gone := s.wait(0); gone {
+			if _, gone := s.Wait(0); gone {
 				t.Fatalf("caddy is gone after %q", c.name)
 			}
 		}
@@ -36,46 +36,46 @@ func conform(t *testing.T, forms []backend, o options, checks []check) {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conform(t, everyForm, options{}, []check{
-		{"a script answers", func(t *testing.T, s *server) {
-			res := s.get("/hello.php")
-			res.want(t, 200, "hello\n")
-			if via := res.Header.Get("X-Via-Proxy"); (via != "") != (s.b.proxy && !s.b.fpm) {
+	conform(t, AllBackends, Options{}, []check{
+		{"a script answers", func(t *testing.T, s *Server) {
+			res := s.Get("/hello.php")
+			res.Want(t, 200, "hello\n")
+			if via := res.Header.Get("X-Via-Proxy"); (via != "") != (s.Backend.Proxy && !s.Backend.FPM) {
 				t.Errorf("X-Via-Proxy: got %q: the request took the wrong way", via)
 			}
 		}},
-		{"the index is found, and canonical", func(t *testing.T, s *server) {
-			s.get("/").want(t, 200, "index /\n")
-			s.get("/sub/").want(t, 200, "sub index /sub/index.php\n")
-			res := s.get("/sub?a=b")
-			res.want(t, 308, "")
+		{"the index is found, and canonical", func(t *testing.T, s *Server) {
+			s.Get("/").Want(t, 200, "index /\n")
+			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
+			res := s.Get("/sub?a=b")
+			res.Want(t, 308, "")
 			if to, err := res.Location(); err != nil || to.RequestURI() != "/sub/?a=b" {
 				t.Errorf("Location: got %v, %v, want /sub/?a=b", to, err)
 			}
 		}},
-		{"a path that is no file goes to the index", func(t *testing.T, s *server) {
-			s.get("/pretty/url?x=1").want(t, 200, "index /pretty/url?x=1\n")
+		{"a path that is no file goes to the index", func(t *testing.T, s *Server) {
+			s.Get("/pretty/url?x=1").Want(t, 200, "index /pretty/url?x=1\n")
 		}},
-		{"a file that is no script is served by Caddy", func(t *testing.T, s *server) {
-			res := s.get("/page.html")
-			res.want(t, 200, "<p>a static page</p>\n")
+		{"a file that is no script is served by Caddy", func(t *testing.T, s *Server) {
+			res := s.Get("/page.html")
+			res.Want(t, 200, "<p>a static page</p>\n")
 			if res.Header.Get("X-Powered-By") != "" || res.Header.Get("Etag") == "" {
 				t.Errorf("got the headers of PHP: %v", res.Header)
 			}
 		}},
-		{"a range of a static file is served", func(t *testing.T, s *server) {
-			res := s.get("/page.html", "Range: bytes=3-10")
-			res.want(t, 206, "a static")
+		{"a range of a static file is served", func(t *testing.T, s *Server) {
+			res := s.Get("/page.html", "Range: bytes=3-10")
+			res.Want(t, 206, "a static")
 		}},
-		{"an image is never run, whatever follows its name", func(t *testing.T, s *server) {
+		{"an image is never run, whatever follows its name", func(t *testing.T, s *Server) {
 			for _, path := range []string{"/uploads/img.jpg/x.php", "/uploads/img.jpg%00.php", "/uploads/img.jpg%00x.php", "/uploads/img.jpg/.php"} {
-				if res := s.get(path); strings.Contains(res.body, "an image was run") && !strings.Contains(res.body, "<?php") {
-					t.Errorf("%s ran the image: %d %q", path, res.StatusCode, res.body)
+				if res := s.Get(path); strings.Contains(res.Text, "an image was run") && !strings.Contains(res.Text, "<?php") {
+					t.Errorf("%s ran the image: %d %q", path, res.StatusCode, res.Text)
 				}
 			}
 		}},
-		{"the path behind a script is PATH_INFO", func(t *testing.T, s *server) {
-			vars := s.vars("/server.php/a%20b/c%C3%A9.php?q=1")
+		{"the path behind a script is PATH_INFO", func(t *testing.T, s *Server) {
+			vars := s.Vars("/server.php/a%20b/c%C3%A9.php?q=1")
 			for name, want := range map[string]string{
 				"PATH_INFO":    "/a b/cé.php",
 				"SCRIPT_NAME":  "/server.php",
@@ -88,15 +88,15 @@ func TestConformance(t *testing.T) {
 				}
 			}
 		}},
-		{"Caddy's environment is not PHP's", func(t *testing.T, s *server) {
-			res := s.get("/env.php")
-			res.want(t, 200, "")
-			if strings.Contains(res.body, "never-for-php") {
-				t.Errorf("PHP sees Caddy's environment: %s", res.body)
+		{"Caddy's environment is not PHP's", func(t *testing.T, s *Server) {
+			res := s.Get("/env.php")
+			res.Want(t, 200, "")
+			if strings.Contains(res.Text, "never-for-php") {
+				t.Errorf("PHP sees Caddy's environment: %s", res.Text)
 			}
 		}},
-		{"a Proxy header and names with _ reach no script", func(t *testing.T, s *server) {
-			vars := s.vars("/server.php", "Proxy: http://evil.test", "X_Under: 1", "Remote_User: root", "X-Fine: 2")
+		{"a Proxy header and names with _ reach no script", func(t *testing.T, s *Server) {
+			vars := s.Vars("/server.php", "Proxy: http://evil.test", "X_Under: 1", "Remote_User: root", "X-Fine: 2")
 			for _, name := range []string{"HTTP_PROXY", "HTTP_X_UNDER", "HTTP_REMOTE_USER"} {
 				if got, ok := vars[name]; ok {
 					t.Errorf("%s: got %q", name, got)
@@ -106,8 +106,8 @@ func TestConformance(t *testing.T) {
 				t.Errorf("HTTP_X_FINE: got %q, want 2", vars["HTTP_X_FINE"])
 			}
 		}},
-		{"headers cannot set CGI variables", func(t *testing.T, s *server) {
-			vars := s.vars("/server.php", "Script-Filename: /etc/passwd", "Php-Value: auto_prepend_file=/etc/passwd", "Content-Length-X: 1")
+		{"headers cannot set CGI variables", func(t *testing.T, s *Server) {
+			vars := s.Vars("/server.php", "Script-Filename: /etc/passwd", "Php-Value: auto_prepend_file=/etc/passwd", "Content-Length-X: 1")
 			if got := filepath.Base(vars["SCRIPT_FILENAME"]); got != "server.php" {
 				t.Errorf("SCRIPT_FILENAME: got %q", vars["SCRIPT_FILENAME"])
 			}
@@ -115,18 +115,18 @@ func TestConformance(t *testing.T) {
 				t.Error("PHP_VALUE is set")
 			}
 		}},
-		{"a GET has no CONTENT_LENGTH header", func(t *testing.T, s *server) {
-			if got, ok := s.vars("/server.php")["HTTP_CONTENT_LENGTH"]; ok {
+		{"a GET has no CONTENT_LENGTH header", func(t *testing.T, s *Server) {
+			if got, ok := s.Vars("/server.php")["HTTP_CONTENT_LENGTH"]; ok {
 				t.Errorf("HTTP_CONTENT_LENGTH: got %q", got)
 			}
 		}},
-		{"several Cookie fields are one", func(t *testing.T, s *server) {
-			s.get("/cookies.php", "Cookie: a=1; b=2", "Cookie: c=3").
-				want(t, 200, `{"line":"a=1; b=2; c=3","cookies":{"a":"1","b":"2","c":"3"}}`)
+		{"several Cookie fields are one", func(t *testing.T, s *Server) {
+			s.Get("/cookies.php", "Cookie: a=1; b=2", "Cookie: c=3").
+				Want(t, 200, `{"line":"a=1; b=2; c=3","cookies":{"a":"1","b":"2","c":"3"}}`)
 		}},
-		{"every header of a script arrives, repeated ones too", func(t *testing.T, s *server) {
-			res := s.get("/manyheads.php")
-			res.want(t, 200, "")
+		{"every header of a script arrives, repeated ones too", func(t *testing.T, s *Server) {
+			res := s.Get("/manyheads.php")
+			res.Want(t, 200, "")
 			if got := len(res.Header["X-Many"]); got != 500 {
 				t.Errorf("X-Many: got %d, want 500", got)
 			}
@@ -134,30 +134,30 @@ func TestConformance(t *testing.T) {
 				t.Errorf("got %d cookies, want 2", got)
 			}
 		}},
-		{"Location alone is a 302", func(t *testing.T, s *server) {
-			res := s.get("/redirect.php")
-			res.want(t, 302, "")
+		{"Location alone is a 302", func(t *testing.T, s *Server) {
+			res := s.Get("/redirect.php")
+			res.Want(t, 302, "")
 			if got := res.Header.Get("Location"); got != "/hello.php" {
 				t.Errorf("Location: got %q", got)
 			}
 		}},
-		{"HEAD has the head alone", func(t *testing.T, s *server) {
-			res := s.do(s.request("HEAD", "/hello.php", nil))
-			res.want(t, 200, "")
-			if res.body != "" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
-				t.Errorf("got body %q, Content-Type %q", res.body, res.Header.Get("Content-Type"))
+		{"HEAD has the head alone", func(t *testing.T, s *Server) {
+			res := s.Do(s.Request("HEAD", "/hello.php", nil))
+			res.Want(t, 200, "")
+			if res.Text != "" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+				t.Errorf("got body %q, Content-Type %q", res.Text, res.Header.Get("Content-Type"))
 			}
 		}},
-		{"binary output arrives as it was sent", func(t *testing.T, s *server) {
-			want := pattern(300_000)
-			res := s.do(s.request("POST", "/echo.php", strings.NewReader(string(want)), "Content-Type: application/octet-stream"))
-			res.want(t, 200, string(want))
+		{"binary output arrives as it was sent", func(t *testing.T, s *Server) {
+			want := Pattern(300_000)
+			res := s.Do(s.Request("POST", "/echo.php", strings.NewReader(string(want)), "Content-Type: application/octet-stream"))
+			res.Want(t, 200, string(want))
 		}},
-		{"a line on stderr of 200 KB is in the log, whole and with its request", func(t *testing.T, s *server) {
-			s.get("/stderr.php?n=200000").want(t, 200, "logged\n")
+		{"a line on stderr of 200 KB is in the log, whole and with its request", func(t *testing.T, s *Server) {
+			s.Get("/stderr.php?n=200000").Want(t, 200, "logged\n")
 			want := "start-" + strings.Repeat("e", 200_000) + "-end"
-			eventually(t, func() error {
-				for _, entry := range s.logs() {
+			Eventually(t, func() error {
+				for _, entry := range s.LogEntries() {
 					if hasText(entry, want) && hasText(entry, "/stderr.php?n=200000") {
 						return nil
 					}
@@ -165,9 +165,9 @@ func TestConformance(t *testing.T) {
 				return errNoEntry
 			})
 		}},
-		{"a script that PHP may not read is a 403 whose reason is logged", func(t *testing.T, s *server) {
-			secret := filepath.Join(s.site, "secret.php")
-			writeFile(t, secret, "<?php echo 'secret';")
+		{"a script that PHP may not read is a 403 whose reason is logged", func(t *testing.T, s *Server) {
+			secret := filepath.Join(s.Site, "secret.php")
+			WriteFile(t, secret, "<?php echo 'secret';")
 			mode := os.FileMode(0o600)
 			if os.Getuid() != 0 {
 				mode = 0 // Caddy itself cannot read it then, but it is there
@@ -175,9 +175,9 @@ func TestConformance(t *testing.T) {
 			if err := os.Chmod(secret, mode); err != nil {
 				t.Fatal(err)
 			}
-			s.get("/secret.php").want(t, 403, "")
-			eventually(t, func() error {
-				for _, entry := range s.logs() {
+			s.Get("/secret.php").Want(t, 403, "")
+			Eventually(t, func() error {
+				for _, entry := range s.LogEntries() {
 					if hasText(entry, "secret.php") && (hasText(entry, "permission") || hasText(entry, "Permission denied")) {
 						return nil
 					}

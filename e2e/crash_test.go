@@ -17,32 +17,32 @@ import (
 // not.
 func TestAWorkerIsKilledInARequest(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2"))
-		h := s.hold("killed")
-		h.add("")
-		_, pids := h.ran(1)
-		kill(t, pids[0], syscall.SIGKILL)
-		_, pids = h.ran(2)
-		h.release()
-		if got, want := h.want(0, 200).body, fmt.Sprintf("0 %d\n", pids[1]); got != want {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2"))
+		h := s.Hold("killed")
+		h.Add("")
+		_, pids := h.WaitRunning(1)
+		Kill(t, pids[0], syscall.SIGKILL)
+		_, pids = h.WaitRunning(2)
+		h.Release()
+		if got, want := h.Want(0, 200).Text, fmt.Sprintf("0 %d\n", pids[1]); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		post := s.hold("post")
-		answer := make(chan *response, 1)
-		req := s.request("POST", "/load/hold.php?file=post", strings.NewReader("a=b"), "Content-Type: application/x-www-form-urlencoded")
-		go func() { answer <- s.do(req) }()
-		_, pids = post.ran(1)
-		kill(t, pids[0], syscall.SIGKILL)
-		(<-answer).want(t, http.StatusBadGateway, "")
-		if got := post.lines("ran"); len(got) != 1 {
+		post := s.Hold("post")
+		answer := make(chan *Response, 1)
+		req := s.Request("POST", "/load/hold.php?file=post", strings.NewReader("a=b"), "Content-Type: application/x-www-form-urlencoded")
+		go func() { answer <- s.Do(req) }()
+		_, pids = post.WaitRunning(1)
+		Kill(t, pids[0], syscall.SIGKILL)
+		(<-answer).Want(t, http.StatusBadGateway, "")
+		if got := post.Lines("ran"); len(got) != 1 {
 			t.Errorf("the request that may not be repeated ran as %q", got)
 		}
-		p := s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
 		if p.Exits["crashed"] != 2 || len(p.Exits) != 1 || p.Requests.Retried != 1 || p.Requests.Failed != 1 {
 			t.Errorf("got %+v, want 2 crashes, 1 request retried and 1 failed", p)
 		}
-		if got := s.logged("worker lost"); len(got) != 2 || got[1]["method"] != "POST" || got[1]["pid"] != float64(pids[0]) {
+		if got := s.Logged("worker lost"); len(got) != 2 || got[1]["method"] != "POST" || got[1]["pid"] != float64(pids[0]) {
 			t.Errorf("got log entries %v", got)
 		}
 	})
@@ -66,8 +66,8 @@ func TestOddScripts(t *testing.T) {
 		{"hog", 500, "", 0},
 	} {
 		t.Run(odd.do, func(t *testing.T) {
-			each(t, spawnOnly, func(t *testing.T, b backend) {
-				s := start(t, b, poolSite(b, "manager static", "workers 3", "quarantine off", "ini ffi.enable 1", "ini memory_limit 64M", "ini display_errors 0"))
+			ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+				s := Start(t, b, PoolSite(b, "manager static", "workers 3", "quarantine off", "ini ffi.enable 1", "ini memory_limit 64M", "ini display_errors 0"))
 				path := "/load/odd.php?do=" + strings.ReplaceAll(odd.do, " ", "%20")
 				if odd.do == "hog" {
 					path = "/load/memory.php?hog=1"
@@ -80,20 +80,20 @@ func TestOddScripts(t *testing.T) {
 						case <-stop:
 							return
 						default:
-							s.get("/hello.php").want(t, 200, "hello\n")
+							s.Get("/hello.php").Want(t, 200, "hello\n")
 						}
 					}
 				})
 				for range 2 {
-					s.get(path).want(t, odd.status, odd.body)
+					s.Get(path).Want(t, odd.status, odd.body)
 				}
 				close(stop)
 				wg.Wait()
-				p := s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0 })
+				p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0 })
 				if p.Exits["crashed"] != 2*odd.deaths {
 					t.Errorf("got exits %v, want %d crashed", p.Exits, 2*odd.deaths)
 				}
-				s.wantProcesses(b, 3)
+				s.WantWorkerProcesses(b, 3)
 			})
 		})
 	}
@@ -103,18 +103,18 @@ func TestOddScripts(t *testing.T) {
 // requests of its own. No other request may meet it, and it may not stay.
 func TestAScriptForks(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
 		for range 5 {
-			if res := s.get("/load/odd.php?do=fork"); res.StatusCode == 200 && res.body != "original" && res.body != "copy" {
-				t.Errorf("got %q", res.body)
+			if res := s.Get("/load/odd.php?do=fork"); res.StatusCode == 200 && res.Text != "original" && res.Text != "copy" {
+				t.Errorf("got %q", res.Text)
 			}
 			for range 5 {
-				s.get("/hello.php").want(t, 200, "hello\n")
+				s.Get("/hello.php").Want(t, 200, "hello\n")
 			}
 		}
-		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 && p.Workers.Total == 2 })
-		s.wantProcesses(b, 2)
+		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 && p.Workers.Total == 2 })
+		s.WantWorkerProcesses(b, 2)
 	})
 }
 
@@ -122,21 +122,21 @@ func TestAScriptForks(t *testing.T) {
 // whole.
 func TestAnAnswerBreaksOff(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1"))
-		h := s.hold("broken")
-		res, err := s.client.Do(s.request("GET", "/load/hold.php?file=broken&write=1", nil))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
+		h := s.Hold("broken")
+		res, err := s.Client.Do(s.Request("GET", "/load/hold.php?file=broken&write=1", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		_, pids := h.ran(1)
-		kill(t, pids[0], syscall.SIGKILL)
+		_, pids := h.WaitRunning(1)
+		Kill(t, pids[0], syscall.SIGKILL)
 		if _, err := io.Copy(io.Discard, res.Body); err == nil {
 			t.Error("the answer looks whole")
 		}
-		s.get("/hello.php").want(t, 200, "hello\n")
-		if got := h.lines("ran"); len(got) != 1 {
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		if got := h.Lines("ran"); len(got) != 1 {
 			t.Errorf("the request was repeated: %q", got)
 		}
 	})
@@ -145,32 +145,32 @@ func TestAnAnswerBreaksOff(t *testing.T) {
 // TestAScriptThatKillsWorkersIsQuarantined spares all others.
 func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine 3 1m 6s"))
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine 3 1m 6s"))
 		for range 3 {
-			s.do(s.request("POST", "/load/odd.php?do=kill", nil)).want(t, http.StatusBadGateway, "")
+			s.Do(s.Request("POST", "/load/odd.php?do=kill", nil)).Want(t, http.StatusBadGateway, "")
 		}
-		script := s.site + "/load/odd.php"
-		p := s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
+		script := s.Site + "/load/odd.php"
+		p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
 		if p.Quarantined[script] == "" || len(p.Quarantined) != 1 {
 			t.Errorf("got %v in quarantine, want %s", p.Quarantined, script)
 		}
-		wantRefused(t, s.get("/load/odd.php?do=kill"))
-		wantRefused(t, s.get("/load/odd.php?do=exit"))
-		s.get("/hello.php").want(t, 200, "hello\n")
-		if got := s.logged("a script killed too many workers; it is not run for a while"); len(got) != 1 || got[0]["script"] != script {
+		wantRefused(t, s.Get("/load/odd.php?do=kill"))
+		wantRefused(t, s.Get("/load/odd.php?do=exit"))
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		if got := s.Logged("a script killed too many workers; it is not run for a while"); len(got) != 1 || got[0]["script"] != script {
 			t.Errorf("got log entries %v", got)
 		}
-		if p = s.pool(); p.Exits["crashed"] != 3 {
+		if p = s.Pool(); p.Exits["crashed"] != 3 {
 			t.Errorf("got exits %v, want 3 crashed", p.Exits)
 		}
-		eventually(t, func() error {
-			if res := s.get("/load/odd.php?do=exit"); res.StatusCode != 200 {
+		Eventually(t, func() error {
+			if res := s.Get("/load/odd.php?do=exit"); res.StatusCode != 200 {
 				return fmt.Errorf("the script is still in quarantine: %s", res.Status)
 			}
 			return nil
 		})
-		if p := s.pool(); len(p.Quarantined) != 0 {
+		if p := s.Pool(); len(p.Quarantined) != 0 {
 			t.Errorf("got %v in quarantine", p.Quarantined)
 		}
 	})
@@ -180,10 +180,10 @@ func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
 // log tells of it once, and the pool recovers by itself.
 func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2"))
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2"))
 		began := time.Now()
-		p := s.poolBecomes("bled", func(p poolStatus) bool {
+		p := s.WaitPool("bled", func(p PoolStatus) bool {
 			for _, w := range p.List {
 				if w.State == "idle" {
 					syscall.Kill(w.PID, syscall.SIGKILL) // it may have ended meanwhile
@@ -194,12 +194,12 @@ func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
 		if took := time.Since(began); took < 300*time.Millisecond {
 			t.Errorf("%d workers came and died within %v", p.Exits["crashed"], took)
 		}
-		s.get("/hello.php").want(t, 200, "hello\n")
-		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
-		if got := s.logged("workers die as soon as they are launched; slowing down until it works again"); len(got) != 1 {
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+		if got := s.Logged("workers die as soon as they are launched; slowing down until it works again"); len(got) != 1 {
 			t.Errorf("got log entries %v, want one", got)
 		}
-		if got := s.logged("worker lost"); len(got) > 4 {
+		if got := s.Logged("worker lost"); len(got) > 4 {
 			t.Errorf("%d log entries tell of %d deaths", len(got), p.Exits["crashed"])
 		}
 	})
@@ -209,35 +209,35 @@ func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
 // generation serves the others at once.
 func TestTheMasterIsKilled(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "manager static", "workers 3"))
+	s := Start(t, SharedLean, PoolSite(SharedLean, "manager static", "workers 3"))
 	h := lineUp(s, 0, "")
-	old := s.php()
-	masters := s.masters()
+	old := s.PHPProcesses()
+	masters := s.Masters()
 	if len(masters) != 1 {
 		t.Fatalf("got masters %v, want one", masters)
 	}
-	kill(t, masters[0].pid, syscall.SIGKILL)
-	s.get("/hello.php").want(t, 200, "hello\n")
-	p := s.poolBecomes("a new generation", func(p poolStatus) bool { return p.Generation == 2 && p.Workers.Idle >= 2 })
+	Kill(t, masters[0].PID, syscall.SIGKILL)
+	s.Get("/hello.php").Want(t, 200, "hello\n")
+	p := s.WaitPool("a new generation", func(p PoolStatus) bool { return p.Generation == 2 && p.Workers.Idle >= 2 })
 	if p.Restarts != 1 || p.Workers.Busy != 1 {
 		t.Errorf("got %+v, want one restart and the old request still served", p)
 	}
-	h.release()
-	h.want(0, 200)
-	eventually(t, func() error {
+	h.Release()
+	h.Want(0, 200)
+	Eventually(t, func() error {
 		now := map[int]bool{}
-		for _, p := range s.php() {
-			now[p.pid] = true
+		for _, p := range s.PHPProcesses() {
+			now[p.PID] = true
 		}
 		for _, p := range old {
-			if now[p.pid] {
+			if now[p.PID] {
 				return fmt.Errorf("still there: %v", p)
 			}
 		}
 		return nil
 	})
-	p = s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
-	s.wantProcesses(sharedLean, 3)
+	p = s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
+	s.WantWorkerProcesses(SharedLean, 3)
 	if p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
 		t.Errorf("got %+v, want no failed request and no crash", p)
 	}

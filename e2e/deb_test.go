@@ -15,22 +15,22 @@ import (
 	"testing"
 )
 
-// unpack extracts Debian packages, which make deps left in the cache, below a
+// UnpackDebs extracts Debian packages, which make deps left in the cache, below a
 // directory of the test's own and leaves the system alone.
-func unpack(t *testing.T, packages ...string) string {
+func UnpackDebs(t *testing.T, packages ...string) string {
 	t.Helper()
-	dir := tempDir(t)
+	dir := TempDir(t)
 	for _, name := range packages {
-		found, _ := filepath.Glob(filepath.Join(cacheDir(t), name+"_*.deb"))
+		found, _ := filepath.Glob(filepath.Join(CacheDir(t), name+"_*.deb"))
 		if len(found) == 0 {
-			t.Fatalf("the package %s is missing in %s: run make deps", name, cacheDir(t))
+			t.Fatalf("the package %s is missing in %s: run make deps", name, CacheDir(t))
 		}
 		if out, err := exec.Command("dpkg", "-x", found[len(found)-1], dir).CombinedOutput(); err != nil {
 			t.Fatalf("dpkg -x: %v: %s", err, out)
 		}
 	}
 	relocate(t, dir)
-	giveToPHP(t, dir)
+	ChownToPHP(t, dir)
 	if err := os.Chmod(dir, 0o755); err != nil { // dpkg gives it the package's mode
 		t.Fatal(err)
 	}
@@ -62,11 +62,11 @@ func relocate(t *testing.T, dir string) {
 	}
 }
 
-// picture is a PNG that no compressor makes small.
-func picture(t *testing.T) []byte {
+// Picture is a PNG that no compressor makes small.
+func Picture(t *testing.T) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, 640, 480))
-	b := pattern(640 * 480 * 3)
+	b := Pattern(640 * 480 * 3)
 	for i := range 640 * 480 {
 		img.Set(i%640, i/640, color.RGBA{b[3*i], b[3*i+1], b[3*i+2], 255})
 	}

@@ -14,36 +14,36 @@ import (
 // ends as what it was. Nothing is reloaded.
 func TestNoRequestIsLostOrMixedByDeploys(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b)
-		s.site = filepath.Join(s.dir, "current")
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b)
+		s.Site = filepath.Join(s.Dir, "current")
 		deploy := func(n int) {
 			t.Helper()
-			release := filepath.Join(s.dir, "releases", fmt.Sprint(n))
-			copyTree(t, release, "testdata/release")
+			release := filepath.Join(s.Dir, "releases", fmt.Sprint(n))
+			CopyTree(t, release, "testdata/release")
 			for _, name := range []string{"number.php", "late.php", "later.php"} {
-				writeFile(t, filepath.Join(release, name), fmt.Sprintf("<?php return %d;", n))
+				WriteFile(t, filepath.Join(release, name), fmt.Sprintf("<?php return %d;", n))
 			}
-			writeFile(t, filepath.Join(release, "number.txt"), fmt.Sprint(n))
-			link(t, release, s.site)
+			WriteFile(t, filepath.Join(release, "number.txt"), fmt.Sprint(n))
+			Symlink(t, release, s.Site)
 		}
 		deploy(0)
-		if err := s.run(loadSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0",
+		if err := s.Run(TrafficSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0",
 			"ini opcache.revalidate_freq 3600", "ini realpath_cache_ttl 3600")); err != nil {
 			t.Fatal(err)
 		}
-		before := s.pool()
-		l := s.load("/check.php", 6)
-		for i := range rounds(20) {
-			l.allow(i + 1)
+		before := s.Pool()
+		l := s.StartTraffic("/check.php", 6)
+		for i := range Rounds(20) {
+			l.AllowMark(i + 1)
 			deploy(i + 1)
-			l.set(i + 1)
-			l.more(40)
+			l.RequireMark(i + 1)
+			l.WaitRequests(40)
 		}
-		l.end()
-		s.wantUnchanged(before)
-		s.wantNoneFailed()
-		for _, w := range s.pool().List {
+		l.Finish()
+		s.WantUnchanged(before)
+		s.WantNoneFailed()
+		for _, w := range s.Pool().List {
 			if w.Requests < 20 {
 				t.Errorf("worker %d has served only %d requests", w.ID, w.Requests)
 			}

@@ -21,14 +21,14 @@ const monitoring = "../docs/monitoring.md"
 func TestDocs_Commands(t *testing.T) {
 	t.Parallel()
 	help := func(args ...string) string {
-		out, err := exec.CommandContext(t.Context(), caddyBin, append(args, "--help")...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), CaddyBinary, append(args, "--help")...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 		return string(out)
 	}
 	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `caddy php-pool ([a-z]+)([^`]*)` \\|").FindAllStringSubmatch(readFile(t, monitoring), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `caddy php-pool ([a-z]+)([^`]*)` \\|").FindAllStringSubmatch(ReadFile(t, monitoring), -1) {
 		documented[m[1]] = true
 		text := help("php-pool", m[1])
 		for _, option := range regexp.MustCompile(`--?[a-z]+`).FindAllString(m[2], -1) {
@@ -54,7 +54,7 @@ func TestDocs_Commands(t *testing.T) {
 // what they print with those of the samples that follow them.
 func TestDocs_Samples(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, `
+	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool
@@ -62,17 +62,17 @@ func TestDocs_Samples(t *testing.T) {
 			file_server
 		}
 	`)
-	s.get("/hello.php").want(t, 200, "hello\n")
-	s.begin("wait.php")
+	s.Get("/hello.php").Want(t, 200, "hello\n")
+	s.StartBlocked("wait.php")
 	sample := regexp.MustCompile("(?s)```sh\n(curl [^\n]*)\n```\n\n```(\\w*)\n(.*?)```")
-	samples := sample.FindAllStringSubmatch(readFile(t, monitoring), -1)
+	samples := sample.FindAllStringSubmatch(ReadFile(t, monitoring), -1)
 	if len(samples) != 3 {
 		t.Fatalf("%s has %d commands with a sample, want 3", monitoring, len(samples))
 	}
 	for _, m := range samples {
 		command := strings.NewReplacer(
-			"localhost:8080", strings.TrimPrefix(s.url, "http://"),
-			"localhost:2019", "--unix-socket '"+filepath.Join(s.dir, "admin.sock")+"' http://127.0.0.1",
+			"localhost:8080", strings.TrimPrefix(s.URL, "http://"),
+			"localhost:2019", "--unix-socket '"+filepath.Join(s.Dir, "admin.sock")+"' http://127.0.0.1",
 		).Replace(m[1])
 		got, want := fields(t, m[2], shell(s, command)), fields(t, m[2], m[3])
 		for _, name := range want {

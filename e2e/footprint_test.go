@@ -7,48 +7,48 @@ import (
 	"os"
 )
 
-// footprint is what Caddy holds when nothing is going on.
-type footprint struct {
-	goroutines, files, processes int
-	rss, heap                    int64
+// Footprint is what Caddy holds when nothing is going on.
+type Footprint struct {
+	Goroutines, Files, Processes int
+	RSS, Heap                    int64
 }
 
-func (f footprint) String() string {
+func (f Footprint) String() string {
 	return fmt.Sprintf("%d goroutines, %d open files, %d processes, RSS %.1f MB, heap %.1f MB",
-		f.goroutines, f.files, f.processes, float64(f.rss)/mib, float64(f.heap)/mib)
+		f.Goroutines, f.Files, f.Processes, float64(f.RSS)/MiB, float64(f.Heap)/MiB)
 }
 
-// footprint measures a Caddy at rest: what a reload has left to end has ended
+// Footprint measures a Caddy at rest: what a reload has left to end has ended
 // when the numbers are as small as they get.
-func (s *server) footprint() footprint {
-	s.t.Helper()
+func (s *Server) Footprint() Footprint {
+	s.T.Helper()
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.PID))
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	f := footprint{files: len(files), processes: len(s.php())}
-	heap := s.admin("GET", "/debug/pprof/heap?gc=1&debug=1", "").body // after a garbage collection
-	if _, err := fmt.Sscan(between(heap, "# HeapAlloc = ", "\n"), &f.heap); err != nil {
-		s.t.Fatal("HeapAlloc:", err)
+	f := Footprint{Files: len(files), Processes: len(s.PHPProcesses())}
+	heap := s.Admin("GET", "/debug/pprof/heap?gc=1&debug=1", "").Text // after a garbage collection
+	if _, err := fmt.Sscan(Between(heap, "# HeapAlloc = ", "\n"), &f.Heap); err != nil {
+		s.T.Fatal("HeapAlloc:", err)
 	}
-	if _, err := fmt.Sscanf(s.admin("GET", "/debug/pprof/goroutine?debug=1", "").body, "goroutine profile: total %d", &f.goroutines); err != nil {
-		s.t.Fatal(err)
+	if _, err := fmt.Sscanf(s.Admin("GET", "/debug/pprof/goroutine?debug=1", "").Text, "goroutine profile: total %d", &f.Goroutines); err != nil {
+		s.T.Fatal(err)
 	}
-	if _, err := fmt.Sscan(between(readFile(s.t, fmt.Sprintf("/proc/%d/status", s.PID)), "VmRSS:", "kB"), &f.rss); err != nil {
-		s.t.Fatal("VmRSS:", err)
+	if _, err := fmt.Sscan(Between(ReadFile(s.T, fmt.Sprintf("/proc/%d/status", s.PID)), "VmRSS:", "kB"), &f.RSS); err != nil {
+		s.T.Fatal("VmRSS:", err)
 	}
-	f.rss <<= 10
+	f.RSS <<= 10
 	return f
 }
 
-// settled is the footprint when for a while no process has come or gone: the
+// SettledFootprint is the footprint when for a while no process has come or gone: the
 // guardian of a generation that has ended goes a moment after it.
-func (s *server) settled() (f footprint) {
-	s.t.Helper()
+func (s *Server) SettledFootprint() (f Footprint) {
+	s.T.Helper()
 	same := 0
-	eventually(s.t, func() error {
-		before := f.processes
-		if f = s.footprint(); f.processes != before {
+	Eventually(s.T, func() error {
+		before := f.Processes
+		if f = s.Footprint(); f.Processes != before {
 			same = 0
 		}
 		if same++; same < 8 {

@@ -55,18 +55,18 @@ type fpmProcess struct {
 }
 
 // process finds the one that runs a script or ran it last; nil if none does.
-func findFPMProcess(s *server, script string) *fpmProcess {
-	s.t.Helper()
+func findFPMProcess(s *Server, script string) *fpmProcess {
+	s.T.Helper()
 	var page struct{ Processes []*fpmProcess }
-	if err := json.Unmarshal([]byte(s.get("/fpm/status?json&full").body), &page); err != nil {
-		s.t.Fatal(err)
+	if err := json.Unmarshal([]byte(s.Get("/fpm/status?json&full").Text), &page); err != nil {
+		s.T.Fatal(err)
 	}
 	i := slices.IndexFunc(page.Processes, func(p *fpmProcess) bool { return strings.HasSuffix(p.Script, script) })
 	if i < 0 {
 		return nil
 	}
 	p := page.Processes[i]
-	p.Script = strings.TrimPrefix(p.Script, s.site)
+	p.Script = strings.TrimPrefix(p.Script, s.Site)
 	return p
 }
 
@@ -75,21 +75,21 @@ func findFPMProcess(s *server, script string) *fpmProcess {
 // values, of which the kind has to be the same.
 func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 	t.Parallel()
-	theirs := start(t, fpm, fpmSite, options{workers: 3})
-	ours := start(t, sharedLean, statusSite, options{workers: 3})
-	both := []*server{theirs, ours}
+	theirs := Start(t, FPM, fpmSite, Options{Workers: 3})
+	ours := Start(t, SharedLean, statusSite, Options{Workers: 3})
+	both := []*Server{theirs, ours}
 
 	for _, s := range both {
-		answer := s.begin("wait.php")
+		answer := s.StartBlocked("wait.php")
 		defer func() {
-			s.let()
-			wantWaited(t, answer)
+			s.Unblock()
+			WantUnblocked(t, answer)
 		}()
 	}
 	t.Run("formats", func(t *testing.T) {
 		for _, format := range []string{"", "json", "xml", "html", "openmetrics", "html&xml&json", "json&openmetrics"} {
 			for _, query := range []string{format, format + "&full"} {
-				want, got := theirs.get("/fpm/status?"+query), ours.get("/fpm/status?"+query)
+				want, got := theirs.Get("/fpm/status?"+query), ours.Get("/fpm/status?"+query)
 				for _, header := range []string{"Content-Type", "Cache-Control", "Expires"} {
 					if got, want := got.Header[header], want.Header[header]; !slices.Equal(got, want) {
 						t.Errorf("%s of %q: got %q, want %q", header, query, got, want)
@@ -98,7 +98,7 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 				if got.StatusCode != http.StatusOK {
 					t.Errorf("%q: got status %d", query, got.StatusCode)
 				}
-				if got, want := shape(got.body), shape(want.body); got != want {
+				if got, want := shape(got.Text), shape(want.Text); got != want {
 					t.Errorf("%q: got\n%s\nwant, as php-fpm has it,\n%s", query, got, want)
 				}
 			}
@@ -120,14 +120,14 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 	t.Run("a request that has ended", func(t *testing.T) { compareLastRequests(t, theirs, ours) })
 	t.Run("ping", func(t *testing.T) {
 		for _, path := range []string{"/fpm/ping", "/fpm/status?json&full"} {
-			head := ours.do(ours.request("HEAD", path, nil))
-			head.want(t, 200, "")
-			if head.body != "" || head.Header.Get("Expires") == "" {
-				t.Errorf("HEAD %s: got %q, %v", path, head.body, head.Header)
+			head := ours.Do(ours.Request("HEAD", path, nil))
+			head.Want(t, 200, "")
+			if head.Text != "" || head.Header.Get("Expires") == "" {
+				t.Errorf("HEAD %s: got %q, %v", path, head.Text, head.Header)
 			}
 		}
-		want, got := theirs.get("/fpm/ping"), ours.get("/fpm/ping")
-		got.want(t, 200, want.body)
+		want, got := theirs.Get("/fpm/ping"), ours.Get("/fpm/ping")
+		got.Want(t, 200, want.Text)
 		for _, header := range []string{"Content-Type", "Cache-Control", "Expires"} {
 			if got, want := got.Header[header], want.Header[header]; !slices.Equal(got, want) {
 				t.Errorf("%s: got %q, want %q", header, got, want)
@@ -138,19 +138,19 @@ func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
 
 // compareLastRequests sends both a request, and looks at what they tell of it
 // when it has ended.
-func compareLastRequests(t *testing.T, theirs, ours *server) {
+func compareLastRequests(t *testing.T, theirs, ours *Server) {
 	t.Helper()
 	var last []*fpmProcess
-	for _, s := range []*server{theirs, ours} {
+	for _, s := range []*Server{theirs, ours} {
 		// It computes for a while, and has a body and a user.
-		writeFile(t, s.site+"/compute.php", "<?php $x = str_repeat('x', 8 << 20); for ($end = hrtime(true) + 2e8; hrtime(true) < $end;);")
+		WriteFile(t, s.Site+"/compute.php", "<?php $x = str_repeat('x', 8 << 20); for ($end = hrtime(true) + 2e8; hrtime(true) < $end;);")
 		// Again, because: what asks php-fpm takes one of its processes, which
 		// forgets what it ran before; php-fpm answers before it has finished;
 		// and what php_pool tells of CPU and memory may be a second old.
-		eventually(t, func() error {
-			req := s.request("POST", "/compute.php?a=%3Cb%3E&c=d", strings.NewReader("x=12345"))
+		Eventually(t, func() error {
+			req := s.Request("POST", "/compute.php?a=%3Cb%3E&c=d", strings.NewReader("x=12345"))
 			req.SetBasicAuth("bob", "secret")
-			s.do(req).want(t, 200, "")
+			s.Do(req).Want(t, 200, "")
 			p := findFPMProcess(s, "/compute.php")
 			if p == nil || p.State != "Idle" || p.CPU < 5 || p.Memory < 1<<17 {
 				return fmt.Errorf("no process shows it, or not all of it: %+v", p)

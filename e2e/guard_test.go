@@ -13,24 +13,24 @@ import (
 func TestAnUploadIsNeverRun(t *testing.T) {
 	t.Parallel()
 	for _, fix := range []string{"0", "1"} {
-		s := start(t, sharedLean, plainSite, options{ini: [][2]string{{"cgi.fix_pathinfo", fix}}})
-		writeFile(t, s.site+"/index.php", "<?php echo 'the site';")
-		writeFile(t, s.site+"/uploads/evil.jpg", "<?php echo 'the upload';")
+		s := Start(t, SharedLean, PlainSite, Options{INI: [][2]string{{"cgi.fix_pathinfo", fix}}})
+		WriteFile(t, s.Site+"/index.php", "<?php echo 'the site';")
+		WriteFile(t, s.Site+"/uploads/evil.jpg", "<?php echo 'the upload';")
 		for _, path := range []string{
 			"/index.php/uploads/evil.jpg", "/uploads/evil.jpg/index.php", "/index.php/uploads/evil.jpg/x.php",
 		} {
-			if got := s.get(path).body; strings.Contains(got, "the upload") {
+			if got := s.Get(path).Text; strings.Contains(got, "the upload") {
 				t.Errorf("fix_pathinfo %s: %s ran the upload: %s", fix, path, got)
 			}
 		}
-		s.get("/index.php/uploads/evil.jpg").want(t, 200, "the site")
+		s.Get("/index.php/uploads/evil.jpg").Want(t, 200, "the site")
 	}
 }
 
 // TestAnErrorPageHasARootOfItsOwn meets php_pool twice in one request.
 func TestAnErrorPageHasARootOfItsOwn(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, `
+	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool {
@@ -44,13 +44,13 @@ func TestAnErrorPageHasARootOfItsOwn(t *testing.T) {
 			}
 		}
 	`)
-	writeFile(t, s.site+"/sub/error.php", "<?php echo 'the error page';")
-	s.get("/missing.php").want(t, 200, "the error page")
+	WriteFile(t, s.Site+"/sub/error.php", "<?php echo 'the error page';")
+	s.Get("/missing.php").Want(t, 200, "the error page")
 }
 
 func TestTheStatusIsForThisMachineOnly(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, `
+	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool
@@ -59,19 +59,19 @@ func TestTheStatusIsForThisMachineOnly(t *testing.T) {
 				allow 203.0.113.0/24
 			}
 		}
-	`, options{global: "servers {\ntrusted_proxies static 127.0.0.0/8\n}"})
-	s.get("/status?json&full").contains(t, 200, `"pool":"default"`, `"processes":[`)
+	`, Options{Global: "servers {\ntrusted_proxies static 127.0.0.0/8\n}"})
+	s.Get("/status?json&full").WantContains(t, 200, `"pool":"default"`, `"processes":[`)
 	for _, header := range []string{
 		"X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 127.0.0.1, 203.0.113.9", "Forwarded: for=127.0.0.1",
 	} {
-		if got := s.get("/status", header).StatusCode; got != 403 {
+		if got := s.Get("/status", header).StatusCode; got != 403 {
 			t.Errorf("%s: got %d, want 403", header, got)
 		}
 	}
-	if got := s.get("/wide", "X-Forwarded-For: 203.0.113.9").StatusCode; got != 200 {
+	if got := s.Get("/wide", "X-Forwarded-For: 203.0.113.9").StatusCode; got != 200 {
 		t.Errorf("an address that is allowed: got %d, want 200", got)
 	}
-	if got := s.get("/wide", "X-Forwarded-For: 198.51.100.1").StatusCode; got != 403 {
+	if got := s.Get("/wide", "X-Forwarded-For: 198.51.100.1").StatusCode; got != 403 {
 		t.Errorf("an address that is not allowed: got %d, want 403", got)
 	}
 }

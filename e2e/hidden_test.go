@@ -32,28 +32,28 @@ func TestSourceAndDotFilesAreHidden(t *testing.T) {
 			file_server
 		}
 	`
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, strings.Replace(sites, "name main\n\t\t\t\thide", "hide", 1))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, strings.Replace(sites, "name main\n\t\t\t\thide", "hide", 1))
 		other := *s
-		other.url = fmt.Sprintf("http://127.0.0.1:%d", s.port+1)
-		writeFile(t, s.site+"/app/index.php", "<?php echo 'front';")
+		other.URL = fmt.Sprintf("http://127.0.0.1:%d", s.Port+1)
+		WriteFile(t, s.Site+"/app/index.php", "<?php echo 'front';")
 		for _, name := range []string{
 			".env", ".git/config", ".user.ini", "index.php.bak", "index.php~", "config.inc", "phpinfo.phtml", "tool.phar",
 			"composer.lock", "composer.json", "dump.sql",
 		} {
-			writeFile(t, s.site+"/app/"+name, "a secret")
-			writeFile(t, s.site+"/elsewhere/"+name, "a secret")
-			s.get("/app/"+name).want(t, 404, "own page 404")
+			WriteFile(t, s.Site+"/app/"+name, "a secret")
+			WriteFile(t, s.Site+"/elsewhere/"+name, "a secret")
+			s.Get("/app/"+name).Want(t, 404, "own page 404")
 			// The directive's matcher is the border of what it hides.
-			s.get("/elsewhere/"+name).want(t, 200, "a secret")
-			other.get("/app/"+name).want(t, 200, "a secret")
+			s.Get("/elsewhere/"+name).Want(t, 200, "a secret")
+			other.Get("/app/"+name).Want(t, 200, "a secret")
 		}
-		writeFile(t, s.site+"/app/sub/index.html", "a page")
-		s.get("/app/sub/index.html").want(t, 200, "a page")
-		writeFile(t, s.site+"/.well-known/security.txt", "write to us")
-		other.get("/.well-known/security.txt").want(t, 200, "write to us")
+		WriteFile(t, s.Site+"/app/sub/index.html", "a page")
+		s.Get("/app/sub/index.html").Want(t, 200, "a page")
+		WriteFile(t, s.Site+"/.well-known/security.txt", "write to us")
+		other.Get("/.well-known/security.txt").Want(t, 200, "write to us")
 		// What is not there is the front controller's as ever.
-		writeFile(t, s.site+"/index.php", "<?php echo 'front';")
-		other.get("/virtual/.gitignore").want(t, 200, "front")
+		WriteFile(t, s.Site+"/index.php", "<?php echo 'front';")
+		other.Get("/virtual/.gitignore").Want(t, 200, "front")
 	})
 }

@@ -18,9 +18,9 @@ import (
 // while PHP runs or answers (rapid reset, CVE-2023-44487).
 func TestAStormOfHTTP2Resets(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		const clients, streams = 20, 300
-		s := abuse(t, b, poolSite(b, "manager static", "workers 4"), options{global: "servers {\nprotocols h1 h2c\n}"})
+		s := StartAbused(t, b, PoolSite(b, "manager static", "workers 4"), Options{Global: "servers {\nprotocols h1 h2c\n}"})
 		transports := make([]*http.Transport, 4)
 		for i := range transports {
 			transports[i] = &http.Transport{Protocols: new(http.Protocols)}
@@ -36,7 +36,7 @@ func TestAStormOfHTTP2Resets(t *testing.T) {
 					var body io.Reader
 					path := []string{"/hello.php", "/body.php", "/big.php?n=1", "/nap.php?ms=10"}[i%4]
 					if i%4 == 1 {
-						body = io.LimitReader(endless{}, 300_000)
+						body = io.LimitReader(Endless{}, 300_000)
 					}
 					trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Add(1) }}
 					switch i % 3 {
@@ -51,7 +51,7 @@ func TestAStormOfHTTP2Resets(t *testing.T) {
 					if body != nil {
 						method = "POST"
 					}
-					req := s.request(method, path, body).WithContext(httptrace.WithClientTrace(ctx, trace))
+					req := s.Request(method, path, body).WithContext(httptrace.WithClientTrace(ctx, trace))
 					res, err := transport.RoundTrip(req)
 					if err == nil {
 						answered.Add(1)
@@ -70,6 +70,6 @@ func TestAStormOfHTTP2Resets(t *testing.T) {
 			t.Errorf("%d of %d requests were sent", sent.Load(), clients*streams)
 		}
 		t.Logf("%d streams, %d of them had begun to be answered", sent.Load(), answered.Load())
-		s.over(250 * mib)
+		s.CheckAfterwards(250 * MiB)
 	})
 }

@@ -39,7 +39,7 @@ func ids(t *testing.T, name string) (uid, gid int) {
 
 // customer is one of two who share a machine.
 type customer struct {
-	*server
+	*Server
 	name, root string
 }
 
@@ -48,45 +48,45 @@ var customers = []string{"www-data", "nobody"}
 
 // twoSites is a Caddyfile with a site for each of two customers, in DIR/<user>;
 // own are the options of each pool.
-func twoSites(b backend, own ...string) string {
+func twoSites(b Backend, own ...string) string {
 	var text strings.Builder
 	for i, name := range customers {
 		fmt.Fprintf(&text, "http://127.0.0.1:{$PORT%s} {\nphp_pool {\nroot {$DIR}/%s\nname %s\nworkers 1\nuser %s\n%s\n%s\n}\n}\n",
-			[]string{"", "2"}[i], name, name, name, strings.Join(b.lines, "\n"), strings.ReplaceAll(strings.Join(own, "\n"), "CUSTOMER", name))
+			[]string{"", "2"}[i], name, name, name, strings.Join(b.Lines, "\n"), strings.ReplaceAll(strings.Join(own, "\n"), "CUSTOMER", name))
 	}
 	return text.String()
 }
 
 // twoCustomers prepares what twoSites serves: each root is for its owner alone.
-func twoCustomers(t *testing.T, b backend, opts ...options) (*server, []customer) {
+func twoCustomers(t *testing.T, b Backend, opts ...Options) (*Server, []customer) {
 	t.Helper()
 	needsRoot(t)
-	s := prepare(t, b, opts...)
+	s := Prepare(t, b, opts...)
 	var list []customer
 	for i, name := range customers {
-		c := customer{server: s, name: name, root: filepath.Join(s.dir, name)}
-		copyTree(t, c.root, "testdata/customer")
-		writeFile(t, c.root+"/secret.txt", "the secret of "+name)
+		c := customer{Server: s, name: name, root: filepath.Join(s.Dir, name)}
+		CopyTree(t, c.root, "testdata/customer")
+		WriteFile(t, c.root+"/secret.txt", "the secret of "+name)
 		uid, gid := ids(t, name)
-		giveTo(t, c.root, uid, gid)
+		Chown(t, c.root, uid, gid)
 		if err := os.Chmod(c.root, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		at := *s
-		at.url = fmt.Sprintf("http://127.0.0.1:%d", s.port+i)
-		c.server = &at
+		at.URL = fmt.Sprintf("http://127.0.0.1:%d", s.Port+i)
+		c.Server = &at
 		list = append(list, c)
 	}
 	return s, list
 }
 
-// ask runs a script of the customer's and reads its JSON.
+// roundTrip runs a script of the customer's and reads its JSON.
 func (c customer) ask(script string, query url.Values, to any) {
-	c.t.Helper()
-	res := c.get("/" + script + "?" + query.Encode())
-	res.want(c.t, 200, "")
-	if err := json.Unmarshal([]byte(res.body), to); err != nil {
-		c.t.Fatalf("%s: %v in %.300q", script, err, res.body)
+	c.T.Helper()
+	res := c.Get("/" + script + "?" + query.Encode())
+	res.Want(c.T, 200, "")
+	if err := json.Unmarshal([]byte(res.Text), to); err != nil {
+		c.T.Fatalf("%s: %v in %.300q", script, err, res.Text)
 	}
 }
 
@@ -94,9 +94,9 @@ func (c customer) ask(script string, query url.Values, to any) {
 // another user, and to its own pool, to show that it can try.
 func TestOnePoolCannotReachAnother(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s, list := twoCustomers(t, b)
-		if err := s.run(twoSites(b, "process_env OWN_SECRET environment-of-CUSTOMER")); err != nil {
+		if err := s.Run(twoSites(b, "process_env OWN_SECRET environment-of-CUSTOMER")); err != nil {
 			t.Fatal(err)
 		}
 		pids := map[string]string{}
@@ -134,7 +134,7 @@ func TestOnePoolCannotReachAnother(t *testing.T) {
 // TestWhatAWorkerIsToTheSystem runs a set-user-ID program from PHP as well.
 func TestWhatAWorkerIsToTheSystem(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		for option, want := range map[string]map[string]string{
 			"": {"NoNewPrivs": "0", "core": "0 0", "helper": "0"},
 			"no_new_privs\numask 027\noom_score_adj 700\nnice 3": {
@@ -142,21 +142,21 @@ func TestWhatAWorkerIsToTheSystem(t *testing.T) {
 			},
 		} {
 			s, list := twoCustomers(t, b)
-			helper := filepath.Join(s.dir, "id")
+			helper := filepath.Join(s.Dir, "id")
 			id, err := exec.LookPath("id")
 			if err != nil {
 				t.Fatal(err)
 			}
-			writeFile(t, helper, readFile(t, id))
+			WriteFile(t, helper, ReadFile(t, id))
 			if err := os.Chmod(helper, os.ModeSetuid|0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.run(twoSites(b, option)); err != nil {
+			if err := s.Run(twoSites(b, option)); err != nil {
 				t.Fatal(err)
 			}
 			own := status(t, s.PID)
 			if option == "" { // then they are as Caddy is
-				score, err := strconv.Atoi(strings.TrimSpace(readFile(t, fmt.Sprintf("/proc/%d/oom_score_adj", s.PID))))
+				score, err := strconv.Atoi(strings.TrimSpace(ReadFile(t, fmt.Sprintf("/proc/%d/oom_score_adj", s.PID))))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -192,7 +192,7 @@ func wantNoCapabilities(t *testing.T, state map[string]string) {
 func status(t *testing.T, pid int) map[string]string {
 	t.Helper()
 	fields := map[string]string{}
-	for line := range strings.Lines(readFile(t, fmt.Sprintf("/proc/%d/status", pid))) {
+	for line := range strings.Lines(ReadFile(t, fmt.Sprintf("/proc/%d/status", pid))) {
 		name, value, _ := strings.Cut(line, ":")
 		fields[name] = strings.TrimSpace(value)
 	}
@@ -205,18 +205,18 @@ func TestTheCapabilitiesOfCaddysUnitAreNotPHPs(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
 	uid, gid := ids(t, "nobody")
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b, options{uid: uint32(uid), ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN}})
-		copyTree(t, s.site, "testdata/customer")
-		giveTo(t, s.dir, uid, gid)
-		if err := s.run(poolSite(b, "workers 1")); err != nil {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b, Options{UID: uint32(uid), Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN}})
+		CopyTree(t, s.Site, "testdata/customer")
+		Chown(t, s.Dir, uid, gid)
+		if err := s.Run(PoolSite(b, "workers 1")); err != nil {
 			t.Fatal(err)
 		}
 		want := fmt.Sprintf("%016x", 1<<unix.CAP_NET_BIND_SERVICE|1<<unix.CAP_NET_ADMIN)
 		if own := status(t, s.PID); own["CapEff"] != want || own["CapAmb"] != want || own["CapInh"] != want {
 			t.Fatalf("Caddy has CapEff %s, CapAmb %s and CapInh %s, want %s", own["CapEff"], own["CapAmb"], own["CapInh"], want)
 		}
-		c := customer{server: s}
+		c := customer{Server: s}
 		for range 2 { // the second is of a worker that took the place of the first
 			var state map[string]string
 			c.ask("state.php", nil, &state)
@@ -224,12 +224,12 @@ func TestTheCapabilitiesOfCaddysUnitAreNotPHPs(t *testing.T) {
 			if got := strings.Fields(state["Uid"])[0]; got != strconv.Itoa(uid) {
 				t.Errorf("PHP runs as %s", got)
 			}
-			s.admin("DELETE", fmt.Sprintf("/php_pool/pools/main/workers/%d", s.pool().List[0].ID), "")
+			s.Admin("DELETE", fmt.Sprintf("/php_pool/pools/main/workers/%d", s.Pool().List[0].ID), "")
 		}
 		// With fewer capabilities than Caddy it may not look into Caddy's memory,
 		// though it is the same user (security/commoncap.c, cap_ptrace_access_check).
 		var done map[string]any
-		c.ask("neighbour.php", url.Values{"pid": {strconv.Itoa(s.PID)}, "dir": {s.site}, "file[own]": {s.site + "/state.php"}}, &done)
+		c.ask("neighbour.php", url.Values{"pid": {strconv.Itoa(s.PID)}, "dir": {s.Site}, "file[own]": {s.Site + "/state.php"}}, &done)
 		if done["opens environ"] != false || done["opens mem"] != false || done["reads own"] != true {
 			t.Errorf("PHP can do to Caddy: %v", done)
 		}
@@ -243,20 +243,20 @@ func TestOnlyRootCanNameAUser(t *testing.T) {
 	needsRoot(t)
 	uid, gid := ids(t, "nobody")
 	for _, line := range []string{"user www-data", "user nobody:www-data"} {
-		s := prepare(t, sharedLean, options{uid: uint32(uid)})
-		giveTo(t, s.dir, uid, gid)
-		site := poolSite(sharedLean, "workers 1", line)
-		writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(site))
-		c := s.command("validate", "--config", filepath.Join(s.dir, "Caddyfile"))
-		c.Log = filepath.Join(s.dir, "validate.log")
-		if code, ok := keep(t, c).wait(maxWait); code != 0 || !ok {
-			t.Errorf("%s: caddy validate: got code %d, ended %t:\n%s", line, code, ok, readFile(t, c.Log))
+		s := Prepare(t, SharedLean, Options{UID: uint32(uid)})
+		Chown(t, s.Dir, uid, gid)
+		site := PoolSite(SharedLean, "workers 1", line)
+		WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(site))
+		c := s.Command("validate", "--config", filepath.Join(s.Dir, "Caddyfile"))
+		c.Log = filepath.Join(s.Dir, "validate.log")
+		if code, ok := Supervise(t, c).Wait(MaxWait); code != 0 || !ok {
+			t.Errorf("%s: caddy validate: got code %d, ended %t:\n%s", line, code, ok, ReadFile(t, c.Log))
 		}
-		err := s.run(site)
+		err := s.Run(site)
 		if err == nil {
 			t.Fatal(line, "was taken")
 		}
-		wantSentence(t, err, []string{line, "does not run as root", "run Caddy as root", "take user out"})
+		WantMessage(t, err, []string{line, "does not run as root", "run Caddy as root", "take user out"})
 		if strings.Contains(err.Error(), "operation not permitted") {
 			t.Errorf("it was tried: %v", err)
 		}
@@ -268,12 +268,12 @@ func TestTheUserThatCaddyRunsAsMayBeNamed(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
 	uid, gid := ids(t, "nobody")
-	s := prepare(t, sharedLean, options{uid: uint32(uid)})
-	giveTo(t, s.dir, uid, gid)
-	if err := s.run(poolSite(sharedLean, "workers 1", "user nobody")); err != nil {
+	s := Prepare(t, SharedLean, Options{UID: uint32(uid)})
+	Chown(t, s.Dir, uid, gid)
+	if err := s.Run(PoolSite(SharedLean, "workers 1", "user nobody")); err != nil {
 		t.Fatal(err)
 	}
-	s.get("/hello.php").want(t, 200, "hello\n")
+	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
 // TestTheSameUserAsCaddyIsToldOnce warns of what scripts can read, at each load.
@@ -283,20 +283,20 @@ func TestTheSameUserAsCaddyIsToldOnce(t *testing.T) {
 	const warning = "PHP runs as the same user as Caddy"
 	uid, gid := ids(t, "nobody")
 	two := "http://127.0.0.1:{$PORT2} {\nroot {$SITE}\nphp_pool {\nname second\nworkers 1\n}\n}\n"
-	s := prepare(t, sharedLean, options{uid: uint32(uid)})
-	giveTo(t, s.dir, uid, gid)
-	if err := s.run(poolSite(sharedLean, "workers 1") + two); err != nil {
+	s := Prepare(t, SharedLean, Options{UID: uint32(uid)})
+	Chown(t, s.Dir, uid, gid)
+	if err := s.Run(PoolSite(SharedLean, "workers 1") + two); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(s.log(), warning); n != 1 {
+	if n := strings.Count(s.Log(), warning); n != 1 {
 		t.Errorf("it is told %d times, want once for both pools", n)
 	}
 	for _, told := range []string{"TLS keys", "environment", `"main"`, `"second"`} {
-		if !s.hasLogged(told) {
+		if !s.HasLogged(told) {
 			t.Errorf("the warning does not name %s", told)
 		}
 	}
-	if other := start(t, sharedLean, plainSite); other.hasLogged(warning) {
+	if other := Start(t, SharedLean, PlainSite); other.HasLogged(warning) {
 		t.Error("it is told of a Caddy that PHP is not the user of")
 	}
 }

@@ -23,34 +23,34 @@ import (
 func TestTheCommandsForTheNight(t *testing.T) {
 	t.Parallel()
 	commands := nightCommands(t)
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b, options{site: incidentSite(t)})
-		if err := s.run(poolSite(b, "workers 2", "max_queue 3", "ini opcache.max_accelerated_files 200",
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b, Options{Site: incidentSite(t)})
+		if err := s.Run(PoolSite(b, "workers 2", "max_queue 3", "ini opcache.max_accelerated_files 200",
 			"ini opcache.file_update_protection 0")); err != nil {
 			t.Fatal(err)
 		}
 		deaf := deafServer(t)
-		s.do(s.request("POST", "/import.php", nil)).contains(t, 502)
+		s.Do(s.Request("POST", "/import.php", nil)).WantContains(t, 502)
 		for range 4 { // in either worker, where each has its own OPcache
-			s.get("/catalogue.php").want(t, 200, "")
+			s.Get("/catalogue.php").Want(t, 200, "")
 		}
 		opcacheBecomes(s, "full", func(o opcacheStatus) bool { return o.Full })
 		ask := func(paths ...string) {
 			for _, path := range paths {
-				go s.client.Do(s.request("GET", path, nil))
+				go s.Client.Do(s.Request("GET", path, nil))
 			}
 		}
 		ask("/report.php", "/checkout.php?server="+deaf)
-		s.poolBecomes("busy", func(p poolStatus) bool { return p.Workers.Busy == 2 })
+		s.WaitPool("busy", func(p PoolStatus) bool { return p.Workers.Busy == 2 })
 		ask("/?1", "/?2", "/?3")
-		s.poolBecomes("full", func(p poolStatus) bool { return p.Queue.Length == 3 })
-		s.get("/?4").contains(t, 503)
+		s.WaitPool("full", func(p PoolStatus) bool { return p.Queue.Length == 3 })
+		s.Get("/?4").WantContains(t, 503)
 
 		ended := ""
-		if b.name == singleLean.name || kernelTellsExits() {
+		if b.Name == SingleLean.Name || kernelTellsExits() {
 			ended = ` by signal: segmentation fault`
 		}
-		script := regexp.QuoteMeta(s.site)
+		script := regexp.QuoteMeta(s.Site)
 		// What each command has to say, in their order.
 		answers := [][]string{
 			{
@@ -94,7 +94,7 @@ func TestTheCommandsForTheNight(t *testing.T) {
 // nightCommands are those of docs/troubleshooting.md.
 func nightCommands(t *testing.T) []string {
 	t.Helper()
-	_, section, ok := strings.Cut(readFile(t, "../docs/troubleshooting.md"), "\n## What is going on?\n")
+	_, section, ok := strings.Cut(ReadFile(t, "../docs/troubleshooting.md"), "\n## What is going on?\n")
 	if !ok {
 		t.Fatal("docs/troubleshooting.md has no section with the commands")
 	}
@@ -109,17 +109,17 @@ func nightCommands(t *testing.T) []string {
 
 // shell runs a line as an administrator would who stands where the Caddyfile is
 // and has caddy and journalctl, which shows Caddy's log.
-func shell(s *server, line string) string {
-	s.t.Helper()
-	bin := filepath.Join(s.dir, "bin")
+func shell(s *Server, line string) string {
+	s.T.Helper()
+	bin := filepath.Join(s.Dir, "bin")
 	journal := filepath.Join(bin, "journalctl")
-	writeFile(s.t, journal, "#!/bin/sh\nexec cat '"+filepath.Join(s.dir, "caddy.log")+"'\n")
+	WriteFile(s.T, journal, "#!/bin/sh\nexec cat '"+filepath.Join(s.Dir, "caddy.log")+"'\n")
 	if err := os.Chmod(journal, 0o755); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	link(s.t, caddyBin, filepath.Join(bin, "caddy"))
-	c := s.command()
-	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", line)
+	Symlink(s.T, CaddyBinary, filepath.Join(bin, "caddy"))
+	c := s.Command()
+	cmd := exec.CommandContext(s.T.Context(), "sh", "-c", line)
 	cmd.Dir, cmd.Env = c.Dir, slices.Clone(c.Env)
 	for i, kv := range cmd.Env {
 		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
@@ -128,7 +128,7 @@ func shell(s *server, line string) string {
 	}
 	out, err := cmd.Output() // the log of Caddy's config adapters goes to stderr
 	if err != nil {
-		s.t.Errorf("%s: %v\n%s", line, err, out)
+		s.T.Errorf("%s: %v\n%s", line, err, out)
 	}
 	return string(out)
 }
@@ -136,12 +136,12 @@ func shell(s *server, line string) string {
 // incidentSite is a site that is in for trouble.
 func incidentSite(t *testing.T) string {
 	t.Helper()
-	site := filepath.Join(tempDir(t), "site")
-	copyTree(t, site, "testdata/incident")
+	site := filepath.Join(TempDir(t), "site")
+	CopyTree(t, site, "testdata/incident")
 	for i := range 300 {
-		writeFile(t, filepath.Join(site, "catalogue", fmt.Sprintf("%d.php", i)), fmt.Sprintf("<?php $item = %d;\n", i))
+		WriteFile(t, filepath.Join(site, "catalogue", fmt.Sprintf("%d.php", i)), fmt.Sprintf("<?php $item = %d;\n", i))
 	}
-	giveToPHP(t, site)
+	ChownToPHP(t, site)
 	return site
 }
 

@@ -17,14 +17,14 @@ import (
 )
 
 // stateDir lets isolated pools keep their files in the test's own directory.
-func stateDir(s *server) string { return filepath.Join(s.dir, "state") }
+func stateDir(s *Server) string { return filepath.Join(s.Dir, "state") }
 
-func prepareIsolated(t *testing.T, b backend) (*server, []customer) {
+func prepareIsolated(t *testing.T, b Backend) (*Server, []customer) {
 	t.Helper()
 	s, list := twoCustomers(t, b)
-	s.opts.env = []string{"STATE_DIRECTORY=" + stateDir(s)}
+	s.Options.Env = []string{"STATE_DIRECTORY=" + stateDir(s)}
 	for i := range list {
-		list[i].opts.env = s.opts.env
+		list[i].Options.Env = s.Options.Env
 	}
 	return s, list
 }
@@ -32,9 +32,9 @@ func prepareIsolated(t *testing.T, b backend) (*server, []customer) {
 // TestAnIsolatedPoolKeepsToItsSite looks at all that isolate stands for.
 func TestAnIsolatedPoolKeepsToItsSite(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s, list := prepareIsolated(t, b)
-		if err := s.run(twoSites(b, "isolate")); err != nil {
+		if err := s.Run(twoSites(b, "isolate")); err != nil {
 			t.Fatal(err)
 		}
 		for i, c := range list {
@@ -98,16 +98,16 @@ func TestAnIsolatedPoolKeepsToItsSite(t *testing.T) {
 
 // upload sends a file, and returns where PHP had it.
 func (c customer) upload() []string {
-	c.t.Helper()
+	c.T.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	part, _ := form.CreateFormFile("file", "a.txt")
 	part.Write([]byte("content"))
 	form.Close()
 	var got undone
-	res := c.do(c.request("POST", "/undo.php", &body, "Content-Type: "+form.FormDataContentType()))
-	if err := json.Unmarshal([]byte(res.body), &got); err != nil {
-		c.t.Errorf("%v in %s", err, res.body)
+	res := c.Do(c.Request("POST", "/undo.php", &body, "Content-Type: "+form.FormDataContentType()))
+	if err := json.Unmarshal([]byte(res.Text), &got); err != nil {
+		c.T.Errorf("%v in %s", err, res.Text)
 	}
 	return got.Uploaded
 }
@@ -128,8 +128,8 @@ func wantOwner(t *testing.T, path string, uid, gid int, mode fs.FileMode) {
 // TestAnIsolatedPoolGainsNoPrivileges allows shell_exec again, by admin_ini.
 func TestAnIsolatedPoolGainsNoPrivileges(t *testing.T) {
 	t.Parallel()
-	s, list := prepareIsolated(t, sharedLean)
-	if err := s.run(twoSites(sharedLean, "isolate", `admin_ini disable_functions ""`, `admin_ini open_basedir ""`)); err != nil {
+	s, list := prepareIsolated(t, SharedLean)
+	if err := s.Run(twoSites(SharedLean, "isolate", `admin_ini disable_functions ""`, `admin_ini open_basedir ""`)); err != nil {
 		t.Fatal(err)
 	}
 	var state map[string]string
@@ -142,27 +142,27 @@ func TestAnIsolatedPoolGainsNoPrivileges(t *testing.T) {
 // TestSessionsOfAnIsolatedPoolSurviveCaddy ends one Caddy and starts another.
 func TestSessionsOfAnIsolatedPoolSurviveCaddy(t *testing.T) {
 	t.Parallel()
-	s, list := prepareIsolated(t, sharedLean)
-	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+	s, list := prepareIsolated(t, SharedLean)
+	if err := s.Run(twoSites(SharedLean, "isolate")); err != nil {
 		t.Fatal(err)
 	}
-	browser := newBrowser(t)
+	browser := NewBrowserClient(t)
 	visit := func() (got undone) {
-		res := do(t, browser, list[0].request("GET", "/undo.php?session=1", nil))
-		if err := json.Unmarshal([]byte(res.body), &got); err != nil {
-			t.Fatalf("%v in %s", err, res.body)
+		res := Do(t, browser, list[0].Request("GET", "/undo.php?session=1", nil))
+		if err := json.Unmarshal([]byte(res.Text), &got); err != nil {
+			t.Fatalf("%v in %s", err, res.Text)
 		}
 		return got
 	}
 	if got := visit(); got.Seen != 1 {
 		t.Errorf("the first visit is number %d", got.Seen)
 	}
-	s.stop(syscall.SIGTERM)
-	s.stopped = false
-	if err := os.Truncate(filepath.Join(s.dir, "caddy.log"), 0); err != nil {
+	s.Stop(syscall.SIGTERM)
+	s.Stopped = false
+	if err := os.Truncate(filepath.Join(s.Dir, "caddy.log"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+	if err := s.Run(twoSites(SharedLean, "isolate")); err != nil {
 		t.Fatal(err)
 	}
 	if got := visit(); got.Seen != 2 {
@@ -173,28 +173,28 @@ func TestSessionsOfAnIsolatedPoolSurviveCaddy(t *testing.T) {
 // TestAnIsolatedSiteCanBeDeployedByALink turns the root's link to another release.
 func TestAnIsolatedSiteCanBeDeployedByALink(t *testing.T) {
 	t.Parallel()
-	s, list := prepareIsolated(t, sharedLean)
+	s, list := prepareIsolated(t, SharedLean)
 	c := list[0]
 	uid, gid := ids(t, c.name)
 	for _, release := range []string{"1", "2"} {
-		dir := filepath.Join(s.dir, "releases", release)
-		copyTree(t, dir, "testdata/customer")
-		writeFile(t, dir+"/hello.php", "<?php echo file_get_contents(__DIR__ . '/release.txt');")
-		writeFile(t, dir+"/release.txt", release)
-		giveTo(t, dir, uid, gid)
+		dir := filepath.Join(s.Dir, "releases", release)
+		CopyTree(t, dir, "testdata/customer")
+		WriteFile(t, dir+"/hello.php", "<?php echo file_get_contents(__DIR__ . '/release.txt');")
+		WriteFile(t, dir+"/release.txt", release)
+		Chown(t, dir, uid, gid)
 	}
 	if err := os.RemoveAll(c.root); err != nil {
 		t.Fatal(err)
 	}
-	link(t, filepath.Join(s.dir, "releases", "1"), c.root)
-	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+	Symlink(t, filepath.Join(s.Dir, "releases", "1"), c.root)
+	if err := s.Run(twoSites(SharedLean, "isolate")); err != nil {
 		t.Fatal(err)
 	}
-	c.get("/hello.php").want(t, 200, "1")
-	link(t, filepath.Join(s.dir, "releases", "2"), c.root)
-	c.get("/hello.php").want(t, 200, "2")
+	c.Get("/hello.php").Want(t, 200, "1")
+	Symlink(t, filepath.Join(s.Dir, "releases", "2"), c.root)
+	c.Get("/hello.php").Want(t, 200, "2")
 	var got undone
-	c.ask("undo.php", url.Values{"files[]": {filepath.Join(s.dir, "releases", "1", "release.txt")}}, &got)
+	c.ask("undo.php", url.Values{"files[]": {filepath.Join(s.Dir, "releases", "1", "release.txt")}}, &got)
 	for file, read := range got.Files {
 		if read {
 			t.Errorf("%s of another release can be read", file)
@@ -205,7 +205,7 @@ func TestAnIsolatedSiteCanBeDeployedByALink(t *testing.T) {
 // TestIsolateIsRefusedWhereItWouldIsolateNothing, in one sentence.
 func TestIsolateIsRefusedWhereItWouldIsolateNothing(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, plainSite, options{env: []string{"STATE_DIRECTORY=" + t.TempDir()}})
+	s := Start(t, SharedLean, PlainSite, Options{Env: []string{"STATE_DIRECTORY=" + t.TempDir()}})
 	site := func(port, inside string) string {
 		return "http://127.0.0.1:{$" + port + "} {\nroot {$SITE}\nphp_pool {\n" + inside + "\n}\n}\n"
 	}
@@ -222,36 +222,36 @@ func TestIsolateIsRefusedWhereItWouldIsolateNothing(t *testing.T) {
 		"the pool of everybody":              {site("PORT", "root {$SITE}"), "isolate", []string{"isolate", "pool of its own", "name"}},
 		"two sites share it":                 {site("PORT", "root {$SITE}\npool shop") + site("PORT2", "root {$SITE}/sub\npool shop"), "pool shop {\nisolate\n}", []string{"isolate", "pool of its own", "/site/sub"}},
 	} {
-		before := s.opts.global
+		before := s.Options.Global
 		if c.global != "" {
-			s.opts.global = "php_pool {\n" + c.global + "\n}"
+			s.Options.Global = "php_pool {\n" + c.global + "\n}"
 		}
-		err := s.reload(c.site)
-		s.opts.global = before
+		err := s.Reload(c.site)
+		s.Options.Global = before
 		if err == nil {
 			t.Errorf("%s was taken", name)
 			continue
 		}
-		wantSentence(t, err, c.says)
+		WantMessage(t, err, c.says)
 	}
-	s.get("/hello.php").want(t, 200, "hello\n")
+	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
 // TestIsolatedNeighboursWithOneUserAreTold: the user is what keeps them apart.
 func TestIsolatedNeighboursWithOneUserAreTold(t *testing.T) {
 	t.Parallel()
 	const warning = "runs as the same user as another pool"
-	s, _ := prepareIsolated(t, sharedLean)
-	if err := s.run(twoSites(sharedLean, "isolate")); err != nil {
+	s, _ := prepareIsolated(t, SharedLean)
+	if err := s.Run(twoSites(SharedLean, "isolate")); err != nil {
 		t.Fatal(err)
 	}
-	if s.hasLogged(warning) {
+	if s.HasLogged(warning) {
 		t.Error("it is told of two users")
 	}
-	if err := s.reload(strings.ReplaceAll(twoSites(sharedLean, "isolate"), "user nobody", "user www-data")); err != nil {
+	if err := s.Reload(strings.ReplaceAll(twoSites(SharedLean, "isolate"), "user nobody", "user www-data")); err != nil {
 		t.Fatal(err)
 	}
-	if !s.hasLogged(warning) {
+	if !s.HasLogged(warning) {
 		t.Error("it is not told of one user")
 	}
 }

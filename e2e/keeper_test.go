@@ -19,11 +19,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keeperVar makes the test binary a keeper; its value is the command as JSON.
-const keeperVar = "PHP_POOL_E2E_KEEPER"
+// superviseEnv makes the test binary a keeper; its value is the command as JSON.
+const superviseEnv = "PHP_POOL_E2E_KEEPER"
 
-// command is what a keeper runs.
-type command struct {
+// Command is what a keeper runs.
+type Command struct {
 	Args []string
 	Env  []string // nothing else is in the environment
 	Dir  string
@@ -33,21 +33,21 @@ type command struct {
 	Ambient []uintptr // capabilities that the user has
 }
 
-// keeper is a command under a parent that is a subreaper: orphans of the
+// Supervised is a command under a parent that is a subreaper: orphans of the
 // command, even those in sessions of their own, become the keeper's children
 // and not init's. They can be told from all other processes without a marker.
-type keeper struct {
-	PID   int       // of the command
-	begun time.Time // just before it was executed
+type Supervised struct {
+	PID       int       // of the command
+	StartedAt time.Time // just before it was executed
 
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	exited chan struct{}
-	code   int // 128+n after signal n; read once exited is closed
+	cmd      *exec.Cmd
+	stdin    io.WriteCloser
+	Exited   chan struct{}
+	ExitCode int // 128+n after signal n; read once exited is closed
 }
 
-// keep starts a command. The keeper ends with the test, and all it kept too.
-func keep(t *testing.T, c command) *keeper {
+// Supervise starts a command. The keeper ends with the test, and all it kept too.
+func Supervise(t *testing.T, c Command) *Supervised {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -57,8 +57,8 @@ func keep(t *testing.T, c command) *keeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &keeper{cmd: exec.Command(self), exited: make(chan struct{})}
-	k.cmd.Env = append(os.Environ(), keeperVar+"="+string(spec))
+	k := &Supervised{cmd: exec.Command(self), Exited: make(chan struct{})}
+	k.cmd.Env = append(os.Environ(), superviseEnv+"="+string(spec))
 	k.cmd.Stderr = os.Stderr
 	if k.stdin, err = k.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -70,52 +70,52 @@ func keep(t *testing.T, c command) *keeper {
 	if err := k.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(k.release)
+	t.Cleanup(k.Kill)
 	lines := bufio.NewReader(stdout)
 	var begun int64
 	if _, err := fmt.Fscanf(lines, "started %d at %d\n", &k.PID, &begun); err != nil {
 		t.Fatalf("starting %s: see above (%v)", c.Args[0], err)
 	}
-	k.begun = time.Unix(0, begun)
+	k.StartedAt = time.Unix(0, begun)
 	go func() {
-		defer close(k.exited)
-		fmt.Fscanf(lines, "exited %d\n", &k.code)
+		defer close(k.Exited)
+		fmt.Fscanf(lines, "exited %d\n", &k.ExitCode)
 	}()
 	return k
 }
 
-// signal sends to the command alone; nothing happens when it is gone.
-func (k *keeper) signal(sig syscall.Signal) {
+// Signal sends to the command alone; nothing happens when it is gone.
+func (k *Supervised) Signal(sig syscall.Signal) {
 	fmt.Fprintln(k.stdin, int(sig))
 }
 
-// wait reports the exit code, or false if the command still runs after d.
-func (k *keeper) wait(d time.Duration) (int, bool) {
+// Wait reports the exit code, or false if the command still runs after d.
+func (k *Supervised) Wait(d time.Duration) (int, bool) {
 	select {
-	case <-k.exited:
-		return k.code, true
+	case <-k.Exited:
+		return k.ExitCode, true
 	case <-time.After(d):
 		return 0, false
 	}
 }
 
-// processes lists the command and all that descends from it.
-func (k *keeper) processes() []process { return descendants(k.cmd.Process.Pid) }
+// Processes lists the command and all that descends from it.
+func (k *Supervised) Processes() []Process { return Descendants(k.cmd.Process.Pid) }
 
-// release kills whatever is left and waits until it is gone.
-func (k *keeper) release() {
+// Release kills whatever is left and waits until it is gone.
+func (k *Supervised) Kill() {
 	k.stdin.Close()
 	k.cmd.Wait()
 }
 
-// keeperMain is the keeper's own process. It takes signal numbers on stdin;
+// superviseMain is the keeper's own process. It takes signal numbers on stdin;
 // the end of stdin, which is also the test's own sudden death, ends everything.
-func keeperMain(spec string) int {
+func superviseMain(spec string) int {
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, "keeper:", err)
 		return 1
 	}
-	var c command
+	var c Command
 	if err := json.Unmarshal([]byte(spec), &c); err != nil {
 		return fail(err)
 	}
@@ -139,18 +139,18 @@ func keeperMain(spec string) int {
 		}
 	}
 	for {
-		left := descendants(os.Getpid())
+		left := Descendants(os.Getpid())
 		if len(left) == 0 {
 			return 0
 		}
 		for _, p := range left {
-			unix.Kill(p.pid, unix.SIGKILL)
+			unix.Kill(p.PID, unix.SIGKILL)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
 }
 
-func (c command) start() (pid, pidfd int, err error) {
+func (c Command) start() (pid, pidfd int, err error) {
 	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return 0, 0, err
@@ -192,17 +192,17 @@ func reap(pid int) {
 	}
 }
 
-// process is one line of /proc.
-type process struct {
-	pid, ppid int
-	args      string
+// Process is one line of /proc.
+type Process struct {
+	PID, PPID int
+	Args      string
 }
 
-func (p process) String() string { return fmt.Sprintf("%d (parent %d) %s", p.pid, p.ppid, p.args) }
+func (p Process) String() string { return fmt.Sprintf("%d (parent %d) %s", p.PID, p.PPID, p.Args) }
 
-// descendants lists the processes below pid.
-func descendants(pid int) []process {
-	children := map[int][]process{}
+// Descendants lists the processes below pid.
+func Descendants(pid int) []Process {
+	children := map[int][]Process{}
 	dirs, _ := os.ReadDir("/proc")
 	for _, dir := range dirs {
 		id, err := strconv.Atoi(dir.Name())
@@ -217,12 +217,12 @@ func descendants(pid int) []process {
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 		ppid, _ := strconv.Atoi(fields[1])
 		args, _ := os.ReadFile("/proc/" + dir.Name() + "/cmdline")
-		children[ppid] = append(children[ppid], process{id, ppid, strings.ReplaceAll(string(args), "\x00", " ")})
+		children[ppid] = append(children[ppid], Process{id, ppid, strings.ReplaceAll(string(args), "\x00", " ")})
 	}
-	var all []process
+	var all []Process
 	for queue := children[pid]; len(queue) > 0; queue = queue[1:] {
 		all = append(all, queue[0])
-		queue = append(queue, children[queue[0].pid]...)
+		queue = append(queue, children[queue[0].PID]...)
 	}
 	return all
 }

@@ -13,15 +13,15 @@ import (
 // another setting of PHP's, with another pool, and such as fail.
 func TestReloadsLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		site := func(size, mark int, lines ...string) string {
-			return poolSite(b, append(lines, "manager static", fmt.Sprint("workers ", size), fmt.Sprint("ini user_agent ", mark))...)
+			return PoolSite(b, append(lines, "manager static", fmt.Sprint("workers ", size), fmt.Sprint("ini user_agent ", mark))...)
 		}
-		s := start(t, b, site(2, 0))
+		s := Start(t, b, site(2, 0))
 		size, mark := 2, 0
 		hello := func() {
 			t.Helper()
-			if got := s.getOn(s.port, "/hello.php"); got != "hello\n" {
+			if got := s.GetFrom(s.Port, "/hello.php"); got != "hello\n" {
 				t.Errorf("got %q", got)
 			}
 		}
@@ -31,42 +31,42 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 			case i%25 == 24:
 				mark++
 			case i%25 == 12:
-				if err := s.reload(site(3, mark+1, "ini opcache.memory_consumption 100000000")); err == nil {
+				if err := s.Reload(site(3, mark+1, "ini opcache.memory_consumption 100000000")); err == nil {
 					t.Error("a setting that php-cgi refuses was taken")
 				}
 				return
 			case i%25 == 6:
-				s.mustReload(site(size, mark) + strings.Replace(strings.Replace(site(1, mark), "name main", "name other", 1), "{$PORT}", "{$PORT2}", 1))
+				s.MustReload(site(size, mark) + strings.Replace(strings.Replace(site(1, mark), "name main", "name other", 1), "{$PORT}", "{$PORT2}", 1))
 				hello()
 			case i%2 == 1:
 				size = 5 - size
 			}
-			s.mustReload(site(size, mark))
+			s.MustReload(site(size, mark))
 			hello()
 		}
 		// A new generation at the end: one that was begun for a larger pool has
 		// more slots.
-		rest := func() footprint {
+		rest := func() Footprint {
 			t.Helper()
 			size, mark = 2, mark+1
-			s.mustReload(site(size, mark))
-			s.wantOnly(b, 2)
-			return s.settled()
+			s.MustReload(site(size, mark))
+			s.WaitWorkers(b, 2)
+			return s.SettledFootprint()
 		}
 		for i := range 25 {
 			load(i)
 		}
 		before := rest()
-		n := 25 * rounds(2)
+		n := 25 * Rounds(2)
 		for i := range n {
 			load(i)
 		}
 		after := rest()
 		// A connection or two may be idle still, here or in Caddy.
 		const slack = 4
-		eventually(t, func() error {
-			after = s.footprint()
-			if after.goroutines > before.goroutines+slack || after.files > before.files+slack || after.processes > before.processes {
+		Eventually(t, func() error {
+			after = s.Footprint()
+			if after.Goroutines > before.Goroutines+slack || after.Files > before.Files+slack || after.Processes > before.Processes {
 				return fmt.Errorf("after %d reloads: %v; before: %v", n, after, before)
 			}
 			return nil
@@ -75,11 +75,11 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 		// What is reachable after a garbage collection does not grow: with 500
 		// reloads 2 MB are 4 KB each, less than any configuration has. RSS is
 		// also how much garbage there was between two collections.
-		if grown := after.heap - before.heap; grown > 2*mib {
-			t.Errorf("the heap has grown by %.1f MB in %d reloads", float64(grown)/mib, n)
+		if grown := after.Heap - before.Heap; grown > 2*MiB {
+			t.Errorf("the heap has grown by %.1f MB in %d reloads", float64(grown)/MiB, n)
 		}
-		if grown := after.rss - before.rss; grown > 16*mib {
-			t.Errorf("the memory has grown by %.1f MB in %d reloads", float64(grown)/mib, n)
+		if grown := after.RSS - before.RSS; grown > 16*MiB {
+			t.Errorf("the memory has grown by %.1f MB in %d reloads", float64(grown)/MiB, n)
 		}
 	})
 }

@@ -18,19 +18,19 @@ import (
 // replaced again and again.
 func TestARecycledWorkerCostsNoRequest(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		const most, jitter, requests, clients = 20, 10, 1000, 8
-		s := start(t, b, poolSite(b, "manager static", "workers 4", fmt.Sprintf("max_requests %d %d", most, jitter)))
+		s := Start(t, b, PoolSite(b, "manager static", "workers 4", fmt.Sprintf("max_requests %d %d", most, jitter)))
 		var mu sync.Mutex
 		served := map[string]int{}
 		var wg sync.WaitGroup
 		for range clients {
 			wg.Go(func() {
 				for range requests / clients {
-					res := s.get("/pid.php")
-					res.want(t, 200, "")
+					res := s.Get("/pid.php")
+					res.Want(t, 200, "")
 					mu.Lock()
-					served[res.body]++
+					served[res.Text]++
 					mu.Unlock()
 				}
 			})
@@ -43,7 +43,7 @@ func TestARecycledWorkerCostsNoRequest(t *testing.T) {
 				t.Errorf("worker %s has served %d requests", pid, n)
 			}
 		}
-		p := s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 4 })
+		p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 4 })
 		if got := p.Exits["max_requests"]; got < requests/most-4 || got > requests/(most-jitter) || len(p.Exits) != 1 {
 			t.Errorf("got exits %v, want max_requests between %d and %d", p.Exits, requests/most-4, requests/(most-jitter))
 		}
@@ -60,19 +60,19 @@ func TestARecycledWorkerCostsNoRequest(t *testing.T) {
 // limit is far above what a process of its own has from the start.
 func TestAWorkerThatLeaksIsReplaced(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini ffi.enable 1"))
-		first := s.get("/load/memory.php").body
-		s.get("/load/memory.php?leak=20000000").want(t, 200, first)
-		s.get("/load/memory.php").want(t, 200, first)
-		s.get("/load/memory.php?leak=100000000").want(t, 200, first)
-		res := s.get("/load/memory.php")
-		res.want(t, 200, "")
-		if res.body == first {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini ffi.enable 1"))
+		first := s.Get("/load/memory.php").Text
+		s.Get("/load/memory.php?leak=20000000").Want(t, 200, first)
+		s.Get("/load/memory.php").Want(t, 200, first)
+		s.Get("/load/memory.php?leak=100000000").Want(t, 200, first)
+		res := s.Get("/load/memory.php")
+		res.Want(t, 200, "")
+		if res.Text == first {
 			t.Error("the worker has served on")
 		}
-		p := s.poolBecomes("renewed", func(p poolStatus) bool { return len(p.List) == 1 && p.Exits["max_memory"] == 1 })
-		if p.List[0].Memory > 60*mib || p.Requests.Failed != 0 {
+		p := s.WaitPool("renewed", func(p PoolStatus) bool { return len(p.List) == 1 && p.Exits["max_memory"] == 1 })
+		if p.List[0].Memory > 60*MiB || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want a small worker and no failed request", p)
 		}
 	})
@@ -82,26 +82,26 @@ func TestAWorkerThatLeaksIsReplaced(t *testing.T) {
 // frees it only after it has told the end of the request.
 func TestMemoryGivenBackIsNoLeak(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini memory_limit 256M"))
-		first := s.get("/load/memory.php").body
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini memory_limit 256M"))
+		first := s.Get("/load/memory.php").Text
 		for range 20 {
-			s.get("/load/memory.php?use=110000000").want(t, 200, first)
+			s.Get("/load/memory.php?use=110000000").Want(t, 200, first)
 		}
-		s.wantExits(map[string]int{})
+		s.WantExits(map[string]int{})
 	})
 }
 
 // TestAWorkerIsReplacedWhenItIsOld asks all the time.
 func TestAWorkerIsReplacedWhenItIsOld(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "max_age 1s"))
-		s.poolBecomes("twice renewed", func(p poolStatus) bool {
-			s.get("/hello.php").want(t, 200, "hello\n")
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "max_age 1s"))
+		s.WaitPool("twice renewed", func(p PoolStatus) bool {
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 			return p.Exits["max_age"] >= 4
 		})
-		if p := s.pool(); len(p.Exits) != 1 || p.Requests.Failed != 0 {
+		if p := s.Pool(); len(p.Exits) != 1 || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want no other exits and no failed request", p)
 		}
 	})
@@ -111,22 +111,22 @@ func TestAWorkerIsReplacedWhenItIsOld(t *testing.T) {
 // last is used first. Every request is served meanwhile.
 func TestAStuckIdleWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "health_interval 1s"))
-		used := s.get("/pid.php").body
-		for _, w := range s.pool().List {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "health_interval 1s"))
+		used := s.Get("/pid.php").Text
+		for _, w := range s.Pool().List {
 			if fmt.Sprint(w.PID) != used {
-				kill(t, w.PID, syscall.SIGSTOP)
+				Kill(t, w.PID, syscall.SIGSTOP)
 			}
 		}
-		s.poolBecomes("without the stuck worker", func(p poolStatus) bool {
-			s.get("/pid.php").want(t, 200, "")
+		s.WaitPool("without the stuck worker", func(p PoolStatus) bool {
+			s.Get("/pid.php").Want(t, 200, "")
 			return p.Exits["probe_failed"] == 1 && p.Workers.Idle == 2
 		})
-		if p := s.pool(); len(p.Exits) != 1 || p.Requests.Failed+p.Requests.Retried != 0 {
+		if p := s.Pool(); len(p.Exits) != 1 || p.Requests.Failed+p.Requests.Retried != 0 {
 			t.Errorf("got %+v, want no other exit and no request failed or retried", p)
 		}
-		if got := s.logged("a worker did not answer the health probe"); len(got) != 1 {
+		if got := s.Logged("a worker did not answer the health probe"); len(got) != 1 {
 			t.Errorf("got log entries %v, want one", got)
 		}
 	})
@@ -137,14 +137,14 @@ func TestAStuckIdleWorkerIsReplaced(t *testing.T) {
 func TestARequestOverItsTimeIsEnded(t *testing.T) {
 	t.Parallel()
 	const limit, killDelay = time.Second, 2 * time.Second
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		for how, soft := range map[string]bool{"sleep": true, "loop": true, "read": false, "shutdown": false} {
 			t.Run(how, func(t *testing.T) {
 				t.Parallel()
-				s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s", "ini log_errors 1"))
-				pid := s.get("/pid.php").body
+				s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s", "ini log_errors 1"))
+				pid := s.Get("/pid.php").Text
 				began := time.Now()
-				s.get("/load/late.php?file=late&how="+how).want(t, http.StatusGatewayTimeout, "")
+				s.Get("/load/late.php?file=late&how="+how).Want(t, http.StatusGatewayTimeout, "")
 				atMost := limit + 15*time.Second
 				if !soft {
 					atMost += killDelay
@@ -152,21 +152,21 @@ func TestARequestOverItsTimeIsEnded(t *testing.T) {
 				if took := time.Since(began); took < limit || took > atMost {
 					t.Errorf("the answer came after %v, want %v to %v", took, limit, atMost)
 				}
-				after := s.get("/pid.php")
-				after.want(t, 200, "")
-				if same := after.body == pid; same != soft {
-					t.Errorf("worker %s is followed by %s, want the same: %t", pid, after.body, soft)
+				after := s.Get("/pid.php")
+				after.Want(t, 200, "")
+				if same := after.Text == pid; same != soft {
+					t.Errorf("worker %s is followed by %s, want the same: %t", pid, after.Text, soft)
 				}
-				shutdown, err := os.ReadFile(filepath.Join(s.site, "late.shutdown"))
+				shutdown, err := os.ReadFile(filepath.Join(s.Site, "late.shutdown"))
 				if want := how != "read"; (err == nil) != want || err == nil && string(shutdown) != pid {
 					t.Errorf("the shutdown function ran in %q (%v), want it: %t", shutdown, err, want)
 				}
 				if !soft {
-					s.wantExits(map[string]int{"request_timeout": 1})
+					s.WantExits(map[string]int{"request_timeout": 1})
 					return
 				}
-				s.wantExits(map[string]int{})
-				if got := fmt.Sprint(s.logged("stderr")); !strings.Contains(got, "Maximum execution time") || !strings.Contains(got, "late.php on line") {
+				s.WantExits(map[string]int{})
+				if got := fmt.Sprint(s.Logged("stderr")); !strings.Contains(got, "Maximum execution time") || !strings.Contains(got, "late.php on line") {
 					t.Errorf("the log does not name the line: %s", got)
 				}
 			})
@@ -178,26 +178,26 @@ func TestARequestOverItsTimeIsEnded(t *testing.T) {
 // late, and one that was in time.
 func TestALateRequestDoesNotSpoilTheNext(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s"))
-		pid := s.get("/pid.php").body
-		s.get("/load/late.php?file=late&how=sleep").want(t, http.StatusGatewayTimeout, "")
-		s.get("/pid.php").want(t, 200, pid)
-		s.get("/load/late.php?file=late&how=sleep").want(t, http.StatusGatewayTimeout, "")
-		if err := s.reload(poolSite(b, "manager static", "workers 1")); err != nil {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+		pid := s.Get("/pid.php").Text
+		s.Get("/load/late.php?file=late&how=sleep").Want(t, http.StatusGatewayTimeout, "")
+		s.Get("/pid.php").Want(t, 200, pid)
+		s.Get("/load/late.php?file=late&how=sleep").Want(t, http.StatusGatewayTimeout, "")
+		if err := s.Reload(PoolSite(b, "manager static", "workers 1")); err != nil {
 			t.Fatal(err)
 		}
-		s.get("/pid.php").want(t, 200, pid)
+		s.Get("/pid.php").Want(t, 200, pid)
 	})
 }
 
 // TestALateAnswerIsNotTakenForWhole has begun to answer when its time is over.
 func TestALateAnswerIsNotTakenForWhole(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
 		for _, how := range []string{"sleep", "read"} {
-			res, err := s.client.Do(s.request("GET", "/load/late.php?file=late&begin=1&how="+how, nil))
+			res, err := s.Client.Do(s.Request("GET", "/load/late.php?file=late&begin=1&how="+how, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +212,7 @@ func TestALateAnswerIsNotTakenForWhole(t *testing.T) {
 			if err.Error() != "unexpected EOF" {
 				t.Errorf("%s: got status %d and then %v, want it to break off", how, res.StatusCode, err)
 			}
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 	})
 }
@@ -221,16 +221,16 @@ func TestALateAnswerIsNotTakenForWhole(t *testing.T) {
 // as long and is not.
 func TestReadTimeoutBoundsSilence(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "read_timeout 1s"))
-		h := s.hold("silence")
-		h.add("")
-		s.get("/load/drip.php").want(t, 200, strings.Repeat("drip\n", 20))
-		h.want(0, http.StatusGatewayTimeout)
-		s.poolBecomes("draining", func(p poolStatus) bool { return p.Workers.Draining == 1 })
-		h.release()
-		s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 2 })
-		s.wantExits(map[string]int{})
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "read_timeout 1s"))
+		h := s.Hold("silence")
+		h.Add("")
+		s.Get("/load/drip.php").Want(t, 200, strings.Repeat("drip\n", 20))
+		h.Want(0, http.StatusGatewayTimeout)
+		s.WaitPool("draining", func(p PoolStatus) bool { return p.Workers.Draining == 1 })
+		h.Release()
+		s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+		s.WantExits(map[string]int{})
 	})
 }
 
@@ -238,26 +238,26 @@ func TestReadTimeoutBoundsSilence(t *testing.T) {
 // so for long.
 func TestASlowRequestIsLoggedOnce(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "slow_request 300ms"))
-		s.get("/hello.php").want(t, 200, "hello\n")
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "slow_request 300ms"))
+		s.Get("/hello.php").Want(t, 200, "hello\n")
 		for n, seconds := range []float64{0.31, 2.5} {
-			h := s.hold(fmt.Sprint("slow", n))
-			h.add("secret=1")
-			running := s.poolBecomes("slow", func(p poolStatus) bool {
+			h := s.Hold(fmt.Sprint("slow", n))
+			h.Add("secret=1")
+			running := s.WaitPool("slow", func(p PoolStatus) bool {
 				return p.Workers.Busy == 1 && p.List[0].Request.Since > seconds
 			}).List[0]
-			h.release()
-			h.want(0, 200)
-			eventually(t, func() error {
-				if len(s.logged("slow request")) != n+1 {
-					return fmt.Errorf("got log entries %v, want %d", s.logged("slow request"), n+1)
+			h.Release()
+			h.Want(0, 200)
+			Eventually(t, func() error {
+				if len(s.Logged("slow request")) != n+1 {
+					return fmt.Errorf("got log entries %v, want %d", s.Logged("slow request"), n+1)
 				}
 				return nil
 			})
-			entry := s.logged("slow request")[n]
+			entry := s.Logged("slow request")[n]
 			for key, want := range map[string]any{
-				"method": "GET", "uri": "/load/hold.php", "script": s.site + "/load/hold.php",
+				"method": "GET", "uri": "/load/hold.php", "script": s.Site + "/load/hold.php",
 				"worker": float64(running.ID), "pid": float64(running.PID),
 			} {
 				if entry[key] != want {
@@ -268,7 +268,7 @@ func TestASlowRequestIsLoggedOnce(t *testing.T) {
 				t.Errorf("seconds: got %v", entry["seconds"])
 			}
 		}
-		if got := s.pool().Requests.Slow; got != 2 {
+		if got := s.Pool().Requests.Slow; got != 2 {
 			t.Errorf("got %d slow requests, want 2", got)
 		}
 	})
@@ -277,14 +277,14 @@ func TestASlowRequestIsLoggedOnce(t *testing.T) {
 // TestAStuckScriptWithoutAClient is killed like one with a client, and counted.
 func TestAStuckScriptWithoutAClient(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 1s"))
-		pid := s.get("/pid.php").body
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+		pid := s.Get("/pid.php").Text
 		leave(s, "/load/late.php?file=late&how=read")
-		s.poolBecomes("draining", func(p poolStatus) bool { return p.Workers.Draining == 1 })
-		if after := s.get("/pid.php").body; after == pid {
+		s.WaitPool("draining", func(p PoolStatus) bool { return p.Workers.Draining == 1 })
+		if after := s.Get("/pid.php").Text; after == pid {
 			t.Errorf("worker %s lives", pid)
 		}
-		s.wantExits(map[string]int{"request_timeout": 1})
+		s.WantExits(map[string]int{"request_timeout": 1})
 	})
 }

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// logged lists the log entries with a message.
-func (s *server) logged(message string) (entries []map[string]any) {
-	s.t.Helper()
-	for _, entry := range s.logs() {
+// Logged lists the log entries with a message.
+func (s *Server) Logged(message string) (entries []map[string]any) {
+	s.T.Helper()
+	for _, entry := range s.LogEntries() {
 		if entry["msg"] == message {
 			entries = append(entries, entry)
 		}
@@ -21,12 +21,12 @@ func (s *server) logged(message string) (entries []map[string]any) {
 	return entries
 }
 
-var crashed = regexp.MustCompile(`(?m)^(panic:|fatal error:|runtime: |SIG[A-Z]+:|WARNING: DATA RACE)|"msg":"panic|http: panic serving`)
+var crashPattern = regexp.MustCompile(`(?m)^(panic:|fatal error:|runtime: |SIG[A-Z]+:|WARNING: DATA RACE)|"msg":"panic|http: panic serving`)
 
-// lastWords are the last lines of the log that are not routine.
-func (s *server) lastWords() string {
+// lastLogLines are the last lines of the log that are not routine.
+func (s *Server) lastLogLines() string {
 	var lines []string
-	for line := range strings.Lines(s.log()) {
+	for line := range strings.Lines(s.Log()) {
 		if !strings.HasPrefix(line, `{"level":"info"`) && !strings.Contains(line, "skipped because it requires TLS") {
 			lines = append(lines, fmt.Sprintf("%.1000s", strings.TrimSpace(line)))
 		}
@@ -34,17 +34,17 @@ func (s *server) lastWords() string {
 	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }
 
-// log is all that Caddy wrote.
-func (s *server) log() string { return readFile(s.t, filepath.Join(s.dir, "caddy.log")) }
+// Log is all that Caddy wrote.
+func (s *Server) Log() string { return ReadFile(s.T, filepath.Join(s.Dir, "caddy.log")) }
 
-// hasLogged reports whether a text is in Caddy's log.
-func (s *server) hasLogged(text string) bool { return strings.Contains(s.log(), text) }
+// HasLogged reports whether a text is in Caddy's log.
+func (s *Server) HasLogged(text string) bool { return strings.Contains(s.Log(), text) }
 
-// logs are Caddy's log entries.
-func (s *server) logs() []map[string]any {
-	s.t.Helper()
+// LogEntries are Caddy's log entries.
+func (s *Server) LogEntries() []map[string]any {
+	s.T.Helper()
 	var entries []map[string]any
-	for line := range strings.Lines(s.log()) {
+	for line := range strings.Lines(s.Log()) {
 		var entry map[string]any
 		if json.Unmarshal([]byte(line), &entry) == nil {
 			entries = append(entries, entry)
@@ -53,10 +53,10 @@ func (s *server) logs() []map[string]any {
 	return entries
 }
 
-// lastError is the last error in the log: why a configuration was refused.
-func (s *server) lastError() string {
+// LastError is the last error in the log: why a configuration was refused.
+func (s *Server) LastError() string {
 	message := ""
-	for _, entry := range s.logs() {
+	for _, entry := range s.LogEntries() {
 		if entry["level"] == "error" || entry["level"] == "fatal" {
 			message = fmt.Sprint(entry["msg"])
 		}
@@ -64,14 +64,14 @@ func (s *server) lastError() string {
 	return message
 }
 
-// wantLog waits until there are so many entries with a message, and returns the
+// WaitLogged waits until there are so many entries with a message, and returns the
 // last of them.
-func (s *server) wantLog(message string, n int) map[string]any {
-	s.t.Helper()
+func (s *Server) WaitLogged(message string, n int) map[string]any {
+	s.T.Helper()
 	var found []map[string]any
-	eventually(s.t, func() error {
+	Eventually(s.T, func() error {
 		found = nil
-		for _, entry := range s.logs() {
+		for _, entry := range s.LogEntries() {
 			if entry["msg"] == message {
 				found = append(found, entry)
 			}

@@ -19,16 +19,16 @@ var (
 	caddyFlag   = flag.String("caddy", "", "a Caddy to test instead of the one built from these sources")
 )
 
-// caddyBin is the Caddy under test, and raceBuilt whether it was built with -race,
+// CaddyBinary is the Caddy under test, and RaceBuilt whether it was built with -race,
 // which makes it slower and several times larger.
 var (
-	caddyBin  string
-	raceBuilt bool
+	CaddyBinary string
+	RaceBuilt   bool
 )
 
 func TestMain(m *testing.M) {
-	if spec := os.Getenv(keeperVar); spec != "" {
-		os.Exit(keeperMain(spec))
+	if spec := os.Getenv(superviseEnv); spec != "" {
+		os.Exit(superviseMain(spec))
 	}
 	flag.Parse()
 	os.Exit(run(m))
@@ -53,27 +53,27 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	caddyBin = filepath.Join(dir, "caddy")
-	provide := exec.Command("go", "build", "-o", caddyBin, "../caddymodule/cmd/caddy")
+	CaddyBinary = filepath.Join(dir, "caddy")
+	provide := exec.Command("go", "build", "-o", CaddyBinary, "../caddymodule/cmd/caddy")
 	if *caddyFlag != "" {
-		provide = exec.Command("cp", *caddyFlag, caddyBin)
+		provide = exec.Command("cp", *caddyFlag, CaddyBinary)
 	}
 	provide.Stderr = os.Stderr
 	if err := provide.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", provide, err)
 		return 1
 	}
-	info, err := buildinfo.ReadFile(caddyBin)
+	info, err := buildinfo.ReadFile(CaddyBinary)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	raceBuilt = slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	RaceBuilt = slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 	return m.Run()
 }
 
-// cacheDir is where make deps puts packages that are used but not installed.
-func cacheDir(t *testing.T) string {
+// CacheDir is where make deps puts packages that are used but not installed.
+func CacheDir(t *testing.T) string {
 	t.Helper()
 	if dir := os.Getenv("PHP_POOL_TEST_CACHE"); dir != "" {
 		return dir

@@ -14,99 +14,99 @@ import (
 // end until all of them are being served.
 func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 5s"))
-		rest := func(p poolStatus) bool { return p.Workers.Total == 2 && p.Workers.Idle == 2 }
-		before := s.poolBecomes("at rest", rest)
-		h := s.hold("burst")
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 5s"))
+		rest := func(p PoolStatus) bool { return p.Workers.Total == 2 && p.Workers.Idle == 2 }
+		before := s.WaitPool("at rest", rest)
+		h := s.Hold("burst")
 		for range 16 {
-			h.add("")
+			h.Add("")
 		}
-		_, pids := h.ran(16)
-		if got := distinct(pids); got != 16 {
+		_, pids := h.WaitRunning(16)
+		if got := CountDistinct(pids); got != 16 {
 			t.Errorf("16 requests are served at once by %d processes", got)
 		}
-		burst := s.pool()
+		burst := s.Pool()
 		if w := burst.Workers; w.Total != 16 || w.Busy != 16 {
 			t.Errorf("during the burst: got %+v, want 16 busy workers", w)
 		}
-		s.wantProcesses(b, 16)
-		h.release()
+		s.WantWorkerProcesses(b, 16)
+		h.Release()
 		for id := range 16 {
-			h.want(id, 200)
+			h.Want(id, 200)
 		}
-		s.poolBecomes("all idle", func(p poolStatus) bool { return p.Workers.Idle == 16 })
-		_, grown := pss(t, s.php())
-		after := s.poolBecomes("at rest again", func(p poolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
-		if b.name == sharedLean.name {
+		s.WaitPool("all idle", func(p PoolStatus) bool { return p.Workers.Idle == 16 })
+		_, grown := PSS(t, s.PHPProcesses())
+		after := s.WaitPool("at rest again", func(p PoolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
+		if b.Name == SharedLean.Name {
 			// A standby is forked anew for each worker that left.
 			if after.Workers.Standby != before.Workers.Standby || after.Generation != before.Generation {
 				t.Errorf("got %+v, want the standby of %+v", after, before)
 			}
 		}
-		s.wantProcesses(b, 2)
-		eventually(t, func() error { // a process that ends or forks counts for more
-			_, shrunk := pss(t, s.php())
-			if shrunk >= grown-2*mib {
-				return fmt.Errorf("%.1f MB of memory after the shrink, %.1f MB with 16 idle workers", float64(shrunk)/mib, float64(grown)/mib)
+		s.WantWorkerProcesses(b, 2)
+		Eventually(t, func() error { // a process that ends or forks counts for more
+			_, shrunk := PSS(t, s.PHPProcesses())
+			if shrunk >= grown-2*MiB {
+				return fmt.Errorf("%.1f MB of memory after the shrink, %.1f MB with 16 idle workers", float64(shrunk)/MiB, float64(grown)/MiB)
 			}
-			t.Logf("PSS without files: of 16 idle workers %.1f MB, after the shrink %.1f MB", float64(grown)/mib, float64(shrunk)/mib)
+			t.Logf("PSS without files: of 16 idle workers %.1f MB, after the shrink %.1f MB", float64(grown)/MiB, float64(shrunk)/MiB)
 			return nil
 		})
-		s.wantExits(map[string]int{"idle_timeout": 14})
+		s.WantExits(map[string]int{"idle_timeout": 14})
 	})
 }
 
 // TestMaxSpareIsKeptLong sees spare workers stay while those above max_spare go.
 func TestMaxSpareIsKeptLong(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager dynamic", "max_workers 8", "max_spare 3", "idle_timeout 1h"))
-		h := s.hold("burst")
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager dynamic", "max_workers 8", "max_spare 3", "idle_timeout 1h"))
+		h := s.Hold("burst")
 		for range 8 {
-			h.add("")
+			h.Add("")
 		}
-		h.ran(8)
-		h.release()
-		s.poolBecomes("down to max_spare", func(p poolStatus) bool { return p.Workers.Total == 3 && p.Workers.Idle == 3 })
-		s.wantExits(map[string]int{"idle_timeout": 5})
+		h.WaitRunning(8)
+		h.Release()
+		s.WaitPool("down to max_spare", func(p PoolStatus) bool { return p.Workers.Total == 3 && p.Workers.Idle == 3 })
+		s.WantExits(map[string]int{"idle_timeout": 5})
 	})
 }
 
 // TestAnOndemandPoolRunsNothingAtRest looks at /proc.
 func TestAnOndemandPoolRunsNothingAtRest(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager ondemand", "max_workers 8", "idle_timeout 1s", "master_idle_timeout 1s"))
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager ondemand", "max_workers 8", "idle_timeout 1s", "master_idle_timeout 1s"))
 		nothing := func() {
 			t.Helper()
-			eventually(t, func() error {
-				if left := s.php(); len(left) > 0 {
+			Eventually(t, func() error {
+				if left := s.PHPProcesses(); len(left) > 0 {
 					return fmt.Errorf("%d processes at rest: %v", len(left), left)
 				}
 				return nil
 			})
 		}
 		nothing()
-		h := s.hold("visit")
+		h := s.Hold("visit")
 		for range 3 {
-			h.add("")
+			h.Add("")
 		}
-		_, pids := h.ran(3)
-		if got := distinct(pids); got != 3 {
+		_, pids := h.WaitRunning(3)
+		if got := CountDistinct(pids); got != 3 {
 			t.Errorf("3 requests are served by %d processes", got)
 		}
-		if w := s.pool().Workers; w.Busy != 3 || w.Total != 3 {
+		if w := s.Pool().Workers; w.Busy != 3 || w.Total != 3 {
 			t.Errorf("got %+v, want 3 busy workers", w)
 		}
-		h.release()
+		h.Release()
 		nothing()
-		s.get("/hello.php").want(t, 200, "hello\n")
-		if w := s.pool().Workers; w.Total != 1 {
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		if w := s.Pool().Workers; w.Total != 1 {
 			t.Errorf("got %+v after one request, want one worker", w)
 		}
 		nothing()
-		if p := s.pool(); p.Restarts != 0 || p.Requests.Failed != 0 {
+		if p := s.Pool(); p.Restarts != 0 || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want no restart and no failed request", p)
 		}
 	})
@@ -116,19 +116,19 @@ func TestAnOndemandPoolRunsNothingAtRest(t *testing.T) {
 // worker that compiled it is gone.
 func TestTheMasterOfAnOndemandPoolKeepsTheOPcache(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
+	s := Start(t, SharedLean, PoolSite(SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
 		"ini opcache.enable 1", "ini opcache.file_update_protection 0"))
 	type answer struct{ PID, Hits, Start int }
 	ask := func() (a answer) {
 		t.Helper()
-		if err := json.Unmarshal([]byte(s.get("/opcache.php").body), &a); err != nil {
+		if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &a); err != nil {
 			t.Fatal(err)
 		}
 		return a
 	}
 	first := ask()
-	s.poolBecomes("at rest", func(p poolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
-	if got := s.masters(); len(got) != 1 {
+	s.WaitPool("at rest", func(p PoolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
+	if got := s.Masters(); len(got) != 1 {
 		t.Errorf("got masters %v, want one", got)
 	}
 	second := ask()
@@ -141,17 +141,17 @@ func TestTheMasterOfAnOndemandPoolKeepsTheOPcache(t *testing.T) {
 // at what a reload makes of the pool.
 func TestAStaticPoolIsWholeWhenTheLoadEnds(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 5"))
-		whole := func(p poolStatus, n int) bool { return p.Workers.Idle == n && p.Workers.Total == n }
-		if p := s.pool(); !whole(p, 5) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 5"))
+		whole := func(p PoolStatus, n int) bool { return p.Workers.Idle == n && p.Workers.Total == n }
+		if p := s.Pool(); !whole(p, 5) {
 			t.Errorf("got %+v, want 5 idle workers", p.Workers)
 		}
 		for _, n := range []int{7, 2, 4} {
-			if err := s.reload(poolSite(b, "manager static", fmt.Sprint("workers ", n))); err != nil {
+			if err := s.Reload(PoolSite(b, "manager static", fmt.Sprint("workers ", n))); err != nil {
 				t.Fatal(err)
 			}
-			s.poolBecomes(fmt.Sprint(n, " idle workers"), func(p poolStatus) bool { return whole(p, n) })
+			s.WaitPool(fmt.Sprint(n, " idle workers"), func(p PoolStatus) bool { return whole(p, n) })
 		}
 	})
 }
@@ -159,14 +159,14 @@ func TestAStaticPoolIsWholeWhenTheLoadEnds(t *testing.T) {
 // TestAStaticPoolReplacesALostWorker kills an idle one.
 func TestAStaticPoolReplacesALostWorker(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 3"))
-		lost := s.pool().List[1].PID
-		kill(t, lost, syscall.SIGKILL)
-		p := s.poolBecomes("whole again", func(p poolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
-		if slices.ContainsFunc(p.List, func(w workerStatus) bool { return w.PID == lost }) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 3"))
+		lost := s.Pool().List[1].PID
+		Kill(t, lost, syscall.SIGKILL)
+		p := s.WaitPool("whole again", func(p PoolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
+		if slices.ContainsFunc(p.List, func(w WorkerStatus) bool { return w.PID == lost }) {
 			t.Errorf("the lost worker %d is still in the list: %+v", lost, p.List)
 		}
-		s.get("/hello.php").want(t, 200, "hello\n")
+		s.Get("/hello.php").Want(t, 200, "hello\n")
 	})
 }

@@ -15,13 +15,13 @@ import (
 func TestTenThousandConnections(t *testing.T) {
 	t.Parallel()
 	const open = 10000
-	s := abuse(t, sharedLean, poolSite(sharedLean, "manager static", "workers 2"), options{})
-	conns := s.connectAll(open, func(i int, conn net.Conn) {
+	s := StartAbused(t, SharedLean, PoolSite(SharedLean, "manager static", "workers 2"), Options{})
+	conns := s.ConnectAll(open, func(i int, conn net.Conn) {
 		switch i % 10 {
 		case 0:
 			fmt.Fprint(conn, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 			buf := make([]byte, 4096)
-			conn.SetReadDeadline(time.Now().Add(maxWait))
+			conn.SetReadDeadline(time.Now().Add(MaxWait))
 			if n, err := conn.Read(buf); !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 200") {
 				t.Errorf("got %q, %v", buf[:n], err)
 			}
@@ -31,15 +31,15 @@ func TestTenThousandConnections(t *testing.T) {
 			fmt.Fprint(conn, "POST /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nhalf")
 		}
 	})
-	eventually(t, func() error {
-		if f := s.footprint(); f.files < open {
+	Eventually(t, func() error {
+		if f := s.Footprint(); f.Files < open {
 			return fmt.Errorf("got %v, want %d connections", f, open)
 		}
 		return nil
 	})
 	for range 50 {
-		s.get("/hello.php").want(t, 200, "hello\n")
+		s.Get("/hello.php").Want(t, 200, "hello\n")
 	}
-	closeAll(conns)
-	s.over(450 * mib)
+	CloseAll(conns)
+	s.CheckAfterwards(450 * MiB)
 }

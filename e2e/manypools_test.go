@@ -20,18 +20,18 @@ var poolsFlag = flag.Int("pools", 10, "how many ondemand pools TestManyPools has
 //	go test ./e2e -run TestManyPools -pools 200 -v
 func TestManyPools(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		m := &manyPools{b: b, ondemand: *poolsFlag, dynamic: *poolsFlag / 10, watched: 10 * time.Second}
 		if *poolsFlag < 200 {
 			m.watched = time.Second
 		}
-		m.server = prepare(t, b)
-		m.client.Timeout = 5 * time.Minute
+		m.Server = Prepare(t, b)
+		m.Client.Timeout = 5 * time.Minute
 		m.table = tabwriter.NewWriter(&m.text, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintf(m.table, "\t%d + %d pools\ttook\tprocesses\tCaddy RSS\ttree PSS\twithout files\tCPU\t\n", m.ondemand, m.dynamic)
 
 		began := time.Now()
-		if err := m.run(m.caddyfile("1h")); err != nil {
+		if err := m.Run(m.caddyfile("1h")); err != nil {
 			t.Fatal(err)
 		}
 		m.row("loaded", time.Since(began), 0)
@@ -39,7 +39,7 @@ func TestManyPools(t *testing.T) {
 		m.row("reloaded, the same", m.load("1h"), 0)
 		began = time.Now()
 		for i := range m.ondemand + m.dynamic {
-			m.get("/hello.php", fmt.Sprintf("Host: p%d.test", i)).want(t, 200, "hello\n")
+			m.Get("/hello.php", fmt.Sprintf("Host: p%d.test", i)).Want(t, 200, "hello\n")
 		}
 		m.row("each asked once", time.Since(began), 0)
 		m.rest("workers idled out", 0)
@@ -50,14 +50,14 @@ func TestManyPools(t *testing.T) {
 			}
 		}
 		m.table.Flush()
-		t.Logf("%s\n%s", b.name, m.text.String())
+		t.Logf("%s\n%s", b.Name, m.text.String())
 	})
 }
 
 // manyPools is one run.
 type manyPools struct {
-	*server
-	b                 backend
+	*Server
+	b                 Backend
 	ondemand, dynamic int
 	watched           time.Duration // for how long the use of the CPU is measured
 	text              strings.Builder
@@ -72,28 +72,28 @@ func (m *manyPools) caddyfile(masterIdle string) string {
 			size = "manager ondemand\nmax_workers 8\nidle_timeout 1s\nmaster_idle_timeout " + masterIdle
 		}
 		fmt.Fprintf(&text, "http://p%d.test:{$PORT} {\nroot {$SITE}\nphp_pool {\nname p%d\n%s\n%s\n}\n}\n",
-			i, i, size, strings.Join(m.b.lines, "\n"))
+			i, i, size, strings.Join(m.b.Lines, "\n"))
 	}
 	return text.String()
 }
 
-// load reloads the configuration, and returns how long that takes.
+// StartTraffic reloads the configuration, and returns how long that takes.
 func (m *manyPools) load(masterIdle string) time.Duration {
-	m.t.Helper()
+	m.T.Helper()
 	began := time.Now()
-	if res := m.admin("POST", "/load", m.config(m.caddyfile(masterIdle))); res.StatusCode != 200 {
-		m.t.Fatal(res.body)
+	if res := m.Admin("POST", "/load", m.Config(m.caddyfile(masterIdle))); res.StatusCode != 200 {
+		m.T.Fatal(res.Text)
 	}
 	took := time.Since(began)
-	m.awaitListener()
+	m.AwaitListener()
 	return took
 }
 
-// pools asks for the state of all of them.
-func (m *manyPools) pools() (list []poolStatus) {
-	m.t.Helper()
-	if err := json.Unmarshal([]byte(m.admin("GET", "/php_pool/pools", "").body), &list); err != nil {
-		m.t.Fatal(err)
+// FPMPools asks for the state of all of them.
+func (m *manyPools) pools() (list []PoolStatus) {
+	m.T.Helper()
+	if err := json.Unmarshal([]byte(m.Admin("GET", "/php_pool/pools", "").Text), &list); err != nil {
+		m.T.Fatal(err)
 	}
 	return list
 }
@@ -101,16 +101,16 @@ func (m *manyPools) pools() (list []poolStatus) {
 // rest waits until only the dynamic pools have workers, and measures what that
 // takes of the CPU.
 func (m *manyPools) rest(what string, took time.Duration) {
-	m.t.Helper()
+	m.T.Helper()
 	processes := -1
-	eventually(m.t, func() error {
+	Eventually(m.T, func() error {
 		workers := 0
 		for _, p := range m.pools() {
 			workers += p.Workers.Total + p.Workers.Stopping
 		}
 		// The last masters and guardians go a moment after their workers.
 		before := processes
-		processes = len(m.php())
+		processes = len(m.PHPProcesses())
 		if workers != m.dynamic || processes != before {
 			return fmt.Errorf("%d workers, want %d; %d processes", workers, m.dynamic, processes)
 		}
@@ -121,16 +121,16 @@ func (m *manyPools) rest(what string, took time.Duration) {
 
 // row adds a line to the table.
 func (m *manyPools) row(what string, took, watched time.Duration) {
-	m.t.Helper()
-	all := append(m.php(), process{pid: m.PID})
-	f := m.footprint()
-	sum, own := pss(m.t, all)
+	m.T.Helper()
+	all := append(m.PHPProcesses(), Process{PID: m.PID})
+	f := m.Footprint()
+	sum, own := PSS(m.T, all)
 	cpu := "-"
 	if watched > 0 {
-		before := cpuTime(all)
+		before := CPUTime(all)
 		<-time.After(watched) // what is measured is what happens meanwhile
-		cpu = fmt.Sprintf("%.2f%%", 100*(cpuTime(all)-before).Seconds()/watched.Seconds())
+		cpu = fmt.Sprintf("%.2f%%", 100*(CPUTime(all)-before).Seconds()/watched.Seconds())
 	}
 	fmt.Fprintf(m.table, "\t%s\t%v\t%d\t%.0f MB\t%.0f MB\t%.0f MB\t%s\t\n",
-		what, took.Round(10*time.Millisecond), f.processes, float64(f.rss)/mib, float64(sum)/mib, float64(own)/mib, cpu)
+		what, took.Round(10*time.Millisecond), f.Processes, float64(f.RSS)/MiB, float64(sum)/MiB, float64(own)/MiB, cpu)
 }

@@ -10,26 +10,26 @@ import (
 // TestTwoHundredWorkers serve 200 requests at once.
 func TestTwoHundredWorkers(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		began := time.Now()
-		s := start(t, b, poolSite(b, "manager static", "workers 200"))
+		s := Start(t, b, PoolSite(b, "manager static", "workers 200"))
 		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
-		if w := s.pool().Workers; w.Idle != 200 {
+		if w := s.Pool().Workers; w.Idle != 200 {
 			t.Errorf("got %+v, want 200 idle workers", w)
 		}
-		h := s.hold("many")
+		h := s.Hold("many")
 		for range 200 {
-			h.add("")
+			h.Add("")
 		}
-		if _, pids := h.ran(200); distinct(pids) != 200 {
-			t.Errorf("200 requests are served by %d processes", distinct(pids))
+		if _, pids := h.WaitRunning(200); CountDistinct(pids) != 200 {
+			t.Errorf("200 requests are served by %d processes", CountDistinct(pids))
 		}
-		h.release()
+		h.Release()
 		for id := range 200 {
-			h.want(id, 200)
+			h.Want(id, 200)
 		}
-		sum, own := pss(t, s.php())
-		t.Logf("PSS %.1f MB, without files %.1f MB", float64(sum)/mib, float64(own)/mib)
-		s.wantExits(map[string]int{})
+		sum, own := PSS(t, s.PHPProcesses())
+		t.Logf("PSS %.1f MB, without files %.1f MB", float64(sum)/MiB, float64(own)/MiB)
+		s.WantExits(map[string]int{})
 	})
 }

@@ -20,13 +20,13 @@ import (
 
 // metrics is what Prometheus gets, read as it would. A number is under its name
 // and its labels but the pool: workers{idle}.
-func metrics(t *testing.T, res *response) map[string]float64 {
+func metrics(t *testing.T, res *Response) map[string]float64 {
 	t.Helper()
-	res.want(t, http.StatusOK, "")
+	res.Want(t, http.StatusOK, "")
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	all, err := parser.TextToMetricFamilies(strings.NewReader(res.body))
+	all, err := parser.TextToMetricFamilies(strings.NewReader(res.Text))
 	if err != nil {
-		t.Fatalf("%v in %s", err, res.body)
+		t.Fatalf("%v in %s", err, res.Text)
 	}
 	maps.DeleteFunc(all, func(name string, _ *dto.MetricFamily) bool { return !strings.HasPrefix(name, "php_pool_") })
 	problems, err := promlint.NewWithMetricFamilies(slices.Collect(maps.Values(all))).Lint()
@@ -65,28 +65,28 @@ func metrics(t *testing.T, res *response) map[string]float64 {
 // left; a reload changes nothing of that.
 func TestTheMetricsTellWhatHappened(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		site := poolSite(b, "manager static", "workers 1", "max_queue 0", "slow_request 1s", "quarantine off") +
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		site := PoolSite(b, "manager static", "workers 1", "max_queue 0", "slow_request 1s", "quarantine off") +
 			"http://127.0.0.1:{$PORT2} {\nmetrics\n}\n"
-		s := start(t, b, site)
+		s := Start(t, b, site)
 		for range 5 {
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
-		s.do(s.request("POST", "/load/odd.php?do=kill", nil)).want(t, http.StatusBadGateway, "")
-		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 1 })
-		h := s.hold("slow")
-		h.add("")
-		s.poolBecomes("slow", func(p poolStatus) bool { return p.Requests.Slow == 1 })
-		wantRefused(t, s.get("/hello.php"))
-		h.release()
-		h.want(0, 200)
-		left := s.hold("left")
+		s.Do(s.Request("POST", "/load/odd.php?do=kill", nil)).Want(t, http.StatusBadGateway, "")
+		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
+		h := s.Hold("slow")
+		h.Add("")
+		s.WaitPool("slow", func(p PoolStatus) bool { return p.Requests.Slow == 1 })
+		wantRefused(t, s.Get("/hello.php"))
+		h.Release()
+		h.Want(0, 200)
+		left := s.Hold("left")
 		leave(s, "/load/hold.php?file=left")
-		s.poolBecomes("draining", func(p poolStatus) bool { return p.Workers.Draining == 1 })
-		left.release()
-		s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 1 })
+		s.WaitPool("draining", func(p PoolStatus) bool { return p.Workers.Draining == 1 })
+		left.Release()
+		s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
 
-		got := metrics(t, s.admin("GET", "/metrics", ""))
+		got := metrics(t, s.Admin("GET", "/metrics", ""))
 		for name, want := range map[string]float64{
 			"up": 1, "generation": 1,
 			"workers{idle}": 1, "workers{busy}": 0, "workers{draining}": 0, "workers_max": 1, "workers_min": 1,
@@ -112,10 +112,10 @@ func TestTheMetricsTellWhatHappened(t *testing.T) {
 		}
 
 		// The other endpoint, and another registry.
-		if err := s.reload(site + "http://127.0.0.1:{$PORT2}/more {\nrespond more\n}\n"); err != nil {
+		if err := s.Reload(site + "http://127.0.0.1:{$PORT2}/more {\nrespond more\n}\n"); err != nil {
 			t.Fatal(err)
 		}
-		after := metrics(t, do(t, s.client, newRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", s.port+1), nil)))
+		after := metrics(t, Do(t, s.Client, NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Port+1), nil)))
 		for _, all := range []map[string]float64{got, after} {
 			// These are samples, which may have come meanwhile.
 			maps.DeleteFunc(all, func(name string, _ float64) bool {
@@ -132,10 +132,10 @@ func TestTheMetricsTellWhatHappened(t *testing.T) {
 // all workers.
 func TestTheMetricsHaveTheOPcache(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.file_update_protection 0"))
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.file_update_protection 0"))
 		for range 5 {
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 		// The sample is that of the admin API, which waits for it.
 		var cache struct {
@@ -146,11 +146,11 @@ func TestTheMetricsHaveTheOPcache(t *testing.T) {
 				Free float64 `json:"free_bytes"`
 			}
 		}
-		if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools/main/opcache", "").body), &cache); err != nil {
+		if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/main/opcache", "").Text), &cache); err != nil {
 			t.Fatal(err)
 		}
-		got := metrics(t, s.admin("GET", "/metrics", ""))
-		if _, has := got["opcache_hits_total"]; has != (b.name == sharedLean.name) {
+		got := metrics(t, s.Admin("GET", "/metrics", ""))
+		if _, has := got["opcache_hits_total"]; has != (b.Name == SharedLean.Name) {
 			t.Fatalf("got %v", got)
 		} else if !has {
 			return
@@ -175,7 +175,7 @@ func TestTheMetricsHaveTheOPcache(t *testing.T) {
 }
 
 // wantAdminSays compares metrics with what the admin API tells.
-func wantAdminSays(s *server, t *testing.T, metrics map[string]float64) {
+func wantAdminSays(s *Server, t *testing.T, metrics map[string]float64) {
 	t.Helper()
 	var p struct {
 		PHP        struct{ Version string }
@@ -187,7 +187,7 @@ func wantAdminSays(s *server, t *testing.T, metrics map[string]float64) {
 		Exits      map[string]float64
 		Restarts   float64
 	}
-	if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools/main", "").body), &p); err != nil {
+	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/main", "").Text), &p); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]float64{

@@ -14,29 +14,29 @@ import (
 
 func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 			for name, body := range map[string]string{"empty": "", "small": "a=b", "spooled": strings.Repeat("x", 200000)} {
-				h := s.hold(method + "-" + name)
-				answer := make(chan *response, 1)
-				req := s.request(method, "/load/hold.php?file="+h.name, strings.NewReader(body))
-				go func() { answer <- s.do(req) }()
-				_, pids := h.ran(1)
-				kill(t, pids[0], syscall.SIGKILL)
-				(<-answer).want(t, http.StatusBadGateway, "")
-				h.release()
-				if got := h.lines("ran"); len(got) != 1 {
+				h := s.Hold(method + "-" + name)
+				answer := make(chan *Response, 1)
+				req := s.Request(method, "/load/hold.php?file="+h.Name, strings.NewReader(body))
+				go func() { answer <- s.Do(req) }()
+				_, pids := h.WaitRunning(1)
+				Kill(t, pids[0], syscall.SIGKILL)
+				(<-answer).Want(t, http.StatusBadGateway, "")
+				h.Release()
+				if got := h.Lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
 				}
 				// No worker may still be on its way to run it.
-				s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
-				if got := h.lines("ran"); len(got) != 1 {
+				s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+				if got := h.Lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
 				}
 			}
 		}
-		if p := s.pool(); p.Requests.Retried != 0 || p.Requests.Failed != 12 {
+		if p := s.Pool(); p.Requests.Retried != 0 || p.Requests.Failed != 12 {
 			t.Errorf("got %+v, want 12 failed and none repeated", p.Requests)
 		}
 	})
@@ -44,22 +44,22 @@ func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
 
 func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 2", "quarantine off"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"GET", "POST"} {
-			h := s.hold(method)
-			res, err := s.client.Do(s.request(method, "/load/hold.php?file="+h.name+"&write=1", strings.NewReader("")))
+			h := s.Hold(method)
+			res, err := s.Client.Do(s.Request(method, "/load/hold.php?file="+h.Name+"&write=1", strings.NewReader("")))
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, pids := h.ran(1)
-			kill(t, pids[0], syscall.SIGKILL)
+			_, pids := h.WaitRunning(1)
+			Kill(t, pids[0], syscall.SIGKILL)
 			if _, err := io.Copy(io.Discard, res.Body); err == nil || res.StatusCode != 200 {
 				t.Errorf("%s: got %s and error %v, want an answer that breaks off", method, res.Status, err)
 			}
 			res.Body.Close()
-			s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 2 })
-			if got := h.lines("ran"); len(got) != 1 {
+			s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+			if got := h.Lines("ran"); len(got) != 1 {
 				t.Errorf("%s was run as %q, want once", method, got)
 			}
 		}
@@ -68,17 +68,17 @@ func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
 
 func TestNotPromisedThatASafeRequestSurvivesTwoWorkers(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 3", "quarantine off"))
-		h := s.hold("twice")
-		h.add("")
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "quarantine off"))
+		h := s.Hold("twice")
+		h.Add("")
 		for n := 1; n <= 2; n++ {
-			_, pids := h.ran(n)
-			kill(t, pids[n-1], syscall.SIGKILL)
+			_, pids := h.WaitRunning(n)
+			Kill(t, pids[n-1], syscall.SIGKILL)
 		}
-		h.want(0, http.StatusBadGateway)
-		s.poolBecomes("whole", func(p poolStatus) bool { return p.Workers.Idle == 3 })
-		if got := h.lines("ran"); len(got) != 2 {
+		h.Want(0, http.StatusBadGateway)
+		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 3 })
+		if got := h.Lines("ran"); len(got) != 2 {
 			t.Errorf("it was run as %q, want twice", got)
 		}
 	})

@@ -11,9 +11,9 @@ import (
 )
 
 // observedSite logs access and shows placeholders in headers.
-func observedSite(b backend) string {
+func observedSite(b Backend) string {
 	down := ""
-	if b.proxy {
+	if b.Proxy {
 		down = "header_down X-Down {http.php_pool.pid}"
 	}
 	return `
@@ -28,7 +28,7 @@ func observedSite(b backend) string {
 				workers 1
 				max_queue 0
 				quarantine off
-				` + strings.Join(b.lines, "\n") + "\n" + down + `
+				` + strings.Join(b.Lines, "\n") + "\n" + down + `
 			}
 			file_server
 		}
@@ -37,10 +37,10 @@ func observedSite(b backend) string {
 
 // accessed waits for the access log of a path; the entry's field php_pool is
 // nil where PHP had no part.
-func accessed(s *server, path string) (entry, php map[string]any) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		for _, entry = range s.logged("handled request") {
+func accessed(s *Server, path string) (entry, php map[string]any) {
+	s.T.Helper()
+	Eventually(s.T, func() error {
+		for _, entry = range s.Logged("handled request") {
 			if request, _ := entry["request"].(map[string]any); request["uri"] == path {
 				php, _ = entry["php_pool"].(map[string]any)
 				return nil
@@ -53,20 +53,20 @@ func accessed(s *server, path string) (entry, php map[string]any) {
 
 func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, observedSite(b))
-		res := s.get("/pid.php?who")
-		w := s.pool().List[0]
-		if got, want := res.Header.Get("X-Worker"), fmt.Sprintf("%d %s 1 %s/pid.php", w.ID, res.body, s.site); got != want {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, observedSite(b))
+		res := s.Get("/pid.php?who")
+		w := s.Pool().List[0]
+		if got, want := res.Header.Get("X-Worker"), fmt.Sprintf("%d %s 1 %s/pid.php", w.ID, res.Text, s.Site); got != want {
 			t.Errorf("got header %q, want %q", got, want)
 		}
-		if b.proxy && res.Header.Get("X-Down") != res.body {
-			t.Errorf("header_down gave %q, want %s", res.Header.Get("X-Down"), res.body)
+		if b.Proxy && res.Header.Get("X-Down") != res.Text {
+			t.Errorf("header_down gave %q, want %s", res.Header.Get("X-Down"), res.Text)
 		}
 		_, php := accessed(s, "/pid.php?who")
-		pid, _ := strconv.ParseFloat(res.body, 64)
+		pid, _ := strconv.ParseFloat(res.Text, 64)
 		for name, want := range map[string]any{
-			"pool": "main", "worker": float64(w.ID), "pid": pid, "generation": 1.0, "script": s.site + "/pid.php",
+			"pool": "main", "worker": float64(w.ID), "pid": pid, "generation": 1.0, "script": s.Site + "/pid.php",
 		} {
 			if php[name] != want {
 				t.Errorf("the log has %s %v, want %v", name, php[name], want)
@@ -80,7 +80,7 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 			}
 		}
 
-		static := s.get("/page.html")
+		static := s.Get("/page.html")
 		if got := static.Header.Get("X-Worker"); got != "   " && got != "" {
 			t.Errorf("a static page has header %q", got)
 		}
@@ -88,13 +88,13 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 			t.Errorf("a static page was logged as %v", entry)
 		}
 
-		h := s.hold("busy")
-		h.add("")
-		h.ran(1)
-		wantRefused(t, s.get("/hello.php?refused"))
-		h.release()
-		h.want(0, 200)
-		if _, php := accessed(s, "/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.site) {
+		h := s.Hold("busy")
+		h.Add("")
+		h.WaitRunning(1)
+		wantRefused(t, s.Get("/hello.php?refused"))
+		h.Release()
+		h.Want(0, 200)
+		if _, php := accessed(s, "/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.Site) {
 			t.Errorf("a refused request was logged as %v", php)
 		}
 	})
@@ -103,14 +103,14 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 // TestTracesLeadThroughPHP has Caddy's own tracing write its spans to the log.
 func TestTracesLeadThroughPHP(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, strings.Replace(poolSite(b, "manager static", "workers 1"), "root {$SITE}", "root {$SITE}\ntracing {\nspan site\n}", 1),
-			options{env: []string{"OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=10"}})
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, strings.Replace(PoolSite(b, "manager static", "workers 1"), "root {$SITE}", "root {$SITE}\ntracing {\nspan site\n}", 1),
+			Options{Env: []string{"OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=10"}})
 		const id, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-		vars := s.vars("/server.php", "Traceparent: 00-"+id+"-"+caller+"-01", "Tracestate: vendor=1")
+		vars := s.Vars("/server.php", "Traceparent: 00-"+id+"-"+caller+"-01", "Tracestate: vendor=1")
 		spans := map[string]map[string]any{}
-		eventually(t, func() error {
-			for _, entry := range s.logs() {
+		Eventually(t, func() error {
+			for _, entry := range s.LogEntries() {
 				if name, ok := entry["Name"].(string); ok {
 					spans[name] = entry
 				}
@@ -134,7 +134,7 @@ func TestTracesLeadThroughPHP(t *testing.T) {
 		if vars["HTTP_TRACESTATE"] != "vendor=1" {
 			t.Errorf("got HTTP_TRACESTATE %q", vars["HTTP_TRACESTATE"])
 		}
-		if w := s.pool().List[0]; !strings.Contains(fmt.Sprint(spans["php"]["Attributes"]), fmt.Sprintf("process.pid Value:map[Type:INT64 Value:%d]", w.PID)) {
+		if w := s.Pool().List[0]; !strings.Contains(fmt.Sprint(spans["php"]["Attributes"]), fmt.Sprintf("process.pid Value:map[Type:INT64 Value:%d]", w.PID)) {
 			t.Errorf("got attributes %v, want those of %+v", spans["php"]["Attributes"], w)
 		}
 	})

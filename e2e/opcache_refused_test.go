@@ -36,21 +36,21 @@ func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
 	} {
 		t.Run(refused.name, func(t *testing.T) {
 			t.Parallel()
-			each(t, []backend{sharedLean}, func(t *testing.T, b backend) {
-				s := start(t, b, poolSite(b, append(refused.lines, "workers 2")...))
-				s.get("/hello.php").want(t, 200, "hello\n")
+			ForEach(t, []Backend{SharedLean}, func(t *testing.T, b Backend) {
+				s := Start(t, b, PoolSite(b, append(refused.lines, "workers 2")...))
+				s.Get("/hello.php").Want(t, 200, "hello\n")
 				for range 3 {
 					o := opcache(s)
 					if o.Available || !strings.Contains(o.Reason, refused.reason) || o.Age == nil {
 						t.Errorf("got %+v, want the reason %q", o, refused.reason)
 					}
 				}
-				res := s.admin("DELETE", opcachePath, "")
-				text := strings.ReplaceAll(res.body, `\"`, `"`)
+				res := s.Admin("DELETE", opcachePath, "")
+				text := strings.ReplaceAll(res.Text, `\"`, `"`)
 				if res.StatusCode != http.StatusConflict || !strings.Contains(text, refused.reason) {
-					t.Errorf("resetting: got %s %s, want 409 and %q", res.Status, res.body, refused.reason)
+					t.Errorf("resetting: got %s %s, want 409 and %q", res.Status, res.Text, refused.reason)
 				}
-				if p := s.pool(); len(p.Exits) != 0 || p.Requests.Total != 1 {
+				if p := s.Pool(); len(p.Exits) != 0 || p.Requests.Total != 1 {
 					t.Errorf("got %+v, want no worker lost and one request", p)
 				}
 			})
@@ -61,7 +61,7 @@ func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
 // TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment: $_SERVER is empty.
 func TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "ini variables_order GPC"))
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "ini variables_order GPC"))
 	if o := opcache(s); !o.Available {
 		t.Errorf("got %+v, want a sample", o)
 	}
@@ -71,12 +71,12 @@ func TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment(t *testing.T) {
 // switched off.
 func TestPreloadedCodeIsThereAfterAQuestion(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b)
-		writeFile(t, s.site+"/preload.php", `<?php class Early { static $n = 0; static function up() { return ++self::$n; } }`)
-		writeFile(t, s.site+"/early.php", `<?php class Late extends Early {} echo Early::up(), Late::up();`)
-		err := s.run(poolSite(b, "workers 1", freshFiles, "ini opcache.preload {$SITE}/preload.php",
-			"ini opcache.preload_user "+phpUser(t).Username, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing"))
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b)
+		WriteFile(t, s.Site+"/preload.php", `<?php class Early { static $n = 0; static function up() { return ++self::$n; } }`)
+		WriteFile(t, s.Site+"/early.php", `<?php class Late extends Early {} echo Early::up(), Late::up();`)
+		err := s.Run(PoolSite(b, "workers 1", freshFiles, "ini opcache.preload {$SITE}/preload.php",
+			"ini opcache.preload_user "+PHPUser(t).Username, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,35 +85,35 @@ func TestPreloadedCodeIsThereAfterAQuestion(t *testing.T) {
 				t.Errorf("got %+v, want the script that was preloaded", o)
 			}
 			for range 5 {
-				s.get("/early.php").want(t, 200, "12")
+				s.Get("/early.php").Want(t, 200, "12")
 			}
 			clearOPcache(s)
 		}
-		if p := s.pool(); len(p.Exits) != 0 {
+		if p := s.Pool(); len(p.Exits) != 0 {
 			t.Errorf("got exits %v, want none", p.Exits)
 		}
 	})
 }
 
 // counting is an auto_prepend_file that counts its runs, and writes.
-func counting(s *server) (runs func() int) {
-	s.t.Helper()
-	writeFile(s.t, s.site+"/prepend.php", `<?php echo "\nprepended\n"; file_put_contents(__DIR__ . '/runs', 'x', FILE_APPEND);`)
+func counting(s *Server) (runs func() int) {
+	s.T.Helper()
+	WriteFile(s.T, s.Site+"/prepend.php", `<?php echo "\nprepended\n"; file_put_contents(__DIR__ . '/runs', 'x', FILE_APPEND);`)
 	return func() int {
-		text, err := os.ReadFile(s.site + "/runs")
+		text, err := os.ReadFile(s.Site + "/runs")
 		if err != nil && !os.IsNotExist(err) {
-			s.t.Error(err)
+			s.T.Error(err)
 		}
 		return len(text)
 	}
 }
 
 // sessions counts the files of sessions.
-func sessions(s *server) int {
-	s.t.Helper()
-	files, err := filepath.Glob(s.site + "/uploads/sess_*")
+func sessions(s *Server) int {
+	s.T.Helper()
+	files, err := filepath.Glob(s.Site + "/uploads/sess_*")
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return len(files)
 }
@@ -122,10 +122,10 @@ func sessions(s *server) int {
 // and after every script.
 func TestASitesOwnCodeIsNotRunToAskForTheOPcache(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b)
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b)
 		runs := counting(s)
-		err := s.run(poolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
+		err := s.Run(PoolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
 			"ini session.auto_start 1", "ini session.save_path {$SITE}/uploads"))
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func TestASitesOwnCodeIsNotRunToAskForTheOPcache(t *testing.T) {
 		if after := sessions(s); after != before {
 			t.Errorf("%d sessions were made", after-before)
 		}
-		s.get("/hello.php")
+		s.Get("/hello.php")
 		if after := sessions(s); after != before+1 {
 			t.Errorf("%d sessions were made by a request, want one", after-before)
 		}
@@ -156,16 +156,16 @@ func TestASitesOwnCodeIsNotRunToAskForTheOPcache(t *testing.T) {
 func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
 	t.Parallel()
 	const asks, askers = 10000, 8
-	s := prepare(t, sharedLean)
+	s := Prepare(t, SharedLean)
 	runs := counting(s)
-	if err := s.run(poolSite(sharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
+	if err := s.Run(PoolSite(SharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: askers,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
-			return d.DialContext(ctx, "unix", filepath.Join(s.dir, "admin.sock"))
+			return d.DialContext(ctx, "unix", filepath.Join(s.Dir, "admin.sock"))
 		},
 	}}
 	defer client.CloseIdleConnections()
@@ -174,12 +174,12 @@ func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
 	for range askers {
 		wg.Go(func() {
 			for range asks / askers {
-				res, err := client.Do(newRequest(t, "GET", "http://127.0.0.1"+opcachePath, nil))
+				res, err := client.Do(NewRequest(t, "GET", "http://127.0.0.1"+opcachePath, nil))
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				discard(t, res.Body)
+				Discard(t, res.Body)
 				res.Body.Close()
 				if res.StatusCode != http.StatusOK {
 					t.Errorf("got %s", res.Status)
@@ -195,7 +195,7 @@ func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
 	if o := opcache(s); !o.Available {
 		t.Errorf("got %+v, want a sample although another script wrote before it", o)
 	}
-	if p := s.pool(); p.Requests.Total != 0 {
+	if p := s.Pool(); p.Requests.Total != 0 {
 		t.Errorf("got %d requests, want none", p.Requests.Total)
 	}
 	t.Logf("%d in %v", asks, took)
@@ -206,28 +206,28 @@ func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
 func TestNoClientRunsTheHelper(t *testing.T) {
 	t.Parallel()
 	const dir = "php_pool-KNOWN"
-	helper := func(s *server) {
+	helper := func(s *Server) {
 		t.Helper()
-		if err := os.Mkdir(s.site+"/"+dir, 0o755); err != nil {
+		if err := os.Mkdir(s.Site+"/"+dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, s.site+"/"+dir+"/opcache.php", readFile(t, "../caddymodule/opcache/opcache.php"))
+		WriteFile(t, s.Site+"/"+dir+"/opcache.php", ReadFile(t, "../caddymodule/opcache/opcache.php"))
 	}
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := prepare(t, b)
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Prepare(t, b)
 		helper(s)
-		if err := s.run(poolSite(b, "workers 1")); err != nil {
+		if err := s.Run(PoolSite(b, "workers 1")); err != nil {
 			t.Fatal(err)
 		}
 		for _, call := range []string{"status", "reset"} {
 			value := dir + " " + call
 			for _, query := range []string{"", "?PHP_POOL_CALL=" + dir + "+" + call} {
-				req := s.request("GET", "/"+dir+"/opcache.php"+query, nil)
+				req := s.Request("GET", "/"+dir+"/opcache.php"+query, nil)
 				for _, name := range []string{"PHP_POOL_CALL", "PHP-POOL-CALL", "HTTP_PHP_POOL_CALL", "X-Php-Pool-Call"} {
 					req.Header[name] = []string{value}
 				}
 				req.Header.Set("Cookie", "PHP_POOL_CALL="+dir+"%20"+call)
-				do(t, s.client, req).want(t, 404, "")
+				Do(t, s.Client, req).Want(t, 404, "")
 			}
 		}
 		if o := opcache(s); o.Restarts.Manual != 0 {
@@ -236,12 +236,12 @@ func TestNoClientRunsTheHelper(t *testing.T) {
 	})
 	t.Run("but who sets its parameter", func(t *testing.T) { // else the above proves nothing
 		t.Parallel()
-		s := prepare(t, sharedLean)
+		s := Prepare(t, SharedLean)
 		helper(s)
-		if err := s.run(poolSite(sharedLean, "workers 1", `env PHP_POOL_CALL "`+dir+` status"`)); err != nil {
+		if err := s.Run(PoolSite(SharedLean, "workers 1", `env PHP_POOL_CALL "`+dir+` status"`)); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.get("/" + dir + "/opcache.php").body; !strings.Contains(got, "opcache_statistics") {
+		if got := s.Get("/" + dir + "/opcache.php").Text; !strings.Contains(got, "opcache_statistics") {
 			t.Errorf("got %q, want the helper's answer", got)
 		}
 	})
@@ -250,17 +250,17 @@ func TestNoClientRunsTheHelper(t *testing.T) {
 // TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced after two seconds.
 func TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "workers 1", "health_interval off"))
-		pid := s.pool().List[0].PID
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "workers 1", "health_interval off"))
+		pid := s.Pool().List[0].PID
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
 		// While its successor starts no worker runs.
 		opcacheBecomes(s, "refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not answer") })
-		s.get("/hello.php").want(t, 200, "hello\n")
-		s.wantExits(map[string]int{"probe_failed": 1})
-		if p := s.pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		s.WantExits(map[string]int{"probe_failed": 1})
+		if p := s.Pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want another worker", p)
 		}
 	})
@@ -270,7 +270,7 @@ func TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced(t *testing.T) {
 // and again while requests come.
 func TestARequestWaitsForNoMoreThanTheQuestion(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", "max_queue 0", freshFiles))
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "max_queue 0", freshFiles))
 	stop, done := make(chan struct{}), make(chan int)
 	go func() {
 		requests := 0
@@ -280,20 +280,20 @@ func TestARequestWaitsForNoMoreThanTheQuestion(t *testing.T) {
 				done <- requests
 				return
 			default:
-				s.get("/hello.php").want(t, 200, "hello\n")
+				s.Get("/hello.php").Want(t, 200, "hello\n")
 				requests++
 			}
 		}
 	}()
 	resets := 0
-	eventually(t, func() error {
+	Eventually(t, func() error {
 		// A reset is a question that is never too early.
 		for range 100 {
-			res := s.admin("DELETE", opcachePath, "")
-			if strings.Contains(res.body, `"reset":1`) {
+			res := s.Admin("DELETE", opcachePath, "")
+			if strings.Contains(res.Text, `"reset":1`) {
 				resets++
 			} else if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusServiceUnavailable {
-				return fmt.Errorf("got %s %s", res.Status, res.body)
+				return fmt.Errorf("got %s %s", res.Status, res.Text)
 			}
 		}
 		if resets < 20 {
@@ -304,7 +304,7 @@ func TestARequestWaitsForNoMoreThanTheQuestion(t *testing.T) {
 	close(stop)
 	requests := <-done
 	t.Logf("%d resets, %d requests", resets, requests)
-	p := s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 1 })
+	p := s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
 	if got := fmt.Sprint(p.Requests.Total, p.Requests.Failed, p.Requests.Refused); got != fmt.Sprint(requests, 0, 0) {
 		t.Errorf("got requests, failed, refused %s, want %d 0 0", got, requests)
 	}

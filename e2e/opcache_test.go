@@ -56,22 +56,22 @@ type opcacheStatus struct {
 const opcachePath = "/php_pool/pools/main/opcache"
 
 // opcache asks for the state of the OPcache of the pool main.
-func opcache(s *server) opcacheStatus {
-	s.t.Helper()
-	res := s.admin("GET", opcachePath, "")
+func opcache(s *Server) opcacheStatus {
+	s.T.Helper()
+	res := s.Admin("GET", opcachePath, "")
 	var o opcacheStatus
-	if err := json.Unmarshal([]byte(res.body), &o); err != nil || res.StatusCode != http.StatusOK {
-		s.t.Fatalf("the OPcache's state: %s: %s (%v)", res.Status, res.body, err)
+	if err := json.Unmarshal([]byte(res.Text), &o); err != nil || res.StatusCode != http.StatusOK {
+		s.T.Fatalf("the OPcache's state: %s: %s (%v)", res.Status, res.Text, err)
 	}
 	return o
 }
 
 // opcacheBecomes waits until a sample is as described: there is a new one each
 // ten seconds.
-func opcacheBecomes(s *server, what string, is func(opcacheStatus) bool) opcacheStatus {
-	s.t.Helper()
+func opcacheBecomes(s *Server, what string, is func(opcacheStatus) bool) opcacheStatus {
+	s.T.Helper()
 	var o opcacheStatus
-	eventually(s.t, func() error {
+	Eventually(s.T, func() error {
 		if o = opcache(s); !is(o) {
 			return fmt.Errorf("the OPcache is not %s: %+v", what, o)
 		}
@@ -87,12 +87,12 @@ type cleared struct {
 	OPcache      opcacheStatus
 }
 
-func clearOPcache(s *server) cleared {
-	s.t.Helper()
-	res := s.admin("DELETE", opcachePath, "")
+func clearOPcache(s *Server) cleared {
+	s.T.Helper()
+	res := s.Admin("DELETE", opcachePath, "")
 	var c cleared
-	if err := json.Unmarshal([]byte(res.body), &c); err != nil || res.StatusCode != http.StatusOK {
-		s.t.Fatalf("the reset: %s: %s (%v)", res.Status, res.body, err)
+	if err := json.Unmarshal([]byte(res.Text), &c); err != nil || res.StatusCode != http.StatusOK {
+		s.T.Fatalf("the reset: %s: %s (%v)", res.Status, res.Text, err)
 	}
 	return c
 }
@@ -101,46 +101,46 @@ func clearOPcache(s *server) cleared {
 const freshFiles = "ini opcache.file_update_protection 0"
 
 // scopes is what an OPcache belongs to, by how workers are spawned.
-var scopes = map[string]string{sharedLean.name: "pool", singleLean.name: "worker"}
+var scopes = map[string]string{SharedLean.Name: "pool", SingleLean.Name: "worker"}
 
 // TestTheOPcacheIsShownAsItFills looks at an empty cache, and at one with two
 // scripts, one of them used often.
 func TestTheOPcacheIsShownAsItFills(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "workers 2", freshFiles, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing",
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "workers 2", freshFiles, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing",
 			"ini opcache.memory_consumption 64", "ini opcache.max_accelerated_files 5000", "ini realpath_cache_size 2M"))
 		empty := opcache(s)
-		if !empty.Available || !empty.Enabled || empty.Scope != scopes[b.name] || empty.Age == nil || empty.Generation != 1 {
+		if !empty.Available || !empty.Enabled || empty.Scope != scopes[b.Name] || empty.Age == nil || empty.Generation != 1 {
 			t.Fatalf("got %+v, want a sample", empty)
 		}
 		if empty.Scripts != 0 || empty.Hits != 0 || empty.Misses != 0 || empty.HitRate != 0 {
 			t.Errorf("got %+v before any script ran, want nothing: the question leaves no trace", empty)
 		}
-		if m := empty.Memory; m.Total != 64*mib || m.Used <= 0 || m.Free <= 0 || m.Wasted != 0 || m.Human != "64 MiB" {
+		if m := empty.Memory; m.Total != 64*MiB || m.Used <= 0 || m.Free <= 0 || m.Wasted != 0 || m.Human != "64 MiB" {
 			t.Errorf("got %+v, want 64 MiB", m)
 		}
-		if j := empty.JIT; !j.Enabled || !j.On || j.Size < 15*mib || j.Free <= 0 || j.Free > j.Size {
+		if j := empty.JIT; !j.Enabled || !j.On || j.Size < 15*MiB || j.Free <= 0 || j.Free > j.Size {
 			t.Errorf("got %+v, want a JIT with 16 MiB", j)
 		}
 		for name, want := range map[string]any{
-			"memory_consumption_bytes": float64(64 * mib), "max_accelerated_files": 5000.0, "validate_timestamps": true,
-			"revalidate_freq_seconds": 2.0, "jit": "tracing", "jit_buffer_size_bytes": float64(16 * mib),
-			"interned_strings_buffer_bytes": float64(8 * mib),
+			"memory_consumption_bytes": float64(64 * MiB), "max_accelerated_files": 5000.0, "validate_timestamps": true,
+			"revalidate_freq_seconds": 2.0, "jit": "tracing", "jit_buffer_size_bytes": float64(16 * MiB),
+			"interned_strings_buffer_bytes": float64(8 * MiB),
 		} {
 			if got := empty.Configuration[name]; got != want {
 				t.Errorf("%s: got %v, want %v", name, got, want)
 			}
 		}
-		if empty.Strings.Count == 0 || empty.MaxKeys < 5000 || empty.Realpath.Max != 2*mib {
+		if empty.Strings.Count == 0 || empty.MaxKeys < 5000 || empty.Realpath.Max != 2*MiB {
 			t.Errorf("got %+v, want strings, room for 5000 keys, 2 MiB of paths", empty)
 		}
 
 		const requests = 10
 		for range requests - 1 {
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
-		s.get("/pid.php")
+		s.Get("/pid.php")
 		full := opcacheBecomes(s, "filled", func(o opcacheStatus) bool { return o.Scripts > 0 })
 		if full.Scripts != 2 || full.Misses != 2 || full.Hits != requests-2 || full.HitRate != 0.8 || full.Human != "80%" {
 			t.Errorf("got %+v, want 2 scripts, of 10 requests 8 hits", full)
@@ -148,7 +148,7 @@ func TestTheOPcacheIsShownAsItFills(t *testing.T) {
 		if full.Memory.Used <= empty.Memory.Used || full.Keys < 2 {
 			t.Errorf("got %+v, want more memory used than %+v", full.Memory, empty.Memory)
 		}
-		p := s.pool()
+		p := s.Pool()
 		served := 0
 		for _, w := range p.List {
 			served += w.Requests
@@ -162,14 +162,14 @@ func TestTheOPcacheIsShownAsItFills(t *testing.T) {
 // TestTheOPcacheIsReset while nothing else runs.
 func TestTheOPcacheIsReset(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "workers 2", freshFiles))
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "workers 2", freshFiles))
 		caches := 1
-		if b.name == singleLean.name {
+		if b.Name == SingleLean.Name {
 			caches = 2
 		}
 		for manual := range 2 {
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 			c := clearOPcache(s)
 			o := c.OPcache
 			if c.Reset != caches || c.AfterRequest != 0 {
@@ -182,7 +182,7 @@ func TestTheOPcacheIsReset(t *testing.T) {
 				t.Errorf("got %+v after the reset, want what its answer said: %+v", now, o)
 			}
 		}
-		p := s.pool()
+		p := s.Pool()
 		if p.Requests.Total != 2 || len(p.Exits) != 0 || p.Generation != 1 {
 			t.Errorf("got %+v, want 2 requests and the same workers", p)
 		}
@@ -193,62 +193,62 @@ func TestTheOPcacheIsReset(t *testing.T) {
 // with one that is shared; a worker that has its own is replaced.
 func TestAResetWhileARequestRuns(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "workers 2", freshFiles))
-		h := s.hold("running")
-		h.add("")
-		h.ran(1)
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "workers 2", freshFiles))
+		h := s.Hold("running")
+		h.Add("")
+		h.WaitRunning(1)
 		c := clearOPcache(s)
-		if b.name == singleLean.name {
+		if b.Name == SingleLean.Name {
 			if c.Reset != 1 || c.AfterRequest != 1 {
 				t.Errorf("got %+v, want one reset and one worker to be replaced", c)
 			}
-			h.release()
-			h.want(0, 200)
-			s.wantExits(map[string]int{"recycled": 1})
+			h.Release()
+			h.Want(0, 200)
+			s.WantExits(map[string]int{"recycled": 1})
 			return
 		}
 		if o := c.OPcache; c.Reset != 1 || c.AfterRequest != 0 || !o.Restarts.Pending || o.Enabled {
 			t.Errorf("got %+v, want a reset that is pending", c)
 		}
-		h.release()
-		h.want(0, 200)
+		h.Release()
+		h.Want(0, 200)
 		opcacheBecomes(s, "emptied", func(o opcacheStatus) bool {
-			s.get("/hello.php").want(t, 200, "hello\n") // the first that finds no other does it
+			s.Get("/hello.php").Want(t, 200, "hello\n") // the first that finds no other does it
 			return o.Enabled && !o.Restarts.Pending && o.Restarts.Manual == 1
 		})
-		s.wantExits(map[string]int{})
+		s.WantExits(map[string]int{})
 	})
 }
 
 // TestABusyPoolShowsItsLastSample with the age that it has by then.
 func TestABusyPoolShowsItsLastSample(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 1", freshFiles))
-	first := s.hold("first")
-	first.add("")
-	first.ran(1)
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", freshFiles))
+	first := s.Hold("first")
+	first.Add("")
+	first.WaitRunning(1)
 	if o := opcache(s); o.Available || o.Reason != "no worker is idle" || o.Age != nil {
 		t.Errorf("got %+v without a sample, want the reason", o)
 	}
-	res := s.admin("DELETE", opcachePath, "")
-	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(res.body, "no worker is idle") {
-		t.Errorf("resetting: got %s %s, want 503 and why", res.Status, res.body)
+	res := s.Admin("DELETE", opcachePath, "")
+	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(res.Text, "no worker is idle") {
+		t.Errorf("resetting: got %s %s, want 503 and why", res.Status, res.Text)
 	}
-	first.release()
-	first.want(0, 200)
+	first.Release()
+	first.Want(0, 200)
 	sample := opcacheBecomes(s, "sampled", func(o opcacheStatus) bool { return o.Available })
 	if sample.Scripts != 1 || sample.Reason != "" {
 		t.Errorf("got %+v, want one script", sample)
 	}
-	second := s.hold("second")
-	second.add("")
-	second.ran(1)
+	second := s.Hold("second")
+	second.Add("")
+	second.WaitRunning(1)
 	old := opcacheBecomes(s, "too old", func(o opcacheStatus) bool { return o.Reason != "" })
 	if !old.Available || *old.Age < 10 || old.Reason != "no worker is idle" || old.Scripts != sample.Scripts {
 		t.Errorf("got %+v, want the sample of before, 10 s old", old)
 	}
-	if q := s.pool().Queue; q.Length != 0 {
+	if q := s.Pool().Queue; q.Length != 0 {
 		t.Errorf("got %+v, want nobody in line", q)
 	}
 }
@@ -256,24 +256,24 @@ func TestABusyPoolShowsItsLastSample(t *testing.T) {
 // TestAnotherGenerationIsSampledAtOnce: the old one's cache is no more.
 func TestAnotherGenerationIsSampledAtOnce(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 2", freshFiles))
-	s.get("/hello.php").want(t, 200, "hello\n")
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2", freshFiles))
+	s.Get("/hello.php").Want(t, 200, "hello\n")
 	if o := opcache(s); o.Scripts != 1 {
 		t.Fatalf("got %+v, want one script", o)
 	}
-	if res := s.admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s", res.Status, res.body)
+	if res := s.Admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", res.Status, res.Text)
 	}
 	if o := opcache(s); !o.Available || o.Generation != 2 || o.Scripts != 0 {
 		t.Errorf("got %+v, want the empty cache of generation 2", o)
 	}
-	if res := s.admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s", res.Status, res.body)
+	if res := s.Admin("POST", "/php_pool/pools/main/restart", ""); res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", res.Status, res.Text)
 	}
-	h := s.hold("busy")
-	h.add("")
-	h.add("")
-	h.ran(2)
+	h := s.Hold("busy")
+	h.Add("")
+	h.Add("")
+	h.WaitRunning(2)
 	if o := opcache(s); o.Available || o.Reason != "no worker is idle" {
 		t.Errorf("got %+v, want no sample of a generation that is gone", o)
 	}
@@ -283,34 +283,34 @@ func TestAnotherGenerationIsSampledAtOnce(t *testing.T) {
 // reset.
 func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
-		eventually(t, func() error {
-			if left := s.php(); len(left) > 0 {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
+		Eventually(t, func() error {
+			if left := s.PHPProcesses(); len(left) > 0 {
 				return fmt.Errorf("%d processes at rest: %v", len(left), left)
 			}
 			return nil
 		})
-		before := s.pool()
+		before := s.Pool()
 		if o := opcache(s); o.Available || o.Reason != "no worker runs" {
 			t.Errorf("got %+v, want no sample and why", o)
 		}
-		res := s.admin("DELETE", opcachePath, "")
-		if res.StatusCode != http.StatusConflict || !strings.Contains(res.body, "no worker runs") {
-			t.Errorf("resetting: got %s %s, want 409 and why", res.Status, res.body)
+		res := s.Admin("DELETE", opcachePath, "")
+		if res.StatusCode != http.StatusConflict || !strings.Contains(res.Text, "no worker runs") {
+			t.Errorf("resetting: got %s %s, want 409 and why", res.Status, res.Text)
 		}
-		if left := s.php(); len(left) > 0 {
+		if left := s.PHPProcesses(); len(left) > 0 {
 			t.Errorf("processes were started: %v", left)
 		}
-		if after := s.pool(); after.Generation != before.Generation || after.Workers != before.Workers {
+		if after := s.Pool(); after.Generation != before.Generation || after.Workers != before.Workers {
 			t.Errorf("got %+v, want what was: %+v", after, before)
 		}
 		// Visited, it is sampled, and rests in time all the same.
-		s.get("/hello.php").want(t, 200, "hello\n")
+		s.Get("/hello.php").Want(t, 200, "hello\n")
 		if o := opcache(s); !o.Available {
 			t.Errorf("got %+v, want a sample", o)
 		}
-		eventually(t, func() error {
+		Eventually(t, func() error {
 			if o := opcache(s); o.Available {
 				return fmt.Errorf("got %+v, want none at rest", o)
 			}
@@ -322,20 +322,20 @@ func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
 // TestOPcacheCalls refuses what is no call.
 func TestOPcacheCalls(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 1"))
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
-		res := s.admin(method, opcachePath, "")
+		res := s.Admin(method, opcachePath, "")
 		if allow := res.Header.Get("Allow"); res.StatusCode != http.StatusMethodNotAllowed || allow != "DELETE, GET, HEAD" {
 			t.Errorf("%s: got %s, Allow %q", method, res.Status, allow)
 		}
 	}
-	if res := s.admin("GET", "/php_pool/pools/none/opcache", ""); res.StatusCode != http.StatusNotFound {
+	if res := s.Admin("GET", "/php_pool/pools/none/opcache", ""); res.StatusCode != http.StatusNotFound {
 		t.Errorf("of no pool: got %s", res.Status)
 	}
 	if o := opcache(s); o.Restarts.Manual != 0 {
 		t.Errorf("got %+v, want nothing reset", o)
 	}
-	if left, err := filepath.Glob(s.dir + "/*/php_pool-*"); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(s.Dir + "/*/php_pool-*"); err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v; want nothing of ours near the site", left, err)
 	}
 }

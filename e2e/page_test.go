@@ -31,7 +31,7 @@ func chromium(t *testing.T, url string, lasts string) string {
 		}
 		t.Fatal("no Chromium or Google Chrome: run make deps")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), maxWait)
+	ctx, cancel := context.WithTimeout(t.Context(), MaxWait)
 	defer cancel()
 	browser := exec.CommandContext(ctx, program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "--virtual-time-budget="+lasts, "--dump-dom", url)
@@ -48,7 +48,7 @@ func chromium(t *testing.T, url string, lasts string) string {
 // a script in its URI and a password in its query.
 func TestThePageShowsThePoolInABrowser(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, `
+	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool {
@@ -61,15 +61,15 @@ func TestThePageShowsThePoolInABrowser(t *testing.T) {
 			php_pool_status /status main
 		}
 	`)
-	held := s.hold("page")
-	held.add("password=secret")
-	held.ran(1)
-	evil := s.hold("evil")
-	evil.info = "/<script>document.title='owned'</script>/<img%20src=x%20onerror=document.title='owned'>"
-	evil.add("")
-	evil.ran(1)
+	held := s.Hold("page")
+	held.Add("password=secret")
+	held.WaitRunning(1)
+	evil := s.Hold("evil")
+	evil.PathInfo = "/<script>document.title='owned'</script>/<img%20src=x%20onerror=document.title='owned'>"
+	evil.Add("")
+	evil.WaitRunning(1)
 
-	page := chromium(t, s.url+"/status", "3000")
+	page := chromium(t, s.URL+"/status", "3000")
 	for _, want := range []string{
 		`data-pool="main"`, "PHP 8.", "2 busy, 1 idle, max 3", "GET /load/hold.php", `class="busy"`, `class="idle"`, "owned",
 	} {
@@ -85,8 +85,8 @@ func TestThePageShowsThePoolInABrowser(t *testing.T) {
 	if t.Failed() {
 		t.Log(page)
 	}
-	held.release()
-	evil.release()
-	held.want(0, 200)
-	evil.want(0, 200)
+	held.Release()
+	evil.Release()
+	held.Want(0, 200)
+	evil.Want(0, 200)
 }

@@ -17,7 +17,7 @@ import (
 // its parent becomes a child of Caddy, which has to reap it.
 func TestCaddyIsProcess1(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		unshare, err := exec.LookPath("unshare")
 		if err != nil {
 			t.Fatal("unshare is missing, which util-linux has: ", err)
@@ -30,48 +30,48 @@ func TestCaddyIsProcess1(t *testing.T) {
 			t.Fatalf("%v: %v: %s: run this as root, or allow everybody to make user namespaces "+
 				"(on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)", under, err, out)
 		}
-		s := start(t, b, poolSite(b, "manager static", "workers 3", "quarantine off"), options{under: under})
-		s.stopped = true // by caddy stop, below: unshare does not pass a signal on
-		writeFile(t, filepath.Join(s.site, "background.php"), `<?php
+		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "quarantine off"), Options{Wrapper: under})
+		s.Stopped = true // by caddy stop, below: unshare does not pass a signal on
+		WriteFile(t, filepath.Join(s.Site, "background.php"), `<?php
 			exec('(sleep 0.05 &) >/dev/null 2>&1');
 			exec('(setsid sleep 0.05 &) >/dev/null 2>&1');
 			echo 'started';`)
 
-		s.get("/background.php").want(t, 200, "started")
+		s.Get("/background.php").Want(t, 200, "started")
 		zombiesBecome(s, "those of the script", func(n int) bool { return n >= 2 })
-		for _, p := range slices.Concat(s.masters(), s.workers()) {
-			kill(t, p.pid, syscall.SIGKILL)
+		for _, p := range slices.Concat(s.Masters(), s.WorkerProcesses()) {
+			Kill(t, p.PID, syscall.SIGKILL)
 		}
-		s.poolBecomes("whole again", func(p poolStatus) bool {
+		s.WaitPool("whole again", func(p PoolStatus) bool {
 			return p.Exits["crashed"]+p.Exits["recycled"] >= 3 && p.Workers.Idle == 3 // what is seen first: their end, or their master's
 		})
 		for range 3 {
-			s.get("/background.php").want(t, 200, "started")
+			s.Get("/background.php").Want(t, 200, "started")
 		}
 		zombiesBecome(s, "none", func(n int) bool { return n == 0 })
-		s.get("/hello.php").want(t, 200, "hello\n")
-		if s.hasLogged(syscall.ECHILD.Error()) {
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		if s.HasLogged(syscall.ECHILD.Error()) {
 			t.Error("the end of a process was kept from who waits for it")
 		}
 
-		stop := keep(t, s.command("stop", "--address", "unix/"+filepath.Join(s.dir, "admin.sock")))
-		if code, ok := stop.wait(maxWait); code != 0 || !ok {
+		stop := Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
+		if code, ok := stop.Wait(MaxWait); code != 0 || !ok {
 			t.Errorf("caddy stop: got code %d, ended %t", code, ok)
 		}
-		s.gone()
-		if s.code != 0 {
-			t.Errorf("caddy ended with code %d", s.code)
+		s.WaitGone()
+		if s.ExitCode != 0 {
+			t.Errorf("caddy ended with code %d", s.ExitCode)
 		}
 	})
 }
 
 // zombiesBecome waits until their number is as wanted.
-func zombiesBecome(s *server, what string, is func(n int) bool) {
-	s.t.Helper()
-	eventually(s.t, func() error {
+func zombiesBecome(s *Server, what string, is func(n int) bool) {
+	s.T.Helper()
+	Eventually(s.T, func() error {
 		var found []string
-		for _, p := range s.processes() {
-			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+		for _, p := range s.Processes() {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
 			if err == nil && strings.HasPrefix(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " Z") {
 				found = append(found, string(stat))
 			}

@@ -18,7 +18,7 @@ import (
 // TestOneOPcacheForAllWorkers is what a shared pool is for.
 func TestOneOPcacheForAllWorkers(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, plainSite, options{workers: 4, ini: [][2]string{
+	s := Start(t, SharedLean, PlainSite, Options{Workers: 4, INI: [][2]string{
 		{"opcache.enable", "1"},
 		{"opcache.file_update_protection", "0"},
 	}})
@@ -31,7 +31,7 @@ func TestOneOPcacheForAllWorkers(t *testing.T) {
 	)
 	ask := func() {
 		var a answer
-		if err := json.Unmarshal([]byte(s.get("/opcache.php").body), &a); err != nil {
+		if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &a); err != nil {
 			t.Error(err)
 		}
 		mu.Lock()
@@ -41,7 +41,7 @@ func TestOneOPcacheForAllWorkers(t *testing.T) {
 	}
 	ask()
 	const requests = 40
-	eventually(t, func() error {
+	Eventually(t, func() error {
 		var wg sync.WaitGroup
 		for range requests {
 			wg.Go(ask)
@@ -67,24 +67,24 @@ func TestOneOPcacheForAllWorkers(t *testing.T) {
 // TestZeroOptions has nothing but the name of the directive.
 func TestZeroOptions(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, `
+	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool
 			file_server
 		}
 	`)
-	s.get("/hello.php").want(t, 200, "hello\n")
-	s.get("/page.html").want(t, 200, "<p>a static page</p>\n")
+	s.Get("/hello.php").Want(t, 200, "hello\n")
+	s.Get("/page.html").Want(t, 200, "<p>a static page</p>\n")
 }
 
 // TestSitesShareAPool gives two sites one named pool, and a third its own.
 func TestSitesShareAPool(t *testing.T) {
 	t.Parallel()
-	for _, b := range spawnOnly {
-		t.Run(b.name, func(t *testing.T) {
+	for _, b := range BothSpawnModes {
+		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, b, `
+			s := Start(t, b, `
 				http://127.0.0.1:{$PORT} {
 					root {$SITE}
 					php_pool {
@@ -104,10 +104,10 @@ func TestSitesShareAPool(t *testing.T) {
 						pool both
 					}
 				}
-			`, options{global: "php_pool {\npool both {\nmanager static\nworkers 1\n" + strings.Join(b.lines, "\n") + "\n}\n}"})
-			one := s.get("/pid.php").body
-			two := do(t, s.client, newRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/pid.php", s.port+1), nil)).body
-			own := s.get("/third/pid.php").body
+			`, Options{Global: "php_pool {\npool both {\nmanager static\nworkers 1\n" + strings.Join(b.Lines, "\n") + "\n}\n}"})
+			one := s.Get("/pid.php").Text
+			two := Do(t, s.Client, NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/pid.php", s.Port+1), nil)).Text
+			own := s.Get("/third/pid.php").Text
 			if one != two || own == one {
 				t.Errorf("got workers %s, %s and %s, want the first two to be one", one, two, own)
 			}
@@ -119,9 +119,9 @@ func TestSitesShareAPool(t *testing.T) {
 // site, while requests go on: none may fail, and no worker changes.
 func TestReloadKeepsTheWorkers(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite, options{workers: 1})
-		before := s.get("/pid.php").body
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite, Options{Workers: 1})
+		before := s.Get("/pid.php").Text
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		for range 2 {
@@ -138,14 +138,14 @@ func TestReloadKeepsTheWorkers(t *testing.T) {
 		}
 		for range 3 {
 			for _, more := range []string{"", "http://127.0.0.1:{$PORT2} {\nrespond more\n}\n"} {
-				if err := s.reload(plainSite + more); err != nil {
+				if err := s.Reload(PlainSite + more); err != nil {
 					t.Error(err)
 				}
 			}
 		}
 		close(stop)
 		wg.Wait()
-		if after := s.get("/pid.php").body; after != before {
+		if after := s.Get("/pid.php").Text; after != before {
 			t.Errorf("worker %s has become %s by a reload", before, after)
 		}
 	})
@@ -153,18 +153,18 @@ func TestReloadKeepsTheWorkers(t *testing.T) {
 
 // tryHello lets a connection be refused or reset: any Caddy does that in a
 // reload to those that wait in the queue of the old listener.
-func tryHello(s *server) {
-	s.t.Helper()
-	res, err := s.client.Do(s.request("GET", "/hello.php", nil))
+func tryHello(s *Server) {
+	s.T.Helper()
+	res, err := s.Client.Do(s.Request("GET", "/hello.php", nil))
 	if err != nil {
 		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
-			s.t.Error(err)
+			s.T.Error(err)
 		}
 		return
 	}
 	defer res.Body.Close()
 	if body, err := io.ReadAll(res.Body); res.StatusCode != 200 || string(body) != "hello\n" || err != nil {
-		s.t.Errorf("got %s %q, %v", res.Status, body, err)
+		s.T.Errorf("got %s %q, %v", res.Status, body, err)
 	}
 }
 
@@ -172,29 +172,29 @@ func tryHello(s *server) {
 // as it would have, and the next one has the new settings.
 func TestReloadEndsNoRequest(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite, options{ini: [][2]string{{"memory_limit", "100M"}}})
-		writeFile(t, s.site+"/limit.php", "<?php echo ini_get('memory_limit');")
-		s.get("/limit.php").want(t, 200, "100M")
-		answer := s.begin("wait.php")
-		s.opts.ini = [][2]string{{"memory_limit", "111M"}}
-		if err := s.reload(plainSite); err != nil {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite, Options{INI: [][2]string{{"memory_limit", "100M"}}})
+		WriteFile(t, s.Site+"/limit.php", "<?php echo ini_get('memory_limit');")
+		s.Get("/limit.php").Want(t, 200, "100M")
+		answer := s.StartBlocked("wait.php")
+		s.Options.INI = [][2]string{{"memory_limit", "111M"}}
+		if err := s.Reload(PlainSite); err != nil {
 			t.Fatal(err)
 		}
-		s.get("/limit.php").want(t, 200, "111M")
-		s.let()
-		wantWaited(t, answer)
+		s.Get("/limit.php").Want(t, 200, "111M")
+		s.Unblock()
+		WantUnblocked(t, answer)
 	})
 }
 
 // TestWhoPHPRunsAs checks that scripts of a Caddy of root are not root's.
 func TestWhoPHPRunsAs(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite)
-		writeFile(t, s.site+"/who.php", "<?php echo posix_getuid(), ' ', posix_getgid(), ' ', implode(',', posix_getgroups());")
-		u := phpUser(t)
-		got := s.get("/who.php").body
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite)
+		WriteFile(t, s.Site+"/who.php", "<?php echo posix_getuid(), ' ', posix_getgid(), ' ', implode(',', posix_getgroups());")
+		u := PHPUser(t)
+		got := s.Get("/who.php").Text
 		if !strings.HasPrefix(got, u.Uid+" "+u.Gid+" ") {
 			t.Errorf("got uid, gid and groups %s, want %s %s", got, u.Uid, u.Gid)
 		}

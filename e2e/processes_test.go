@@ -12,77 +12,77 @@ import (
 	"time"
 )
 
-// wantProcesses looks at /proc: in single mode each worker is a process, in
+// WantWorkerProcesses looks at /proc: in single mode each worker is a process, in
 // shared mode each slot, be it a worker's or a standby.
-func (s *server) wantProcesses(b backend, workers int) {
-	s.t.Helper()
-	eventually(s.t, func() error {
+func (s *Server) WantWorkerProcesses(b Backend, workers int) {
+	s.T.Helper()
+	Eventually(s.T, func() error {
 		want := workers
-		if b.name == sharedLean.name {
-			want += s.pool().Workers.Standby
+		if b.Name == SharedLean.Name {
+			want += s.Pool().Workers.Standby
 		}
-		if got := s.workers(); len(got) != want {
+		if got := s.WorkerProcesses(); len(got) != want {
 			return fmt.Errorf("got %d processes of php-cgi that serve, want %d: %v", len(got), want, got)
 		}
 		return nil
 	})
 }
 
-func distinct(list []int) int {
+func CountDistinct(list []int) int {
 	list = slices.Sorted(slices.Values(list))
 	return len(slices.Compact(list))
 }
 
-// workers are the processes of php-cgi that serve, without a master.
-func (s *server) workers() []process {
-	var all []process
+// WorkerProcesses are the processes of php-cgi that serve, without a master.
+func (s *Server) WorkerProcesses() []Process {
+	var all []Process
 	parents := map[int]bool{}
-	for _, p := range s.processes() {
-		if strings.Contains(p.args, "php-cgi") {
+	for _, p := range s.Processes() {
+		if strings.Contains(p.Args, "php-cgi") {
 			all = append(all, p)
-			parents[p.ppid] = true
+			parents[p.PPID] = true
 		}
 	}
-	var leaves []process
+	var leaves []Process
 	for _, p := range all {
-		if !parents[p.pid] && !strings.HasPrefix(p.args, "/bin/sh") {
+		if !parents[p.PID] && !strings.HasPrefix(p.Args, "/bin/sh") {
 			leaves = append(leaves, p)
 		}
 	}
 	return leaves
 }
 
-func (s *server) wantWorkers(n int) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		if got := s.workers(); len(got) < n {
+func (s *Server) WaitWorkerProcesses(n int) {
+	s.T.Helper()
+	Eventually(s.T, func() error {
+		if got := s.WorkerProcesses(); len(got) < n {
 			return fmt.Errorf("got %d workers, want %d: %v", len(got), n, got)
 		}
 		return nil
 	})
 }
 
-// php lists every process but Caddy itself: masters, workers, guardians, and
+// PHPProcesses lists every process but Caddy itself: masters, workers, guardians, and
 // what scripts have started.
-func (s *server) php() []process {
-	return slices.DeleteFunc(s.processes(), func(p process) bool { return p.pid == s.PID || p.args == "" })
+func (s *Server) PHPProcesses() []Process {
+	return slices.DeleteFunc(s.Processes(), func(p Process) bool { return p.PID == s.PID || p.Args == "" })
 }
 
-// masters are the processes of php-cgi that have children.
-func (s *server) masters() []process {
-	all := s.php()
-	return slices.DeleteFunc(slices.Clone(all), func(p process) bool {
-		return !strings.Contains(p.args, "php-cgi") || !slices.ContainsFunc(all, func(c process) bool { return c.ppid == p.pid })
+// Masters are the processes of php-cgi that have children.
+func (s *Server) Masters() []Process {
+	all := s.PHPProcesses()
+	return slices.DeleteFunc(slices.Clone(all), func(p Process) bool {
+		return !strings.Contains(p.Args, "php-cgi") || !slices.ContainsFunc(all, func(c Process) bool { return c.PPID == p.PID })
 	})
 }
 
-// pss sums up the memory of processes, in bytes, with what they share counted
+// PSS sums up the memory of processes, in bytes, with what they share counted
 // once. own leaves out the pages of files: what they count for depends on who
 // else on the machine runs the same program.
-func pss(tb testing.TB, all []process) (sum, own int64) {
+func PSS(tb testing.TB, all []Process) (sum, own int64) {
 	tb.Helper()
 	for _, p := range all {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid))
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.PID))
 		if err != nil {
 			continue // it has ended
 		}
@@ -93,7 +93,7 @@ func pss(tb testing.TB, all []process) (sum, own int64) {
 				continue
 			}
 			if _, err := fmt.Sscan(value, &kb); err != nil {
-				tb.Fatalf("%s of process %d: %v", name, p.pid, err)
+				tb.Fatalf("%s of process %d: %v", name, p.PID, err)
 			}
 			switch name {
 			case "Pss":
@@ -106,19 +106,19 @@ func pss(tb testing.TB, all []process) (sum, own int64) {
 	return sum, own
 }
 
-// kill sends a signal to a worker.
-func kill(t *testing.T, pid int, sig syscall.Signal) {
+// Kill sends a signal to a worker.
+func Kill(t *testing.T, pid int, sig syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(pid, sig); err != nil {
 		t.Errorf("sending %v to %d: %v", sig, pid, err)
 	}
 }
 
-// cpuTime sums up what processes have used; those that have ended count for
+// CPUTime sums up what processes have used; those that have ended count for
 // nothing.
-func cpuTime(all []process) (sum time.Duration) {
+func CPUTime(all []Process) (sum time.Duration) {
 	for _, p := range all {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
 		if err != nil {
 			continue
 		}

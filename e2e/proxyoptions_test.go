@@ -23,12 +23,12 @@ func TestProxyOptions(t *testing.T) {
 					file_server
 				}
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/accel.php?to=/secret.txt").want(t, 200, "a private file\n")
-			s.do(s.request("POST", "/accel.php?to=/secret.txt", strings.NewReader("x"))).want(t, 200, "a private file\n")
-			s.get("/accel.php?to=/secret.txt", "Range: bytes=2-8").want(t, 206, "private")
-			s.get("/accel.php?to=/none.txt").want(t, 404, "")
-			s.get("/hello.php").want(t, 200, "hello\n")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/accel.php?to=/secret.txt").Want(t, 200, "a private file\n")
+			s.Do(s.Request("POST", "/accel.php?to=/secret.txt", strings.NewReader("x"))).Want(t, 200, "a private file\n")
+			s.Get("/accel.php?to=/secret.txt", "Range: bytes=2-8").Want(t, 206, "private")
+			s.Get("/accel.php?to=/none.txt").Want(t, 404, "")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
 		{"copy_response sends the script's answer on", `
 			root {$SITE}
@@ -46,13 +46,13 @@ func TestProxyOptions(t *testing.T) {
 					respond "to {rp.header.X-Accel-Redirect}" 202
 				}
 			}
-		`, func(t *testing.T, s *server) {
-			res := s.get("/redirect.php")
-			if res.want(t, 203, ""); res.Header.Get("X-Was") != "302" {
+		`, func(t *testing.T, s *Server) {
+			res := s.Get("/redirect.php")
+			if res.Want(t, 203, ""); res.Header.Get("X-Was") != "302" {
 				t.Errorf("got headers %v", res.Header)
 			}
-			res = s.get("/accel.php?to=there")
-			if res.want(t, 202, "to there"); res.Header.Get("X-Script") != "said this" {
+			res = s.Get("/accel.php?to=there")
+			if res.Want(t, 202, "to there"); res.Header.Get("X-Script") != "said this" {
 				t.Errorf("got headers %v", res.Header)
 			}
 		}},
@@ -62,9 +62,9 @@ func TestProxyOptions(t *testing.T) {
 				@redirects status 3xx
 				replace_status @redirects 418
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/redirect.php").want(t, 418, "")
-			s.get("/hello.php").want(t, 200, "hello\n")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/redirect.php").Want(t, 418, "")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
 		{"header_up and header_down", `
 			root {$SITE}
@@ -74,10 +74,10 @@ func TestProxyOptions(t *testing.T) {
 				header_down X-Down down
 				header_down -X-Powered-By
 			}
-		`, func(t *testing.T, s *server) {
-			res := s.get("/server.php")
+		`, func(t *testing.T, s *Server) {
+			res := s.Get("/server.php")
 			var vars map[string]any
-			if err := json.Unmarshal([]byte(res.body), &vars); err != nil {
+			if err := json.Unmarshal([]byte(res.Text), &vars); err != nil {
 				t.Fatal(err)
 			}
 			if vars["HTTP_X_UP"] != "up GET" || vars["HTTP_USER_AGENT"] != nil {
@@ -90,7 +90,7 @@ func TestProxyOptions(t *testing.T) {
 		{"forwarding headers of a stranger are replaced", `
 			root {$SITE}
 			PHP
-		`, func(t *testing.T, s *server) {
+		`, func(t *testing.T, s *Server) {
 			wantForwarded(t, s, "127.0.0.1", "http")
 		}},
 		{"forwarding headers of a trusted proxy are kept", `
@@ -98,7 +98,7 @@ func TestProxyOptions(t *testing.T) {
 			PHP {
 				trusted_proxies 127.0.0.0/8
 			}
-		`, func(t *testing.T, s *server) {
+		`, func(t *testing.T, s *Server) {
 			wantForwarded(t, s, "192.0.2.1, 127.0.0.1", "https")
 		}},
 		{"buffers, timeouts and flushing are understood", `
@@ -113,16 +113,16 @@ func TestProxyOptions(t *testing.T) {
 				capture_stderr
 				resolve_root_symlink
 			}
-		`, func(t *testing.T, s *server) {
-			s.get("/hello.php").want(t, 200, "hello\n")
+		`, func(t *testing.T, s *Server) {
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 			wantBody(t, s, "POST", 300_000, true)
 		}},
 	})
 }
 
-func wantForwarded(t *testing.T, s *server, address, proto string) {
+func wantForwarded(t *testing.T, s *Server, address, proto string) {
 	t.Helper()
-	vars := s.vars("/server.php", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: other.test")
+	vars := s.Vars("/server.php", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: other.test")
 	if vars["HTTP_X_FORWARDED_FOR"] != address || vars["HTTP_X_FORWARDED_PROTO"] != proto {
 		t.Errorf("got HTTP_X_FORWARDED_FOR %q, _PROTO %q, want %q, %q", vars["HTTP_X_FORWARDED_FOR"], vars["HTTP_X_FORWARDED_PROTO"], address, proto)
 	}

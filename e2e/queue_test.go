@@ -20,31 +20,31 @@ import (
 // behind one that holds the only worker.
 func TestTheLineIsFirstComeFirstServed(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
 		h := lineUp(s, 9, "")
-		h.release()
+		h.Release()
 		for id := range 10 {
-			h.want(id, 200)
+			h.Want(id, 200)
 		}
-		if ids, _ := h.ran(10); !slices.IsSorted(ids) {
+		if ids, _ := h.WaitRunning(10); !slices.IsSorted(ids) {
 			t.Errorf("requests were served in the order %v", ids)
 		}
-		if p := s.pool(); p.Queue.Length != 0 || p.Requests.Failed != 0 {
+		if p := s.Pool(); p.Queue.Length != 0 || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want an empty line and no failed request", p)
 		}
 	})
 }
 
 // lineUp has one request served, and n more waiting in the order of their ids.
-func lineUp(s *server, n int, query string) *holding {
-	s.t.Helper()
-	h := s.hold("line")
-	h.add(query)
-	h.ran(1)
+func lineUp(s *Server, n int, query string) *HeldRequests {
+	s.T.Helper()
+	h := s.Hold("line")
+	h.Add(query)
+	h.WaitRunning(1)
 	for i := range n {
-		h.add(query)
-		s.poolBecomes(fmt.Sprint("with ", i+1, " in line"), func(p poolStatus) bool { return p.Queue.Length == i+1 })
+		h.Add(query)
+		s.WaitPool(fmt.Sprint("with ", i+1, " in line"), func(p PoolStatus) bool { return p.Queue.Length == i+1 })
 	}
 	return h
 }
@@ -52,20 +52,20 @@ func lineUp(s *server, n int, query string) *holding {
 // TestWhoLeavesTheLineIsNeverServed has two of five leave it.
 func TestWhoLeavesTheLineIsNeverServed(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
 		h := lineUp(s, 5, "")
-		h.cancel[1]()
-		h.cancel[4]()
-		s.poolBecomes("with 3 in line", func(p poolStatus) bool { return p.Queue.Length == 3 })
-		h.release()
+		h.Cancel[1]()
+		h.Cancel[4]()
+		s.WaitPool("with 3 in line", func(p PoolStatus) bool { return p.Queue.Length == 3 })
+		h.Release()
 		for _, id := range []int{0, 2, 3, 5} {
-			h.want(id, 200)
+			h.Want(id, 200)
 		}
-		if ids, _ := h.ran(4); !slices.Equal(ids, []int{0, 2, 3, 5}) {
+		if ids, _ := h.WaitRunning(4); !slices.Equal(ids, []int{0, 2, 3, 5}) {
 			t.Errorf("requests %v were served", ids)
 		}
-		if p := s.pool(); p.Requests.Total != 4 || p.Requests.Failed != 0 {
+		if p := s.Pool(); p.Requests.Total != 4 || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want 4 requests and none failed", p.Requests)
 		}
 	})
@@ -74,46 +74,46 @@ func TestWhoLeavesTheLineIsNeverServed(t *testing.T) {
 // TestTheLineIsBounded fills it.
 func TestTheLineIsBounded(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "max_queue 2"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_queue 2"))
 		h := lineUp(s, 2, "")
 		began := time.Now()
-		wantRefused(t, s.get("/hello.php"))
+		wantRefused(t, s.Get("/hello.php"))
 		if took := time.Since(began); took > 15*time.Second { // queue_timeout is 30s
 			t.Errorf("the refusal came after %v", took)
 		}
-		h.release()
+		h.Release()
 		for id := range 3 {
-			h.want(id, 200)
+			h.Want(id, 200)
 		}
-		if p := s.pool(); p.Requests.Refused != 1 || p.Requests.Total != 3 {
+		if p := s.Pool(); p.Requests.Refused != 1 || p.Requests.Total != 3 {
 			t.Errorf("got %+v, want 1 refused and 3 served", p.Requests)
 		}
-		s.get("/hello.php").want(t, 200, "hello\n")
+		s.Get("/hello.php").Want(t, 200, "hello\n")
 	})
 }
 
 // TestNobodyWaitsTooLong has a request wait for queue_timeout.
 func TestNobodyWaitsTooLong(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
 		h := lineUp(s, 0, "")
 		began := time.Now()
-		wantRefused(t, s.get("/hello.php"))
+		wantRefused(t, s.Get("/hello.php"))
 		if took := time.Since(began); took < time.Second || took > 15*time.Second {
 			t.Errorf("the refusal came after %v, want 1s", took)
 		}
-		h.release()
-		h.want(0, 200)
-		s.get("/hello.php").want(t, 200, "hello\n")
+		h.Release()
+		h.Want(0, 200)
+		s.Get("/hello.php").Want(t, 200, "hello\n")
 	})
 }
 
 // wantRefused checks that a client is told to come again.
-func wantRefused(t *testing.T, res *response) {
+func wantRefused(t *testing.T, res *Response) {
 	t.Helper()
-	res.want(t, http.StatusServiceUnavailable, "")
+	res.Want(t, http.StatusServiceUnavailable, "")
 	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err != nil || n < 1 {
 		t.Errorf("got Retry-After %q", res.Header.Get("Retry-After"))
 	}
@@ -123,46 +123,46 @@ func wantRefused(t *testing.T, res *response) {
 // notice because they write.
 func TestAClientLeavesWhilePHPRuns(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		for _, query := range []string{"", "abort=ignore", "abort=ignore&write=1", "write=1"} {
 			t.Run(query, func(t *testing.T) {
 				t.Parallel()
-				s := start(t, b, poolSite(b, "manager static", "workers 1"))
+				s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
 				h := lineUp(s, 0, query)
-				_, pids := h.ran(1)
-				h.cancel[0]()
+				_, pids := h.WaitRunning(1)
+				h.Cancel[0]()
 				if query == "write=1" {
-					if got, want := h.ended(1)[0], fmt.Sprintf("0 %d 1", pids[0]); got != want {
+					if got, want := h.WaitEnded(1)[0], fmt.Sprintf("0 %d 1", pids[0]); got != want {
 						t.Errorf("got end %q, want %q: connection_aborted", got, want)
 					}
 				} else {
-					s.poolBecomes("draining", func(p poolStatus) bool {
+					s.WaitPool("draining", func(p PoolStatus) bool {
 						return p.Workers.Draining == 1 && p.Workers.Idle == 0 && p.Workers.Busy == 0
 					})
 					// The slot is not free: the next one waits.
-					h.add("")
-					s.poolBecomes("with one in line", func(p poolStatus) bool { return p.Queue.Length == 1 })
-					if got := h.lines("ended"); len(got) != 0 {
+					h.Add("")
+					s.WaitPool("with one in line", func(p PoolStatus) bool { return p.Queue.Length == 1 })
+					if got := h.Lines("ended"); len(got) != 0 {
 						t.Errorf("the script has ended: %q", got)
 					}
 					aborted := strings.Contains(query, "write")
 					if aborted { // it learns it by writing
-						eventually(t, func() error {
-							if len(h.lines("aborted")) == 0 {
+						Eventually(t, func() error {
+							if len(h.Lines("aborted")) == 0 {
 								return errors.New("the script has not noticed that its client left")
 							}
 							return nil
 						})
 					}
-					h.release()
-					h.want(1, 200)
-					if got, want := h.ended(2)[0], fmt.Sprintf("0 %d %d", pids[0], btoi(aborted)); got != want {
+					h.Release()
+					h.Want(1, 200)
+					if got, want := h.WaitEnded(2)[0], fmt.Sprintf("0 %d %d", pids[0], btoi(aborted)); got != want {
 						t.Errorf("got end %q, want %q", got, want)
 					}
 				}
-				s.get("/pid.php").want(t, 200, fmt.Sprint(pids[0]))
-				s.poolBecomes("idle", func(p poolStatus) bool { return p.Workers.Idle == 1 && p.Workers.Total == 1 })
-				s.wantExits(map[string]int{})
+				s.Get("/pid.php").Want(t, 200, fmt.Sprint(pids[0]))
+				s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 1 && p.Workers.Total == 1 })
+				s.WantExits(map[string]int{})
 			})
 		}
 	})
@@ -179,34 +179,34 @@ func btoi(b bool) int {
 // who waits for it.
 func TestAnEndlessLoopWithoutAClient(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 1", "request_timeout 3s"))
-		pid := s.get("/pid.php").body
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 3s"))
+		pid := s.Get("/pid.php").Text
 		leave(s, "/load/late.php?file=loop&how=loop")
-		s.get("/pid.php").want(t, 200, pid)
-		s.wantExits(map[string]int{})
+		s.Get("/pid.php").Want(t, 200, pid)
+		s.WantExits(map[string]int{})
 	})
 }
 
 // leave makes a request whose client leaves as soon as its script runs, which
 // it says in file.ran.
-func leave(s *server, path string) {
-	s.t.Helper()
-	ctx, cancel := context.WithCancel(s.t.Context())
+func leave(s *Server, path string) {
+	s.T.Helper()
+	ctx, cancel := context.WithCancel(s.T.Context())
 	defer cancel()
 	left := make(chan error, 1)
-	req := s.request("GET", path, nil).WithContext(ctx)
+	req := s.Request("GET", path, nil).WithContext(ctx)
 	go func() {
-		_, err := s.client.Do(req) // there is no body
+		_, err := s.Client.Do(req) // there is no body
 		left <- err
 	}()
 	// Not before the script runs: a request that was not sent leaves no trace.
-	eventually(s.t, func() error {
-		_, err := os.Stat(filepath.Join(s.site, req.URL.Query().Get("file")+".ran"))
+	Eventually(s.T, func() error {
+		_, err := os.Stat(filepath.Join(s.Site, req.URL.Query().Get("file")+".ran"))
 		return err
 	})
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		s.t.Errorf("got %v from the request that was left", err)
+		s.T.Errorf("got %v from the request that was left", err)
 	}
 }

@@ -18,26 +18,26 @@ const checkScript = "/load/check.php"
 // before and after, with what their OPcaches hold.
 func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		site := loadSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
-		s := start(t, b, site)
-		before, processes := s.forked()
-		l := s.load(checkScript, 4)
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		site := TrafficSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
+		s := Start(t, b, site)
+		before, processes := s.WaitForked()
+		l := s.StartTraffic(checkScript, 4)
 		caches := cacheBook{}
-		for i := range rounds(50) {
-			s.mustReload(site)
+		for i := range Rounds(50) {
+			s.MustReload(site)
 			if i%10 == 0 {
 				caches.see(s)
 			}
-			l.more(5)
+			l.WaitRequests(5)
 		}
 		caches.see(s)
-		l.end()
-		s.wantUnchanged(before)
-		if got := fmt.Sprint(s.php()); got != processes {
+		l.Finish()
+		s.WantUnchanged(before)
+		if got := fmt.Sprint(s.PHPProcesses()); got != processes {
 			t.Errorf("the processes are\n%s\nand were\n%s", got, processes)
 		}
-		s.wantNoneFailed()
+		s.WantNoneFailed()
 	})
 }
 
@@ -45,15 +45,15 @@ func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
 // often opcache.php has been found in it.
 type cacheBook map[int][2]int
 
-func (c cacheBook) see(s *server) {
-	s.t.Helper()
+func (c cacheBook) see(s *Server) {
+	s.T.Helper()
 	for range 8 {
 		var a struct{ PID, Hits, Start int }
-		if err := json.Unmarshal([]byte(s.getOn(s.port, "/opcache.php")), &a); err != nil {
-			s.t.Fatal(err)
+		if err := json.Unmarshal([]byte(s.GetFrom(s.Port, "/opcache.php")), &a); err != nil {
+			s.T.Fatal(err)
 		}
 		if old, ok := c[a.PID]; ok && (a.Start != old[0] || a.Hits <= old[1]) {
-			s.t.Errorf("the OPcache of process %d began at %d and had %d hits, and now %d and %d", a.PID, old[0], old[1], a.Start, a.Hits)
+			s.T.Errorf("the OPcache of process %d began at %d and had %d hits, and now %d and %d", a.PID, old[0], old[1], a.Start, a.Hits)
 		}
 		c[a.PID] = [2]int{a.Start, a.Hits}
 	}
@@ -64,32 +64,32 @@ func (c cacheBook) see(s *server) {
 // the master was started for fewer.
 func TestNoRequestIsLostByReloadsThatChangeTheSize(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		sized := func(n int) string { return loadSite(b, "manager static", fmt.Sprint("workers ", n)) }
-		s := start(t, b, sized(4))
-		l := s.load(checkScript, 4)
-		before, slots := s.pool(), 4
-		for range rounds(50) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		sized := func(n int) string { return TrafficSite(b, "manager static", fmt.Sprint("workers ", n)) }
+		s := Start(t, b, sized(4))
+		l := s.StartTraffic(checkScript, 4)
+		before, slots := s.Pool(), 4
+		for range Rounds(50) {
 			n := 1 + rand.IntN(9)
-			s.mustReload(sized(n))
-			p := s.poolBecomes(fmt.Sprintf("one of %d workers", n), func(p poolStatus) bool {
+			s.MustReload(sized(n))
+			p := s.WaitPool(fmt.Sprintf("one of %d workers", n), func(p PoolStatus) bool {
 				w := p.Workers
 				return w.Max == n && w.Idle+w.Busy == n && w.Starting+w.Stopping+w.Draining == 0
 			})
 			if p.Generation != before.Generation {
-				if b.name == singleLean.name || n <= slots {
+				if b.Name == SingleLean.Name || n <= slots {
 					t.Errorf("generation %d has become %d for %d workers after %d", before.Generation, p.Generation, n, before.Workers.Max)
 				}
 				slots = n
-			} else if kept := len(common(pids(before), pids(p))); kept != min(n, before.Workers.Max) {
-				t.Errorf("%d workers after %d: %v, of which only %d are of %v", n, before.Workers.Max, pids(p), kept, pids(before))
+			} else if kept := len(common(WorkerPIDs(before), WorkerPIDs(p))); kept != min(n, before.Workers.Max) {
+				t.Errorf("%d workers after %d: %v, of which only %d are of %v", n, before.Workers.Max, WorkerPIDs(p), kept, WorkerPIDs(before))
 			}
 			before = p
-			l.more(5)
+			l.WaitRequests(5)
 		}
-		l.end()
-		s.wantProcesses(b, before.Workers.Max)
-		s.wantNoneFailed()
+		l.Finish()
+		s.WantWorkerProcesses(b, before.Workers.Max)
+		s.WantNoneFailed()
 	})
 }
 
@@ -103,27 +103,27 @@ func common(a, b []int) []int {
 // ones, none that begins later sees the old ones.
 func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		marked := func(n int) string {
-			return loadSite(b, "manager static", "workers 3", fmt.Sprintf("ini user_agent %d", n))
+			return TrafficSite(b, "manager static", "workers 3", fmt.Sprintf("ini user_agent %d", n))
 		}
-		s := start(t, b, marked(0))
-		l := s.load(checkScript, 4)
-		before := s.pool()
-		for i := range rounds(20) {
-			l.allow(i + 1)
-			s.mustReload(marked(i + 1))
-			l.set(i + 1)
-			p := s.pool()
+		s := Start(t, b, marked(0))
+		l := s.StartTraffic(checkScript, 4)
+		before := s.Pool()
+		for i := range Rounds(20) {
+			l.AllowMark(i + 1)
+			s.MustReload(marked(i + 1))
+			l.RequireMark(i + 1)
+			p := s.Pool()
 			if p.Generation <= before.Generation {
 				t.Errorf("generation %d after generation %d", p.Generation, before.Generation)
 			}
 			before = p
-			l.more(10)
+			l.WaitRequests(10)
 		}
-		l.end()
-		s.wantOnly(b, 3)
-		s.wantNoneFailed()
+		l.Finish()
+		s.WaitWorkers(b, 3)
+		s.WantNoneFailed()
 	})
 }
 
@@ -131,76 +131,76 @@ func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
 // php.ini and php-cgi change behind it.
 func TestWhatPHPIsStartedFromCountsAsAChange(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b)
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b)
 		site := ownPHP(s, b, "manager static", "workers 2")
-		if err := s.run(site); err != nil {
+		if err := s.Run(site); err != nil {
 			t.Fatal(err)
 		}
-		l := s.load(checkScript, 4)
-		before := s.pool()
-		l.allow(1)
+		l := s.StartTraffic(checkScript, 4)
+		before := s.Pool()
+		l.AllowMark(1)
 		setMark(s, 1)
-		s.mustReload(site)
-		l.set(1)
-		p := s.pool()
+		s.MustReload(site)
+		l.RequireMark(1)
+		p := s.Pool()
 		if p.Generation <= before.Generation {
 			t.Errorf("an edited php.ini has left generation %d", p.Generation)
 		}
-		p = s.wantOnly(b, 2)
-		s.mustReload(site)
-		s.wantUnchanged(p)
+		p = s.WaitWorkers(b, 2)
+		s.MustReload(site)
+		s.WantUnchanged(p)
 		newPHP(s)
-		s.mustReload(site)
-		if got := s.pool().Generation; got <= p.Generation {
+		s.MustReload(site)
+		if got := s.Pool().Generation; got <= p.Generation {
 			t.Errorf("another php-cgi has left generation %d", got)
 		}
-		l.end()
-		s.wantOnly(b, 2)
-		s.wantNoneFailed()
+		l.Finish()
+		s.WaitWorkers(b, 2)
+		s.WantNoneFailed()
 	})
 }
 
 // ownPHP is a load's site with a php-cgi, a php.ini and a scan directory that
 // the test may change.
-func ownPHP(s *server, b backend, lines ...string) string {
-	s.t.Helper()
+func ownPHP(s *Server, b Backend, lines ...string) string {
+	s.T.Helper()
 	newPHP(s)
 	setMark(s, 0)
-	writeFile(s.t, filepath.Join(s.dir, "conf.d", "opcache.ini"), "zend_extension=opcache\n")
-	return loadSite(b, append([]string{"binary {$DIR}/php-cgi", "ini_file {$DIR}/php.ini", "ini_scan_dir {$DIR}/conf.d"}, lines...)...)
+	WriteFile(s.T, filepath.Join(s.Dir, "conf.d", "opcache.ini"), "zend_extension=opcache\n")
+	return TrafficSite(b, append([]string{"binary {$DIR}/php-cgi", "ini_file {$DIR}/php.ini", "ini_scan_dir {$DIR}/conf.d"}, lines...)...)
 }
 
 // setMark writes the php.ini of ownPHP anew.
-func setMark(s *server, mark int, lines ...string) {
-	s.t.Helper()
-	replaceFile(s.t, filepath.Join(s.dir, "php.ini"), fmt.Sprintf("user_agent=%d\n%s\n", mark, strings.Join(lines, "\n")), 0o644)
+func setMark(s *Server, mark int, lines ...string) {
+	s.T.Helper()
+	ReplaceFile(s.T, filepath.Join(s.Dir, "php.ini"), fmt.Sprintf("user_agent=%d\n%s\n", mark, strings.Join(lines, "\n")), 0o644)
 }
 
 // newPHP puts a copy of php-cgi where ownPHP wants it, as an upgrade does.
-func newPHP(s *server) {
-	s.t.Helper()
-	replaceFile(s.t, filepath.Join(s.dir, "php-cgi"), readFile(s.t, phpCGI(s.t)), 0o755)
+func newPHP(s *Server) {
+	s.T.Helper()
+	ReplaceFile(s.T, filepath.Join(s.Dir, "php-cgi"), ReadFile(s.T, PHPCGI(s.T)), 0o755)
 }
 
 // TestAPoolThatAReloadRemovesServesItsRequests renames the pool while one
 // request runs in it and one waits.
 func TestAPoolThatAReloadRemovesServesItsRequests(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "workers 1"))
-		h := s.hold("gate")
-		h.add("")
-		h.ran(1)
-		h.add("")
-		s.poolBecomes("one waits", func(p poolStatus) bool { return p.Queue.Length == 1 })
-		renamed := strings.Replace(poolSite(b, "workers 1"), "name main", "name other", 1)
-		if err := s.reload(renamed); err != nil {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "workers 1"))
+		h := s.Hold("gate")
+		h.Add("")
+		h.WaitRunning(1)
+		h.Add("")
+		s.WaitPool("one waits", func(p PoolStatus) bool { return p.Queue.Length == 1 })
+		renamed := strings.Replace(PoolSite(b, "workers 1"), "name main", "name other", 1)
+		if err := s.Reload(renamed); err != nil {
 			t.Fatal(err)
 		}
-		s.get("/hello.php").want(t, 200, "hello\n")
-		h.release()
-		h.want(0, 200)
-		h.want(1, 200)
+		s.Get("/hello.php").Want(t, 200, "hello\n")
+		h.Release()
+		h.Want(0, 200)
+		h.Want(1, 200)
 	})
 }

@@ -18,50 +18,50 @@ func TestResponses(t *testing.T) {
 	t.Parallel()
 	checks := []check{
 		{"what a script flushes arrives while it runs", firstEventFirst},
-		{"a script without any header is a 200", func(t *testing.T, s *server) {
-			s.get("/nohead.php").want(t, 200, "no head\n")
+		{"a script without any header is a 200", func(t *testing.T, s *Server) {
+			s.Get("/nohead.php").Want(t, 200, "no head\n")
 		}},
-		{"a header of 100 KB arrives", func(t *testing.T, s *server) {
-			res := s.get("/bighead.php")
-			res.want(t, 200, "big head\n")
+		{"a header of 100 KB arrives", func(t *testing.T, s *Server) {
+			res := s.Get("/bighead.php")
+			res.Want(t, 200, "big head\n")
 			if got := len(res.Header.Get("X-Big")); got != 100<<10 {
 				t.Errorf("X-Big: got %d bytes, want %d", got, 100<<10)
 			}
 		}},
 	}
 	for _, status := range []string{"0", "99", "103", "1000", "abc", "-1", "20x OK", ""} {
-		checks = append(checks, check{fmt.Sprintf("Status %q is answered", status), func(t *testing.T, s *server) {
-			res := s.get("/status.php?s=" + strings.ReplaceAll(status, " ", "%20"))
+		checks = append(checks, check{fmt.Sprintf("Status %q is answered", status), func(t *testing.T, s *Server) {
+			res := s.Get("/status.php?s=" + strings.ReplaceAll(status, " ", "%20"))
 			if res.StatusCode < 200 || res.StatusCode > 599 {
 				t.Errorf("got status %d", res.StatusCode)
 			}
 		}})
 	}
 	for _, status := range []int{204, 304} {
-		checks = append(checks, check{fmt.Sprintf("a body on %d is dropped", status), func(t *testing.T, s *server) {
+		checks = append(checks, check{fmt.Sprintf("a body on %d is dropped", status), func(t *testing.T, s *Server) {
 			wantNext(t, s, fmt.Sprintf("/nobody.php?s=%d", status), status)
 		}})
 	}
 	for _, length := range []string{"5", "100", "-1", "abc"} {
-		checks = append(checks, check{fmt.Sprintf("Content-Length %s for 10 bytes leaves the connection usable", length), func(t *testing.T, s *server) {
+		checks = append(checks, check{fmt.Sprintf("Content-Length %s for 10 bytes leaves the connection usable", length), func(t *testing.T, s *Server) {
 			wantNext(t, s, "/length.php?n="+length, 200)
 		}})
 	}
 	for i, c := range checks {
-		checks[i].run = func(t *testing.T, s *server) {
-			before := s.get("/pid.php").body
+		checks[i].run = func(t *testing.T, s *Server) {
+			before := s.Get("/pid.php").Text
 			c.run(t, s)
-			if after := s.get("/pid.php").body; after != before {
+			if after := s.Get("/pid.php").Text; after != before {
 				t.Errorf("worker %s was replaced by %s", before, after)
 			}
 		}
 	}
-	conform(t, bothWays, options{workers: 1}, checks)
+	conform(t, BothTransports, Options{Workers: 1}, checks)
 }
 
 // firstEventFirst reads the first event before it lets the script send another.
-func firstEventFirst(t *testing.T, s *server) {
-	res, err := s.client.Do(s.request("GET", "/sse.php?file=event.seen", nil))
+func firstEventFirst(t *testing.T, s *Server) {
+	res, err := s.Client.Do(s.Request("GET", "/sse.php?file=event.seen", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func firstEventFirst(t *testing.T, s *server) {
 	if line, err := events.ReadString('\n'); line != "data: first\n" {
 		t.Fatalf("got %q, %v", line, err)
 	}
-	writeFile(t, filepath.Join(s.site, "event.seen"), "")
+	WriteFile(t, filepath.Join(s.Site, "event.seen"), "")
 	rest, err := io.ReadAll(events)
 	if got, want := string(rest), "\ndata: second\n\n"; got != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
@@ -79,13 +79,13 @@ func firstEventFirst(t *testing.T, s *server) {
 
 // wantNext sends two requests on one connection: whatever the first one's
 // script says, the second must be answered there, and right.
-func wantNext(t *testing.T, s *server, path string, status int) {
+func wantNext(t *testing.T, s *Server, path string, status int) {
 	t.Helper()
-	conn := dial(t, s)
+	conn := Dial(t, s)
 	answers := bufio.NewReader(conn)
 	get := func(path string) (*http.Response, string) {
 		t.Helper()
-		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", path, s.port)
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", path, s.Port)
 		res, err := http.ReadResponse(answers, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
@@ -108,11 +108,11 @@ func wantNext(t *testing.T, s *server, path string, status int) {
 // TestDyingWorker kills a worker in its request: that one request fails.
 func TestDyingWorker(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite, options{workers: 1})
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite, Options{Workers: 1})
 		for range 3 {
-			s.do(s.request("POST", "/die.php", strings.NewReader("x"))).want(t, 502, "")
-			s.get("/hello.php").want(t, 200, "hello\n")
+			s.Do(s.Request("POST", "/die.php", strings.NewReader("x"))).Want(t, 502, "")
+			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 	})
 }
@@ -121,8 +121,8 @@ func TestDyingWorker(t *testing.T) {
 // have before the next one is sent.
 func TestAStreamIsNotDelayedByResponseBuffers(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "workers 1", "response_buffers 10MiB"))
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "workers 1", "response_buffers 10MiB"))
 		firstEventFirst(t, s)
 	})
 }

@@ -24,10 +24,10 @@ func scaleConnections(t *testing.T, site string) []curve {
 	for _, n := range []int{1, 4, 16, 64, 256, 1000, 4000, 10_000} {
 		d := max(*scaleTime, time.Duration(n)*time.Millisecond) // to connect takes a part of it
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			for _, b := range []backend{fpm, sharedLean} {
+			for _, b := range []Backend{FPM, SharedLean} {
 				// As many may wait as there are clients: the default is 1024.
-				o := options{site: site, workers: speedWorkers, global: fmt.Sprintf("php_pool {\nmax_queue %d\n}", max(1024, n))}
-				r := startScaled(t, prepare(t, b, o), speedCaddyfile)
+				o := Options{Site: site, Workers: speedWorkers, Global: fmt.Sprintf("php_pool {\nmax_queue %d\n}", max(1024, n))}
+				r := startScaled(t, Prepare(t, b, o), speedCaddyfile)
 				checkAnswer(t, r.rival, hello(1))
 				measure(t, r.rival, hello(16), time.Second)
 				c := &tally{rival: r.name}
@@ -60,10 +60,10 @@ func scaleConnections(t *testing.T, site string) []curve {
 // beside has 16 clients ask alone, and then beside idle ones that stay
 // connected.
 func beside(t *testing.T, site string, idle int) {
-	r := startScaled(t, prepare(t, sharedLean, options{site: site, workers: speedWorkers}), speedCaddyfile)
+	r := startScaled(t, Prepare(t, SharedLean, Options{Site: site, Workers: speedWorkers}), speedCaddyfile)
 	table := newGrid("16 clients that ask", "req/s", "CPU s/10k", "p99", "lost", "Caddy's memory")
 	var conns []net.Conn
-	t.Cleanup(func() { closeAll(conns) })
+	t.Cleanup(func() { CloseAll(conns) })
 	for _, what := range []string{"alone", fmt.Sprintf("beside %d that are idle", idle)} {
 		c := roundAfterRound(t, []*scaled{r}, hello(16))[0]
 		table.row(what, fmt.Sprintf("%.0f", c.rate()), fmt.Sprintf("%.2f", c.cpu()), millis(c.p99()), fmt.Sprint(c.lost()), megabytes(r.ofCaddy()))
@@ -81,13 +81,13 @@ func beside(t *testing.T, site string, idle int) {
 
 // shares has n clients ask without a pause, and returns what the ones that were
 // served least and most had, to what each should have.
-func shares(t *testing.T, s *server, n int) (least, most float64) {
+func shares(t *testing.T, s *Server, n int) (least, most float64) {
 	t.Helper()
 	// Ten requests each, or what two seconds allow; before that, as long as all
 	// take to begin.
 	d := max(2*time.Second, time.Duration(n)*time.Millisecond)
 	conns := connections(t, s, n)
-	defer closeAll(conns)
+	defer CloseAll(conns)
 	served := make([]float64, n)
 	begin := make(chan struct{})
 	var counts, over atomic.Bool
@@ -120,19 +120,19 @@ func shares(t *testing.T, s *server, n int) (least, most float64) {
 }
 
 // connections opens n of them.
-func connections(t *testing.T, s *server, n int) []net.Conn {
+func connections(t *testing.T, s *Server, n int) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, n)
 	for i := range conns {
 		var err error
-		if conns[i], err = net.Dial("tcp", strings.TrimPrefix(s.url, "http://")); err != nil {
+		if conns[i], err = net.Dial("tcp", strings.TrimPrefix(s.URL, "http://")); err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
 	}
 	return conns
 }
 
-// ask has hello.php answered on a connection, which stays open.
+// roundTrip has hello.php answered on a connection, which stays open.
 func ask(conn net.Conn, from *bufio.Reader) error {
 	if _, err := io.WriteString(conn, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
 		return err

@@ -68,7 +68,7 @@ func (f figures) write(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, *scaleFigures, string(text))
+	WriteFile(t, *scaleFigures, string(text))
 }
 
 // pen is how a line is drawn. The colours are seen on white and on black.
@@ -80,9 +80,9 @@ const (
 )
 
 var pens = []pen{
-	{name: rivalNames[sharedLean.name], colour: "#2f81f7"},
-	{name: rivalNames[fpm.name], colour: "#d9822b"},
-	{name: rivalNames[sharedLean.name] + ", " + napping, colour: "#2f81f7", dashes: "2 4"},
+	{name: rivalNames[SharedLean.Name], colour: "#2f81f7"},
+	{name: rivalNames[FPM.Name], colour: "#d9822b"},
+	{name: rivalNames[SharedLean.Name] + ", " + napping, colour: "#2f81f7", dashes: "2 4"},
 	{name: napIdeal, colour: "#8b949e", dashes: "6 4"},
 }
 

@@ -20,8 +20,8 @@ type poolKind struct {
 }
 
 var poolKinds = []poolKind{
-	{name: "php-fpm, static 1", awake: true, fpm: true, curve: rivalNames[fpm.name]},
-	{name: "php_pool, static 1", lines: "workers 1", awake: true, curve: rivalNames[sharedLean.name]},
+	{name: "php-fpm, static 1", awake: true, fpm: true, curve: rivalNames[FPM.Name]},
+	{name: "php_pool, static 1", lines: "workers 1", awake: true, curve: rivalNames[SharedLean.Name]},
 	{name: "php_pool, ondemand", lines: "manager ondemand\nmax_workers 8"},
 }
 
@@ -43,7 +43,7 @@ func scalePools(t *testing.T, site string) []curve {
 				}
 				processes := 0
 				for _, k := range m.kept {
-					processes += len(k.processes())
+					processes += len(k.Processes())
 				}
 				cells[5], cells[6], cells[7] = megabytes(m.memory()), megabytes(m.ofCaddy()), fmt.Sprint(processes)
 				cells[4] = millis(m.stop())
@@ -64,9 +64,9 @@ type poolCrowd struct {
 
 func startPools(t *testing.T, kind poolKind, n int, site string) *poolCrowd {
 	t.Helper()
-	b, o := sharedLean, options{site: site}
+	b, o := SharedLean, Options{Site: site}
 	if kind.fpm {
-		b, o.pools, o.workers = fpm, n, 1
+		b, o.FPMPools, o.Workers = FPM, n, 1
 	}
 	var text strings.Builder
 	for i := range n {
@@ -76,14 +76,14 @@ func startPools(t *testing.T, kind poolKind, n int, site string) *poolCrowd {
 		}
 		fmt.Fprintf(&text, "http://p%d.test:{$PORT} {\nroot {$SITE}\n%s\nfile_server\n}\n", i, php)
 	}
-	return &poolCrowd{scaled: startScaled(t, prepare(t, b, o), text.String(), "Host: p0.test"), n: n, caddyfile: text.String()}
+	return &poolCrowd{scaled: startScaled(t, Prepare(t, b, o), text.String(), "Host: p0.test"), n: n, caddyfile: text.String()}
 }
 
-// reload loads the same configuration once more, and returns how long that takes.
+// Reload loads the same configuration once more, and returns how long that takes.
 func (m *poolCrowd) reload() time.Duration {
 	m.t.Helper()
 	began := time.Now()
-	if err := m.server.reload(m.caddyfile); err != nil {
+	if err := m.server.Reload(m.caddyfile); err != nil {
 		m.t.Fatal(err)
 	}
 	return time.Since(began)
@@ -103,17 +103,17 @@ func (m *poolCrowd) scrape() string {
 	var all []time.Duration
 	for range 7 {
 		began := time.Now()
-		m.server.admin("GET", "/metrics", "").contains(m.t, 200, "caddy_")
+		m.server.Admin("GET", "/metrics", "").WantContains(m.t, 200, "caddy_")
 		all = append(all, time.Since(began))
 	}
-	return millis(middle(all))
+	return millis(Median(all))
 }
 
 // inTurn is a work that asks one site after the other.
 func (m *poolCrowd) inTurn() work {
 	m.t.Helper()
 	path := filepath.Join(m.t.TempDir(), "turn.lua")
-	writeFile(m.t, path, fmt.Sprintf(`
+	WriteFile(m.t, path, fmt.Sprintf(`
 local all, i = {}, 0
 function request()
 	i = i %% %[1]d + 1

@@ -30,7 +30,7 @@ func TestScale(t *testing.T) {
 	t.Run("pools", func(t *testing.T) { f["pools"] = scalePools(t, site) })
 	f.write(t)
 	if *scalePlot != "" {
-		writeFile(t, *scalePlot, plot(f.panels()))
+		WriteFile(t, *scalePlot, plot(f.panels()))
 	}
 }
 
@@ -68,29 +68,29 @@ func hello(clients int) work {
 
 // startScaled runs a prepared server until it has answered a request, which may
 // have headers.
-func startScaled(t *testing.T, s *server, caddyfile string, headers ...string) *scaled {
+func startScaled(t *testing.T, s *Server, caddyfile string, headers ...string) *scaled {
 	t.Helper()
 	began := time.Now()
-	if err := s.run(caddyfile); err != nil {
+	if err := s.Run(caddyfile); err != nil {
 		t.Fatal(err)
 	}
-	s.get("/hello.php", headers...).want(t, 200, "hello\n")
+	s.Get("/hello.php", headers...).Want(t, 200, "hello\n")
 	return &scaled{rivalOf(t, s), time.Since(began)}
 }
 
-// stop stops the server and returns how long that takes until nothing of it
+// Stop stops the server and returns how long that takes until nothing of it
 // is left.
 func (r *scaled) stop() time.Duration {
 	r.t.Helper()
 	began := time.Now()
-	r.server.stop(syscall.SIGTERM)
+	r.server.Stop(syscall.SIGTERM)
 	return time.Since(began)
 }
 
 // ofCaddy is the PSS of Caddy alone.
 func (r *scaled) ofCaddy() int64 {
 	r.t.Helper()
-	sum, _ := pss(r.t, []process{{pid: r.server.PID}})
+	sum, _ := PSS(r.t, []Process{{PID: r.server.PID}})
 	return sum
 }
 
@@ -125,7 +125,7 @@ func (g *grid) row(cells ...string) {
 
 func (g *grid) print() { fmt.Fprint(os.Stdout, g.String()) }
 
-func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/mib) }
+func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/MiB) }
 
 // millis is a time of which the third digit is noise.
 func millis(d time.Duration) string {

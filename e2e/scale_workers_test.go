@@ -19,8 +19,8 @@ func scaleWorkers(t *testing.T, site string) []curve {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			var all []*scaled
 			var fresh []int64
-			for _, b := range []backend{fpm, singleLean, sharedLean} {
-				s := prepare(t, b, options{site: site, workers: n, global: "php_pool {\nmax_queue 4096\n}"})
+			for _, b := range []Backend{FPM, SingleLean, SharedLean} {
+				s := Prepare(t, b, Options{Site: site, Workers: n, Global: "php_pool {\nmax_queue 4096\n}"})
 				r := startScaled(t, s, speedCaddyfile)
 				all = append(all, r)
 				fresh = append(fresh, r.memory())
@@ -39,7 +39,7 @@ func scaleWorkers(t *testing.T, site string) []curve {
 				hellos.add(r.name, n, c.rate())
 				sleeps.add(r.name+", "+napping, n, slept.rate)
 				started, ended := millis(r.took), millis(r.stop())
-				if r.server.b.fpm {
+				if r.server.Backend.FPM {
 					started, ended = "-", "-" // they are Caddy's alone
 				}
 				table.row(fmt.Sprint(n), r.name, started, ended, megabytes(fresh[i]), megabytes(used),

@@ -21,9 +21,9 @@ import (
 // be seen.
 func TestNothingOfCaddysEnvironmentReachesPHP(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s, list := twoCustomers(t, b, options{env: []string{"http_proxy=never-for-php", "LD_LIBRARY_PATH=/never-for-php", "PHP_INI_SCAN_DIR=/never-for-php", "PHPRC=/never-for-php"}})
-		if err := s.run(twoSites(b, "process_env GIVEN given-to-CUSTOMER", "ini variables_order EGPCS")); err != nil {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s, list := twoCustomers(t, b, Options{Env: []string{"http_proxy=never-for-php", "LD_LIBRARY_PATH=/never-for-php", "PHP_INI_SCAN_DIR=/never-for-php", "PHPRC=/never-for-php"}})
+		if err := s.Run(twoSites(b, "process_env GIVEN given-to-CUSTOMER", "ini variables_order EGPCS")); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range list {
@@ -67,32 +67,32 @@ var hostileHeaders = []string{
 
 // raw sends a request as it is written, and returns what server.php says it got
 // and the status; the connection is given up afterwards.
-func raw(s *server, request string) (vars map[string]string, status int) {
-	s.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+func raw(s *Server, request string) (vars map[string]string, status int) {
+	s.T.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(maxWait)); err != nil {
-		s.t.Fatal(err)
+	if err := conn.SetDeadline(time.Now().Add(MaxWait)); err != nil {
+		s.T.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, request); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		s.t.Fatalf("%q: %v", request, err)
+		s.T.Fatalf("%q: %v", request, err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	if res.StatusCode == http.StatusOK {
 		var all map[string]any
 		if err := json.Unmarshal(body, &all); err != nil {
-			s.t.Fatalf("%q: %v in %.300q", request, err, body)
+			s.T.Fatalf("%q: %v in %.300q", request, err, body)
 		}
 		vars = map[string]string{}
 		for name, value := range all {
@@ -117,8 +117,8 @@ const varsScript = `<?php
 // client would send them.
 func TestOnlyHTTPVariablesComeFromClients(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite)
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite)
 		head := wantNothingBut(s, "HTTP_SCRIPT_FILENAME", "HTTP_REMOTE_USER", "HTTP_HTTPS")
 		// A name that is no token is no header; two lengths are an attack.
 		for _, bad := range []string{"Script Filename: /etc/passwd", "X\x00Y: z", "Content-Length: 5", "Transfer-Encoding: gzip"} {
@@ -127,7 +127,7 @@ func TestOnlyHTTPVariablesComeFromClients(t *testing.T) {
 			}
 		}
 		get := func(target string) (map[string]string, int) {
-			return raw(s, "GET "+target+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(s.url, "http://")+"\r\nConnection: close\r\n\r\n")
+			return raw(s, "GET "+target+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(s.URL, "http://")+"\r\nConnection: close\r\n\r\n")
 		}
 		if _, status := get("/vars.php%00.jpg"); status < 400 {
 			t.Errorf("a NUL in the path: got status %d", status)
@@ -142,8 +142,8 @@ func TestOnlyHTTPVariablesComeFromClients(t *testing.T) {
 // ".", which it drops by itself since 2.11.9.
 func TestNamesThatCaddyLetsThroughAreDropped(t *testing.T) {
 	t.Parallel()
-	each(t, bothWays, func(t *testing.T, b backend) {
-		s := start(t, b, plainSite, options{global: `servers {
+	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+		s := Start(t, b, PlainSite, Options{Global: `servers {
 			expected_underscore_headers x_forwarded_for remote_user script_filename content_length http_host http_proxy
 			expected_dot_headers x.forwarded.for
 		}`})
@@ -154,11 +154,11 @@ func TestNamesThatCaddyLetsThroughAreDropped(t *testing.T) {
 // wantNothingBut sends the hostile headers, and wants no variable to come of them
 // but HTTP_ ones, among them those that are named. It returns the head of the
 // request, to which headers can be added.
-func wantNothingBut(s *server, harmless ...string) (head string) {
-	t := s.t
+func wantNothingBut(s *Server, harmless ...string) (head string) {
+	t := s.T
 	t.Helper()
-	writeFile(t, s.site+"/vars.php", varsScript)
-	host := strings.TrimPrefix(s.url, "http://")
+	WriteFile(t, s.Site+"/vars.php", varsScript)
+	host := strings.TrimPrefix(s.URL, "http://")
 	head = "POST /vars.php?q=1 HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n"
 	clean, _ := raw(s, head+"\r\nbody")
 	if clean["CONTENT_LENGTH"] != "4" || clean["body"] != "body" || clean["HTTP_HOST"] != host || clean["HTTP_PROXY asked for"] != "false" {

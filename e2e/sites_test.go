@@ -14,78 +14,78 @@ import (
 // of the first, has one of its own, and goes again.
 func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		site := func(port string, pools ...string) string {
-			text := fmt.Sprintf("http://127.0.0.1:{$%s} {\nroot {$SITE}\n", port) + accessLog
+			text := fmt.Sprintf("http://127.0.0.1:{$%s} {\nroot {$SITE}\n", port) + AccessLog
 			for i, pool := range pools {
 				text += fmt.Sprintf("handle_path /%d/* {\nphp_pool {\npool %s\n}\n}\n", i, pool)
 			}
-			return text + fmt.Sprintf("php_pool {\npool %s\n%s\n}\n}\n", pools[0], bookLine)
+			return text + fmt.Sprintf("php_pool {\npool %s\n%s\n}\n}\n", pools[0], requestLogLine)
 		}
-		shape := "{\nmanager static\nworkers 2\n" + strings.Join(b.lines, "\n") + "\n}\n"
-		s := start(t, b, site("PORT", "main"), options{global: "php_pool {\npool main " + shape + "pool other " + shape + "}"})
-		l := s.load(checkScript, 3)
-		before := s.pool()
-		for range rounds(2) {
-			s.mustReload(site("PORT", "main") + site("PORT2", "main"))
+		shape := "{\nmanager static\nworkers 2\n" + strings.Join(b.Lines, "\n") + "\n}\n"
+		s := Start(t, b, site("PORT", "main"), Options{Global: "php_pool {\npool main " + shape + "pool other " + shape + "}"})
+		l := s.StartTraffic(checkScript, 3)
+		before := s.Pool()
+		for range Rounds(2) {
+			s.MustReload(site("PORT", "main") + site("PORT2", "main"))
 			wantPools(s, "main")
-			wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(before))
+			wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), WorkerPIDs(before))
 
-			s.mustReload(site("PORT", "main") + site("PORT2", "other", "main"))
+			s.MustReload(site("PORT", "main") + site("PORT2", "other", "main"))
 			wantPools(s, "main", "other")
-			others := s.poolNamed("other")
-			wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(others))
-			wantAmong(t, s.getOn(s.port+1, "/0/pid.php"), pids(others))
-			wantAmong(t, s.getOn(s.port+1, "/1/pid.php"), pids(before))
+			others := s.PoolNamed("other")
+			wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), WorkerPIDs(others))
+			wantAmong(t, s.GetFrom(s.Port+1, "/0/pid.php"), WorkerPIDs(others))
+			wantAmong(t, s.GetFrom(s.Port+1, "/1/pid.php"), WorkerPIDs(before))
 
-			s.mustReload(site("PORT", "main", "other"))
+			s.MustReload(site("PORT", "main", "other"))
 			wantPools(s, "main", "other")
-			if got := pids(s.poolNamed("other")); !slices.Equal(got, pids(others)) {
-				t.Errorf("the workers of a pool that has moved to another site are %v, and were %v", got, pids(others))
+			if got := WorkerPIDs(s.PoolNamed("other")); !slices.Equal(got, WorkerPIDs(others)) {
+				t.Errorf("the workers of a pool that has moved to another site are %v, and were %v", got, WorkerPIDs(others))
 			}
 
-			s.mustReload(site("PORT", "main"))
+			s.MustReload(site("PORT", "main"))
 			wantPools(s, "main")
-			wantGone(s, pids(others))
-			s.wantUnchanged(before)
+			wantGone(s, WorkerPIDs(others))
+			s.WantUnchanged(before)
 		}
-		l.end()
+		l.Finish()
 		// The site that came first goes.
-		s.mustReload(site("PORT", "main") + site("PORT2", "main"))
-		s.opts.global = strings.Replace(s.opts.global, "pool other "+shape, "", 1)
-		if res := s.admin("POST", "/load", s.config(site("PORT2", "main"))); res.StatusCode != 200 {
-			t.Fatal(res.body)
+		s.MustReload(site("PORT", "main") + site("PORT2", "main"))
+		s.Options.Global = strings.Replace(s.Options.Global, "pool other "+shape, "", 1)
+		if res := s.Admin("POST", "/load", s.Config(site("PORT2", "main"))); res.StatusCode != 200 {
+			t.Fatal(res.Text)
 		}
 		wantPools(s, "main")
-		wantAmong(t, s.getOn(s.port+1, "/pid.php"), pids(before))
-		s.wantUnchanged(before)
-		s.wantProcesses(b, 2)
-		s.wantNoneFailed()
+		wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), WorkerPIDs(before))
+		s.WantUnchanged(before)
+		s.WantWorkerProcesses(b, 2)
+		s.WantNoneFailed()
 	})
 }
 
 // wantPools checks which pools the admin API knows.
-func wantPools(s *server, want ...string) {
-	s.t.Helper()
+func wantPools(s *Server, want ...string) {
+	s.T.Helper()
 	var list []struct{ Name string }
-	if err := json.Unmarshal([]byte(s.admin("GET", "/php_pool/pools", "").body), &list); err != nil {
-		s.t.Fatal(err)
+	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools", "").Text), &list); err != nil {
+		s.T.Fatal(err)
 	}
 	var names []string
 	for _, p := range list {
 		names = append(names, p.Name)
 	}
 	if !slices.Equal(names, want) {
-		s.t.Errorf("got pools %v, want %v", names, want)
+		s.T.Errorf("got pools %v, want %v", names, want)
 	}
 }
 
 // wantGone waits until processes have ended.
-func wantGone(s *server, pids []int) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		for _, p := range s.php() {
-			if slices.Contains(pids, p.pid) {
+func wantGone(s *Server, pids []int) {
+	s.T.Helper()
+	Eventually(s.T, func() error {
+		for _, p := range s.PHPProcesses() {
+			if slices.Contains(pids, p.PID) {
 				return fmt.Errorf("still there: %v", p)
 			}
 		}

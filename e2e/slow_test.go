@@ -21,26 +21,26 @@ func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
 			if os.Getuid() != 0 && uid != 0 {
 				t.Skip("only root can become another user")
 			}
-			each(t, spawnOnly, func(t *testing.T, b backend) {
-				s := prepare(t, b, options{uid: uid})
+			ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+				s := Prepare(t, b, Options{UID: uid})
 				if uid != 0 {
-					giveTo(t, s.dir, int(uid), int(uid))
+					Chown(t, s.Dir, int(uid), int(uid))
 				}
-				if err := s.run(poolSite(b, "slow_request 200ms")); err != nil {
+				if err := s.Run(PoolSite(b, "slow_request 200ms")); err != nil {
 					t.Fatal(err)
 				}
-				held := filepath.Join(s.site, "held")
-				writeFile(t, held, "")
-				answer := make(chan *response, 1)
-				go func() { answer <- s.get("/slow.php?file=held") }()
-				slow := s.wantLog("slow request", 1)
+				held := filepath.Join(s.Site, "held")
+				WriteFile(t, held, "")
+				answer := make(chan *Response, 1)
+				go func() { answer <- s.Get("/slow.php?file=held") }()
+				slow := s.WaitLogged("slow request", 1)
 				if err := os.Remove(held); err != nil {
 					t.Fatal(err)
 				}
-				(<-answer).want(t, 200, "worked")
+				(<-answer).Want(t, 200, "worked")
 
 				trace := fmt.Sprint(slow["backtrace"])
-				script := regexp.QuoteMeta(s.site + "/slow.php")
+				script := regexp.QuoteMeta(s.Site + "/slow.php")
 				want := `^\[(usleep |clearstatcache |file_exists )?Wait::until ` + script + `:\d+ work ` + script + `:16 {main} ` + script + `:20\]$`
 				if !regexp.MustCompile(want).MatchString(trace) {
 					t.Errorf("got the backtrace %s, want %s", trace, want)
@@ -51,12 +51,12 @@ func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
 				}
 				seconds, _ := slow["seconds"].(float64)
 				cpu, told := slow["cpu"].(float64)
-				if slow["uri"] != "/slow.php" || slow["script"] != s.site+"/slow.php" || seconds < .2 || !told || cpu > 5 {
+				if slow["uri"] != "/slow.php" || slow["script"] != s.Site+"/slow.php" || seconds < .2 || !told || cpu > 5 {
 					t.Errorf("got %v", slow)
 				}
-				s.get("/hello.php").want(t, 200, "hello\n")
-				s.wantLog("slow request", 1) // it is not told again at its end
-				if s.hasLogged("without a backtrace") {
+				s.Get("/hello.php").Want(t, 200, "hello\n")
+				s.WaitLogged("slow request", 1) // it is not told again at its end
+				if s.HasLogged("without a backtrace") {
 					t.Error("it is said that there are no backtraces")
 				}
 			})

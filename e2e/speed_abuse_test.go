@@ -16,9 +16,9 @@ import (
 // uploads that stall, readers that read nothing, and clients that ask for slow
 // pages and reset. max_per_client leaves the honest their workers.
 func TestSpeedUnderAbuse(t *testing.T) {
-	s := start(t, sharedLean, poolSite(sharedLean, "manager static", "workers 8", "max_per_client 4", "response_buffers 10MiB",
-		"slow_request off"), options{})
-	writeFile(t, s.site+"/nap.php", "<?php usleep(50000); echo 'rested';")
+	s := Start(t, SharedLean, PoolSite(SharedLean, "manager static", "workers 8", "max_per_client 4", "response_buffers 10MiB",
+		"slow_request off"), Options{})
+	WriteFile(t, s.Site+"/nap.php", "<?php usleep(50000); echo 'rested';")
 	honest := rivalOf(t, s)
 	w := work{name: "hello", path: "/hello.php", clients: 4, want: "hello\n", size: 6}
 	checkAnswer(t, honest, w)
@@ -30,18 +30,18 @@ func TestSpeedUnderAbuse(t *testing.T) {
 		leave := hostile(t, s)
 		abused.runs = append(abused.runs, measure(t, honest, w, *speedTime))
 		leave()
-		s.poolBecomes("at rest", func(p poolStatus) bool { return p.Workers.Idle == 8 && p.Queue.Length == 0 })
+		s.WaitPool("at rest", func(p PoolStatus) bool { return p.Workers.Idle == 8 && p.Queue.Length == 0 })
 	}
 	fmt.Print(speedTable("4 honest clients", []*tally{calm, abused}))
 }
 
 // hostile sets loose what hostile clients do, until the function that it returns
 // is called.
-func hostile(t *testing.T, s *server) (leave func()) {
+func hostile(t *testing.T, s *Server) (leave func()) {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	dial := func(request string) net.Conn {
-		conn, err := dialer.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		conn, err := dialer.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 		if err != nil {
 			t.Error(err)
 			return nil
@@ -61,8 +61,8 @@ func hostile(t *testing.T, s *server) (leave func()) {
 	crowd(1000, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half")
 	crowd(uploads, "POST /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10000000\r\n\r\n"+strings.Repeat("x", 100<<10))
 	crowd(20, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-	eventually(t, func() error {
-		if _, files := s.spooled(); files != uploads {
+	Eventually(t, func() error {
+		if _, files := s.Spooled(); files != uploads {
 			return fmt.Errorf("%d uploads have arrived as far as they will", files)
 		}
 		return nil
@@ -87,6 +87,6 @@ func hostile(t *testing.T, s *server) (leave func()) {
 	return func() {
 		close(stop)
 		wg.Wait()
-		closeAll(conns)
+		CloseAll(conns)
 	}
 }

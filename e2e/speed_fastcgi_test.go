@@ -65,7 +65,7 @@ func appendRecords(to []byte, kind byte, content []byte) []byte {
 	}
 }
 
-// request is the whole of a work's request: with the variables that a web server
+// Request is the whole of a work's request: with the variables that a web server
 // sends for one of wrk's, on a connection that is kept.
 func (p *barePHP) request(w work) []byte {
 	script := w.path
@@ -116,7 +116,7 @@ func (p *barePHP) request(w work) []byte {
 	return appendRecords(all, stdinRecord, []byte(strings.Repeat("x", w.body)))
 }
 
-// ask sends a request and gives back the records of the answer. They are
+// roundTrip sends a request and gives back the records of the answer. They are
 // overwritten by the next one.
 func (c *bareConn) ask(request []byte) ([]byte, error) {
 	for len(request) > 0 {

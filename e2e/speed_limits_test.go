@@ -20,46 +20,46 @@ import (
 // to be looked at, not to win.
 func startLimits(t *testing.T, site string) []*rival {
 	t.Helper()
-	caddy := start(t, backend{}, `
+	caddy := Start(t, Backend{}, `
 	http://127.0.0.1:{$PORT} {
 		respond `+"`hello\n`"+`
 	}
 	http://127.0.0.1:{$PORT2} {
 		respond `+"`<p>0"+strings.Repeat(".", 99_996)+"`"+`
 	}
-`, options{site: site, env: strings.Fields(*speedEnv)})
+`, Options{Site: site, Env: strings.Fields(*speedEnv)})
 	constant := func(path string, port int) *rival {
 		url := fmt.Sprintf("http://127.0.0.1:%d", port)
-		return &rival{t: t, name: "limit: Caddy, a constant answer", limit: true, path: path, url: url, kept: []*keeper{caddy.keeper}}
+		return &rival{t: t, name: "limit: Caddy, a constant answer", limit: true, path: path, url: url, kept: []*Supervised{caddy.Supervised}}
 	}
-	return []*rival{constant("/hello.php", caddy.port), constant("/page.php", caddy.port+1), startBare(t, site)}
+	return []*rival{constant("/hello.php", caddy.Port), constant("/page.php", caddy.Port+1), startBare(t, site)}
 }
 
 // startBare starts a php-cgi with forked workers, as php_pool has them.
 func startBare(t *testing.T, site string) *rival {
 	t.Helper()
-	dir := tempDir(t)
-	giveToPHP(t, dir)
+	dir := TempDir(t)
+	ChownToPHP(t, dir)
 	php := &barePHP{socket: filepath.Join(dir, "php.sock"), site: site}
-	c := command{
-		Args: []string{phpCGI(t), "-b", php.socket},
+	c := Command{
+		Args: []string{PHPCGI(t), "-b", php.socket},
 		Env:  []string{"PATH=" + os.Getenv("PATH"), fmt.Sprintf("PHP_FCGI_CHILDREN=%d", speedWorkers), "PHP_FCGI_MAX_REQUESTS=0"},
-		Dir:  dir, Log: filepath.Join(dir, "out.log"), UID: phpUID(t),
+		Dir:  dir, Log: filepath.Join(dir, "out.log"), UID: PHPUID(t),
 	}
-	k := keep(t, c)
-	eventually(t, func() error {
+	k := Supervise(t, c)
+	Eventually(t, func() error {
 		conn, err := php.dial()
 		if err != nil {
-			return fmt.Errorf("php-cgi does not listen:\n%s", readFile(t, c.Log))
+			return fmt.Errorf("php-cgi does not listen:\n%s", ReadFile(t, c.Log))
 		}
 		conn.close()
 		return nil
 	})
 	name := fmt.Sprintf("limit: php-cgi alone, %d connections", speedWorkers)
-	return &rival{t: t, name: name, limit: true, php: php, kept: []*keeper{k}}
+	return &rival{t: t, name: name, limit: true, php: php, kept: []*Supervised{k}}
 }
 
-// load asks for a work over one connection for each worker, on threads that
+// StartTraffic asks for a work over one connection for each worker, on threads that
 // block: an answer is read as soon as it is there.
 func (p *barePHP) load(t *testing.T, w work, d time.Duration) (took []time.Duration, lost int) {
 	t.Helper()

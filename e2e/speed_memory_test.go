@@ -19,11 +19,11 @@ func measureMemory(t *testing.T, site string) (table string, verdicts []verdict)
 	var b strings.Builder
 	b.WriteString("\n| memory, PSS | fresh MB | after WordPress MB |\n|---|---|---|\n")
 	for _, workers := range []int{4, 64} {
-		theirs, ours := memoryOf(t, fpm, site, workers), memoryOf(t, sharedLean, site, workers)
+		theirs, ours := memoryOf(t, FPM, site, workers), memoryOf(t, SharedLean, site, workers)
 		for _, c := range []struct {
 			name string
 			mb   [2]float64
-		}{{rivalNames[fpm.name], theirs}, {rivalNames[sharedLean.name], ours}} {
+		}{{rivalNames[FPM.Name], theirs}, {rivalNames[SharedLean.Name], ours}} {
 			fmt.Fprintf(&b, "| %s, %d workers | %.1f | %.1f |\n", c.name, workers, c.mb[0], c.mb[1])
 		}
 		for i, when := range []string{"fresh", "after WordPress"} {
@@ -34,15 +34,15 @@ func measureMemory(t *testing.T, site string) (table string, verdicts []verdict)
 }
 
 // memoryOf is that of one server, in MB: fresh, and after WordPress.
-func memoryOf(t *testing.T, b backend, site string, workers int) [2]float64 {
+func memoryOf(t *testing.T, b Backend, site string, workers int) [2]float64 {
 	t.Helper()
-	s := start(t, b, speedCaddyfile, options{site: site, workers: workers})
+	s := Start(t, b, speedCaddyfile, Options{Site: site, Workers: workers})
 	r := rivalOf(t, s)
-	mb := func() float64 { return float64(r.memory()) / mib }
-	eventually(t, func() error {
+	mb := func() float64 { return float64(r.memory()) / MiB }
+	Eventually(t, func() error {
 		n := 0
 		for _, k := range r.kept {
-			n += len(k.processes())
+			n += len(k.Processes())
 		}
 		if n < workers+2 { // Caddy and a master
 			return fmt.Errorf("%d processes, want %d workers", n, workers)
@@ -54,9 +54,9 @@ func memoryOf(t *testing.T, b backend, site string, workers int) [2]float64 {
 	checkAnswer(t, r, w)
 	measure(t, r, w, 10*time.Second)
 	used := mb()
-	s.stop(syscall.SIGTERM)
+	s.Stop(syscall.SIGTERM)
 	for _, k := range r.kept {
-		k.release()
+		k.Kill()
 	}
 	return [2]float64{fresh, used}
 }

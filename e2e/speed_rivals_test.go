@@ -21,13 +21,13 @@ type rival struct {
 	name string
 	url  string
 	ours bool
-	kept []*keeper // its processes
+	kept []*Supervised // its processes
 
 	limit bool     // no rival: what is possible here
 	path  string   // only the works with this one; "" is all
 	php   *barePHP // asked without wrk
 
-	server *server // nil if it is not a Caddy with PHP
+	server *Server // nil if it is not a Caddy with PHP
 }
 
 // startRivals starts the servers, the incumbent first.
@@ -38,12 +38,12 @@ func startRivals(t *testing.T, site string) []*rival {
 		short bool
 		start func(t *testing.T, site string) *rival
 	}{
-		{rivalNames[fpm.name], true, caddyWith(fpm)},
+		{rivalNames[FPM.Name], true, caddyWith(FPM)},
 		{"nginx → php-fpm, new connections", false, func(t *testing.T, site string) *rival { return startNginx(t, site, false) }},
 		{"nginx → php-fpm, keep-alive", false, func(t *testing.T, site string) *rival { return startNginx(t, site, true) }},
 		{"lighttpd → php-cgi", false, startLighttpd},
-		{rivalNames[singleLean.name], false, caddyWith(singleLean)},
-		{rivalNames[sharedLean.name], true, caddyWith(sharedLean)},
+		{rivalNames[SingleLean.Name], false, caddyWith(SingleLean)},
+		{rivalNames[SharedLean.Name], true, caddyWith(SharedLean)},
 	}
 	var all []*rival
 	for _, w := range wanted {
@@ -68,32 +68,32 @@ const speedCaddyfile = `
 
 // rivalNames are what tables call the backends.
 var rivalNames = map[string]string{
-	fpm.name: "Caddy php_fastcgi → php-fpm", singleLean.name: "php_pool, single", sharedLean.name: "php_pool",
+	FPM.Name: "Caddy php_fastcgi → php-fpm", SingleLean.Name: "php_pool, single", SharedLean.Name: "php_pool",
 }
 
-func caddyWith(b backend) func(t *testing.T, site string) *rival {
+func caddyWith(b Backend) func(t *testing.T, site string) *rival {
 	return func(t *testing.T, site string) *rival {
-		return rivalOf(t, start(t, b, speedCaddyfile, options{site: site, workers: speedWorkers, env: strings.Fields(*speedEnv)}))
+		return rivalOf(t, Start(t, b, speedCaddyfile, Options{Site: site, Workers: speedWorkers, Env: strings.Fields(*speedEnv)}))
 	}
 }
 
 // rivalOf is a Caddy that runs, with its php-fpm where it has one.
-func rivalOf(t *testing.T, s *server) *rival {
-	r := &rival{t: t, name: rivalNames[s.b.name], url: s.url, ours: !s.b.fpm, server: s, kept: []*keeper{s.keeper}}
-	if s.fpm != nil {
-		r.kept = append(r.kept, s.fpm)
+func rivalOf(t *testing.T, s *Server) *rival {
+	r := &rival{t: t, name: rivalNames[s.Backend.Name], url: s.URL, ours: !s.Backend.FPM, server: s, kept: []*Supervised{s.Supervised}}
+	if s.FPM != nil {
+		r.kept = append(r.kept, s.FPM)
 	}
 	return r
 }
 
 func startNginx(t *testing.T, site string, keepAlive bool) *rival {
-	dir, port := tempDir(t), freePort(t)
+	dir, port := TempDir(t), FreePort(t)
 	upstream, keep := "", ""
 	if keepAlive {
 		upstream, keep = fmt.Sprintf("keepalive %d;", speedWorkers), "fastcgi_keep_conn on;"
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	writeFile(t, conf, fmt.Sprintf(`daemon off;
+	WriteFile(t, conf, fmt.Sprintf(`daemon off;
 worker_processes auto;
 pid %[1]s/nginx.pid;
 error_log %[1]s/nginx.log;
@@ -141,18 +141,18 @@ http {
 	}
 }
 `, dir, port, site, upstream, keep))
-	giveToPHP(t, dir)
-	f := startFPM(t, dir, options{workers: speedWorkers})
-	return serve(t, port, f, command{
+	ChownToPHP(t, dir)
+	f := StartFPM(t, dir, Options{Workers: speedWorkers})
+	return serve(t, port, f, Command{
 		Args: []string{cached(t, "nginx/usr/sbin/nginx"), "-c", conf, "-p", dir, "-e", dir + "/nginx.log"},
 		Dir:  dir, Log: filepath.Join(dir, "out.log"),
 	})
 }
 
 func startLighttpd(t *testing.T, site string) *rival {
-	dir, port := tempDir(t), freePort(t)
+	dir, port := TempDir(t), FreePort(t)
 	conf := filepath.Join(dir, "lighttpd.conf")
-	writeFile(t, conf, fmt.Sprintf(`
+	WriteFile(t, conf, fmt.Sprintf(`
 server.modules = ("mod_fastcgi", "mod_rewrite")
 server.document-root = "%[3]s"
 server.port = %[2]d
@@ -170,26 +170,26 @@ fastcgi.server = (".php" => ((
 	"bin-environment" => ("PHP_FCGI_CHILDREN" => "%[5]d", "PHP_FCGI_MAX_REQUESTS" => "0"),
 	"broken-scriptfilename" => "enable",
 )))
-`, dir, port, site, phpCGI(t), speedWorkers))
-	giveToPHP(t, dir)
-	return serve(t, port, nil, command{
+`, dir, port, site, PHPCGI(t), speedWorkers))
+	ChownToPHP(t, dir)
+	return serve(t, port, nil, Command{
 		Args: []string{cached(t, "lighttpd/usr/sbin/lighttpd"), "-D", "-f", conf, "-m", cached(t, "lighttpd/usr/lib/lighttpd")},
 		Dir:  dir, Log: filepath.Join(dir, "out.log"),
 	})
 }
 
 // serve runs a web server until it listens; behind is php-fpm, if it has one.
-func serve(t *testing.T, port int, behind *keeper, c command) *rival {
+func serve(t *testing.T, port int, behind *Supervised, c Command) *rival {
 	t.Helper()
 	c.Env = []string{"PATH=" + os.Getenv("PATH")}
-	r := &rival{url: "http://127.0.0.1:" + strconv.Itoa(port), kept: []*keeper{keep(t, c)}}
+	r := &rival{url: "http://127.0.0.1:" + strconv.Itoa(port), kept: []*Supervised{Supervise(t, c)}}
 	if behind != nil {
 		r.kept = append(r.kept, behind)
 	}
-	eventually(t, func() error {
+	Eventually(t, func() error {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
-			return fmt.Errorf("%s does not listen:\n%s", c.Args[0], readFile(t, c.Log))
+			return fmt.Errorf("%s does not listen:\n%s", c.Args[0], ReadFile(t, c.Log))
 		}
 		return conn.Close()
 	})
@@ -199,7 +199,7 @@ func serve(t *testing.T, port int, behind *keeper, c command) *rival {
 // cached is a file of a package that make bench has unpacked.
 func cached(t *testing.T, path string) string {
 	t.Helper()
-	path = filepath.Join(cacheDir(t), path)
+	path = filepath.Join(CacheDir(t), path)
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("%s is missing: run make bench, which fetches it", path)
 	}

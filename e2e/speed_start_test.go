@@ -20,7 +20,7 @@ const startRounds = 11
 // starting is a server whose start is measured.
 type starting struct {
 	name      string
-	b         backend
+	b         Backend
 	caddyfile string
 	with      bool // php-fpm starts with it, instead of before
 	took      []time.Duration
@@ -32,10 +32,10 @@ func measureStart(t *testing.T, site string) (table string, verdicts []verdict) 
 	t.Helper()
 	all := []*starting{
 		{name: "limit: Caddy, a constant answer", caddyfile: "\n\thttp://127.0.0.1:{$PORT} {\n\t\trespond `hello\n`\n\t}\n"},
-		{name: rivalNames[fpm.name] + ", which runs already", b: fpm, caddyfile: speedCaddyfile},
-		{name: rivalNames[fpm.name] + ", started at once", b: fpm, caddyfile: speedCaddyfile, with: true},
-		{name: rivalNames[singleLean.name], b: singleLean, caddyfile: speedCaddyfile},
-		{name: rivalNames[sharedLean.name], b: sharedLean, caddyfile: speedCaddyfile},
+		{name: rivalNames[FPM.Name] + ", which runs already", b: FPM, caddyfile: speedCaddyfile},
+		{name: rivalNames[FPM.Name] + ", started at once", b: FPM, caddyfile: speedCaddyfile, with: true},
+		{name: rivalNames[SingleLean.Name], b: SingleLean, caddyfile: speedCaddyfile},
+		{name: rivalNames[SharedLean.Name], b: SharedLean, caddyfile: speedCaddyfile},
 	}
 	for range startRounds {
 		for _, c := range all {
@@ -46,8 +46,8 @@ func measureStart(t *testing.T, site string) (table string, verdicts []verdict) 
 	fmt.Fprintf(&b, "\n| start to the first answer, %d workers | median ms | least | most |\n|---|---|---|---|\n", speedWorkers)
 	for _, c := range all {
 		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(c.took))
-		if c.name == rivalNames[sharedLean.name] {
-			verdicts = append(verdicts, atMost("first answer", ms(middle(c.took)), 60, " ms"))
+		if c.name == rivalNames[SharedLean.Name] {
+			verdicts = append(verdicts, atMost("first answer", ms(Median(c.took)), 60, " ms"))
 		}
 	}
 	return b.String(), verdicts
@@ -56,29 +56,29 @@ func measureStart(t *testing.T, site string) (table string, verdicts []verdict) 
 // once starts a server, asks until it answers, and stops it.
 func (c *starting) once(t *testing.T, site string) time.Duration {
 	t.Helper()
-	o := options{site: site, workers: speedWorkers}
+	o := Options{Site: site, Workers: speedWorkers}
 	before := c.b
-	before.fpm = c.b.fpm && !c.with
-	s := prepare(t, before, o)
-	s.b = c.b
-	writeFile(t, filepath.Join(s.dir, "Caddyfile"), s.config(c.caddyfile))
-	run := s.command("run", "--config", filepath.Join(s.dir, "Caddyfile"))
+	before.FPM = c.b.FPM && !c.with
+	s := Prepare(t, before, o)
+	s.Backend = c.b
+	WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(c.caddyfile))
+	run := s.Command("run", "--config", filepath.Join(s.Dir, "Caddyfile"))
 	if c.with {
-		php := commandFPM(t, s.dir, o)
+		php := FPMCommand(t, s.Dir, o)
 		run.Env = append(run.Env, php.Env[1:]...) // PATH is there
 		run.Args = slices.Concat([]string{"/bin/sh", "-c", strings.Join(php.Args, " ") + ` & exec "$@"`, "sh"}, run.Args)
 	}
-	s.keeper = keep(t, run)
-	answered := firstAnswer(t, s.port)
-	took := answered.Sub(s.begun)
-	s.stopped = true
-	s.signal(syscall.SIGTERM)
-	if _, ok := s.wait(maxWait); !ok {
+	s.Supervised = Supervise(t, run)
+	answered := firstAnswer(t, s.Port)
+	took := answered.Sub(s.StartedAt)
+	s.Stopped = true
+	s.Signal(syscall.SIGTERM)
+	if _, ok := s.Wait(MaxWait); !ok {
 		t.Errorf("%s does not stop", c.name)
 	}
-	s.release()
-	if s.fpm != nil {
-		s.fpm.release()
+	s.Kill()
+	if s.FPM != nil {
+		s.FPM.Kill()
 	}
 	return took
 }
@@ -123,14 +123,14 @@ func measureOndemand(t *testing.T, site string) (table string, verdicts []verdic
 		{"no worker runs", "10m"},
 		{"nothing of PHP runs", "0"},
 	} {
-		s := start(t, sharedLean, poolSite(sharedLean, "manager ondemand", "max_workers 4", "idle_timeout 300ms",
-			"master_idle_timeout "+c.master), options{site: site})
+		s := Start(t, SharedLean, PoolSite(SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 300ms",
+			"master_idle_timeout "+c.master), Options{Site: site})
 		var above []time.Duration
 		for range startRounds {
-			s.poolBecomes("at rest", func(p poolStatus) bool { return p.Workers.Total == 0 })
+			s.WaitPool("at rest", func(p PoolStatus) bool { return p.Workers.Total == 0 })
 			if c.master == "0" {
-				eventually(t, func() error {
-					if left := s.php(); len(left) > 0 {
+				Eventually(t, func() error {
+					if left := s.PHPProcesses(); len(left) > 0 {
 						return fmt.Errorf("%d processes at rest: %v", len(left), left)
 					}
 					return nil
@@ -139,28 +139,28 @@ func measureOndemand(t *testing.T, site string) (table string, verdicts []verdic
 			above = append(above, aboveWarm(t, s))
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(above))
-		verdicts = append(verdicts, atMost(c.name+", above the script's own time", ms(middle(above)), 60, " ms"))
+		verdicts = append(verdicts, atMost(c.name+", above the script's own time", ms(Median(above)), 60, " ms"))
 	}
 	return b.String(), verdicts
 }
 
 // aboveWarm is what the first request takes more than the median of the next.
-func aboveWarm(t *testing.T, s *server) time.Duration {
+func aboveWarm(t *testing.T, s *Server) time.Duration {
 	t.Helper()
 	var took []time.Duration
 	for range 6 {
-		d, err := askOnce(s.port)
+		d, err := askOnce(s.Port)
 		if err != nil {
 			t.Fatal(err)
 		}
 		took = append(took, d)
 	}
-	return took[0] - middle(took[1:])
+	return took[0] - Median(took[1:])
 }
 
 // spread is the median, the least and the most, as cells of a table.
 func spread(all []time.Duration) string {
-	return fmt.Sprintf("%.1f | %.1f | %.1f", ms(middle(all)), ms(slices.Min(all)), ms(slices.Max(all)))
+	return fmt.Sprintf("%.1f | %.1f | %.1f", ms(Median(all)), ms(slices.Min(all)), ms(slices.Max(all)))
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

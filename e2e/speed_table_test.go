@@ -23,7 +23,7 @@ func median[N cmp.Ordered](runs []reading, of func(reading) N) N {
 	for _, r := range runs {
 		all = append(all, of(r))
 	}
-	return middle(all)
+	return Median(all)
 }
 
 func (c *tally) rate() float64 { return median(c.runs, func(r reading) float64 { return r.rate }) }

@@ -43,7 +43,7 @@ func atMost(what string, got, want float64, unit string) verdict {
 func (g target) judge(all []*tally) (verdicts []verdict) {
 	incumbent, ours := all[0], all[0]
 	for _, c := range all {
-		if c.rival == rivalNames[sharedLean.name] {
+		if c.rival == rivalNames[SharedLean.Name] {
 			ours = c
 		}
 	}
@@ -103,7 +103,7 @@ func targetLine(verdicts []verdict) string {
 // scores are the verdicts of a whole run, in order.
 type scores []verdict
 
-// add takes what belongs to one table.
+// Add takes what belongs to one table.
 func (s *scores) add(table string, verdicts []verdict) {
 	for _, v := range verdicts {
 		v.what = table + ": " + v.what

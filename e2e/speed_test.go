@@ -139,17 +139,17 @@ func speedSite(t *testing.T, wordPress bool) string {
 	if wordPress {
 		speedWordPress(t, filepath.Join(site, "wp"))
 	}
-	giveToPHP(t, site)
+	ChownToPHP(t, site)
 	return site
 }
 
 // speedScripts is a site with the scripts alone.
 func speedScripts(t *testing.T) (site string) {
 	t.Helper()
-	site = filepath.Join(tempDir(t), "site")
-	copyTree(t, site, "testdata/speed")
+	site = filepath.Join(TempDir(t), "site")
+	CopyTree(t, site, "testdata/speed")
 	path := filepath.Join(site, "work.php")
-	writeFile(t, path, strings.Replace(readFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
+	WriteFile(t, path, strings.Replace(ReadFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
 	return site
 }
 
@@ -158,7 +158,7 @@ func speedScripts(t *testing.T) (site string) {
 func roundsOf2ms(t *testing.T) int {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "rounds.php")
-	writeFile(t, script, `<?php
+	WriteFile(t, script, `<?php
 for ($best = 0, $try = 0; $try < 50; $try++) {
 	for ($i = 0, $x = '', $begun = hrtime(true); hrtime(true) - $begun < 2000000; $i += 100) {
 		for ($j = 0; $j < 100; $j++) {
@@ -190,14 +190,14 @@ func checkAnswer(t *testing.T, r *rival, w work) {
 	if r.php != nil {
 		status, body = askBare(t, r.php, w)
 	} else {
-		client := newClient(t)
+		client := NewClient(t)
 		client.Timeout = time.Minute
-		req := newRequest(t, "GET", r.url+w.path, nil)
+		req := NewRequest(t, "GET", r.url+w.path, nil)
 		if w.body > 0 {
-			req = newRequest(t, "POST", r.url+w.path, strings.NewReader(strings.Repeat("x", w.body)))
+			req = NewRequest(t, "POST", r.url+w.path, strings.NewReader(strings.Repeat("x", w.body)))
 		}
-		res := do(t, client, req)
-		status, body = res.StatusCode, res.body
+		res := Do(t, client, req)
+		status, body = res.StatusCode, res.Text
 	}
 	if status != 200 || !strings.HasPrefix(body, w.want) || w.size > 0 && len(body) != w.size {
 		t.Fatalf("%s, %s: got status %d and %d bytes: %.200q", r.name, w.name, status, len(body), body)

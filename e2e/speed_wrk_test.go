@@ -87,7 +87,7 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 func postScript(t *testing.T, size int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "post.lua")
-	writeFile(t, path, fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size))
+	WriteFile(t, path, fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size))
 	return path
 }
 
@@ -95,7 +95,7 @@ func postScript(t *testing.T, size int) string {
 func (r *rival) memory() (sum int64) {
 	r.t.Helper()
 	for _, k := range r.kept {
-		all, _ := pss(r.t, k.processes())
+		all, _ := PSS(r.t, k.Processes())
 		sum += all
 	}
 	return sum
@@ -107,8 +107,8 @@ func (r *rival) cpu() time.Duration {
 	const tick = time.Second / 100 // USER_HZ of all Linux systems
 	var sum time.Duration
 	for _, k := range r.kept {
-		for _, p := range k.processes() {
-			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+		for _, p := range k.Processes() {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
 			if err != nil {
 				continue // it has ended
 			}

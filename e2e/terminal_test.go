@@ -39,7 +39,7 @@ const (
 )
 
 // onTerminal starts a program as a shell in a terminal would.
-func onTerminal(t *testing.T, c command) *terminal {
+func onTerminal(t *testing.T, c Command) *terminal {
 	t.Helper()
 	tt := &terminal{t: t, screen: vt.NewMockTerm(vt.MockOptSize{X: columns, Y: lines})}
 	tt.open()
@@ -65,7 +65,7 @@ func onTerminal(t *testing.T, c command) *terminal {
 	return tt
 }
 
-// open makes the pseudo-terminal, see pts(4).
+// Open makes the pseudo-terminal, see pts(4).
 func (tt *terminal) open() {
 	tt.t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -106,7 +106,7 @@ func (tt *terminal) settings() unix.Termios {
 	return *settings
 }
 
-// text is what is on the screen.
+// visibleText is what is on the screen.
 func (tt *terminal) text() string {
 	var b strings.Builder
 	for y := range lines {
@@ -126,7 +126,7 @@ func (tt *terminal) text() string {
 // shows waits until all of these are on the screen.
 func (tt *terminal) shows(texts ...string) {
 	tt.t.Helper()
-	eventually(tt.t, func() error {
+	Eventually(tt.t, func() error {
 		for _, text := range texts {
 			if screen := tt.text(); !strings.Contains(screen, text) {
 				return fmt.Errorf("%q is not on the screen:\n%s", text, screen)
@@ -136,7 +136,7 @@ func (tt *terminal) shows(texts ...string) {
 	})
 }
 
-// ended waits for the program's end, and checks that it left the terminal as it
+// WaitEnded waits for the program's end, and checks that it left the terminal as it
 // was.
 func (tt *terminal) ended() {
 	tt.t.Helper()
@@ -147,13 +147,13 @@ func (tt *terminal) ended() {
 		if err != nil {
 			tt.t.Errorf("%s: %v", tt.cmd.Args, err)
 		}
-	case <-time.After(maxWait):
+	case <-time.After(MaxWait):
 		tt.t.Fatalf("%s does not end", tt.cmd.Args)
 	}
 	if now := tt.settings(); now != tt.before {
 		tt.t.Errorf("the terminal's settings were %+v and are %+v", tt.before, now)
 	}
-	eventually(tt.t, func() error {
+	Eventually(tt.t, func() error {
 		tt.mu.Lock()
 		defer tt.mu.Unlock()
 		out := tt.output.String()
@@ -169,11 +169,11 @@ func (tt *terminal) ended() {
 // TestTopOnATerminal looks at it, uses its keys, and ends it in each way.
 func TestTopOnATerminal(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 2"))
-	s.get("/hello.php").want(t, 200, "hello\n")
-	s.begin("wait.php")
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
+	s.Get("/hello.php").Want(t, 200, "hello\n")
+	s.StartBlocked("wait.php")
 
-	tt := onTerminal(t, s.command("php-pool", "top", "--interval", "100ms"))
+	tt := onTerminal(t, s.Command("php-pool", "top", "--interval", "100ms"))
 	tt.shows("all pools, by seconds, every 100ms", "1 pool: 1 busy, 1 idle, at most 2", "CPU%", "GET /wait.php", "q quit")
 	if now := tt.settings(); now == tt.before {
 		t.Error("the terminal is not in raw mode while top runs")
@@ -182,12 +182,12 @@ func TestTopOnATerminal(t *testing.T) {
 		tt.screen.KeyTap(key)
 		tt.shows(want)
 	}
-	s.begin("busy.php") // a second one
+	s.StartBlocked("busy.php") // a second one
 	tt.shows("2 busy, 0 idle", "GET /busy.php")
 	tt.screen.KeyTap(vt.KeyQ)
 	tt.ended()
 
-	tt = onTerminal(t, s.command("php-pool", "top"))
+	tt = onTerminal(t, s.Command("php-pool", "top"))
 	tt.shows("GET /busy.php")
 	if err := tt.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -198,10 +198,10 @@ func TestTopOnATerminal(t *testing.T) {
 // TestTopOutlivesCaddy shows that it is gone, and that it is back.
 func TestTopOutlivesCaddy(t *testing.T) {
 	t.Parallel()
-	s := start(t, sharedLean, poolSite(sharedLean, "workers 1"))
-	tt := onTerminal(t, s.command("php-pool", "top", "--interval", "100ms"))
+	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
+	tt := onTerminal(t, s.Command("php-pool", "top", "--interval", "100ms"))
 	tt.shows("1 pool: 0 busy, 1 idle")
-	s.stop(syscall.SIGTERM)
+	s.Stop(syscall.SIGTERM)
 	tt.shows("no Caddy answers at unix/")
 	tt.screen.KeyTap(vt.KeyLCtrl, vt.KeyC)
 	tt.ended()

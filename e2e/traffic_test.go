@@ -22,9 +22,9 @@ import (
 
 var soakFlag = flag.Duration("soak", 0, "about how long all tests under load take together; the longer, the more rounds each of them does")
 
-// rounds returns how often a test under load repeats what it does: n times for
+// Rounds returns how often a test under load repeats what it does: n times for
 // each minute of -soak, and a fifth of that without the flag.
-func rounds(n int) int {
+func Rounds(n int) int {
 	minutes := 0.2
 	if *soakFlag > 0 {
 		minutes = soakFlag.Minutes()
@@ -32,64 +32,64 @@ func rounds(n int) int {
 	return max(1, int(float64(n)*minutes))
 }
 
-// traffic is requests of several clients that go on until it is ended. Every
+// Traffic is requests of several clients that go on until it is ended. Every
 // answer is checked, and that Caddy has taken and PHP has run every request
 // exactly once.
-type traffic struct {
-	*server
+type Traffic struct {
+	*Server
 	path string // of load/check.php, or a script that answers like it
 
 	// What an answer says that its script ran with is from the first number to
 	// the second. The first rises to what has been seen: nothing goes back.
-	from, to atomic.Int64
+	minMark, maxMark atomic.Int64
 
-	next     atomic.Int64 // the number of the next request
-	repeated atomic.Int64 // connections that were reset before an answer
-	troubles atomic.Int64
+	sent     atomic.Int64 // the number of the next request
+	resets   atomic.Int64 // connections that were reset before an answer
+	failures atomic.Int64
 	quit     chan struct{}
 	ended    sync.Once
 	clients  sync.WaitGroup
 }
 
-// bookLine tells load/check.php where to write down what it has run.
-const bookLine = "env BOOK {$DIR}/book"
+// requestLogLine tells load/check.php where to write down what it has run.
+const requestLogLine = "env BOOK {$DIR}/book"
 
-// accessLog is where Caddy writes down what it has taken.
-const accessLog = "log {\noutput file {$DIR}/access.log {\nroll_disabled\n}\n}\n"
+// AccessLog is where Caddy writes down what it has taken.
+const AccessLog = "log {\noutput file {$DIR}/access.log {\nroll_disabled\n}\n}\n"
 
-// loadSite is poolSite for scripts that write down what they have run.
-func loadSite(b backend, lines ...string) string {
-	return strings.Replace(poolSite(b, append([]string{bookLine}, lines...)...), "php_pool {", accessLog+"php_pool {", 1)
+// TrafficSite is PoolSite for scripts that write down what they have run.
+func TrafficSite(b Backend, lines ...string) string {
+	return strings.Replace(PoolSite(b, append([]string{requestLogLine}, lines...)...), "php_pool {", AccessLog+"php_pool {", 1)
 }
 
-// load starts so many clients of a site that has bookLine and accessLog.
-func (s *server) load(path string, clients int) *traffic {
-	s.t.Helper()
-	book := filepath.Join(s.dir, "book")
+// StartTraffic starts so many clients of a site that has requestLogLine and AccessLog.
+func (s *Server) StartTraffic(path string, clients int) *Traffic {
+	s.T.Helper()
+	book := filepath.Join(s.Dir, "book")
 	if err := os.Mkdir(book, 0o755); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	giveToPHP(s.t, book)
-	l := &traffic{server: s, path: path, quit: make(chan struct{})}
+	ChownToPHP(s.T, book)
+	l := &Traffic{Server: s, path: path, quit: make(chan struct{})}
 	for range clients {
 		l.clients.Go(l.client)
 	}
-	s.t.Cleanup(l.end)
+	s.T.Cleanup(l.Finish)
 	// What follows has to happen while requests run.
-	l.more(10)
+	l.WaitRequests(10)
 	return l
 }
 
-// set says what scripts run with from now on.
-func (l *traffic) set(mark int) {
-	l.allow(mark)
-	raise(&l.from, int64(mark))
+// RequireMark says what scripts run with from now on.
+func (l *Traffic) RequireMark(mark int) {
+	l.AllowMark(mark)
+	raiseTo(&l.minMark, int64(mark))
 }
 
-// allow says what scripts may run with from now on.
-func (l *traffic) allow(mark int) { raise(&l.to, int64(mark)) }
+// AllowMark says what scripts may run with from now on.
+func (l *Traffic) AllowMark(mark int) { raiseTo(&l.maxMark, int64(mark)) }
 
-func raise(n *atomic.Int64, to int64) {
+func raiseTo(n *atomic.Int64, to int64) {
 	for {
 		if old := n.Load(); old >= to || n.CompareAndSwap(old, to) {
 			return
@@ -97,51 +97,51 @@ func raise(n *atomic.Int64, to int64) {
 	}
 }
 
-// more waits until n more requests have begun.
-func (l *traffic) more(n int64) {
-	l.t.Helper()
-	want, limit := l.next.Load()+n, time.After(maxWait)
-	for l.next.Load() < want {
+// WaitRequests waits until n more requests have begun.
+func (l *Traffic) WaitRequests(n int64) {
+	l.T.Helper()
+	want, limit := l.sent.Load()+n, time.After(MaxWait)
+	for l.sent.Load() < want {
 		select {
 		case <-time.After(2 * time.Millisecond):
 		case <-limit:
-			l.t.Fatalf("%d of %d requests have been sent", l.next.Load(), want)
+			l.T.Fatalf("%d of %d requests have been sent", l.sent.Load(), want)
 		}
 	}
 }
 
-// end lets the clients finish, and compares what has been answered with what
+// Finish lets the clients finish, and compares what has been answered with what
 // was taken by Caddy and run by PHP.
-func (l *traffic) end() {
-	l.t.Helper()
+func (l *Traffic) Finish() {
+	l.T.Helper()
 	l.ended.Do(func() {
 		close(l.quit)
 		l.clients.Wait()
-		ran, taken := l.ran(), l.taken()
-		for id := range int(l.next.Load()) {
+		ran, taken := l.executed(), l.logged()
+		for id := range int(l.sent.Load()) {
 			if ran[id] != 1 || taken[id] != 1 {
-				l.trouble(id, "Caddy has taken it %d times, and PHP has run it %d times", taken[id], ran[id])
+				l.fail(id, "Caddy has taken it %d times, and PHP has run it %d times", taken[id], ran[id])
 			}
 		}
-		l.t.Logf("%d requests, each run once; %d times Caddy reset a connection before it had taken a request",
-			l.next.Load(), l.repeated.Load())
+		l.T.Logf("%d requests, each run once; %d times Caddy reset a connection before it had taken a request",
+			l.sent.Load(), l.resets.Load())
 	})
 }
 
-// ran is how often each request was run, by what the processes wrote down.
-func (l *traffic) ran() map[int]int {
-	l.t.Helper()
+// WaitRunning is how often each request was run, by what the processes wrote down.
+func (l *Traffic) executed() map[int]int {
+	l.T.Helper()
 	ran := map[int]int{}
-	book := filepath.Join(l.dir, "book")
+	book := filepath.Join(l.Dir, "book")
 	names, err := os.ReadDir(book)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	for _, name := range names {
-		for line := range strings.Lines(readFile(l.t, filepath.Join(book, name.Name()))) {
+		for line := range strings.Lines(ReadFile(l.T, filepath.Join(book, name.Name()))) {
 			var id int
 			if _, err := fmt.Sscan(line, &id); err != nil {
-				l.t.Errorf("%s: %q", name.Name(), line)
+				l.T.Errorf("%s: %q", name.Name(), line)
 			}
 			ran[id]++
 		}
@@ -149,86 +149,86 @@ func (l *traffic) ran() map[int]int {
 	return ran
 }
 
-// taken is how often each request came to Caddy's handlers, by its access log,
+// logged is how often each request came to Caddy's handlers, by its access log,
 // which it writes when a request has been answered.
-func (l *traffic) taken() (taken map[int]int) {
-	l.t.Helper()
+func (l *Traffic) logged() (taken map[int]int) {
+	l.T.Helper()
 	before := `"uri":"` + l.path + "?"
-	eventually(l.t, func() error {
+	Eventually(l.T, func() error {
 		taken = map[int]int{}
-		for line := range strings.Lines(readFile(l.t, filepath.Join(l.dir, "access.log"))) {
-			if id, err := strconv.Atoi(between(line, before, `"`)); err == nil {
+		for line := range strings.Lines(ReadFile(l.T, filepath.Join(l.Dir, "access.log"))) {
+			if id, err := strconv.Atoi(Between(line, before, `"`)); err == nil {
 				taken[id]++
 			}
 		}
-		if len(taken) < int(l.next.Load()) {
-			return fmt.Errorf("%d requests are in the access log, want %d", len(taken), l.next.Load())
+		if len(taken) < int(l.sent.Load()) {
+			return fmt.Errorf("%d requests are in the access log, want %d", len(taken), l.sent.Load())
 		}
 		return nil
 	})
 	return taken
 }
 
-// between is what stands in a text between two others.
-func between(text, from, to string) string {
+// Between is what stands in a text between two others.
+func Between(text, from, to string) string {
 	_, text, _ = strings.Cut(text, from)
 	text, _, _ = strings.Cut(text, to)
 	return text
 }
 
-// client sends one request after the other on a connection that it keeps.
-func (l *traffic) client() {
+// Client sends one request after the other on a connection that it keeps.
+func (l *Traffic) client() {
 	transport := &http.Transport{DisableCompression: true}
 	defer transport.CloseIdleConnections()
-	c := &http.Client{Transport: transport, Timeout: maxWait}
+	c := &http.Client{Transport: transport, Timeout: MaxWait}
 	for {
 		select {
 		case <-l.quit:
 			return
 		default:
-			l.send(c, int(l.next.Add(1)-1))
+			l.send(c, int(l.sent.Add(1)-1))
 		}
 	}
 }
 
 // send makes the request of that number and checks the answer: half are GETs,
 // the others have bodies that fit in memory or, from 64 KB, do not.
-func (l *traffic) send(c *http.Client, id int) {
+func (l *Traffic) send(c *http.Client, id int) {
 	method, body := http.MethodGet, ""
 	if id%2 == 1 {
 		method = http.MethodPost
-		body = fmt.Sprint(id, ":") + string(pattern([]int{10, 3000, 20000, 100000}[id/2%4]))
+		body = fmt.Sprint(id, ":") + string(Pattern([]int{10, 3000, 20000, 100000}[id/2%4]))
 	}
-	from := l.from.Load()
-	answer, err := l.ask(c, id, method, body)
+	from := l.minMark.Load()
+	answer, err := l.roundTrip(c, id, method, body)
 	if err != nil {
-		l.trouble(id, "%v", err)
+		l.fail(id, "%v", err)
 		return
 	}
 	head, echo, _ := strings.Cut(answer, "\n")
 	var number, length, mark, pid int
 	var seen string
 	if _, err := fmt.Sscan(head, &number, &seen, &length, &mark, &pid); err != nil {
-		l.trouble(id, "the answer %.200q: %v", answer, err)
+		l.fail(id, "the answer %.200q: %v", answer, err)
 		return
 	}
 	switch {
 	case number != id || seen != method || length != len(body) || echo != body:
-		l.trouble(id, "%s with %d bytes: the answer of another request, or half of one: %q and %d bytes", method, len(body), head, len(echo))
-	case int64(mark) < from || int64(mark) > l.to.Load():
-		l.trouble(id, "it ran with %d, want from %d to %d", mark, from, l.to.Load())
+		l.fail(id, "%s with %d bytes: the answer of another request, or half of one: %q and %d bytes", method, len(body), head, len(echo))
+	case int64(mark) < from || int64(mark) > l.maxMark.Load():
+		l.fail(id, "it ran with %d, want from %d to %d", mark, from, l.maxMark.Load())
 	}
-	raise(&l.from, int64(mark))
+	raiseTo(&l.minMark, int64(mark))
 }
 
-// ask sends a request until there is an answer. In a reload Caddy resets
+// roundTrip sends a request until there is an answer. In a reload Caddy resets
 // connections that it has not accepted yet, and closes idle ones, perhaps while
 // a request is on its way: such a request is sent again, as any client would,
 // and the book tells whether it had been run after all.
-func (l *traffic) ask(c *http.Client, id int, method, body string) (string, error) {
+func (l *Traffic) roundTrip(c *http.Client, id int, method, body string) (string, error) {
 	for tries := 0; ; tries++ {
 		// Not a reader that net/http could rewind: it would repeat by itself.
-		req, err := http.NewRequestWithContext(context.Background(), method, fmt.Sprintf("%s%s?%d", l.url, l.path, id), struct{ io.Reader }{strings.NewReader(body)})
+		req, err := http.NewRequestWithContext(context.Background(), method, fmt.Sprintf("%s%s?%d", l.URL, l.path, id), struct{ io.Reader }{strings.NewReader(body)})
 		if err != nil {
 			return "", err
 		}
@@ -242,7 +242,7 @@ func (l *traffic) ask(c *http.Client, id int, method, body string) (string, erro
 			if !reset || tries == 50 {
 				return "", err
 			}
-			l.repeated.Add(1)
+			l.resets.Add(1)
 			continue
 		}
 		defer res.Body.Close()
@@ -254,9 +254,9 @@ func (l *traffic) ask(c *http.Client, id int, method, body string) (string, erro
 	}
 }
 
-// trouble reports a request, unless too many have been.
-func (l *traffic) trouble(id int, format string, args ...any) {
-	if l.troubles.Add(1) <= 10 {
-		l.t.Errorf("request %d: "+format, append([]any{id}, args...)...)
+// fail reports a request, unless too many have been.
+func (l *Traffic) fail(id int, format string, args ...any) {
+	if l.failures.Add(1) <= 10 {
+		l.T.Errorf("request %d: "+format, append([]any{id}, args...)...)
 	}
 }

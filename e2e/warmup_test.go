@@ -36,14 +36,14 @@ func warmed(t *testing.T, site string) map[int][]string {
 // pool, one of them below a path and with a root of its own.
 func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
-		s := prepare(t, b, options{global: `php_pool {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+		s := Prepare(t, b, Options{Global: `php_pool {
 			pool main {
 				manager static
 				workers 2
 				ini opcache.enable 1
 				ini opcache.file_update_protection 0
-				` + strings.Join(b.lines, "\n") + `
+				` + strings.Join(b.Lines, "\n") + `
 				warmup /warm.php?all /opcache.php http://two.test:{$PORT}/app/warm.php?one
 			}
 		}`})
@@ -67,15 +67,15 @@ func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
 				}
 			}
 		`
-		roots := []string{s.site, s.site + "/app", s.site + "/other"}
+		roots := []string{s.Site, s.Site + "/app", s.Site + "/other"}
 		for _, root := range roots[1:] {
-			copyTree(t, root, "testdata/site")
+			CopyTree(t, root, "testdata/site")
 		}
-		giveToPHP(t, s.site)
+		ChownToPHP(t, s.Site)
 		// Paths are asked for by the host alone, whatever the port is.
 		want := [][]string{
-			{fmt.Sprintf("127.0.0.1/warm.php?all %s", filepath.Base(s.site))},
-			{fmt.Sprintf("two.test:%d/app/warm.php?one app", s.port)},
+			{fmt.Sprintf("127.0.0.1/warm.php?all %s", filepath.Base(s.Site))},
+			{fmt.Sprintf("two.test:%d/app/warm.php?one app", s.Port)},
 			{"three.test/warm.php?all other", "two.test/warm.php?all other"},
 		}
 		check := func(workers []int) {
@@ -88,7 +88,7 @@ func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
 						t.Errorf("%s: process %d was asked for %q, want %q of one of %v", root, pid, by[pid], want[i], workers)
 					}
 				}
-				if n := len(by); n != 1 && b.name == sharedLean.name || b.name == singleLean.name && n != len(workers) {
+				if n := len(by); n != 1 && b.Name == SharedLean.Name || b.Name == SingleLean.Name && n != len(workers) {
 					t.Errorf("%s: %d of the processes %v were asked", root, n, workers)
 				}
 				if err := os.Remove(filepath.Join(root, "warmed")); err != nil {
@@ -96,28 +96,28 @@ func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
 				}
 			}
 			var first struct{ Hits int }
-			if err := json.Unmarshal([]byte(s.get("/opcache.php").body), &first); err != nil || first.Hits < 1 {
+			if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &first); err != nil || first.Hits < 1 {
 				t.Errorf("the first request has met an OPcache with %d hits (%v)", first.Hits, err)
 			}
 		}
-		if err := s.run(caddyfile); err != nil {
+		if err := s.Run(caddyfile); err != nil {
 			t.Fatal(err)
 		}
-		check(pids(s.pool()))
-		if err := s.restart(); err != nil {
+		check(WorkerPIDs(s.Pool()))
+		if err := s.Restart(); err != nil {
 			t.Fatal(err)
 		}
-		check(pids(s.wantOnly(b, 2)))
-		s.opts.global = strings.Replace(s.opts.global, "warmup ", "ini user_agent 1\nwarmup ", 1)
-		s.mustReload(caddyfile)
-		check(pids(s.wantOnly(b, 2)))
-		s.mustReload(caddyfile)
+		check(WorkerPIDs(s.WaitWorkers(b, 2)))
+		s.Options.Global = strings.Replace(s.Options.Global, "warmup ", "ini user_agent 1\nwarmup ", 1)
+		s.MustReload(caddyfile)
+		check(WorkerPIDs(s.WaitWorkers(b, 2)))
+		s.MustReload(caddyfile)
 		for _, root := range roots {
 			if got := warmed(t, root); len(got) > 0 {
 				t.Errorf("%s: a reload that keeps the generation has asked %v", root, got)
 			}
 		}
-		s.wantNoneFailed()
+		s.WantNoneFailed()
 	})
 }
 
@@ -126,25 +126,25 @@ func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
 // shared mode any worker has the OPcache of those.
 func TestWorkersThatWereWarmedServe(t *testing.T) {
 	t.Parallel()
-	each(t, []backend{singleLean}, func(t *testing.T, b backend) {
-		s := start(t, b, poolSite(b, "manager static", "workers 3", "warmup /warm.php"))
+	ForEach(t, []Backend{SingleLean}, func(t *testing.T, b Backend) {
+		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "warmup /warm.php"))
 		var cold []int
 		for range 5 { // the moment must be less than a second, which a busy machine may not have
-			h := s.hold("old")
+			h := s.Hold("old")
 			for range 3 {
-				h.add("")
+				h.Add("")
 			}
-			h.ran(3)
-			if err := s.restart(); err != nil {
+			h.WaitRunning(3)
+			if err := s.Restart(); err != nil {
 				t.Fatal(err)
 			}
-			h.release()
+			h.Release()
 			for id := range 3 {
-				h.want(id, 200)
+				h.Want(id, 200)
 			}
-			remove(t, h.file+".ran")
-			warm := warmed(t, s.site)
-			cold = slices.DeleteFunc(pids(s.wantOnly(b, 3)), func(pid int) bool { return len(warm[pid]) == 1 })
+			remove(t, h.File+".ran")
+			warm := warmed(t, s.Site)
+			cold = slices.DeleteFunc(WorkerPIDs(s.WaitWorkers(b, 3)), func(pid int) bool { return len(warm[pid]) == 1 })
 			if len(cold) == 0 {
 				return
 			}
@@ -159,7 +159,7 @@ func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
 	t.Parallel()
 	const complaint = "warming up went wrong; going on without, as warmup_strict is off"
 	ills := []struct{ ill, says string }{{"status", "warmup,/warm.php,503"}, {"death", "warmup,/warm.php,worker died|unexpected EOF"}}
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		for _, strict := range []bool{true, false} {
 			t.Run(fmt.Sprint("strict ", strict), func(t *testing.T) {
 				t.Parallel()
@@ -168,49 +168,49 @@ func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
 					if strict {
 						lines = append(lines, "warmup_strict")
 					}
-					return loadSite(b, lines...)
+					return TrafficSite(b, lines...)
 				}
-				s := start(t, b, site(0))
-				l := s.load(checkScript, 3)
-				before, mark := s.pool(), 0
+				s := Start(t, b, site(0))
+				l := s.StartTraffic(checkScript, 3)
+				before, mark := s.Pool(), 0
 				for i, bad := range ills {
-					writeFile(t, filepath.Join(s.site, "ill"), bad.ill)
+					WriteFile(t, filepath.Join(s.Site, "ill"), bad.ill)
 					if !strict {
-						l.allow(mark + 1)
+						l.AllowMark(mark + 1)
 					}
-					loaded, restarted := s.reload(site(mark+1)), s.restart()
-					l.more(10)
+					loaded, restarted := s.Reload(site(mark+1)), s.Restart()
+					l.WaitRequests(10)
 					if strict {
 						for _, err := range []error{loaded, restarted} {
 							if err == nil {
 								t.Fatal("it was taken")
 							}
-							wantSentence(t, err, strings.Split(bad.says, ","))
+							WantMessage(t, err, strings.Split(bad.says, ","))
 						}
-						s.wantUnchanged(before)
+						s.WantUnchanged(before)
 						continue
 					}
 					if loaded != nil || restarted != nil {
 						t.Fatal(loaded, restarted)
 					}
 					mark++
-					l.set(mark)
-					eventually(t, func() error {
+					l.RequireMark(mark)
+					Eventually(t, func() error {
 						for part := range strings.SplitSeq(bad.says, ",") {
-							if got := s.logged(complaint); len(got) < 2*(i+1) || !containsAny(fmt.Sprint(got[len(got)-1]["error"]), strings.Split(part, "|")) {
+							if got := s.Logged(complaint); len(got) < 2*(i+1) || !ContainsAny(fmt.Sprint(got[len(got)-1]["error"]), strings.Split(part, "|")) {
 								return fmt.Errorf("the log does not say %q: %v", part, got)
 							}
 						}
 						return nil
 					})
 				}
-				remove(t, filepath.Join(s.site, "ill"))
-				l.allow(mark + 1)
-				s.mustReload(site(mark + 1))
-				l.set(mark + 1)
-				l.end()
-				s.wantOnly(b, 2)
-				s.wantNoneFailed()
+				remove(t, filepath.Join(s.Site, "ill"))
+				l.AllowMark(mark + 1)
+				s.MustReload(site(mark + 1))
+				l.RequireMark(mark + 1)
+				l.Finish()
+				s.WaitWorkers(b, 2)
+				s.WantNoneFailed()
 			})
 		}
 	})
@@ -220,20 +220,20 @@ func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
 func TestAStrictWarmupThatFailsStopsTheStart(t *testing.T) {
 	t.Parallel()
 	for _, strict := range []bool{true, false} {
-		s := prepare(t, sharedLean)
-		writeFile(t, filepath.Join(s.site, "ill"), "status")
+		s := Prepare(t, SharedLean)
+		WriteFile(t, filepath.Join(s.Site, "ill"), "status")
 		line := ""
 		if strict {
 			line = "warmup_strict"
 		}
-		err := s.run(poolSite(sharedLean, "warmup /warm.php", line))
+		err := s.Run(PoolSite(SharedLean, "warmup /warm.php", line))
 		switch {
 		case !strict && err != nil:
 			t.Error("without warmup_strict:", err)
 		case strict && err == nil:
 			t.Error("Caddy serves")
 		case strict:
-			wantSentence(t, err, []string{"warmup", "/warm.php", "503", "not well"})
+			WantMessage(t, err, []string{"warmup", "/warm.php", "503", "not well"})
 		}
 	}
 }
@@ -242,7 +242,7 @@ func TestAStrictWarmupThatFailsStopsTheStart(t *testing.T) {
 // the pool's user, or as another one if that is root.
 func TestPreload(t *testing.T) {
 	t.Parallel()
-	each(t, spawnOnly, func(t *testing.T, b backend) {
+	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		ways := map[string][]string{"as the pool's user": nil}
 		if os.Getuid() == 0 {
 			ways["for root"] = []string{"user root", "ini opcache.preload_user www-data"}
@@ -250,22 +250,22 @@ func TestPreload(t *testing.T) {
 		for name, lines := range ways {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				s := prepare(t, b)
+				s := Prepare(t, b)
 				preload := func(n int) {
-					replaceFile(t, s.site+"/preload.php", fmt.Sprintf("<?php function preloaded() { return 'preloaded %d'; }", n), 0o644)
+					ReplaceFile(t, s.Site+"/preload.php", fmt.Sprintf("<?php function preloaded() { return 'preloaded %d'; }", n), 0o644)
 				}
 				preload(1)
-				writeFile(t, s.site+"/call.php", "<?php echo preloaded();")
-				if err := s.run(poolSite(b, append(lines, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.preload {$SITE}/preload.php")...)); err != nil {
+				WriteFile(t, s.Site+"/call.php", "<?php echo preloaded();")
+				if err := s.Run(PoolSite(b, append(lines, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.preload {$SITE}/preload.php")...)); err != nil {
 					t.Fatal(err)
 				}
-				s.get("/call.php").want(t, 200, "preloaded 1")
+				s.Get("/call.php").Want(t, 200, "preloaded 1")
 				preload(2)
-				s.get("/call.php").want(t, 200, "preloaded 1")
-				if err := s.restart(); err != nil {
+				s.Get("/call.php").Want(t, 200, "preloaded 1")
+				if err := s.Restart(); err != nil {
 					t.Fatal(err)
 				}
-				s.get("/call.php").want(t, 200, "preloaded 2")
+				s.Get("/call.php").Want(t, 200, "preloaded 2")
 			})
 		}
 	})
