@@ -19,9 +19,9 @@ RACED      = ./fastcgi/... ./phpbin/... ./pool/... $(addprefix ./caddymodule/,do
 WITH_CADDY = ./internal/... $(filter-out $(RACED),$(patsubst $(shell $(GO) list -m)/%,./%,$(shell $(GO) list ./caddymodule/...)))
 
 # What in e2e is not for every change.
-APPS = DokuWiki|WordPress|InABrowser
-LONG = Chaos|ManyPools|ReloadsLeaveNothingBehind|TwoHundredWorkers|TenThousandConnections|StormOfHTTP2
-LOAD = NoRequestIsLost|LeavesEverythingAsItWas
+APPS = DokuWiki|WordPress|Browser
+LONG = Chaos|ManyPools|ManyWorkers|LeaksNothing|TenThousandConnections|RapidReset
+LOAD = UnderLoad|FailureChangesNothing
 
 .PHONY: help run build php deps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php
 
@@ -90,7 +90,7 @@ bench-scale: ## measure more workers, client connections and pools, in about 10 
 
 soak: deps ## run the tests under load for about SOAK
 	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \
-		-run '$(LOAD)|ReloadsLeaveNothingBehind|Chaos'
+		-run '$(LOAD)|LeaksNothing|Chaos'
 
 faults: ## spoil what workers answer in every way for about FAULTS
 	$(GO) test ./caddymodule -count=1 -timeout 0 -run NoFaultOfAWorker -v -faults $(FAULTS)

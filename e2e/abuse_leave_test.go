@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// TestSlowReadersHoldNoWorker has ten times as many clients as workers, which
+// TestAbuse_SlowReaders has ten times as many clients as workers, which
 // ask for pages of 8 MB and read none of it.
-func TestSlowReadersHoldNoWorker(t *testing.T) {
+func TestAbuse_SlowReaders(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		const readers, size = 20, 8 * MiB
@@ -82,9 +82,9 @@ func readSome(s *AbusedServer, conn net.Conn) {
 	}
 }
 
-// TestClientsLeaveAtEveryStage has 30 of them leave at each, half of them with a
+// TestAbuse_ClientsDisconnect has 30 of them leave at each, half of them with a
 // reset, while others of every stage are there too.
-func TestClientsLeaveAtEveryStage(t *testing.T) {
+func TestAbuse_ClientsDisconnect(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		for _, buffers := range []string{"", "response_buffers 1MiB"} {

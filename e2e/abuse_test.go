@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// TestSlowBodiesHoldNoWorker begins 400 uploads, of which each has so much that
+// TestSpool_SlowUploads begins 400 uploads, of which each has so much that
 // it is on the disk, or in the 16 MiB of memory that all share, and goes on with
 // none.
-func TestSlowBodiesHoldNoWorker(t *testing.T) {
+func TestSpool_SlowUploads(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		const uploads, sent, inMemory = 400, 100 << 10, 16 << 20 / (128 << 10)
@@ -42,9 +42,9 @@ func TestSlowBodiesHoldNoWorker(t *testing.T) {
 	})
 }
 
-// TestUploadsThatAreCutLeaveNothing has eight clients that announce 1 GB and
+// TestSpool_AbortedUploads has eight clients that announce 1 GB and
 // break off after 64 MB.
-func TestUploadsThatAreCutLeaveNothing(t *testing.T) {
+func TestSpool_AbortedUploads(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		const uploads, sent = 8, 64 << 20
@@ -70,9 +70,9 @@ func TestUploadsThatAreCutLeaveNothing(t *testing.T) {
 	})
 }
 
-// TestHeaderFloods sends headers of all kinds to a Caddy that takes far more of
+// TestAbuse_HeaderFloods sends headers of all kinds to a Caddy that takes far more of
 // them than its default of 16 KB lets in.
-func TestHeaderFloods(t *testing.T) {
+func TestAbuse_HeaderFloods(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := StartAbused(t, b, PoolSite(b, "manager static", "workers 2"), Options{Global: "servers {\nmax_header_size 1MB\n}"})

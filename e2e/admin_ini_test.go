@@ -78,7 +78,7 @@ func (c customer) wantFinal() {
 	}
 }
 
-func TestWhatTheAdministratorSettlesIsFinal(t *testing.T) {
+func TestAdminINI_CannotBeOverridden(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		c := prepareAdmin(t, b)
@@ -107,9 +107,9 @@ func TestWhatTheAdministratorSettlesIsFinal(t *testing.T) {
 	})
 }
 
-// TestTheAdministratorsSettingsHoldThroughLinks has a root that is a link, with
+// TestAdminINI_SymlinkedRoot has a root that is a link, with
 // and without its being resolved, a link within it, and ini files of its own.
-func TestTheAdministratorsSettingsHoldThroughLinks(t *testing.T) {
+func TestAdminINI_SymlinkedRoot(t *testing.T) {
 	t.Parallel()
 	for _, resolve := range []string{"", "resolve_root_symlink off"} {
 		c := prepareAdmin(t, SharedLean)
@@ -134,10 +134,10 @@ func TestTheAdministratorsSettingsHoldThroughLinks(t *testing.T) {
 	}
 }
 
-// TestNoScriptRunsWithoutTheAdministratorsSettings has a script in a top-level
+// TestAdminINI_NewTopLevelDirectory has a script in a top-level
 // directory that was made after PHP was started. It is not parallel, because
 // whoever reloads meanwhile gets a new generation.
-func TestNoScriptRunsWithoutTheAdministratorsSettings(t *testing.T) {
+func TestAdminINI_NewTopLevelDirectory(t *testing.T) {
 	needsRoot(t)
 	c := prepareAdmin(t, SharedLean)
 	top := fmt.Sprintf("/php_pool-test-%d", os.Getpid())

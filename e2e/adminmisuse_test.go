@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TestTheAdminAPIRefusesWhatMakesNoSense: each with an error that says why, and
+// TestAdminAPI_InvalidRequests: each with an error that says why, and
 // nothing has changed in the end.
-func TestTheAdminAPIRefusesWhatMakesNoSense(t *testing.T) {
+func TestAdminAPI_InvalidRequests(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "max_workers 4", "min_workers 1"))
 	s.Get("/hello.php").Want(t, 200, "hello\n")
@@ -64,10 +64,10 @@ func TestTheAdminAPIRefusesWhatMakesNoSense(t *testing.T) {
 	}
 }
 
-// TestScrapesDisturbNobody asks for all that can be asked for as fast as it
+// TestAdminAPI_ConcurrentScrapes asks for all that can be asked for as fast as it
 // goes, while requests are served and generations come and go. (A load of a
 // config would cut the scrapers' connections: Caddy's admin endpoint starts anew.)
-func TestScrapesDisturbNobody(t *testing.T) {
+func TestAdminAPI_ConcurrentScrapes(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
 	end := time.Now().Add(2 * time.Second)

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestPHPCannotOpenTheAdminEndpoint asks from within PHP, which runs as another
+// TestAdminEndpoint_AccessFromPHP asks from within PHP, which runs as another
 // user than Caddy, and has the endpoint where PHP can open it too.
-func TestPHPCannotOpenTheAdminEndpoint(t *testing.T) {
+func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root can run PHP as another user")

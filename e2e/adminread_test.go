@@ -16,9 +16,9 @@ import (
 	"testing"
 )
 
-// TestTheAdminAPITellsOfAPoolWhateverItsName asks with a name that has all that
+// TestAdminAPI_EscapedPoolName asks with a name that has all that
 // a path gives a meaning to.
-func TestTheAdminAPITellsOfAPoolWhateverItsName(t *testing.T) {
+func TestAdminAPI_EscapedPoolName(t *testing.T) {
 	t.Parallel()
 	const path = "/php_pool/pools/shop%2F1%2050%25%3F%23"
 	s := Start(t, SharedLean, `
@@ -56,8 +56,8 @@ func TestTheAdminAPITellsOfAPoolWhateverItsName(t *testing.T) {
 	s.Admin("GET", path+"/stat", "").WantContains(t, http.StatusNotFound, "there is no call", "ping", "status")
 }
 
-// TestTheAdminAPIHasEveryField checks each by name and kind.
-func TestTheAdminAPIHasEveryField(t *testing.T) {
+// TestAdminAPI_Fields checks each by name and kind.
+func TestAdminAPI_Fields(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
 	answer := s.StartBlocked("wait.php")
@@ -113,8 +113,8 @@ func TestTheAdminAPIHasEveryField(t *testing.T) {
 	}
 }
 
-// TestQueriesAreForThoseWhoAskForThem: they may hold passwords.
-func TestQueriesAreForThoseWhoAskForThem(t *testing.T) {
+// TestStatusPage_HidesQueryStrings: they may hold passwords.
+func TestStatusPage_HidesQueryStrings(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
@@ -151,8 +151,8 @@ func TestQueriesAreForThoseWhoAskForThem(t *testing.T) {
 	}
 }
 
-// TestAMarkupInAURIIsShownAsText goes all the way from a client to the page.
-func TestAMarkupInAURIIsShownAsText(t *testing.T) {
+// TestStatusPage_EscapesMarkup goes all the way from a client to the page.
+func TestStatusPage_EscapesMarkup(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, statusSite, Options{Workers: 1})
 	req := s.Request("GET", "/hello.php?<script>alert(1)</script>", nil)
@@ -172,8 +172,8 @@ func TestAMarkupInAURIIsShownAsText(t *testing.T) {
 	}
 }
 
-// TestPingSaysWhetherThePoolCanServe takes php-cgi away, and brings it back.
-func TestPingSaysWhetherThePoolCanServe(t *testing.T) {
+// TestPing takes php-cgi away, and brings it back.
+func TestPing(t *testing.T) {
 	t.Parallel()
 	s := Prepare(t, SingleLean)
 	program, err := exec.LookPath("php-cgi")

@@ -48,7 +48,7 @@ func badSite(lines string) string {
 	return "http://127.0.0.1:{$PORT} {\nroot {$SITE}\nphp_pool {\nmanager static\n" + lines + "\n}\n}\n"
 }
 
-func TestBadConfigurationIsRefusedInOneSentence(t *testing.T) {
+func TestConfig_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PlainSite)
 	Symlink(t, "/usr/bin/php", filepath.Join(s.Dir, "php"))
@@ -68,8 +68,8 @@ func TestBadConfigurationIsRefusedInOneSentence(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
-// TestPHPsOwnWordsAreShown loads settings that php-cgi itself objects to.
-func TestPHPsOwnWordsAreShown(t *testing.T) {
+// TestConfig_PHPErrorIsReported loads settings that php-cgi itself objects to.
+func TestConfig_PHPErrorIsReported(t *testing.T) {
 	t.Parallel()
 	for _, b := range BothSpawnModes {
 		t.Run(b.Name, func(t *testing.T) {
@@ -90,8 +90,8 @@ func TestPHPsOwnWordsAreShown(t *testing.T) {
 	}
 }
 
-// TestBadConfigurationStopsTheStart has Caddy start with what a reload refuses.
-func TestBadConfigurationStopsTheStart(t *testing.T) {
+// TestConfig_InvalidAtStart has Caddy start with what a reload refuses.
+func TestConfig_InvalidAtStart(t *testing.T) {
 	t.Parallel()
 	s := Prepare(t, SharedLean)
 	err := s.Run(badSite("binary /nowhere/php-cgi"))

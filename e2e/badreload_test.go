@@ -93,10 +93,10 @@ func fillRuntimeDir(t *testing.T, s *Server) {
 	})
 }
 
-// TestALoadThatFailsLeavesEverythingAsItWas tries configurations with another
+// TestReload_FailureChangesNothing tries configurations with another
 // size and other settings for PHP, of which none may be seen, in no order that
 // Caddy starts its apps in.
-func TestALoadThatFailsLeavesEverythingAsItWas(t *testing.T) {
+func TestReload_FailureChangesNothing(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)

@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-// TestRequestBodies sends bodies of all sizes and methods, with their length
+// TestRequestBody sends bodies of all sizes and methods, with their length
 // and without.
-func TestRequestBodies(t *testing.T) {
+func TestRequestBody(t *testing.T) {
 	t.Parallel()
 	checks := []check{
 		{"a form with a file arrives", formWithFile},
@@ -143,8 +143,8 @@ func slowUpload(t *testing.T, s *Server) {
 	}
 }
 
-// TestLargeBodies sends and fetches more than Caddy may keep in memory.
-func TestLargeBodies(t *testing.T) {
+// TestRequestBody_Large sends and fetches more than Caddy may keep in memory.
+func TestRequestBody_Large(t *testing.T) {
 	t.Parallel()
 	const size, growth = 100 << 20, 48 << 20
 	noLimit := Options{INI: [][2]string{{"post_max_size", "0"}}}

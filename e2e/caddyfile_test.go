@@ -307,8 +307,8 @@ func overTLS(t *testing.T, s *Server) {
 	}
 }
 
-// TestSymlinkedRoot deploys as many do: a link is turned to another release.
-func TestSymlinkedRoot(t *testing.T) {
+// TestRouting_SymlinkedRoot deploys as many do: a link is turned to another release.
+func TestRouting_SymlinkedRoot(t *testing.T) {
 	t.Parallel()
 	const site = `
 	http://127.0.0.1:{$PORT} {

@@ -64,8 +64,8 @@ func (r *result) says(code int, expressions ...string) {
 	}
 }
 
-// TestCommandsShowAndSteerAPool does all of it to one pool.
-func TestCommandsShowAndSteerAPool(t *testing.T) {
+// TestCommand_InspectAndManage does all of it to one pool.
+func TestCommand_InspectAndManage(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "max_workers 3", "min_workers 1", "start_workers 2"))
@@ -105,7 +105,7 @@ func TestCommandsShowAndSteerAPool(t *testing.T) {
 	})
 }
 
-func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
+func TestCommand_Errors(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
 	for _, c := range []struct {
@@ -138,7 +138,7 @@ func TestCommandsSayWhatTheyCannotDo(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
-func TestDoctorFindsWhatIsBroken(t *testing.T) {
+func TestDoctor_FindsProblems(t *testing.T) {
 	t.Parallel()
 	s := Prepare(t, SharedLean)
 	broken := filepath.Join(s.Dir, "bin", "php-cgi")
@@ -175,8 +175,8 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 	phpPool(s, "doctor", "--json").says(0, `(?s)^\{.*"kind": "php-cgi",.*"problems": 0,`)
 }
 
-// TestDoctorLeavesNothingBehind looks for what it started.
-func TestDoctorLeavesNothingBehind(t *testing.T) {
+// TestDoctor_LeavesNoProcesses looks for what it started.
+func TestDoctor_LeavesNoProcesses(t *testing.T) {
 	t.Parallel()
 	for _, b := range BothSpawnModes {
 		s := Prepare(t, b)
@@ -194,7 +194,7 @@ func TestDoctorLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestDoctorLooksAtTheRunningPools(t *testing.T) {
+func TestDoctor_RunningPools(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2", "quarantine 1 1m 1m"))
 	s.Get("/die.php?how=kill")

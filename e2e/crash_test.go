@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// TestAWorkerIsKilledInARequest has one that may be repeated, and one that may
+// TestRetry_WorkerKilledDuringRequest has one that may be repeated, and one that may
 // not.
-func TestAWorkerIsKilledInARequest(t *testing.T) {
+func TestRetry_WorkerKilledDuringRequest(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2"))
@@ -48,9 +48,9 @@ func TestAWorkerIsKilledInARequest(t *testing.T) {
 	})
 }
 
-// TestOddScripts do to their process what they should not; each is asked twice.
+// TestCrash_MisbehavingScripts do to their process what they should not; each is asked twice.
 // No other request may suffer, and the pool has to be whole afterwards.
-func TestOddScripts(t *testing.T) {
+func TestCrash_MisbehavingScripts(t *testing.T) {
 	t.Parallel()
 	for _, odd := range []struct {
 		do     string
@@ -99,9 +99,9 @@ func TestOddScripts(t *testing.T) {
 	}
 }
 
-// TestAScriptForks: the copy goes on in php-cgi, and would answer and take
+// TestCrash_ForkingScript: the copy goes on in php-cgi, and would answer and take
 // requests of its own. No other request may meet it, and it may not stay.
-func TestAScriptForks(t *testing.T) {
+func TestCrash_ForkingScript(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
@@ -118,9 +118,9 @@ func TestAScriptForks(t *testing.T) {
 	})
 }
 
-// TestAnAnswerBreaksOff has a worker die in the middle of it: it may not look
+// TestCrash_TruncatedResponse has a worker die in the middle of it: it may not look
 // whole.
-func TestAnAnswerBreaksOff(t *testing.T) {
+func TestCrash_TruncatedResponse(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
@@ -142,8 +142,8 @@ func TestAnAnswerBreaksOff(t *testing.T) {
 	})
 }
 
-// TestAScriptThatKillsWorkersIsQuarantined spares all others.
-func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
+// TestQuarantine_RepeatedCrashes spares all others.
+func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine 3 1m 6s"))
@@ -176,9 +176,9 @@ func TestAScriptThatKillsWorkersIsQuarantined(t *testing.T) {
 	})
 }
 
-// TestAPoolWhoseWorkersDieAtOnceSlowsDown kills every worker as it comes. The
+// TestCrash_LaunchBackoff kills every worker as it comes. The
 // log tells of it once, and the pool recovers by itself.
-func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
+func TestCrash_LaunchBackoff(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2"))
@@ -205,9 +205,9 @@ func TestAPoolWhoseWorkersDieAtOnceSlowsDown(t *testing.T) {
 	})
 }
 
-// TestTheMasterIsKilled while a request runs: that request ends well, and a new
+// TestCrash_MasterKilled while a request runs: that request ends well, and a new
 // generation serves the others at once.
-func TestTheMasterIsKilled(t *testing.T) {
+func TestCrash_MasterKilled(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "manager static", "workers 3"))
 	h := lineUp(s, 0, "")

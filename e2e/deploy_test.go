@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// TestNoRequestIsLostOrMixedByDeploys moves the symlink that is the root from
+// TestDeploy_SymlinkSwitchUnderLoad moves the symlink that is the root from
 // release to release, with everything on that makes PHP remember files: each
 // request that begins later is of the new release, and each one that has begun
 // ends as what it was. Nothing is reloaded.
-func TestNoRequestIsLostOrMixedByDeploys(t *testing.T) {
+func TestDeploy_SymlinkSwitchUnderLoad(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)

@@ -70,10 +70,10 @@ func findFPMProcess(s *Server, script string) *fpmProcess {
 	return p
 }
 
-// TestTheStatusPageIsThatOfPHPFPM compares php_pool's with that of a php-fpm
+// TestStatusPage_MatchesPHPFPM compares php_pool's with that of a php-fpm
 // that has had the same requests: in each format, byte by byte but for the
 // values, of which the kind has to be the same.
-func TestTheStatusPageIsThatOfPHPFPM(t *testing.T) {
+func TestStatusPage_MatchesPHPFPM(t *testing.T) {
 	t.Parallel()
 	theirs := Start(t, FPM, fpmSite, Options{Workers: 3})
 	ours := Start(t, SharedLean, statusSite, Options{Workers: 3})

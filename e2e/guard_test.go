@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestAnUploadIsNeverRun has php.ini as it was hardened for nginx:
+// TestUploads_NeverExecuted has php.ini as it was hardened for nginx:
 // cgi.fix_pathinfo=0 makes php-cgi run PATH_TRANSLATED instead of the script,
 // unless cgi.discard_path is set.
-func TestAnUploadIsNeverRun(t *testing.T) {
+func TestUploads_NeverExecuted(t *testing.T) {
 	t.Parallel()
 	for _, fix := range []string{"0", "1"} {
 		s := Start(t, SharedLean, PlainSite, Options{INI: [][2]string{{"cgi.fix_pathinfo", fix}}})
@@ -27,8 +27,8 @@ func TestAnUploadIsNeverRun(t *testing.T) {
 	}
 }
 
-// TestAnErrorPageHasARootOfItsOwn meets php_pool twice in one request.
-func TestAnErrorPageHasARootOfItsOwn(t *testing.T) {
+// TestRouting_ErrorPageRoot meets php_pool twice in one request.
+func TestRouting_ErrorPageRoot(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
@@ -48,7 +48,7 @@ func TestAnErrorPageHasARootOfItsOwn(t *testing.T) {
 	s.Get("/missing.php").Want(t, 200, "the error page")
 }
 
-func TestTheStatusIsForThisMachineOnly(t *testing.T) {
+func TestStatusPage_AccessControl(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {

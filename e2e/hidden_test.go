@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestSourceAndDotFilesAreHidden has them in a site, beside what is to be seen,
+// TestHideSensitive has them in a site, beside what is to be seen,
 // and another site that shows them.
-func TestSourceAndDotFilesAreHidden(t *testing.T) {
+func TestHideSensitive(t *testing.T) {
 	t.Parallel()
 	const sites = `
 		http://127.0.0.1:{$PORT} {

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// TestAStormOfHTTP2Resets has 20 clients on a few connections reset 6000 streams
+// TestAbuse_HTTP2RapidReset has 20 clients on a few connections reset 6000 streams
 // at once, some as soon as they have sent their head, others in line, others
 // while PHP runs or answers (rapid reset, CVE-2023-44487).
-func TestAStormOfHTTP2Resets(t *testing.T) {
+func TestAbuse_HTTP2RapidReset(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		const clients, streams = 20, 300

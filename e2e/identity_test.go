@@ -90,9 +90,9 @@ func (c customer) ask(script string, query url.Values, to any) {
 	}
 }
 
-// TestOnePoolCannotReachAnother has a script try all it can do to the pool of
+// TestUser_PoolsCannotReachEachOther has a script try all it can do to the pool of
 // another user, and to its own pool, to show that it can try.
-func TestOnePoolCannotReachAnother(t *testing.T) {
+func TestUser_PoolsCannotReachEachOther(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s, list := twoCustomers(t, b)
@@ -131,8 +131,8 @@ func TestOnePoolCannotReachAnother(t *testing.T) {
 	})
 }
 
-// TestWhatAWorkerIsToTheSystem runs a set-user-ID program from PHP as well.
-func TestWhatAWorkerIsToTheSystem(t *testing.T) {
+// TestUser_ProcessAttributes runs a set-user-ID program from PHP as well.
+func TestUser_ProcessAttributes(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		for option, want := range map[string]map[string]string{
@@ -199,9 +199,9 @@ func status(t *testing.T, pid int) map[string]string {
 	return fields
 }
 
-// TestTheCapabilitiesOfCaddysUnitAreNotPHPs runs Caddy as its systemd unit does:
+// TestUser_CapabilitiesAreDropped runs Caddy as its systemd unit does:
 // as a user with two ambient capabilities (AmbientCapabilities=).
-func TestTheCapabilitiesOfCaddysUnitAreNotPHPs(t *testing.T) {
+func TestUser_CapabilitiesAreDropped(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
 	uid, gid := ids(t, "nobody")
@@ -236,9 +236,9 @@ func TestTheCapabilitiesOfCaddysUnitAreNotPHPs(t *testing.T) {
 	})
 }
 
-// TestOnlyRootCanNameAUser has Caddy start as somebody who cannot: one clear
+// TestUser_RequiresRoot has Caddy start as somebody who cannot: one clear
 // error, and none from caddy validate, which is often run so.
-func TestOnlyRootCanNameAUser(t *testing.T) {
+func TestUser_RequiresRoot(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
 	uid, gid := ids(t, "nobody")
@@ -263,8 +263,8 @@ func TestOnlyRootCanNameAUser(t *testing.T) {
 	}
 }
 
-// TestTheUserThatCaddyRunsAsMayBeNamed needs no right at all.
-func TestTheUserThatCaddyRunsAsMayBeNamed(t *testing.T) {
+// TestUser_SameAsCaddy needs no right at all.
+func TestUser_SameAsCaddy(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
 	uid, gid := ids(t, "nobody")
@@ -276,8 +276,8 @@ func TestTheUserThatCaddyRunsAsMayBeNamed(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
-// TestTheSameUserAsCaddyIsToldOnce warns of what scripts can read, at each load.
-func TestTheSameUserAsCaddyIsToldOnce(t *testing.T) {
+// TestUser_SameAsCaddyWarning warns of what scripts can read, at each load.
+func TestUser_SameAsCaddyWarning(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
 	const warning = "PHP runs as the same user as Caddy"

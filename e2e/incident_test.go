@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTheCommandsForTheNight runs the five commands of docs/troubleshooting.md against a
+// TestTroubleshooting_DocumentedCommands runs the five commands of docs/troubleshooting.md against a
 // site in trouble: a script in an endless loop, one that waits for a server that
 // never answers, one that crashed, a full line, and a full OPcache.
-func TestTheCommandsForTheNight(t *testing.T) {
+func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 	t.Parallel()
 	commands := nightCommands(t)
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {

@@ -29,8 +29,8 @@ func prepareIsolated(t *testing.T, b Backend) (*Server, []customer) {
 	return s, list
 }
 
-// TestAnIsolatedPoolKeepsToItsSite looks at all that isolate stands for.
-func TestAnIsolatedPoolKeepsToItsSite(t *testing.T) {
+// TestIsolate_ConfinesPoolToItsSite looks at all that isolate stands for.
+func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s, list := prepareIsolated(t, b)
@@ -125,8 +125,8 @@ func wantOwner(t *testing.T, path string, uid, gid int, mode fs.FileMode) {
 	}
 }
 
-// TestAnIsolatedPoolGainsNoPrivileges allows shell_exec again, by admin_ini.
-func TestAnIsolatedPoolGainsNoPrivileges(t *testing.T) {
+// TestIsolate_NoNewPrivileges allows shell_exec again, by admin_ini.
+func TestIsolate_NoNewPrivileges(t *testing.T) {
 	t.Parallel()
 	s, list := prepareIsolated(t, SharedLean)
 	if err := s.Run(twoSites(SharedLean, "isolate", `admin_ini disable_functions ""`, `admin_ini open_basedir ""`)); err != nil {
@@ -139,8 +139,8 @@ func TestAnIsolatedPoolGainsNoPrivileges(t *testing.T) {
 	}
 }
 
-// TestSessionsOfAnIsolatedPoolSurviveCaddy ends one Caddy and starts another.
-func TestSessionsOfAnIsolatedPoolSurviveCaddy(t *testing.T) {
+// TestIsolate_SessionsSurviveRestart ends one Caddy and starts another.
+func TestIsolate_SessionsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	s, list := prepareIsolated(t, SharedLean)
 	if err := s.Run(twoSites(SharedLean, "isolate")); err != nil {
@@ -170,8 +170,8 @@ func TestSessionsOfAnIsolatedPoolSurviveCaddy(t *testing.T) {
 	}
 }
 
-// TestAnIsolatedSiteCanBeDeployedByALink turns the root's link to another release.
-func TestAnIsolatedSiteCanBeDeployedByALink(t *testing.T) {
+// TestIsolate_SymlinkedRelease turns the root's link to another release.
+func TestIsolate_SymlinkedRelease(t *testing.T) {
 	t.Parallel()
 	s, list := prepareIsolated(t, SharedLean)
 	c := list[0]
@@ -202,8 +202,8 @@ func TestAnIsolatedSiteCanBeDeployedByALink(t *testing.T) {
 	}
 }
 
-// TestIsolateIsRefusedWhereItWouldIsolateNothing, in one sentence.
-func TestIsolateIsRefusedWhereItWouldIsolateNothing(t *testing.T) {
+// TestIsolate_InvalidConfigs, in one sentence.
+func TestIsolate_InvalidConfigs(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PlainSite, Options{Env: []string{"STATE_DIRECTORY=" + t.TempDir()}})
 	site := func(port, inside string) string {
@@ -237,8 +237,8 @@ func TestIsolateIsRefusedWhereItWouldIsolateNothing(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
-// TestIsolatedNeighboursWithOneUserAreTold: the user is what keeps them apart.
-func TestIsolatedNeighboursWithOneUserAreTold(t *testing.T) {
+// TestIsolate_SharedUserWarning: the user is what keeps them apart.
+func TestIsolate_SharedUserWarning(t *testing.T) {
 	t.Parallel()
 	const warning = "runs as the same user as another pool"
 	s, _ := prepareIsolated(t, SharedLean)

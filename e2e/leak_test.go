@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// TestReloadsLeaveNothingBehind compares what Caddy holds after some reloads
+// TestReload_LeaksNothing compares what Caddy holds after some reloads
 // with what it holds after many more: without a change, with another size, with
 // another setting of PHP's, with another pool, and such as fail.
-func TestReloadsLeaveNothingBehind(t *testing.T) {
+func TestReload_LeaksNothing(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		site := func(size, mark int, lines ...string) string {

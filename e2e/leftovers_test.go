@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestTheNextCaddyEndsWhatTheLastOneLeft kills Caddy together with the guardian
+// TestOrphans_KilledAtNextStart kills Caddy together with the guardian
 // of its workers while one of them computes.
-func TestTheNextCaddyEndsWhatTheLastOneLeft(t *testing.T) {
+func TestOrphans_KilledAtNextStart(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		env, err := exec.LookPath("env")

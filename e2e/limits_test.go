@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// TestARecycledWorkerCostsNoRequest sends so many requests that each worker is
+// TestMaxRequests_LosesNoRequest sends so many requests that each worker is
 // replaced again and again.
-func TestARecycledWorkerCostsNoRequest(t *testing.T) {
+func TestMaxRequests_LosesNoRequest(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		const most, jitter, requests, clients = 20, 10, 1000, 8
@@ -56,9 +56,9 @@ func TestARecycledWorkerCostsNoRequest(t *testing.T) {
 	})
 }
 
-// TestAWorkerThatLeaksIsReplaced has a script that takes memory for good. The
+// TestMaxMemory_LeakingWorkerIsReplaced has a script that takes memory for good. The
 // limit is far above what a process of its own has from the start.
-func TestAWorkerThatLeaksIsReplaced(t *testing.T) {
+func TestMaxMemory_LeakingWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini ffi.enable 1"))
@@ -78,9 +78,9 @@ func TestAWorkerThatLeaksIsReplaced(t *testing.T) {
 	})
 }
 
-// TestMemoryGivenBackIsNoLeak has a script that uses much while it runs: PHP
+// TestMaxMemory_FreedMemoryIsNoLeak has a script that uses much while it runs: PHP
 // frees it only after it has told the end of the request.
-func TestMemoryGivenBackIsNoLeak(t *testing.T) {
+func TestMaxMemory_FreedMemoryIsNoLeak(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini memory_limit 256M"))
@@ -92,8 +92,8 @@ func TestMemoryGivenBackIsNoLeak(t *testing.T) {
 	})
 }
 
-// TestAWorkerIsReplacedWhenItIsOld asks all the time.
-func TestAWorkerIsReplacedWhenItIsOld(t *testing.T) {
+// TestMaxAge asks all the time.
+func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "max_age 1s"))
@@ -107,9 +107,9 @@ func TestAWorkerIsReplacedWhenItIsOld(t *testing.T) {
 	})
 }
 
-// TestAStuckIdleWorkerIsReplaced stops the one that is not used: the worker used
+// TestHealthCheck_StuckWorkerIsReplaced stops the one that is not used: the worker used
 // last is used first. Every request is served meanwhile.
-func TestAStuckIdleWorkerIsReplaced(t *testing.T) {
+func TestHealthCheck_StuckWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "health_interval 1s"))
@@ -132,9 +132,9 @@ func TestAStuckIdleWorkerIsReplaced(t *testing.T) {
 	})
 }
 
-// TestARequestOverItsTimeIsEnded has the ways in which a script can be late, and
+// TestRequestTimeout has the ways in which a script can be late, and
 // whether PHP can end it by itself.
-func TestARequestOverItsTimeIsEnded(t *testing.T) {
+func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
 	const limit, killDelay = time.Second, 2 * time.Second
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
@@ -174,9 +174,9 @@ func TestARequestOverItsTimeIsEnded(t *testing.T) {
 	})
 }
 
-// TestALateRequestDoesNotSpoilTheNext takes the limit off the worker that was
+// TestRequestTimeout_NextRequestIsUnaffected takes the limit off the worker that was
 // late, and one that was in time.
-func TestALateRequestDoesNotSpoilTheNext(t *testing.T) {
+func TestRequestTimeout_NextRequestIsUnaffected(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
@@ -191,8 +191,8 @@ func TestALateRequestDoesNotSpoilTheNext(t *testing.T) {
 	})
 }
 
-// TestALateAnswerIsNotTakenForWhole has begun to answer when its time is over.
-func TestALateAnswerIsNotTakenForWhole(t *testing.T) {
+// TestRequestTimeout_AbortsPartialResponse has begun to answer when its time is over.
+func TestRequestTimeout_AbortsPartialResponse(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
@@ -217,9 +217,9 @@ func TestALateAnswerIsNotTakenForWhole(t *testing.T) {
 	})
 }
 
-// TestReadTimeoutBoundsSilence has a script that is silent, and one that takes
+// TestReadTimeout has a script that is silent, and one that takes
 // as long and is not.
-func TestReadTimeoutBoundsSilence(t *testing.T) {
+func TestReadTimeout(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "read_timeout 1s"))
@@ -234,9 +234,9 @@ func TestReadTimeoutBoundsSilence(t *testing.T) {
 	})
 }
 
-// TestASlowRequestIsLoggedOnce has one that is only just slow, and one that is
+// TestSlowRequest_LoggedOnce has one that is only just slow, and one that is
 // so for long.
-func TestASlowRequestIsLoggedOnce(t *testing.T) {
+func TestSlowRequest_LoggedOnce(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "slow_request 300ms"))
@@ -274,8 +274,8 @@ func TestASlowRequestIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// TestAStuckScriptWithoutAClient is killed like one with a client, and counted.
-func TestAStuckScriptWithoutAClient(t *testing.T) {
+// TestRequestTimeout_StuckAfterDisconnect is killed like one with a client, and counted.
+func TestRequestTimeout_StuckAfterDisconnect(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestADynamicPoolGrowsWithABurstAndShrinksAgain sends 16 requests that do not
+// TestManagerDynamic_GrowsAndShrinks sends 16 requests that do not
 // end until all of them are being served.
-func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
+func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 5s"))
@@ -57,8 +57,8 @@ func TestADynamicPoolGrowsWithABurstAndShrinksAgain(t *testing.T) {
 	})
 }
 
-// TestMaxSpareIsKeptLong sees spare workers stay while those above max_spare go.
-func TestMaxSpareIsKeptLong(t *testing.T) {
+// TestManagerDynamic_MaxSpare sees spare workers stay while those above max_spare go.
+func TestManagerDynamic_MaxSpare(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager dynamic", "max_workers 8", "max_spare 3", "idle_timeout 1h"))
@@ -73,8 +73,8 @@ func TestMaxSpareIsKeptLong(t *testing.T) {
 	})
 }
 
-// TestAnOndemandPoolRunsNothingAtRest looks at /proc.
-func TestAnOndemandPoolRunsNothingAtRest(t *testing.T) {
+// TestManagerOndemand_StopsWhenIdle looks at /proc.
+func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager ondemand", "max_workers 8", "idle_timeout 1s", "master_idle_timeout 1s"))
@@ -112,9 +112,9 @@ func TestAnOndemandPoolRunsNothingAtRest(t *testing.T) {
 	})
 }
 
-// TestTheMasterOfAnOndemandPoolKeepsTheOPcache visits a script again when the
+// TestManagerOndemand_MasterKeepsOPcache visits a script again when the
 // worker that compiled it is gone.
-func TestTheMasterOfAnOndemandPoolKeepsTheOPcache(t *testing.T) {
+func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
 		"ini opcache.enable 1", "ini opcache.file_update_protection 0"))
@@ -137,9 +137,9 @@ func TestTheMasterOfAnOndemandPoolKeepsTheOPcache(t *testing.T) {
 	}
 }
 
-// TestAStaticPoolIsWholeWhenTheLoadEnds looks at once after the first load, and
+// TestManagerStatic_ReadyWhenLoaded looks at once after the first load, and
 // at what a reload makes of the pool.
-func TestAStaticPoolIsWholeWhenTheLoadEnds(t *testing.T) {
+func TestManagerStatic_ReadyWhenLoaded(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 5"))
@@ -156,8 +156,8 @@ func TestAStaticPoolIsWholeWhenTheLoadEnds(t *testing.T) {
 	})
 }
 
-// TestAStaticPoolReplacesALostWorker kills an idle one.
-func TestAStaticPoolReplacesALostWorker(t *testing.T) {
+// TestManagerStatic_ReplacesExitedWorker kills an idle one.
+func TestManagerStatic_ReplacesExitedWorker(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 3"))

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestTenThousandConnections has 10,000 of them open: idle ones after a request,
+// TestAbuse_TenThousandConnections has 10,000 of them open: idle ones after a request,
 // ones that have sent half a request, and ones that have said nothing.
-func TestTenThousandConnections(t *testing.T) {
+func TestAbuse_TenThousandConnections(t *testing.T) {
 	t.Parallel()
 	const open = 10000
 	s := StartAbused(t, SharedLean, PoolSite(SharedLean, "manager static", "workers 2"), Options{})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestTwoHundredWorkers serve 200 requests at once.
-func TestTwoHundredWorkers(t *testing.T) {
+// TestManyWorkers serve 200 requests at once.
+func TestManyWorkers(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		began := time.Now()

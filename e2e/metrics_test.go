@@ -60,10 +60,10 @@ func metrics(t *testing.T, res *Response) map[string]float64 {
 	return numbers
 }
 
-// TestTheMetricsTellWhatHappened has some requests that went well, one whose
+// TestMetrics_Counters has some requests that went well, one whose
 // worker died, one that was slow, one that was refused and one whose client
 // left; a reload changes nothing of that.
-func TestTheMetricsTellWhatHappened(t *testing.T) {
+func TestMetrics_Counters(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		site := PoolSite(b, "manager static", "workers 1", "max_queue 0", "slow_request 1s", "quarantine off") +
@@ -128,9 +128,9 @@ func TestTheMetricsTellWhatHappened(t *testing.T) {
 	})
 }
 
-// TestTheMetricsHaveTheOPcache as PHP tells of it, and only where it is one for
+// TestMetrics_OPcache as PHP tells of it, and only where it is one for
 // all workers.
-func TestTheMetricsHaveTheOPcache(t *testing.T) {
+func TestMetrics_OPcache(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.file_update_protection 0"))

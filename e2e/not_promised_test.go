@@ -12,7 +12,7 @@ import (
 
 // What a pool cannot make good, whatever it does, and so does not try to.
 
-func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
+func TestRetry_UnsafeRequestsAreNotRetried(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
@@ -42,7 +42,7 @@ func TestNotPromisedThatAnUnsafeRequestSurvivesItsWorker(t *testing.T) {
 	})
 }
 
-func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
+func TestRetry_StartedResponsesAreNotRetried(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
@@ -66,7 +66,7 @@ func TestNotPromisedThatAnAnswerThatHasBegunSurvivesItsWorker(t *testing.T) {
 	})
 }
 
-func TestNotPromisedThatASafeRequestSurvivesTwoWorkers(t *testing.T) {
+func TestRetry_OnlyOnce(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "quarantine off"))

@@ -51,7 +51,7 @@ func accessed(s *Server, path string) (entry, php map[string]any) {
 	return entry, php
 }
 
-func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
+func TestAccessLog_Placeholders(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, observedSite(b))
@@ -100,8 +100,8 @@ func TestTheAccessLogAndHeadersSayWhoAnswered(t *testing.T) {
 	})
 }
 
-// TestTracesLeadThroughPHP has Caddy's own tracing write its spans to the log.
-func TestTracesLeadThroughPHP(t *testing.T) {
+// TestTracing has Caddy's own tracing write its spans to the log.
+func TestTracing(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, strings.Replace(PoolSite(b, "manager static", "workers 1"), "root {$SITE}", "root {$SITE}\ntracing {\nspan site\n}", 1),

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestStatusSaysWhichCacheLacksRoom gives a real PHP caches that are too small.
-func TestStatusSaysWhichCacheLacksRoom(t *testing.T) {
+// TestOPcache_CapacityWarnings gives a real PHP caches that are too small.
+func TestOPcache_CapacityWarnings(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		small := []string{

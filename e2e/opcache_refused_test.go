@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// TestPHPThatTellsNothingOfItsOPcache says why, in PHP's own words where it
+// TestOPcache_Unavailable says why, in PHP's own words where it
 // has any, and loses no worker.
-func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
+func TestOPcache_Unavailable(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []struct {
 		name   string
@@ -58,8 +58,8 @@ func TestPHPThatTellsNothingOfItsOPcache(t *testing.T) {
 	}
 }
 
-// TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment: $_SERVER is empty.
-func TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment(t *testing.T) {
+// TestOPcache_WithoutServerVariables: $_SERVER is empty.
+func TestOPcache_WithoutServerVariables(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "ini variables_order GPC"))
 	if o := opcache(s); !o.Available {
@@ -67,9 +67,9 @@ func TestOPcacheIsToldWhereScriptsCannotReadTheEnvironment(t *testing.T) {
 	}
 }
 
-// TestPreloadedCodeIsThereAfterAQuestion, for which the worker had OPcache
+// TestOPcache_PreloadSurvivesQuery, for which the worker had OPcache
 // switched off.
-func TestPreloadedCodeIsThereAfterAQuestion(t *testing.T) {
+func TestOPcache_PreloadSurvivesQuery(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)
@@ -118,9 +118,9 @@ func sessions(s *Server) int {
 	return len(files)
 }
 
-// TestASitesOwnCodeIsNotRunToAskForTheOPcache although it is told to run before
+// TestOPcache_QueryRunsNoSiteCode although it is told to run before
 // and after every script.
-func TestASitesOwnCodeIsNotRunToAskForTheOPcache(t *testing.T) {
+func TestOPcache_QueryRunsNoSiteCode(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)
@@ -151,9 +151,9 @@ func TestASitesOwnCodeIsNotRunToAskForTheOPcache(t *testing.T) {
 	})
 }
 
-// TestManyWhoAskForTheOPcacheCostOneQuestion each ten seconds. Here .user.ini
+// TestOPcache_QueriesAreCached each ten seconds. Here .user.ini
 // is off, so that a script before the helper can count, and write before it.
-func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
+func TestOPcache_QueriesAreCached(t *testing.T) {
 	t.Parallel()
 	const asks, askers = 10000, 8
 	s := Prepare(t, SharedLean)
@@ -201,9 +201,9 @@ func TestManyWhoAskForTheOPcacheCostOneQuestion(t *testing.T) {
 	t.Logf("%d in %v", asks, took)
 }
 
-// TestNoClientRunsTheHelper puts it where it is served, under a name that the
+// TestOPcache_HelperIsNotCallableByClients puts it where it is served, under a name that the
 // client knows.
-func TestNoClientRunsTheHelper(t *testing.T) {
+func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 	t.Parallel()
 	const dir = "php_pool-KNOWN"
 	helper := func(s *Server) {
@@ -247,8 +247,8 @@ func TestNoClientRunsTheHelper(t *testing.T) {
 	})
 }
 
-// TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced after two seconds.
-func TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced(t *testing.T) {
+// TestOPcache_UnresponsiveWorkerIsReplaced after two seconds.
+func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "workers 1", "health_interval off"))
@@ -266,9 +266,9 @@ func TestAWorkerThatDoesNotAnswerForItsOPcacheIsReplaced(t *testing.T) {
 	})
 }
 
-// TestARequestWaitsForNoMoreThanTheQuestion: the only worker is asked again
+// TestOPcache_QueryDelaysRequestsBriefly: the only worker is asked again
 // and again while requests come.
-func TestARequestWaitsForNoMoreThanTheQuestion(t *testing.T) {
+func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "max_queue 0", freshFiles))
 	stop, done := make(chan struct{}), make(chan int)

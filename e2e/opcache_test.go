@@ -103,9 +103,9 @@ const freshFiles = "ini opcache.file_update_protection 0"
 // scopes is what an OPcache belongs to, by how workers are spawned.
 var scopes = map[string]string{SharedLean.Name: "pool", SingleLean.Name: "worker"}
 
-// TestTheOPcacheIsShownAsItFills looks at an empty cache, and at one with two
+// TestOPcache_Status looks at an empty cache, and at one with two
 // scripts, one of them used often.
-func TestTheOPcacheIsShownAsItFills(t *testing.T) {
+func TestOPcache_Status(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "workers 2", freshFiles, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing",
@@ -159,8 +159,8 @@ func TestTheOPcacheIsShownAsItFills(t *testing.T) {
 	})
 }
 
-// TestTheOPcacheIsReset while nothing else runs.
-func TestTheOPcacheIsReset(t *testing.T) {
+// TestOPcache_Reset while nothing else runs.
+func TestOPcache_Reset(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "workers 2", freshFiles))
@@ -189,9 +189,9 @@ func TestTheOPcacheIsReset(t *testing.T) {
 	})
 }
 
-// TestAResetWhileARequestRuns cannot empty a cache that is in use: PHP waits
+// TestOPcache_ResetWhileBusy cannot empty a cache that is in use: PHP waits
 // with one that is shared; a worker that has its own is replaced.
-func TestAResetWhileARequestRuns(t *testing.T) {
+func TestOPcache_ResetWhileBusy(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "workers 2", freshFiles))
@@ -221,8 +221,8 @@ func TestAResetWhileARequestRuns(t *testing.T) {
 	})
 }
 
-// TestABusyPoolShowsItsLastSample with the age that it has by then.
-func TestABusyPoolShowsItsLastSample(t *testing.T) {
+// TestOPcache_BusyPoolShowsLastSample with the age that it has by then.
+func TestOPcache_BusyPoolShowsLastSample(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", freshFiles))
 	first := s.Hold("first")
@@ -253,8 +253,8 @@ func TestABusyPoolShowsItsLastSample(t *testing.T) {
 	}
 }
 
-// TestAnotherGenerationIsSampledAtOnce: the old one's cache is no more.
-func TestAnotherGenerationIsSampledAtOnce(t *testing.T) {
+// TestOPcache_NewGenerationIsSampledAtOnce: the old one's cache is no more.
+func TestOPcache_NewGenerationIsSampledAtOnce(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2", freshFiles))
 	s.Get("/hello.php").Want(t, 200, "hello\n")
@@ -279,9 +279,9 @@ func TestAnotherGenerationIsSampledAtOnce(t *testing.T) {
 	}
 }
 
-// TestAPoolAtRestIsNotStartedForItsOPcache neither to be looked at nor to be
+// TestOPcache_IdlePoolIsNotStarted neither to be looked at nor to be
 // reset.
-func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
+func TestOPcache_IdlePoolIsNotStarted(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
@@ -319,8 +319,8 @@ func TestAPoolAtRestIsNotStartedForItsOPcache(t *testing.T) {
 	})
 }
 
-// TestOPcacheCalls refuses what is no call.
-func TestOPcacheCalls(t *testing.T) {
+// TestOPcache_InvalidCalls refuses what is no call.
+func TestOPcache_InvalidCalls(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
 	for _, method := range []string{"POST", "PUT", "PATCH"} {

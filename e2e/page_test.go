@@ -44,9 +44,9 @@ func chromium(t *testing.T, url string, lasts string) string {
 	return string(page)
 }
 
-// TestThePageShowsThePoolInABrowser looks at a pool that runs one request, with
+// TestBrowser_StatusPage looks at a pool that runs one request, with
 // a script in its URI and a password in its query.
-func TestThePageShowsThePoolInABrowser(t *testing.T) {
+func TestBrowser_StatusPage(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {

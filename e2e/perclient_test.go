@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestOneClientCannotTakeThePool has a crawler, and others who are served all
+// TestMaxPerClient has a crawler, and others who are served all
 // the time.
-func TestOneClientCannotTakeThePool(t *testing.T) {
+func TestMaxPerClient(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		site := PoolSite(b, "manager static", "workers 3", "max_per_client 1")

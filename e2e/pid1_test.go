@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// TestCaddyIsProcess1 is a container without an init: every process that loses
+// TestPID1_ReapsZombies is a container without an init: every process that loses
 // its parent becomes a child of Caddy, which has to reap it.
-func TestCaddyIsProcess1(t *testing.T) {
+func TestPID1_ReapsZombies(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		unshare, err := exec.LookPath("unshare")

@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// TestOneOPcacheForAllWorkers is what a shared pool is for.
-func TestOneOPcacheForAllWorkers(t *testing.T) {
+// TestOPcache_SharedByAllWorkers is what a shared pool is for.
+func TestOPcache_SharedByAllWorkers(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PlainSite, Options{Workers: 4, INI: [][2]string{
 		{"opcache.enable", "1"},
@@ -64,8 +64,8 @@ func TestOneOPcacheForAllWorkers(t *testing.T) {
 	}
 }
 
-// TestZeroOptions has nothing but the name of the directive.
-func TestZeroOptions(t *testing.T) {
+// TestConfig_NoOptions has nothing but the name of the directive.
+func TestConfig_NoOptions(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, `
 		http://127.0.0.1:{$PORT} {
@@ -78,8 +78,8 @@ func TestZeroOptions(t *testing.T) {
 	s.Get("/page.html").Want(t, 200, "<p>a static page</p>\n")
 }
 
-// TestSitesShareAPool gives two sites one named pool, and a third its own.
-func TestSitesShareAPool(t *testing.T) {
+// TestPool_SharedBySites gives two sites one named pool, and a third its own.
+func TestPool_SharedBySites(t *testing.T) {
 	t.Parallel()
 	for _, b := range BothSpawnModes {
 		t.Run(b.Name, func(t *testing.T) {
@@ -115,9 +115,9 @@ func TestSitesShareAPool(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsTheWorkers loads the same configuration and one with another
+// TestReload_KeepsWorkers loads the same configuration and one with another
 // site, while requests go on: none may fail, and no worker changes.
-func TestReloadKeepsTheWorkers(t *testing.T) {
+func TestReload_KeepsWorkers(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PlainSite, Options{Workers: 1})
@@ -168,9 +168,9 @@ func tryHello(s *Server) {
 	}
 }
 
-// TestReloadEndsNoRequest changes PHP's settings while a script runs: it ends
+// TestReload_RunningRequestsFinish changes PHP's settings while a script runs: it ends
 // as it would have, and the next one has the new settings.
-func TestReloadEndsNoRequest(t *testing.T) {
+func TestReload_RunningRequestsFinish(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PlainSite, Options{INI: [][2]string{{"memory_limit", "100M"}}})
@@ -187,8 +187,8 @@ func TestReloadEndsNoRequest(t *testing.T) {
 	})
 }
 
-// TestWhoPHPRunsAs checks that scripts of a Caddy of root are not root's.
-func TestWhoPHPRunsAs(t *testing.T) {
+// TestUser_DefaultIsNotRoot checks that scripts of a Caddy of root are not root's.
+func TestUser_DefaultIsNotRoot(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PlainSite)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestProxyOptions uses what php_fastcgi has from the reverse proxy.
-func TestProxyOptions(t *testing.T) {
+// TestReverseProxyOptions uses what php_fastcgi has from the reverse proxy.
+func TestReverseProxyOptions(t *testing.T) {
 	t.Parallel()
 	features(t, []feature{
 		{"X-Accel-Redirect has Caddy send the file", `

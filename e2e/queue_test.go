@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// TestTheLineIsFirstComeFirstServed lets requests line up one after the other
+// TestQueue_FIFO lets requests line up one after the other
 // behind one that holds the only worker.
-func TestTheLineIsFirstComeFirstServed(t *testing.T) {
+func TestQueue_FIFO(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
@@ -49,8 +49,8 @@ func lineUp(s *Server, n int, query string) *HeldRequests {
 	return h
 }
 
-// TestWhoLeavesTheLineIsNeverServed has two of five leave it.
-func TestWhoLeavesTheLineIsNeverServed(t *testing.T) {
+// TestQueue_CanceledRequests has two of five leave it.
+func TestQueue_CanceledRequests(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
@@ -71,8 +71,8 @@ func TestWhoLeavesTheLineIsNeverServed(t *testing.T) {
 	})
 }
 
-// TestTheLineIsBounded fills it.
-func TestTheLineIsBounded(t *testing.T) {
+// TestQueue_Full fills it.
+func TestQueue_Full(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_queue 2"))
@@ -93,8 +93,8 @@ func TestTheLineIsBounded(t *testing.T) {
 	})
 }
 
-// TestNobodyWaitsTooLong has a request wait for queue_timeout.
-func TestNobodyWaitsTooLong(t *testing.T) {
+// TestQueue_Timeout has a request wait for queue_timeout.
+func TestQueue_Timeout(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
@@ -119,9 +119,9 @@ func wantRefused(t *testing.T, res *Response) {
 	}
 }
 
-// TestAClientLeavesWhilePHPRuns has scripts that do not notice, do not care, or
+// TestClientDisconnect has scripts that do not notice, do not care, or
 // notice because they write.
-func TestAClientLeavesWhilePHPRuns(t *testing.T) {
+func TestClientDisconnect(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		for _, query := range []string{"", "abort=ignore", "abort=ignore&write=1", "write=1"} {
@@ -175,9 +175,9 @@ func btoi(b bool) int {
 	return 0
 }
 
-// TestAnEndlessLoopWithoutAClient ends at request_timeout, and the worker serves
+// TestRequestTimeout_LoopAfterDisconnect ends at request_timeout, and the worker serves
 // who waits for it.
-func TestAnEndlessLoopWithoutAClient(t *testing.T) {
+func TestRequestTimeout_LoopAfterDisconnect(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 3s"))

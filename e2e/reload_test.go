@@ -14,9 +14,9 @@ import (
 
 const checkScript = "/load/check.php"
 
-// TestNoRequestIsLostByReloadsWithoutAChange also wants the same processes
+// TestReload_UnchangedUnderLoad also wants the same processes
 // before and after, with what their OPcaches hold.
-func TestNoRequestIsLostByReloadsWithoutAChange(t *testing.T) {
+func TestReload_UnchangedUnderLoad(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		site := TrafficSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
@@ -59,10 +59,10 @@ func (c cacheBook) see(s *Server) {
 	}
 }
 
-// TestNoRequestIsLostByReloadsThatChangeTheSize makes the pool larger and
+// TestReload_ResizeUnderLoad makes the pool larger and
 // smaller. Workers that stay are the same, and a new generation comes only where
 // the master was started for fewer.
-func TestNoRequestIsLostByReloadsThatChangeTheSize(t *testing.T) {
+func TestReload_ResizeUnderLoad(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		sized := func(n int) string { return TrafficSite(b, "manager static", fmt.Sprint("workers ", n)) }
@@ -98,10 +98,10 @@ func common(a, b []int) []int {
 	return slices.DeleteFunc(slices.Clone(a), func(n int) bool { return !slices.Contains(b, n) })
 }
 
-// TestNoRequestIsLostByReloadsThatChangeAnINISetting wants each request to run
+// TestReload_INIChangeUnderLoad wants each request to run
 // with the settings of the configuration in force: once one has seen the new
 // ones, none that begins later sees the old ones.
-func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
+func TestReload_INIChangeUnderLoad(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		marked := func(n int) string {
@@ -127,9 +127,9 @@ func TestNoRequestIsLostByReloadsThatChangeAnINISetting(t *testing.T) {
 	})
 }
 
-// TestWhatPHPIsStartedFromCountsAsAChange reloads the same configuration while
+// TestReload_ChangedPHPFiles reloads the same configuration while
 // php.ini and php-cgi change behind it.
-func TestWhatPHPIsStartedFromCountsAsAChange(t *testing.T) {
+func TestReload_ChangedPHPFiles(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)
@@ -183,9 +183,9 @@ func newPHP(s *Server) {
 	ReplaceFile(s.T, filepath.Join(s.Dir, "php-cgi"), ReadFile(s.T, PHPCGI(s.T)), 0o755)
 }
 
-// TestAPoolThatAReloadRemovesServesItsRequests renames the pool while one
+// TestReload_RemovedPoolFinishesRequests renames the pool while one
 // request runs in it and one waits.
-func TestAPoolThatAReloadRemovesServesItsRequests(t *testing.T) {
+func TestReload_RemovedPoolFinishesRequests(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "workers 1"))

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestResponses has scripts say what they should not. With one worker it shows
+// TestResponse has scripts say what they should not. With one worker it shows
 // when that one had to be replaced.
-func TestResponses(t *testing.T) {
+func TestResponse(t *testing.T) {
 	t.Parallel()
 	checks := []check{
 		{"what a script flushes arrives while it runs", firstEventFirst},
@@ -105,8 +105,8 @@ func wantNext(t *testing.T, s *Server, path string, status int) {
 	}
 }
 
-// TestDyingWorker kills a worker in its request: that one request fails.
-func TestDyingWorker(t *testing.T) {
+// TestCrash_RequestFails kills a worker in its request: that one request fails.
+func TestCrash_RequestFails(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PlainSite, Options{Workers: 1})
@@ -117,9 +117,9 @@ func TestDyingWorker(t *testing.T) {
 	})
 }
 
-// TestAStreamIsNotDelayedByResponseBuffers has an event that the client must
+// TestResponse_StreamWithResponseBuffers has an event that the client must
 // have before the next one is sent.
-func TestAStreamIsNotDelayedByResponseBuffers(t *testing.T) {
+func TestResponse_StreamWithResponseBuffers(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "workers 1", "response_buffers 10MiB"))

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestNoRequestIsLostByRestarts wants each generation to be another one, started
+// TestRestart_UnderLoad wants each generation to be another one, started
 // from php.ini as it is then, and none to answer once the next one has.
-func TestNoRequestIsLostByRestarts(t *testing.T) {
+func TestRestart_UnderLoad(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)
@@ -72,9 +72,9 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-// TestARestartThatFailsLeavesEverythingAsItWas also mends what is broken, and
+// TestRestart_FailureChangesNothing also mends what is broken, and
 // then it works.
-func TestARestartThatFailsLeavesEverythingAsItWas(t *testing.T) {
+func TestRestart_FailureChangesNothing(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)
@@ -125,9 +125,9 @@ func TestARestartThatFailsLeavesEverythingAsItWas(t *testing.T) {
 	})
 }
 
-// TestNoRequestIsLostByWhatWatchDoes edits what php-cgi is started from, and
+// TestWatch_UnderLoad edits what php-cgi is started from, and
 // asks for nothing.
-func TestNoRequestIsLostByWhatWatchDoes(t *testing.T) {
+func TestWatch_UnderLoad(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)

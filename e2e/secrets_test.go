@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// TestNothingOfCaddysEnvironmentReachesPHP looks everywhere in PHP for what only
+// TestEnvironment_NotInherited looks everywhere in PHP for what only
 // Caddy was started with, and for what process_env gives, to show that it would
 // be seen.
-func TestNothingOfCaddysEnvironmentReachesPHP(t *testing.T) {
+func TestEnvironment_NotInherited(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s, list := twoCustomers(t, b, Options{Env: []string{"http_proxy=never-for-php", "LD_LIBRARY_PATH=/never-for-php", "PHP_INI_SCAN_DIR=/never-for-php", "PHPRC=/never-for-php"}})
@@ -113,9 +113,9 @@ const varsScript = `<?php
 	$all['body'] = file_get_contents('php://input');
 	echo json_encode($all);`
 
-// TestOnlyHTTPVariablesComeFromClients writes requests byte by byte, because no
+// TestEnvironment_ClientHeaders writes requests byte by byte, because no
 // client would send them.
-func TestOnlyHTTPVariablesComeFromClients(t *testing.T) {
+func TestEnvironment_ClientHeaders(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PlainSite)
@@ -138,9 +138,9 @@ func TestOnlyHTTPVariablesComeFromClients(t *testing.T) {
 	})
 }
 
-// TestNamesThatCaddyLetsThroughAreDropped has Caddy keep headers with "_" and
+// TestEnvironment_UnderscoreHeaders has Caddy keep headers with "_" and
 // ".", which it drops by itself since 2.11.9.
-func TestNamesThatCaddyLetsThroughAreDropped(t *testing.T) {
+func TestEnvironment_UnderscoreHeaders(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PlainSite, Options{Global: `servers {

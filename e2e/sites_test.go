@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestNoRequestIsLostWhenSitesComeAndGo has a second site that shares the pool
+// TestReload_SitesComeAndGoUnderLoad has a second site that shares the pool
 // of the first, has one of its own, and goes again.
-func TestNoRequestIsLostWhenSitesComeAndGo(t *testing.T) {
+func TestReload_SitesComeAndGoUnderLoad(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		site := func(port string, pools ...string) string {

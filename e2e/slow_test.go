@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestTheSlowLogSaysWhereAScriptIs has one slow request, and Caddy run as root,
+// TestBacktrace_SlowRequestLog has one slow request, and Caddy run as root,
 // with PHP as another user, and as the user that PHP runs as too.
-func TestTheSlowLogSaysWhereAScriptIs(t *testing.T) {
+func TestBacktrace_SlowRequestLog(t *testing.T) {
 	t.Parallel()
 	const nobody = 65534
 	for name, uid := range map[string]uint32{"as root": 0, "as nobody": nobody} {

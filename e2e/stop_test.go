@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TestNothingIsLeftBehind ends Caddy in every way, with idle workers, with one
+// TestStop_LeavesNoProcesses ends Caddy in every way, with idle workers, with one
 // that waits, and with one that only computes.
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestStop_LeavesNoProcesses(t *testing.T) {
 	t.Parallel()
 	signals := map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGQUIT": syscall.SIGQUIT, "SIGKILL": syscall.SIGKILL}
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
@@ -50,9 +50,9 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	})
 }
 
-// TestARunningRequestEndsBeforeCaddyStops lets a script finish while Caddy is
+// TestStop_WaitsForRunningRequest lets a script finish while Caddy is
 // already told to stop.
-func TestARunningRequestEndsBeforeCaddyStops(t *testing.T) {
+func TestStop_WaitsForRunningRequest(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
 		s := Start(t, b, PlainSite)
@@ -71,9 +71,9 @@ func TestARunningRequestEndsBeforeCaddyStops(t *testing.T) {
 	})
 }
 
-// TestValidate runs caddy validate as nobody: it may look at php-cgi, and
+// TestConfig_Validate runs caddy validate as nobody: it may look at php-cgi, and
 // starts no worker.
-func TestValidate(t *testing.T) {
+func TestConfig_Validate(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b)
@@ -118,9 +118,9 @@ func TestValidate(t *testing.T) {
 	})
 }
 
-// TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers stops Caddy while a request
+// TestStop_RemovedPoolTimeout stops Caddy while a request
 // runs in a pool that no config uses any more.
-func TestAPoolOfAnEarlierConfigHasNoMoreTimeThanOthers(t *testing.T) {
+func TestStop_RemovedPoolTimeout(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "stop_timeout 1s"))
 	s.StartBlocked("wait.php")

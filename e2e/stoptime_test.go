@@ -20,9 +20,9 @@ var stops = map[string]func(*testing.T, *Server){
 	},
 }
 
-// TestRequestsHaveStopTimeoutToEnd tells Caddy to stop while two requests run:
+// TestStop_Timeout tells Caddy to stop while two requests run:
 // one ends then and is answered, the other one never does and is killed.
-func TestRequestsHaveStopTimeoutToEnd(t *testing.T) {
+func TestStop_Timeout(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		for name, stop := range stops {
@@ -35,9 +35,9 @@ func TestRequestsHaveStopTimeoutToEnd(t *testing.T) {
 	})
 }
 
-// TestRequestsAreServedDuringShutdownDelay has the time of those that run begin
+// TestStop_ShutdownDelay has the time of those that run begin
 // after it.
-func TestRequestsAreServedDuringShutdownDelay(t *testing.T) {
+func TestStop_ShutdownDelay(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "stop_timeout 1s"), Options{Global: "shutdown_delay 4s"})

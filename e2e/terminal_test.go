@@ -166,8 +166,8 @@ func (tt *terminal) ended() {
 	})
 }
 
-// TestTopOnATerminal looks at it, uses its keys, and ends it in each way.
-func TestTopOnATerminal(t *testing.T) {
+// TestTop_Terminal looks at it, uses its keys, and ends it in each way.
+func TestTop_Terminal(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
 	s.Get("/hello.php").Want(t, 200, "hello\n")
@@ -195,8 +195,8 @@ func TestTopOnATerminal(t *testing.T) {
 	tt.ended()
 }
 
-// TestTopOutlivesCaddy shows that it is gone, and that it is back.
-func TestTopOutlivesCaddy(t *testing.T) {
+// TestTop_SurvivesCaddyExit shows that it is gone, and that it is back.
+func TestTop_SurvivesCaddyExit(t *testing.T) {
 	t.Parallel()
 	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
 	tt := onTerminal(t, s.Command("php-pool", "top", "--interval", "100ms"))

@@ -32,9 +32,9 @@ func warmed(t *testing.T, site string) map[int][]string {
 	return by
 }
 
-// TestAWarmupAsksEverySiteBeforeTheFirstRequest has three sites that share a
+// TestWarmup_EverySite has three sites that share a
 // pool, one of them below a path and with a root of its own.
-func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
+func TestWarmup_EverySite(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		s := Prepare(t, b, Options{Global: `php_pool {
@@ -121,10 +121,10 @@ func TestAWarmupAsksEverySiteBeforeTheFirstRequest(t *testing.T) {
 	})
 }
 
-// TestWorkersThatWereWarmedServe has requests run on for a moment when the new
+// TestWarmup_WarmedWorkersServe has requests run on for a moment when the new
 // generation comes: they must not cost it the workers that were warmed. In
 // shared mode any worker has the OPcache of those.
-func TestWorkersThatWereWarmedServe(t *testing.T) {
+func TestWarmup_WarmedWorkersServe(t *testing.T) {
 	t.Parallel()
 	ForEach(t, []Backend{SingleLean}, func(t *testing.T, b Backend) {
 		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "warmup /warm.php"))
@@ -153,9 +153,9 @@ func TestWorkersThatWereWarmedServe(t *testing.T) {
 	})
 }
 
-// TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict also begins with one,
+// TestWarmup_Failure also begins with one,
 // and goes on without where it is not strict.
-func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
+func TestWarmup_Failure(t *testing.T) {
 	t.Parallel()
 	const complaint = "warming up went wrong; going on without, as warmup_strict is off"
 	ills := []struct{ ill, says string }{{"status", "warmup,/warm.php,503"}, {"death", "warmup,/warm.php,worker died|unexpected EOF"}}
@@ -216,8 +216,8 @@ func TestAWarmupThatFailsKeepsTheOldGenerationIfItIsStrict(t *testing.T) {
 	})
 }
 
-// TestAStrictWarmupThatFailsStopsTheStart has nothing to go on with.
-func TestAStrictWarmupThatFailsStopsTheStart(t *testing.T) {
+// TestWarmup_StrictFailureAtStart has nothing to go on with.
+func TestWarmup_StrictFailureAtStart(t *testing.T) {
 	t.Parallel()
 	for _, strict := range []bool{true, false} {
 		s := Prepare(t, SharedLean)
@@ -238,9 +238,9 @@ func TestAStrictWarmupThatFailsStopsTheStart(t *testing.T) {
 	}
 }
 
-// TestPreload has a script that is compiled before the workers are there, as
+// TestWarmup_Preload has a script that is compiled before the workers are there, as
 // the pool's user, or as another one if that is root.
-func TestPreload(t *testing.T) {
+func TestWarmup_Preload(t *testing.T) {
 	t.Parallel()
 	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
 		ways := map[string][]string{"as the pool's user": nil}
