@@ -18,10 +18,11 @@ export GO
 RACED      = ./fastcgi/... ./phpbin/... ./pool/... $(addprefix ./caddymodule/,doctor fpmstatus opcache spool)
 WITH_CADDY = ./internal/... $(filter-out $(RACED),$(patsubst $(shell $(GO) list -m)/%,./%,$(shell $(GO) list ./caddymodule/...)))
 
-# What in e2e is not for every change.
-APPS = DokuWiki|WordPress|Browser
-LONG = Chaos|ManyPools|ManyWorkers|LeaksNothing|TenThousandConnections|RapidReset
-LOAD = UnderLoad|FailureChangesNothing
+# The packages of e2e that make test runs. Each builds a Caddy unless it gets one.
+E2E        = ./e2e ./e2e/security
+E2E_TEST   = $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel $(PARALLEL)
+CADDY      = -caddy $(CURDIR)/bin/caddy
+UNDER_LOAD = UnderLoad|FailureChangesNothing
 
 .PHONY: help run build php deps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php
 
@@ -53,14 +54,15 @@ test: deps check vet ## run the tests of each change, in about 6 minutes
 	@echo "3/4 allocations, which the race detector changes: seconds"
 	$(GO) test -count=1 -v -run Allocat ./fastcgi ./pool
 	@echo "4/4 Caddy with php-cgi, end to end: about 3 minutes"
-	$(GO) test -shuffle=on -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -skip '$(APPS)|$(LONG)' ./e2e
+	$(GO) build -o bin/ ./caddymodule/cmd/caddy
+	$(E2E_TEST) -shuffle=on $(E2E) $(CADDY)
 
 test-short: ## run the unit tests, in less than a minute and without installing anything
 	$(GO) test -short $(RACED) $(WITH_CADDY)
 
-test-apps: deps ## run DokuWiki, WordPress, a browser and monitoring agents, in about 3 minutes
-	$(GO) test -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -run '$(APPS)' ./e2e
-	cd e2e/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./...
+test-apps: deps build ## run DokuWiki, WordPress, a browser and monitoring agents, in about 3 minutes
+	$(E2E_TEST) ./e2e/apps $(CADDY)
+	cd e2e/apps/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./... $(CADDY)
 
 test-race: php ## run the packages with Caddy with the race detector, in about 3 minutes
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) $(WITH_CADDY)
@@ -68,29 +70,29 @@ test-race: php ## run the packages with Caddy with the race detector, in about 3
 test-long: test-race test-apps ## run what make test leaves out, in about 20 minutes
 	@echo "end to end with a Caddy that has the race detector: about 5 minutes"
 	$(GO) build -race -o bin/caddy-race ./caddymodule/cmd/caddy
-	$(GO) test -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -skip '$(APPS)|$(LONG)' ./e2e -caddy $(CURDIR)/bin/caddy-race
+	$(E2E_TEST) $(E2E) $(CADDY)-race
 	@echo "load, leaks and crowds: about 5 minutes"
-	$(GO) test -count=1 -timeout $(TIMEOUT) -parallel $(PARALLEL) -run '$(LONG)|$(LOAD)' ./e2e -soak 1m
+	$(E2E_TEST) ./e2e/soak $(CADDY) -soak 1m
+	$(E2E_TEST) -run '$(UNDER_LOAD)' ./e2e $(CADDY) -soak 1m
 
 test-php: ## run the PHP-dependent tests on the PHP of another Debian release, PHP_RELEASE
 	@bash .ci/php-chroot $(PHP_RELEASE)
 
 bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 20 minutes
 	@bash .ci/deps bench
-	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestSpeed'
+	$(GO) test -tags bench ./e2e/bench -count=1 -timeout 1h -v -run '^TestSpeed'
 
 bench-short: ## the same in less than 90 seconds, with php-fpm alone
 	@bash .ci/deps bench
-	$(GO) test -tags bench ./e2e -count=1 -v -run '^TestSpeed$$' -speed.short -speed.rounds 3
+	$(GO) test -tags bench ./e2e/bench -count=1 -v -run '^TestSpeed$$' -speed.short -speed.rounds 3
 
 bench-scale: ## measure more workers, client connections and pools, in about 10 minutes; a picture of it is put in PLOT
 	@bash .ci/deps bench
 	@mkdir -p $(dir $(PLOT))
-	$(GO) test -tags bench ./e2e -count=1 -timeout 1h -v -run '^TestScale$$' -scale.plot $(PLOT)
+	$(GO) test -tags bench ./e2e/bench -count=1 -timeout 1h -v -run '^TestScale$$' -scale.plot $(PLOT)
 
-soak: deps ## run the tests under load for about SOAK
-	$(GO) test ./e2e -count=1 -timeout 3h -parallel $(PARALLEL) -soak $(SOAK) -chaos 100000 -v \
-		-run '$(LOAD)|LeaksNothing|Chaos'
+soak: deps build ## run the tests under load for about SOAK
+	$(E2E_TEST) -timeout 0 -v -run '$(UNDER_LOAD)|LeaksNothing|Chaos' ./e2e ./e2e/soak $(CADDY) -soak $(SOAK)
 
 faults: ## spoil what workers answer in every way for about FAULTS
 	$(GO) test ./caddymodule -count=1 -timeout 0 -run NoFaultOfAWorker -v -faults $(FAULTS)

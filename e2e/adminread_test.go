@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +25,7 @@ import (
 func TestAdminAPI_EscapedPoolName(t *testing.T) {
 	t.Parallel()
 	const path = "/php_pool/pools/shop%2F1%2050%25%3F%23"
-	s := Start(t, SharedLean, `
+	s := harness.Start(t, harness.SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool {
@@ -59,11 +63,11 @@ func TestAdminAPI_EscapedPoolName(t *testing.T) {
 // TestAdminAPI_Fields checks each by name and kind.
 func TestAdminAPI_Fields(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2"))
 	answer := s.StartBlocked("wait.php")
 	defer func() {
 		s.Unblock()
-		WantUnblocked(t, answer)
+		harness.WantUnblocked(t, answer)
 	}()
 	var pool map[string]any
 	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/main", "").Text), &pool); err != nil {
@@ -116,7 +120,7 @@ func TestAdminAPI_Fields(t *testing.T) {
 // TestStatusPage_HidesQueryStrings: they may hold passwords.
 func TestStatusPage_HidesQueryStrings(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, `
+	s := harness.Start(t, harness.SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool_status /status
@@ -129,12 +133,12 @@ func TestStatusPage_HidesQueryStrings(t *testing.T) {
 	answer := s.StartBlocked("wait.php") // its query is file=hold
 	defer func() {
 		s.Unblock()
-		WantUnblocked(t, answer)
+		harness.WantUnblocked(t, answer)
 	}()
 	const admin = "/php_pool/pools/default"
 	for _, c := range []struct {
 		shown bool
-		res   *Response
+		res   *harness.Response
 	}{
 		{false, s.Get("/status?full")},
 		{false, s.Get("/status?full&full_uri")},
@@ -154,7 +158,7 @@ func TestStatusPage_HidesQueryStrings(t *testing.T) {
 // TestStatusPage_EscapesMarkup goes all the way from a client to the page.
 func TestStatusPage_EscapesMarkup(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, statusSite, Options{Workers: 1})
+	s := harness.Start(t, harness.SharedLean, statusSite, harness.Options{Workers: 1})
 	req := s.Request("GET", "/hello.php?<script>alert(1)</script>", nil)
 	req.URL.RawQuery = "<script>alert(1)</script>"
 	s.Do(req).Want(t, 200, "hello\n")
@@ -175,13 +179,13 @@ func TestStatusPage_EscapesMarkup(t *testing.T) {
 // TestPing takes php-cgi away, and brings it back.
 func TestPing(t *testing.T) {
 	t.Parallel()
-	s := Prepare(t, SingleLean)
+	s := harness.Prepare(t, harness.SingleLean)
 	program, err := exec.LookPath("php-cgi")
 	if err != nil {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(s.Dir, "php-cgi")
-	WriteFile(t, binary, ReadFile(t, program))
+	harness.WriteFile(t, binary, harness.ReadFile(t, program))
 	if err := os.Chmod(binary, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +210,8 @@ func TestPing(t *testing.T) {
 	const admin = "/php_pool/pools/main/ping"
 	becomes := func(status int) {
 		t.Helper()
-		Eventually(t, func() error {
-			for _, res := range []*Response{s.Get("/ping"), s.Admin("GET", admin, "")} {
+		harness.Eventually(t, func() error {
+			for _, res := range []*harness.Response{s.Get("/ping"), s.Admin("GET", admin, "")} {
 				if res.StatusCode != status {
 					return fmt.Errorf("%s: got %d %q, want %d", res.Request.URL, res.StatusCode, res.Text, status)
 				}
@@ -227,7 +231,7 @@ func TestPing(t *testing.T) {
 	answer := s.StartBlocked("wait.php")
 	becomes(200)
 	s.Unblock()
-	WantUnblocked(t, answer)
+	harness.WantUnblocked(t, answer)
 
 	if err := os.Rename(binary, binary+".away"); err != nil {
 		t.Fatal(err)

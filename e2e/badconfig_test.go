@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -50,19 +54,19 @@ func badSite(lines string) string {
 
 func TestConfig_InvalidOptions(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PlainSite)
-	Symlink(t, "/usr/bin/php", filepath.Join(s.Dir, "php"))
+	s := harness.Start(t, harness.SharedLean, harness.PlainSite)
+	harness.Symlink(t, "/usr/bin/php", filepath.Join(s.Dir, "php"))
 	for _, bad := range badOptions {
 		t.Run(bad.name, func(t *testing.T) {
 			err := s.Reload(badSite(bad.lines))
 			if err == nil {
 				t.Fatalf("%q was taken", bad.lines)
 			}
-			WantMessage(t, err, bad.says)
+			harness.WantMessage(t, err, bad.says)
 		})
 	}
 	s.Get("/hello.php").Want(t, 200, "hello\n")
-	if err := s.Reload(PlainSite); err != nil {
+	if err := s.Reload(harness.PlainSite); err != nil {
 		t.Error("a good configuration after the bad ones:", err)
 	}
 	s.Get("/hello.php").Want(t, 200, "hello\n")
@@ -71,16 +75,16 @@ func TestConfig_InvalidOptions(t *testing.T) {
 // TestConfig_PHPErrorIsReported loads settings that php-cgi itself objects to.
 func TestConfig_PHPErrorIsReported(t *testing.T) {
 	t.Parallel()
-	for _, b := range BothSpawnModes {
+	for _, b := range harness.BothSpawnModes {
 		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()
-			s := Start(t, b, PlainSite)
-			WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nthis is no PHP\n")
-			err := s.Reload(badSite(strings.Join(b.Lines, "\n") + fmt.Sprintf("\nini opcache.preload %s/preload.php\nini opcache.preload_user %s", s.Dir, PHPUser(t).Username)))
+			s := harness.Start(t, b, harness.PlainSite)
+			harness.WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nthis is no PHP\n")
+			err := s.Reload(badSite(strings.Join(b.Lines, "\n") + fmt.Sprintf("\nini opcache.preload %s/preload.php\nini opcache.preload_user %s", s.Dir, harness.PHPUser(t).Username)))
 			if err == nil {
 				t.Fatal("a preload script that does not parse was taken")
 			}
-			WantMessage(t, err, []string{"preload.php", "syntax error|parse error"})
+			harness.WantMessage(t, err, []string{"preload.php", "syntax error|parse error"})
 			// Caddy starts its apps in any order: the refused config's server may
 			// have accepted on the shared port, and closes what it had in hand.
 			if got := s.GetFrom(s.Port, "/hello.php"); got != "hello\n" {
@@ -93,10 +97,10 @@ func TestConfig_PHPErrorIsReported(t *testing.T) {
 // TestConfig_InvalidAtStart has Caddy start with what a reload refuses.
 func TestConfig_InvalidAtStart(t *testing.T) {
 	t.Parallel()
-	s := Prepare(t, SharedLean)
+	s := harness.Prepare(t, harness.SharedLean)
 	err := s.Run(badSite("binary /nowhere/php-cgi"))
 	if err == nil {
 		t.Fatal("Caddy serves")
 	}
-	WantMessage(t, err, []string{"/nowhere/php-cgi"})
+	harness.WantMessage(t, err, []string{"/nowhere/php-cgi"})
 }

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"errors"
 	"fmt"
 	"net"
@@ -18,9 +22,9 @@ import (
 var badLoads = []struct {
 	name   string
 	lines  string
-	more   string                       // beside the site
-	broken func(*testing.T, *Server)    // undone when t ends
-	says   func(s *Server) (all string) // separated by commas
+	more   string                               // beside the site
+	broken func(*testing.T, *harness.Server)    // undone when t ends
+	says   func(s *harness.Server) (all string) // separated by commas
 }{
 	{name: "an invalid option", lines: "stop_timeout soon", says: says("stop_timeout,soon")},
 	{name: "a missing binary", lines: "binary /nowhere/php-cgi", says: says("/nowhere/php-cgi")},
@@ -30,12 +34,14 @@ var badLoads = []struct {
 	},
 	{
 		name: "a preload script that does not parse", lines: "ini opcache.preload {$DIR}/preload.php\nini opcache.preload_user {$PHP_USER}",
-		broken: func(t *testing.T, s *Server) { WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nno PHP\n") },
-		says:   says("PHP Parse error,preload.php"),
+		broken: func(t *testing.T, s *harness.Server) {
+			harness.WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nno PHP\n")
+		},
+		says: says("PHP Parse error,preload.php"),
 	},
 	{
 		name: "a port that somebody else has", more: "http://127.0.0.1:{$PORT2} {\nrespond no\n}\n",
-		broken: func(t *testing.T, s *Server) {
+		broken: func(t *testing.T, s *harness.Server) {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port+1))
 			if err != nil {
 				t.Fatal(err)
@@ -46,29 +52,31 @@ var badLoads = []struct {
 	},
 	{
 		name: "a full runtime directory", broken: fillRuntimeDir,
-		says: func(s *Server) string { return "socket of php-cgi," + runtimeDir(s) },
+		says: func(s *harness.Server) string { return "socket of php-cgi," + runtimeDir(s) },
 	},
 }
 
-func says(all string) func(*Server) string { return func(*Server) string { return all } }
+func says(all string) func(*harness.Server) string {
+	return func(*harness.Server) string { return all }
+}
 
 // runtimeDir is where Caddy keeps the sockets of php-cgi if withRuntimeDir has
 // been called.
-func runtimeDir(s *Server) string { return filepath.Join(s.Dir, "run") }
+func runtimeDir(s *harness.Server) string { return filepath.Join(s.Dir, "run") }
 
 // withRuntimeDir gives Caddy a directory for temporary files of its own.
-func withRuntimeDir(s *Server) {
+func withRuntimeDir(s *harness.Server) {
 	s.T.Helper()
 	if err := os.Mkdir(runtimeDir(s), 0o755); err != nil {
 		s.T.Fatal(err)
 	}
-	ChownToPHP(s.T, runtimeDir(s))
+	harness.ChownToPHP(s.T, runtimeDir(s))
 	s.Options.Env = append(s.Options.Env, "TMPDIR="+runtimeDir(s))
 }
 
 // fillRuntimeDir leaves no room in the runtime directory until t ends: by a disk
 // of that size where we may mount one, else by taking the directory away.
-func fillRuntimeDir(t *testing.T, s *Server) {
+func fillRuntimeDir(t *testing.T, s *harness.Server) {
 	t.Helper()
 	dir := runtimeDir(s)
 	err := syscall.Mount("none", dir, "tmpfs", 0, "nr_inodes=1")
@@ -98,19 +106,19 @@ func fillRuntimeDir(t *testing.T, s *Server) {
 // Caddy starts its apps in.
 func TestReload_FailureChangesNothing(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		withRuntimeDir(s)
-		s.Options.Env = append(s.Options.Env, "PHP_USER="+PHPUser(t).Username)
+		s.Options.Env = append(s.Options.Env, "PHP_USER="+harness.PHPUser(t).Username)
 		site := func(workers, mark int, lines string) string {
-			return TrafficSite(b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", fmt.Sprint("workers ", workers), fmt.Sprint("ini user_agent ", mark), lines)
+			return harness.TrafficSite(b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", fmt.Sprint("workers ", workers), fmt.Sprint("ini user_agent ", mark), lines)
 		}
 		if err := s.Run(site(3, 0, "")); err != nil {
 			t.Fatal(err)
 		}
 		before, processes := s.WaitForked()
 		l := s.StartTraffic(checkScript, 4)
-		for range Rounds(1) {
+		for range harness.Rounds(1) {
 			for _, bad := range badLoads {
 				t.Run(bad.name, func(t *testing.T) {
 					if bad.broken != nil {
@@ -121,11 +129,11 @@ func TestReload_FailureChangesNothing(t *testing.T) {
 						if err == nil {
 							t.Fatal("it was taken")
 						}
-						WantMessage(t, err, strings.Split(bad.says(s), ","))
+						harness.WantMessage(t, err, strings.Split(bad.says(s), ","))
 					}
 					l.WaitRequests(10)
 					s.WantUnchanged(before)
-					Eventually(t, func() error {
+					harness.Eventually(t, func() error {
 						if got := fmt.Sprint(s.PHPProcesses()); got != processes {
 							return fmt.Errorf("the processes are\n%s\nand were\n%s", got, processes)
 						}

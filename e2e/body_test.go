@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
@@ -24,13 +28,13 @@ func TestRequestBody(t *testing.T) {
 	checks := []check{
 		{"a form with a file arrives", formWithFile},
 		{"a slow upload holds no worker", slowUpload},
-		{"a body that the script does not read harms nothing", func(t *testing.T, s *Server) {
+		{"a body that the script does not read harms nothing", func(t *testing.T, s *harness.Server) {
 			for range 5 {
-				s.Do(s.Request("POST", "/hello.php", bytes.NewReader(Pattern(500_000)), "Content-Type: text/plain")).Want(t, 200, "hello\n")
+				s.Do(s.Request("POST", "/hello.php", bytes.NewReader(harness.Pattern(500_000)), "Content-Type: text/plain")).Want(t, 200, "hello\n")
 			}
 		}},
-		{"a client that leaves in the middle of its body harms nothing", func(t *testing.T, s *Server) {
-			conn := Dial(t, s)
+		{"a client that leaves in the middle of its body harms nothing", func(t *testing.T, s *harness.Server) {
+			conn := harness.Dial(t, s)
 			fmt.Fprint(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\npart")
 			conn.Close()
 			s.Get("/hello.php").Want(t, 200, "hello\n")
@@ -40,7 +44,7 @@ func TestRequestBody(t *testing.T) {
 		for _, length := range []bool{true, false} {
 			checks = append(checks, check{
 				fmt.Sprintf("%d bytes by POST, length known %t", size, length),
-				func(t *testing.T, s *Server) { wantBody(t, s, "POST", size, length) },
+				func(t *testing.T, s *harness.Server) { wantBody(t, s, "POST", size, length) },
 			})
 		}
 	}
@@ -48,11 +52,11 @@ func TestRequestBody(t *testing.T) {
 		for _, length := range []bool{true, false} {
 			checks = append(checks, check{
 				fmt.Sprintf("a body by %s, length known %t", method, length),
-				func(t *testing.T, s *Server) { wantBody(t, s, method, 100_000, length) },
+				func(t *testing.T, s *harness.Server) { wantBody(t, s, method, 100_000, length) },
 			})
 		}
 	}
-	conform(t, BothTransports, Options{}, checks)
+	conform(t, harness.BothTransports, harness.Options{}, checks)
 }
 
 // bodySeen is what body.php says.
@@ -63,9 +67,9 @@ type bodySeen struct {
 	SHA256   string
 }
 
-func wantBody(t *testing.T, s *Server, method string, size int, length bool) {
+func wantBody(t *testing.T, s *harness.Server, method string, size int, length bool) {
 	t.Helper()
-	content := Pattern(size)
+	content := harness.Pattern(size)
 	got := sendBody(s, t, method, bytes.NewReader(content), size, length)
 	want := bodySeen{method, int64(size), fmt.Sprint(size), hash(content)}
 	if size == 0 && got.Declared == "" {
@@ -76,7 +80,7 @@ func wantBody(t *testing.T, s *Server, method string, size int, length bool) {
 	}
 }
 
-func sendBody(s *Server, t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
+func sendBody(s *harness.Server, t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
 	t.Helper()
 	// A reader of a type that net/http does not know has no length.
 	req := s.Request(method, "/body.php", struct{ io.Reader }{body}, "Content-Type: application/octet-stream")
@@ -100,8 +104,8 @@ func hash(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func formWithFile(t *testing.T, s *Server) {
-	content := Pattern(300_000)
+func formWithFile(t *testing.T, s *harness.Server) {
+	content := harness.Pattern(300_000)
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	w.WriteField("field", "ünïcode & more")
@@ -118,12 +122,12 @@ func formWithFile(t *testing.T, s *Server) {
 }
 
 // slowUpload begins as many uploads as there are workers, and more.
-func slowUpload(t *testing.T, s *Server) {
+func slowUpload(t *testing.T, s *harness.Server) {
 	const uploads = 5
-	content := string(Pattern(1000))
+	content := string(harness.Pattern(1000))
 	var conns []net.Conn
 	for range uploads {
-		conn := Dial(t, s)
+		conn := harness.Dial(t, s)
 		fmt.Fprintf(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s", len(content), content[:500])
 		conns = append(conns, conn)
 	}
@@ -147,20 +151,20 @@ func slowUpload(t *testing.T, s *Server) {
 func TestRequestBody_Large(t *testing.T) {
 	t.Parallel()
 	const size, growth = 100 << 20, 48 << 20
-	noLimit := Options{INI: [][2]string{{"post_max_size", "0"}}}
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PlainSite, noLimit)
+	noLimit := harness.Options{INI: [][2]string{{"post_max_size", "0"}}}
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite, noLimit)
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		before := s.PeakMemory()
 		check := func(what string) {
 			t.Helper()
-			if grown := s.PeakMemory() - before; grown > growth && !RaceBuilt {
+			if grown := s.PeakMemory() - before; grown > growth && !harness.RaceBuilt {
 				t.Errorf("after %s Caddy's memory had grown by %d MB, want at most %d", what, grown>>20, growth>>20)
 			}
 		}
 		for _, length := range []bool{true, false} {
 			sum := sha256.New()
-			body := io.TeeReader(io.LimitReader(Endless{}, size), sum)
+			body := io.TeeReader(io.LimitReader(harness.Endless{}, size), sum)
 			got := sendBody(s, t, "POST", body, size, length)
 			if want := hex.EncodeToString(sum.Sum(nil)); got.Length != size || got.SHA256 != want {
 				t.Errorf("100 MB up, length known %t: got %+v", length, got)
@@ -172,7 +176,7 @@ func TestRequestBody_Large(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		if got := Discard(t, res.Body); got != size {
+		if got := harness.Discard(t, res.Body); got != size {
 			t.Errorf("100 MB down: got %d bytes, want %d", got, size)
 		}
 		check("100 MB down")

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"bytes"
 	"compress/gzip"
 	"crypto/tls"
@@ -18,7 +22,7 @@ import (
 type feature struct {
 	name      string
 	caddyfile string
-	run       func(*testing.T, *Server)
+	run       func(*testing.T, *harness.Server)
 }
 
 // features runs each Caddyfile on a server of its own, through the lean handler
@@ -28,12 +32,12 @@ func features(t *testing.T, all []feature) {
 	for _, f := range all {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			ForEach(t, BothTransports, func(t *testing.T, b Backend) {
+			harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 				caddyfile := f.caddyfile
 				if !strings.Contains(caddyfile, "{$PORT}") {
 					caddyfile = "http://127.0.0.1:{$PORT} {\n" + caddyfile + "\n}\n"
 				}
-				f.run(t, Start(t, b, caddyfile))
+				f.run(t, harness.Start(t, b, caddyfile))
 			})
 		})
 	}
@@ -50,7 +54,7 @@ func TestRouting(t *testing.T) {
 			handle_errors {
 				respond "own page {err.status_code}" {err.status_code}
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/missing.php").Want(t, 404, "own page 404")
 			s.Get("/a.test/missing.php/info").Want(t, 404, "own page 404")
 		}},
@@ -60,7 +64,7 @@ func TestRouting(t *testing.T) {
 				index off
 			}
 			file_server
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 			s.Get("/missing.php").Want(t, 404, "")
 			s.Get("/uploads/img.jpg/x.php").Want(t, 404, "")
@@ -74,7 +78,7 @@ func TestRouting(t *testing.T) {
 				index front.php
 			}
 			file_server
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/").Want(t, 200, "front -\n")
 			s.Get("/pretty?p=1").Want(t, 200, "front 1\n")
 		}},
@@ -84,7 +88,7 @@ func TestRouting(t *testing.T) {
 				try_files {path} {path}/index.php front.php
 			}
 			file_server
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/no/such?p=1").Want(t, 200, "front 1\n")
 			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
 			s.Get("/page.html").Want(t, 200, "<p>a static page</p>\n")
@@ -95,7 +99,7 @@ func TestRouting(t *testing.T) {
 				split .php5 .php
 			}
 			file_server
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/old.php5/info").Want(t, 200, "php5 /info\n")
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
@@ -106,7 +110,7 @@ func TestRouting(t *testing.T) {
 				file_server
 			}
 			respond "elsewhere"
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/app/hello.php").Want(t, 200, "hello\n")
 			s.Get("/app/page.html").Want(t, 200, "<p>a static page</p>\n")
 			s.Get("/hello.php").Want(t, 200, "elsewhere")
@@ -122,7 +126,7 @@ func TestRouting(t *testing.T) {
 				PHP @php
 				respond "not PHP"
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
 			s.Get("/front.php").Want(t, 200, "not PHP")
@@ -133,7 +137,7 @@ func TestRouting(t *testing.T) {
 				PHP /sub/*
 				respond "not PHP"
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
 			s.Get("/hello.php").Want(t, 200, "not PHP")
 		}},
@@ -144,7 +148,7 @@ func TestRouting(t *testing.T) {
 				PHP
 				file_server
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			vars := s.Vars("/go/there")
 			if vars["REQUEST_URI"] != "/go/there" || vars["QUERY_STRING"] != "to=/go/there" && vars["QUERY_STRING"] != "to=%2Fgo%2Fthere" {
 				t.Errorf("got REQUEST_URI %q, QUERY_STRING %q", vars["REQUEST_URI"], vars["QUERY_STRING"])
@@ -156,7 +160,7 @@ func TestRouting(t *testing.T) {
 				PHP
 				file_server
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/", "Host: a.test").Want(t, 200, "site a\n")
 			s.Get("/", "Host: b.test").Want(t, 200, "site b\n")
 			s.Get("/", "Host: c.test").Want(t, 404, "")
@@ -166,7 +170,7 @@ func TestRouting(t *testing.T) {
 			PHP {
 				root {$SITE}/vhosts/b.test
 			}
-		`, func(t *testing.T, s *Server) { s.Get("/").Want(t, 200, "site b\n") }},
+		`, func(t *testing.T, s *harness.Server) { s.Get("/").Want(t, 200, "site b\n") }},
 		{"several sites", `
 			http://127.0.0.1:{$PORT} {
 				root {$SITE}/vhosts/a.test
@@ -176,9 +180,9 @@ func TestRouting(t *testing.T) {
 				root {$SITE}/vhosts/b.test
 				PHP
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/").Want(t, 200, "site a\n")
-			Do(t, s.Client, NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/", s.Port+1), nil)).Want(t, 200, "site b\n")
+			harness.Do(t, s.Client, harness.NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/", s.Port+1), nil)).Want(t, 200, "site b\n")
 		}},
 	})
 }
@@ -193,7 +197,7 @@ func TestMiddleware(t *testing.T) {
 				ada $2a$04$nWST08KeVguScRUFyqV5JeJfo2hcwDMNjUazIuNAYTIl4szuaVPdK
 			}
 			PHP
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/hello.php").Want(t, 401, "")
 			req := s.Request("GET", "/server.php", nil)
 			req.SetBasicAuth("ada", "secret")
@@ -205,7 +209,7 @@ func TestMiddleware(t *testing.T) {
 			root {$SITE}
 			encode gzip
 			PHP
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			res := s.Get("/text.php", "Accept-Encoding: gzip")
 			res.Want(t, 200, "")
 			if res.Header.Get("Content-Encoding") != "gzip" {
@@ -225,9 +229,9 @@ func TestMiddleware(t *testing.T) {
 				max_size 100KB
 			}
 			PHP
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			for _, length := range []bool{true, false} {
-				req := s.Request("POST", "/body.php", struct{ io.Reader }{bytes.NewReader(Pattern(200_000))}, "Content-Type: text/plain")
+				req := s.Request("POST", "/body.php", struct{ io.Reader }{bytes.NewReader(harness.Pattern(200_000))}, "Content-Type: text/plain")
 				if length {
 					req.ContentLength = 200_000
 				}
@@ -251,7 +255,7 @@ func TestMiddleware(t *testing.T) {
 			http://127.0.0.1:{$PORT} {
 				import php sub
 			}
-		`, func(t *testing.T, s *Server) { s.Get("/").Want(t, 200, "sub index /index.php\n") }},
+		`, func(t *testing.T, s *harness.Server) { s.Get("/").Want(t, 200, "sub index /index.php\n") }},
 		{"header and vars around PHP", `
 			root {$SITE}
 			header X-Site yes
@@ -262,7 +266,7 @@ func TestMiddleware(t *testing.T) {
 				env FROM_HEADER "{http.request.header.X-From} !"
 				env EMPTY ""
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			vars := s.Vars("/server.php", "X-From: afar")
 			if vars["GREETING"] != "hello" || vars["FROM_HEADER"] != "afar !" {
 				t.Errorf("got GREETING %q, FROM_HEADER %q", vars["GREETING"], vars["FROM_HEADER"])
@@ -275,7 +279,7 @@ func TestMiddleware(t *testing.T) {
 	})
 }
 
-func overTLS(t *testing.T, s *Server) {
+func overTLS(t *testing.T, s *harness.Server) {
 	s.URL = strings.Replace(s.URL, "http:", "https:", 1)
 	transport := &http.Transport{
 		ForceAttemptHTTP2: true,
@@ -283,8 +287,8 @@ func overTLS(t *testing.T, s *Server) {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	s.Client = &http.Client{Transport: transport, Timeout: MaxWait}
-	Eventually(t, func() error { // the certificate is made after Caddy serves
+	s.Client = &http.Client{Transport: transport, Timeout: harness.MaxWait}
+	harness.Eventually(t, func() error { // the certificate is made after Caddy serves
 		res, err := s.Client.Do(s.Request("GET", "/page.html", nil))
 		if err == nil {
 			res.Body.Close()
@@ -323,10 +327,10 @@ func TestRouting_SymlinkedRoot(t *testing.T) {
 		}
 	}
 	`
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		current := filepath.Join(s.Dir, "current")
-		Symlink(t, s.Site, current)
+		harness.Symlink(t, s.Site, current)
 		if err := s.Run(site); err != nil {
 			t.Fatal(err)
 		}
@@ -339,7 +343,7 @@ func TestRouting_SymlinkedRoot(t *testing.T) {
 			t.Errorf("off: got %q, %q", got["DOCUMENT_ROOT"], got["SCRIPT_FILENAME"])
 		}
 		s.Get("/").Want(t, 200, "index /\n")
-		Symlink(t, filepath.Join(s.Site, "sub"), current)
+		harness.Symlink(t, filepath.Join(s.Site, "sub"), current)
 		s.Get("/").Want(t, 200, "sub index /index.php\n")
 	})
 }

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"bytes"
 	"errors"
 	"fmt"
@@ -25,13 +29,13 @@ type result struct {
 
 // phpPool runs `caddy php-pool` as somebody in the server's directory would,
 // whose Caddyfile has the admin address.
-func phpPool(s *Server, args ...string) *result {
+func phpPool(s *harness.Server, args ...string) *result {
 	s.T.Helper()
 	return phpPoolIn(s, os.Getenv("PATH"), args...)
 }
 
 // phpPoolIn does it with that PATH.
-func phpPoolIn(s *Server, path string, args ...string) *result {
+func phpPoolIn(s *harness.Server, path string, args ...string) *result {
 	s.T.Helper()
 	c := s.Command(append([]string{"php-pool"}, args...)...)
 	cmd := exec.CommandContext(s.T.Context(), c.Args[0], c.Args[1:]...)
@@ -67,11 +71,11 @@ func (r *result) says(code int, expressions ...string) {
 // TestCommand_InspectAndManage does all of it to one pool.
 func TestCommand_InspectAndManage(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "max_workers 3", "min_workers 1", "start_workers 2"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "max_workers 3", "min_workers 1", "start_workers 2"))
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		s.StartBlocked("wait.php")
-		before := s.WaitPool("one with an idle worker", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
+		before := s.WaitPool("one with an idle worker", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
 
 		phpPool(s, "status").says(0, `(?m)^POOL +PHP +MANAGER`, `(?m)^main +\d+\.\d+\.\d+\S* +dynamic +1 +1 +3 +0 +`)
 		phpPool(s, "status", "main").says(0, `(?m)^main +\d+ +\d+ +busy +\d+\.\d .* GET /wait\.php$`)
@@ -80,10 +84,10 @@ func TestCommand_InspectAndManage(t *testing.T) {
 			`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d+ .* GET /wait\.php$`, `(?m)^main +\d+ +\d+ +idle +- +\d+ `)
 
 		phpPool(s, "restart", "main").says(0, `^pool main: generation 2 serves, after 1;`)
-		s.WaitPool("of generation 2", func(p PoolStatus) bool { return p.Generation == 2 })
+		s.WaitPool("of generation 2", func(p harness.PoolStatus) bool { return p.Generation == 2 })
 
 		phpPool(s, "scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; this holds`)
-		p := s.WaitPool("of two workers", func(p PoolStatus) bool {
+		p := s.WaitPool("of two workers", func(p harness.PoolStatus) bool {
 			return p.Workers.Max == 2 && p.Workers.Idle == 1 && p.Workers.Busy == 1
 		})
 
@@ -92,14 +96,14 @@ func TestCommand_InspectAndManage(t *testing.T) {
 		phpPool(s, "recycle", "main", id).says(0, `^pool main: worker `+id+` is replaced after its request`)
 		gone := func(id int) {
 			t.Helper()
-			s.WaitPool(fmt.Sprint("rid of worker ", id), func(p PoolStatus) bool {
-				return !slices.ContainsFunc(p.List, func(w WorkerStatus) bool { return w.ID == id })
+			s.WaitPool(fmt.Sprint("rid of worker ", id), func(p harness.PoolStatus) bool {
+				return !slices.ContainsFunc(p.List, func(w harness.WorkerStatus) bool { return w.ID == id })
 			})
 		}
 		gone(old.ID)
 
 		// The one that runs a script, of the generation before, goes by force.
-		busy := before.List[slices.IndexFunc(before.List, func(w WorkerStatus) bool { return w.State == "busy" })]
+		busy := before.List[slices.IndexFunc(before.List, func(w harness.WorkerStatus) bool { return w.State == "busy" })]
 		phpPool(s, "recycle", "main", fmt.Sprint(busy.ID), "--force").says(0, `is replaced now`)
 		gone(busy.ID)
 	})
@@ -107,7 +111,7 @@ func TestCommand_InspectAndManage(t *testing.T) {
 
 func TestCommand_Errors(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1"))
 	for _, c := range []struct {
 		args string
 		want string
@@ -129,32 +133,32 @@ func TestCommand_Errors(t *testing.T) {
 	}
 	// A restart that cannot succeed leaves the workers alone.
 	ini := filepath.Join(s.Dir, "php.ini")
-	WriteFile(t, ini, "memory_limit = 64M\n")
-	if err := s.Reload(PoolSite(SharedLean, "workers 1", "ini_file "+ini)); err != nil {
+	harness.WriteFile(t, ini, "memory_limit = 64M\n")
+	if err := s.Reload(harness.PoolSite(harness.SharedLean, "workers 1", "ini_file "+ini)); err != nil {
 		t.Fatal(err)
 	}
-	WriteFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.memory_consumption=100000000\n")
+	harness.WriteFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.memory_consumption=100000000\n")
 	phpPool(s, "restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to allocate shared memory`)
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
 func TestDoctor_FindsProblems(t *testing.T) {
 	t.Parallel()
-	s := Prepare(t, SharedLean)
+	s := harness.Prepare(t, harness.SharedLean)
 	broken := filepath.Join(s.Dir, "bin", "php-cgi")
-	WriteFile(t, broken, "#!/bin/sh\necho 'php-cgi: error while loading shared libraries: libxml2.so.2: cannot open' >&2\nexit 127\n")
+	harness.WriteFile(t, broken, "#!/bin/sh\necho 'php-cgi: error while loading shared libraries: libxml2.so.2: cannot open' >&2\nexit 127\n")
 	if err := os.Chmod(broken, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Dir(broken) + ":" + os.Getenv("PATH")
 	ini := filepath.Join(s.Dir, "etc", "php.ini")
-	WriteFile(t, ini, "display_errors = 1\nextension = no_such_thing\n")
+	harness.WriteFile(t, ini, "display_errors = 1\nextension = no_such_thing\n")
 	sound, err := exec.LookPath("php-cgi")
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := PoolSite(SharedLean, "workers 3", "binary "+sound, "ini_file "+ini)
-	WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(site))
+	site := harness.PoolSite(harness.SharedLean, "workers 3", "binary "+sound, "ini_file "+ini)
+	harness.WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(site))
 
 	// The PHP that the config names has problems, another one is only noted.
 	phpPoolIn(s, path, "doctor").says(1,
@@ -168,7 +172,7 @@ func TestDoctor_FindsProblems(t *testing.T) {
 		`(?m)^1 problem, \d+ notes$`)
 
 	// With no option at all it would be the broken one.
-	WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(PoolSite(SharedLean)))
+	harness.WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(harness.PoolSite(harness.SharedLean)))
 	phpPoolIn(s, path, "doctor").says(1, `(?m)^php-cgi `+broken+` as main would start it\n  problem  .*libxml2\.so\.2`)
 
 	phpPool(s, "doctor", "-v").says(0, `(?m)^ +extensions: .*\bCore\b`, `(?m)^0 problems, `)
@@ -178,14 +182,14 @@ func TestDoctor_FindsProblems(t *testing.T) {
 // TestDoctor_LeavesNoProcesses looks for what it started.
 func TestDoctor_LeavesNoProcesses(t *testing.T) {
 	t.Parallel()
-	for _, b := range BothSpawnModes {
-		s := Prepare(t, b)
-		WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(PoolSite(b)))
-		k := Supervise(t, s.Command("php-pool", "doctor"))
-		if code, ok := k.Wait(MaxWait); !ok || code != 0 {
+	for _, b := range harness.BothSpawnModes {
+		s := harness.Prepare(t, b)
+		harness.WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(harness.PoolSite(b)))
+		k := harness.Supervise(t, s.Command("php-pool", "doctor"))
+		if code, ok := k.Wait(harness.MaxWait); !ok || code != 0 {
 			t.Errorf("%s: doctor ended with %d, %v:\n%s", b.Name, code, ok, s.Log())
 		}
-		Eventually(t, func() error {
+		harness.Eventually(t, func() error {
 			if left := k.Processes(); len(left) > 0 {
 				return fmt.Errorf("%s: left behind: %v", b.Name, left)
 			}
@@ -196,7 +200,7 @@ func TestDoctor_LeavesNoProcesses(t *testing.T) {
 
 func TestDoctor_RunningPools(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2", "quarantine 1 1m 1m"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2", "quarantine 1 1m 1m"))
 	s.Get("/die.php?how=kill")
 	phpPool(s, "doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
 		`(?m)^  problem  \S+/die\.php is not run until `)

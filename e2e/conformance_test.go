@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,14 +16,14 @@ import (
 // check is one sentence about what a server does.
 type check struct {
 	name string
-	run  func(*testing.T, *Server)
+	run  func(*testing.T, *harness.Server)
 }
 
 // conform checks all sentences on one server, in each of these forms.
-func conform(t *testing.T, forms []Backend, o Options, checks []check) {
+func conform(t *testing.T, forms []harness.Backend, o harness.Options, checks []check) {
 	t.Helper()
-	ForEach(t, forms, func(t *testing.T, b Backend) {
-		s := Start(t, b, PlainSite, o)
+	harness.ForEach(t, forms, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite, o)
 		for _, c := range checks {
 			t.Run(c.name, func(t *testing.T) {
 				// A check reports to its own test, and so do the server's helpers.
@@ -36,15 +40,15 @@ func conform(t *testing.T, forms []Backend, o Options, checks []check) {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conform(t, AllBackends, Options{}, []check{
-		{"a script answers", func(t *testing.T, s *Server) {
+	conform(t, harness.AllBackends, harness.Options{}, []check{
+		{"a script answers", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/hello.php")
 			res.Want(t, 200, "hello\n")
 			if via := res.Header.Get("X-Via-Proxy"); (via != "") != (s.Backend.Proxy && !s.Backend.FPM) {
 				t.Errorf("X-Via-Proxy: got %q: the request took the wrong way", via)
 			}
 		}},
-		{"the index is found, and canonical", func(t *testing.T, s *Server) {
+		{"the index is found, and canonical", func(t *testing.T, s *harness.Server) {
 			s.Get("/").Want(t, 200, "index /\n")
 			s.Get("/sub/").Want(t, 200, "sub index /sub/index.php\n")
 			res := s.Get("/sub?a=b")
@@ -53,28 +57,28 @@ func TestConformance(t *testing.T) {
 				t.Errorf("Location: got %v, %v, want /sub/?a=b", to, err)
 			}
 		}},
-		{"a path that is no file goes to the index", func(t *testing.T, s *Server) {
+		{"a path that is no file goes to the index", func(t *testing.T, s *harness.Server) {
 			s.Get("/pretty/url?x=1").Want(t, 200, "index /pretty/url?x=1\n")
 		}},
-		{"a file that is no script is served by Caddy", func(t *testing.T, s *Server) {
+		{"a file that is no script is served by Caddy", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/page.html")
 			res.Want(t, 200, "<p>a static page</p>\n")
 			if res.Header.Get("X-Powered-By") != "" || res.Header.Get("Etag") == "" {
 				t.Errorf("got the headers of PHP: %v", res.Header)
 			}
 		}},
-		{"a range of a static file is served", func(t *testing.T, s *Server) {
+		{"a range of a static file is served", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/page.html", "Range: bytes=3-10")
 			res.Want(t, 206, "a static")
 		}},
-		{"an image is never run, whatever follows its name", func(t *testing.T, s *Server) {
+		{"an image is never run, whatever follows its name", func(t *testing.T, s *harness.Server) {
 			for _, path := range []string{"/uploads/img.jpg/x.php", "/uploads/img.jpg%00.php", "/uploads/img.jpg%00x.php", "/uploads/img.jpg/.php"} {
 				if res := s.Get(path); strings.Contains(res.Text, "an image was run") && !strings.Contains(res.Text, "<?php") {
 					t.Errorf("%s ran the image: %d %q", path, res.StatusCode, res.Text)
 				}
 			}
 		}},
-		{"the path behind a script is PATH_INFO", func(t *testing.T, s *Server) {
+		{"the path behind a script is PATH_INFO", func(t *testing.T, s *harness.Server) {
 			vars := s.Vars("/server.php/a%20b/c%C3%A9.php?q=1")
 			for name, want := range map[string]string{
 				"PATH_INFO":    "/a b/cé.php",
@@ -88,14 +92,14 @@ func TestConformance(t *testing.T) {
 				}
 			}
 		}},
-		{"Caddy's environment is not PHP's", func(t *testing.T, s *Server) {
+		{"Caddy's environment is not PHP's", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/env.php")
 			res.Want(t, 200, "")
 			if strings.Contains(res.Text, "never-for-php") {
 				t.Errorf("PHP sees Caddy's environment: %s", res.Text)
 			}
 		}},
-		{"a Proxy header and names with _ reach no script", func(t *testing.T, s *Server) {
+		{"a Proxy header and names with _ reach no script", func(t *testing.T, s *harness.Server) {
 			vars := s.Vars("/server.php", "Proxy: http://evil.test", "X_Under: 1", "Remote_User: root", "X-Fine: 2")
 			for _, name := range []string{"HTTP_PROXY", "HTTP_X_UNDER", "HTTP_REMOTE_USER"} {
 				if got, ok := vars[name]; ok {
@@ -106,7 +110,7 @@ func TestConformance(t *testing.T) {
 				t.Errorf("HTTP_X_FINE: got %q, want 2", vars["HTTP_X_FINE"])
 			}
 		}},
-		{"headers cannot set CGI variables", func(t *testing.T, s *Server) {
+		{"headers cannot set CGI variables", func(t *testing.T, s *harness.Server) {
 			vars := s.Vars("/server.php", "Script-Filename: /etc/passwd", "Php-Value: auto_prepend_file=/etc/passwd", "Content-Length-X: 1")
 			if got := filepath.Base(vars["SCRIPT_FILENAME"]); got != "server.php" {
 				t.Errorf("SCRIPT_FILENAME: got %q", vars["SCRIPT_FILENAME"])
@@ -115,16 +119,16 @@ func TestConformance(t *testing.T) {
 				t.Error("PHP_VALUE is set")
 			}
 		}},
-		{"a GET has no CONTENT_LENGTH header", func(t *testing.T, s *Server) {
+		{"a GET has no CONTENT_LENGTH header", func(t *testing.T, s *harness.Server) {
 			if got, ok := s.Vars("/server.php")["HTTP_CONTENT_LENGTH"]; ok {
 				t.Errorf("HTTP_CONTENT_LENGTH: got %q", got)
 			}
 		}},
-		{"several Cookie fields are one", func(t *testing.T, s *Server) {
+		{"several Cookie fields are one", func(t *testing.T, s *harness.Server) {
 			s.Get("/cookies.php", "Cookie: a=1; b=2", "Cookie: c=3").
 				Want(t, 200, `{"line":"a=1; b=2; c=3","cookies":{"a":"1","b":"2","c":"3"}}`)
 		}},
-		{"every header of a script arrives, repeated ones too", func(t *testing.T, s *Server) {
+		{"every header of a script arrives, repeated ones too", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/manyheads.php")
 			res.Want(t, 200, "")
 			if got := len(res.Header["X-Many"]); got != 500 {
@@ -134,29 +138,29 @@ func TestConformance(t *testing.T) {
 				t.Errorf("got %d cookies, want 2", got)
 			}
 		}},
-		{"Location alone is a 302", func(t *testing.T, s *Server) {
+		{"Location alone is a 302", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/redirect.php")
 			res.Want(t, 302, "")
 			if got := res.Header.Get("Location"); got != "/hello.php" {
 				t.Errorf("Location: got %q", got)
 			}
 		}},
-		{"HEAD has the head alone", func(t *testing.T, s *Server) {
+		{"HEAD has the head alone", func(t *testing.T, s *harness.Server) {
 			res := s.Do(s.Request("HEAD", "/hello.php", nil))
 			res.Want(t, 200, "")
 			if res.Text != "" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
 				t.Errorf("got body %q, Content-Type %q", res.Text, res.Header.Get("Content-Type"))
 			}
 		}},
-		{"binary output arrives as it was sent", func(t *testing.T, s *Server) {
-			want := Pattern(300_000)
+		{"binary output arrives as it was sent", func(t *testing.T, s *harness.Server) {
+			want := harness.Pattern(300_000)
 			res := s.Do(s.Request("POST", "/echo.php", strings.NewReader(string(want)), "Content-Type: application/octet-stream"))
 			res.Want(t, 200, string(want))
 		}},
-		{"a line on stderr of 200 KB is in the log, whole and with its request", func(t *testing.T, s *Server) {
+		{"a line on stderr of 200 KB is in the log, whole and with its request", func(t *testing.T, s *harness.Server) {
 			s.Get("/stderr.php?n=200000").Want(t, 200, "logged\n")
 			want := "start-" + strings.Repeat("e", 200_000) + "-end"
-			Eventually(t, func() error {
+			harness.Eventually(t, func() error {
 				for _, entry := range s.LogEntries() {
 					if hasText(entry, want) && hasText(entry, "/stderr.php?n=200000") {
 						return nil
@@ -165,9 +169,9 @@ func TestConformance(t *testing.T) {
 				return errNoEntry
 			})
 		}},
-		{"a script that PHP may not read is a 403 whose reason is logged", func(t *testing.T, s *Server) {
+		{"a script that PHP may not read is a 403 whose reason is logged", func(t *testing.T, s *harness.Server) {
 			secret := filepath.Join(s.Site, "secret.php")
-			WriteFile(t, secret, "<?php echo 'secret';")
+			harness.WriteFile(t, secret, "<?php echo 'secret';")
 			mode := os.FileMode(0o600)
 			if os.Getuid() != 0 {
 				mode = 0 // Caddy itself cannot read it then, but it is there
@@ -176,7 +180,7 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.Get("/secret.php").Want(t, 403, "")
-			Eventually(t, func() error {
+			harness.Eventually(t, func() error {
 				for _, entry := range s.LogEntries() {
 					if hasText(entry, "secret.php") && (hasText(entry, "permission") || hasText(entry, "Permission denied")) {
 						return nil

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"io"
 	"net/http"
@@ -17,28 +21,28 @@ import (
 // not.
 func TestRetry_WorkerKilledDuringRequest(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2"))
 		h := s.Hold("killed")
 		h.Add("")
 		_, pids := h.WaitRunning(1)
-		Kill(t, pids[0], syscall.SIGKILL)
+		harness.Kill(t, pids[0], syscall.SIGKILL)
 		_, pids = h.WaitRunning(2)
 		h.Release()
 		if got, want := h.Want(0, 200).Text, fmt.Sprintf("0 %d\n", pids[1]); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		post := s.Hold("post")
-		answer := make(chan *Response, 1)
+		answer := make(chan *harness.Response, 1)
 		req := s.Request("POST", "/load/hold.php?file=post", strings.NewReader("a=b"), "Content-Type: application/x-www-form-urlencoded")
 		go func() { answer <- s.Do(req) }()
 		_, pids = post.WaitRunning(1)
-		Kill(t, pids[0], syscall.SIGKILL)
+		harness.Kill(t, pids[0], syscall.SIGKILL)
 		(<-answer).Want(t, http.StatusBadGateway, "")
 		if got := post.Lines("ran"); len(got) != 1 {
 			t.Errorf("the request that may not be repeated ran as %q", got)
 		}
-		p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+		p := s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 		if p.Exits["crashed"] != 2 || len(p.Exits) != 1 || p.Requests.Retried != 1 || p.Requests.Failed != 1 {
 			t.Errorf("got %+v, want 2 crashes, 1 request retried and 1 failed", p)
 		}
@@ -66,8 +70,8 @@ func TestCrash_MisbehavingScripts(t *testing.T) {
 		{"hog", 500, "", 0},
 	} {
 		t.Run(odd.do, func(t *testing.T) {
-			ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-				s := Start(t, b, PoolSite(b, "manager static", "workers 3", "quarantine off", "ini ffi.enable 1", "ini memory_limit 64M", "ini display_errors 0"))
+			harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+				s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "quarantine off", "ini ffi.enable 1", "ini memory_limit 64M", "ini display_errors 0"))
 				path := "/load/odd.php?do=" + strings.ReplaceAll(odd.do, " ", "%20")
 				if odd.do == "hog" {
 					path = "/load/memory.php?hog=1"
@@ -89,7 +93,9 @@ func TestCrash_MisbehavingScripts(t *testing.T) {
 				}
 				close(stop)
 				wg.Wait()
-				p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0 })
+				p := s.WaitPool("whole", func(p harness.PoolStatus) bool {
+					return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0
+				})
 				if p.Exits["crashed"] != 2*odd.deaths {
 					t.Errorf("got exits %v, want %d crashed", p.Exits, 2*odd.deaths)
 				}
@@ -103,8 +109,8 @@ func TestCrash_MisbehavingScripts(t *testing.T) {
 // requests of its own. No other request may meet it, and it may not stay.
 func TestCrash_ForkingScript(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "quarantine off"))
 		for range 5 {
 			if res := s.Get("/load/odd.php?do=fork"); res.StatusCode == 200 && res.Text != "original" && res.Text != "copy" {
 				t.Errorf("got %q", res.Text)
@@ -113,7 +119,7 @@ func TestCrash_ForkingScript(t *testing.T) {
 				s.Get("/hello.php").Want(t, 200, "hello\n")
 			}
 		}
-		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 && p.Workers.Total == 2 })
+		s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 && p.Workers.Total == 2 })
 		s.WantWorkerProcesses(b, 2)
 	})
 }
@@ -122,8 +128,8 @@ func TestCrash_ForkingScript(t *testing.T) {
 // whole.
 func TestCrash_TruncatedResponse(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1"))
 		h := s.Hold("broken")
 		res, err := s.Client.Do(s.Request("GET", "/load/hold.php?file=broken&write=1", nil))
 		if err != nil {
@@ -131,7 +137,7 @@ func TestCrash_TruncatedResponse(t *testing.T) {
 		}
 		defer res.Body.Close()
 		_, pids := h.WaitRunning(1)
-		Kill(t, pids[0], syscall.SIGKILL)
+		harness.Kill(t, pids[0], syscall.SIGKILL)
 		if _, err := io.Copy(io.Discard, res.Body); err == nil {
 			t.Error("the answer looks whole")
 		}
@@ -145,13 +151,13 @@ func TestCrash_TruncatedResponse(t *testing.T) {
 // TestQuarantine_RepeatedCrashes spares all others.
 func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine 3 1m 6s"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "quarantine 3 1m 6s"))
 		for range 3 {
 			s.Do(s.Request("POST", "/load/odd.php?do=kill", nil)).Want(t, http.StatusBadGateway, "")
 		}
 		script := s.Site + "/load/odd.php"
-		p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+		p := s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 		if p.Quarantined[script] == "" || len(p.Quarantined) != 1 {
 			t.Errorf("got %v in quarantine, want %s", p.Quarantined, script)
 		}
@@ -164,7 +170,7 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 		if p = s.Pool(); p.Exits["crashed"] != 3 {
 			t.Errorf("got exits %v, want 3 crashed", p.Exits)
 		}
-		Eventually(t, func() error {
+		harness.Eventually(t, func() error {
 			if res := s.Get("/load/odd.php?do=exit"); res.StatusCode != 200 {
 				return fmt.Errorf("the script is still in quarantine: %s", res.Status)
 			}
@@ -180,10 +186,10 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 // log tells of it once, and the pool recovers by itself.
 func TestCrash_LaunchBackoff(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2"))
 		began := time.Now()
-		p := s.WaitPool("bled", func(p PoolStatus) bool {
+		p := s.WaitPool("bled", func(p harness.PoolStatus) bool {
 			for _, w := range p.List {
 				if w.State == "idle" {
 					syscall.Kill(w.PID, syscall.SIGKILL) // it may have ended meanwhile
@@ -195,7 +201,7 @@ func TestCrash_LaunchBackoff(t *testing.T) {
 			t.Errorf("%d workers came and died within %v", p.Exits["crashed"], took)
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")
-		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+		s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 		if got := s.Logged("workers die as soon as they are launched; slowing down until it works again"); len(got) != 1 {
 			t.Errorf("got log entries %v, want one", got)
 		}
@@ -209,22 +215,22 @@ func TestCrash_LaunchBackoff(t *testing.T) {
 // generation serves the others at once.
 func TestCrash_MasterKilled(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "manager static", "workers 3"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager static", "workers 3"))
 	h := lineUp(s, 0, "")
 	old := s.PHPProcesses()
 	masters := s.Masters()
 	if len(masters) != 1 {
 		t.Fatalf("got masters %v, want one", masters)
 	}
-	Kill(t, masters[0].PID, syscall.SIGKILL)
+	harness.Kill(t, masters[0].PID, syscall.SIGKILL)
 	s.Get("/hello.php").Want(t, 200, "hello\n")
-	p := s.WaitPool("a new generation", func(p PoolStatus) bool { return p.Generation == 2 && p.Workers.Idle >= 2 })
+	p := s.WaitPool("a new generation", func(p harness.PoolStatus) bool { return p.Generation == 2 && p.Workers.Idle >= 2 })
 	if p.Restarts != 1 || p.Workers.Busy != 1 {
 		t.Errorf("got %+v, want one restart and the old request still served", p)
 	}
 	h.Release()
 	h.Want(0, 200)
-	Eventually(t, func() error {
+	harness.Eventually(t, func() error {
 		now := map[int]bool{}
 		for _, p := range s.PHPProcesses() {
 			now[p.PID] = true
@@ -236,8 +242,8 @@ func TestCrash_MasterKilled(t *testing.T) {
 		}
 		return nil
 	})
-	p = s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
-	s.WantWorkerProcesses(SharedLean, 3)
+	p = s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 3 && p.Workers.Total == 3 })
+	s.WantWorkerProcesses(harness.SharedLean, 3)
 	if p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
 		t.Errorf("got %+v, want no failed request and no crash", p)
 	}

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -14,27 +18,27 @@ import (
 // ends as what it was. Nothing is reloaded.
 func TestDeploy_SymlinkSwitchUnderLoad(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		s.Site = filepath.Join(s.Dir, "current")
 		deploy := func(n int) {
 			t.Helper()
 			release := filepath.Join(s.Dir, "releases", fmt.Sprint(n))
-			CopyTree(t, release, "testdata/release")
+			harness.CopyTree(t, release, "testdata/release")
 			for _, name := range []string{"number.php", "late.php", "later.php"} {
-				WriteFile(t, filepath.Join(release, name), fmt.Sprintf("<?php return %d;", n))
+				harness.WriteFile(t, filepath.Join(release, name), fmt.Sprintf("<?php return %d;", n))
 			}
-			WriteFile(t, filepath.Join(release, "number.txt"), fmt.Sprint(n))
-			Symlink(t, release, s.Site)
+			harness.WriteFile(t, filepath.Join(release, "number.txt"), fmt.Sprint(n))
+			harness.Symlink(t, release, s.Site)
 		}
 		deploy(0)
-		if err := s.Run(TrafficSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0",
+		if err := s.Run(harness.TrafficSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0",
 			"ini opcache.revalidate_freq 3600", "ini realpath_cache_ttl 3600")); err != nil {
 			t.Fatal(err)
 		}
 		before := s.Pool()
 		l := s.StartTraffic("/check.php", 6)
-		for i := range Rounds(20) {
+		for i := range harness.Rounds(20) {
 			l.AllowMark(i + 1)
 			deploy(i + 1)
 			l.RequireMark(i + 1)

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -21,14 +25,14 @@ const monitoring = "../docs/monitoring.md"
 func TestDocs_Commands(t *testing.T) {
 	t.Parallel()
 	help := func(args ...string) string {
-		out, err := exec.CommandContext(t.Context(), CaddyBinary, append(args, "--help")...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), harness.CaddyBinary, append(args, "--help")...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 		return string(out)
 	}
 	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `caddy php-pool ([a-z]+)([^`]*)` \\|").FindAllStringSubmatch(ReadFile(t, monitoring), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `caddy php-pool ([a-z]+)([^`]*)` \\|").FindAllStringSubmatch(harness.ReadFile(t, monitoring), -1) {
 		documented[m[1]] = true
 		text := help("php-pool", m[1])
 		for _, option := range regexp.MustCompile(`--?[a-z]+`).FindAllString(m[2], -1) {
@@ -54,7 +58,7 @@ func TestDocs_Commands(t *testing.T) {
 // what they print with those of the samples that follow them.
 func TestDocs_Samples(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, `
+	s := harness.Start(t, harness.SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool
@@ -65,7 +69,7 @@ func TestDocs_Samples(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 	s.StartBlocked("wait.php")
 	sample := regexp.MustCompile("(?s)```sh\n(curl [^\n]*)\n```\n\n```(\\w*)\n(.*?)```")
-	samples := sample.FindAllStringSubmatch(ReadFile(t, monitoring), -1)
+	samples := sample.FindAllStringSubmatch(harness.ReadFile(t, monitoring), -1)
 	if len(samples) != 3 {
 		t.Fatalf("%s has %d commands with a sample, want 3", monitoring, len(samples))
 	}

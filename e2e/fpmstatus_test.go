@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -55,7 +59,7 @@ type fpmProcess struct {
 }
 
 // process finds the one that runs a script or ran it last; nil if none does.
-func findFPMProcess(s *Server, script string) *fpmProcess {
+func findFPMProcess(s *harness.Server, script string) *fpmProcess {
 	s.T.Helper()
 	var page struct{ Processes []*fpmProcess }
 	if err := json.Unmarshal([]byte(s.Get("/fpm/status?json&full").Text), &page); err != nil {
@@ -75,15 +79,15 @@ func findFPMProcess(s *Server, script string) *fpmProcess {
 // values, of which the kind has to be the same.
 func TestStatusPage_MatchesPHPFPM(t *testing.T) {
 	t.Parallel()
-	theirs := Start(t, FPM, fpmSite, Options{Workers: 3})
-	ours := Start(t, SharedLean, statusSite, Options{Workers: 3})
-	both := []*Server{theirs, ours}
+	theirs := harness.Start(t, harness.FPM, fpmSite, harness.Options{Workers: 3})
+	ours := harness.Start(t, harness.SharedLean, statusSite, harness.Options{Workers: 3})
+	both := []*harness.Server{theirs, ours}
 
 	for _, s := range both {
 		answer := s.StartBlocked("wait.php")
 		defer func() {
 			s.Unblock()
-			WantUnblocked(t, answer)
+			harness.WantUnblocked(t, answer)
 		}()
 	}
 	t.Run("formats", func(t *testing.T) {
@@ -138,16 +142,16 @@ func TestStatusPage_MatchesPHPFPM(t *testing.T) {
 
 // compareLastRequests sends both a request, and looks at what they tell of it
 // when it has ended.
-func compareLastRequests(t *testing.T, theirs, ours *Server) {
+func compareLastRequests(t *testing.T, theirs, ours *harness.Server) {
 	t.Helper()
 	var last []*fpmProcess
-	for _, s := range []*Server{theirs, ours} {
+	for _, s := range []*harness.Server{theirs, ours} {
 		// It computes for a while, and has a body and a user.
-		WriteFile(t, s.Site+"/compute.php", "<?php $x = str_repeat('x', 8 << 20); for ($end = hrtime(true) + 2e8; hrtime(true) < $end;);")
+		harness.WriteFile(t, s.Site+"/compute.php", "<?php $x = str_repeat('x', 8 << 20); for ($end = hrtime(true) + 2e8; hrtime(true) < $end;);")
 		// Again, because: what asks php-fpm takes one of its processes, which
 		// forgets what it ran before; php-fpm answers before it has finished;
 		// and what php_pool tells of CPU and memory may be a second old.
-		Eventually(t, func() error {
+		harness.Eventually(t, func() error {
 			req := s.Request("POST", "/compute.php?a=%3Cb%3E&c=d", strings.NewReader("x=12345"))
 			req.SetBasicAuth("bob", "secret")
 			s.Do(req).Want(t, 200, "")

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"bufio"
 	"fmt"
 	"net"
@@ -23,9 +27,9 @@ import (
 func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 	t.Parallel()
 	commands := nightCommands(t)
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b, Options{Site: incidentSite(t)})
-		if err := s.Run(PoolSite(b, "workers 2", "max_queue 3", "ini opcache.max_accelerated_files 200",
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b, harness.Options{Site: incidentSite(t)})
+		if err := s.Run(harness.PoolSite(b, "workers 2", "max_queue 3", "ini opcache.max_accelerated_files 200",
 			"ini opcache.file_update_protection 0")); err != nil {
 			t.Fatal(err)
 		}
@@ -41,13 +45,13 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 			}
 		}
 		ask("/report.php", "/checkout.php?server="+deaf)
-		s.WaitPool("busy", func(p PoolStatus) bool { return p.Workers.Busy == 2 })
+		s.WaitPool("busy", func(p harness.PoolStatus) bool { return p.Workers.Busy == 2 })
 		ask("/?1", "/?2", "/?3")
-		s.WaitPool("full", func(p PoolStatus) bool { return p.Queue.Length == 3 })
+		s.WaitPool("full", func(p harness.PoolStatus) bool { return p.Queue.Length == 3 })
 		s.Get("/?4").WantContains(t, 503)
 
 		ended := ""
-		if b.Name == SingleLean.Name || kernelTellsExits() {
+		if b.Name == harness.SingleLean.Name || kernelTellsExits() {
 			ended = ` by signal: segmentation fault`
 		}
 		script := regexp.QuoteMeta(s.Site)
@@ -94,7 +98,7 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 // nightCommands are those of docs/troubleshooting.md.
 func nightCommands(t *testing.T) []string {
 	t.Helper()
-	_, section, ok := strings.Cut(ReadFile(t, "../docs/troubleshooting.md"), "\n## What is going on?\n")
+	_, section, ok := strings.Cut(harness.ReadFile(t, "../docs/troubleshooting.md"), "\n## What is going on?\n")
 	if !ok {
 		t.Fatal("docs/troubleshooting.md has no section with the commands")
 	}
@@ -109,15 +113,15 @@ func nightCommands(t *testing.T) []string {
 
 // shell runs a line as an administrator would who stands where the Caddyfile is
 // and has caddy and journalctl, which shows Caddy's log.
-func shell(s *Server, line string) string {
+func shell(s *harness.Server, line string) string {
 	s.T.Helper()
 	bin := filepath.Join(s.Dir, "bin")
 	journal := filepath.Join(bin, "journalctl")
-	WriteFile(s.T, journal, "#!/bin/sh\nexec cat '"+filepath.Join(s.Dir, "caddy.log")+"'\n")
+	harness.WriteFile(s.T, journal, "#!/bin/sh\nexec cat '"+filepath.Join(s.Dir, "caddy.log")+"'\n")
 	if err := os.Chmod(journal, 0o755); err != nil {
 		s.T.Fatal(err)
 	}
-	Symlink(s.T, CaddyBinary, filepath.Join(bin, "caddy"))
+	harness.Symlink(s.T, harness.CaddyBinary, filepath.Join(bin, "caddy"))
 	c := s.Command()
 	cmd := exec.CommandContext(s.T.Context(), "sh", "-c", line)
 	cmd.Dir, cmd.Env = c.Dir, slices.Clone(c.Env)
@@ -136,12 +140,12 @@ func shell(s *Server, line string) string {
 // incidentSite is a site that is in for trouble.
 func incidentSite(t *testing.T) string {
 	t.Helper()
-	site := filepath.Join(TempDir(t), "site")
-	CopyTree(t, site, "testdata/incident")
+	site := filepath.Join(harness.TempDir(t), "site")
+	harness.CopyTree(t, site, "testdata/incident")
 	for i := range 300 {
-		WriteFile(t, filepath.Join(site, "catalogue", fmt.Sprintf("%d.php", i)), fmt.Sprintf("<?php $item = %d;\n", i))
+		harness.WriteFile(t, filepath.Join(site, "catalogue", fmt.Sprintf("%d.php", i)), fmt.Sprintf("<?php $item = %d;\n", i))
 	}
-	ChownToPHP(t, site)
+	harness.ChownToPHP(t, site)
 	return site
 }
 

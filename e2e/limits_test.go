@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"net/http"
 	"os"
@@ -18,9 +22,9 @@ import (
 // replaced again and again.
 func TestMaxRequests_LosesNoRequest(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		const most, jitter, requests, clients = 20, 10, 1000, 8
-		s := Start(t, b, PoolSite(b, "manager static", "workers 4", fmt.Sprintf("max_requests %d %d", most, jitter)))
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 4", fmt.Sprintf("max_requests %d %d", most, jitter)))
 		var mu sync.Mutex
 		served := map[string]int{}
 		var wg sync.WaitGroup
@@ -43,7 +47,7 @@ func TestMaxRequests_LosesNoRequest(t *testing.T) {
 				t.Errorf("worker %s has served %d requests", pid, n)
 			}
 		}
-		p := s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 4 })
+		p := s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 4 })
 		if got := p.Exits["max_requests"]; got < requests/most-4 || got > requests/(most-jitter) || len(p.Exits) != 1 {
 			t.Errorf("got exits %v, want max_requests between %d and %d", p.Exits, requests/most-4, requests/(most-jitter))
 		}
@@ -60,8 +64,8 @@ func TestMaxRequests_LosesNoRequest(t *testing.T) {
 // limit is far above what a process of its own has from the start.
 func TestMaxMemory_LeakingWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini ffi.enable 1"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini ffi.enable 1"))
 		first := s.Get("/load/memory.php").Text
 		s.Get("/load/memory.php?leak=20000000").Want(t, 200, first)
 		s.Get("/load/memory.php").Want(t, 200, first)
@@ -71,8 +75,8 @@ func TestMaxMemory_LeakingWorkerIsReplaced(t *testing.T) {
 		if res.Text == first {
 			t.Error("the worker has served on")
 		}
-		p := s.WaitPool("renewed", func(p PoolStatus) bool { return len(p.List) == 1 && p.Exits["max_memory"] == 1 })
-		if p.List[0].Memory > 60*MiB || p.Requests.Failed != 0 {
+		p := s.WaitPool("renewed", func(p harness.PoolStatus) bool { return len(p.List) == 1 && p.Exits["max_memory"] == 1 })
+		if p.List[0].Memory > 60*harness.MiB || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want a small worker and no failed request", p)
 		}
 	})
@@ -82,8 +86,8 @@ func TestMaxMemory_LeakingWorkerIsReplaced(t *testing.T) {
 // frees it only after it has told the end of the request.
 func TestMaxMemory_FreedMemoryIsNoLeak(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini memory_limit 256M"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "max_memory 100MiB", "ini memory_limit 256M"))
 		first := s.Get("/load/memory.php").Text
 		for range 20 {
 			s.Get("/load/memory.php?use=110000000").Want(t, 200, first)
@@ -95,9 +99,9 @@ func TestMaxMemory_FreedMemoryIsNoLeak(t *testing.T) {
 // TestMaxAge asks all the time.
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "max_age 1s"))
-		s.WaitPool("twice renewed", func(p PoolStatus) bool {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "max_age 1s"))
+		s.WaitPool("twice renewed", func(p harness.PoolStatus) bool {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 			return p.Exits["max_age"] >= 4
 		})
@@ -111,15 +115,15 @@ func TestMaxAge(t *testing.T) {
 // last is used first. Every request is served meanwhile.
 func TestHealthCheck_StuckWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "health_interval 1s"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "health_interval 1s"))
 		used := s.Get("/pid.php").Text
 		for _, w := range s.Pool().List {
 			if fmt.Sprint(w.PID) != used {
-				Kill(t, w.PID, syscall.SIGSTOP)
+				harness.Kill(t, w.PID, syscall.SIGSTOP)
 			}
 		}
-		s.WaitPool("without the stuck worker", func(p PoolStatus) bool {
+		s.WaitPool("without the stuck worker", func(p harness.PoolStatus) bool {
 			s.Get("/pid.php").Want(t, 200, "")
 			return p.Exits["probe_failed"] == 1 && p.Workers.Idle == 2
 		})
@@ -137,11 +141,11 @@ func TestHealthCheck_StuckWorkerIsReplaced(t *testing.T) {
 func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
 	const limit, killDelay = time.Second, 2 * time.Second
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for how, soft := range map[string]bool{"sleep": true, "loop": true, "read": false, "shutdown": false} {
 			t.Run(how, func(t *testing.T) {
 				t.Parallel()
-				s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s", "ini log_errors 1"))
+				s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 1s", "ini log_errors 1"))
 				pid := s.Get("/pid.php").Text
 				began := time.Now()
 				s.Get("/load/late.php?file=late&how="+how).Want(t, http.StatusGatewayTimeout, "")
@@ -178,13 +182,13 @@ func TestRequestTimeout(t *testing.T) {
 // late, and one that was in time.
 func TestRequestTimeout_NextRequestIsUnaffected(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
 		pid := s.Get("/pid.php").Text
 		s.Get("/load/late.php?file=late&how=sleep").Want(t, http.StatusGatewayTimeout, "")
 		s.Get("/pid.php").Want(t, 200, pid)
 		s.Get("/load/late.php?file=late&how=sleep").Want(t, http.StatusGatewayTimeout, "")
-		if err := s.Reload(PoolSite(b, "manager static", "workers 1")); err != nil {
+		if err := s.Reload(harness.PoolSite(b, "manager static", "workers 1")); err != nil {
 			t.Fatal(err)
 		}
 		s.Get("/pid.php").Want(t, 200, pid)
@@ -194,8 +198,8 @@ func TestRequestTimeout_NextRequestIsUnaffected(t *testing.T) {
 // TestRequestTimeout_AbortsPartialResponse has begun to answer when its time is over.
 func TestRequestTimeout_AbortsPartialResponse(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
 		for _, how := range []string{"sleep", "read"} {
 			res, err := s.Client.Do(s.Request("GET", "/load/late.php?file=late&begin=1&how="+how, nil))
 			if err != nil {
@@ -221,15 +225,15 @@ func TestRequestTimeout_AbortsPartialResponse(t *testing.T) {
 // as long and is not.
 func TestReadTimeout(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "read_timeout 1s"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "read_timeout 1s"))
 		h := s.Hold("silence")
 		h.Add("")
 		s.Get("/load/drip.php").Want(t, 200, strings.Repeat("drip\n", 20))
 		h.Want(0, http.StatusGatewayTimeout)
-		s.WaitPool("draining", func(p PoolStatus) bool { return p.Workers.Draining == 1 })
+		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
 		h.Release()
-		s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+		s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 		s.WantExits(map[string]int{})
 	})
 }
@@ -238,18 +242,18 @@ func TestReadTimeout(t *testing.T) {
 // so for long.
 func TestSlowRequest_LoggedOnce(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "slow_request 300ms"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "slow_request 300ms"))
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		for n, seconds := range []float64{0.31, 2.5} {
 			h := s.Hold(fmt.Sprint("slow", n))
 			h.Add("secret=1")
-			running := s.WaitPool("slow", func(p PoolStatus) bool {
+			running := s.WaitPool("slow", func(p harness.PoolStatus) bool {
 				return p.Workers.Busy == 1 && p.List[0].Request.Since > seconds
 			}).List[0]
 			h.Release()
 			h.Want(0, 200)
-			Eventually(t, func() error {
+			harness.Eventually(t, func() error {
 				if len(s.Logged("slow request")) != n+1 {
 					return fmt.Errorf("got log entries %v, want %d", s.Logged("slow request"), n+1)
 				}
@@ -277,11 +281,11 @@ func TestSlowRequest_LoggedOnce(t *testing.T) {
 // TestRequestTimeout_StuckAfterDisconnect is killed like one with a client, and counted.
 func TestRequestTimeout_StuckAfterDisconnect(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
 		pid := s.Get("/pid.php").Text
 		leave(s, "/load/late.php?file=late&how=read")
-		s.WaitPool("draining", func(p PoolStatus) bool { return p.Workers.Draining == 1 })
+		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
 		if after := s.Get("/pid.php").Text; after == pid {
 			t.Errorf("worker %s lives", pid)
 		}

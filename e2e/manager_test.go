@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -14,16 +18,16 @@ import (
 // end until all of them are being served.
 func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 5s"))
-		rest := func(p PoolStatus) bool { return p.Workers.Total == 2 && p.Workers.Idle == 2 }
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 5s"))
+		rest := func(p harness.PoolStatus) bool { return p.Workers.Total == 2 && p.Workers.Idle == 2 }
 		before := s.WaitPool("at rest", rest)
 		h := s.Hold("burst")
 		for range 16 {
 			h.Add("")
 		}
 		_, pids := h.WaitRunning(16)
-		if got := CountDistinct(pids); got != 16 {
+		if got := harness.CountDistinct(pids); got != 16 {
 			t.Errorf("16 requests are served at once by %d processes", got)
 		}
 		burst := s.Pool()
@@ -35,22 +39,22 @@ func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 		for id := range 16 {
 			h.Want(id, 200)
 		}
-		s.WaitPool("all idle", func(p PoolStatus) bool { return p.Workers.Idle == 16 })
-		_, grown := PSS(t, s.PHPProcesses())
-		after := s.WaitPool("at rest again", func(p PoolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
-		if b.Name == SharedLean.Name {
+		s.WaitPool("all idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 16 })
+		_, grown := harness.PSS(t, s.PHPProcesses())
+		after := s.WaitPool("at rest again", func(p harness.PoolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
+		if b.Name == harness.SharedLean.Name {
 			// A standby is forked anew for each worker that left.
 			if after.Workers.Standby != before.Workers.Standby || after.Generation != before.Generation {
 				t.Errorf("got %+v, want the standby of %+v", after, before)
 			}
 		}
 		s.WantWorkerProcesses(b, 2)
-		Eventually(t, func() error { // a process that ends or forks counts for more
-			_, shrunk := PSS(t, s.PHPProcesses())
-			if shrunk >= grown-2*MiB {
-				return fmt.Errorf("%.1f MB of memory after the shrink, %.1f MB with 16 idle workers", float64(shrunk)/MiB, float64(grown)/MiB)
+		harness.Eventually(t, func() error { // a process that ends or forks counts for more
+			_, shrunk := harness.PSS(t, s.PHPProcesses())
+			if shrunk >= grown-2*harness.MiB {
+				return fmt.Errorf("%.1f MB of memory after the shrink, %.1f MB with 16 idle workers", float64(shrunk)/harness.MiB, float64(grown)/harness.MiB)
 			}
-			t.Logf("PSS without files: of 16 idle workers %.1f MB, after the shrink %.1f MB", float64(grown)/MiB, float64(shrunk)/MiB)
+			t.Logf("PSS without files: of 16 idle workers %.1f MB, after the shrink %.1f MB", float64(grown)/harness.MiB, float64(shrunk)/harness.MiB)
 			return nil
 		})
 		s.WantExits(map[string]int{"idle_timeout": 14})
@@ -60,15 +64,15 @@ func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 // TestManagerDynamic_MaxSpare sees spare workers stay while those above max_spare go.
 func TestManagerDynamic_MaxSpare(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager dynamic", "max_workers 8", "max_spare 3", "idle_timeout 1h"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager dynamic", "max_workers 8", "max_spare 3", "idle_timeout 1h"))
 		h := s.Hold("burst")
 		for range 8 {
 			h.Add("")
 		}
 		h.WaitRunning(8)
 		h.Release()
-		s.WaitPool("down to max_spare", func(p PoolStatus) bool { return p.Workers.Total == 3 && p.Workers.Idle == 3 })
+		s.WaitPool("down to max_spare", func(p harness.PoolStatus) bool { return p.Workers.Total == 3 && p.Workers.Idle == 3 })
 		s.WantExits(map[string]int{"idle_timeout": 5})
 	})
 }
@@ -76,11 +80,11 @@ func TestManagerDynamic_MaxSpare(t *testing.T) {
 // TestManagerOndemand_StopsWhenIdle looks at /proc.
 func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager ondemand", "max_workers 8", "idle_timeout 1s", "master_idle_timeout 1s"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager ondemand", "max_workers 8", "idle_timeout 1s", "master_idle_timeout 1s"))
 		nothing := func() {
 			t.Helper()
-			Eventually(t, func() error {
+			harness.Eventually(t, func() error {
 				if left := s.PHPProcesses(); len(left) > 0 {
 					return fmt.Errorf("%d processes at rest: %v", len(left), left)
 				}
@@ -93,7 +97,7 @@ func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 			h.Add("")
 		}
 		_, pids := h.WaitRunning(3)
-		if got := CountDistinct(pids); got != 3 {
+		if got := harness.CountDistinct(pids); got != 3 {
 			t.Errorf("3 requests are served by %d processes", got)
 		}
 		if w := s.Pool().Workers; w.Busy != 3 || w.Total != 3 {
@@ -116,7 +120,7 @@ func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 // worker that compiled it is gone.
 func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
 		"ini opcache.enable 1", "ini opcache.file_update_protection 0"))
 	type answer struct{ PID, Hits, Start int }
 	ask := func() (a answer) {
@@ -127,7 +131,7 @@ func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 		return a
 	}
 	first := ask()
-	s.WaitPool("at rest", func(p PoolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
+	s.WaitPool("at rest", func(p harness.PoolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
 	if got := s.Masters(); len(got) != 1 {
 		t.Errorf("got masters %v, want one", got)
 	}
@@ -141,17 +145,17 @@ func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 // at what a reload makes of the pool.
 func TestManagerStatic_ReadyWhenLoaded(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 5"))
-		whole := func(p PoolStatus, n int) bool { return p.Workers.Idle == n && p.Workers.Total == n }
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 5"))
+		whole := func(p harness.PoolStatus, n int) bool { return p.Workers.Idle == n && p.Workers.Total == n }
 		if p := s.Pool(); !whole(p, 5) {
 			t.Errorf("got %+v, want 5 idle workers", p.Workers)
 		}
 		for _, n := range []int{7, 2, 4} {
-			if err := s.Reload(PoolSite(b, "manager static", fmt.Sprint("workers ", n))); err != nil {
+			if err := s.Reload(harness.PoolSite(b, "manager static", fmt.Sprint("workers ", n))); err != nil {
 				t.Fatal(err)
 			}
-			s.WaitPool(fmt.Sprint(n, " idle workers"), func(p PoolStatus) bool { return whole(p, n) })
+			s.WaitPool(fmt.Sprint(n, " idle workers"), func(p harness.PoolStatus) bool { return whole(p, n) })
 		}
 	})
 }
@@ -159,12 +163,12 @@ func TestManagerStatic_ReadyWhenLoaded(t *testing.T) {
 // TestManagerStatic_ReplacesExitedWorker kills an idle one.
 func TestManagerStatic_ReplacesExitedWorker(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 3"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3"))
 		lost := s.Pool().List[1].PID
-		Kill(t, lost, syscall.SIGKILL)
-		p := s.WaitPool("whole again", func(p PoolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
-		if slices.ContainsFunc(p.List, func(w WorkerStatus) bool { return w.PID == lost }) {
+		harness.Kill(t, lost, syscall.SIGKILL)
+		p := s.WaitPool("whole again", func(p harness.PoolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
+		if slices.ContainsFunc(p.List, func(w harness.WorkerStatus) bool { return w.PID == lost }) {
 			t.Errorf("the lost worker %d is still in the list: %+v", lost, p.List)
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -20,7 +24,7 @@ import (
 
 // metrics is what Prometheus gets, read as it would. A number is under its name
 // and its labels but the pool: workers{idle}.
-func metrics(t *testing.T, res *Response) map[string]float64 {
+func metrics(t *testing.T, res *harness.Response) map[string]float64 {
 	t.Helper()
 	res.Want(t, http.StatusOK, "")
 	parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -65,26 +69,26 @@ func metrics(t *testing.T, res *Response) map[string]float64 {
 // left; a reload changes nothing of that.
 func TestMetrics_Counters(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		site := PoolSite(b, "manager static", "workers 1", "max_queue 0", "slow_request 1s", "quarantine off") +
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		site := harness.PoolSite(b, "manager static", "workers 1", "max_queue 0", "slow_request 1s", "quarantine off") +
 			"http://127.0.0.1:{$PORT2} {\nmetrics\n}\n"
-		s := Start(t, b, site)
+		s := harness.Start(t, b, site)
 		for range 5 {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 		s.Do(s.Request("POST", "/load/odd.php?do=kill", nil)).Want(t, http.StatusBadGateway, "")
-		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
+		s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
 		h := s.Hold("slow")
 		h.Add("")
-		s.WaitPool("slow", func(p PoolStatus) bool { return p.Requests.Slow == 1 })
+		s.WaitPool("slow", func(p harness.PoolStatus) bool { return p.Requests.Slow == 1 })
 		wantRefused(t, s.Get("/hello.php"))
 		h.Release()
 		h.Want(0, 200)
 		left := s.Hold("left")
 		leave(s, "/load/hold.php?file=left")
-		s.WaitPool("draining", func(p PoolStatus) bool { return p.Workers.Draining == 1 })
+		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
 		left.Release()
-		s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
+		s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
 
 		got := metrics(t, s.Admin("GET", "/metrics", ""))
 		for name, want := range map[string]float64{
@@ -115,7 +119,7 @@ func TestMetrics_Counters(t *testing.T) {
 		if err := s.Reload(site + "http://127.0.0.1:{$PORT2}/more {\nrespond more\n}\n"); err != nil {
 			t.Fatal(err)
 		}
-		after := metrics(t, Do(t, s.Client, NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Port+1), nil)))
+		after := metrics(t, harness.Do(t, s.Client, harness.NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Port+1), nil)))
 		for _, all := range []map[string]float64{got, after} {
 			// These are samples, which may have come meanwhile.
 			maps.DeleteFunc(all, func(name string, _ float64) bool {
@@ -132,8 +136,8 @@ func TestMetrics_Counters(t *testing.T) {
 // all workers.
 func TestMetrics_OPcache(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.file_update_protection 0"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.file_update_protection 0"))
 		for range 5 {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
@@ -150,7 +154,7 @@ func TestMetrics_OPcache(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := metrics(t, s.Admin("GET", "/metrics", ""))
-		if _, has := got["opcache_hits_total"]; has != (b.Name == SharedLean.Name) {
+		if _, has := got["opcache_hits_total"]; has != (b.Name == harness.SharedLean.Name) {
 			t.Fatalf("got %v", got)
 		} else if !has {
 			return
@@ -175,7 +179,7 @@ func TestMetrics_OPcache(t *testing.T) {
 }
 
 // wantAdminSays compares metrics with what the admin API tells.
-func wantAdminSays(s *Server, t *testing.T, metrics map[string]float64) {
+func wantAdminSays(s *harness.Server, t *testing.T, metrics map[string]float64) {
 	t.Helper()
 	var p struct {
 		PHP        struct{ Version string }

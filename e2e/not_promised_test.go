@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"io"
 	"net/http"
 	"strings"
@@ -14,23 +18,23 @@ import (
 
 func TestRetry_UnsafeRequestsAreNotRetried(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 			for name, body := range map[string]string{"empty": "", "small": "a=b", "spooled": strings.Repeat("x", 200000)} {
 				h := s.Hold(method + "-" + name)
-				answer := make(chan *Response, 1)
+				answer := make(chan *harness.Response, 1)
 				req := s.Request(method, "/load/hold.php?file="+h.Name, strings.NewReader(body))
 				go func() { answer <- s.Do(req) }()
 				_, pids := h.WaitRunning(1)
-				Kill(t, pids[0], syscall.SIGKILL)
+				harness.Kill(t, pids[0], syscall.SIGKILL)
 				(<-answer).Want(t, http.StatusBadGateway, "")
 				h.Release()
 				if got := h.Lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
 				}
 				// No worker may still be on its way to run it.
-				s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+				s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 				if got := h.Lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
 				}
@@ -44,8 +48,8 @@ func TestRetry_UnsafeRequestsAreNotRetried(t *testing.T) {
 
 func TestRetry_StartedResponsesAreNotRetried(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 2", "quarantine off"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "quarantine off"))
 		for _, method := range []string{"GET", "POST"} {
 			h := s.Hold(method)
 			res, err := s.Client.Do(s.Request(method, "/load/hold.php?file="+h.Name+"&write=1", strings.NewReader("")))
@@ -53,12 +57,12 @@ func TestRetry_StartedResponsesAreNotRetried(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, pids := h.WaitRunning(1)
-			Kill(t, pids[0], syscall.SIGKILL)
+			harness.Kill(t, pids[0], syscall.SIGKILL)
 			if _, err := io.Copy(io.Discard, res.Body); err == nil || res.StatusCode != 200 {
 				t.Errorf("%s: got %s and error %v, want an answer that breaks off", method, res.Status, err)
 			}
 			res.Body.Close()
-			s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 2 })
+			s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 			if got := h.Lines("ran"); len(got) != 1 {
 				t.Errorf("%s was run as %q, want once", method, got)
 			}
@@ -68,16 +72,16 @@ func TestRetry_StartedResponsesAreNotRetried(t *testing.T) {
 
 func TestRetry_OnlyOnce(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "quarantine off"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "quarantine off"))
 		h := s.Hold("twice")
 		h.Add("")
 		for n := 1; n <= 2; n++ {
 			_, pids := h.WaitRunning(n)
-			Kill(t, pids[n-1], syscall.SIGKILL)
+			harness.Kill(t, pids[n-1], syscall.SIGKILL)
 		}
 		h.Want(0, http.StatusBadGateway)
-		s.WaitPool("whole", func(p PoolStatus) bool { return p.Workers.Idle == 3 })
+		s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 3 })
 		if got := h.Lines("ran"); len(got) != 2 {
 			t.Errorf("it was run as %q, want twice", got)
 		}

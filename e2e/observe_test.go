@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,7 +15,7 @@ import (
 )
 
 // observedSite logs access and shows placeholders in headers.
-func observedSite(b Backend) string {
+func observedSite(b harness.Backend) string {
 	down := ""
 	if b.Proxy {
 		down = "header_down X-Down {http.php_pool.pid}"
@@ -37,9 +41,9 @@ func observedSite(b Backend) string {
 
 // accessed waits for the access log of a path; the entry's field php_pool is
 // nil where PHP had no part.
-func accessed(s *Server, path string) (entry, php map[string]any) {
+func accessed(s *harness.Server, path string) (entry, php map[string]any) {
 	s.T.Helper()
-	Eventually(s.T, func() error {
+	harness.Eventually(s.T, func() error {
 		for _, entry = range s.Logged("handled request") {
 			if request, _ := entry["request"].(map[string]any); request["uri"] == path {
 				php, _ = entry["php_pool"].(map[string]any)
@@ -53,8 +57,8 @@ func accessed(s *Server, path string) (entry, php map[string]any) {
 
 func TestAccessLog_Placeholders(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, observedSite(b))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, observedSite(b))
 		res := s.Get("/pid.php?who")
 		w := s.Pool().List[0]
 		if got, want := res.Header.Get("X-Worker"), fmt.Sprintf("%d %s 1 %s/pid.php", w.ID, res.Text, s.Site); got != want {
@@ -103,13 +107,13 @@ func TestAccessLog_Placeholders(t *testing.T) {
 // TestTracing has Caddy's own tracing write its spans to the log.
 func TestTracing(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, strings.Replace(PoolSite(b, "manager static", "workers 1"), "root {$SITE}", "root {$SITE}\ntracing {\nspan site\n}", 1),
-			Options{Env: []string{"OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=10"}})
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, strings.Replace(harness.PoolSite(b, "manager static", "workers 1"), "root {$SITE}", "root {$SITE}\ntracing {\nspan site\n}", 1),
+			harness.Options{Env: []string{"OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=10"}})
 		const id, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 		vars := s.Vars("/server.php", "Traceparent: 00-"+id+"-"+caller+"-01", "Tracestate: vendor=1")
 		spans := map[string]map[string]any{}
-		Eventually(t, func() error {
+		harness.Eventually(t, func() error {
 			for _, entry := range s.LogEntries() {
 				if name, ok := entry["Name"].(string); ok {
 					spans[name] = entry

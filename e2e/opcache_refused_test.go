@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"context"
 	"fmt"
 	"net"
@@ -36,8 +40,8 @@ func TestOPcache_Unavailable(t *testing.T) {
 	} {
 		t.Run(refused.name, func(t *testing.T) {
 			t.Parallel()
-			ForEach(t, []Backend{SharedLean}, func(t *testing.T, b Backend) {
-				s := Start(t, b, PoolSite(b, append(refused.lines, "workers 2")...))
+			harness.ForEach(t, []harness.Backend{harness.SharedLean}, func(t *testing.T, b harness.Backend) {
+				s := harness.Start(t, b, harness.PoolSite(b, append(refused.lines, "workers 2")...))
 				s.Get("/hello.php").Want(t, 200, "hello\n")
 				for range 3 {
 					o := opcache(s)
@@ -61,7 +65,7 @@ func TestOPcache_Unavailable(t *testing.T) {
 // TestOPcache_WithoutServerVariables: $_SERVER is empty.
 func TestOPcache_WithoutServerVariables(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "ini variables_order GPC"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", "ini variables_order GPC"))
 	if o := opcache(s); !o.Available {
 		t.Errorf("got %+v, want a sample", o)
 	}
@@ -71,12 +75,12 @@ func TestOPcache_WithoutServerVariables(t *testing.T) {
 // switched off.
 func TestOPcache_PreloadSurvivesQuery(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
-		WriteFile(t, s.Site+"/preload.php", `<?php class Early { static $n = 0; static function up() { return ++self::$n; } }`)
-		WriteFile(t, s.Site+"/early.php", `<?php class Late extends Early {} echo Early::up(), Late::up();`)
-		err := s.Run(PoolSite(b, "workers 1", freshFiles, "ini opcache.preload {$SITE}/preload.php",
-			"ini opcache.preload_user "+PHPUser(t).Username, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
+		harness.WriteFile(t, s.Site+"/preload.php", `<?php class Early { static $n = 0; static function up() { return ++self::$n; } }`)
+		harness.WriteFile(t, s.Site+"/early.php", `<?php class Late extends Early {} echo Early::up(), Late::up();`)
+		err := s.Run(harness.PoolSite(b, "workers 1", freshFiles, "ini opcache.preload {$SITE}/preload.php",
+			"ini opcache.preload_user "+harness.PHPUser(t).Username, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,9 +100,9 @@ func TestOPcache_PreloadSurvivesQuery(t *testing.T) {
 }
 
 // counting is an auto_prepend_file that counts its runs, and writes.
-func counting(s *Server) (runs func() int) {
+func counting(s *harness.Server) (runs func() int) {
 	s.T.Helper()
-	WriteFile(s.T, s.Site+"/prepend.php", `<?php echo "\nprepended\n"; file_put_contents(__DIR__ . '/runs', 'x', FILE_APPEND);`)
+	harness.WriteFile(s.T, s.Site+"/prepend.php", `<?php echo "\nprepended\n"; file_put_contents(__DIR__ . '/runs', 'x', FILE_APPEND);`)
 	return func() int {
 		text, err := os.ReadFile(s.Site + "/runs")
 		if err != nil && !os.IsNotExist(err) {
@@ -109,7 +113,7 @@ func counting(s *Server) (runs func() int) {
 }
 
 // sessions counts the files of sessions.
-func sessions(s *Server) int {
+func sessions(s *harness.Server) int {
 	s.T.Helper()
 	files, err := filepath.Glob(s.Site + "/uploads/sess_*")
 	if err != nil {
@@ -122,10 +126,10 @@ func sessions(s *Server) int {
 // and after every script.
 func TestOPcache_QueryRunsNoSiteCode(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		runs := counting(s)
-		err := s.Run(PoolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
+		err := s.Run(harness.PoolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
 			"ini session.auto_start 1", "ini session.save_path {$SITE}/uploads"))
 		if err != nil {
 			t.Fatal(err)
@@ -156,9 +160,9 @@ func TestOPcache_QueryRunsNoSiteCode(t *testing.T) {
 func TestOPcache_QueriesAreCached(t *testing.T) {
 	t.Parallel()
 	const asks, askers = 10000, 8
-	s := Prepare(t, SharedLean)
+	s := harness.Prepare(t, harness.SharedLean)
 	runs := counting(s)
-	if err := s.Run(PoolSite(SharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
+	if err := s.Run(harness.PoolSite(harness.SharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{
@@ -174,12 +178,12 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 	for range askers {
 		wg.Go(func() {
 			for range asks / askers {
-				res, err := client.Do(NewRequest(t, "GET", "http://127.0.0.1"+opcachePath, nil))
+				res, err := client.Do(harness.NewRequest(t, "GET", "http://127.0.0.1"+opcachePath, nil))
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				Discard(t, res.Body)
+				harness.Discard(t, res.Body)
 				res.Body.Close()
 				if res.StatusCode != http.StatusOK {
 					t.Errorf("got %s", res.Status)
@@ -206,17 +210,17 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 	t.Parallel()
 	const dir = "php_pool-KNOWN"
-	helper := func(s *Server) {
+	helper := func(s *harness.Server) {
 		t.Helper()
 		if err := os.Mkdir(s.Site+"/"+dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		WriteFile(t, s.Site+"/"+dir+"/opcache.php", ReadFile(t, "../caddymodule/opcache/opcache.php"))
+		harness.WriteFile(t, s.Site+"/"+dir+"/opcache.php", harness.ReadFile(t, "../caddymodule/opcache/opcache.php"))
 	}
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		helper(s)
-		if err := s.Run(PoolSite(b, "workers 1")); err != nil {
+		if err := s.Run(harness.PoolSite(b, "workers 1")); err != nil {
 			t.Fatal(err)
 		}
 		for _, call := range []string{"status", "reset"} {
@@ -227,7 +231,7 @@ func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 					req.Header[name] = []string{value}
 				}
 				req.Header.Set("Cookie", "PHP_POOL_CALL="+dir+"%20"+call)
-				Do(t, s.Client, req).Want(t, 404, "")
+				harness.Do(t, s.Client, req).Want(t, 404, "")
 			}
 		}
 		if o := opcache(s); o.Restarts.Manual != 0 {
@@ -236,9 +240,9 @@ func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 	})
 	t.Run("but who sets its parameter", func(t *testing.T) { // else the above proves nothing
 		t.Parallel()
-		s := Prepare(t, SharedLean)
+		s := harness.Prepare(t, harness.SharedLean)
 		helper(s)
-		if err := s.Run(PoolSite(SharedLean, "workers 1", `env PHP_POOL_CALL "`+dir+` status"`)); err != nil {
+		if err := s.Run(harness.PoolSite(harness.SharedLean, "workers 1", `env PHP_POOL_CALL "`+dir+` status"`)); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.Get("/" + dir + "/opcache.php").Text; !strings.Contains(got, "opcache_statistics") {
@@ -250,8 +254,8 @@ func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 // TestOPcache_UnresponsiveWorkerIsReplaced after two seconds.
 func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "workers 1", "health_interval off"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "workers 1", "health_interval off"))
 		pid := s.Pool().List[0].PID
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -270,7 +274,7 @@ func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
 // and again while requests come.
 func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "max_queue 0", freshFiles))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", "max_queue 0", freshFiles))
 	stop, done := make(chan struct{}), make(chan int)
 	go func() {
 		requests := 0
@@ -286,7 +290,7 @@ func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 		}
 	}()
 	resets := 0
-	Eventually(t, func() error {
+	harness.Eventually(t, func() error {
 		// A reset is a question that is never too early.
 		for range 100 {
 			res := s.Admin("DELETE", opcachePath, "")
@@ -304,7 +308,7 @@ func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 	close(stop)
 	requests := <-done
 	t.Logf("%d resets, %d requests", resets, requests)
-	p := s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 1 })
+	p := s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
 	if got := fmt.Sprint(p.Requests.Total, p.Requests.Failed, p.Requests.Refused); got != fmt.Sprint(requests, 0, 0) {
 		t.Errorf("got requests, failed, refused %s, want %d 0 0", got, requests)
 	}

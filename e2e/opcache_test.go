@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -56,7 +60,7 @@ type opcacheStatus struct {
 const opcachePath = "/php_pool/pools/main/opcache"
 
 // opcache asks for the state of the OPcache of the pool main.
-func opcache(s *Server) opcacheStatus {
+func opcache(s *harness.Server) opcacheStatus {
 	s.T.Helper()
 	res := s.Admin("GET", opcachePath, "")
 	var o opcacheStatus
@@ -68,10 +72,10 @@ func opcache(s *Server) opcacheStatus {
 
 // opcacheBecomes waits until a sample is as described: there is a new one each
 // ten seconds.
-func opcacheBecomes(s *Server, what string, is func(opcacheStatus) bool) opcacheStatus {
+func opcacheBecomes(s *harness.Server, what string, is func(opcacheStatus) bool) opcacheStatus {
 	s.T.Helper()
 	var o opcacheStatus
-	Eventually(s.T, func() error {
+	harness.Eventually(s.T, func() error {
 		if o = opcache(s); !is(o) {
 			return fmt.Errorf("the OPcache is not %s: %+v", what, o)
 		}
@@ -87,7 +91,7 @@ type cleared struct {
 	OPcache      opcacheStatus
 }
 
-func clearOPcache(s *Server) cleared {
+func clearOPcache(s *harness.Server) cleared {
 	s.T.Helper()
 	res := s.Admin("DELETE", opcachePath, "")
 	var c cleared
@@ -101,14 +105,14 @@ func clearOPcache(s *Server) cleared {
 const freshFiles = "ini opcache.file_update_protection 0"
 
 // scopes is what an OPcache belongs to, by how workers are spawned.
-var scopes = map[string]string{SharedLean.Name: "pool", SingleLean.Name: "worker"}
+var scopes = map[string]string{harness.SharedLean.Name: "pool", harness.SingleLean.Name: "worker"}
 
 // TestOPcache_Status looks at an empty cache, and at one with two
 // scripts, one of them used often.
 func TestOPcache_Status(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "workers 2", freshFiles, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing",
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "workers 2", freshFiles, "ini opcache.jit_buffer_size 16M", "ini opcache.jit tracing",
 			"ini opcache.memory_consumption 64", "ini opcache.max_accelerated_files 5000", "ini realpath_cache_size 2M"))
 		empty := opcache(s)
 		if !empty.Available || !empty.Enabled || empty.Scope != scopes[b.Name] || empty.Age == nil || empty.Generation != 1 {
@@ -117,22 +121,22 @@ func TestOPcache_Status(t *testing.T) {
 		if empty.Scripts != 0 || empty.Hits != 0 || empty.Misses != 0 || empty.HitRate != 0 {
 			t.Errorf("got %+v before any script ran, want nothing: the question leaves no trace", empty)
 		}
-		if m := empty.Memory; m.Total != 64*MiB || m.Used <= 0 || m.Free <= 0 || m.Wasted != 0 || m.Human != "64 MiB" {
+		if m := empty.Memory; m.Total != 64*harness.MiB || m.Used <= 0 || m.Free <= 0 || m.Wasted != 0 || m.Human != "64 MiB" {
 			t.Errorf("got %+v, want 64 MiB", m)
 		}
-		if j := empty.JIT; !j.Enabled || !j.On || j.Size < 15*MiB || j.Free <= 0 || j.Free > j.Size {
+		if j := empty.JIT; !j.Enabled || !j.On || j.Size < 15*harness.MiB || j.Free <= 0 || j.Free > j.Size {
 			t.Errorf("got %+v, want a JIT with 16 MiB", j)
 		}
 		for name, want := range map[string]any{
-			"memory_consumption_bytes": float64(64 * MiB), "max_accelerated_files": 5000.0, "validate_timestamps": true,
-			"revalidate_freq_seconds": 2.0, "jit": "tracing", "jit_buffer_size_bytes": float64(16 * MiB),
-			"interned_strings_buffer_bytes": float64(8 * MiB),
+			"memory_consumption_bytes": float64(64 * harness.MiB), "max_accelerated_files": 5000.0, "validate_timestamps": true,
+			"revalidate_freq_seconds": 2.0, "jit": "tracing", "jit_buffer_size_bytes": float64(16 * harness.MiB),
+			"interned_strings_buffer_bytes": float64(8 * harness.MiB),
 		} {
 			if got := empty.Configuration[name]; got != want {
 				t.Errorf("%s: got %v, want %v", name, got, want)
 			}
 		}
-		if empty.Strings.Count == 0 || empty.MaxKeys < 5000 || empty.Realpath.Max != 2*MiB {
+		if empty.Strings.Count == 0 || empty.MaxKeys < 5000 || empty.Realpath.Max != 2*harness.MiB {
 			t.Errorf("got %+v, want strings, room for 5000 keys, 2 MiB of paths", empty)
 		}
 
@@ -162,10 +166,10 @@ func TestOPcache_Status(t *testing.T) {
 // TestOPcache_Reset while nothing else runs.
 func TestOPcache_Reset(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "workers 2", freshFiles))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "workers 2", freshFiles))
 		caches := 1
-		if b.Name == SingleLean.Name {
+		if b.Name == harness.SingleLean.Name {
 			caches = 2
 		}
 		for manual := range 2 {
@@ -193,13 +197,13 @@ func TestOPcache_Reset(t *testing.T) {
 // with one that is shared; a worker that has its own is replaced.
 func TestOPcache_ResetWhileBusy(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "workers 2", freshFiles))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "workers 2", freshFiles))
 		h := s.Hold("running")
 		h.Add("")
 		h.WaitRunning(1)
 		c := clearOPcache(s)
-		if b.Name == SingleLean.Name {
+		if b.Name == harness.SingleLean.Name {
 			if c.Reset != 1 || c.AfterRequest != 1 {
 				t.Errorf("got %+v, want one reset and one worker to be replaced", c)
 			}
@@ -224,7 +228,7 @@ func TestOPcache_ResetWhileBusy(t *testing.T) {
 // TestOPcache_BusyPoolShowsLastSample with the age that it has by then.
 func TestOPcache_BusyPoolShowsLastSample(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", freshFiles))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", freshFiles))
 	first := s.Hold("first")
 	first.Add("")
 	first.WaitRunning(1)
@@ -256,7 +260,7 @@ func TestOPcache_BusyPoolShowsLastSample(t *testing.T) {
 // TestOPcache_NewGenerationIsSampledAtOnce: the old one's cache is no more.
 func TestOPcache_NewGenerationIsSampledAtOnce(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2", freshFiles))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2", freshFiles))
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 	if o := opcache(s); o.Scripts != 1 {
 		t.Fatalf("got %+v, want one script", o)
@@ -283,9 +287,9 @@ func TestOPcache_NewGenerationIsSampledAtOnce(t *testing.T) {
 // reset.
 func TestOPcache_IdlePoolIsNotStarted(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
-		Eventually(t, func() error {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
+		harness.Eventually(t, func() error {
 			if left := s.PHPProcesses(); len(left) > 0 {
 				return fmt.Errorf("%d processes at rest: %v", len(left), left)
 			}
@@ -310,7 +314,7 @@ func TestOPcache_IdlePoolIsNotStarted(t *testing.T) {
 		if o := opcache(s); !o.Available {
 			t.Errorf("got %+v, want a sample", o)
 		}
-		Eventually(t, func() error {
+		harness.Eventually(t, func() error {
 			if o := opcache(s); o.Available {
 				return fmt.Errorf("got %+v, want none at rest", o)
 			}
@@ -322,7 +326,7 @@ func TestOPcache_IdlePoolIsNotStarted(t *testing.T) {
 // TestOPcache_InvalidCalls refuses what is no call.
 func TestOPcache_InvalidCalls(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1"))
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
 		res := s.Admin(method, opcachePath, "")
 		if allow := res.Header.Get("Allow"); res.StatusCode != http.StatusMethodNotAllowed || allow != "DELETE, GET, HEAD" {

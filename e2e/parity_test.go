@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,9 +27,9 @@ func TestParity(t *testing.T) {
 		}
 	}
 	`
-	old := Start(t, FPM, site)
-	ForEach(t, AllBackends, func(t *testing.T, b Backend) {
-		s := Start(t, b, site)
+	old := harness.Start(t, harness.FPM, site)
+	harness.ForEach(t, harness.AllBackends, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, site)
 		for name, ask := range sameRequests {
 			t.Run(name, func(t *testing.T) {
 				diff(t, plainVars(old, ask), plainVars(s, ask))
@@ -35,36 +39,38 @@ func TestParity(t *testing.T) {
 }
 
 // sameRequests all lead to server.php.
-var sameRequests = map[string]func(*Server) *http.Request{
-	"a plain GET":     func(s *Server) *http.Request { return s.Request("GET", "/server.php", nil) },
-	"a query":         func(s *Server) *http.Request { return s.Request("GET", "/server.php?a=b&c[]=%20+d&a=ü%00", nil) },
-	"a lone question": func(s *Server) *http.Request { return s.Request("GET", "/server.php?", nil) },
-	"PATH_INFO":       func(s *Server) *http.Request { return s.Request("GET", "/server.php/some%20info/ü?q=1", nil) },
-	"PATH_INFO of /":  func(s *Server) *http.Request { return s.Request("GET", "/server.php/", nil) },
-	"two extensions":  func(s *Server) *http.Request { return s.Request("GET", "/server.php/x.php/y", nil) },
-	"double slashes":  func(s *Server) *http.Request { return s.Request("GET", "//server.php", nil) },
-	"dots":            func(s *Server) *http.Request { return s.Request("GET", "/sub/../server.php", nil) },
-	"a POST": func(s *Server) *http.Request {
+var sameRequests = map[string]func(*harness.Server) *http.Request{
+	"a plain GET": func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php", nil) },
+	"a query": func(s *harness.Server) *http.Request {
+		return s.Request("GET", "/server.php?a=b&c[]=%20+d&a=ü%00", nil)
+	},
+	"a lone question": func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php?", nil) },
+	"PATH_INFO":       func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php/some%20info/ü?q=1", nil) },
+	"PATH_INFO of /":  func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php/", nil) },
+	"two extensions":  func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php/x.php/y", nil) },
+	"double slashes":  func(s *harness.Server) *http.Request { return s.Request("GET", "//server.php", nil) },
+	"dots":            func(s *harness.Server) *http.Request { return s.Request("GET", "/sub/../server.php", nil) },
+	"a POST": func(s *harness.Server) *http.Request {
 		return s.Request("POST", "/server.php", strings.NewReader("a=b"), "Content-Type: application/x-www-form-urlencoded")
 	},
-	"a PUT": func(s *Server) *http.Request {
+	"a PUT": func(s *harness.Server) *http.Request {
 		return s.Request("PUT", "/server.php", strings.NewReader("{}"), "Content-Type: application/json")
 	},
-	"many headers": func(s *Server) *http.Request {
+	"many headers": func(s *harness.Server) *http.Request {
 		return s.Request("GET", "/server.php", nil,
 			"Accept: */*", "Accept-Language: nl, en;q=0.5", "X-Twice: 1", "X-Twice: 2", "Cookie: a=b; c=d", "Referer: http://example.test/", "User-Agent: test",
 			"If-None-Match: \"x\"", "Range: bytes=0-", "Authorization: Bearer abc", "X-Forwarded-For: 192.0.2.1", "X-Real-Ip: 192.0.2.2", "Forwarded: for=192.0.2.3")
 	},
-	"another Host": func(s *Server) *http.Request {
+	"another Host": func(s *harness.Server) *http.Request {
 		return s.Request("GET", "/server.php", nil, fmt.Sprint("Host: 127.0.0.1:", s.Port))
 	},
-	"Basic credentials": func(s *Server) *http.Request {
+	"Basic credentials": func(s *harness.Server) *http.Request {
 		return s.Request("GET", "/server.php", nil, "Authorization: Basic YWRhOnNlY3JldA==")
 	},
-	"an Upgrade": func(s *Server) *http.Request {
+	"an Upgrade": func(s *harness.Server) *http.Request {
 		return s.Request("GET", "/server.php", nil, "Connection: Upgrade", "Upgrade: other")
 	},
-	"TE and trailers": func(s *Server) *http.Request { return s.Request("GET", "/server.php", nil, "TE: trailers") },
+	"TE and trailers": func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php", nil, "TE: trailers") },
 }
 
 // different are the variables that need not be the same, and why.
@@ -80,7 +86,7 @@ var different = map[string]string{
 }
 
 // plainVars is what server.php saw, without what differs by nature.
-func plainVars(s *Server, ask func(*Server) *http.Request) map[string]string {
+func plainVars(s *harness.Server, ask func(*harness.Server) *http.Request) map[string]string {
 	vars := s.VarsOf(ask(s))
 	for name, value := range vars {
 		value = strings.ReplaceAll(value, s.Site, "SITE")

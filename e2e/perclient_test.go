@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"testing"
 )
 
@@ -10,15 +14,15 @@ import (
 // the time.
 func TestMaxPerClient(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		site := PoolSite(b, "manager static", "workers 3", "max_per_client 1")
-		trusted := Options{Global: "servers {\ntrusted_proxies static 127.0.0.0/8\n}"}
-		s := Start(t, b, site, trusted)
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		site := harness.PoolSite(b, "manager static", "workers 3", "max_per_client 1")
+		trusted := harness.Options{Global: "servers {\ntrusted_proxies static 127.0.0.0/8\n}"}
+		s := harness.Start(t, b, site, trusted)
 		h := s.Hold("crawler")
 		h.Add("")
 		h.WaitRunning(1)
 		h.Add("")
-		s.WaitPool("one waits though two are idle", func(p PoolStatus) bool {
+		s.WaitPool("one waits though two are idle", func(p harness.PoolStatus) bool {
 			return p.Queue.Length == 1 && p.Workers.Idle == 2
 		})
 		wantTooMany(t, s.Get("/hello.php"))
@@ -32,7 +36,7 @@ func TestMaxPerClient(t *testing.T) {
 		far.WaitRunning(1)
 		far.Header = "X-Forwarded-For: 2001:db8:0:2::2"
 		far.Add("")
-		s.WaitPool("one more waits", func(p PoolStatus) bool { return p.Queue.Length == 2 })
+		s.WaitPool("one more waits", func(p harness.PoolStatus) bool { return p.Queue.Length == 2 })
 		wantTooMany(t, s.Get("/hello.php", "X-Forwarded-For: 2001:db8:0:2::3"))
 		far.Release()
 		far.Want(0, 200)
@@ -40,14 +44,14 @@ func TestMaxPerClient(t *testing.T) {
 
 		// Who leaves holds his worker until PHP has ended.
 		h.Cancel[0]()
-		s.WaitPool("draining", func(p PoolStatus) bool { return p.Workers.Draining == 1 })
+		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
 		if p := s.Pool(); p.Queue.Length != 1 || p.Workers.Idle != 2 {
 			t.Errorf("got %+v, want one still waiting", p)
 		}
 		wantTooMany(t, s.Get("/hello.php"))
 		h.Release()
 		h.Want(1, 200)
-		s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 3 && p.Queue.Length == 0 })
+		s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 3 && p.Queue.Length == 0 })
 		if p := s.Pool(); p.Requests.Refused != 3 || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want 3 refused and none failed", p.Requests)
 		}
@@ -61,10 +65,10 @@ func TestMaxPerClient(t *testing.T) {
 		h.Add("")
 		h.WaitRunning(1)
 		h.Add("")
-		s.WaitPool("one waits", func(p PoolStatus) bool { return p.Queue.Length == 1 })
+		s.WaitPool("one waits", func(p harness.PoolStatus) bool { return p.Queue.Length == 1 })
 		wantTooMany(t, s.Get("/hello.php", "X-Forwarded-For: 198.51.100.8"))
 		// Without the option all go on.
-		if err := s.Reload(PoolSite(b, "manager static", "workers 3")); err != nil {
+		if err := s.Reload(harness.PoolSite(b, "manager static", "workers 3")); err != nil {
 			t.Fatal(err)
 		}
 		h.WaitRunning(2)
@@ -76,7 +80,7 @@ func TestMaxPerClient(t *testing.T) {
 }
 
 // wantTooMany checks that a client is told that it asks too much.
-func wantTooMany(t *testing.T, res *Response) {
+func wantTooMany(t *testing.T, res *harness.Response) {
 	t.Helper()
 	res.Want(t, 429, "")
 	if res.Header.Get("Retry-After") == "" {

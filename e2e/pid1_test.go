@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +21,7 @@ import (
 // its parent becomes a child of Caddy, which has to reap it.
 func TestPID1_ReapsZombies(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		unshare, err := exec.LookPath("unshare")
 		if err != nil {
 			t.Fatal("unshare is missing, which util-linux has: ", err)
@@ -30,9 +34,9 @@ func TestPID1_ReapsZombies(t *testing.T) {
 			t.Fatalf("%v: %v: %s: run this as root, or allow everybody to make user namespaces "+
 				"(on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)", under, err, out)
 		}
-		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "quarantine off"), Options{Wrapper: under})
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "quarantine off"), harness.Options{Wrapper: under})
 		s.Stopped = true // by caddy stop, below: unshare does not pass a signal on
-		WriteFile(t, filepath.Join(s.Site, "background.php"), `<?php
+		harness.WriteFile(t, filepath.Join(s.Site, "background.php"), `<?php
 			exec('(sleep 0.05 &) >/dev/null 2>&1');
 			exec('(setsid sleep 0.05 &) >/dev/null 2>&1');
 			echo 'started';`)
@@ -40,9 +44,9 @@ func TestPID1_ReapsZombies(t *testing.T) {
 		s.Get("/background.php").Want(t, 200, "started")
 		zombiesBecome(s, "those of the script", func(n int) bool { return n >= 2 })
 		for _, p := range slices.Concat(s.Masters(), s.WorkerProcesses()) {
-			Kill(t, p.PID, syscall.SIGKILL)
+			harness.Kill(t, p.PID, syscall.SIGKILL)
 		}
-		s.WaitPool("whole again", func(p PoolStatus) bool {
+		s.WaitPool("whole again", func(p harness.PoolStatus) bool {
 			return p.Exits["crashed"]+p.Exits["recycled"] >= 3 && p.Workers.Idle == 3 // what is seen first: their end, or their master's
 		})
 		for range 3 {
@@ -54,8 +58,8 @@ func TestPID1_ReapsZombies(t *testing.T) {
 			t.Error("the end of a process was kept from who waits for it")
 		}
 
-		stop := Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
-		if code, ok := stop.Wait(MaxWait); code != 0 || !ok {
+		stop := harness.Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
+		if code, ok := stop.Wait(harness.MaxWait); code != 0 || !ok {
 			t.Errorf("caddy stop: got code %d, ended %t", code, ok)
 		}
 		s.WaitGone()
@@ -66,9 +70,9 @@ func TestPID1_ReapsZombies(t *testing.T) {
 }
 
 // zombiesBecome waits until their number is as wanted.
-func zombiesBecome(s *Server, what string, is func(n int) bool) {
+func zombiesBecome(s *harness.Server, what string, is func(n int) bool) {
 	s.T.Helper()
-	Eventually(s.T, func() error {
+	harness.Eventually(s.T, func() error {
 		var found []string
 		for _, p := range s.Processes() {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))

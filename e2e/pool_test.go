@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +22,7 @@ import (
 // TestOPcache_SharedByAllWorkers is what a shared pool is for.
 func TestOPcache_SharedByAllWorkers(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PlainSite, Options{Workers: 4, INI: [][2]string{
+	s := harness.Start(t, harness.SharedLean, harness.PlainSite, harness.Options{Workers: 4, INI: [][2]string{
 		{"opcache.enable", "1"},
 		{"opcache.file_update_protection", "0"},
 	}})
@@ -41,7 +45,7 @@ func TestOPcache_SharedByAllWorkers(t *testing.T) {
 	}
 	ask()
 	const requests = 40
-	Eventually(t, func() error {
+	harness.Eventually(t, func() error {
 		var wg sync.WaitGroup
 		for range requests {
 			wg.Go(ask)
@@ -67,7 +71,7 @@ func TestOPcache_SharedByAllWorkers(t *testing.T) {
 // TestConfig_NoOptions has nothing but the name of the directive.
 func TestConfig_NoOptions(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, `
+	s := harness.Start(t, harness.SharedLean, `
 		http://127.0.0.1:{$PORT} {
 			root {$SITE}
 			php_pool
@@ -81,10 +85,10 @@ func TestConfig_NoOptions(t *testing.T) {
 // TestPool_SharedBySites gives two sites one named pool, and a third its own.
 func TestPool_SharedBySites(t *testing.T) {
 	t.Parallel()
-	for _, b := range BothSpawnModes {
+	for _, b := range harness.BothSpawnModes {
 		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()
-			s := Start(t, b, `
+			s := harness.Start(t, b, `
 				http://127.0.0.1:{$PORT} {
 					root {$SITE}
 					php_pool {
@@ -104,9 +108,9 @@ func TestPool_SharedBySites(t *testing.T) {
 						pool both
 					}
 				}
-			`, Options{Global: "php_pool {\npool both {\nmanager static\nworkers 1\n" + strings.Join(b.Lines, "\n") + "\n}\n}"})
+			`, harness.Options{Global: "php_pool {\npool both {\nmanager static\nworkers 1\n" + strings.Join(b.Lines, "\n") + "\n}\n}"})
 			one := s.Get("/pid.php").Text
-			two := Do(t, s.Client, NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/pid.php", s.Port+1), nil)).Text
+			two := harness.Do(t, s.Client, harness.NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/pid.php", s.Port+1), nil)).Text
 			own := s.Get("/third/pid.php").Text
 			if one != two || own == one {
 				t.Errorf("got workers %s, %s and %s, want the first two to be one", one, two, own)
@@ -119,8 +123,8 @@ func TestPool_SharedBySites(t *testing.T) {
 // site, while requests go on: none may fail, and no worker changes.
 func TestReload_KeepsWorkers(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PlainSite, Options{Workers: 1})
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite, harness.Options{Workers: 1})
 		before := s.Get("/pid.php").Text
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
@@ -138,7 +142,7 @@ func TestReload_KeepsWorkers(t *testing.T) {
 		}
 		for range 3 {
 			for _, more := range []string{"", "http://127.0.0.1:{$PORT2} {\nrespond more\n}\n"} {
-				if err := s.Reload(PlainSite + more); err != nil {
+				if err := s.Reload(harness.PlainSite + more); err != nil {
 					t.Error(err)
 				}
 			}
@@ -153,7 +157,7 @@ func TestReload_KeepsWorkers(t *testing.T) {
 
 // tryHello lets a connection be refused or reset: any Caddy does that in a
 // reload to those that wait in the queue of the old listener.
-func tryHello(s *Server) {
+func tryHello(s *harness.Server) {
 	s.T.Helper()
 	res, err := s.Client.Do(s.Request("GET", "/hello.php", nil))
 	if err != nil {
@@ -172,28 +176,28 @@ func tryHello(s *Server) {
 // as it would have, and the next one has the new settings.
 func TestReload_RunningRequestsFinish(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PlainSite, Options{INI: [][2]string{{"memory_limit", "100M"}}})
-		WriteFile(t, s.Site+"/limit.php", "<?php echo ini_get('memory_limit');")
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite, harness.Options{INI: [][2]string{{"memory_limit", "100M"}}})
+		harness.WriteFile(t, s.Site+"/limit.php", "<?php echo ini_get('memory_limit');")
 		s.Get("/limit.php").Want(t, 200, "100M")
 		answer := s.StartBlocked("wait.php")
 		s.Options.INI = [][2]string{{"memory_limit", "111M"}}
-		if err := s.Reload(PlainSite); err != nil {
+		if err := s.Reload(harness.PlainSite); err != nil {
 			t.Fatal(err)
 		}
 		s.Get("/limit.php").Want(t, 200, "111M")
 		s.Unblock()
-		WantUnblocked(t, answer)
+		harness.WantUnblocked(t, answer)
 	})
 }
 
 // TestUser_DefaultIsNotRoot checks that scripts of a Caddy of root are not root's.
 func TestUser_DefaultIsNotRoot(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PlainSite)
-		WriteFile(t, s.Site+"/who.php", "<?php echo posix_getuid(), ' ', posix_getgid(), ' ', implode(',', posix_getgroups());")
-		u := PHPUser(t)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite)
+		harness.WriteFile(t, s.Site+"/who.php", "<?php echo posix_getuid(), ' ', posix_getgid(), ' ', implode(',', posix_getgroups());")
+		u := harness.PHPUser(t)
 		got := s.Get("/who.php").Text
 		if !strings.HasPrefix(got, u.Uid+" "+u.Gid+" ") {
 			t.Errorf("got uid, gid and groups %s, want %s %s", got, u.Uid, u.Gid)

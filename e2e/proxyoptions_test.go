@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"strings"
 	"testing"
@@ -23,7 +27,7 @@ func TestReverseProxyOptions(t *testing.T) {
 					file_server
 				}
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/accel.php?to=/secret.txt").Want(t, 200, "a private file\n")
 			s.Do(s.Request("POST", "/accel.php?to=/secret.txt", strings.NewReader("x"))).Want(t, 200, "a private file\n")
 			s.Get("/accel.php?to=/secret.txt", "Range: bytes=2-8").Want(t, 206, "private")
@@ -46,7 +50,7 @@ func TestReverseProxyOptions(t *testing.T) {
 					respond "to {rp.header.X-Accel-Redirect}" 202
 				}
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			res := s.Get("/redirect.php")
 			if res.Want(t, 203, ""); res.Header.Get("X-Was") != "302" {
 				t.Errorf("got headers %v", res.Header)
@@ -62,7 +66,7 @@ func TestReverseProxyOptions(t *testing.T) {
 				@redirects status 3xx
 				replace_status @redirects 418
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/redirect.php").Want(t, 418, "")
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
@@ -74,7 +78,7 @@ func TestReverseProxyOptions(t *testing.T) {
 				header_down X-Down down
 				header_down -X-Powered-By
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			res := s.Get("/server.php")
 			var vars map[string]any
 			if err := json.Unmarshal([]byte(res.Text), &vars); err != nil {
@@ -90,7 +94,7 @@ func TestReverseProxyOptions(t *testing.T) {
 		{"forwarding headers of a stranger are replaced", `
 			root {$SITE}
 			PHP
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			wantForwarded(t, s, "127.0.0.1", "http")
 		}},
 		{"forwarding headers of a trusted proxy are kept", `
@@ -98,7 +102,7 @@ func TestReverseProxyOptions(t *testing.T) {
 			PHP {
 				trusted_proxies 127.0.0.0/8
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			wantForwarded(t, s, "192.0.2.1, 127.0.0.1", "https")
 		}},
 		{"buffers, timeouts and flushing are understood", `
@@ -113,14 +117,14 @@ func TestReverseProxyOptions(t *testing.T) {
 				capture_stderr
 				resolve_root_symlink
 			}
-		`, func(t *testing.T, s *Server) {
+		`, func(t *testing.T, s *harness.Server) {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 			wantBody(t, s, "POST", 300_000, true)
 		}},
 	})
 }
 
-func wantForwarded(t *testing.T, s *Server, address, proto string) {
+func wantForwarded(t *testing.T, s *harness.Server, address, proto string) {
 	t.Helper()
 	vars := s.Vars("/server.php", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: other.test")
 	if vars["HTTP_X_FORWARDED_FOR"] != address || vars["HTTP_X_FORWARDED_PROTO"] != proto {

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +24,8 @@ import (
 // behind one that holds the only worker.
 func TestQueue_FIFO(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1"))
 		h := lineUp(s, 9, "")
 		h.Release()
 		for id := range 10 {
@@ -37,14 +41,14 @@ func TestQueue_FIFO(t *testing.T) {
 }
 
 // lineUp has one request served, and n more waiting in the order of their ids.
-func lineUp(s *Server, n int, query string) *HeldRequests {
+func lineUp(s *harness.Server, n int, query string) *harness.HeldRequests {
 	s.T.Helper()
 	h := s.Hold("line")
 	h.Add(query)
 	h.WaitRunning(1)
 	for i := range n {
 		h.Add(query)
-		s.WaitPool(fmt.Sprint("with ", i+1, " in line"), func(p PoolStatus) bool { return p.Queue.Length == i+1 })
+		s.WaitPool(fmt.Sprint("with ", i+1, " in line"), func(p harness.PoolStatus) bool { return p.Queue.Length == i+1 })
 	}
 	return h
 }
@@ -52,12 +56,12 @@ func lineUp(s *Server, n int, query string) *HeldRequests {
 // TestQueue_CanceledRequests has two of five leave it.
 func TestQueue_CanceledRequests(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1"))
 		h := lineUp(s, 5, "")
 		h.Cancel[1]()
 		h.Cancel[4]()
-		s.WaitPool("with 3 in line", func(p PoolStatus) bool { return p.Queue.Length == 3 })
+		s.WaitPool("with 3 in line", func(p harness.PoolStatus) bool { return p.Queue.Length == 3 })
 		h.Release()
 		for _, id := range []int{0, 2, 3, 5} {
 			h.Want(id, 200)
@@ -74,8 +78,8 @@ func TestQueue_CanceledRequests(t *testing.T) {
 // TestQueue_Full fills it.
 func TestQueue_Full(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "max_queue 2"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "max_queue 2"))
 		h := lineUp(s, 2, "")
 		began := time.Now()
 		wantRefused(t, s.Get("/hello.php"))
@@ -96,8 +100,8 @@ func TestQueue_Full(t *testing.T) {
 // TestQueue_Timeout has a request wait for queue_timeout.
 func TestQueue_Timeout(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
 		h := lineUp(s, 0, "")
 		began := time.Now()
 		wantRefused(t, s.Get("/hello.php"))
@@ -111,7 +115,7 @@ func TestQueue_Timeout(t *testing.T) {
 }
 
 // wantRefused checks that a client is told to come again.
-func wantRefused(t *testing.T, res *Response) {
+func wantRefused(t *testing.T, res *harness.Response) {
 	t.Helper()
 	res.Want(t, http.StatusServiceUnavailable, "")
 	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err != nil || n < 1 {
@@ -123,11 +127,11 @@ func wantRefused(t *testing.T, res *Response) {
 // notice because they write.
 func TestClientDisconnect(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for _, query := range []string{"", "abort=ignore", "abort=ignore&write=1", "write=1"} {
 			t.Run(query, func(t *testing.T) {
 				t.Parallel()
-				s := Start(t, b, PoolSite(b, "manager static", "workers 1"))
+				s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1"))
 				h := lineUp(s, 0, query)
 				_, pids := h.WaitRunning(1)
 				h.Cancel[0]()
@@ -136,18 +140,18 @@ func TestClientDisconnect(t *testing.T) {
 						t.Errorf("got end %q, want %q: connection_aborted", got, want)
 					}
 				} else {
-					s.WaitPool("draining", func(p PoolStatus) bool {
+					s.WaitPool("draining", func(p harness.PoolStatus) bool {
 						return p.Workers.Draining == 1 && p.Workers.Idle == 0 && p.Workers.Busy == 0
 					})
 					// The slot is not free: the next one waits.
 					h.Add("")
-					s.WaitPool("with one in line", func(p PoolStatus) bool { return p.Queue.Length == 1 })
+					s.WaitPool("with one in line", func(p harness.PoolStatus) bool { return p.Queue.Length == 1 })
 					if got := h.Lines("ended"); len(got) != 0 {
 						t.Errorf("the script has ended: %q", got)
 					}
 					aborted := strings.Contains(query, "write")
 					if aborted { // it learns it by writing
-						Eventually(t, func() error {
+						harness.Eventually(t, func() error {
 							if len(h.Lines("aborted")) == 0 {
 								return errors.New("the script has not noticed that its client left")
 							}
@@ -161,7 +165,7 @@ func TestClientDisconnect(t *testing.T) {
 					}
 				}
 				s.Get("/pid.php").Want(t, 200, fmt.Sprint(pids[0]))
-				s.WaitPool("idle", func(p PoolStatus) bool { return p.Workers.Idle == 1 && p.Workers.Total == 1 })
+				s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 && p.Workers.Total == 1 })
 				s.WantExits(map[string]int{})
 			})
 		}
@@ -179,8 +183,8 @@ func btoi(b bool) int {
 // who waits for it.
 func TestRequestTimeout_LoopAfterDisconnect(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 1", "request_timeout 3s"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 3s"))
 		pid := s.Get("/pid.php").Text
 		leave(s, "/load/late.php?file=loop&how=loop")
 		s.Get("/pid.php").Want(t, 200, pid)
@@ -190,7 +194,7 @@ func TestRequestTimeout_LoopAfterDisconnect(t *testing.T) {
 
 // leave makes a request whose client leaves as soon as its script runs, which
 // it says in file.ran.
-func leave(s *Server, path string) {
+func leave(s *harness.Server, path string) {
 	s.T.Helper()
 	ctx, cancel := context.WithCancel(s.T.Context())
 	defer cancel()
@@ -201,7 +205,7 @@ func leave(s *Server, path string) {
 		left <- err
 	}()
 	// Not before the script runs: a request that was not sent leaves no trace.
-	Eventually(s.T, func() error {
+	harness.Eventually(s.T, func() error {
 		_, err := os.Stat(filepath.Join(s.Site, req.URL.Query().Get("file")+".ran"))
 		return err
 	})

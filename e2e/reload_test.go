@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -18,13 +22,13 @@ const checkScript = "/load/check.php"
 // before and after, with what their OPcaches hold.
 func TestReload_UnchangedUnderLoad(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		site := TrafficSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
-		s := Start(t, b, site)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		site := harness.TrafficSite(b, "manager static", "workers 4", "ini opcache.enable 1", "ini opcache.file_update_protection 0")
+		s := harness.Start(t, b, site)
 		before, processes := s.WaitForked()
 		l := s.StartTraffic(checkScript, 4)
 		caches := cacheBook{}
-		for i := range Rounds(50) {
+		for i := range harness.Rounds(50) {
 			s.MustReload(site)
 			if i%10 == 0 {
 				caches.see(s)
@@ -45,7 +49,7 @@ func TestReload_UnchangedUnderLoad(t *testing.T) {
 // often opcache.php has been found in it.
 type cacheBook map[int][2]int
 
-func (c cacheBook) see(s *Server) {
+func (c cacheBook) see(s *harness.Server) {
 	s.T.Helper()
 	for range 8 {
 		var a struct{ PID, Hits, Start int }
@@ -64,25 +68,25 @@ func (c cacheBook) see(s *Server) {
 // the master was started for fewer.
 func TestReload_ResizeUnderLoad(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		sized := func(n int) string { return TrafficSite(b, "manager static", fmt.Sprint("workers ", n)) }
-		s := Start(t, b, sized(4))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		sized := func(n int) string { return harness.TrafficSite(b, "manager static", fmt.Sprint("workers ", n)) }
+		s := harness.Start(t, b, sized(4))
 		l := s.StartTraffic(checkScript, 4)
 		before, slots := s.Pool(), 4
-		for range Rounds(50) {
+		for range harness.Rounds(50) {
 			n := 1 + rand.IntN(9)
 			s.MustReload(sized(n))
-			p := s.WaitPool(fmt.Sprintf("one of %d workers", n), func(p PoolStatus) bool {
+			p := s.WaitPool(fmt.Sprintf("one of %d workers", n), func(p harness.PoolStatus) bool {
 				w := p.Workers
 				return w.Max == n && w.Idle+w.Busy == n && w.Starting+w.Stopping+w.Draining == 0
 			})
 			if p.Generation != before.Generation {
-				if b.Name == SingleLean.Name || n <= slots {
+				if b.Name == harness.SingleLean.Name || n <= slots {
 					t.Errorf("generation %d has become %d for %d workers after %d", before.Generation, p.Generation, n, before.Workers.Max)
 				}
 				slots = n
-			} else if kept := len(common(WorkerPIDs(before), WorkerPIDs(p))); kept != min(n, before.Workers.Max) {
-				t.Errorf("%d workers after %d: %v, of which only %d are of %v", n, before.Workers.Max, WorkerPIDs(p), kept, WorkerPIDs(before))
+			} else if kept := len(common(harness.WorkerPIDs(before), harness.WorkerPIDs(p))); kept != min(n, before.Workers.Max) {
+				t.Errorf("%d workers after %d: %v, of which only %d are of %v", n, before.Workers.Max, harness.WorkerPIDs(p), kept, harness.WorkerPIDs(before))
 			}
 			before = p
 			l.WaitRequests(5)
@@ -103,14 +107,14 @@ func common(a, b []int) []int {
 // ones, none that begins later sees the old ones.
 func TestReload_INIChangeUnderLoad(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		marked := func(n int) string {
-			return TrafficSite(b, "manager static", "workers 3", fmt.Sprintf("ini user_agent %d", n))
+			return harness.TrafficSite(b, "manager static", "workers 3", fmt.Sprintf("ini user_agent %d", n))
 		}
-		s := Start(t, b, marked(0))
+		s := harness.Start(t, b, marked(0))
 		l := s.StartTraffic(checkScript, 4)
 		before := s.Pool()
-		for i := range Rounds(20) {
+		for i := range harness.Rounds(20) {
 			l.AllowMark(i + 1)
 			s.MustReload(marked(i + 1))
 			l.RequireMark(i + 1)
@@ -131,8 +135,8 @@ func TestReload_INIChangeUnderLoad(t *testing.T) {
 // php.ini and php-cgi change behind it.
 func TestReload_ChangedPHPFiles(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		site := ownPHP(s, b, "manager static", "workers 2")
 		if err := s.Run(site); err != nil {
 			t.Fatal(err)
@@ -163,38 +167,38 @@ func TestReload_ChangedPHPFiles(t *testing.T) {
 
 // ownPHP is a load's site with a php-cgi, a php.ini and a scan directory that
 // the test may change.
-func ownPHP(s *Server, b Backend, lines ...string) string {
+func ownPHP(s *harness.Server, b harness.Backend, lines ...string) string {
 	s.T.Helper()
 	newPHP(s)
 	setMark(s, 0)
-	WriteFile(s.T, filepath.Join(s.Dir, "conf.d", "opcache.ini"), "zend_extension=opcache\n")
-	return TrafficSite(b, append([]string{"binary {$DIR}/php-cgi", "ini_file {$DIR}/php.ini", "ini_scan_dir {$DIR}/conf.d"}, lines...)...)
+	harness.WriteFile(s.T, filepath.Join(s.Dir, "conf.d", "opcache.ini"), "zend_extension=opcache\n")
+	return harness.TrafficSite(b, append([]string{"binary {$DIR}/php-cgi", "ini_file {$DIR}/php.ini", "ini_scan_dir {$DIR}/conf.d"}, lines...)...)
 }
 
 // setMark writes the php.ini of ownPHP anew.
-func setMark(s *Server, mark int, lines ...string) {
+func setMark(s *harness.Server, mark int, lines ...string) {
 	s.T.Helper()
-	ReplaceFile(s.T, filepath.Join(s.Dir, "php.ini"), fmt.Sprintf("user_agent=%d\n%s\n", mark, strings.Join(lines, "\n")), 0o644)
+	harness.ReplaceFile(s.T, filepath.Join(s.Dir, "php.ini"), fmt.Sprintf("user_agent=%d\n%s\n", mark, strings.Join(lines, "\n")), 0o644)
 }
 
 // newPHP puts a copy of php-cgi where ownPHP wants it, as an upgrade does.
-func newPHP(s *Server) {
+func newPHP(s *harness.Server) {
 	s.T.Helper()
-	ReplaceFile(s.T, filepath.Join(s.Dir, "php-cgi"), ReadFile(s.T, PHPCGI(s.T)), 0o755)
+	harness.ReplaceFile(s.T, filepath.Join(s.Dir, "php-cgi"), harness.ReadFile(s.T, harness.PHPCGI(s.T)), 0o755)
 }
 
 // TestReload_RemovedPoolFinishesRequests renames the pool while one
 // request runs in it and one waits.
 func TestReload_RemovedPoolFinishesRequests(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "workers 1"))
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "workers 1"))
 		h := s.Hold("gate")
 		h.Add("")
 		h.WaitRunning(1)
 		h.Add("")
-		s.WaitPool("one waits", func(p PoolStatus) bool { return p.Queue.Length == 1 })
-		renamed := strings.Replace(PoolSite(b, "workers 1"), "name main", "name other", 1)
+		s.WaitPool("one waits", func(p harness.PoolStatus) bool { return p.Queue.Length == 1 })
+		renamed := strings.Replace(harness.PoolSite(b, "workers 1"), "name main", "name other", 1)
 		if err := s.Reload(renamed); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"bufio"
 	"fmt"
 	"io"
@@ -18,10 +22,10 @@ func TestResponse(t *testing.T) {
 	t.Parallel()
 	checks := []check{
 		{"what a script flushes arrives while it runs", firstEventFirst},
-		{"a script without any header is a 200", func(t *testing.T, s *Server) {
+		{"a script without any header is a 200", func(t *testing.T, s *harness.Server) {
 			s.Get("/nohead.php").Want(t, 200, "no head\n")
 		}},
-		{"a header of 100 KB arrives", func(t *testing.T, s *Server) {
+		{"a header of 100 KB arrives", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/bighead.php")
 			res.Want(t, 200, "big head\n")
 			if got := len(res.Header.Get("X-Big")); got != 100<<10 {
@@ -30,7 +34,7 @@ func TestResponse(t *testing.T) {
 		}},
 	}
 	for _, status := range []string{"0", "99", "103", "1000", "abc", "-1", "20x OK", ""} {
-		checks = append(checks, check{fmt.Sprintf("Status %q is answered", status), func(t *testing.T, s *Server) {
+		checks = append(checks, check{fmt.Sprintf("Status %q is answered", status), func(t *testing.T, s *harness.Server) {
 			res := s.Get("/status.php?s=" + strings.ReplaceAll(status, " ", "%20"))
 			if res.StatusCode < 200 || res.StatusCode > 599 {
 				t.Errorf("got status %d", res.StatusCode)
@@ -38,17 +42,17 @@ func TestResponse(t *testing.T) {
 		}})
 	}
 	for _, status := range []int{204, 304} {
-		checks = append(checks, check{fmt.Sprintf("a body on %d is dropped", status), func(t *testing.T, s *Server) {
+		checks = append(checks, check{fmt.Sprintf("a body on %d is dropped", status), func(t *testing.T, s *harness.Server) {
 			wantNext(t, s, fmt.Sprintf("/nobody.php?s=%d", status), status)
 		}})
 	}
 	for _, length := range []string{"5", "100", "-1", "abc"} {
-		checks = append(checks, check{fmt.Sprintf("Content-Length %s for 10 bytes leaves the connection usable", length), func(t *testing.T, s *Server) {
+		checks = append(checks, check{fmt.Sprintf("Content-Length %s for 10 bytes leaves the connection usable", length), func(t *testing.T, s *harness.Server) {
 			wantNext(t, s, "/length.php?n="+length, 200)
 		}})
 	}
 	for i, c := range checks {
-		checks[i].run = func(t *testing.T, s *Server) {
+		checks[i].run = func(t *testing.T, s *harness.Server) {
 			before := s.Get("/pid.php").Text
 			c.run(t, s)
 			if after := s.Get("/pid.php").Text; after != before {
@@ -56,11 +60,11 @@ func TestResponse(t *testing.T) {
 			}
 		}
 	}
-	conform(t, BothTransports, Options{Workers: 1}, checks)
+	conform(t, harness.BothTransports, harness.Options{Workers: 1}, checks)
 }
 
 // firstEventFirst reads the first event before it lets the script send another.
-func firstEventFirst(t *testing.T, s *Server) {
+func firstEventFirst(t *testing.T, s *harness.Server) {
 	res, err := s.Client.Do(s.Request("GET", "/sse.php?file=event.seen", nil))
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +74,7 @@ func firstEventFirst(t *testing.T, s *Server) {
 	if line, err := events.ReadString('\n'); line != "data: first\n" {
 		t.Fatalf("got %q, %v", line, err)
 	}
-	WriteFile(t, filepath.Join(s.Site, "event.seen"), "")
+	harness.WriteFile(t, filepath.Join(s.Site, "event.seen"), "")
 	rest, err := io.ReadAll(events)
 	if got, want := string(rest), "\ndata: second\n\n"; got != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
@@ -79,9 +83,9 @@ func firstEventFirst(t *testing.T, s *Server) {
 
 // wantNext sends two requests on one connection: whatever the first one's
 // script says, the second must be answered there, and right.
-func wantNext(t *testing.T, s *Server, path string, status int) {
+func wantNext(t *testing.T, s *harness.Server, path string, status int) {
 	t.Helper()
-	conn := Dial(t, s)
+	conn := harness.Dial(t, s)
 	answers := bufio.NewReader(conn)
 	get := func(path string) (*http.Response, string) {
 		t.Helper()
@@ -108,8 +112,8 @@ func wantNext(t *testing.T, s *Server, path string, status int) {
 // TestCrash_RequestFails kills a worker in its request: that one request fails.
 func TestCrash_RequestFails(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PlainSite, Options{Workers: 1})
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite, harness.Options{Workers: 1})
 		for range 3 {
 			s.Do(s.Request("POST", "/die.php", strings.NewReader("x"))).Want(t, 502, "")
 			s.Get("/hello.php").Want(t, 200, "hello\n")
@@ -121,8 +125,8 @@ func TestCrash_RequestFails(t *testing.T) {
 // have before the next one is sent.
 func TestResponse_StreamWithResponseBuffers(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "workers 1", "response_buffers 10MiB"))
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "workers 1", "response_buffers 10MiB"))
 		firstEventFirst(t, s)
 	})
 }

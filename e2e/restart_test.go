@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"net/http"
 	"os"
@@ -15,15 +19,15 @@ import (
 // from php.ini as it is then, and none to answer once the next one has.
 func TestRestart_UnderLoad(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		site := ownPHP(s, b, "manager static", "workers 3")
 		if err := s.Run(site); err != nil {
 			t.Fatal(err)
 		}
 		l := s.StartTraffic(checkScript, 4)
 		before := s.Pool()
-		for i := range Rounds(20) {
+		for i := range harness.Rounds(20) {
 			l.AllowMark(i + 1)
 			setMark(s, i+1)
 			if err := s.Restart(); err != nil {
@@ -49,20 +53,20 @@ func TestRestart_UnderLoad(t *testing.T) {
 // error must name.
 var badStarts = []struct {
 	name   string
-	broken func(*testing.T, *Server)
-	says   func(*Server) string
+	broken func(*testing.T, *harness.Server)
+	says   func(*harness.Server) string
 }{
 	{"a preload script that does not parse", breakPreload, says("php-cgi said,PHP Parse error,preload.php")},
-	{"a php.ini that is gone", func(t *testing.T, s *Server) { remove(t, filepath.Join(s.Dir, "php.ini")) }, says("ini_file,php.ini,no such file")},
-	{"a php-cgi that is gone", func(t *testing.T, s *Server) { remove(t, filepath.Join(s.Dir, "php-cgi")) }, says("binary,/php-cgi,no such file")},
-	{"a full runtime directory", fillRuntimeDir, func(s *Server) string { return "socket of php-cgi," + runtimeDir(s) }},
+	{"a php.ini that is gone", func(t *testing.T, s *harness.Server) { remove(t, filepath.Join(s.Dir, "php.ini")) }, says("ini_file,php.ini,no such file")},
+	{"a php-cgi that is gone", func(t *testing.T, s *harness.Server) { remove(t, filepath.Join(s.Dir, "php-cgi")) }, says("binary,/php-cgi,no such file")},
+	{"a full runtime directory", fillRuntimeDir, func(s *harness.Server) string { return "socket of php-cgi," + runtimeDir(s) }},
 }
 
 // breakPreload lets ownPHP's php.ini preload what is no PHP.
-func breakPreload(t *testing.T, s *Server) {
+func breakPreload(t *testing.T, s *harness.Server) {
 	t.Helper()
-	WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nno PHP\n")
-	setMark(s, 7, "opcache.preload="+filepath.Join(s.Dir, "preload.php"), "opcache.preload_user="+PHPUser(t).Username)
+	harness.WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nno PHP\n")
+	setMark(s, 7, "opcache.preload="+filepath.Join(s.Dir, "preload.php"), "opcache.preload_user="+harness.PHPUser(t).Username)
 }
 
 func remove(t *testing.T, path string) {
@@ -76,15 +80,15 @@ func remove(t *testing.T, path string) {
 // then it works.
 func TestRestart_FailureChangesNothing(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		withRuntimeDir(s)
 		if err := s.Run(ownPHP(s, b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", "workers 3")); err != nil {
 			t.Fatal(err)
 		}
 		before, processes := s.WaitForked()
 		l := s.StartTraffic(checkScript, 4)
-		for range Rounds(1) {
+		for range harness.Rounds(1) {
 			for _, bad := range badStarts {
 				t.Run(bad.name, func(t *testing.T) {
 					bad.broken(t, s)
@@ -92,10 +96,10 @@ func TestRestart_FailureChangesNothing(t *testing.T) {
 					if err == nil {
 						t.Fatal("it was restarted")
 					}
-					WantMessage(t, err, strings.Split(bad.says(s), ","))
+					harness.WantMessage(t, err, strings.Split(bad.says(s), ","))
 					l.WaitRequests(10)
 					s.WantUnchanged(before)
-					Eventually(t, func() error {
+					harness.Eventually(t, func() error {
 						if got := fmt.Sprint(s.PHPProcesses()); got != processes {
 							return fmt.Errorf("the processes are\n%s\nand were\n%s", got, processes)
 						}
@@ -129,22 +133,22 @@ func TestRestart_FailureChangesNothing(t *testing.T) {
 // asks for nothing.
 func TestWatch_UnderLoad(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		if err := s.Run(ownPHP(s, b, "manager static", "workers 3", "watch")); err != nil {
 			t.Fatal(err)
 		}
 		l := s.StartTraffic(checkScript, 3)
 		conf := func(name string) string { return filepath.Join(s.Dir, "conf.d", name) }
 		mark := 0
-		for range Rounds(1) {
+		for range harness.Rounds(1) {
 			for _, edit := range []struct {
 				what string // the file that the log names: it, or the directory that it is in
 				do   func()
 			}{
 				{"php.ini", func() { setMark(s, mark) }},
-				{"conf.d", func() { WriteFile(t, conf("zz.ini"), fmt.Sprintf("user_agent=%d\n", mark)) }},
-				{"conf.d/zz.ini", func() { WriteFile(t, conf("zz.ini"), fmt.Sprintf("user_agent = %d\n", mark)) }},
+				{"conf.d", func() { harness.WriteFile(t, conf("zz.ini"), fmt.Sprintf("user_agent=%d\n", mark)) }},
+				{"conf.d/zz.ini", func() { harness.WriteFile(t, conf("zz.ini"), fmt.Sprintf("user_agent = %d\n", mark)) }},
 				{"php-cgi", func() { newPHP(s) }},
 				{"conf.d", func() { setMark(s, mark); remove(t, conf("zz.ini")) }},
 			} {
@@ -154,8 +158,8 @@ func TestWatch_UnderLoad(t *testing.T) {
 				}
 				l.AllowMark(mark)
 				edit.do()
-				s.WaitPool("a new generation because of "+edit.what, func(p PoolStatus) bool { return p.Generation > before.Generation && len(p.List) >= 3 })
-				Eventually(t, func() error {
+				s.WaitPool("a new generation because of "+edit.what, func(p harness.PoolStatus) bool { return p.Generation > before.Generation && len(p.List) >= 3 })
+				harness.Eventually(t, func() error {
 					entries := s.Logged("a new generation serves")
 					if len(entries) == 0 || !strings.Contains(fmt.Sprint(entries[len(entries)-1]["why"]), filepath.Join(s.Dir, edit.what)) {
 						return fmt.Errorf("the log does not name %s: %v", edit.what, entries)
@@ -170,7 +174,7 @@ func TestWatch_UnderLoad(t *testing.T) {
 		before := s.Pool()
 		const refused = "php-cgi or its settings have changed, but no new generation can be started; the old one goes on"
 		breakPreload(t, s)
-		Eventually(t, func() error {
+		harness.Eventually(t, func() error {
 			if len(s.Logged(refused)) == 0 {
 				return errNoEntry
 			}
@@ -184,7 +188,7 @@ func TestWatch_UnderLoad(t *testing.T) {
 		mark++
 		l.AllowMark(mark)
 		setMark(s, mark)
-		s.WaitPool("a new generation", func(p PoolStatus) bool { return p.Generation > before.Generation })
+		s.WaitPool("a new generation", func(p harness.PoolStatus) bool { return p.Generation > before.Generation })
 		l.Finish()
 		s.WaitWorkers(b, 3)
 		s.WantNoneFailed()

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -14,39 +18,39 @@ import (
 // of the first, has one of its own, and goes again.
 func TestReload_SitesComeAndGoUnderLoad(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		site := func(port string, pools ...string) string {
-			text := fmt.Sprintf("http://127.0.0.1:{$%s} {\nroot {$SITE}\n", port) + AccessLog
+			text := fmt.Sprintf("http://127.0.0.1:{$%s} {\nroot {$SITE}\n", port) + harness.AccessLog
 			for i, pool := range pools {
 				text += fmt.Sprintf("handle_path /%d/* {\nphp_pool {\npool %s\n}\n}\n", i, pool)
 			}
-			return text + fmt.Sprintf("php_pool {\npool %s\n%s\n}\n}\n", pools[0], requestLogLine)
+			return text + fmt.Sprintf("php_pool {\npool %s\n%s\n}\n}\n", pools[0], harness.RequestLogLine)
 		}
 		shape := "{\nmanager static\nworkers 2\n" + strings.Join(b.Lines, "\n") + "\n}\n"
-		s := Start(t, b, site("PORT", "main"), Options{Global: "php_pool {\npool main " + shape + "pool other " + shape + "}"})
+		s := harness.Start(t, b, site("PORT", "main"), harness.Options{Global: "php_pool {\npool main " + shape + "pool other " + shape + "}"})
 		l := s.StartTraffic(checkScript, 3)
 		before := s.Pool()
-		for range Rounds(2) {
+		for range harness.Rounds(2) {
 			s.MustReload(site("PORT", "main") + site("PORT2", "main"))
 			wantPools(s, "main")
-			wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), WorkerPIDs(before))
+			wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), harness.WorkerPIDs(before))
 
 			s.MustReload(site("PORT", "main") + site("PORT2", "other", "main"))
 			wantPools(s, "main", "other")
 			others := s.PoolNamed("other")
-			wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), WorkerPIDs(others))
-			wantAmong(t, s.GetFrom(s.Port+1, "/0/pid.php"), WorkerPIDs(others))
-			wantAmong(t, s.GetFrom(s.Port+1, "/1/pid.php"), WorkerPIDs(before))
+			wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), harness.WorkerPIDs(others))
+			wantAmong(t, s.GetFrom(s.Port+1, "/0/pid.php"), harness.WorkerPIDs(others))
+			wantAmong(t, s.GetFrom(s.Port+1, "/1/pid.php"), harness.WorkerPIDs(before))
 
 			s.MustReload(site("PORT", "main", "other"))
 			wantPools(s, "main", "other")
-			if got := WorkerPIDs(s.PoolNamed("other")); !slices.Equal(got, WorkerPIDs(others)) {
-				t.Errorf("the workers of a pool that has moved to another site are %v, and were %v", got, WorkerPIDs(others))
+			if got := harness.WorkerPIDs(s.PoolNamed("other")); !slices.Equal(got, harness.WorkerPIDs(others)) {
+				t.Errorf("the workers of a pool that has moved to another site are %v, and were %v", got, harness.WorkerPIDs(others))
 			}
 
 			s.MustReload(site("PORT", "main"))
 			wantPools(s, "main")
-			wantGone(s, WorkerPIDs(others))
+			wantGone(s, harness.WorkerPIDs(others))
 			s.WantUnchanged(before)
 		}
 		l.Finish()
@@ -57,7 +61,7 @@ func TestReload_SitesComeAndGoUnderLoad(t *testing.T) {
 			t.Fatal(res.Text)
 		}
 		wantPools(s, "main")
-		wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), WorkerPIDs(before))
+		wantAmong(t, s.GetFrom(s.Port+1, "/pid.php"), harness.WorkerPIDs(before))
 		s.WantUnchanged(before)
 		s.WantWorkerProcesses(b, 2)
 		s.WantNoneFailed()
@@ -65,7 +69,7 @@ func TestReload_SitesComeAndGoUnderLoad(t *testing.T) {
 }
 
 // wantPools checks which pools the admin API knows.
-func wantPools(s *Server, want ...string) {
+func wantPools(s *harness.Server, want ...string) {
 	s.T.Helper()
 	var list []struct{ Name string }
 	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools", "").Text), &list); err != nil {
@@ -81,9 +85,9 @@ func wantPools(s *Server, want ...string) {
 }
 
 // wantGone waits until processes have ended.
-func wantGone(s *Server, pids []int) {
+func wantGone(s *harness.Server, pids []int) {
 	s.T.Helper()
-	Eventually(s.T, func() error {
+	harness.Eventually(s.T, func() error {
 		for _, p := range s.PHPProcesses() {
 			if slices.Contains(pids, p.PID) {
 				return fmt.Errorf("still there: %v", p)

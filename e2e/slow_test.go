@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,17 +25,17 @@ func TestBacktrace_SlowRequestLog(t *testing.T) {
 			if os.Getuid() != 0 && uid != 0 {
 				t.Skip("only root can become another user")
 			}
-			ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-				s := Prepare(t, b, Options{UID: uid})
+			harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+				s := harness.Prepare(t, b, harness.Options{UID: uid})
 				if uid != 0 {
-					Chown(t, s.Dir, int(uid), int(uid))
+					harness.Chown(t, s.Dir, int(uid), int(uid))
 				}
-				if err := s.Run(PoolSite(b, "slow_request 200ms")); err != nil {
+				if err := s.Run(harness.PoolSite(b, "slow_request 200ms")); err != nil {
 					t.Fatal(err)
 				}
 				held := filepath.Join(s.Site, "held")
-				WriteFile(t, held, "")
-				answer := make(chan *Response, 1)
+				harness.WriteFile(t, held, "")
+				answer := make(chan *harness.Response, 1)
 				go func() { answer <- s.Get("/slow.php?file=held") }()
 				slow := s.WaitLogged("slow request", 1)
 				if err := os.Remove(held); err != nil {

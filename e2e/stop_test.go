@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,11 +20,11 @@ import (
 func TestStop_LeavesNoProcesses(t *testing.T) {
 	t.Parallel()
 	signals := map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGQUIT": syscall.SIGQUIT, "SIGKILL": syscall.SIGKILL}
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for name, sig := range signals {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				s := Start(t, b, PlainSite, Options{Workers: 3})
+				s := harness.Start(t, b, harness.PlainSite, harness.Options{Workers: 3})
 				s.Get("/hello.php").Want(t, 200, "hello\n")
 				s.WaitWorkerProcesses(3)
 				s.Stop(sig)
@@ -28,10 +32,10 @@ func TestStop_LeavesNoProcesses(t *testing.T) {
 		}
 		t.Run("caddy stop", func(t *testing.T) {
 			t.Parallel()
-			s := Start(t, b, PlainSite)
+			s := harness.Start(t, b, harness.PlainSite)
 			s.Get("/hello.php").Want(t, 200, "hello\n")
-			caddyStop := Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
-			if code, ok := caddyStop.Wait(MaxWait); code != 0 || !ok {
+			caddyStop := harness.Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
+			if code, ok := caddyStop.Wait(harness.MaxWait); code != 0 || !ok {
 				t.Errorf("caddy stop: got code %d, ended %t", code, ok)
 			}
 			s.Stopped = true
@@ -41,7 +45,7 @@ func TestStop_LeavesNoProcesses(t *testing.T) {
 			for _, name := range []string{"SIGTERM", "SIGKILL"} {
 				t.Run(name+" during "+script, func(t *testing.T) {
 					t.Parallel()
-					s := Start(t, b, PlainSite)
+					s := harness.Start(t, b, harness.PlainSite)
 					s.StartBlocked(script)
 					s.Stop(signals[name])
 				})
@@ -54,19 +58,19 @@ func TestStop_LeavesNoProcesses(t *testing.T) {
 // already told to stop.
 func TestStop_WaitsForRunningRequest(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothTransports, func(t *testing.T, b Backend) {
-		s := Start(t, b, PlainSite)
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite)
 		answer := s.StartBlocked("wait.php")
 		s.Signal(syscall.SIGTERM)
 		s.Stopped = true
-		Eventually(t, func() error {
+		harness.Eventually(t, func() error {
 			if !s.HasLogged("shutting down") {
 				return errNoEntry
 			}
 			return nil
 		})
 		s.Unblock()
-		WantUnblocked(t, answer)
+		harness.WantUnblocked(t, answer)
 		s.WaitGone()
 	})
 }
@@ -75,21 +79,21 @@ func TestStop_WaitsForRunningRequest(t *testing.T) {
 // starts no worker.
 func TestConfig_Validate(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b)
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b)
 		starts := filepath.Join(s.Dir, "starts")
-		WriteFile(t, starts, "")
+		harness.WriteFile(t, starts, "")
 		if err := os.Chmod(starts, 0o666); err != nil {
 			t.Fatal(err)
 		}
 		// A worker has a socket as its standard input.
 		wrapper := filepath.Join(s.Dir, "php-cgi")
-		WriteFile(t, wrapper, "#!/bin/sh\necho \"$(readlink /proc/$$/fd/0) $*\" >>"+starts+"\nexec php-cgi \"$@\"\n")
+		harness.WriteFile(t, wrapper, "#!/bin/sh\necho \"$(readlink /proc/$$/fd/0) $*\" >>"+starts+"\nexec php-cgi \"$@\"\n")
 		if err := os.Chmod(wrapper, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		config := filepath.Join(s.Dir, "Caddyfile")
-		WriteFile(t, config, s.Config(strings.Replace(PlainSite, "capture_stderr", "binary "+wrapper, 1)))
+		harness.WriteFile(t, config, s.Config(strings.Replace(harness.PlainSite, "capture_stderr", "binary "+wrapper, 1)))
 
 		c := s.Command("validate", "--config", config)
 		c.Log = filepath.Join(s.Dir, "validate.log")
@@ -105,14 +109,14 @@ func TestConfig_Validate(t *testing.T) {
 				}
 			}
 		}
-		k := Supervise(t, c)
-		if code, ok := k.Wait(MaxWait); code != 0 || !ok {
-			t.Errorf("caddy validate: got code %d, ended %t:\n%s", code, ok, ReadFile(t, c.Log))
+		k := harness.Supervise(t, c)
+		if code, ok := k.Wait(harness.MaxWait); code != 0 || !ok {
+			t.Errorf("caddy validate: got code %d, ended %t:\n%s", code, ok, harness.ReadFile(t, c.Log))
 		}
 		if left := k.Processes(); len(left) > 0 {
 			t.Errorf("caddy validate left %v", left)
 		}
-		if got := ReadFile(t, starts); strings.Contains(got, "socket:") {
+		if got := harness.ReadFile(t, starts); strings.Contains(got, "socket:") {
 			t.Errorf("caddy validate started a worker: %s", got)
 		}
 	})
@@ -122,9 +126,9 @@ func TestConfig_Validate(t *testing.T) {
 // runs in a pool that no config uses any more.
 func TestStop_RemovedPoolTimeout(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1", "stop_timeout 1s"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", "stop_timeout 1s"))
 	s.StartBlocked("wait.php")
-	renamed := strings.Replace(PoolSite(SharedLean, "workers 1", "stop_timeout 1s"), "name main", "name other", 1)
+	renamed := strings.Replace(harness.PoolSite(harness.SharedLean, "workers 1", "stop_timeout 1s"), "name main", "name other", 1)
 	if err := s.Reload(renamed); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"fmt"
 	"path/filepath"
 	"syscall"
@@ -11,12 +15,12 @@ import (
 )
 
 // stops are the ways to tell Caddy to stop.
-var stops = map[string]func(*testing.T, *Server){
-	"SIGTERM": func(_ *testing.T, s *Server) { s.Signal(syscall.SIGTERM) },
-	"SIGINT":  func(_ *testing.T, s *Server) { s.Signal(syscall.SIGINT) },
-	"caddy stop": func(t *testing.T, s *Server) {
+var stops = map[string]func(*testing.T, *harness.Server){
+	"SIGTERM": func(_ *testing.T, s *harness.Server) { s.Signal(syscall.SIGTERM) },
+	"SIGINT":  func(_ *testing.T, s *harness.Server) { s.Signal(syscall.SIGINT) },
+	"caddy stop": func(t *testing.T, s *harness.Server) {
 		// It returns when Caddy has stopped.
-		Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
+		harness.Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
 	},
 }
 
@@ -24,11 +28,11 @@ var stops = map[string]func(*testing.T, *Server){
 // one ends then and is answered, the other one never does and is killed.
 func TestStop_Timeout(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for name, stop := range stops {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				s := Start(t, b, PoolSite(b, "manager static", "workers 2", "stop_timeout 4s"))
+				s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "stop_timeout 4s"))
 				stopWith(s, t, stop, 4*time.Second, func(time.Time) {})
 			})
 		}
@@ -39,10 +43,10 @@ func TestStop_Timeout(t *testing.T) {
 // after it.
 func TestStop_ShutdownDelay(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "stop_timeout 1s"), Options{Global: "shutdown_delay 4s"})
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "stop_timeout 1s"), harness.Options{Global: "shutdown_delay 4s"})
 		stop := stops["SIGTERM"]
-		if b.Name == SingleLean.Name {
+		if b.Name == harness.SingleLean.Name {
 			stop = stops["caddy stop"]
 		}
 		stopWith(s, t, stop, 5*time.Second, func(told time.Time) {
@@ -54,7 +58,7 @@ func TestStop_ShutdownDelay(t *testing.T) {
 			h := s.Hold("lost")
 			h.Add("")
 			_, pids := h.WaitRunning(1)
-			Kill(t, pids[0], syscall.SIGKILL)
+			harness.Kill(t, pids[0], syscall.SIGKILL)
 			h.WaitRunning(2)
 			h.Release()
 			h.Want(0, 200)
@@ -66,7 +70,7 @@ func TestStop_ShutdownDelay(t *testing.T) {
 // stopWith stops Caddy while one request runs that ends then, and one that does
 // not end within the limit, counted from when Caddy was told; during is called
 // in between.
-func stopWith(s *Server, t *testing.T, stop func(*testing.T, *Server), limit time.Duration, during func(told time.Time)) {
+func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Server), limit time.Duration, during func(told time.Time)) {
 	t.Helper()
 	ends, hangs := s.Hold("ends"), s.Hold("hangs")
 	ends.Add("")
@@ -76,7 +80,7 @@ func stopWith(s *Server, t *testing.T, stop func(*testing.T, *Server), limit tim
 	told := time.Now()
 	stop(t, s)
 	s.Stopped = true
-	Eventually(t, func() error {
+	harness.Eventually(t, func() error {
 		if !s.HasLogged("exiting; byeee") {
 			return errNoEntry
 		}
@@ -90,7 +94,7 @@ func stopWith(s *Server, t *testing.T, stop func(*testing.T, *Server), limit tim
 		if res != nil && res.StatusCode == 200 {
 			t.Errorf("the request that hangs was answered: %q", res.Text)
 		}
-	case <-time.After(MaxWait):
+	case <-time.After(harness.MaxWait):
 		t.Error("the request that hangs still runs")
 	}
 	if took := time.Since(told); took < limit || took > limit+30*time.Second {

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"bytes"
 	"fmt"
 	"io"
@@ -39,7 +43,7 @@ const (
 )
 
 // onTerminal starts a program as a shell in a terminal would.
-func onTerminal(t *testing.T, c Command) *terminal {
+func onTerminal(t *testing.T, c harness.Command) *terminal {
 	t.Helper()
 	tt := &terminal{t: t, screen: vt.NewMockTerm(vt.MockOptSize{X: columns, Y: lines})}
 	tt.open()
@@ -126,7 +130,7 @@ func (tt *terminal) text() string {
 // shows waits until all of these are on the screen.
 func (tt *terminal) shows(texts ...string) {
 	tt.t.Helper()
-	Eventually(tt.t, func() error {
+	harness.Eventually(tt.t, func() error {
 		for _, text := range texts {
 			if screen := tt.text(); !strings.Contains(screen, text) {
 				return fmt.Errorf("%q is not on the screen:\n%s", text, screen)
@@ -147,13 +151,13 @@ func (tt *terminal) ended() {
 		if err != nil {
 			tt.t.Errorf("%s: %v", tt.cmd.Args, err)
 		}
-	case <-time.After(MaxWait):
+	case <-time.After(harness.MaxWait):
 		tt.t.Fatalf("%s does not end", tt.cmd.Args)
 	}
 	if now := tt.settings(); now != tt.before {
 		tt.t.Errorf("the terminal's settings were %+v and are %+v", tt.before, now)
 	}
-	Eventually(tt.t, func() error {
+	harness.Eventually(tt.t, func() error {
 		tt.mu.Lock()
 		defer tt.mu.Unlock()
 		out := tt.output.String()
@@ -169,7 +173,7 @@ func (tt *terminal) ended() {
 // TestTop_Terminal looks at it, uses its keys, and ends it in each way.
 func TestTop_Terminal(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 2"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2"))
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 	s.StartBlocked("wait.php")
 
@@ -198,7 +202,7 @@ func TestTop_Terminal(t *testing.T) {
 // TestTop_SurvivesCaddyExit shows that it is gone, and that it is back.
 func TestTop_SurvivesCaddyExit(t *testing.T) {
 	t.Parallel()
-	s := Start(t, SharedLean, PoolSite(SharedLean, "workers 1"))
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1"))
 	tt := onTerminal(t, s.Command("php-pool", "top", "--interval", "100ms"))
 	tt.shows("1 pool: 0 busy, 1 idle")
 	s.Stop(syscall.SIGTERM)

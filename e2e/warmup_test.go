@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
 	"encoding/json"
 	"fmt"
 	"os"
@@ -36,8 +40,8 @@ func warmed(t *testing.T, site string) map[int][]string {
 // pool, one of them below a path and with a root of its own.
 func TestWarmup_EverySite(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
-		s := Prepare(t, b, Options{Global: `php_pool {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Prepare(t, b, harness.Options{Global: `php_pool {
 			pool main {
 				manager static
 				workers 2
@@ -69,9 +73,9 @@ func TestWarmup_EverySite(t *testing.T) {
 		`
 		roots := []string{s.Site, s.Site + "/app", s.Site + "/other"}
 		for _, root := range roots[1:] {
-			CopyTree(t, root, "testdata/site")
+			harness.CopyTree(t, root, harness.Testdata(t, "site"))
 		}
-		ChownToPHP(t, s.Site)
+		harness.ChownToPHP(t, s.Site)
 		// Paths are asked for by the host alone, whatever the port is.
 		want := [][]string{
 			{fmt.Sprintf("127.0.0.1/warm.php?all %s", filepath.Base(s.Site))},
@@ -88,7 +92,7 @@ func TestWarmup_EverySite(t *testing.T) {
 						t.Errorf("%s: process %d was asked for %q, want %q of one of %v", root, pid, by[pid], want[i], workers)
 					}
 				}
-				if n := len(by); n != 1 && b.Name == SharedLean.Name || b.Name == SingleLean.Name && n != len(workers) {
+				if n := len(by); n != 1 && b.Name == harness.SharedLean.Name || b.Name == harness.SingleLean.Name && n != len(workers) {
 					t.Errorf("%s: %d of the processes %v were asked", root, n, workers)
 				}
 				if err := os.Remove(filepath.Join(root, "warmed")); err != nil {
@@ -103,14 +107,14 @@ func TestWarmup_EverySite(t *testing.T) {
 		if err := s.Run(caddyfile); err != nil {
 			t.Fatal(err)
 		}
-		check(WorkerPIDs(s.Pool()))
+		check(harness.WorkerPIDs(s.Pool()))
 		if err := s.Restart(); err != nil {
 			t.Fatal(err)
 		}
-		check(WorkerPIDs(s.WaitWorkers(b, 2)))
+		check(harness.WorkerPIDs(s.WaitWorkers(b, 2)))
 		s.Options.Global = strings.Replace(s.Options.Global, "warmup ", "ini user_agent 1\nwarmup ", 1)
 		s.MustReload(caddyfile)
-		check(WorkerPIDs(s.WaitWorkers(b, 2)))
+		check(harness.WorkerPIDs(s.WaitWorkers(b, 2)))
 		s.MustReload(caddyfile)
 		for _, root := range roots {
 			if got := warmed(t, root); len(got) > 0 {
@@ -126,8 +130,8 @@ func TestWarmup_EverySite(t *testing.T) {
 // shared mode any worker has the OPcache of those.
 func TestWarmup_WarmedWorkersServe(t *testing.T) {
 	t.Parallel()
-	ForEach(t, []Backend{SingleLean}, func(t *testing.T, b Backend) {
-		s := Start(t, b, PoolSite(b, "manager static", "workers 3", "warmup /warm.php"))
+	harness.ForEach(t, []harness.Backend{harness.SingleLean}, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "warmup /warm.php"))
 		var cold []int
 		for range 5 { // the moment must be less than a second, which a busy machine may not have
 			h := s.Hold("old")
@@ -144,7 +148,7 @@ func TestWarmup_WarmedWorkersServe(t *testing.T) {
 			}
 			remove(t, h.File+".ran")
 			warm := warmed(t, s.Site)
-			cold = slices.DeleteFunc(WorkerPIDs(s.WaitWorkers(b, 3)), func(pid int) bool { return len(warm[pid]) == 1 })
+			cold = slices.DeleteFunc(harness.WorkerPIDs(s.WaitWorkers(b, 3)), func(pid int) bool { return len(warm[pid]) == 1 })
 			if len(cold) == 0 {
 				return
 			}
@@ -159,7 +163,7 @@ func TestWarmup_Failure(t *testing.T) {
 	t.Parallel()
 	const complaint = "warming up went wrong; going on without, as warmup_strict is off"
 	ills := []struct{ ill, says string }{{"status", "warmup,/warm.php,503"}, {"death", "warmup,/warm.php,worker died|unexpected EOF"}}
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for _, strict := range []bool{true, false} {
 			t.Run(fmt.Sprint("strict ", strict), func(t *testing.T) {
 				t.Parallel()
@@ -168,13 +172,13 @@ func TestWarmup_Failure(t *testing.T) {
 					if strict {
 						lines = append(lines, "warmup_strict")
 					}
-					return TrafficSite(b, lines...)
+					return harness.TrafficSite(b, lines...)
 				}
-				s := Start(t, b, site(0))
+				s := harness.Start(t, b, site(0))
 				l := s.StartTraffic(checkScript, 3)
 				before, mark := s.Pool(), 0
 				for i, bad := range ills {
-					WriteFile(t, filepath.Join(s.Site, "ill"), bad.ill)
+					harness.WriteFile(t, filepath.Join(s.Site, "ill"), bad.ill)
 					if !strict {
 						l.AllowMark(mark + 1)
 					}
@@ -185,7 +189,7 @@ func TestWarmup_Failure(t *testing.T) {
 							if err == nil {
 								t.Fatal("it was taken")
 							}
-							WantMessage(t, err, strings.Split(bad.says, ","))
+							harness.WantMessage(t, err, strings.Split(bad.says, ","))
 						}
 						s.WantUnchanged(before)
 						continue
@@ -195,9 +199,9 @@ func TestWarmup_Failure(t *testing.T) {
 					}
 					mark++
 					l.RequireMark(mark)
-					Eventually(t, func() error {
+					harness.Eventually(t, func() error {
 						for part := range strings.SplitSeq(bad.says, ",") {
-							if got := s.Logged(complaint); len(got) < 2*(i+1) || !ContainsAny(fmt.Sprint(got[len(got)-1]["error"]), strings.Split(part, "|")) {
+							if got := s.Logged(complaint); len(got) < 2*(i+1) || !harness.ContainsAny(fmt.Sprint(got[len(got)-1]["error"]), strings.Split(part, "|")) {
 								return fmt.Errorf("the log does not say %q: %v", part, got)
 							}
 						}
@@ -220,20 +224,20 @@ func TestWarmup_Failure(t *testing.T) {
 func TestWarmup_StrictFailureAtStart(t *testing.T) {
 	t.Parallel()
 	for _, strict := range []bool{true, false} {
-		s := Prepare(t, SharedLean)
-		WriteFile(t, filepath.Join(s.Site, "ill"), "status")
+		s := harness.Prepare(t, harness.SharedLean)
+		harness.WriteFile(t, filepath.Join(s.Site, "ill"), "status")
 		line := ""
 		if strict {
 			line = "warmup_strict"
 		}
-		err := s.Run(PoolSite(SharedLean, "warmup /warm.php", line))
+		err := s.Run(harness.PoolSite(harness.SharedLean, "warmup /warm.php", line))
 		switch {
 		case !strict && err != nil:
 			t.Error("without warmup_strict:", err)
 		case strict && err == nil:
 			t.Error("Caddy serves")
 		case strict:
-			WantMessage(t, err, []string{"warmup", "/warm.php", "503", "not well"})
+			harness.WantMessage(t, err, []string{"warmup", "/warm.php", "503", "not well"})
 		}
 	}
 }
@@ -242,7 +246,7 @@ func TestWarmup_StrictFailureAtStart(t *testing.T) {
 // the pool's user, or as another one if that is root.
 func TestWarmup_Preload(t *testing.T) {
 	t.Parallel()
-	ForEach(t, BothSpawnModes, func(t *testing.T, b Backend) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		ways := map[string][]string{"as the pool's user": nil}
 		if os.Getuid() == 0 {
 			ways["for root"] = []string{"user root", "ini opcache.preload_user www-data"}
@@ -250,13 +254,13 @@ func TestWarmup_Preload(t *testing.T) {
 		for name, lines := range ways {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				s := Prepare(t, b)
+				s := harness.Prepare(t, b)
 				preload := func(n int) {
-					ReplaceFile(t, s.Site+"/preload.php", fmt.Sprintf("<?php function preloaded() { return 'preloaded %d'; }", n), 0o644)
+					harness.ReplaceFile(t, s.Site+"/preload.php", fmt.Sprintf("<?php function preloaded() { return 'preloaded %d'; }", n), 0o644)
 				}
 				preload(1)
-				WriteFile(t, s.Site+"/call.php", "<?php echo preloaded();")
-				if err := s.Run(PoolSite(b, append(lines, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.preload {$SITE}/preload.php")...)); err != nil {
+				harness.WriteFile(t, s.Site+"/call.php", "<?php echo preloaded();")
+				if err := s.Run(harness.PoolSite(b, append(lines, "manager static", "workers 2", "ini opcache.enable 1", "ini opcache.preload {$SITE}/preload.php")...)); err != nil {
 					t.Fatal(err)
 				}
 				s.Get("/call.php").Want(t, 200, "preloaded 1")

@@ -1,0 +1,130 @@
+//go:build linux
+
+package apps
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWordPress installs Debian's WordPress with its own installer and works
+// with it: only wp-config.php, which every site writes, is ours.
+func TestWordPress(t *testing.T) {
+	t.Parallel()
+	databases := map[string]string{harness.SharedLean.Name: "shared_lean", harness.SingleProxy.Name: "single_proxy", harness.FPM.Name: "fpm"}
+	socket := harness.StartMariaDB(t, "shared_lean", "single_proxy", "fpm")
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		w := harness.StartWordPress(t, b, socket, databases[b.Name])
+		w.Install()
+		// WordPress publishes at once what has less than a minute to wait.
+		w.ScheduledPost = w.Post("Later", time.Now().UTC().Add(65*time.Second).Format("2006-01-02T15:04:05"))
+		w.Server.Get("/"+w.ScheduledPost+"/").Want(t, 404, "")
+		for _, c := range []struct {
+			name string
+			run  func(*harness.WordPress)
+		}{
+			{"a pretty address is a page", publishPost},
+			{"an uploaded picture comes back, and smaller ones are made", uploadPicture},
+			{"a comment appears", comment},
+			{"search finds", search},
+			{"the heartbeat beats", heartbeat},
+			{"WordPress reaches itself", loopback},
+			{"what does not exist is WordPress's own 404", func(w *harness.WordPress) {
+				w.Server.Get("/no-such-page/").WantContains(w.Server.T, 404, "<html", "wp-block")
+			}},
+			{"what is no script is Caddy's", func(w *harness.WordPress) {
+				if res := w.Server.Get("/wp-includes/css/dashicons.min.css"); res.StatusCode != 200 || res.Header.Get("Etag") == "" {
+					w.Server.T.Errorf("got status %d, headers %v", res.StatusCode, res.Header)
+				}
+			}},
+			{"cron publishes when it is time", cron},
+		} {
+			t.Run(c.name, func(t *testing.T) { c.run(w.With(t)) })
+		}
+	})
+}
+
+func publishPost(w *harness.WordPress) {
+	t := w.Server.T
+	if slug := w.Post("Zebrafish by php_pool", ""); slug != "zebrafish-by-php_pool" {
+		t.Errorf("got the slug %q", slug)
+	}
+	w.Reader.Open("/zebrafish-by-php_pool/").MustContain("Ünïcode &#038; Zebrafish", "The Test Blog")
+	w.Reader.Open("/feed/").MustContain("Zebrafish by php_pool")
+	w.Admin.Open("/wp-admin/edit.php").MustContain("Zebrafish by php_pool")
+	// Without its last slash the address is WordPress's to correct.
+	if res := w.Server.Get("/zebrafish-by-php_pool"); res.StatusCode != 301 || res.Header.Get("Location") != w.Server.URL+"/zebrafish-by-php_pool/" {
+		t.Errorf("got %d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+}
+
+func uploadPicture(w *harness.WordPress) {
+	t := w.Server.T
+	want := harness.Picture(t)
+	made := w.Create("media", "image/png", string(want), `Content-Disposition: attachment; filename="a picture.png"`)
+	address, err := url.Parse(fmt.Sprint(made["source_url"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := w.Server.Get(address.Path)
+	if res.Want(t, 200, string(want)); res.Header.Get("Content-Type") != "image/png" {
+		t.Errorf("%s: got Content-Type %q", address, res.Header.Get("Content-Type"))
+	}
+	details, _ := json.Marshal(made["media_details"])
+	small := regexp.MustCompile(`"source_url":"[^"]*(/wp-content/[^"]*-150x150.png)"`).FindSubmatch(details)
+	if small == nil {
+		t.Fatalf("WordPress made no small picture: %s", details)
+	}
+	w.Server.Get(string(small[1])).WantContains(t, 200, "\x89PNG")
+}
+
+func comment(w *harness.WordPress) {
+	page := w.Admin.Open("/zebrafish-by-php_pool/")
+	page.Form("commentform").Set("comment", "A comment on quokkas").Submit().MustContain("A comment on quokkas")
+	w.Reader.Open("/zebrafish-by-php_pool/").MustContain("A comment on quokkas")
+}
+
+func search(w *harness.WordPress) {
+	t := w.Server.T
+	w.Reader.Open("/?s=zebrafish").MustContain("Zebrafish by php_pool")
+	if body := w.Reader.Open("/?s=nosuchword").Text; strings.Contains(body, "Zebrafish by php_pool") {
+		t.Error("search finds what is not there")
+	}
+}
+
+func heartbeat(w *harness.WordPress) {
+	t := w.Server.T
+	dashboard := w.Admin.Open("/wp-admin/")
+	nonce := regexp.MustCompile(`heartbeatSettings = \{"nonce":"(\w+)"`).FindStringSubmatch(dashboard.Text)
+	if nonce == nil {
+		t.Fatal("the dashboard has no heartbeat")
+	}
+	body := url.Values{"action": {"heartbeat"}, "_nonce": {nonce[1]}, "screen_id": {"dashboard"}, "has_focus": {"true"}}.Encode()
+	req := w.Server.Request("POST", "/wp-admin/admin-ajax.php", strings.NewReader(body), "Content-Type: application/x-www-form-urlencoded")
+	w.Admin.Visit(req).MustContain(`"server_time"`)
+}
+
+func loopback(w *harness.WordPress) {
+	req := w.Server.Request("GET", "/wp-json/wp-site-health/v1/tests/loopback-requests", nil, "X-Wp-Nonce: "+w.Nonce)
+	w.Admin.Visit(req).MustContain(`"status":"good"`)
+}
+
+func cron(w *harness.WordPress) {
+	t := w.Server.T
+	harness.Eventually(t, func() error {
+		w.Server.Get("/wp-cron.php").Want(t, 200, "")
+		if res := w.Server.Get("/" + w.ScheduledPost + "/"); res.StatusCode != 200 {
+			return fmt.Errorf("the post is not published: %s", res.Status)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,141 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	scaleRounds  = flag.Int("scale.rounds", 3, "how often the req/s are measured at each size; the median counts")
+	scaleTime    = flag.Duration("scale.time", 2*time.Second, "how long each measurement takes")
+	scalePlot    = flag.String("scale.plot", "", "the file for the picture of what was measured, an SVG")
+	scaleFigures = flag.String("scale.figures", "", "a file that keeps what was measured: the picture takes from it what is not measured this time")
+)
+
+// TestScale measures what more of everything costs: more workers, more client
+// connections, more pools.
+func TestScale(t *testing.T) {
+	allFiles(t)
+	site := speedSite(t, false)
+	f := readFigures(t)
+	t.Run("workers", func(t *testing.T) { f["workers"] = scaleWorkers(t, site) })
+	t.Run("connections", func(t *testing.T) { f["connections"] = scaleConnections(t, site) })
+	t.Run("pools", func(t *testing.T) { f["pools"] = scalePools(t, site) })
+	f.write(t)
+	if *scalePlot != "" {
+		harness.WriteFile(t, *scalePlot, plot(f.panels()))
+	}
+}
+
+// allFiles lets wrk have as many connections as the system allows: what is set
+// here holds for what is started from now on.
+func allFiles(t *testing.T) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	const wanted = 12_000
+	if limit.Max < wanted {
+		t.Fatalf("a process may open %d files, and 10,000 connections take %d: raise the hard limit (ulimit -Hn)", limit.Max, wanted)
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// scaled is a server that takes part, and what its start took.
+type scaled struct {
+	*rival
+	took time.Duration // until it has answered a request
+}
+
+// hello is what all are asked for.
+func hello(clients int) work {
+	return work{
+		name: fmt.Sprintf("hello, %d", clients), path: "/hello.php", clients: clients, want: "hello\n", size: 6,
+		wrk: []string{"--timeout", "60s"}, // who waits for long is still served
+	}
+}
+
+// startScaled runs a prepared server until it has answered a request, which may
+// have headers.
+func startScaled(t *testing.T, s *harness.Server, caddyfile string, headers ...string) *scaled {
+	t.Helper()
+	began := time.Now()
+	if err := s.Run(caddyfile); err != nil {
+		t.Fatal(err)
+	}
+	s.Get("/hello.php", headers...).Want(t, 200, "hello\n")
+	return &scaled{rivalOf(t, s), time.Since(began)}
+}
+
+// Stop stops the server and returns how long that takes until nothing of it
+// is left.
+func (r *scaled) stop() time.Duration {
+	r.t.Helper()
+	began := time.Now()
+	r.server.Stop(syscall.SIGTERM)
+	return time.Since(began)
+}
+
+// ofCaddy is the PSS of Caddy alone.
+func (r *scaled) ofCaddy() int64 {
+	r.t.Helper()
+	sum, _ := harness.PSS(r.t, []harness.Process{{PID: r.server.PID}})
+	return sum
+}
+
+// roundAfterRound measures several servers round after round, when each has warmed up.
+func roundAfterRound(t *testing.T, all []*scaled, w work) []*tally {
+	t.Helper()
+	counts := make([]*tally, len(all))
+	for i, r := range all {
+		measure(t, r.rival, w, time.Second)
+		counts[i] = &tally{rival: r.name}
+	}
+	for range *scaleRounds {
+		for i, r := range all {
+			counts[i].runs = append(counts[i].runs, measure(t, r.rival, w, *scaleTime))
+		}
+	}
+	return counts
+}
+
+// grid is a table in Markdown.
+type grid struct{ strings.Builder }
+
+func newGrid(columns ...string) *grid {
+	g := new(grid)
+	fmt.Fprintf(g, "\n| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	return g
+}
+
+func (g *grid) row(cells ...string) {
+	fmt.Fprintf(g, "| %s |\n", strings.Join(cells, " | "))
+}
+
+func (g *grid) print() { fmt.Fprint(os.Stdout, g.String()) }
+
+func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/harness.MiB) }
+
+// millis is a time of which the third digit is noise.
+func millis(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	if ms < 10 {
+		return fmt.Sprintf("%.1f ms", ms)
+	}
+	return fmt.Sprintf("%.0f ms", ms)
+}

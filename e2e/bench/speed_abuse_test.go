@@ -1,0 +1,96 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestSpeedUnderAbuse measures honest clients at full load by themselves, and
+// beside hostile ones of another address: connections that say half a request,
+// uploads that stall, readers that read nothing, and clients that ask for slow
+// pages and reset. max_per_client leaves the honest their workers.
+func TestSpeedUnderAbuse(t *testing.T) {
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager static", "workers 8", "max_per_client 4", "response_buffers 10MiB",
+		"slow_request off"), harness.Options{})
+	harness.WriteFile(t, s.Site+"/nap.php", "<?php usleep(50000); echo 'rested';")
+	honest := rivalOf(t, s)
+	w := work{name: "hello", path: "/hello.php", clients: 4, want: "hello\n", size: 6}
+	checkAnswer(t, honest, w)
+	measure(t, honest, w, time.Second)
+
+	calm, abused := &tally{rival: "by themselves"}, &tally{rival: "beside hostile ones"}
+	for range *speedRounds {
+		calm.runs = append(calm.runs, measure(t, honest, w, *speedTime))
+		leave := hostile(t, s)
+		abused.runs = append(abused.runs, measure(t, honest, w, *speedTime))
+		leave()
+		s.WaitPool("at rest", func(p harness.PoolStatus) bool { return p.Workers.Idle == 8 && p.Queue.Length == 0 })
+	}
+	fmt.Print(speedTable("4 honest clients", []*tally{calm, abused}))
+}
+
+// hostile sets loose what hostile clients do, until the function that it returns
+// is called.
+func hostile(t *testing.T, s *harness.Server) (leave func()) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	dial := func(request string) net.Conn {
+		conn, err := dialer.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		fmt.Fprint(conn, request)
+		return conn
+	}
+	const uploads = 500
+	var conns []net.Conn
+	crowd := func(n int, request string) {
+		for range n {
+			if conn := dial(request); conn != nil {
+				conns = append(conns, conn)
+			}
+		}
+	}
+	crowd(1000, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half")
+	crowd(uploads, "POST /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10000000\r\n\r\n"+strings.Repeat("x", 100<<10))
+	crowd(20, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+	harness.Eventually(t, func() error {
+		if _, files := s.Spooled(); files != uploads {
+			return fmt.Errorf("%d uploads have arrived as far as they will", files)
+		}
+		return nil
+	})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(5 * time.Millisecond):
+				}
+				if conn := dial("GET /nap.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); conn != nil {
+					conn.(*net.TCPConn).SetLinger(0) // it is reset, not closed
+					conn.Close()
+				}
+			}
+		})
+	}
+	return func() {
+		close(stop)
+		wg.Wait()
+		harness.CloseAll(conns)
+	}
+}

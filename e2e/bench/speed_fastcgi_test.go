@@ -1,0 +1,176 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// barePHP is a php-cgi that is spoken to without a web server, and without this
+// project's own client: that is not to be its own limit.
+type barePHP struct {
+	socket string
+	site   string
+}
+
+// bareConn is a connection whose system calls block the thread, which is the
+// quickest way to wait.
+type bareConn struct {
+	fd  int
+	buf []byte
+}
+
+func (p *barePHP) dial() (*bareConn, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: p.socket}); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &bareConn{fd, make([]byte, 256<<10)}, nil
+}
+
+func (c *bareConn) close() { unix.Close(c.fd) }
+
+// The record types and the sizes of FastCGI 1.0 that are needed here.
+const (
+	recordHead   = 8
+	recordMost   = 65528 // a multiple of 8, so that none needs padding
+	beginRequest = 1
+	endRequest   = 3
+	paramsRecord = 4
+	stdinRecord  = 5
+	stdoutRecord = 6
+)
+
+// appendRecords appends a stream in as many records as it needs, and its end.
+func appendRecords(to []byte, kind byte, content []byte) []byte {
+	for {
+		n := min(len(content), recordMost)
+		to = append(to, 1, kind, 0, 1, byte(n>>8), byte(n), 0, 0)
+		to = append(to, content[:n]...)
+		if n == 0 {
+			return to
+		}
+		content = content[n:]
+	}
+}
+
+// Request is the whole of a work's request: with the variables that a web server
+// sends for one of wrk's, on a connection that is kept.
+func (p *barePHP) request(w work) []byte {
+	script := w.path
+	if strings.HasSuffix(script, "/") {
+		script += "index.php"
+	}
+	method, length := "GET", ""
+	if w.body > 0 {
+		method, length = "POST", strconv.Itoa(w.body)
+	}
+	var params []byte
+	for _, v := range [][2]string{
+		{"GATEWAY_INTERFACE", "CGI/1.1"},
+		{"SERVER_SOFTWARE", "none"},
+		{"SERVER_PROTOCOL", "HTTP/1.1"},
+		{"SERVER_NAME", "127.0.0.1"},
+		{"SERVER_PORT", "8080"},
+		{"SERVER_ADDR", "127.0.0.1"},
+		{"REMOTE_ADDR", "127.0.0.1"},
+		{"REMOTE_PORT", "40000"},
+		{"REMOTE_HOST", "127.0.0.1"},
+		{"REQUEST_SCHEME", "http"},
+		{"REQUEST_METHOD", method},
+		{"REQUEST_URI", w.path},
+		{"DOCUMENT_URI", script},
+		{"DOCUMENT_ROOT", p.site},
+		{"SCRIPT_NAME", script},
+		{"SCRIPT_FILENAME", path.Join(p.site, script)},
+		{"PATH_INFO", ""},
+		{"QUERY_STRING", ""},
+		{"CONTENT_TYPE", ""},
+		{"CONTENT_LENGTH", length},
+		{"HTTP_HOST", "127.0.0.1:8080"},
+		{"REDIRECT_STATUS", "200"},
+	} {
+		for _, s := range v {
+			if len(s) < 128 {
+				params = append(params, byte(len(s)))
+			} else {
+				params = binary.BigEndian.AppendUint32(params, 1<<31|uint32(len(s)))
+			}
+		}
+		params = append(append(params, v[0]...), v[1]...)
+	}
+	// A responder is wanted, and the connection stays.
+	all := []byte{1, beginRequest, 0, 1, 0, 8, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0}
+	all = appendRecords(all, paramsRecord, params)
+	return appendRecords(all, stdinRecord, []byte(strings.Repeat("x", w.body)))
+}
+
+// roundTrip sends a request and gives back the records of the answer. They are
+// overwritten by the next one.
+func (c *bareConn) ask(request []byte) ([]byte, error) {
+	for len(request) > 0 {
+		n, err := unix.Write(c.fd, request)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking php-cgi: %w", err)
+		}
+		request = request[n:]
+	}
+	for have, at := 0, 0; ; {
+		for have-at >= recordHead {
+			end := at + recordHead + int(binary.BigEndian.Uint16(c.buf[at+4:])) + int(c.buf[at+6])
+			if end > have {
+				break
+			}
+			if c.buf[at+1] == endRequest {
+				return c.buf[:end], nil
+			}
+			at = end
+		}
+		if have == len(c.buf) {
+			c.buf = append(c.buf, make([]byte, len(c.buf))...)
+		}
+		n, err := unix.Read(c.fd, c.buf[have:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading php-cgi's answer after %d bytes: %w", have, err)
+		}
+		have += n
+	}
+}
+
+// answer is what the records say.
+func answer(records []byte) (status int, body string) {
+	var out []byte
+	for len(records) >= recordHead {
+		n, padding := int(binary.BigEndian.Uint16(records[4:])), int(records[6])
+		if records[1] == stdoutRecord {
+			out = append(out, records[recordHead:recordHead+n]...)
+		}
+		records = records[recordHead+n+padding:]
+	}
+	head, body, _ := strings.Cut(string(out), "\r\n\r\n")
+	status = 200
+	if line, ok := strings.CutPrefix(head, "Status: "); ok {
+		fmt.Sscan(line, &status)
+	}
+	return status, body
+}

@@ -1,0 +1,136 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// startLimits starts what no server for PHP can beat on this machine: Caddy
+// when it asks nobody, and php-cgi when nobody stands before it. They take part
+// to be looked at, not to win.
+func startLimits(t *testing.T, site string) []*rival {
+	t.Helper()
+	caddy := harness.Start(t, harness.Backend{}, `
+	http://127.0.0.1:{$PORT} {
+		respond `+"`hello\n`"+`
+	}
+	http://127.0.0.1:{$PORT2} {
+		respond `+"`<p>0"+strings.Repeat(".", 99_996)+"`"+`
+	}
+`, harness.Options{Site: site, Env: strings.Fields(*speedEnv)})
+	constant := func(path string, port int) *rival {
+		url := fmt.Sprintf("http://127.0.0.1:%d", port)
+		return &rival{t: t, name: "limit: Caddy, a constant answer", limit: true, path: path, url: url, kept: []*harness.Supervised{caddy.Supervised}}
+	}
+	return []*rival{constant("/hello.php", caddy.Port), constant("/page.php", caddy.Port+1), startBare(t, site)}
+}
+
+// startBare starts a php-cgi with forked workers, as php_pool has them.
+func startBare(t *testing.T, site string) *rival {
+	t.Helper()
+	dir := harness.TempDir(t)
+	harness.ChownToPHP(t, dir)
+	php := &barePHP{socket: filepath.Join(dir, "php.sock"), site: site}
+	c := harness.Command{
+		Args: []string{harness.PHPCGI(t), "-b", php.socket},
+		Env:  []string{"PATH=" + os.Getenv("PATH"), fmt.Sprintf("PHP_FCGI_CHILDREN=%d", speedWorkers), "PHP_FCGI_MAX_REQUESTS=0"},
+		Dir:  dir, Log: filepath.Join(dir, "out.log"), UID: harness.PHPUID(t),
+	}
+	k := harness.Supervise(t, c)
+	harness.Eventually(t, func() error {
+		conn, err := php.dial()
+		if err != nil {
+			return fmt.Errorf("php-cgi does not listen:\n%s", harness.ReadFile(t, c.Log))
+		}
+		conn.close()
+		return nil
+	})
+	name := fmt.Sprintf("limit: php-cgi alone, %d connections", speedWorkers)
+	return &rival{t: t, name: name, limit: true, php: php, kept: []*harness.Supervised{k}}
+}
+
+// StartTraffic asks for a work over one connection for each worker, on threads that
+// block: an answer is read as soon as it is there.
+func (p *barePHP) load(t *testing.T, w work, d time.Duration) (took []time.Duration, lost int) {
+	t.Helper()
+	// A thread that blocks keeps its turn for a while, which others would wait for.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + speedWorkers))
+	request, end := p.request(w), time.Now().Add(d)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range speedWorkers {
+		wg.Go(func() {
+			conn, err := p.dial()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.close()
+			var mine []time.Duration
+			bad := 0
+			for begun := time.Now(); begun.Before(end); {
+				records, err := conn.ask(request)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if bytes.HasPrefix(records[recordHead:], []byte("Status: ")) { // another than 200
+					bad++
+				}
+				now := time.Now()
+				mine = append(mine, now.Sub(begun))
+				begun = now
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took, lost = append(took, mine...), lost+bad
+		})
+	}
+	wg.Wait()
+	if len(took) == 0 {
+		t.Fatal("php-cgi alone: no answers")
+	}
+	slices.Sort(took)
+	return took, lost
+}
+
+// askBare asks for a work once.
+func askBare(t *testing.T, p *barePHP, w work) (status int, body string) {
+	t.Helper()
+	conn, err := p.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.close()
+	records, err := conn.ask(p.request(w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer(records)
+}
+
+// measureBare measures php-cgi alone.
+func measureBare(t *testing.T, r *rival, w work, d time.Duration) reading {
+	t.Helper()
+	before, begun := r.cpu(), time.Now()
+	took, lost := r.php.load(t, w, d)
+	n, all := float64(len(took)), time.Since(begun)
+	return reading{
+		rate: n / all.Seconds(), cpu: (r.cpu() - before).Seconds() / n * 10_000,
+		p50: took[len(took)/2], p99: took[len(took)*99/100], lost: lost,
+	}
+}

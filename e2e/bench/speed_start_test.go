@@ -1,0 +1,170 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startRounds is how often a start is measured: it varies more than a request.
+const startRounds = 11
+
+// starting is a server whose start is measured.
+type starting struct {
+	name      string
+	b         harness.Backend
+	caddyfile string
+	with      bool // php-fpm starts with it, instead of before
+	took      []time.Duration
+}
+
+// measureStart measures the time from the execution of Caddy to the first whole
+// answer of a script, in turns.
+func measureStart(t *testing.T, site string) (table string, verdicts []verdict) {
+	t.Helper()
+	all := []*starting{
+		{name: "limit: Caddy, a constant answer", caddyfile: "\n\thttp://127.0.0.1:{$PORT} {\n\t\trespond `hello\n`\n\t}\n"},
+		{name: rivalNames[harness.FPM.Name] + ", which runs already", b: harness.FPM, caddyfile: speedCaddyfile},
+		{name: rivalNames[harness.FPM.Name] + ", started at once", b: harness.FPM, caddyfile: speedCaddyfile, with: true},
+		{name: rivalNames[harness.SingleLean.Name], b: harness.SingleLean, caddyfile: speedCaddyfile},
+		{name: rivalNames[harness.SharedLean.Name], b: harness.SharedLean, caddyfile: speedCaddyfile},
+	}
+	for range startRounds {
+		for _, c := range all {
+			c.took = append(c.took, c.once(t, site))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| start to the first answer, %d workers | median ms | least | most |\n|---|---|---|---|\n", speedWorkers)
+	for _, c := range all {
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(c.took))
+		if c.name == rivalNames[harness.SharedLean.Name] {
+			verdicts = append(verdicts, atMost("first answer", ms(harness.Median(c.took)), 60, " ms"))
+		}
+	}
+	return b.String(), verdicts
+}
+
+// once starts a server, asks until it answers, and stops it.
+func (c *starting) once(t *testing.T, site string) time.Duration {
+	t.Helper()
+	o := harness.Options{Site: site, Workers: speedWorkers}
+	before := c.b
+	before.FPM = c.b.FPM && !c.with
+	s := harness.Prepare(t, before, o)
+	s.Backend = c.b
+	harness.WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(c.caddyfile))
+	run := s.Command("run", "--config", filepath.Join(s.Dir, "Caddyfile"))
+	if c.with {
+		php := harness.FPMCommand(t, s.Dir, o)
+		run.Env = append(run.Env, php.Env[1:]...) // PATH is there
+		run.Args = slices.Concat([]string{"/bin/sh", "-c", strings.Join(php.Args, " ") + ` & exec "$@"`, "sh"}, run.Args)
+	}
+	s.Supervised = harness.Supervise(t, run)
+	answered := firstAnswer(t, s.Port)
+	took := answered.Sub(s.StartedAt)
+	s.Stopped = true
+	s.Signal(syscall.SIGTERM)
+	if _, ok := s.Wait(harness.MaxWait); !ok {
+		t.Errorf("%s does not stop", c.name)
+	}
+	s.Kill()
+	if s.FPM != nil {
+		s.FPM.Kill()
+	}
+	return took
+}
+
+// firstAnswer asks until a script's whole answer comes, and says when it had.
+func firstAnswer(t *testing.T, port int) time.Time {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		_, err := askOnce(port)
+		now := time.Now()
+		if err == nil {
+			return now
+		}
+		if now.After(deadline) {
+			t.Fatal(err)
+		}
+		<-time.After(500 * time.Microsecond)
+	}
+}
+
+// askOnce has hello.php answered over a connection of its own, and tells how long
+// that took.
+func askOnce(port int) (time.Duration, error) {
+	begun := time.Now()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	err = ask(conn, bufio.NewReader(conn))
+	return time.Since(begun), err
+}
+
+// measureOndemand measures what the first request to an ondemand pool at rest
+// takes above one that follows it.
+func measureOndemand(t *testing.T, site string) (table string, verdicts []verdict) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("\n| ondemand, the first answer above the next ones | median ms | least | most |\n|---|---|---|---|\n")
+	for _, c := range []struct{ name, master string }{
+		{"no worker runs", "10m"},
+		{"nothing of PHP runs", "0"},
+	} {
+		s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 300ms",
+			"master_idle_timeout "+c.master), harness.Options{Site: site})
+		var above []time.Duration
+		for range startRounds {
+			s.WaitPool("at rest", func(p harness.PoolStatus) bool { return p.Workers.Total == 0 })
+			if c.master == "0" {
+				harness.Eventually(t, func() error {
+					if left := s.PHPProcesses(); len(left) > 0 {
+						return fmt.Errorf("%d processes at rest: %v", len(left), left)
+					}
+					return nil
+				})
+			}
+			above = append(above, aboveWarm(t, s))
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(above))
+		verdicts = append(verdicts, atMost(c.name+", above the script's own time", ms(harness.Median(above)), 60, " ms"))
+	}
+	return b.String(), verdicts
+}
+
+// aboveWarm is what the first request takes more than the median of the next.
+func aboveWarm(t *testing.T, s *harness.Server) time.Duration {
+	t.Helper()
+	var took []time.Duration
+	for range 6 {
+		d, err := askOnce(s.Port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, d)
+	}
+	return took[0] - harness.Median(took[1:])
+}
+
+// spread is the median, the least and the most, as cells of a table.
+func spread(all []time.Duration) string {
+	return fmt.Sprintf("%.1f | %.1f | %.1f", ms(harness.Median(all)), ms(slices.Min(all)), ms(slices.Max(all)))
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,209 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	speedShort  = flag.Bool("speed.short", false, "only hello, page and upload, and only ours and the incumbent")
+	speedRounds = flag.Int("speed.rounds", 5, "how often each is measured; the median counts")
+	speedTime   = flag.Duration("speed.time", 3*time.Second, "how long each measurement takes")
+	speedOnly   = flag.String("speed.only", "", "a regular expression: only the works that it matches")
+	speedEnv    = flag.String("speed.env", "", "more of the environment of each Caddy, as GOMAXPROCS=1; several are separated by spaces")
+)
+
+// work is one thing that every server is asked to do.
+type work struct {
+	name    string
+	path    string
+	clients int
+	body    int    // bytes to POST
+	want    string // the answer begins with it
+	size    int    // bytes of it, if that is known
+	app     bool   // the path is WordPress's
+	short   bool   // part of the short run
+	target  target
+
+	wrk []string // more of wrk's arguments
+}
+
+var works = []work{
+	{name: "hello, 4", path: "/hello.php", clients: 4, want: "hello\n", size: 6, target: target{rate: 3.2, cpu: 0.26, p99: 0.5}},
+	{
+		name: "hello, 16", path: "/hello.php", clients: 16, want: "hello\n", size: 6, short: true,
+		target: target{rate: 3.2, cpu: 0.26, p99: 0.5},
+	},
+	{name: "hello, 64", path: "/hello.php", clients: 64, want: "hello\n", size: 6, target: target{rate: 3.2, cpu: 0.26, p99: 0.5}},
+	{
+		name: "100 KB page, 16", path: "/page.php", clients: 16, want: "<p>0", size: 100_000, short: true,
+		target: target{rate: 3.5, cpu: 0.28, p99: 0.5},
+	},
+	{
+		name: "2 ms page, 16", path: "/work.php", clients: 16, want: "worked\n", size: 7,
+		target: target{rate: 2, cpu: 0.5, p99: 1, bare: 0.95},
+	},
+	{
+		name: "1 MB upload, 16", path: "/upload.php", clients: 16, body: 1 << 20, want: "1048576\n", size: 8, short: true,
+		target: target{rate: 1.7, cpu: 0.65, p99: 1},
+	},
+	{name: "20 ms sleep, 64", path: "/sleep.php", clients: 64, want: "slept\n", size: 6},
+	{name: "WordPress, 16", path: "/wp/", clients: 16, want: "<!DOCTYPE html>", app: true, target: target{best: true}},
+}
+
+// TestSpeed measures the servers side by side: for each work, each of them in
+// turn, round after round, so that what else the machine does hits all alike.
+func TestSpeed(t *testing.T) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		t.Fatal("wrk is missing: run make bench, which installs it")
+	}
+	only := regexp.MustCompile(*speedOnly)
+	chosen := slices.DeleteFunc(slices.Clone(works), func(w work) bool { return *speedShort && !w.short || !only.MatchString(w.name) })
+	memory := !*speedShort && only.MatchString("memory")
+	site := speedSite(t, memory || slices.ContainsFunc(chosen, func(w work) bool { return w.app }))
+	var all scores
+	report := func(name, table string, verdicts []verdict) {
+		all.add(name, verdicts)
+		fmt.Print(table, targetLine(verdicts))
+	}
+	// These first: each of them wants the machine for itself.
+	for _, alone := range []struct {
+		name    string
+		measure func(*testing.T, string) (string, []verdict)
+	}{{"start", measureStart}, {"ondemand", measureOndemand}, {"memory", measureMemory}} {
+		if !*speedShort && only.MatchString(alone.name) {
+			table, verdicts := alone.measure(t, site)
+			report(alone.name, table, verdicts)
+		}
+	}
+	if len(chosen) > 0 {
+		speedOfWorks(t, site, chosen, report)
+	}
+	fmt.Print(all)
+}
+
+// speedOfWorks measures the works one after the other.
+func speedOfWorks(t *testing.T, site string, chosen []work, report func(name, table string, verdicts []verdict)) {
+	t.Helper()
+	rivals, limits := startRivals(t, site), startLimits(t, site)
+	for _, w := range chosen {
+		var those []*rival
+		for _, r := range slices.Concat(rivals, limits) {
+			if r.path == "" || r.path == w.path {
+				those = append(those, r)
+			}
+		}
+		counts := inTurns(t, w, those)
+		report(w.name, speedTable(w.name, counts), w.target.judge(counts))
+	}
+}
+
+// inTurns measures one work: each server in each round. The limits, which vary
+// little, have a third of the time in the short run, and nothing before it.
+func inTurns(t *testing.T, w work, rivals []*rival) (counts []*tally) {
+	t.Helper()
+	for _, r := range rivals {
+		checkAnswer(t, r, w)
+		if !*speedShort || !r.limit {
+			measure(t, r, w, time.Second) // until each worker has compiled the scripts
+		}
+		counts = append(counts, &tally{rival: r.name, ours: r.ours, limit: r.limit, bare: r.php != nil})
+	}
+	for range *speedRounds {
+		for i, r := range rivals {
+			d := *speedTime
+			if *speedShort && r.limit {
+				d /= 3
+			}
+			counts[i].runs = append(counts[i].runs, measure(t, r, w, d))
+		}
+	}
+	return counts
+}
+
+// speedSite is the document root that all share.
+func speedSite(t *testing.T, wordPress bool) string {
+	t.Helper()
+	site := speedScripts(t)
+	if wordPress {
+		speedWordPress(t, filepath.Join(site, "wp"))
+	}
+	harness.ChownToPHP(t, site)
+	return site
+}
+
+// speedScripts is a site with the scripts alone.
+func speedScripts(t *testing.T) (site string) {
+	t.Helper()
+	site = filepath.Join(harness.TempDir(t), "site")
+	harness.CopyTree(t, site, "testdata/speed")
+	path := filepath.Join(site, "work.php")
+	harness.WriteFile(t, path, strings.Replace(harness.ReadFile(t, path), "ROUNDS", strconv.Itoa(roundsOf2ms(t)), 1))
+	return site
+}
+
+// roundsOf2ms asks PHP how many rounds of md5 take 2 ms here: the best of many,
+// since anything else may run meanwhile.
+func roundsOf2ms(t *testing.T) int {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "rounds.php")
+	harness.WriteFile(t, script, `<?php
+for ($best = 0, $try = 0; $try < 50; $try++) {
+	for ($i = 0, $x = '', $begun = hrtime(true); hrtime(true) - $begun < 2000000; $i += 100) {
+		for ($j = 0; $j < 100; $j++) {
+			$x = md5($x);
+		}
+	}
+	$best = max($best, $i);
+}
+echo $best;
+`)
+	cmd := exec.Command("php-cgi", "-q", script)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounds, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rounds
+}
+
+// checkAnswer sees that a server gives the right answer before its speed counts.
+func checkAnswer(t *testing.T, r *rival, w work) {
+	t.Helper()
+	var status int
+	var body string
+	if r.php != nil {
+		status, body = askBare(t, r.php, w)
+	} else {
+		client := harness.NewClient(t)
+		client.Timeout = time.Minute
+		req := harness.NewRequest(t, "GET", r.url+w.path, nil)
+		if w.body > 0 {
+			req = harness.NewRequest(t, "POST", r.url+w.path, strings.NewReader(strings.Repeat("x", w.body)))
+		}
+		res := harness.Do(t, client, req)
+		status, body = res.StatusCode, res.Text
+	}
+	if status != 200 || !strings.HasPrefix(body, w.want) || w.size > 0 && len(body) != w.size {
+		t.Fatalf("%s, %s: got status %d and %d bytes: %.200q", r.name, w.name, status, len(body), body)
+	}
+}

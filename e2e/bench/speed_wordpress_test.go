@@ -1,0 +1,27 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import "testing"
+
+// speedWordPress installs WordPress and makes it the directory wp of a site,
+// whatever port that is served at.
+func speedWordPress(t *testing.T, wp string) {
+	t.Helper()
+	site := harness.UnpackWordPress(t, harness.StartMariaDB(t, "speed"), "speed", `
+define('WP_HOME', 'http://' . $_SERVER['HTTP_HOST'] . (str_starts_with($_SERVER['REQUEST_URI'], '/wp/') ? '/wp' : ''));
+define('WP_SITEURL', WP_HOME);
+define('DISABLE_WP_CRON', true);
+`)
+	t.Run("installing WordPress", func(t *testing.T) {
+		s := harness.Start(t, harness.SharedLean, harness.PlainSite, harness.Options{Site: site})
+		w := &harness.WordPress{Server: s, Admin: s.Browser(), Reader: s.Browser()}
+		w.Install()
+		w.Post("A post to read", "")
+	})
+	harness.Symlink(t, site, wp)
+}

@@ -1,0 +1,127 @@
+//go:build linux && bench
+
+package bench
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// reading is one measurement.
+type reading struct {
+	rate float64       // answers a second
+	cpu  float64       // seconds of the whole server side for 10,000 of them
+	p50  time.Duration // that half of the answers took at most
+	p99  time.Duration // and 99 of 100
+	lost int           // requests without an answer, or with another than 200
+}
+
+var (
+	wrkRate   = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
+	wrkTotal  = regexp.MustCompile(`(\d+) requests in`)
+	wrkTimes  = regexp.MustCompile(`(?m)^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)\s*$`)
+	wrkErrors = regexp.MustCompile(`(?m)^\s*(?:Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)|Non-2xx or 3xx responses: (\d+))$`)
+)
+
+// measure runs wrk against a server.
+func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
+	t.Helper()
+	if r.php != nil {
+		return measureBare(t, r, w, d)
+	}
+	args := []string{fmt.Sprintf("-t%d", min(2, w.clients)), "-c" + strconv.Itoa(w.clients), fmt.Sprintf("-d%ds", max(1, int(d.Seconds()))), "--latency"}
+	if w.body > 0 {
+		args = append(args, "-s", postScript(t, w.body))
+	}
+	args = append(args, w.wrk...)
+	before := r.cpu()
+	out, err := exec.Command("wrk", append(args, r.url+w.path)...).CombinedOutput()
+	used := r.cpu() - before
+	if err != nil {
+		t.Fatalf("wrk: %v\n%s", err, out)
+	}
+	lost := 0
+	for _, m := range wrkErrors.FindAllStringSubmatch(string(out), -1) {
+		for _, n := range m[1:] {
+			n, _ := strconv.Atoi(n) // "" is none
+			lost += n
+		}
+	}
+	if lost > 0 && r.ours {
+		t.Errorf("%s, %s: %d requests lost:\n%s", r.name, w.name, lost, out)
+	}
+	number := func(re *regexp.Regexp) float64 {
+		m := re.FindSubmatch(out)
+		if m == nil {
+			t.Fatalf("wrk says:\n%s", out)
+		}
+		n, err := strconv.ParseFloat(string(m[1]), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	got := reading{rate: number(wrkRate), cpu: used.Seconds() / number(wrkTotal) * 10_000, lost: lost}
+	for _, m := range wrkTimes.FindAllStringSubmatch(string(out), -1) {
+		took, err := time.ParseDuration(m[2] + m[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m[1] == "50" {
+			got.p50 = took
+		} else {
+			got.p99 = took
+		}
+	}
+	return got
+}
+
+// postScript makes wrk post a body.
+func postScript(t *testing.T, size int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "post.lua")
+	harness.WriteFile(t, path, fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size))
+	return path
+}
+
+// memory is the PSS of all of the server's processes.
+func (r *rival) memory() (sum int64) {
+	r.t.Helper()
+	for _, k := range r.kept {
+		all, _ := harness.PSS(r.t, k.Processes())
+		sum += all
+	}
+	return sum
+}
+
+// cpu is the processor time that the server has used: that of all of its
+// processes, and of those that have ended and were waited for.
+func (r *rival) cpu() time.Duration {
+	const tick = time.Second / 100 // USER_HZ of all Linux systems
+	var sum time.Duration
+	for _, k := range r.kept {
+		for _, p := range k.Processes() {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+			if err != nil {
+				continue // it has ended
+			}
+			_, rest, _ := strings.Cut(string(stat), ") ")
+			for _, field := range strings.Fields(rest)[11:15] { // utime, stime, cutime, cstime
+				n, _ := strconv.ParseInt(field, 10, 64)
+				sum += time.Duration(n) * tick
+			}
+		}
+	}
+	return sum
+}

@@ -1,0 +1,203 @@
+//go:build linux
+
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Backend is what runs PHP: a form of php_pool, or the incumbent.
+type Backend struct {
+	Name  string
+	Lines []string // options that make php_pool this form
+	FPM   bool     // php_fastcgi and php-fpm instead
+	Proxy bool     // the request goes through Caddy's reverse proxy
+}
+
+// viaProxy is an option that the lean handler cannot do, so that requests take
+// the way through Caddy's reverse proxy.
+const viaProxy = "header_down +X-Via-Proxy 1"
+
+var (
+	SharedLean  = Backend{Name: "shared-lean", Lines: []string{"spawn shared"}}
+	SingleLean  = Backend{Name: "single-lean", Lines: []string{"spawn single"}}
+	SharedProxy = Backend{Name: "shared-proxy", Lines: []string{"spawn shared", viaProxy}, Proxy: true}
+	SingleProxy = Backend{Name: "single-proxy", Lines: []string{"spawn single", viaProxy}, Proxy: true}
+	FPM         = Backend{Name: "fpm", FPM: true, Proxy: true}
+)
+
+var (
+	AllBackends    = []Backend{SharedLean, SingleLean, SharedProxy, SingleProxy}
+	BothSpawnModes = []Backend{SharedLean, SingleLean}
+	BothTransports = []Backend{SharedLean, SingleProxy} // each way to spawn, each way through Caddy
+)
+
+// ForEach runs a test for every backend, or for those named by -backend.
+func ForEach(t *testing.T, backends []Backend, test func(*testing.T, Backend)) {
+	t.Helper()
+	if *backendFlag != "" {
+		names := strings.Split(*backendFlag, ",")
+		backends = slices.DeleteFunc(append(slices.Clone(backends), FPM), func(b Backend) bool {
+			return !slices.Contains(names, b.Name)
+		})
+	}
+	for _, b := range backends {
+		t.Run(b.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, b)
+		})
+	}
+}
+
+// directiveLine is a line with the directive: indent, matcher, opening brace.
+var directiveLine = regexp.MustCompile(`(?m)^([ \t]*)PHP( +[^\s{]+)?( *\{)?$`)
+
+// expand writes the backend's directive where the Caddyfile says PHP.
+func (b Backend) expand(caddyfile string, o Options) string {
+	name, address := "php_pool", ""
+	lines := append([]string{"manager static", fmt.Sprint("workers ", o.Workers)}, b.Lines...)
+	for _, kv := range o.INI {
+		lines = append(lines, fmt.Sprintf("ini %s %q", kv[0], kv[1]))
+	}
+	if b.FPM {
+		name, address, lines = "php_fastcgi", " unix/{$DIR}/fpm.sock", nil
+	}
+	return directiveLine.ReplaceAllStringFunc(caddyfile, func(line string) string {
+		part := directiveLine.FindStringSubmatch(line)
+		text := part[1] + name + part[2] + address + " {\n" + strings.Join(lines, "\n")
+		if part[3] == "" {
+			text += "\n}"
+		}
+		return text
+	})
+}
+
+// StartFPM runs php-fpm with php-cgi's own php.ini, listening at dir/fpm.sock.
+func StartFPM(t *testing.T, dir string, o Options) *Supervised {
+	t.Helper()
+	c := FPMCommand(t, dir, o)
+	k := Supervise(t, c)
+	Eventually(t, func() error {
+		if _, err := os.Stat(filepath.Join(dir, "fpm.sock")); err != nil {
+			return fmt.Errorf("php-fpm does not listen:\n%s", ReadFile(t, c.Log))
+		}
+		return nil
+	})
+	return k
+}
+
+// FPMCommand writes php-fpm's configuration and says how to run it.
+func FPMCommand(t *testing.T, dir string, o Options) Command {
+	t.Helper()
+	bin := findFPM(t)
+	log := filepath.Join(dir, "fpm.log")
+	conf := fmt.Sprintf(`[global]
+error_log = %[1]s
+daemonize = no
+[www]
+listen = %[2]s/fpm.sock
+listen.mode = 0666
+pm = static
+pm.max_children = %[3]d
+catch_workers_output = yes
+pm.status_path = /fpm/status
+ping.path = /fpm/ping
+`, log, dir, o.Workers)
+	if os.Getuid() == 0 {
+		conf += "user = www-data\ngroup = www-data\n"
+	}
+	for _, kv := range o.INI {
+		conf += fmt.Sprintf("php_value[%s] = %q\n", kv[0], kv[1])
+	}
+	for i := range o.FPMPools {
+		conf += fmt.Sprintf("[p%d]\nlisten = %s/p%[1]d.sock\nlisten.mode = 0666\npm = static\npm.max_children = 1\n", i, dir)
+		if os.Getuid() == 0 {
+			conf += "user = www-data\ngroup = www-data\n"
+		}
+	}
+	WriteFile(t, filepath.Join(dir, "fpm.conf"), conf)
+	ini := phpINIPath(t)
+	return Command{
+		Args: []string{bin, "-F", "-y", filepath.Join(dir, "fpm.conf"), "-c", ini},
+		Env:  []string{"PATH=" + os.Getenv("PATH"), "PHP_INI_SCAN_DIR=" + filepath.Join(filepath.Dir(ini), "conf.d")},
+		Dir:  dir,
+		Log:  log,
+	}
+}
+
+// findFPM prefers the copy of make deps, which runs no service.
+func findFPM(t *testing.T) string {
+	t.Helper()
+	for _, pattern := range []string{filepath.Join(CacheDir(t), "fpm/usr/sbin/php-fpm*"), "/usr/sbin/php-fpm*"} {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+			return found[len(found)-1]
+		}
+	}
+	t.Fatal("php-fpm is missing: run make deps")
+	return ""
+}
+
+// phpINIPath asks php-cgi which php.ini it reads.
+func phpINIPath(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("php-cgi", "-q", "-i")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal("php-cgi -i:", err)
+	}
+	found := regexp.MustCompile(`Loaded Configuration File </td><td class="v">(\S+)`).FindSubmatch(out)
+	if found == nil {
+		t.Fatal("php-cgi -i names no php.ini")
+	}
+	return string(found[1])
+}
+
+// PHPUser is who PHP runs as when Caddy is started by these tests.
+func PHPUser(t *testing.T) *user.User {
+	t.Helper()
+	u, err := user.Current()
+	if err == nil && u.Uid == "0" {
+		u, err = user.Lookup("www-data")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// PHPUID is that user's number, or 0, which switches to none, where the tests
+// cannot switch.
+func PHPUID(t *testing.T) uint32 {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return 0
+	}
+	uid, err := strconv.ParseUint(PHPUser(t).Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(uid)
+}
+
+// PHPCGI is the program itself.
+func PHPCGI(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("php-cgi")
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,215 @@
+//go:build linux
+
+package harness
+
+import (
+	"bytes"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+)
+
+// Browser reads pages and fills in their forms, as people do.
+type Browser struct {
+	T      *testing.T
+	Client *http.Client
+	base   string
+}
+
+// Page is an answer that is HTML, at the address where redirects led.
+type Page struct {
+	*Response
+	b   *Browser
+	doc *html.Node
+}
+
+// Form is a form of a page with the values that it came with.
+type Form struct {
+	p      *Page
+	action *url.URL
+	method string
+	Values url.Values
+	files  map[string]formFile
+}
+
+type formFile struct {
+	name    string
+	content []byte
+}
+
+func (s *Server) Browser() *Browser { return &Browser{s.T, NewBrowserClient(s.T), s.URL} }
+
+// Open gets a page, which must be a 200.
+func (b *Browser) Open(path string) *Page {
+	b.T.Helper()
+	return b.Visit(NewRequest(b.T, "GET", b.base+path, nil))
+}
+
+func (b *Browser) Visit(req *http.Request) *Page {
+	b.T.Helper()
+	res := Do(b.T, b.Client, req)
+	if res.StatusCode != 200 {
+		b.T.Fatalf("%s %s: got status %d (body %.2000q)", req.Method, req.URL, res.StatusCode, res.Text)
+	}
+	doc, err := html.Parse(strings.NewReader(res.Text))
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	return &Page{res, b, doc}
+}
+
+// MustContain ends the test unless all texts are in the page.
+func (p *Page) MustContain(texts ...string) *Page {
+	p.b.T.Helper()
+	for _, want := range texts {
+		if !strings.Contains(p.Text, want) {
+			p.b.T.Fatalf("%s: %q is not in the page: %.3000s", p.Request.URL, want, p.visibleText())
+		}
+	}
+	return p
+}
+
+// Form finds a form by its id or by the name of a field in it.
+func (p *Page) Form(which string) *Form {
+	p.b.T.Helper()
+	for n := range p.doc.Descendants() {
+		if n.Data != "form" || attr(n, "id") != which && !hasField(n, which) {
+			continue
+		}
+		action, err := p.Request.URL.Parse(attr(n, "action"))
+		if err != nil {
+			p.b.T.Fatal(err)
+		}
+		f := &Form{p, action, strings.ToUpper(attr(n, "method")), url.Values{}, nil}
+		for field := range n.Descendants() {
+			f.addField(field)
+		}
+		return f
+	}
+	p.b.T.Fatalf("%s: no form %q in the page: %.3000s", p.Request.URL, which, p.visibleText())
+	return nil
+}
+
+// Add takes over what a browser would send for a field that nobody touched.
+func (f *Form) addField(n *html.Node) {
+	name := attr(n, "name")
+	switch {
+	case name == "":
+	case n.Data == "textarea":
+		f.Values.Add(name, strings.TrimPrefix(text(n), "\n"))
+	case n.Data == "select":
+		for option := range n.Descendants() {
+			if option.Data == "option" && (has(option, "selected") || !f.Values.Has(name)) {
+				f.Values.Set(name, attr(option, "value"))
+			}
+		}
+	case n.Data == "input":
+		switch attr(n, "type") {
+		case "submit", "button", "image", "reset", "file":
+		case "checkbox", "radio":
+			if has(n, "checked") {
+				f.Values.Add(name, attr(n, "value"))
+			}
+		default:
+			f.Values.Add(name, attr(n, "value"))
+		}
+	}
+}
+
+// RequireMark fills in pairs of name and value; a button that is clicked is one too.
+func (f *Form) Set(pairs ...string) *Form {
+	for i := 0; i < len(pairs); i += 2 {
+		f.Values.Set(pairs[i], pairs[i+1])
+	}
+	return f
+}
+
+func (f *Form) Attach(field, name string, content []byte) *Form {
+	f.files = map[string]formFile{field: {name, content}}
+	return f
+}
+
+// Submit sends the form and follows where that leads.
+func (f *Form) Submit() *Page {
+	t := f.p.b.T
+	t.Helper()
+	var req *http.Request
+	switch {
+	case f.files != nil:
+		body, contentType := f.multipart()
+		req = NewRequest(t, "POST", f.action.String(), body)
+		req.Header.Set("Content-Type", contentType)
+	case f.method == "POST":
+		req = NewRequest(t, "POST", f.action.String(), strings.NewReader(f.Values.Encode()))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	default:
+		f.action.RawQuery = f.Values.Encode()
+		req = NewRequest(t, "GET", f.action.String(), nil)
+	}
+	req.Header.Set("Referer", f.p.Request.URL.String())
+	return f.p.b.Visit(req)
+}
+
+func (f *Form) multipart() (body *bytes.Buffer, contentType string) {
+	body = &bytes.Buffer{}
+	w := multipart.NewWriter(body)
+	for name, values := range f.Values {
+		for _, value := range values {
+			w.WriteField(name, value)
+		}
+	}
+	for field, file := range f.files {
+		// Writes to a buffer do not fail.
+		part, _ := w.CreateFormFile(field, file.name)
+		part.Write(file.content)
+	}
+	w.Close()
+	return body, w.FormDataContentType()
+}
+
+// visibleText is what a page says, for messages.
+func (p *Page) visibleText() string {
+	words := strings.Join(strings.Fields(text(p.doc)), " ")
+	return words[max(0, len(words)-3000):]
+}
+
+func hasField(form *html.Node, name string) bool {
+	for n := range form.Descendants() {
+		if attr(n, "name") == name {
+			return true
+		}
+	}
+	return false
+}
+
+func attr(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func has(n *html.Node, name string) bool {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return true
+		}
+	}
+	return false
+}
+
+func text(n *html.Node) string {
+	var b strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			b.WriteString(d.Data)
+		}
+	}
+	return b.String()
+}

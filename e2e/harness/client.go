@@ -1,0 +1,319 @@
+//go:build linux
+
+package harness
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Response is an answer that was read to its end.
+type Response struct {
+	*http.Response
+	Text string
+}
+
+// NewClient follows no redirect, decodes no gzip, and has no cookies.
+func NewClient(t *testing.T) *http.Client {
+	transport := &http.Transport{DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       MaxWait,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// NewBrowserClient follows redirects and keeps cookies.
+func NewBrowserClient(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(t)
+	c.CheckRedirect, c.Jar = nil, jar
+	return c
+}
+
+func NewRequest(t *testing.T, method, url string, body io.Reader) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// Do sends a request and reads the answer.
+func Do(t *testing.T, c *http.Client, req *http.Request) *Response {
+	t.Helper()
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s %s: reading the body: %v", req.Method, req.URL, err)
+	}
+	return &Response{res, string(body)}
+}
+
+// Request makes a request to the server; a header is "Name: value".
+func (s *Server) Request(method, path string, body io.Reader, headers ...string) *http.Request {
+	s.T.Helper()
+	req := NewRequest(s.T, method, s.URL+path, body)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			req.Host = value
+		} else {
+			req.Header[name] = append(req.Header[name], value)
+		}
+	}
+	return req
+}
+
+func (s *Server) Do(req *http.Request) *Response { s.T.Helper(); return Do(s.T, s.Client, req) }
+
+func (s *Server) Get(path string, headers ...string) *Response {
+	s.T.Helper()
+	return s.Do(s.Request("GET", path, nil, headers...))
+}
+
+// Want checks an answer's status and, unless it is empty, its whole body.
+func (r *Response) Want(t *testing.T, status int, body string) {
+	t.Helper()
+	if r.StatusCode != status {
+		t.Errorf("%s %s: got status %d, want %d (body %.300q)", r.Request.Method, r.Request.URL, r.StatusCode, status, r.Text)
+	} else if body != "" && r.Text != body {
+		t.Errorf("%s %s: got body %.300q, want %.300q", r.Request.Method, r.Request.URL, r.Text, body)
+	}
+}
+
+// WantContains checks an answer's status and that texts are in its body.
+func (r *Response) WantContains(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	r.Want(t, status, "")
+	for _, text := range texts {
+		if !strings.Contains(r.Text, text) {
+			t.Errorf("%s %s: %q is not in the body: %.600q", r.Request.Method, r.Request.URL, text, r.Text)
+		}
+	}
+}
+
+// TempDir is a directory whose path is short enough for a socket in it and
+// which every user may enter, unlike t.TempDir.
+func TempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "php_pool-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// CopyTree copies a directory so that PHP may read it.
+func CopyTree(t *testing.T, to, from string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(to, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Type()&os.ModeSymlink != 0 {
+			return err
+		}
+		if d.IsDir() {
+			return os.Chmod(path, 0o755)
+		}
+		return os.Chmod(path, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ChownToPHP makes the user that PHP runs as the owner of a tree.
+func ChownToPHP(t *testing.T, dir string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	u := PHPUser(t)
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	Chown(t, dir, uid, gid)
+}
+
+// Chown makes a user and group the owners of a tree.
+func Chown(t *testing.T, dir string, uid, gid int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Symlink points a symbolic link, new or old, to a target in one step.
+func Symlink(t *testing.T, target, name string) {
+	t.Helper()
+	if err := os.Symlink(target, name+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func WriteFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func ReadFile(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// ReplaceFile puts a file in the place of another in one step, as editors and
+// package managers do.
+func ReplaceFile(t *testing.T, path, content string, mode os.FileMode) {
+	t.Helper()
+	WriteFile(t, path+".new", content)
+	if err := os.Chmod(path+".new", mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Vars is what server.php saw in $_SERVER.
+func (s *Server) Vars(path string, headers ...string) map[string]string {
+	s.T.Helper()
+	return s.VarsOf(s.Request("GET", path, nil, headers...))
+}
+
+func (s *Server) VarsOf(req *http.Request) map[string]string {
+	s.T.Helper()
+	res := s.Do(req)
+	res.Want(s.T, 200, "")
+	var vars map[string]any
+	if err := json.Unmarshal([]byte(res.Text), &vars); err != nil {
+		s.T.Fatalf("%s: %v in %.300q", req.URL, err, res.Text)
+	}
+	text := map[string]string{}
+	for name, value := range vars {
+		if v, ok := value.(string); ok {
+			text[name] = v
+		} else {
+			v, _ := json.Marshal(value)
+			text[name] = string(v)
+		}
+	}
+	return text
+}
+
+// Dial opens a connection of its own to the server.
+func Dial(t *testing.T, s *Server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(MaxWait))
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// Endless gives bytes without end.
+type Endless struct{}
+
+func (Endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return len(p), nil
+}
+
+// GetFrom gets a page from a port whose listener may have just moved to another
+// configuration.
+func (s *Server) GetFrom(port int, path string) (body string) {
+	s.T.Helper()
+	Eventually(s.T, func() error {
+		res, err := s.Client.Do(NewRequest(s.T, "GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil))
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		body = string(text)
+		if err == nil && res.StatusCode != 200 {
+			s.T.Errorf("GET %s on port %d: got %s: %.300q", path, port, res.Status, text)
+		}
+		return err
+	})
+	return body
+}
+
+// WantMessage checks that an error is short and names all; "a|b" is either.
+// What Caddy says before it, of the place in the configuration, does not count.
+func WantMessage(t *testing.T, err error, says []string) {
+	t.Helper()
+	message := err.Error()
+	for _, place := range []string{"'php_pool': ", "http.handlers.php_pool: ", "php_pool app module: "} {
+		if _, own, ok := strings.Cut(message, place); ok {
+			message = own
+		}
+	}
+	for _, choice := range says {
+		if !ContainsAny(message, strings.Split(choice, "|")) {
+			t.Errorf("%q is not in %q", choice, message)
+		}
+	}
+	if lines := strings.Count(message, "\n"); lines > 3 || len(message) > 1000 {
+		t.Errorf("that is more than a sentence: %q", message)
+	}
+}
+
+func ContainsAny(text string, parts []string) bool {
+	for _, part := range parts {
+		if strings.Contains(strings.ToLower(text), strings.ToLower(part)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,78 @@
+//go:build linux
+
+package harness
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// UnpackDebs extracts Debian packages, which make deps left in the cache, below a
+// directory of the test's own and leaves the system alone.
+func UnpackDebs(t *testing.T, packages ...string) string {
+	t.Helper()
+	dir := TempDir(t)
+	for _, name := range packages {
+		found, _ := filepath.Glob(filepath.Join(CacheDir(t), name+"_*.deb"))
+		if len(found) == 0 {
+			t.Fatalf("the package %s is missing in %s: run make deps", name, CacheDir(t))
+		}
+		if out, err := exec.Command("dpkg", "-x", found[len(found)-1], dir).CombinedOutput(); err != nil {
+			t.Fatalf("dpkg -x: %v: %s", err, out)
+		}
+	}
+	relocate(t, dir)
+	ChownToPHP(t, dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // dpkg gives it the package's mode
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// relocate makes absolute links to what was unpacked stay below dir, also to
+// files that the application has yet to write.
+func relocate(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		to, err := os.Readlink(path)
+		if err != nil || !strings.HasPrefix(to, "/") {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(dir, filepath.Dir(to))); err != nil {
+			return nil // to a file of the system
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		return os.Symlink(filepath.Join(dir, to), path)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Picture is a PNG that no compressor makes small.
+func Picture(t *testing.T) []byte {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, 640, 480))
+	b := Pattern(640 * 480 * 3)
+	for i := range 640 * 480 {
+		img.Set(i%640, i/640, color.RGBA{b[3*i], b[3*i+1], b[3*i+2], 255})
+	}
+	var out bytes.Buffer
+	if err := png.Encode(&out, img); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

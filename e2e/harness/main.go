@@ -1,0 +1,112 @@
+//go:build linux
+
+package harness
+
+import (
+	"debug/buildinfo"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"testing"
+)
+
+var (
+	backendFlag = flag.String("backend", "", "comma-separated: only these, for instance fpm,single-lean (default: every form of php_pool)")
+	caddyFlag   = flag.String("caddy", "", "a Caddy to test instead of the one built from these sources")
+)
+
+// CaddyBinary is the Caddy under test, and RaceBuilt whether it was built with -race,
+// which makes it slower and several times larger.
+var (
+	CaddyBinary string
+	RaceBuilt   bool
+)
+
+// Main runs the tests of a package, whose TestMain calls it. It builds the Caddy
+// under test, or takes the one that -caddy names.
+func Main(m *testing.M) {
+	if spec := os.Getenv(superviseEnv); spec != "" {
+		os.Exit(superviseMain(spec))
+	}
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if flag.Lookup("test.list").Value.String() != "" {
+		return m.Run()
+	}
+	if _, err := exec.LookPath("php-cgi"); err != nil {
+		fmt.Fprintln(os.Stderr, "php-cgi is missing: run make test, which installs it")
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "php_pool-caddy-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	// Other users run it too: php-cgi's for one, nobody for another.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	CaddyBinary = filepath.Join(dir, "caddy")
+	provide := exec.Command("go", "build", "-o", CaddyBinary, "github.com/mevdschee/caddy-php-pool/caddymodule/cmd/caddy")
+	if *caddyFlag != "" {
+		provide = exec.Command("cp", *caddyFlag, CaddyBinary)
+	}
+	provide.Stderr = os.Stderr
+	if err := provide.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", provide, err)
+		return 1
+	}
+	info, err := buildinfo.ReadFile(CaddyBinary)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	RaceBuilt = slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	return m.Run()
+}
+
+// Testdata returns the path of a directory in testdata of this package.
+func Testdata(t *testing.T, name string) string {
+	t.Helper()
+	return filepath.Join(root(t), "e2e", "harness", "testdata", name)
+}
+
+// root returns the directory of the module: tests run in that of their package.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("the tests are not run below go.mod")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// CacheDir is where make deps puts packages that are used but not installed.
+func CacheDir(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv("PHP_POOL_TEST_CACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "php_pool-test")
+}

@@ -1,0 +1,57 @@
+//go:build linux
+
+package harness
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// StartMariaDB runs a server of the test's own on a unix socket, with empty
+// databases that whoever reaches the socket may use.
+func StartMariaDB(t *testing.T, databases ...string) (socket string) {
+	t.Helper()
+	const bin = "/usr/sbin/mariadbd"
+	if _, err := os.Stat(bin); err != nil {
+		t.Fatal("MariaDB is missing: run make deps")
+	}
+	dir := TempDir(t)
+	socket = filepath.Join(dir, "mariadb.sock")
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ChownToPHP(t, dir)
+	user := "--user=" + PHPUser(t).Username
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db", "--skip-name-resolve", user)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("mariadb-install-db: %v: %s", err, out)
+	}
+	create := "create database " + strings.Join(databases, ";\ncreate database ") + ";\n"
+	WriteFile(t, filepath.Join(dir, "init.sql"), create)
+
+	log := filepath.Join(dir, "mariadb.log")
+	Supervise(t, Command{
+		Args: []string{
+			bin, "--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + filepath.Join(dir, "mariadb.pid"),
+			"--skip-networking", "--skip-grant-tables", "--init-file=" + filepath.Join(dir, "init.sql"), user,
+			"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
+		},
+		Env: []string{"PATH=" + os.Getenv("PATH")},
+		Dir: dir,
+		Log: log,
+	})
+	Eventually(t, func() error {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			return fmt.Errorf("MariaDB does not answer: %w\n%s", err, tail(ReadFile(t, log)))
+		}
+		return conn.Close()
+	})
+	return socket
+}

@@ -1,0 +1,178 @@
+//go:build linux
+
+package harness
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// MustReload loads a configuration that has to be taken.
+func (s *Server) MustReload(caddyfile string) {
+	s.T.Helper()
+	if err := s.Reload(caddyfile); err != nil {
+		s.T.Fatal(err)
+	}
+}
+
+// WantUnchanged checks that the pool is as it was: its size, its generation and
+// each of its workers.
+func (s *Server) WantUnchanged(before PoolStatus) {
+	s.T.Helper()
+	now := s.Pool()
+	if got, want := WorkerPIDs(now), WorkerPIDs(before); !slices.Equal(got, want) {
+		s.T.Errorf("the workers are %v, want %v", got, want)
+	}
+	if now.Generation != before.Generation || now.Workers.Max != before.Workers.Max || now.Workers.Standby != before.Workers.Standby || now.Restarts != 0 {
+		s.T.Errorf("the pool was %+v and is %+v", before, now)
+	}
+}
+
+// WantNoneFailed checks that nothing has gone wrong in the pool either.
+func (s *Server) WantNoneFailed() {
+	s.T.Helper()
+	p := s.Pool()
+	if p.Requests.Failed != 0 || p.Requests.Refused != 0 || p.Exits["crashed"] != 0 || p.Exits["probe_failed"] != 0 || p.Restarts != 0 {
+		s.T.Errorf("got %+v, exits %v and %d restarts, want none failed, none refused, no crash", p.Requests, p.Exits, p.Restarts)
+	}
+	if lost := s.Logged("worker lost"); len(lost) != 0 {
+		s.T.Errorf("workers were lost: %v", lost)
+	}
+}
+
+// WorkerPIDs are the processes of a pool's workers, in order.
+func WorkerPIDs(p PoolStatus) []int {
+	var list []int
+	for _, w := range p.List {
+		list = append(list, w.PID)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// WaitWorkers waits until there are only so many workers, and the generations
+// before have gone, with all processes.
+func (s *Server) WaitWorkers(b Backend, workers int) PoolStatus {
+	s.T.Helper()
+	p := s.WaitPool(fmt.Sprintf("one of %d workers", workers), func(p PoolStatus) bool {
+		w := p.Workers
+		return w.Idle+w.Busy == workers && w.Starting+w.Stopping+w.Draining == 0
+	})
+	s.WantWorkerProcesses(b, workers)
+	return p
+}
+
+// WaitForked is a pool that stands still and its processes, once there are all: a
+// master serves before it has forked the last of its slots.
+func (s *Server) WaitForked() (p PoolStatus, processes string) {
+	s.T.Helper()
+	p = s.Pool()
+	s.WaitWorkerProcesses(p.Workers.Total + p.Workers.Standby)
+	return p, fmt.Sprint(s.PHPProcesses())
+}
+
+// PoolSite is a site whose pool is named main and has these options.
+func PoolSite(b Backend, lines ...string) string {
+	lines = append(slices.Clone(b.Lines), lines...)
+	return `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool {
+				name main
+				` + strings.Join(lines, "\n") + `
+			}
+			file_server
+		}
+	`
+}
+
+// PoolStatus is what the admin API tells of a pool.
+type PoolStatus struct {
+	Generation  int
+	Workers     struct{ Total, Idle, Busy, Draining, Starting, Stopping, Max, Standby int }
+	Queue       struct{ Length, Max int }
+	Requests    struct{ Total, Failed, Refused, Slow, Retried int }
+	Exits       map[string]int
+	Restarts    int
+	Quarantined map[string]string
+	List        []WorkerStatus `json:"workers_list"`
+}
+
+type WorkerStatus struct {
+	ID, PID, Requests int
+	State             string
+	Memory            int64 `json:"memory_bytes"`
+	Request           struct {
+		Method, URI string
+		Since       float64 `json:"since_seconds"`
+	}
+}
+
+// Pool asks for the state of the pool main.
+func (s *Server) Pool() PoolStatus {
+	s.T.Helper()
+	res := s.Admin("GET", "/php_pool/pools/main", "")
+	var p PoolStatus
+	if err := json.Unmarshal([]byte(res.Text), &p); err != nil || res.StatusCode != http.StatusOK {
+		s.T.Fatalf("the pool's state: %s: %s (%v)", res.Status, res.Text, err)
+	}
+	return p
+}
+
+// WaitPool waits until the pool is as described, and returns it.
+func (s *Server) WaitPool(what string, is func(PoolStatus) bool) PoolStatus {
+	s.T.Helper()
+	var p PoolStatus
+	Eventually(s.T, func() error {
+		if p = s.Pool(); !is(p) {
+			return fmt.Errorf("the pool is not %s: %+v", what, p)
+		}
+		return nil
+	})
+	return p
+}
+
+// WantExits checks which workers have left, and why.
+func (s *Server) WantExits(want map[string]int) {
+	s.T.Helper()
+	s.WaitPool(fmt.Sprintf("one with exits %v", want), func(p PoolStatus) bool {
+		return fmt.Sprint(p.Exits) == fmt.Sprint(want)
+	})
+}
+
+// PlainSite is the Caddyfile of most tests.
+const PlainSite = `
+http://127.0.0.1:{$PORT} {
+	root {$SITE}
+	PHP {
+		capture_stderr
+	}
+	file_server
+}
+`
+
+// Restart asks for a new generation.
+func (s *Server) Restart() error {
+	s.T.Helper()
+	res := s.Admin("POST", "/php_pool/pools/main/restart", "")
+	if res.StatusCode == http.StatusOK {
+		return nil
+	}
+	var answer struct{ Error string }
+	if err := json.Unmarshal([]byte(res.Text), &answer); err != nil || answer.Error == "" {
+		s.T.Fatalf("got %s: %q", res.Status, res.Text)
+	}
+	return errors.New(answer.Error)
+}
+
+func (s *Server) PoolNamed(name string) (p PoolStatus) {
+	s.T.Helper()
+	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/"+name, "").Text), &p); err != nil {
+		s.T.Fatal(err)
+	}
+	return p
+}

@@ -1,0 +1,160 @@
+//go:build linux
+
+package harness
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// HeldRequests is requests that run until they are released.
+type HeldRequests struct {
+	s         *Server
+	Name      string
+	PathInfo  string // what follows the script in the path
+	File      string
+	Header    string // of the requests that are added, if any
+	Cancel    []context.CancelFunc
+	Responses []chan *Response // nil comes from one that failed
+}
+
+// Hold makes the beginning of requests that PHP serves until they are released.
+func (s *Server) Hold(name string) *HeldRequests {
+	s.T.Helper()
+	h := &HeldRequests{s: s, Name: name, File: filepath.Join(s.Site, name)}
+	WriteFile(s.T, h.File, "")
+	s.T.Cleanup(h.Release)
+	return h
+}
+
+// Add sends one more request, whose id is its number, from 0.
+func (h *HeldRequests) Add(query string) {
+	h.s.T.Helper()
+	path := fmt.Sprintf("/load/hold.php%s?file=%s&id=%d&%s", h.PathInfo, h.Name, len(h.Responses), query)
+	ctx, cancel := context.WithCancel(h.s.T.Context())
+	h.s.T.Cleanup(cancel)
+	req := h.s.Request("GET", path, nil).WithContext(ctx)
+	if name, value, ok := strings.Cut(h.Header, ": "); ok {
+		req.Header.Set(name, value)
+	}
+	answer := make(chan *Response, 1)
+	h.Cancel, h.Responses = append(h.Cancel, cancel), append(h.Responses, answer)
+	go func() {
+		defer close(answer)
+		if res, err := h.s.Client.Do(req); err == nil {
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			answer <- &Response{res, string(body)}
+		}
+	}()
+}
+
+// WaitRunning waits until PHP has begun so many, and returns their ids and processes.
+func (h *HeldRequests) WaitRunning(n int) (ids, pids []int) {
+	h.s.T.Helper()
+	var lines []string
+	Eventually(h.s.T, func() error {
+		if lines = h.Lines("ran"); len(lines) < n {
+			return fmt.Errorf("%d of %d requests are being served: %+v", len(lines), n, h.s.Pool())
+		}
+		return nil
+	})
+	for _, line := range lines {
+		var id, pid int
+		if _, err := fmt.Sscan(line, &id, &pid); err != nil {
+			h.s.T.Fatalf("%q: %v", line, err)
+		}
+		ids, pids = append(ids, id), append(pids, pid)
+	}
+	return ids, pids
+}
+
+// Lines is what the scripts wrote down: ran or ended.
+func (h *HeldRequests) Lines(what string) []string {
+	text, _ := os.ReadFile(h.File + "." + what)
+	return strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
+}
+
+// WaitEnded waits until so many scripts have ended, and returns their status.
+func (h *HeldRequests) WaitEnded(n int) (lines []string) {
+	h.s.T.Helper()
+	Eventually(h.s.T, func() error {
+		if lines = h.Lines("ended"); len(lines) < n {
+			return fmt.Errorf("%d of %d scripts have ended", len(lines), n)
+		}
+		return nil
+	})
+	return lines
+}
+
+// Release lets the scripts end.
+func (h *HeldRequests) Release() { os.Remove(h.File) }
+
+// Want checks the answer to a request.
+func (h *HeldRequests) Want(id, status int) *Response {
+	h.s.T.Helper()
+	select {
+	case res := <-h.Responses[id]:
+		if res == nil {
+			h.s.T.Fatalf("request %d failed", id)
+		}
+		res.Want(h.s.T, status, "")
+		return res
+	case <-time.After(MaxWait):
+		h.s.T.Fatalf("request %d has no answer: %+v", id, h.s.Pool())
+		return nil
+	}
+}
+
+// Outcome is the answer to a request whose script waits, or why there is none.
+type Outcome struct {
+	status int
+	body   string
+	err    error
+}
+
+// StartBlocked starts a request that does not end by itself, and returns once its
+// script runs.
+func (s *Server) StartBlocked(script string) <-chan Outcome {
+	s.T.Helper()
+	file := filepath.Join(s.Site, "hold")
+	WriteFile(s.T, file, "")
+	req := s.Request("GET", "/"+script+"?file=hold", nil)
+	answer := make(chan Outcome, 1)
+	go func() {
+		res, err := s.Client.Do(req)
+		if err != nil {
+			answer <- Outcome{err: err}
+			return
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		answer <- Outcome{res.StatusCode, string(body), err}
+	}()
+	Eventually(s.T, func() error {
+		_, err := os.Stat(file + ".runs")
+		return err
+	})
+	return answer
+}
+
+// Unblock lets the script of begin end.
+func (s *Server) Unblock() {
+	s.T.Helper()
+	if err := os.Remove(filepath.Join(s.Site, "hold")); err != nil {
+		s.T.Fatal(err)
+	}
+}
+
+func WantUnblocked(t *testing.T, answer <-chan Outcome) {
+	t.Helper()
+	if got, want := <-answer, (Outcome{200, "waited\n", nil}); got != want {
+		t.Errorf("the script that waited: got %+v, want %+v", got, want)
+	}
+}

@@ -1,0 +1,319 @@
+//go:build linux
+
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a Caddy that runs as a process of its own.
+type Server struct {
+	T       *testing.T
+	Backend Backend
+	Options Options
+	Dir     string // private, and readable for PHP
+	Site    string // the document root, {$SITE} in the Caddyfile
+	Port    int    // {$PORT}; a second one, for a second site, is {$PORT2}
+	URL     string // http://127.0.0.1:port
+	Client  *http.Client
+	Stopped bool
+	FPM     *Supervised // php-fpm, where that runs PHP
+	*Supervised
+}
+
+// Options change what start does.
+type Options struct {
+	Global   string      // lines for the global options block
+	Site     string      // a document root; default: a copy of testdata/site
+	Workers  int         // default 2
+	FPMPools int         // so many more php-fpm has, of one worker each, at p0.sock and so on
+	INI      [][2]string // PHP settings, for every backend
+	Wrapper  []string    // a program, with its path, that runs Caddy
+	UID      uint32      // as whom Caddy runs; 0: as these tests
+	Ambient  []uintptr   // the capabilities it then has
+	Env      []string    // more of Caddy's environment
+}
+
+// Start runs Caddy with a Caddyfile until the test ends, and then checks that
+// Caddy ends and that nothing is left of it.
+func Start(t *testing.T, b Backend, caddyfile string, opts ...Options) *Server {
+	t.Helper()
+	s := Prepare(t, b, opts...)
+	if err := s.Run(caddyfile); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Prepare does what start does before it runs Caddy.
+func Prepare(t *testing.T, b Backend, opts ...Options) *Server {
+	t.Helper()
+	s := &Server{T: t, Backend: b, Dir: TempDir(t), Port: FreePort(t)}
+	if len(opts) > 0 {
+		s.Options = opts[0]
+	}
+	if s.Options.Workers == 0 {
+		s.Options.Workers = 2
+	}
+	if s.Site = s.Options.Site; s.Site == "" {
+		s.Site = filepath.Join(s.Dir, "site")
+		CopyTree(t, s.Site, Testdata(t, "site"))
+		ChownToPHP(t, s.Site)
+	}
+	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.Port)
+	s.Client = NewClient(t)
+	if b.FPM {
+		s.FPM = StartFPM(t, s.Dir, s.Options)
+	}
+	return s
+}
+
+// Run starts Caddy and waits until it serves or is gone.
+func (s *Server) Run(caddyfile string) error {
+	s.T.Helper()
+	WriteFile(s.T, filepath.Join(s.Dir, "Caddyfile"), s.Config(caddyfile))
+	c := s.Command("run", "--config", filepath.Join(s.Dir, "Caddyfile"))
+	c.Args = append(slices.Clone(s.Options.Wrapper), c.Args...)
+	s.Supervised = Supervise(s.T, c)
+	s.T.Cleanup(s.check)
+	deadline := time.After(MaxWait)
+	for {
+		if s.HasLogged("serving initial configuration") {
+			return nil
+		}
+		select {
+		case <-s.Exited:
+			return fmt.Errorf("caddy ended with code %d: %s", s.ExitCode, s.LastError())
+		case <-deadline:
+			return errors.New("caddy does not serve")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Command is a call of caddy in this server's surroundings.
+func (s *Server) Command(args ...string) Command {
+	return Command{
+		Args: append([]string{CaddyBinary}, args...),
+		Env: append([]string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, "XDG_DATA_HOME=" + s.Dir + "/data", "XDG_CONFIG_HOME=" + s.Dir + "/config",
+			"DIR=" + s.Dir, "SITE=" + s.Site, "PORT=" + strconv.Itoa(s.Port), "PORT2=" + strconv.Itoa(s.Port+1),
+			"CADDY_SECRET=never-for-php",
+		}, s.Options.Env...),
+		UID: s.Options.UID,
+		Dir: s.Dir,
+		Log: filepath.Join(s.Dir, "caddy.log"),
+
+		Ambient: s.Options.Ambient,
+	}
+}
+
+// Config completes a Caddyfile: the backend's directive, an admin endpoint that
+// nobody else uses, and nothing that touches the system.
+func (s *Server) Config(caddyfile string) string {
+	return `{
+	admin unix/{$DIR}/admin.sock
+	persist_config off
+	skip_install_trust
+	auto_https disable_redirects
+` + s.Options.Global + "\n}\n" + s.Backend.expand(caddyfile, s.Options)
+}
+
+// Stop signals Caddy, waits until it exits, and checks that none of its
+// processes outlives it.
+func (s *Server) Stop(sig syscall.Signal) {
+	s.T.Helper()
+	s.Stopped = true
+	s.Signal(sig)
+	s.WaitGone()
+}
+
+// WaitGone waits for Caddy's end and checks what it leaves.
+func (s *Server) WaitGone() {
+	s.T.Helper()
+	if _, ok := s.Wait(MaxWait); !ok {
+		s.T.Errorf("caddy still runs %v after it was told to stop", MaxWait)
+		return
+	}
+	// On an idle machine they are gone within milliseconds.
+	deadline := time.Now().Add(10 * time.Second)
+	left := s.Processes()
+	for len(left) > 0 && time.Now().Before(deadline) {
+		<-time.After(10 * time.Millisecond)
+		left = s.Processes()
+	}
+	for _, p := range left {
+		s.T.Errorf("left behind by caddy: %s", p)
+	}
+}
+
+// check ends a server at the end of its test.
+func (s *Server) check() {
+	if !s.Stopped {
+		s.Stop(syscall.SIGTERM)
+	}
+	crash := crashPattern.FindStringIndex(s.Log())
+	if crash != nil {
+		s.T.Errorf("caddy crashed:\n%.3000s", s.Log()[crash[0]:])
+	} else if s.T.Failed() {
+		s.T.Logf("the end of caddy's log:\n%s", s.lastLogLines())
+	}
+}
+
+// Reload loads another Caddyfile into the running Caddy.
+func (s *Server) Reload(caddyfile string) error {
+	s.T.Helper()
+	res := s.Admin("POST", "/load", s.Config(caddyfile))
+	if res.StatusCode == http.StatusOK {
+		s.AwaitListener()
+		return nil
+	}
+	var answer struct{ Error string }
+	if err := json.Unmarshal([]byte(res.Text), &answer); err != nil {
+		return fmt.Errorf("%s: %s", res.Status, res.Text)
+	}
+	return errors.New(answer.Error)
+}
+
+// AwaitListener waits until the listener of the config before has gone. Caddy
+// closes it when /load has been answered, and until then the system may put a
+// new connection into its queue, only for it to be reset.
+func (s *Server) AwaitListener() {
+	for answered, tries := 0, 0; answered < 5 && tries < 1000; answered, tries = answered+1, tries+1 {
+		// Also the idle ones are closed, and the client may not know it yet.
+		s.Client.CloseIdleConnections()
+		// A NUL is refused before any worker is asked.
+		res, err := s.Client.Do(s.Request("GET", "/%00", nil))
+		if err != nil {
+			answered = 0
+			continue
+		}
+		res.Body.Close()
+	}
+	s.Client.CloseIdleConnections()
+}
+
+// Admin calls Caddy's admin API; a body is taken for a Caddyfile.
+func (s *Server) Admin(method, path, body string) *Response {
+	s.T.Helper()
+	req := NewRequest(s.T, method, "http://127.0.0.1"+path, strings.NewReader(body))
+	if path == "/load" {
+		req.Header.Set("Content-Type", "text/caddyfile")
+		req.Header.Set("Cache-Control", "must-revalidate") // even if it is the same
+	}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", filepath.Join(s.Dir, "admin.sock"))
+	}}
+	defer transport.CloseIdleConnections()
+	return Do(s.T, &http.Client{Transport: transport, Timeout: MaxWait}, req)
+}
+
+// PeakMemory is the most memory that Caddy itself ever had, in bytes.
+func (s *Server) PeakMemory() int64 {
+	s.T.Helper()
+	status := ReadFile(s.T, fmt.Sprintf("/proc/%d/status", s.PID))
+	_, rest, _ := strings.Cut(status, "VmHWM:")
+	var kb int64
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		s.T.Fatal("VmHWM:", err)
+	}
+	return kb << 10
+}
+
+// nextPort are below the range that the kernel gives to clients, so that nobody
+// gets one between our asking and Caddy's listening.
+var nextPort = func() *atomic.Int32 {
+	var n atomic.Int32
+	n.Store(20000 + rand.Int32N(5000)*2)
+	return &n
+}()
+
+// FreePort finds a port that is free together with the one that follows it.
+func FreePort(t *testing.T) int {
+	t.Helper()
+	for range 1000 {
+		port := int(nextPort.Add(2))
+		if canListen(port) && canListen(port+1) {
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func canListen(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+// MaxWait limits how long a test waits for anything. It is far more than the
+// slowest machine needs, so that only a defect makes a test reach it.
+const MaxWait = 2 * time.Minute
+
+// Eventually repeats a check until it succeeds, and ends the test if it still
+// fails after MaxWait.
+func Eventually(t *testing.T, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(MaxWait)
+	for pause := 10 * time.Millisecond; ; pause = min(pause*5/4, 100*time.Millisecond) {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %v", MaxWait, err)
+		}
+		<-time.After(pause)
+	}
+}
+
+// tail is the last 6 KB of a log.
+func tail(log string) string {
+	if len(log) > 6000 {
+		return "…" + log[len(log)-6000:]
+	}
+	return log
+}
+
+// Discard reads a body to its end and counts it.
+func Discard(t *testing.T, body io.Reader) int64 {
+	t.Helper()
+	n, err := io.Copy(io.Discard, body)
+	if err != nil {
+		t.Errorf("reading the body after %d bytes: %v", n, err)
+	}
+	return n
+}
+
+// Pattern is n bytes in which every value occurs and no short period repeats.
+func Pattern(n int) []byte {
+	b := bytes.NewBuffer(make([]byte, 0, n+8))
+	for i := 0; b.Len() < n; i++ {
+		b.Write([]byte{byte(i), byte(i >> 8), byte(i >> 16), byte(i * 7), byte(i*i + 255)})
+	}
+	return b.Bytes()[:n]
+}
+
+const MiB = 1 << 20

@@ -1,0 +1,228 @@
+//go:build linux
+
+package harness
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// superviseEnv makes the test binary a keeper; its value is the command as JSON.
+const superviseEnv = "PHP_POOL_E2E_KEEPER"
+
+// Command is what a keeper runs.
+type Command struct {
+	Args []string
+	Env  []string // nothing else is in the environment
+	Dir  string
+	Log  string // the file that takes stdout and stderr
+	UID  uint32 // run as this user; 0 does not switch
+
+	Ambient []uintptr // capabilities that the user has
+}
+
+// Supervised is a command under a parent that is a subreaper: orphans of the
+// command, even those in sessions of their own, become the keeper's children
+// and not init's. They can be told from all other processes without a marker.
+type Supervised struct {
+	PID       int       // of the command
+	StartedAt time.Time // just before it was executed
+
+	cmd      *exec.Cmd
+	stdin    io.WriteCloser
+	Exited   chan struct{}
+	ExitCode int // 128+n after signal n; read once exited is closed
+}
+
+// Supervise starts a command. The keeper ends with the test, and all it kept too.
+func Supervise(t *testing.T, c Command) *Supervised {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &Supervised{cmd: exec.Command(self), Exited: make(chan struct{})}
+	k.cmd.Env = append(os.Environ(), superviseEnv+"="+string(spec))
+	k.cmd.Stderr = os.Stderr
+	if k.stdin, err = k.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := k.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Kill)
+	lines := bufio.NewReader(stdout)
+	var begun int64
+	if _, err := fmt.Fscanf(lines, "started %d at %d\n", &k.PID, &begun); err != nil {
+		t.Fatalf("starting %s: see above (%v)", c.Args[0], err)
+	}
+	k.StartedAt = time.Unix(0, begun)
+	go func() {
+		defer close(k.Exited)
+		fmt.Fscanf(lines, "exited %d\n", &k.ExitCode)
+	}()
+	return k
+}
+
+// Signal sends to the command alone; nothing happens when it is gone.
+func (k *Supervised) Signal(sig syscall.Signal) {
+	fmt.Fprintln(k.stdin, int(sig))
+}
+
+// Wait reports the exit code, or false if the command still runs after d.
+func (k *Supervised) Wait(d time.Duration) (int, bool) {
+	select {
+	case <-k.Exited:
+		return k.ExitCode, true
+	case <-time.After(d):
+		return 0, false
+	}
+}
+
+// Processes lists the command and all that descends from it.
+func (k *Supervised) Processes() []Process { return Descendants(k.cmd.Process.Pid) }
+
+// Release kills whatever is left and waits until it is gone.
+func (k *Supervised) Kill() {
+	k.stdin.Close()
+	k.cmd.Wait()
+}
+
+// superviseMain is the keeper's own process. It takes signal numbers on stdin;
+// the end of stdin, which is also the test's own sudden death, ends everything.
+func superviseMain(spec string) int {
+	fail := func(err error) int {
+		fmt.Fprintln(os.Stderr, "keeper:", err)
+		return 1
+	}
+	var c Command
+	if err := json.Unmarshal([]byte(spec), &c); err != nil {
+		return fail(err)
+	}
+	// A terminal's Ctrl-C goes to the whole group; the end of stdin follows.
+	signal.Ignore(os.Interrupt)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fail(err)
+	}
+	begun := time.Now()
+	pid, pidfd, err := c.start()
+	if err != nil {
+		return fail(err)
+	}
+	fmt.Printf("started %d at %d\n", pid, begun.UnixNano())
+	go reap(pid)
+
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		if n, err := strconv.Atoi(in.Text()); err == nil {
+			unix.PidfdSendSignal(pidfd, unix.Signal(n), nil, 0)
+		}
+	}
+	for {
+		left := Descendants(os.Getpid())
+		if len(left) == 0 {
+			return 0
+		}
+		for _, p := range left {
+			unix.Kill(p.PID, unix.SIGKILL)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func (c Command) start() (pid, pidfd int, err error) {
+	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return 0, 0, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, 0, err
+	}
+	attr := &syscall.ProcAttr{
+		Dir:   c.Dir,
+		Env:   c.Env,
+		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
+		Sys:   &syscall.SysProcAttr{PidFD: &pidfd},
+	}
+	if c.UID != 0 {
+		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
+		attr.Sys.AmbientCaps = c.Ambient
+	}
+	pid, err = syscall.ForkExec(c.Args[0], c.Args, attr)
+	return pid, pidfd, err
+}
+
+// reap waits for the command and for whatever it left, so that no zombie is
+// taken for a process.
+func reap(pid int) {
+	for {
+		var ws syscall.WaitStatus
+		got, err := syscall.Wait4(-1, &ws, 0, nil)
+		if err == syscall.ECHILD {
+			return
+		}
+		if got == pid {
+			code := ws.ExitStatus()
+			if ws.Signaled() {
+				code = 128 + int(ws.Signal())
+			}
+			fmt.Printf("exited %d\n", code)
+		}
+	}
+}
+
+// Process is one line of /proc.
+type Process struct {
+	PID, PPID int
+	Args      string
+}
+
+func (p Process) String() string { return fmt.Sprintf("%d (parent %d) %s", p.PID, p.PPID, p.Args) }
+
+// Descendants lists the processes below pid.
+func Descendants(pid int) []Process {
+	children := map[int][]Process{}
+	dirs, _ := os.ReadDir("/proc")
+	for _, dir := range dirs {
+		id, err := strconv.Atoi(dir.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + dir.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		// "pid (name) state ppid …", and the name may contain anything.
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		ppid, _ := strconv.Atoi(fields[1])
+		args, _ := os.ReadFile("/proc/" + dir.Name() + "/cmdline")
+		children[ppid] = append(children[ppid], Process{id, ppid, strings.ReplaceAll(string(args), "\x00", " ")})
+	}
+	var all []Process
+	for queue := children[pid]; len(queue) > 0; queue = queue[1:] {
+		all = append(all, queue[0])
+		queue = append(queue, children[queue[0].PID]...)
+	}
+	return all
+}

@@ -1,0 +1,166 @@
+//go:build linux
+
+package security
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// undone is what customer/undo.php answers.
+type undone struct {
+	Settings         map[string][3]any // before, what ini_set said, after
+	Functions, Files map[string]bool
+	Include          bool
+	Uploaded         []string
+	Temp, TMPDIR     string
+	Session          string
+	Seen             int
+}
+
+// adminSite is a site whose administrator has settled a few things.
+func adminSite(b harness.Backend, more ...string) string {
+	return harness.PoolSite(b, append([]string{"workers 1", `ini user_agent undone`, `admin_ini user_agent "it's; final"`, `admin_ini {
+		memory_limit 77M
+		disable_functions exec,passthru
+		open_basedir {$SITE}:{$DIR}/allowed
+		upload_tmp_dir {$DIR}/allowed
+		session.save_path {$DIR}/allowed
+	}`}, more...)...)
+}
+
+// prepareAdmin has a site with a .user.ini that says otherwise, and a directory
+// outside of it for uploads.
+func prepareAdmin(t *testing.T, b harness.Backend) customer {
+	t.Helper()
+	s := harness.Prepare(t, b)
+	harness.CopyTree(t, s.Site, "testdata/customer")
+	harness.WriteFile(t, s.Site+"/.user.ini", "user_agent = undone\nmemory_limit = 1G\nopen_basedir = /\nsession.save_path = /tmp\ndisplay_errors = 0\n")
+	harness.WriteFile(t, s.Dir+"/secret.txt", "for nobody")
+	harness.WriteFile(t, s.Dir+"/allowed/shared.txt", "for PHP")
+	harness.ChownToPHP(t, s.Site)
+	harness.ChownToPHP(t, s.Dir+"/allowed")
+	return customer{Server: s, root: s.Site}
+}
+
+// wantFinal checks that nothing has become of a script's attempts.
+func (c customer) wantFinal() {
+	c.T.Helper()
+	var got undone
+	c.ask("undo.php", url.Values{
+		"settings[user_agent]": {"undone"}, "settings[memory_limit]": {"1G"}, "settings[open_basedir]": {"/"},
+		"settings[upload_tmp_dir]": {"/tmp"}, "settings[session.save_path]": {"/tmp"}, "settings[disable_functions]": {""},
+		"settings[display_errors]": {"1"},
+		"functions[]":              {"exec", "passthru", "shell_exec"},
+		"files[]":                  {c.Dir + "/secret.txt", c.Dir + "/allowed/shared.txt", c.Site + "/../secret.txt"},
+	}, &got)
+	for name, want := range map[string]string{
+		"user_agent": "it's; final", "memory_limit": "77M", "open_basedir": c.Site + ":" + c.Dir + "/allowed",
+		"upload_tmp_dir": c.Dir + "/allowed", "session.save_path": c.Dir + "/allowed", "disable_functions": "exec,passthru",
+	} {
+		if is := got.Settings[name]; is != [3]any{want, false, want} {
+			c.T.Errorf("%s: before, by ini_set and after: got %v, want %s", name, is, want)
+		}
+	}
+	// What the administrator has left open, .user.ini and scripts can change.
+	if is := got.Settings["display_errors"]; is[0] != "0" || is[1] != "0" {
+		c.T.Errorf("display_errors: got %v", is)
+	}
+	if got.Functions["exec"] || got.Functions["passthru"] || !got.Functions["shell_exec"] {
+		c.T.Errorf("got functions %v", got.Functions)
+	}
+	if got.Files[c.Dir+"/secret.txt"] || got.Files[c.Site+"/../secret.txt"] || !got.Files[c.Dir+"/allowed/shared.txt"] {
+		c.T.Errorf("got files %v", got.Files)
+	}
+}
+
+func TestAdminINI_CannotBeOverridden(t *testing.T) {
+	t.Parallel()
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		c := prepareAdmin(t, b)
+		if err := c.Run(adminSite(b)); err != nil {
+			t.Fatal(err)
+		}
+		c.wantFinal()
+		// Of a worker that was forked or started later.
+		c.Admin("DELETE", fmt.Sprintf("/php_pool/pools/main/workers/%d", c.Pool().List[0].ID), "").Want(t, 200, "")
+		c.wantFinal()
+		// A reload of the same starts nothing, another value a generation.
+		if err := c.Reload(adminSite(b)); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Pool().Generation; got != 1 {
+			t.Errorf("a reload of the same began generation %d", got)
+		}
+		if err := c.Reload(strings.Replace(adminSite(b), "77M", "88M", 1)); err != nil {
+			t.Fatal(err)
+		}
+		var got undone
+		c.ask("undo.php", url.Values{"settings[memory_limit]": {"1G"}}, &got)
+		if is := got.Settings["memory_limit"]; is != [3]any{"88M", false, "88M"} {
+			t.Errorf("after a reload: got %v", is)
+		}
+	})
+}
+
+// TestAdminINI_SymlinkedRoot has a root that is a link, with
+// and without its being resolved, a link within it, and ini files of its own.
+func TestAdminINI_SymlinkedRoot(t *testing.T) {
+	t.Parallel()
+	for _, resolve := range []string{"", "resolve_root_symlink off"} {
+		c := prepareAdmin(t, harness.SharedLean)
+		harness.WriteFile(t, c.Dir+"/conf.d/own.ini", "user_agent = undone\nfrom = scanned\n")
+		harness.Symlink(t, c.Site, filepath.Join(c.Dir, "current"))
+		harness.Symlink(t, ".", filepath.Join(c.Site, "again"))
+		site := adminSite(harness.SharedLean, "ini_scan_dir {$DIR}/conf.d", resolve)
+		if err := c.Run(strings.Replace(site, "root {$SITE}\n", "root {$DIR}/current\n", 1)); err != nil {
+			t.Fatal(err)
+		}
+		c.wantFinal()
+		for _, script := range []string{"undo.php", "again/undo.php", "again/again/undo.php"} {
+			var got undone
+			c.ask(script, url.Values{"settings[user_agent]": {"undone"}, "settings[from]": {"me"}}, &got)
+			if is := got.Settings["user_agent"]; is != [3]any{"it's; final", false, "it's; final"} {
+				t.Errorf("%s: got %v", script, is)
+			}
+			if is := got.Settings["from"]; is[0] != "scanned" {
+				t.Errorf("%s: of ini_scan_dir: got %v", script, is)
+			}
+		}
+	}
+}
+
+// TestAdminINI_NewTopLevelDirectory has a script in a top-level
+// directory that was made after PHP was started. It is not parallel, because
+// whoever reloads meanwhile gets a new generation.
+func TestAdminINI_NewTopLevelDirectory(t *testing.T) {
+	needsRoot(t)
+	c := prepareAdmin(t, harness.SharedLean)
+	top := fmt.Sprintf("/php_pool-test-%d", os.Getpid())
+	site := strings.ReplaceAll(adminSite(harness.SharedLean), "root {$SITE}\n", "root "+top+"\n")
+	if err := c.Run(strings.ReplaceAll(site, "{$SITE}", top)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(top) })
+	harness.CopyTree(t, top, "testdata/customer")
+	if res := c.Get("/undo.php"); res.StatusCode != 500 || res.Text != "" {
+		t.Errorf("got %d %q, want Caddy's own 500", res.StatusCode, res.Text)
+	}
+	if last := c.LastError(); !strings.Contains(c.Log(), "admin_ini of pool main does not hold for "+top) {
+		t.Errorf("the log says %s", last)
+	}
+	c.Admin("POST", "/php_pool/pools/main/restart", "").Want(t, 200, "")
+	var got undone
+	c.ask("undo.php", url.Values{"settings[memory_limit]": {"1G"}}, &got)
+	if is := got.Settings["memory_limit"]; is != [3]any{"77M", false, "77M"} {
+		t.Errorf("after a restart: got %v", is)
+	}
+}

@@ -1,0 +1,69 @@
+//go:build linux
+
+package security
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestOrphans_KilledAtNextStart kills Caddy together with the guardian
+// of its workers while one of them computes.
+func TestOrphans_KilledAtNextStart(t *testing.T) {
+	t.Parallel()
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		env, err := exec.LookPath("env")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A directory that no other test's Caddy looks at.
+		o := harness.Options{Wrapper: []string{env, "TMPDIR=" + harness.TempDir(t)}}
+		first := harness.Start(t, b, harness.PlainSite, o)
+		first.StartBlocked("busy.php")
+		for _, p := range first.Processes() {
+			if strings.Contains(p.Args, "php-pool-guardian") {
+				harness.Kill(t, p.PID, syscall.SIGKILL)
+			}
+		}
+		first.Stopped = true
+		first.Signal(syscall.SIGKILL)
+		first.Wait(harness.MaxWait)
+
+		want := 0
+		if b.Name == harness.SharedLean.Name { // in single mode they are killed when Caddy ends
+			want = 1
+		}
+		var left []harness.Process
+		harness.Eventually(t, func() error {
+			if left = first.Processes(); len(left) != want {
+				return fmt.Errorf("left are %v, want %d", left, want)
+			}
+			return nil
+		})
+		second := harness.Start(t, b, harness.PlainSite, o)
+		second.Get("/hello.php").Want(t, 200, "hello\n")
+		harness.Eventually(t, func() error {
+			if still := first.Processes(); len(still) > 0 {
+				return fmt.Errorf("still there: %v", still)
+			}
+			return nil
+		})
+		got := second.Logged("ended php-cgi that an earlier process had left")
+		if len(got) != want {
+			t.Fatalf("got log entries %v, want %d", got, want)
+		}
+		for _, entry := range got {
+			if pids := fmt.Sprint(entry["pids"]); !slices.ContainsFunc(left, func(p harness.Process) bool { return pids == fmt.Sprintf("[%d]", p.PID) }) {
+				t.Errorf("ended %s, left was %v", pids, left)
+			}
+		}
+	})
+}

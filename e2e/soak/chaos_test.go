@@ -1,0 +1,309 @@
+//go:build linux
+
+package soak
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A chaosRequest is one request and what its client saw.
+type chaosRequest struct {
+	id      int
+	method  string
+	kind    string // see load/chaos.php
+	slow    bool   // its client is
+	leaving bool   // its client may leave before the answer is there
+
+	status  int // 0: no head came
+	pid     int // that the head named
+	body    string
+	err     error
+	trouble string // set when it failed
+}
+
+// chaos is one run.
+type chaos struct {
+	*harness.Server
+	requests []*chaosRequest
+	killed   map[int]bool
+}
+
+// TestChaos sends requests of all kinds while workers retire and are killed, and
+// then judges every failed one: only those may fail that a kill has hit and that
+// may not be repeated, and each of those has to.
+func TestChaos(t *testing.T) {
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		const workers = 8
+		c := &chaos{
+			Server: harness.Start(t, b, harness.PoolSite(b, "manager static", fmt.Sprint("workers ", workers), "max_requests 100 20",
+				"quarantine off")), // the kills are not the script's doing
+			killed: map[int]bool{},
+		}
+		if err := os.Mkdir(filepath.Join(c.Site, "chaos"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		harness.ChownToPHP(t, c.Site)
+		c.Client.Transport.(*http.Transport).MaxIdleConnsPerHost = 32
+		began := time.Now()
+		c.run()
+		took := time.Since(began)
+		p := c.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == workers && p.Workers.Total == workers })
+		c.judge(p)
+		t.Logf("%d requests in %v, %d workers killed: exits %v, %+v", len(c.requests), took.Round(time.Second), len(c.killed), p.Exits, p.Requests)
+	})
+}
+
+// Run sends all requests, 32 at a time, and kills a worker every now and then.
+func (c *chaos) run() {
+	const most = 100_000 // some minutes
+	requests, every := min(harness.Rounds(50_000), most), 100*time.Millisecond
+	if requests == most {
+		every = time.Second
+	}
+	for id := range requests {
+		c.requests = append(c.requests, newChaosRequest(id))
+	}
+	ctx, cancel := context.WithCancel(c.T.Context())
+	var killer sync.WaitGroup
+	killer.Go(func() {
+		for ticks := time.NewTicker(every); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+				list := c.Pool().List
+				if len(list) == 0 {
+					continue // on a busy machine they may die faster than they are launched
+				}
+				pid := list[rand.IntN(len(list))].PID
+				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+					c.killed[pid] = true
+				}
+			}
+		}
+	})
+	var next atomic.Int64
+	var clients sync.WaitGroup
+	for range 32 {
+		clients.Go(func() {
+			for id := next.Add(1) - 1; id < int64(len(c.requests)); id = next.Add(1) - 1 {
+				c.send(c.requests[id])
+			}
+		})
+	}
+	clients.Wait()
+	cancel()
+	killer.Wait()
+}
+
+// newChaosRequest draws one.
+func newChaosRequest(id int) *chaosRequest {
+	r := &chaosRequest{id: id, method: "GET", kind: "quick"}
+	if rand.IntN(2) == 0 {
+		r.method = "POST"
+	}
+	switch n := rand.IntN(100); {
+	case n < 20:
+		r.kind = "slow"
+	case n < 25:
+		r.kind = "stream"
+	case n < 27:
+		r.kind, r.slow = "large", true
+	case n < 30 && r.method == "POST":
+		r.kind, r.slow = "upload", true
+	case n < 33:
+		r.kind, r.leaving = "slow", true
+	}
+	return r
+}
+
+// send does the request as its client would, and says what is wrong with the
+// answer, but for clients that leave.
+func (c *chaos) send(r *chaosRequest) {
+	ctx, cancel := context.WithCancel(c.T.Context())
+	defer cancel()
+	if r.leaving {
+		defer time.AfterFunc(time.Duration(rand.IntN(10))*time.Millisecond, cancel).Stop()
+	}
+	// A body of its own, even if it is empty: else net/http repeats requests.
+	body := io.Reader(struct{ io.Reader }{strings.NewReader("")})
+	if r.kind == "upload" {
+		body = &trickle{left: strings.Repeat("0123456789", 50)}
+	} else if r.method == "POST" {
+		body = struct{ io.Reader }{strings.NewReader("a=b&c=d")}
+	}
+	req := c.Request(r.method, fmt.Sprintf("/load/chaos.php/%d?%s", r.id, r.kind), body).WithContext(ctx)
+	if r.kind == "upload" {
+		req.ContentLength = 500
+	} else if r.method == "POST" {
+		req.ContentLength = 7
+	}
+	r.receive(c.Client.Do(req))
+	if r.leaving && errors.Is(r.err, context.Canceled) {
+		return
+	}
+	switch end := fmt.Sprintf("%d done\n", r.id); {
+	case r.err != nil:
+		r.trouble = r.err.Error()
+	case r.status != 200:
+		r.trouble = fmt.Sprint("status ", r.status)
+	case !strings.HasSuffix(r.body, end):
+		r.trouble = fmt.Sprintf("the answer of another request, or half of one: %.100q", r.body)
+	}
+}
+
+func (r *chaosRequest) receive(res *http.Response, err error) {
+	if r.err = err; err != nil {
+		return
+	}
+	defer res.Body.Close()
+	r.status = res.StatusCode
+	r.pid, _ = strconv.Atoi(res.Header.Get("X-Pid"))
+	from := io.Reader(res.Body)
+	if r.slow {
+		from = &trickle{from: from}
+	}
+	body, err := io.ReadAll(from)
+	r.body, r.err = string(body), err
+}
+
+// trickle is a slow reader: of what is left, or of another reader.
+type trickle struct {
+	left string
+	from io.Reader
+}
+
+func (r *trickle) Read(p []byte) (int, error) {
+	<-time.After(time.Millisecond)
+	if r.from != nil {
+		return r.from.Read(p[:min(len(p), 30000)])
+	}
+	if r.left == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, r.left[:min(len(r.left), 50)])
+	r.left = r.left[n:]
+	return n, nil
+}
+
+// book is what the processes wrote down.
+type book struct {
+	begun map[int][]int // by request: the processes that began it
+	ended map[int]bool  // by request: whether one of them came to its end
+}
+
+func (c *chaos) readBook() book {
+	b := book{begun: map[int][]int{}, ended: map[int]bool{}}
+	names, err := os.ReadDir(filepath.Join(c.Site, "chaos"))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	for _, name := range names {
+		pid, _ := strconv.Atoi(name.Name())
+		for line := range strings.Lines(harness.ReadFile(c.T, filepath.Join(c.Site, "chaos", name.Name()))) {
+			if id, begins := strings.CutSuffix(line, " begin\n"); begins {
+				n, _ := strconv.Atoi(id)
+				b.begun[n] = append(b.begun[n], pid)
+			} else if id, ends := strings.CutSuffix(line, " end\n"); ends {
+				n, _ := strconv.Atoi(id)
+				b.ended[n] = true
+			}
+		}
+	}
+	return b
+}
+
+// lostIn lists, by request, the killed workers that ran it: what Caddy says.
+func (c *chaos) lostIn() map[int][]int {
+	lost := map[int][]int{}
+	for _, entry := range c.Logged("worker lost") {
+		uri, _ := entry["uri"].(string)
+		pid, _ := entry["pid"].(float64)
+		if !c.killed[int(pid)] {
+			c.T.Errorf("worker %v is lost and was not killed: %v", pid, entry)
+		}
+		if id, err := strconv.Atoi(strings.TrimPrefix(uri, "/load/chaos.php/")); err == nil {
+			lost[id] = append(lost[id], int(pid))
+		}
+	}
+	return lost
+}
+
+// verdict says whether a request that was hit by kills had to fail, and whether
+// it could not but fail though it may be repeated once.
+func (b book) verdict(r *chaosRequest, hits []int) (fails bool, why string) {
+	switch {
+	case r.leaving || len(hits) == 0:
+		return false, ""
+	case r.status == 200 && r.trouble == "" && b.ended[r.id]:
+		return false, "" // the kill came when all of the answer was out
+	case r.status == 200 && slices.Contains(hits, r.pid):
+		return true, "had begun to answer"
+	case r.method != "GET":
+		return true, "may not be repeated"
+	case len(hits) > 1:
+		return true, "was hit twice"
+	}
+	return false, ""
+}
+
+// judge compares what clients saw with what the processes and Caddy tell.
+func (c *chaos) judge(p harness.PoolStatus) {
+	t, b, lost := c.T, c.readBook(), c.lostIn()
+	failed, expected, reasons, twice := 0, 0, map[string]int{}, 0
+	for _, r := range c.requests {
+		begun, hits := b.begun[r.id], lost[r.id]
+		if r.leaving && len(hits) > 0 {
+			r.trouble = "" // the kill may have come before it left
+		}
+		if len(begun) > 2 || len(begun) > 1 && r.method == "POST" {
+			t.Errorf("%s %d was run by %v, of which were killed %v", r.method, r.id, begun, hits)
+		}
+		if len(begun) > 1 {
+			twice++
+		}
+		if r.trouble == "" && !r.leaving && !b.ended[r.id] {
+			t.Errorf("%s %d has an answer although no process came to its end", r.method, r.id)
+		}
+		fails, why := b.verdict(r, hits)
+		if fails {
+			expected++
+			reasons[why]++
+		}
+		if r.trouble != "" {
+			failed++
+		}
+		if fails != (r.trouble != "") {
+			t.Errorf("%s %d (%s): got %q (status %d of process %d); run by %v, lost were %v: has to fail: %t %s",
+				r.method, r.id, r.kind, r.trouble, r.status, r.pid, begun, hits, fails, why)
+		} else if fails && r.status != 200 && r.status != http.StatusBadGateway {
+			t.Errorf("%s %d (%s): got %s, want status 502", r.method, r.id, r.kind, r.trouble)
+		}
+	}
+	if failed != expected {
+		t.Errorf("%d requests failed, and %d were hit by a kill that has to fail them", failed, expected)
+	}
+	if p.Requests.Refused != 0 {
+		t.Errorf("%d requests were refused", p.Requests.Refused)
+	}
+	t.Logf("kills hit %d requests, and made %d fail: %v; %d requests ran twice", len(lost), failed, reasons, twice)
+}

@@ -1,0 +1,39 @@
+//go:build linux
+
+package soak
+
+import (
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+import (
+	"testing"
+	"time"
+)
+
+// TestManyWorkers serve 200 requests at once.
+func TestManyWorkers(t *testing.T) {
+	t.Parallel()
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		began := time.Now()
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 200"))
+		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
+		if w := s.Pool().Workers; w.Idle != 200 {
+			t.Errorf("got %+v, want 200 idle workers", w)
+		}
+		h := s.Hold("many")
+		for range 200 {
+			h.Add("")
+		}
+		if _, pids := h.WaitRunning(200); harness.CountDistinct(pids) != 200 {
+			t.Errorf("200 requests are served by %d processes", harness.CountDistinct(pids))
+		}
+		h.Release()
+		for id := range 200 {
+			h.Want(id, 200)
+		}
+		sum, own := harness.PSS(t, s.PHPProcesses())
+		t.Logf("PSS %.1f MB, without files %.1f MB", float64(sum)/harness.MiB, float64(own)/harness.MiB)
+		s.WantExits(map[string]int{})
+	})
+}
