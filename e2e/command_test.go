@@ -21,7 +21,7 @@ import (
 
 // result is what a command printed, and how it ended.
 type result struct {
-	t              *testing.T
+	t              testing.TB
 	args           string
 	stdout, stderr string
 	code           int

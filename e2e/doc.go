@@ -1,15 +1,26 @@
-// Package e2e tests php_pool from outside: it builds a Caddy with the module in
-// it, runs it with real php-cgi, and speaks HTTP to scripts and to whole
-// applications. It has no code but tests, and they run on Linux.
+// Package e2e tests php_pool from outside: it runs a Caddy that has the module
+// with real php-cgi, sends it HTTP requests, and checks what PHP and the clients
+// get. It consists of tests, which run on Linux:
 //
-// Each program under test has a keeper (keeper_test.go): a process that adopts
-// whatever the program leaves behind. So every server's test ends by asking
-// what is left, and nothing outlives a test run, however that ends.
+//	e2e            behavior: requests, responses, queue, limits, reloads, crashes
+//	e2e/security   attacks, users, isolation, secrets, abusive clients
+//	e2e/apps       DokuWiki, WordPress, a browser; consumers has monitoring agents
+//	e2e/soak       long or large: chaos, leaks, crowds of workers and connections
+//	e2e/bench      speed, beside php-fpm, nginx and lighttpd (build tag bench)
+//	e2e/harness    what all of them share
 //
-// A Caddyfile in a test says PHP where the directive stands. What takes its
-// place is the backend (backend_test.go): php_pool in one of its forms, or for
-// comparison php_fastcgi with php-fpm:
+// Every program under test runs under a process that adopts its orphans
+// (harness.Supervised). So each test of a server ends by checking that no process
+// is left, and nothing outlives a test run, however that ends.
+//
+// A Caddyfile in a test has the word PHP where the directive belongs. It is
+// replaced by a harness.Backend: php_pool in one of its modes, or php_fastcgi with
+// php-fpm to compare with:
 //
 //	go test ./e2e -run 'TestConformance/single-lean/range'
-//	go test ./e2e -run TestDokuWiki -backend fpm
+//	go test ./e2e/apps -run TestDokuWiki -backend fpm
+//
+// Without -caddy each package builds a Caddy first. The flag saves that:
+//
+//	make build && go test ./e2e/... -caddy $PWD/bin/caddy
 package e2e

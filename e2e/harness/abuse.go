@@ -32,27 +32,27 @@ type AbusedServer struct {
 
 // StartAbused prepares a server. What Caddy holds is measured after the pool has
 // served once.
-func StartAbused(t *testing.T, b Backend, caddyfile string, opts Options) *AbusedServer {
-	t.Helper()
-	s := &AbusedServer{Server: Start(t, b, caddyfile, opts), stop: make(chan struct{})}
-	WriteFile(t, s.Site+"/nap.php", "<?php usleep($_GET['ms'] * 1000); echo 'rested';")
+func StartAbused(tb testing.TB, b Backend, caddyfile string, opts Options) *AbusedServer {
+	tb.Helper()
+	s := &AbusedServer{Server: Start(tb, b, caddyfile, opts), stop: make(chan struct{})}
+	WriteFile(tb, s.Site+"/nap.php", "<?php usleep($_GET['ms'] * 1000); echo 'rested';")
 	for range 10 {
-		s.Get("/hello.php").Want(t, 200, "hello\n")
+		s.Get("/hello.php").Want(tb, 200, "hello\n")
 	}
 	var calm []time.Duration
 	for range 100 {
 		began := time.Now()
-		s.Get("/hello.php").Want(t, 200, "hello\n")
+		s.Get("/hello.php").Want(tb, 200, "hello\n")
 		calm = append(calm, time.Since(began))
 	}
 	s.medianBefore = Median(calm)
 	s.Client.CloseIdleConnections()
 	s.before = s.Footprint()
 	s.regularClients.Go(func() {
-		s.repeat(func() { s.Get("/hello.php").Want(t, 200, "hello\n") }, func(took time.Duration) { s.during = append(s.during, took) })
+		s.repeat(func() { s.Get("/hello.php").Want(tb, 200, "hello\n") }, func(took time.Duration) { s.during = append(s.during, took) })
 	})
 	s.regularClients.Go(func() {
-		s.repeat(func() { s.Admin("GET", "/php_pool/pools/main/ping", "").Want(t, 200, "") }, func(time.Duration) {})
+		s.repeat(func() { s.Admin("GET", "/php_pool/pools/main/ping", "").Want(tb, 200, "") }, func(time.Duration) {})
 	})
 	return s
 }
@@ -162,10 +162,10 @@ func (s *Server) WantNoSpool() {
 }
 
 // Connect opens a connection that the test's end closes.
-func Connect(t *testing.T, s *Server) (net.Conn, error) {
+func Connect(tb testing.TB, s *Server) (net.Conn, error) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err == nil {
-		t.Cleanup(func() { conn.Close() })
+		tb.Cleanup(func() { conn.Close() })
 	}
 	return conn, err
 }

@@ -82,13 +82,13 @@ func (b Backend) expand(caddyfile string, o Options) string {
 }
 
 // StartFPM runs php-fpm with php-cgi's own php.ini, listening at dir/fpm.sock.
-func StartFPM(t *testing.T, dir string, o Options) *Supervised {
-	t.Helper()
-	c := FPMCommand(t, dir, o)
-	k := Supervise(t, c)
-	Eventually(t, func() error {
+func StartFPM(tb testing.TB, dir string, o Options) *Supervised {
+	tb.Helper()
+	c := FPMCommand(tb, dir, o)
+	k := Supervise(tb, c)
+	Eventually(tb, func() error {
 		if _, err := os.Stat(filepath.Join(dir, "fpm.sock")); err != nil {
-			return fmt.Errorf("php-fpm does not listen:\n%s", ReadFile(t, c.Log))
+			return fmt.Errorf("php-fpm does not listen:\n%s", ReadFile(tb, c.Log))
 		}
 		return nil
 	})
@@ -96,9 +96,9 @@ func StartFPM(t *testing.T, dir string, o Options) *Supervised {
 }
 
 // FPMCommand writes php-fpm's configuration and says how to run it.
-func FPMCommand(t *testing.T, dir string, o Options) Command {
-	t.Helper()
-	bin := findFPM(t)
+func FPMCommand(tb testing.TB, dir string, o Options) Command {
+	tb.Helper()
+	bin := findFPM(tb)
 	log := filepath.Join(dir, "fpm.log")
 	conf := fmt.Sprintf(`[global]
 error_log = %[1]s
@@ -124,8 +124,8 @@ ping.path = /fpm/ping
 			conf += "user = www-data\ngroup = www-data\n"
 		}
 	}
-	WriteFile(t, filepath.Join(dir, "fpm.conf"), conf)
-	ini := phpINIPath(t)
+	WriteFile(tb, filepath.Join(dir, "fpm.conf"), conf)
+	ini := phpINIPath(tb)
 	return Command{
 		Args: []string{bin, "-F", "-y", filepath.Join(dir, "fpm.conf"), "-c", ini},
 		Env:  []string{"PATH=" + os.Getenv("PATH"), "PHP_INI_SCAN_DIR=" + filepath.Join(filepath.Dir(ini), "conf.d")},
@@ -135,69 +135,69 @@ ping.path = /fpm/ping
 }
 
 // findFPM prefers the copy of make deps, which runs no service.
-func findFPM(t *testing.T) string {
-	t.Helper()
-	for _, pattern := range []string{filepath.Join(CacheDir(t), "fpm/usr/sbin/php-fpm*"), "/usr/sbin/php-fpm*"} {
+func findFPM(tb testing.TB) string {
+	tb.Helper()
+	for _, pattern := range []string{filepath.Join(CacheDir(tb), "fpm/usr/sbin/php-fpm*"), "/usr/sbin/php-fpm*"} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			return found[len(found)-1]
 		}
 	}
-	t.Fatal("php-fpm is missing: run make deps")
+	tb.Fatal("php-fpm is missing: run make deps")
 	return ""
 }
 
 // phpINIPath asks php-cgi which php.ini it reads.
-func phpINIPath(t *testing.T) string {
-	t.Helper()
+func phpINIPath(tb testing.TB) string {
+	tb.Helper()
 	cmd := exec.Command("php-cgi", "-q", "-i")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatal("php-cgi -i:", err)
+		tb.Fatal("php-cgi -i:", err)
 	}
 	found := regexp.MustCompile(`Loaded Configuration File </td><td class="v">(\S+)`).FindSubmatch(out)
 	if found == nil {
-		t.Fatal("php-cgi -i names no php.ini")
+		tb.Fatal("php-cgi -i names no php.ini")
 	}
 	return string(found[1])
 }
 
 // PHPUser is who PHP runs as when Caddy is started by these tests.
-func PHPUser(t *testing.T) *user.User {
-	t.Helper()
+func PHPUser(tb testing.TB) *user.User {
+	tb.Helper()
 	u, err := user.Current()
 	if err == nil && u.Uid == "0" {
 		u, err = user.Lookup("www-data")
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return u
 }
 
 // PHPUID is that user's number, or 0, which switches to none, where the tests
 // cannot switch.
-func PHPUID(t *testing.T) uint32 {
-	t.Helper()
+func PHPUID(tb testing.TB) uint32 {
+	tb.Helper()
 	if os.Getuid() != 0 {
 		return 0
 	}
-	uid, err := strconv.ParseUint(PHPUser(t).Uid, 10, 32)
+	uid, err := strconv.ParseUint(PHPUser(tb).Uid, 10, 32)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return uint32(uid)
 }
 
 // PHPCGI is the program itself.
-func PHPCGI(t *testing.T) string {
-	t.Helper()
+func PHPCGI(tb testing.TB) string {
+	tb.Helper()
 	path, err := exec.LookPath("php-cgi")
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }

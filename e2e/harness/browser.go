@@ -15,7 +15,7 @@ import (
 
 // Browser reads pages and fills in their forms, as people do.
 type Browser struct {
-	T      *testing.T
+	T      testing.TB
 	Client *http.Client
 	base   string
 }
@@ -135,20 +135,20 @@ func (f *Form) Attach(field, name string, content []byte) *Form {
 
 // Submit sends the form and follows where that leads.
 func (f *Form) Submit() *Page {
-	t := f.p.b.T
-	t.Helper()
+	tb := f.p.b.T
+	tb.Helper()
 	var req *http.Request
 	switch {
 	case f.files != nil:
 		body, contentType := f.multipart()
-		req = NewRequest(t, "POST", f.action.String(), body)
+		req = NewRequest(tb, "POST", f.action.String(), body)
 		req.Header.Set("Content-Type", contentType)
 	case f.method == "POST":
-		req = NewRequest(t, "POST", f.action.String(), strings.NewReader(f.Values.Encode()))
+		req = NewRequest(tb, "POST", f.action.String(), strings.NewReader(f.Values.Encode()))
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	default:
 		f.action.RawQuery = f.Values.Encode()
-		req = NewRequest(t, "GET", f.action.String(), nil)
+		req = NewRequest(tb, "GET", f.action.String(), nil)
 	}
 	req.Header.Set("Referer", f.p.Request.URL.String())
 	return f.p.b.Visit(req)

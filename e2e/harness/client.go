@@ -24,9 +24,9 @@ type Response struct {
 }
 
 // NewClient follows no redirect, decodes no gzip, and has no cookies.
-func NewClient(t *testing.T) *http.Client {
+func NewClient(tb testing.TB) *http.Client {
 	transport := &http.Transport{DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
+	tb.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
 		Transport:     transport,
 		Timeout:       MaxWait,
@@ -35,37 +35,37 @@ func NewClient(t *testing.T) *http.Client {
 }
 
 // NewBrowserClient follows redirects and keeps cookies.
-func NewBrowserClient(t *testing.T) *http.Client {
-	t.Helper()
+func NewBrowserClient(tb testing.TB) *http.Client {
+	tb.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	c := NewClient(t)
+	c := NewClient(tb)
 	c.CheckRedirect, c.Jar = nil, jar
 	return c
 }
 
-func NewRequest(t *testing.T, method, url string, body io.Reader) *http.Request {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+func NewRequest(tb testing.TB, method, url string, body io.Reader) *http.Request {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, url, body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return req
 }
 
 // Do sends a request and reads the answer.
-func Do(t *testing.T, c *http.Client, req *http.Request) *Response {
-	t.Helper()
+func Do(tb testing.TB, c *http.Client, req *http.Request) *Response {
+	tb.Helper()
 	res, err := c.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatalf("%s %s: reading the body: %v", req.Method, req.URL, err)
+		tb.Fatalf("%s %s: reading the body: %v", req.Method, req.URL, err)
 	}
 	return &Response{res, string(body)}
 }
@@ -93,50 +93,50 @@ func (s *Server) Get(path string, headers ...string) *Response {
 }
 
 // Want checks an answer's status and, unless it is empty, its whole body.
-func (r *Response) Want(t *testing.T, status int, body string) {
-	t.Helper()
+func (r *Response) Want(tb testing.TB, status int, body string) {
+	tb.Helper()
 	if r.StatusCode != status {
-		t.Errorf("%s %s: got status %d, want %d (body %.300q)", r.Request.Method, r.Request.URL, r.StatusCode, status, r.Text)
+		tb.Errorf("%s %s: got status %d, want %d (body %.300q)", r.Request.Method, r.Request.URL, r.StatusCode, status, r.Text)
 	} else if body != "" && r.Text != body {
-		t.Errorf("%s %s: got body %.300q, want %.300q", r.Request.Method, r.Request.URL, r.Text, body)
+		tb.Errorf("%s %s: got body %.300q, want %.300q", r.Request.Method, r.Request.URL, r.Text, body)
 	}
 }
 
 // WantContains checks an answer's status and that texts are in its body.
-func (r *Response) WantContains(t *testing.T, status int, texts ...string) {
-	t.Helper()
-	r.Want(t, status, "")
+func (r *Response) WantContains(tb testing.TB, status int, texts ...string) {
+	tb.Helper()
+	r.Want(tb, status, "")
 	for _, text := range texts {
 		if !strings.Contains(r.Text, text) {
-			t.Errorf("%s %s: %q is not in the body: %.600q", r.Request.Method, r.Request.URL, text, r.Text)
+			tb.Errorf("%s %s: %q is not in the body: %.600q", r.Request.Method, r.Request.URL, text, r.Text)
 		}
 	}
 }
 
 // TempDir is a directory whose path is short enough for a socket in it and
 // which every user may enter, unlike t.TempDir.
-func TempDir(t *testing.T) string {
-	t.Helper()
+func TempDir(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "php_pool-")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return dir
 }
 
 // CopyTree copies a directory so that PHP may read it.
-func CopyTree(t *testing.T, to, from string) {
-	t.Helper()
+func CopyTree(tb testing.TB, to, from string) {
+	tb.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	err := filepath.WalkDir(to, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.Type()&os.ModeSymlink != 0 {
@@ -148,25 +148,25 @@ func CopyTree(t *testing.T, to, from string) {
 		return os.Chmod(path, 0o644)
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // ChownToPHP makes the user that PHP runs as the owner of a tree.
-func ChownToPHP(t *testing.T, dir string) {
-	t.Helper()
+func ChownToPHP(tb testing.TB, dir string) {
+	tb.Helper()
 	if os.Getuid() != 0 {
 		return
 	}
-	u := PHPUser(t)
+	u := PHPUser(tb)
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
-	Chown(t, dir, uid, gid)
+	Chown(tb, dir, uid, gid)
 }
 
 // Chown makes a user and group the owners of a tree.
-func Chown(t *testing.T, dir string, uid, gid int) {
-	t.Helper()
+func Chown(tb testing.TB, dir string, uid, gid int) {
+	tb.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -174,50 +174,50 @@ func Chown(t *testing.T, dir string, uid, gid int) {
 		return os.Lchown(path, uid, gid)
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // Symlink points a symbolic link, new or old, to a target in one step.
-func Symlink(t *testing.T, target, name string) {
-	t.Helper()
+func Symlink(tb testing.TB, target, name string) {
+	tb.Helper()
 	if err := os.Symlink(target, name+".new"); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Rename(name+".new", name); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func WriteFile(t *testing.T, path, content string) {
-	t.Helper()
+func WriteFile(tb testing.TB, path, content string) {
+	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func ReadFile(t *testing.T, path string) string {
-	t.Helper()
+func ReadFile(tb testing.TB, path string) string {
+	tb.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(content)
 }
 
 // ReplaceFile puts a file in the place of another in one step, as editors and
 // package managers do.
-func ReplaceFile(t *testing.T, path, content string, mode os.FileMode) {
-	t.Helper()
-	WriteFile(t, path+".new", content)
+func ReplaceFile(tb testing.TB, path, content string, mode os.FileMode) {
+	tb.Helper()
+	WriteFile(tb, path+".new", content)
 	if err := os.Chmod(path+".new", mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -248,14 +248,14 @@ func (s *Server) VarsOf(req *http.Request) map[string]string {
 }
 
 // Dial opens a connection of its own to the server.
-func Dial(t *testing.T, s *Server) net.Conn {
-	t.Helper()
+func Dial(tb testing.TB, s *Server) net.Conn {
+	tb.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	conn.SetDeadline(time.Now().Add(MaxWait))
-	t.Cleanup(func() { conn.Close() })
+	tb.Cleanup(func() { conn.Close() })
 	return conn
 }
 
@@ -291,8 +291,8 @@ func (s *Server) GetFrom(port int, path string) (body string) {
 
 // WantMessage checks that an error is short and names all; "a|b" is either.
 // What Caddy says before it, of the place in the configuration, does not count.
-func WantMessage(t *testing.T, err error, says []string) {
-	t.Helper()
+func WantMessage(tb testing.TB, err error, says []string) {
+	tb.Helper()
 	message := err.Error()
 	for _, place := range []string{"'php_pool': ", "http.handlers.php_pool: ", "php_pool app module: "} {
 		if _, own, ok := strings.Cut(message, place); ok {
@@ -301,11 +301,11 @@ func WantMessage(t *testing.T, err error, says []string) {
 	}
 	for _, choice := range says {
 		if !ContainsAny(message, strings.Split(choice, "|")) {
-			t.Errorf("%q is not in %q", choice, message)
+			tb.Errorf("%q is not in %q", choice, message)
 		}
 	}
 	if lines := strings.Count(message, "\n"); lines > 3 || len(message) > 1000 {
-		t.Errorf("that is more than a sentence: %q", message)
+		tb.Errorf("that is more than a sentence: %q", message)
 	}
 }
 

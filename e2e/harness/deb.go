@@ -17,30 +17,30 @@ import (
 
 // UnpackDebs extracts Debian packages, which make deps left in the cache, below a
 // directory of the test's own and leaves the system alone.
-func UnpackDebs(t *testing.T, packages ...string) string {
-	t.Helper()
-	dir := TempDir(t)
+func UnpackDebs(tb testing.TB, packages ...string) string {
+	tb.Helper()
+	dir := TempDir(tb)
 	for _, name := range packages {
-		found, _ := filepath.Glob(filepath.Join(CacheDir(t), name+"_*.deb"))
+		found, _ := filepath.Glob(filepath.Join(CacheDir(tb), name+"_*.deb"))
 		if len(found) == 0 {
-			t.Fatalf("the package %s is missing in %s: run make deps", name, CacheDir(t))
+			tb.Fatalf("the package %s is missing in %s: run make deps", name, CacheDir(tb))
 		}
 		if out, err := exec.Command("dpkg", "-x", found[len(found)-1], dir).CombinedOutput(); err != nil {
-			t.Fatalf("dpkg -x: %v: %s", err, out)
+			tb.Fatalf("dpkg -x: %v: %s", err, out)
 		}
 	}
-	relocate(t, dir)
-	ChownToPHP(t, dir)
+	relocate(tb, dir)
+	ChownToPHP(tb, dir)
 	if err := os.Chmod(dir, 0o755); err != nil { // dpkg gives it the package's mode
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dir
 }
 
 // relocate makes absolute links to what was unpacked stay below dir, also to
 // files that the application has yet to write.
-func relocate(t *testing.T, dir string) {
-	t.Helper()
+func relocate(tb testing.TB, dir string) {
+	tb.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Type()&fs.ModeSymlink == 0 {
 			return err
@@ -58,13 +58,13 @@ func relocate(t *testing.T, dir string) {
 		return os.Symlink(filepath.Join(dir, to), path)
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // Picture is a PNG that no compressor makes small.
-func Picture(t *testing.T) []byte {
-	t.Helper()
+func Picture(tb testing.TB) []byte {
+	tb.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, 640, 480))
 	b := Pattern(640 * 480 * 3)
 	for i := range 640 * 480 {
@@ -72,7 +72,7 @@ func Picture(t *testing.T) []byte {
 	}
 	var out bytes.Buffer
 	if err := png.Encode(&out, img); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out.Bytes()
 }

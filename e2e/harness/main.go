@@ -75,38 +75,38 @@ func run(m *testing.M) int {
 }
 
 // Testdata returns the path of a directory in testdata of this package.
-func Testdata(t *testing.T, name string) string {
-	t.Helper()
-	return filepath.Join(root(t), "e2e", "harness", "testdata", name)
+func Testdata(tb testing.TB, name string) string {
+	tb.Helper()
+	return filepath.Join(root(tb), "e2e", "harness", "testdata", name)
 }
 
 // root returns the directory of the module: tests run in that of their package.
-func root(t *testing.T) string {
-	t.Helper()
+func root(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 			return dir
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatal("the tests are not run below go.mod")
+			tb.Fatal("the tests are not run below go.mod")
 		}
 		dir = filepath.Dir(dir)
 	}
 }
 
 // CacheDir is where make deps puts packages that are used but not installed.
-func CacheDir(t *testing.T) string {
-	t.Helper()
+func CacheDir(tb testing.TB) string {
+	tb.Helper()
 	if dir := os.Getenv("PHP_POOL_TEST_CACHE"); dir != "" {
 		return dir
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return filepath.Join(dir, "php_pool-test")
 }

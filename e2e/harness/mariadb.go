@@ -14,29 +14,29 @@ import (
 
 // StartMariaDB runs a server of the test's own on a unix socket, with empty
 // databases that whoever reaches the socket may use.
-func StartMariaDB(t *testing.T, databases ...string) (socket string) {
-	t.Helper()
+func StartMariaDB(tb testing.TB, databases ...string) (socket string) {
+	tb.Helper()
 	const bin = "/usr/sbin/mariadbd"
 	if _, err := os.Stat(bin); err != nil {
-		t.Fatal("MariaDB is missing: run make deps")
+		tb.Fatal("MariaDB is missing: run make deps")
 	}
-	dir := TempDir(t)
+	dir := TempDir(tb)
 	socket = filepath.Join(dir, "mariadb.sock")
 	data := filepath.Join(dir, "data")
 	if err := os.Mkdir(data, 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ChownToPHP(t, dir)
-	user := "--user=" + PHPUser(t).Username
+	ChownToPHP(tb, dir)
+	user := "--user=" + PHPUser(tb).Username
 	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db", "--skip-name-resolve", user)
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("mariadb-install-db: %v: %s", err, out)
+		tb.Fatalf("mariadb-install-db: %v: %s", err, out)
 	}
 	create := "create database " + strings.Join(databases, ";\ncreate database ") + ";\n"
-	WriteFile(t, filepath.Join(dir, "init.sql"), create)
+	WriteFile(tb, filepath.Join(dir, "init.sql"), create)
 
 	log := filepath.Join(dir, "mariadb.log")
-	Supervise(t, Command{
+	Supervise(tb, Command{
 		Args: []string{
 			bin, "--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + filepath.Join(dir, "mariadb.pid"),
 			"--skip-networking", "--skip-grant-tables", "--init-file=" + filepath.Join(dir, "init.sql"), user,
@@ -46,10 +46,10 @@ func StartMariaDB(t *testing.T, databases ...string) (socket string) {
 		Dir: dir,
 		Log: log,
 	})
-	Eventually(t, func() error {
+	Eventually(tb, func() error {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
-			return fmt.Errorf("MariaDB does not answer: %w\n%s", err, tail(ReadFile(t, log)))
+			return fmt.Errorf("MariaDB does not answer: %w\n%s", err, tail(ReadFile(tb, log)))
 		}
 		return conn.Close()
 	})

@@ -107,10 +107,10 @@ func PSS(tb testing.TB, all []Process) (sum, own int64) {
 }
 
 // Kill sends a signal to a worker.
-func Kill(t *testing.T, pid int, sig syscall.Signal) {
-	t.Helper()
+func Kill(tb testing.TB, pid int, sig syscall.Signal) {
+	tb.Helper()
 	if err := syscall.Kill(pid, sig); err != nil {
-		t.Errorf("sending %v to %d: %v", sig, pid, err)
+		tb.Errorf("sending %v to %d: %v", sig, pid, err)
 	}
 }
 

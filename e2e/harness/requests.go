@@ -152,9 +152,9 @@ func (s *Server) Unblock() {
 	}
 }
 
-func WantUnblocked(t *testing.T, answer <-chan Outcome) {
-	t.Helper()
+func WantUnblocked(tb testing.TB, answer <-chan Outcome) {
+	tb.Helper()
 	if got, want := <-answer, (Outcome{200, "waited\n", nil}); got != want {
-		t.Errorf("the script that waited: got %+v, want %+v", got, want)
+		tb.Errorf("the script that waited: got %+v, want %+v", got, want)
 	}
 }

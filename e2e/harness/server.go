@@ -25,7 +25,7 @@ import (
 
 // Server is a Caddy that runs as a process of its own.
 type Server struct {
-	T       *testing.T
+	T       testing.TB
 	Backend Backend
 	Options Options
 	Dir     string // private, and readable for PHP
@@ -53,19 +53,19 @@ type Options struct {
 
 // Start runs Caddy with a Caddyfile until the test ends, and then checks that
 // Caddy ends and that nothing is left of it.
-func Start(t *testing.T, b Backend, caddyfile string, opts ...Options) *Server {
-	t.Helper()
-	s := Prepare(t, b, opts...)
+func Start(tb testing.TB, b Backend, caddyfile string, opts ...Options) *Server {
+	tb.Helper()
+	s := Prepare(tb, b, opts...)
 	if err := s.Run(caddyfile); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // Prepare does what start does before it runs Caddy.
-func Prepare(t *testing.T, b Backend, opts ...Options) *Server {
-	t.Helper()
-	s := &Server{T: t, Backend: b, Dir: TempDir(t), Port: FreePort(t)}
+func Prepare(tb testing.TB, b Backend, opts ...Options) *Server {
+	tb.Helper()
+	s := &Server{T: tb, Backend: b, Dir: TempDir(tb), Port: FreePort(tb)}
 	if len(opts) > 0 {
 		s.Options = opts[0]
 	}
@@ -74,13 +74,13 @@ func Prepare(t *testing.T, b Backend, opts ...Options) *Server {
 	}
 	if s.Site = s.Options.Site; s.Site == "" {
 		s.Site = filepath.Join(s.Dir, "site")
-		CopyTree(t, s.Site, Testdata(t, "site"))
-		ChownToPHP(t, s.Site)
+		CopyTree(tb, s.Site, Testdata(tb, "site"))
+		ChownToPHP(tb, s.Site)
 	}
 	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.Port)
-	s.Client = NewClient(t)
+	s.Client = NewClient(tb)
 	if b.FPM {
-		s.FPM = StartFPM(t, s.Dir, s.Options)
+		s.FPM = StartFPM(tb, s.Dir, s.Options)
 	}
 	return s
 }
@@ -247,15 +247,15 @@ var nextPort = func() *atomic.Int32 {
 }()
 
 // FreePort finds a port that is free together with the one that follows it.
-func FreePort(t *testing.T) int {
-	t.Helper()
+func FreePort(tb testing.TB) int {
+	tb.Helper()
 	for range 1000 {
 		port := int(nextPort.Add(2))
 		if canListen(port) && canListen(port+1) {
 			return port
 		}
 	}
-	t.Fatal("no free port")
+	tb.Fatal("no free port")
 	return 0
 }
 
@@ -274,8 +274,8 @@ const MaxWait = 2 * time.Minute
 
 // Eventually repeats a check until it succeeds, and ends the test if it still
 // fails after MaxWait.
-func Eventually(t *testing.T, check func() error) {
-	t.Helper()
+func Eventually(tb testing.TB, check func() error) {
+	tb.Helper()
 	deadline := time.Now().Add(MaxWait)
 	for pause := 10 * time.Millisecond; ; pause = min(pause*5/4, 100*time.Millisecond) {
 		err := check()
@@ -283,7 +283,7 @@ func Eventually(t *testing.T, check func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %v", MaxWait, err)
+			tb.Fatalf("not within %v: %v", MaxWait, err)
 		}
 		<-time.After(pause)
 	}
@@ -298,11 +298,11 @@ func tail(log string) string {
 }
 
 // Discard reads a body to its end and counts it.
-func Discard(t *testing.T, body io.Reader) int64 {
-	t.Helper()
+func Discard(tb testing.TB, body io.Reader) int64 {
+	tb.Helper()
 	n, err := io.Copy(io.Discard, body)
 	if err != nil {
-		t.Errorf("reading the body after %d bytes: %v", n, err)
+		tb.Errorf("reading the body after %d bytes: %v", n, err)
 	}
 	return n
 }

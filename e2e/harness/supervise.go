@@ -47,34 +47,34 @@ type Supervised struct {
 }
 
 // Supervise starts a command. The keeper ends with the test, and all it kept too.
-func Supervise(t *testing.T, c Command) *Supervised {
-	t.Helper()
+func Supervise(tb testing.TB, c Command) *Supervised {
+	tb.Helper()
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	spec, err := json.Marshal(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	k := &Supervised{cmd: exec.Command(self), Exited: make(chan struct{})}
 	k.cmd.Env = append(os.Environ(), superviseEnv+"="+string(spec))
 	k.cmd.Stderr = os.Stderr
 	if k.stdin, err = k.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	stdout, err := k.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := k.cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(k.Kill)
+	tb.Cleanup(k.Kill)
 	lines := bufio.NewReader(stdout)
 	var begun int64
 	if _, err := fmt.Fscanf(lines, "started %d at %d\n", &k.PID, &begun); err != nil {
-		t.Fatalf("starting %s: see above (%v)", c.Args[0], err)
+		tb.Fatalf("starting %s: see above (%v)", c.Args[0], err)
 	}
 	k.StartedAt = time.Unix(0, begun)
 	go func() {

@@ -19,27 +19,27 @@ type WordPress struct {
 }
 
 // With lets a part of the test use the site.
-func (w WordPress) With(t *testing.T) *WordPress {
+func (w WordPress) With(tb testing.TB) *WordPress {
 	s, admin, reader := *w.Server, *w.Admin, *w.Reader
-	s.T, admin.T, reader.T = t, t, t
+	s.T, admin.T, reader.T = tb, tb, tb
 	w.Server, w.Admin, w.Reader = &s, &admin, &reader
 	return &w
 }
 
-func StartWordPress(t *testing.T, b Backend, socket, database string) *WordPress {
-	t.Helper()
+func StartWordPress(tb testing.TB, b Backend, socket, database string) *WordPress {
+	tb.Helper()
 	// WordPress calls itself by HTTP, so it needs more workers than clients.
-	s := Start(t, b, PlainSite, Options{Site: UnpackWordPress(t, socket, database, ""), Workers: 4})
+	s := Start(tb, b, PlainSite, Options{Site: UnpackWordPress(tb, socket, database, ""), Workers: 4})
 	return &WordPress{Server: s, Admin: s.Browser(), Reader: s.Browser()}
 }
 
 // UnpackWordPress makes a document root of it, with more PHP in its config.
-func UnpackWordPress(t *testing.T, socket, database, more string) (site string) {
-	t.Helper()
-	dir := UnpackDebs(t, "wordpress", "wordpress-theme-*", "php-getid3", "libjs-underscore", "libjs-cropper")
+func UnpackWordPress(tb testing.TB, socket, database, more string) (site string) {
+	tb.Helper()
+	dir := UnpackDebs(tb, "wordpress", "wordpress-theme-*", "php-getid3", "libjs-underscore", "libjs-cropper")
 	site = filepath.Join(dir, "usr/share/wordpress")
 	// Nothing outside is asked, and two cron runs may follow each other at once.
-	WriteFile(t, filepath.Join(site, "wp-config.php"), fmt.Sprintf(`<?php
+	WriteFile(tb, filepath.Join(site, "wp-config.php"), fmt.Sprintf(`<?php
 define('DB_NAME', '%s');
 define('DB_USER', 'nobody');
 define('DB_PASSWORD', '');
@@ -52,7 +52,7 @@ $table_prefix = 'wp_';
 defined('ABSPATH') || define('ABSPATH', __DIR__ . '/');
 require_once ABSPATH . 'wp-settings.php';
 `, database, socket, more))
-	ChownToPHP(t, dir)
+	ChownToPHP(tb, dir)
 	return site
 }
 
