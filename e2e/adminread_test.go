@@ -64,10 +64,10 @@ func TestAdminAPI_EscapedPoolName(t *testing.T) {
 func TestAdminAPI_Fields(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2"))
-	answer := s.StartBlocked("wait.php")
+	response := s.StartBlocked("wait.php")
 	defer func() {
 		s.Unblock()
-		harness.WantUnblocked(t, answer)
+		harness.WantUnblocked(t, response)
 	}()
 	var pool map[string]any
 	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/main", "").Text), &pool); err != nil {
@@ -130,10 +130,10 @@ func TestStatusPage_HidesQueryStrings(t *testing.T) {
 			php_pool
 		}
 	`)
-	answer := s.StartBlocked("wait.php") // its query is file=hold
+	response := s.StartBlocked("wait.php") // its query is file=hold
 	defer func() {
 		s.Unblock()
-		harness.WantUnblocked(t, answer)
+		harness.WantUnblocked(t, response)
 	}()
 	const admin = "/php_pool/pools/default"
 	for _, c := range []struct {
@@ -228,10 +228,10 @@ func TestPing(t *testing.T) {
 		t.Errorf("POST: got %d, Allow: %q", res.StatusCode, res.Header.Get("Allow"))
 	}
 	// While all workers are busy it can serve, if only later.
-	answer := s.StartBlocked("wait.php")
+	response := s.StartBlocked("wait.php")
 	becomes(200)
 	s.Unblock()
-	harness.WantUnblocked(t, answer)
+	harness.WantUnblocked(t, response)
 
 	if err := os.Rename(binary, binary+".away"); err != nil {
 		t.Fatal(err)

@@ -33,12 +33,12 @@ func TestRetry_WorkerKilledDuringRequest(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		post := s.Hold("post")
-		answer := make(chan *harness.Response, 1)
+		response := make(chan *harness.Response, 1)
 		req := s.Request("POST", "/load/hold.php?file=post", strings.NewReader("a=b"), "Content-Type: application/x-www-form-urlencoded")
-		go func() { answer <- s.Do(req) }()
+		go func() { response <- s.Do(req) }()
 		_, pids = post.WaitRunning(1)
 		harness.Kill(t, pids[0], syscall.SIGKILL)
-		(<-answer).Want(t, http.StatusBadGateway, "")
+		(<-response).Want(t, http.StatusBadGateway, "")
 		if got := post.Lines("ran"); len(got) != 1 {
 			t.Errorf("the request that may not be repeated ran as %q", got)
 		}
@@ -188,7 +188,7 @@ func TestCrash_LaunchBackoff(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2"))
-		began := time.Now()
+		start := time.Now()
 		p := s.WaitPool("bled", func(p harness.PoolStatus) bool {
 			for _, w := range p.List {
 				if w.State == "idle" {
@@ -197,8 +197,8 @@ func TestCrash_LaunchBackoff(t *testing.T) {
 			}
 			return p.Exits["crashed"] >= 8
 		})
-		if took := time.Since(began); took < 300*time.Millisecond {
-			t.Errorf("%d workers came and died within %v", p.Exits["crashed"], took)
+		if elapsed := time.Since(start); elapsed < 300*time.Millisecond {
+			t.Errorf("%d workers came and died within %v", p.Exits["crashed"], elapsed)
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })

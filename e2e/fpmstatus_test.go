@@ -84,10 +84,10 @@ func TestStatusPage_MatchesPHPFPM(t *testing.T) {
 	both := []*harness.Server{theirs, ours}
 
 	for _, s := range both {
-		answer := s.StartBlocked("wait.php")
+		response := s.StartBlocked("wait.php")
 		defer func() {
 			s.Unblock()
-			harness.WantUnblocked(t, answer)
+			harness.WantUnblocked(t, response)
 		}()
 	}
 	t.Run("formats", func(t *testing.T) {

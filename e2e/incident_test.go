@@ -56,7 +56,7 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 		}
 		script := regexp.QuoteMeta(s.Site)
 		// What each command has to say, in their order.
-		answers := [][]string{
+		responses := [][]string{
 			{
 				`(?m)^main: the line is full: 3 requests wait, and one more is answered 503\n  → raise max_workers`,
 				`(?m)^main: OPcache is full, .*all 223 places for keys are taken, by \d+ scripts\n  → write .ini opcache\.max_accelerated_files 400. \(now 200\)`,
@@ -83,7 +83,7 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 		}
 		for i, line := range commands {
 			out := shell(s, line)
-			for _, want := range answers[i] {
+			for _, want := range responses[i] {
 				if !regexp.MustCompile(want).MatchString(out) {
 					t.Errorf("%s: %s is not in\n%s", line, want, out)
 				}

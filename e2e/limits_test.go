@@ -147,14 +147,14 @@ func TestRequestTimeout(t *testing.T) {
 				t.Parallel()
 				s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 1s", "ini log_errors 1"))
 				pid := s.Get("/pid.php").Text
-				began := time.Now()
+				start := time.Now()
 				s.Get("/load/late.php?file=late&how="+how).Want(t, http.StatusGatewayTimeout, "")
 				atMost := limit + 15*time.Second
 				if !soft {
 					atMost += killDelay
 				}
-				if took := time.Since(began); took < limit || took > atMost {
-					t.Errorf("the answer came after %v, want %v to %v", took, limit, atMost)
+				if elapsed := time.Since(start); elapsed < limit || elapsed > atMost {
+					t.Errorf("the answer came after %v, want %v to %v", elapsed, limit, atMost)
 				}
 				after := s.Get("/pid.php")
 				after.Want(t, 200, "")

@@ -122,8 +122,8 @@ func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
 		"ini opcache.enable 1", "ini opcache.file_update_protection 0"))
-	type answer struct{ PID, Hits, Start int }
-	ask := func() (a answer) {
+	type response struct{ PID, Hits, Start int }
+	ask := func() (a response) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &a); err != nil {
 			t.Fatal(err)

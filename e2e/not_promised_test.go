@@ -23,12 +23,12 @@ func TestRetry_UnsafeRequestsAreNotRetried(t *testing.T) {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 			for name, body := range map[string]string{"empty": "", "small": "a=b", "spooled": strings.Repeat("x", 200000)} {
 				h := s.Hold(method + "-" + name)
-				answer := make(chan *harness.Response, 1)
+				response := make(chan *harness.Response, 1)
 				req := s.Request(method, "/load/hold.php?file="+h.Name, strings.NewReader(body))
-				go func() { answer <- s.Do(req) }()
+				go func() { response <- s.Do(req) }()
 				_, pids := h.WaitRunning(1)
 				harness.Kill(t, pids[0], syscall.SIGKILL)
-				(<-answer).Want(t, http.StatusBadGateway, "")
+				(<-response).Want(t, http.StatusBadGateway, "")
 				h.Release()
 				if got := h.Lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)

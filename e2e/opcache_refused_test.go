@@ -173,7 +173,7 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 		},
 	}}
 	defer client.CloseIdleConnections()
-	began := time.Now()
+	start := time.Now()
 	var wg sync.WaitGroup
 	for range askers {
 		wg.Go(func() {
@@ -192,9 +192,9 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	took := time.Since(began)
-	if got, most := runs(), 1+int(took/(10*time.Second)); got < 1 || got > most {
-		t.Errorf("%d questions in %v, want 1 to %d", got, took, most)
+	elapsed := time.Since(start)
+	if got, most := runs(), 1+int(elapsed/(10*time.Second)); got < 1 || got > most {
+		t.Errorf("%d questions in %v, want 1 to %d", got, elapsed, most)
 	}
 	if o := opcache(s); !o.Available {
 		t.Errorf("got %+v, want a sample although another script wrote before it", o)
@@ -202,7 +202,7 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 	if p := s.Pool(); p.Requests.Total != 0 {
 		t.Errorf("got %d requests, want none", p.Requests.Total)
 	}
-	t.Logf("%d in %v", asks, took)
+	t.Logf("%d in %v", asks, elapsed)
 }
 
 // TestOPcache_HelperIsNotCallableByClients puts it where it is served, under a name that the

@@ -26,7 +26,7 @@ func TestOPcache_SharedByAllWorkers(t *testing.T) {
 		{"opcache.enable", "1"},
 		{"opcache.file_update_protection", "0"},
 	}})
-	type answer struct{ PID, Hits, Start int64 }
+	type response struct{ PID, Hits, Start int64 }
 	var (
 		mu   sync.Mutex
 		pids = map[int64]bool{}
@@ -34,7 +34,7 @@ func TestOPcache_SharedByAllWorkers(t *testing.T) {
 		hits int64
 	)
 	ask := func() {
-		var a answer
+		var a response
 		if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &a); err != nil {
 			t.Error(err)
 		}
@@ -180,14 +180,14 @@ func TestReload_RunningRequestsFinish(t *testing.T) {
 		s := harness.Start(t, b, harness.PlainSite, harness.Options{INI: [][2]string{{"memory_limit", "100M"}}})
 		harness.WriteFile(t, s.Site+"/limit.php", "<?php echo ini_get('memory_limit');")
 		s.Get("/limit.php").Want(t, 200, "100M")
-		answer := s.StartBlocked("wait.php")
+		response := s.StartBlocked("wait.php")
 		s.Options.INI = [][2]string{{"memory_limit", "111M"}}
 		if err := s.Reload(harness.PlainSite); err != nil {
 			t.Fatal(err)
 		}
 		s.Get("/limit.php").Want(t, 200, "111M")
 		s.Unblock()
-		harness.WantUnblocked(t, answer)
+		harness.WantUnblocked(t, response)
 	})
 }
 

@@ -81,10 +81,10 @@ func TestQueue_Full(t *testing.T) {
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "max_queue 2"))
 		h := lineUp(s, 2, "")
-		began := time.Now()
+		start := time.Now()
 		wantRefused(t, s.Get("/hello.php"))
-		if took := time.Since(began); took > 15*time.Second { // queue_timeout is 30s
-			t.Errorf("the refusal came after %v", took)
+		if elapsed := time.Since(start); elapsed > 15*time.Second { // queue_timeout is 30s
+			t.Errorf("the refusal came after %v", elapsed)
 		}
 		h.Release()
 		for id := range 3 {
@@ -103,10 +103,10 @@ func TestQueue_Timeout(t *testing.T) {
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
 		h := lineUp(s, 0, "")
-		began := time.Now()
+		start := time.Now()
 		wantRefused(t, s.Get("/hello.php"))
-		if took := time.Since(began); took < time.Second || took > 15*time.Second {
-			t.Errorf("the refusal came after %v, want 1s", took)
+		if elapsed := time.Since(start); elapsed < time.Second || elapsed > 15*time.Second {
+			t.Errorf("the refusal came after %v, want 1s", elapsed)
 		}
 		h.Release()
 		h.Want(0, 200)

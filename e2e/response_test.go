@@ -86,11 +86,11 @@ func firstEventFirst(t *testing.T, s *harness.Server) {
 func wantNext(t *testing.T, s *harness.Server, path string, status int) {
 	t.Helper()
 	conn := harness.Dial(t, s)
-	answers := bufio.NewReader(conn)
+	responses := bufio.NewReader(conn)
 	get := func(path string) (*http.Response, string) {
 		t.Helper()
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", path, s.Port)
-		res, err := http.ReadResponse(answers, nil)
+		res, err := http.ReadResponse(responses, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}

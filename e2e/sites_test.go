@@ -98,9 +98,9 @@ func wantGone(s *harness.Server, pids []int) {
 }
 
 // wantAmong checks that an answer of pid.php comes from one of a pool's workers.
-func wantAmong(t *testing.T, answer string, pids []int) {
+func wantAmong(t *testing.T, response string, pids []int) {
 	t.Helper()
-	if !slices.ContainsFunc(pids, func(pid int) bool { return fmt.Sprint(pid) == answer }) {
-		t.Errorf("process %s has answered, want one of %v", answer, pids)
+	if !slices.ContainsFunc(pids, func(pid int) bool { return fmt.Sprint(pid) == response }) {
+		t.Errorf("process %s has answered, want one of %v", response, pids)
 	}
 }

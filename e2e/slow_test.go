@@ -35,13 +35,13 @@ func TestBacktrace_SlowRequestLog(t *testing.T) {
 				}
 				held := filepath.Join(s.Site, "held")
 				harness.WriteFile(t, held, "")
-				answer := make(chan *harness.Response, 1)
-				go func() { answer <- s.Get("/slow.php?file=held") }()
+				response := make(chan *harness.Response, 1)
+				go func() { response <- s.Get("/slow.php?file=held") }()
 				slow := s.WaitLogged("slow request", 1)
 				if err := os.Remove(held); err != nil {
 					t.Fatal(err)
 				}
-				(<-answer).Want(t, 200, "worked")
+				(<-response).Want(t, 200, "worked")
 
 				trace := fmt.Sprint(slow["backtrace"])
 				script := regexp.QuoteMeta(s.Site + "/slow.php")

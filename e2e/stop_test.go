@@ -60,7 +60,7 @@ func TestStop_WaitsForRunningRequest(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PlainSite)
-		answer := s.StartBlocked("wait.php")
+		response := s.StartBlocked("wait.php")
 		s.Signal(syscall.SIGTERM)
 		s.Stopped = true
 		harness.Eventually(t, func() error {
@@ -70,7 +70,7 @@ func TestStop_WaitsForRunningRequest(t *testing.T) {
 			return nil
 		})
 		s.Unblock()
-		harness.WantUnblocked(t, answer)
+		harness.WantUnblocked(t, response)
 		s.WaitGone()
 	})
 }
@@ -132,9 +132,9 @@ func TestStop_RemovedPoolTimeout(t *testing.T) {
 	if err := s.Reload(renamed); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	start := time.Now()
 	s.Stop(syscall.SIGTERM)
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("stopping took %v with stop_timeout 1s", took)
+	if elapsed := time.Since(start); elapsed > 30*time.Second {
+		t.Errorf("stopping took %v with stop_timeout 1s", elapsed)
 	}
 }

@@ -97,8 +97,8 @@ func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Se
 	case <-time.After(harness.MaxWait):
 		t.Error("the request that hangs still runs")
 	}
-	if took := time.Since(told); took < limit || took > limit+30*time.Second {
-		t.Errorf("the request that hangs was ended after %v, want %v", took, limit)
+	if elapsed := time.Since(told); elapsed < limit || elapsed > limit+30*time.Second {
+		t.Errorf("the request that hangs was ended after %v, want %v", elapsed, limit)
 	}
 	if got := hangs.Lines("ended"); len(got) != 0 {
 		t.Errorf("its script has ended by itself: %q", got)

@@ -117,15 +117,15 @@ func benchMemory(b *testing.B, start func(context.Context, phpbin.Options) (phpL
 	for _, p := range all {
 		conn := fastcgi.NewConn(p.Conn())
 		for range 50 {
-			askHello(b, conn)
+			runHello(b, conn)
 		}
 	}
 	report("used")
 	b.ReportMetric(0, "ns/op")
 }
 
-// askHello runs hello.php on a worker.
-func askHello(b *testing.B, conn *fastcgi.Conn) {
+// runHello runs hello.php on a worker.
+func runHello(b *testing.B, conn *fastcgi.Conn) {
 	b.Helper()
 	script, err := filepath.Abs("testdata/speed/hello.php")
 	if err != nil {

@@ -32,7 +32,7 @@ func scaleConnections(t *testing.T, site string) []curve {
 				// As many may wait as there are clients: the default is 1024.
 				o := harness.Options{Site: site, Workers: speedWorkers, Global: fmt.Sprintf("php_pool {\nmax_queue %d\n}", max(1024, n))}
 				r := startScaled(t, harness.Prepare(t, b, o), speedCaddyfile)
-				checkAnswer(t, r.rival, hello(1))
+				checkResponse(t, r.rival, hello(1))
 				measure(t, r.rival, hello(16), time.Second)
 				c := &tally{rival: r.name}
 				var caddy atomic.Int64
@@ -74,7 +74,7 @@ func beside(t *testing.T, site string, idle int) {
 		if len(conns) == 0 {
 			conns = connections(t, r.server, idle)
 			for _, conn := range conns {
-				if err := ask(conn, bufio.NewReader(conn)); err != nil {
+				if err := requestHello(conn, bufio.NewReader(conn)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -100,7 +100,7 @@ func shares(t *testing.T, s *harness.Server, n int) (least, most float64) {
 		clients.Go(func() {
 			from := bufio.NewReaderSize(conn, 512)
 			for <-begin; !over.Load(); {
-				if err := ask(conn, from); err != nil {
+				if err := requestHello(conn, from); err != nil {
 					t.Error(err)
 					return
 				}
@@ -137,7 +137,7 @@ func connections(t *testing.T, s *harness.Server, n int) []net.Conn {
 }
 
 // roundTrip has hello.php answered on a connection, which stays open.
-func ask(conn net.Conn, from *bufio.Reader) error {
+func requestHello(conn net.Conn, from *bufio.Reader) error {
 	if _, err := io.WriteString(conn, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
 		return err
 	}

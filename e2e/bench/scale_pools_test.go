@@ -39,7 +39,7 @@ func scalePools(t *testing.T, site string) []curve {
 			t.Run(fmt.Sprintf("%s/%d", kind.name, n), func(t *testing.T) {
 				m := startPools(t, kind, n, site)
 				reloaded := m.reload()
-				cells := []string{fmt.Sprint(n), kind.name, millis(m.took), millis(reloaded), "", "", "", "", m.idle(), "-", "-", "-", m.scrape()}
+				cells := []string{fmt.Sprint(n), kind.name, millis(m.startTime), millis(reloaded), "", "", "", "", m.idle(), "-", "-", "-", m.scrape()}
 				if kind.awake {
 					c := roundAfterRound(t, []*scaled{m.scaled}, m.inTurn())[0]
 					rates.add(kind.curve, n, c.rate())
@@ -86,11 +86,11 @@ func startPools(t *testing.T, kind poolKind, n int, site string) *poolCrowd {
 // Reload loads the same configuration once more, and returns how long that takes.
 func (m *poolCrowd) reload() time.Duration {
 	m.t.Helper()
-	began := time.Now()
+	start := time.Now()
 	if err := m.server.Reload(m.caddyfile); err != nil {
 		m.t.Fatal(err)
 	}
-	return time.Since(began)
+	return time.Since(start)
 }
 
 // idle is how much of a CPU the server takes while nobody asks it anything.
@@ -106,9 +106,9 @@ func (m *poolCrowd) scrape() string {
 	m.t.Helper()
 	var all []time.Duration
 	for range 7 {
-		began := time.Now()
+		start := time.Now()
 		m.server.Admin("GET", "/metrics", "").WantContains(m.t, 200, "caddy_")
-		all = append(all, time.Since(began))
+		all = append(all, time.Since(start))
 	}
 	return millis(harness.Median(all))
 }

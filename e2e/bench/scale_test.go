@@ -59,7 +59,7 @@ func allFiles(t *testing.T) {
 // scaled is a server that takes part, and what its start took.
 type scaled struct {
 	*rival
-	took time.Duration // until it has answered a request
+	startTime time.Duration // until it has answered a request
 }
 
 // hello is what all are asked for.
@@ -74,21 +74,21 @@ func hello(clients int) work {
 // have headers.
 func startScaled(t *testing.T, s *harness.Server, caddyfile string, headers ...string) *scaled {
 	t.Helper()
-	began := time.Now()
+	start := time.Now()
 	if err := s.Run(caddyfile); err != nil {
 		t.Fatal(err)
 	}
 	s.Get("/hello.php", headers...).Want(t, 200, "hello\n")
-	return &scaled{rivalOf(t, s), time.Since(began)}
+	return &scaled{rivalOf(t, s), time.Since(start)}
 }
 
 // Stop stops the server and returns how long that takes until nothing of it
 // is left.
 func (r *scaled) stop() time.Duration {
 	r.t.Helper()
-	began := time.Now()
+	start := time.Now()
 	r.server.Stop(syscall.SIGTERM)
-	return time.Since(began)
+	return time.Since(start)
 }
 
 // ofCaddy is the PSS of Caddy alone.

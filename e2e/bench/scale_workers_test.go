@@ -42,7 +42,7 @@ func scaleWorkers(t *testing.T, site string) []curve {
 				c := counts[i]
 				hellos.add(r.name, n, c.rate())
 				sleeps.add(r.name+", "+napping, n, slept.rate)
-				started, ended := millis(r.took), millis(r.stop())
+				started, ended := millis(r.startTime), millis(r.stop())
 				if r.server.Backend.FPM {
 					started, ended = "-", "-" // they are Caddy's alone
 				}

@@ -25,7 +25,7 @@ func TestSpeedUnderAbuse(t *testing.T) {
 	harness.WriteFile(t, s.Site+"/nap.php", "<?php usleep(50000); echo 'rested';")
 	honest := rivalOf(t, s)
 	w := work{name: "hello", path: "/hello.php", clients: 4, want: "hello\n", size: 6}
-	checkAnswer(t, honest, w)
+	checkResponse(t, honest, w)
 	measure(t, honest, w, time.Second)
 
 	calm, abused := &tally{rival: "by themselves"}, &tally{rival: "beside hostile ones"}

@@ -118,7 +118,7 @@ func (p *barePHP) request(w work) []byte {
 
 // roundTrip sends a request and gives back the records of the answer. They are
 // overwritten by the next one.
-func (c *bareConn) ask(request []byte) ([]byte, error) {
+func (c *bareConn) roundTrip(request []byte) ([]byte, error) {
 	for len(request) > 0 {
 		n, err := unix.Write(c.fd, request)
 		if err == unix.EINTR {
@@ -157,8 +157,8 @@ func (c *bareConn) ask(request []byte) ([]byte, error) {
 	}
 }
 
-// answer is what the records say.
-func answer(records []byte) (status int, body string) {
+// parseResponse is what the records say.
+func parseResponse(records []byte) (status int, body string) {
 	var out []byte
 	for len(records) >= recordHead {
 		n, padding := int(binary.BigEndian.Uint16(records[4:])), int(records[6])

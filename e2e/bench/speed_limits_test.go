@@ -65,7 +65,7 @@ func startBare(t *testing.T, site string) *rival {
 
 // StartTraffic asks for a work over one connection for each worker, on threads that
 // block: an answer is read as soon as it is there.
-func (p *barePHP) load(t *testing.T, w work, d time.Duration) (took []time.Duration, lost int) {
+func (p *barePHP) load(t *testing.T, w work, d time.Duration) (elapsed []time.Duration, lost int) {
 	t.Helper()
 	// A thread that blocks keeps its turn for a while, which others would wait for.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + speedWorkers))
@@ -82,8 +82,8 @@ func (p *barePHP) load(t *testing.T, w work, d time.Duration) (took []time.Durat
 			defer conn.close()
 			var mine []time.Duration
 			bad := 0
-			for begun := time.Now(); begun.Before(end); {
-				records, err := conn.ask(request)
+			for start := time.Now(); start.Before(end); {
+				records, err := conn.roundTrip(request)
 				if err != nil {
 					t.Error(err)
 					return
@@ -92,45 +92,45 @@ func (p *barePHP) load(t *testing.T, w work, d time.Duration) (took []time.Durat
 					bad++
 				}
 				now := time.Now()
-				mine = append(mine, now.Sub(begun))
-				begun = now
+				mine = append(mine, now.Sub(start))
+				start = now
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			took, lost = append(took, mine...), lost+bad
+			elapsed, lost = append(elapsed, mine...), lost+bad
 		})
 	}
 	wg.Wait()
-	if len(took) == 0 {
+	if len(elapsed) == 0 {
 		t.Fatal("php-cgi alone: no answers")
 	}
-	slices.Sort(took)
-	return took, lost
+	slices.Sort(elapsed)
+	return elapsed, lost
 }
 
-// askBare asks for a work once.
-func askBare(t *testing.T, p *barePHP, w work) (status int, body string) {
+// requestBare asks for a work once.
+func requestBare(t *testing.T, p *barePHP, w work) (status int, body string) {
 	t.Helper()
 	conn, err := p.dial()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.close()
-	records, err := conn.ask(p.request(w))
+	records, err := conn.roundTrip(p.request(w))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer(records)
+	return parseResponse(records)
 }
 
 // measureBare measures php-cgi alone.
 func measureBare(t *testing.T, r *rival, w work, d time.Duration) reading {
 	t.Helper()
-	before, begun := r.cpu(), time.Now()
-	took, lost := r.php.load(t, w, d)
-	n, all := float64(len(took)), time.Since(begun)
+	before, start := r.cpu(), time.Now()
+	elapsed, lost := r.php.load(t, w, d)
+	n, all := float64(len(elapsed)), time.Since(start)
 	return reading{
 		rate: n / all.Seconds(), cpu: (r.cpu() - before).Seconds() / n * 10_000,
-		p50: took[len(took)/2], p99: took[len(took)*99/100], lost: lost,
+		p50: elapsed[len(elapsed)/2], p99: elapsed[len(elapsed)*99/100], lost: lost,
 	}
 }

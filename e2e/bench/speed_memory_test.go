@@ -55,7 +55,7 @@ func memoryOf(t *testing.T, b harness.Backend, site string, workers int) [2]floa
 	})
 	fresh := mb()
 	w := work{name: "WordPress", path: "/wp/", clients: workers, want: "<!DOCTYPE html>"}
-	checkAnswer(t, r, w)
+	checkResponse(t, r, w)
 	measure(t, r, w, 10*time.Second)
 	used := mb()
 	s.Stop(syscall.SIGTERM)

@@ -23,11 +23,11 @@ const startRounds = 11
 
 // starting is a server whose start is measured.
 type starting struct {
-	name      string
-	b         harness.Backend
-	caddyfile string
-	with      bool // php-fpm starts with it, instead of before
-	took      []time.Duration
+	name       string
+	b          harness.Backend
+	caddyfile  string
+	with       bool // php-fpm starts with it, instead of before
+	startTimes []time.Duration
 }
 
 // measureStart measures the time from the execution of Caddy to the first whole
@@ -43,15 +43,15 @@ func measureStart(t *testing.T, site string) (table string, verdicts []verdict) 
 	}
 	for range startRounds {
 		for _, c := range all {
-			c.took = append(c.took, c.once(t, site))
+			c.startTimes = append(c.startTimes, c.once(t, site))
 		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n| start to the first answer, %d workers | median ms | least | most |\n|---|---|---|---|\n", speedWorkers)
 	for _, c := range all {
-		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(c.took))
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(c.startTimes))
 		if c.name == rivalNames[harness.SharedLean.Name] {
-			verdicts = append(verdicts, atMost("first answer", ms(harness.Median(c.took)), 60, " ms"))
+			verdicts = append(verdicts, atMost("first answer", ms(harness.Median(c.startTimes)), 60, " ms"))
 		}
 	}
 	return b.String(), verdicts
@@ -73,8 +73,8 @@ func (c *starting) once(t *testing.T, site string) time.Duration {
 		run.Args = slices.Concat([]string{"/bin/sh", "-c", strings.Join(php.Args, " ") + ` & exec "$@"`, "sh"}, run.Args)
 	}
 	s.Supervised = harness.Supervise(t, run)
-	answered := firstAnswer(t, s.Port)
-	took := answered.Sub(s.StartedAt)
+	answered := waitFirstResponse(t, s.Port)
+	elapsed := answered.Sub(s.StartedAt)
 	s.Stopped = true
 	s.Signal(syscall.SIGTERM)
 	if _, ok := s.Wait(harness.MaxWait); !ok {
@@ -84,15 +84,15 @@ func (c *starting) once(t *testing.T, site string) time.Duration {
 	if s.FPM != nil {
 		s.FPM.Kill()
 	}
-	return took
+	return elapsed
 }
 
-// firstAnswer asks until a script's whole answer comes, and says when it had.
-func firstAnswer(t *testing.T, port int) time.Time {
+// waitFirstResponse asks until a script's whole answer comes, and says when it had.
+func waitFirstResponse(t *testing.T, port int) time.Time {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		_, err := askOnce(port)
+		_, err := requestOnce(port)
 		now := time.Now()
 		if err == nil {
 			return now
@@ -104,17 +104,17 @@ func firstAnswer(t *testing.T, port int) time.Time {
 	}
 }
 
-// askOnce has hello.php answered over a connection of its own, and tells how long
+// requestOnce has hello.php answered over a connection of its own, and tells how long
 // that took.
-func askOnce(port int) (time.Duration, error) {
-	begun := time.Now()
+func requestOnce(port int) (time.Duration, error) {
+	start := time.Now()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
-	err = ask(conn, bufio.NewReader(conn))
-	return time.Since(begun), err
+	err = requestHello(conn, bufio.NewReader(conn))
+	return time.Since(start), err
 }
 
 // measureOndemand measures what the first request to an ondemand pool at rest
@@ -151,15 +151,15 @@ func measureOndemand(t *testing.T, site string) (table string, verdicts []verdic
 // aboveWarm is what the first request takes more than the median of the next.
 func aboveWarm(t *testing.T, s *harness.Server) time.Duration {
 	t.Helper()
-	var took []time.Duration
+	var elapsed []time.Duration
 	for range 6 {
-		d, err := askOnce(s.Port)
+		d, err := requestOnce(s.Port)
 		if err != nil {
 			t.Fatal(err)
 		}
-		took = append(took, d)
+		elapsed = append(elapsed, d)
 	}
-	return took[0] - harness.Median(took[1:])
+	return elapsed[0] - harness.Median(elapsed[1:])
 }
 
 // spread is the median, the least and the most, as cells of a table.

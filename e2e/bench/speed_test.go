@@ -118,7 +118,7 @@ func speedOfWorks(t *testing.T, site string, chosen []work, report func(name, ta
 func inTurns(t *testing.T, w work, rivals []*rival) (counts []*tally) {
 	t.Helper()
 	for _, r := range rivals {
-		checkAnswer(t, r, w)
+		checkResponse(t, r, w)
 		if !*speedShort || !r.limit {
 			measure(t, r, w, time.Second) // until each worker has compiled the scripts
 		}
@@ -186,13 +186,13 @@ echo $best;
 	return rounds
 }
 
-// checkAnswer sees that a server gives the right answer before its speed counts.
-func checkAnswer(t *testing.T, r *rival, w work) {
+// checkResponse sees that a server gives the right answer before its speed counts.
+func checkResponse(t *testing.T, r *rival, w work) {
 	t.Helper()
 	var status int
 	var body string
 	if r.php != nil {
-		status, body = askBare(t, r.php, w)
+		status, body = requestBare(t, r.php, w)
 	} else {
 		client := harness.NewClient(t)
 		client.Timeout = time.Minute

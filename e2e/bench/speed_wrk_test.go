@@ -74,14 +74,14 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 	}
 	got := reading{rate: number(wrkRate), cpu: used.Seconds() / number(wrkTotal) * 10_000, lost: lost}
 	for _, m := range wrkTimes.FindAllStringSubmatch(string(out), -1) {
-		took, err := time.ParseDuration(m[2] + m[3])
+		elapsed, err := time.ParseDuration(m[2] + m[3])
 		if err != nil {
 			t.Fatal(err)
 		}
 		if m[1] == "50" {
-			got.p50 = took
+			got.p50 = elapsed
 		} else {
-			got.p99 = took
+			got.p99 = elapsed
 		}
 	}
 	return got

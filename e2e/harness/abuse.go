@@ -41,15 +41,15 @@ func StartAbused(tb testing.TB, b Backend, caddyfile string, opts Options) *Abus
 	}
 	var calm []time.Duration
 	for range 100 {
-		began := time.Now()
+		start := time.Now()
 		s.Get("/hello.php").Want(tb, 200, "hello\n")
-		calm = append(calm, time.Since(began))
+		calm = append(calm, time.Since(start))
 	}
 	s.medianBefore = Median(calm)
 	s.Client.CloseIdleConnections()
 	s.before = s.Footprint()
 	s.regularClients.Go(func() {
-		s.repeat(func() { s.Get("/hello.php").Want(tb, 200, "hello\n") }, func(took time.Duration) { s.during = append(s.during, took) })
+		s.repeat(func() { s.Get("/hello.php").Want(tb, 200, "hello\n") }, func(elapsed time.Duration) { s.during = append(s.during, elapsed) })
 	})
 	s.regularClients.Go(func() {
 		s.repeat(func() { s.Admin("GET", "/php_pool/pools/main/ping", "").Want(tb, 200, "") }, func(time.Duration) {})
@@ -63,20 +63,20 @@ func Median[N cmp.Ordered](all []N) N {
 	return all[len(all)/2]
 }
 
-func (s *AbusedServer) repeat(ask func(), note func(took time.Duration)) {
+func (s *AbusedServer) repeat(ask func(), note func(elapsed time.Duration)) {
 	for {
 		select {
 		case <-s.stop:
 			return
 		case <-time.After(5 * time.Millisecond):
 		}
-		began := time.Now()
+		start := time.Now()
 		ask()
-		took := time.Since(began)
+		elapsed := time.Since(start)
 		s.mu.Lock()
 		s.served++
-		s.slowest = max(s.slowest, took)
-		note(took)
+		s.slowest = max(s.slowest, elapsed)
+		note(elapsed)
 		s.mu.Unlock()
 	}
 }

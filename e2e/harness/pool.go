@@ -162,11 +162,11 @@ func (s *Server) Restart() error {
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}
-	var answer struct{ Error string }
-	if err := json.Unmarshal([]byte(res.Text), &answer); err != nil || answer.Error == "" {
+	var response struct{ Error string }
+	if err := json.Unmarshal([]byte(res.Text), &response); err != nil || response.Error == "" {
 		s.T.Fatalf("got %s: %q", res.Status, res.Text)
 	}
-	return errors.New(answer.Error)
+	return errors.New(response.Error)
 }
 
 func (s *Server) PoolNamed(name string) (p PoolStatus) {

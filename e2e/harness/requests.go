@@ -43,14 +43,14 @@ func (h *HeldRequests) Add(query string) {
 	if name, value, ok := strings.Cut(h.Header, ": "); ok {
 		req.Header.Set(name, value)
 	}
-	answer := make(chan *Response, 1)
-	h.Cancel, h.Responses = append(h.Cancel, cancel), append(h.Responses, answer)
+	response := make(chan *Response, 1)
+	h.Cancel, h.Responses = append(h.Cancel, cancel), append(h.Responses, response)
 	go func() {
-		defer close(answer)
+		defer close(response)
 		if res, err := h.s.Client.Do(req); err == nil {
 			body, _ := io.ReadAll(res.Body)
 			res.Body.Close()
-			answer <- &Response{res, string(body)}
+			response <- &Response{res, string(body)}
 		}
 	}()
 }
@@ -126,22 +126,22 @@ func (s *Server) StartBlocked(script string) <-chan Outcome {
 	file := filepath.Join(s.Site, "hold")
 	WriteFile(s.T, file, "")
 	req := s.Request("GET", "/"+script+"?file=hold", nil)
-	answer := make(chan Outcome, 1)
+	response := make(chan Outcome, 1)
 	go func() {
 		res, err := s.Client.Do(req)
 		if err != nil {
-			answer <- Outcome{err: err}
+			response <- Outcome{err: err}
 			return
 		}
 		defer res.Body.Close()
 		body, err := io.ReadAll(res.Body)
-		answer <- Outcome{res.StatusCode, string(body), err}
+		response <- Outcome{res.StatusCode, string(body), err}
 	}()
 	Eventually(s.T, func() error {
 		_, err := os.Stat(file + ".runs")
 		return err
 	})
-	return answer
+	return response
 }
 
 // Unblock lets the script of begin end.
@@ -152,9 +152,9 @@ func (s *Server) Unblock() {
 	}
 }
 
-func WantUnblocked(tb testing.TB, answer <-chan Outcome) {
+func WantUnblocked(tb testing.TB, response <-chan Outcome) {
 	tb.Helper()
-	if got, want := <-answer, (Outcome{200, "waited\n", nil}); got != want {
+	if got, want := <-response, (Outcome{200, "waited\n", nil}); got != want {
 		tb.Errorf("the script that waited: got %+v, want %+v", got, want)
 	}
 }

@@ -185,11 +185,11 @@ func (s *Server) Reload(caddyfile string) error {
 		s.AwaitListener()
 		return nil
 	}
-	var answer struct{ Error string }
-	if err := json.Unmarshal([]byte(res.Text), &answer); err != nil {
+	var response struct{ Error string }
+	if err := json.Unmarshal([]byte(res.Text), &response); err != nil {
 		return fmt.Errorf("%s: %s", res.Status, res.Text)
 	}
-	return errors.New(answer.Error)
+	return errors.New(response.Error)
 }
 
 // AwaitListener waits until the listener of the config before has gone. Caddy

@@ -72,11 +72,11 @@ func Supervise(tb testing.TB, c Command) *Supervised {
 	}
 	tb.Cleanup(k.Kill)
 	lines := bufio.NewReader(stdout)
-	var begun int64
-	if _, err := fmt.Fscanf(lines, "started %d at %d\n", &k.PID, &begun); err != nil {
+	var start int64
+	if _, err := fmt.Fscanf(lines, "started %d at %d\n", &k.PID, &start); err != nil {
 		tb.Fatalf("starting %s: see above (%v)", c.Args[0], err)
 	}
-	k.StartedAt = time.Unix(0, begun)
+	k.StartedAt = time.Unix(0, start)
 	go func() {
 		defer close(k.Exited)
 		fmt.Fscanf(lines, "exited %d\n", &k.ExitCode)
@@ -124,12 +124,12 @@ func superviseMain(spec string) int {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fail(err)
 	}
-	begun := time.Now()
+	start := time.Now()
 	pid, pidfd, err := c.start()
 	if err != nil {
 		return fail(err)
 	}
-	fmt.Printf("started %d at %d\n", pid, begun.UnixNano())
+	fmt.Printf("started %d at %d\n", pid, start.UnixNano())
 	go reap(pid)
 
 	in := bufio.NewScanner(os.Stdin)

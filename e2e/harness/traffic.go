@@ -200,16 +200,16 @@ func (l *Traffic) send(c *http.Client, id int) {
 		body = fmt.Sprint(id, ":") + string(Pattern([]int{10, 3000, 20000, 100000}[id/2%4]))
 	}
 	from := l.minMark.Load()
-	answer, err := l.roundTrip(c, id, method, body)
+	response, err := l.roundTrip(c, id, method, body)
 	if err != nil {
 		l.fail(id, "%v", err)
 		return
 	}
-	head, echo, _ := strings.Cut(answer, "\n")
+	head, echo, _ := strings.Cut(response, "\n")
 	var number, length, mark, pid int
 	var seen string
 	if _, err := fmt.Sscan(head, &number, &seen, &length, &mark, &pid); err != nil {
-		l.fail(id, "the answer %.200q: %v", answer, err)
+		l.fail(id, "the answer %.200q: %v", response, err)
 		return
 	}
 	switch {
@@ -246,11 +246,11 @@ func (l *Traffic) roundTrip(c *http.Client, id int, method, body string) (string
 			continue
 		}
 		defer res.Body.Close()
-		answer, err := io.ReadAll(res.Body)
+		response, err := io.ReadAll(res.Body)
 		if err == nil && res.StatusCode != http.StatusOK {
-			err = fmt.Errorf("status %s: %.200q", res.Status, answer)
+			err = fmt.Errorf("status %s: %.200q", res.Status, response)
 		}
-		return string(answer), err
+		return string(response), err
 	}
 }
 

@@ -57,8 +57,8 @@ func TestAdminAPI_InvalidRequests(t *testing.T) {
 		{"POST", pool + "/scale", `{"max_workers": ` + strings.Repeat(" ", 1<<20) + `8}`, 400, "too large"},
 	} {
 		res := s.Admin(c.method, c.path, c.body)
-		var answer struct{ Error string }
-		if err := json.Unmarshal([]byte(res.Text), &answer); err != nil || res.StatusCode != c.status || !strings.Contains(answer.Error, c.says) {
+		var response struct{ Error string }
+		if err := json.Unmarshal([]byte(res.Text), &response); err != nil || res.StatusCode != c.status || !strings.Contains(response.Error, c.says) {
 			t.Errorf("%s %s %.40s: got status %d: %.300s; want %d and %q", c.method, c.path, c.body, res.StatusCode, res.Text, c.status, c.says)
 		}
 	}

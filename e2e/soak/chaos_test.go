@@ -27,17 +27,17 @@ import (
 
 // A chaosRequest is one request and what its client saw.
 type chaosRequest struct {
-	id      int
-	method  string
-	kind    string // see load/chaos.php
-	slow    bool   // its client is
-	leaving bool   // its client may leave before the answer is there
+	id            int
+	method        string
+	kind          string // see load/chaos.php
+	slow          bool   // its client is
+	disconnecting bool   // its client may leave before the answer is there
 
 	status  int // 0: no head came
 	pid     int // that the head named
 	body    string
 	err     error
-	trouble string // set when it failed
+	problem string // set when it failed
 }
 
 // chaos is one run.
@@ -63,12 +63,12 @@ func TestChaos(t *testing.T) {
 		}
 		harness.ChownToPHP(t, c.Site)
 		c.Client.Transport.(*http.Transport).MaxIdleConnsPerHost = 32
-		began := time.Now()
+		start := time.Now()
 		c.run()
-		took := time.Since(began)
+		elapsed := time.Since(start)
 		p := c.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == workers && p.Workers.Total == workers })
 		c.judge(p)
-		t.Logf("%d requests in %v, %d workers killed: exits %v, %+v", len(c.requests), took.Round(time.Second), len(c.killed), p.Exits, p.Requests)
+		t.Logf("%d requests in %v, %d workers killed: exits %v, %+v", len(c.requests), elapsed.Round(time.Second), len(c.killed), p.Exits, p.Requests)
 	})
 }
 
@@ -131,7 +131,7 @@ func newChaosRequest(id int) *chaosRequest {
 	case n < 30 && r.method == "POST":
 		r.kind, r.slow = "upload", true
 	case n < 33:
-		r.kind, r.leaving = "slow", true
+		r.kind, r.disconnecting = "slow", true
 	}
 	return r
 }
@@ -141,7 +141,7 @@ func newChaosRequest(id int) *chaosRequest {
 func (c *chaos) send(r *chaosRequest) {
 	ctx, cancel := context.WithCancel(c.T.Context())
 	defer cancel()
-	if r.leaving {
+	if r.disconnecting {
 		defer time.AfterFunc(time.Duration(rand.IntN(10))*time.Millisecond, cancel).Stop()
 	}
 	// A body of its own, even if it is empty: else net/http repeats requests.
@@ -158,16 +158,16 @@ func (c *chaos) send(r *chaosRequest) {
 		req.ContentLength = 7
 	}
 	r.receive(c.Client.Do(req))
-	if r.leaving && errors.Is(r.err, context.Canceled) {
+	if r.disconnecting && errors.Is(r.err, context.Canceled) {
 		return
 	}
 	switch end := fmt.Sprintf("%d done\n", r.id); {
 	case r.err != nil:
-		r.trouble = r.err.Error()
+		r.problem = r.err.Error()
 	case r.status != 200:
-		r.trouble = fmt.Sprint("status ", r.status)
+		r.problem = fmt.Sprint("status ", r.status)
 	case !strings.HasSuffix(r.body, end):
-		r.trouble = fmt.Sprintf("the answer of another request, or half of one: %.100q", r.body)
+		r.problem = fmt.Sprintf("the answer of another request, or half of one: %.100q", r.body)
 	}
 }
 
@@ -205,14 +205,14 @@ func (r *trickle) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// book is what the processes wrote down.
-type book struct {
-	begun map[int][]int // by request: the processes that began it
-	ended map[int]bool  // by request: whether one of them came to its end
+// executionLog is what the processes wrote down.
+type executionLog struct {
+	started  map[int][]int // by request: the processes that began it
+	finished map[int]bool  // by request: whether one of them came to its end
 }
 
-func (c *chaos) readBook() book {
-	b := book{begun: map[int][]int{}, ended: map[int]bool{}}
+func (c *chaos) readExecutionLog() executionLog {
+	b := executionLog{started: map[int][]int{}, finished: map[int]bool{}}
 	names, err := os.ReadDir(filepath.Join(c.Site, "chaos"))
 	if err != nil {
 		c.T.Fatal(err)
@@ -222,18 +222,18 @@ func (c *chaos) readBook() book {
 		for line := range strings.Lines(harness.ReadFile(c.T, filepath.Join(c.Site, "chaos", name.Name()))) {
 			if id, begins := strings.CutSuffix(line, " begin\n"); begins {
 				n, _ := strconv.Atoi(id)
-				b.begun[n] = append(b.begun[n], pid)
+				b.started[n] = append(b.started[n], pid)
 			} else if id, ends := strings.CutSuffix(line, " end\n"); ends {
 				n, _ := strconv.Atoi(id)
-				b.ended[n] = true
+				b.finished[n] = true
 			}
 		}
 	}
 	return b
 }
 
-// lostIn lists, by request, the killed workers that ran it: what Caddy says.
-func (c *chaos) lostIn() map[int][]int {
+// exitsByRequest lists, by request, the killed workers that ran it: what Caddy says.
+func (c *chaos) exitsByRequest() map[int][]int {
 	lost := map[int][]int{}
 	for _, entry := range c.Logged("worker lost") {
 		uri, _ := entry["uri"].(string)
@@ -250,11 +250,11 @@ func (c *chaos) lostIn() map[int][]int {
 
 // verdict says whether a request that was hit by kills had to fail, and whether
 // it could not but fail though it may be repeated once.
-func (b book) verdict(r *chaosRequest, hits []int) (fails bool, why string) {
+func (b executionLog) verdict(r *chaosRequest, hits []int) (fails bool, why string) {
 	switch {
-	case r.leaving || len(hits) == 0:
+	case r.disconnecting || len(hits) == 0:
 		return false, ""
-	case r.status == 200 && r.trouble == "" && b.ended[r.id]:
+	case r.status == 200 && r.problem == "" && b.finished[r.id]:
 		return false, "" // the kill came when all of the answer was out
 	case r.status == 200 && slices.Contains(hits, r.pid):
 		return true, "had begun to answer"
@@ -268,20 +268,20 @@ func (b book) verdict(r *chaosRequest, hits []int) (fails bool, why string) {
 
 // judge compares what clients saw with what the processes and Caddy tell.
 func (c *chaos) judge(p harness.PoolStatus) {
-	t, b, lost := c.T, c.readBook(), c.lostIn()
+	t, b, lost := c.T, c.readExecutionLog(), c.exitsByRequest()
 	failed, expected, reasons, twice := 0, 0, map[string]int{}, 0
 	for _, r := range c.requests {
-		begun, hits := b.begun[r.id], lost[r.id]
-		if r.leaving && len(hits) > 0 {
-			r.trouble = "" // the kill may have come before it left
+		start, hits := b.started[r.id], lost[r.id]
+		if r.disconnecting && len(hits) > 0 {
+			r.problem = "" // the kill may have come before it left
 		}
-		if len(begun) > 2 || len(begun) > 1 && r.method == "POST" {
-			t.Errorf("%s %d was run by %v, of which were killed %v", r.method, r.id, begun, hits)
+		if len(start) > 2 || len(start) > 1 && r.method == "POST" {
+			t.Errorf("%s %d was run by %v, of which were killed %v", r.method, r.id, start, hits)
 		}
-		if len(begun) > 1 {
+		if len(start) > 1 {
 			twice++
 		}
-		if r.trouble == "" && !r.leaving && !b.ended[r.id] {
+		if r.problem == "" && !r.disconnecting && !b.finished[r.id] {
 			t.Errorf("%s %d has an answer although no process came to its end", r.method, r.id)
 		}
 		fails, why := b.verdict(r, hits)
@@ -289,14 +289,14 @@ func (c *chaos) judge(p harness.PoolStatus) {
 			expected++
 			reasons[why]++
 		}
-		if r.trouble != "" {
+		if r.problem != "" {
 			failed++
 		}
-		if fails != (r.trouble != "") {
+		if fails != (r.problem != "") {
 			t.Errorf("%s %d (%s): got %q (status %d of process %d); run by %v, lost were %v: has to fail: %t %s",
-				r.method, r.id, r.kind, r.trouble, r.status, r.pid, begun, hits, fails, why)
+				r.method, r.id, r.kind, r.problem, r.status, r.pid, start, hits, fails, why)
 		} else if fails && r.status != 200 && r.status != http.StatusBadGateway {
-			t.Errorf("%s %d (%s): got %s, want status 502", r.method, r.id, r.kind, r.trouble)
+			t.Errorf("%s %d (%s): got %s, want status 502", r.method, r.id, r.kind, r.problem)
 		}
 	}
 	if failed != expected {

@@ -25,29 +25,29 @@ var poolsFlag = flag.Int("pools", 10, "how many ondemand pools TestManyPools has
 func TestManyPools(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
-		m := &manyPools{b: b, ondemand: *poolsFlag, dynamic: *poolsFlag / 10, watched: 10 * time.Second}
+		m := &manyPools{b: b, ondemand: *poolsFlag, dynamic: *poolsFlag / 10, cpuInterval: 10 * time.Second}
 		if *poolsFlag < 200 {
-			m.watched = time.Second
+			m.cpuInterval = time.Second
 		}
 		m.Server = harness.Prepare(t, b)
 		m.Client.Timeout = 5 * time.Minute
 		m.table = tabwriter.NewWriter(&m.text, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintf(m.table, "\t%d + %d pools\ttook\tprocesses\tCaddy RSS\ttree PSS\twithout files\tCPU\t\n", m.ondemand, m.dynamic)
 
-		began := time.Now()
+		start := time.Now()
 		if err := m.Run(m.caddyfile("1h")); err != nil {
 			t.Fatal(err)
 		}
-		m.row("loaded", time.Since(began), 0)
-		m.rest("at rest", 0)
+		m.row("loaded", time.Since(start), 0)
+		m.waitIdle("at rest", 0)
 		m.row("reloaded, the same", m.load("1h"), 0)
-		began = time.Now()
+		start = time.Now()
 		for i := range m.ondemand + m.dynamic {
 			m.Get("/hello.php", fmt.Sprintf("Host: p%d.test", i)).Want(t, 200, "hello\n")
 		}
-		m.row("each asked once", time.Since(began), 0)
-		m.rest("workers idled out", 0)
-		m.rest("masters idled out", m.load("1s"))
+		m.row("each asked once", time.Since(start), 0)
+		m.waitIdle("workers idled out", 0)
+		m.waitIdle("masters idled out", m.load("1s"))
 		for i, p := range m.pools() {
 			if p.Requests.Total != 1 || p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
 				t.Errorf("pool %d: got %+v, want one request and no crash", i, p)
@@ -63,7 +63,7 @@ type manyPools struct {
 	*harness.Server
 	b                 harness.Backend
 	ondemand, dynamic int
-	watched           time.Duration // for how long the use of the CPU is measured
+	cpuInterval       time.Duration // for how long the use of the CPU is measured
 	text              strings.Builder
 	table             *tabwriter.Writer
 }
@@ -84,13 +84,13 @@ func (m *manyPools) caddyfile(masterIdle string) string {
 // StartTraffic reloads the configuration, and returns how long that takes.
 func (m *manyPools) load(masterIdle string) time.Duration {
 	m.T.Helper()
-	began := time.Now()
+	start := time.Now()
 	if res := m.Admin("POST", "/load", m.Config(m.caddyfile(masterIdle))); res.StatusCode != 200 {
 		m.T.Fatal(res.Text)
 	}
-	took := time.Since(began)
+	elapsed := time.Since(start)
 	m.AwaitListener()
-	return took
+	return elapsed
 }
 
 // FPMPools asks for the state of all of them.
@@ -102,9 +102,9 @@ func (m *manyPools) pools() (list []harness.PoolStatus) {
 	return list
 }
 
-// rest waits until only the dynamic pools have workers, and measures what that
+// waitIdle waits until only the dynamic pools have workers, and measures what that
 // takes of the CPU.
-func (m *manyPools) rest(what string, took time.Duration) {
+func (m *manyPools) waitIdle(what string, elapsed time.Duration) {
 	m.T.Helper()
 	processes := -1
 	harness.Eventually(m.T, func() error {
@@ -120,11 +120,11 @@ func (m *manyPools) rest(what string, took time.Duration) {
 		}
 		return nil
 	})
-	m.row(what, took, m.watched)
+	m.row(what, elapsed, m.cpuInterval)
 }
 
 // row adds a line to the table.
-func (m *manyPools) row(what string, took, watched time.Duration) {
+func (m *manyPools) row(what string, elapsed, watched time.Duration) {
 	m.T.Helper()
 	all := append(m.PHPProcesses(), harness.Process{PID: m.PID})
 	f := m.Footprint()
@@ -136,5 +136,5 @@ func (m *manyPools) row(what string, took, watched time.Duration) {
 		cpu = fmt.Sprintf("%.2f%%", 100*(harness.CPUTime(all)-before).Seconds()/watched.Seconds())
 	}
 	fmt.Fprintf(m.table, "\t%s\t%v\t%d\t%.0f MB\t%.0f MB\t%.0f MB\t%s\t\n",
-		what, took.Round(10*time.Millisecond), f.Processes, float64(f.RSS)/harness.MiB, float64(sum)/harness.MiB, float64(own)/harness.MiB, cpu)
+		what, elapsed.Round(10*time.Millisecond), f.Processes, float64(f.RSS)/harness.MiB, float64(sum)/harness.MiB, float64(own)/harness.MiB, cpu)
 }

@@ -15,9 +15,9 @@ import (
 func TestManyWorkers(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
-		began := time.Now()
+		start := time.Now()
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 200"))
-		t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
+		t.Logf("ready after %v", time.Since(start).Round(time.Millisecond))
 		if w := s.Pool().Workers; w.Idle != 200 {
 			t.Errorf("got %+v, want 200 idle workers", w)
 		}
