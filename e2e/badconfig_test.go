@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// badOptions are lines that no configuration may have, and what the one
-// sentence that refuses them must name: the option, the value, the cure.
+// badOptions are invalid lines of a configuration, and what the error must name:
+// the option, the value, the remedy.
 var badOptions = []struct {
 	name  string
 	lines string
@@ -24,27 +24,27 @@ var badOptions = []struct {
 	{"an option of another server", "lb_policy first", []string{"lb_policy"}},
 	{"an address, as after php_fastcgi", "to unix//run/php/php-fpm.sock", []string{"to", "php-cgi", "take it out|remove"}},
 	{"a repeated option", "umask 022\numask 027", []string{"umask", "once|twice|already|repeated|duplicate"}},
-	{"a php-cgi that is not there", "binary /nowhere/php-cgi", []string{"/nowhere/php-cgi", "install|binary"}},
+	{"a missing php-cgi", "binary /nowhere/php-cgi", []string{"/nowhere/php-cgi", "install|binary"}},
 	{"a php-cgi that is another program", "binary /bin/true", []string{"/bin/true", "php-cgi|cgi-fcgi"}},
 	{"a PHP that is not php-cgi", "binary {$DIR}/php", []string{"php", "cli", "php-cgi|cgi-fcgi"}},
 	{"a version that is not installed", "binary 5.3", []string{"5.3"}},
-	{"an ini file that is not there", "ini_file /nowhere/php.ini", []string{"ini_file", "/nowhere/php.ini"}},
+	{"a missing ini file", "ini_file /nowhere/php.ini", []string{"ini_file", "/nowhere/php.ini"}},
 	{"an ini line without a value", "ini memory_limit", []string{"ini|argument"}},
-	{"a duration that is none", "start_timeout soon", []string{"start_timeout", "soon", "30s|duration"}},
+	{"an invalid duration", "start_timeout soon", []string{"start_timeout", "soon", "30s|duration"}},
 	{"a negative duration", "queue_timeout -5s", []string{"queue_timeout", "-5s"}},
-	{"a size that is none", "max_body much", []string{"max_body", "much"}},
+	{"an invalid size", "max_body much", []string{"max_body", "much"}},
 	{"no workers", "workers 0", []string{"workers", "0", "1"}},
-	{"workers that are no number", "workers many", []string{"workers", "many"}},
-	{"a way to spawn that there is not", "spawn forked", []string{"spawn", "forked", "shared", "single"}},
-	{"a user that there is not", "user nobody-of-this-name", []string{"user", "nobody-of-this-name"}},
+	{"a number of workers that is not a number", "workers many", []string{"workers", "many"}},
+	{"an unknown spawn mode", "spawn forked", []string{"spawn", "forked", "shared", "single"}},
+	{"an unknown user", "user nobody-of-this-name", []string{"user", "nobody-of-this-name"}},
 	{"PHP_VALUE for php-fpm", "env PHP_VALUE memory_limit=1G", []string{"PHP_VALUE", "ini"}},
 	{"PHP_ADMIN_VALUE for php-fpm", "env PHP_ADMIN_VALUE memory_limit=1G", []string{"PHP_ADMIN_VALUE", "admin_ini"}},
 	{"an option without its value", "binary", []string{"binary"}},
 	{"an option with too many values", "spool_dir /tmp /var/tmp", []string{"spool_dir|argument"}},
 }
 
-// badSite is a site with one option too many. It is not written as PHP, so that
-// the options can be any.
+// badSite is a site with an invalid option. It does not use the word PHP, so that
+// no other option is added.
 func badSite(lines string) string {
 	if !strings.Contains(lines, "workers") {
 		lines = "workers 1\n" + lines

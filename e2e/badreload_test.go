@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// badLoads are configurations that cannot come to power, what their surroundings
-// have to be for that, and what the error must name.
+// badLoads are configurations that cannot be activated, what has to be broken for
+// that, and what the error must name.
 var badLoads = []struct {
 	name   string
 	lines  string
@@ -40,7 +40,7 @@ var badLoads = []struct {
 		says: says("PHP Parse error,preload.php"),
 	},
 	{
-		name: "a port that somebody else has", more: "http://127.0.0.1:{$PORT2} {\nrespond no\n}\n",
+		name: "a port in use", more: "http://127.0.0.1:{$PORT2} {\nrespond no\n}\n",
 		broken: func(t *testing.T, s *harness.Server) {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port+1))
 			if err != nil {
@@ -64,7 +64,7 @@ func says(all string) func(*harness.Server) string {
 // been called.
 func runtimeDir(s *harness.Server) string { return filepath.Join(s.Dir, "run") }
 
-// withRuntimeDir gives Caddy a directory for temporary files of its own.
+// withRuntimeDir gives Caddy its own directory for temporary files.
 func withRuntimeDir(s *harness.Server) {
 	s.T.Helper()
 	if err := os.Mkdir(runtimeDir(s), 0o755); err != nil {
@@ -74,8 +74,8 @@ func withRuntimeDir(s *harness.Server) {
 	s.Options.Env = append(s.Options.Env, "TMPDIR="+runtimeDir(s))
 }
 
-// fillRuntimeDir leaves no room in the runtime directory until t ends: by a disk
-// of that size where we may mount one, else by taking the directory away.
+// fillRuntimeDir leaves no space in the runtime directory until t ends: by mounting
+// a full file system on it, or, without the right to mount, by removing it.
 func fillRuntimeDir(t *testing.T, s *harness.Server) {
 	t.Helper()
 	dir := runtimeDir(s)
@@ -101,9 +101,9 @@ func fillRuntimeDir(t *testing.T, s *harness.Server) {
 	})
 }
 
-// TestReload_FailureChangesNothing tries configurations with another
-// size and other settings for PHP, of which none may be seen, in no order that
-// Caddy starts its apps in.
+// TestReload_FailureChangesNothing loads configurations that fail, with another
+// size and other settings for PHP. None of these may take effect, whatever the
+// order in which Caddy starts its apps.
 func TestReload_FailureChangesNothing(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -127,7 +127,7 @@ func TestReload_FailureChangesNothing(t *testing.T) {
 					for _, workers := range []int{1, 4, 40} {
 						err := s.Reload(site(workers, 7, bad.lines) + bad.more)
 						if err == nil {
-							t.Fatal("it was taken")
+							t.Fatal("the configuration was accepted")
 						}
 						harness.WantMessage(t, err, strings.Split(bad.says(s), ","))
 					}

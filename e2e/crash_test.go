@@ -161,8 +161,8 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 		if p.Quarantined[script] == "" || len(p.Quarantined) != 1 {
 			t.Errorf("got %v in quarantine, want %s", p.Quarantined, script)
 		}
-		wantRefused(t, s.Get("/load/odd.php?do=kill"))
-		wantRefused(t, s.Get("/load/odd.php?do=exit"))
+		wantRejected(t, s.Get("/load/odd.php?do=kill"))
+		wantRejected(t, s.Get("/load/odd.php?do=exit"))
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		if got := s.Logged("a script killed too many workers; it is not run for a while"); len(got) != 1 || got[0]["script"] != script {
 			t.Errorf("got log entries %v", got)

@@ -39,14 +39,14 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 			s.Get("/catalogue.php").Want(t, 200, "")
 		}
 		opcacheBecomes(s, "full", func(o opcacheStatus) bool { return o.Full })
-		ask := func(paths ...string) {
+		sendAll := func(paths ...string) {
 			for _, path := range paths {
 				go s.Client.Do(s.Request("GET", path, nil))
 			}
 		}
-		ask("/report.php", "/checkout.php?server="+deaf)
+		sendAll("/report.php", "/checkout.php?server="+deaf)
 		s.WaitPool("busy", func(p harness.PoolStatus) bool { return p.Workers.Busy == 2 })
-		ask("/?1", "/?2", "/?3")
+		sendAll("/?1", "/?2", "/?3")
 		s.WaitPool("full", func(p harness.PoolStatus) bool { return p.Queue.Length == 3 })
 		s.Get("/?4").WantContains(t, 503)
 

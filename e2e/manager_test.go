@@ -123,19 +123,19 @@ func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
 		"ini opcache.enable 1", "ini opcache.file_update_protection 0"))
 	type response struct{ PID, Hits, Start int }
-	ask := func() (a response) {
+	fetch := func() (a response) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &a); err != nil {
 			t.Fatal(err)
 		}
 		return a
 	}
-	first := ask()
+	first := fetch()
 	s.WaitPool("at rest", func(p harness.PoolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
 	if got := s.Masters(); len(got) != 1 {
 		t.Errorf("got masters %v, want one", got)
 	}
-	second := ask()
+	second := fetch()
 	if second.PID == first.PID || second.Start != first.Start || second.Hits <= first.Hits {
 		t.Errorf("got %+v, then %+v: want another process, the same cache, and a hit", first, second)
 	}

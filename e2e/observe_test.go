@@ -95,7 +95,7 @@ func TestAccessLog_Placeholders(t *testing.T) {
 		h := s.Hold("busy")
 		h.Add("")
 		h.WaitRunning(1)
-		wantRefused(t, s.Get("/hello.php?refused"))
+		wantRejected(t, s.Get("/hello.php?refused"))
 		h.Release()
 		h.Want(0, 200)
 		if _, php := accessed(s, "/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.Site) {

@@ -159,14 +159,14 @@ func TestOPcache_QueryRunsNoSiteCode(t *testing.T) {
 // is off, so that a script before the helper can count, and write before it.
 func TestOPcache_QueriesAreCached(t *testing.T) {
 	t.Parallel()
-	const asks, askers = 10000, 8
+	const queries, clients = 10000, 8
 	s := harness.Prepare(t, harness.SharedLean)
 	runs := counting(s)
 	if err := s.Run(harness.PoolSite(harness.SharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: askers,
+		MaxIdleConnsPerHost: clients,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", filepath.Join(s.Dir, "admin.sock"))
@@ -175,9 +175,9 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 	defer client.CloseIdleConnections()
 	start := time.Now()
 	var wg sync.WaitGroup
-	for range askers {
+	for range clients {
 		wg.Go(func() {
-			for range asks / askers {
+			for range queries / clients {
 				res, err := client.Do(harness.NewRequest(t, "GET", "http://127.0.0.1"+opcachePath, nil))
 				if err != nil {
 					t.Error(err)
@@ -202,7 +202,7 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 	if p := s.Pool(); p.Requests.Total != 0 {
 		t.Errorf("got %d requests, want none", p.Requests.Total)
 	}
-	t.Logf("%d in %v", asks, elapsed)
+	t.Logf("%d in %v", queries, elapsed)
 }
 
 // TestOPcache_HelperIsNotCallableByClients puts it where it is served, under a name that the

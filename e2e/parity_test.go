@@ -30,9 +30,9 @@ func TestParity(t *testing.T) {
 	old := harness.Start(t, harness.FPM, site)
 	harness.ForEach(t, harness.AllBackends, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, site)
-		for name, ask := range sameRequests {
+		for name, makeRequest := range sameRequests {
 			t.Run(name, func(t *testing.T) {
-				diff(t, plainVars(old, ask), plainVars(s, ask))
+				diff(t, plainVars(old, makeRequest), plainVars(s, makeRequest))
 			})
 		}
 	})
@@ -86,8 +86,8 @@ var different = map[string]string{
 }
 
 // plainVars is what server.php saw, without what differs by nature.
-func plainVars(s *harness.Server, ask func(*harness.Server) *http.Request) map[string]string {
-	vars := s.VarsOf(ask(s))
+func plainVars(s *harness.Server, makeRequest func(*harness.Server) *http.Request) map[string]string {
+	vars := s.VarsOf(makeRequest(s))
 	for name, value := range vars {
 		value = strings.ReplaceAll(value, s.Site, "SITE")
 		vars[name] = strings.ReplaceAll(value, fmt.Sprint(s.Port), "PORT")

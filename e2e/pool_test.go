@@ -33,7 +33,7 @@ func TestOPcache_SharedByAllWorkers(t *testing.T) {
 		born = map[int64]bool{}
 		hits int64
 	)
-	ask := func() {
+	fetch := func() {
 		var a response
 		if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &a); err != nil {
 			t.Error(err)
@@ -43,12 +43,12 @@ func TestOPcache_SharedByAllWorkers(t *testing.T) {
 		pids[a.PID], born[a.Start] = true, true
 		hits = max(hits, a.Hits)
 	}
-	ask()
+	fetch()
 	const requests = 40
 	harness.Eventually(t, func() error {
 		var wg sync.WaitGroup
 		for range requests {
-			wg.Go(ask)
+			wg.Go(fetch)
 		}
 		wg.Wait()
 		if len(pids) < 4 {

@@ -82,7 +82,7 @@ func TestQueue_Full(t *testing.T) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "max_queue 2"))
 		h := lineUp(s, 2, "")
 		start := time.Now()
-		wantRefused(t, s.Get("/hello.php"))
+		wantRejected(t, s.Get("/hello.php"))
 		if elapsed := time.Since(start); elapsed > 15*time.Second { // queue_timeout is 30s
 			t.Errorf("the refusal came after %v", elapsed)
 		}
@@ -104,7 +104,7 @@ func TestQueue_Timeout(t *testing.T) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
 		h := lineUp(s, 0, "")
 		start := time.Now()
-		wantRefused(t, s.Get("/hello.php"))
+		wantRejected(t, s.Get("/hello.php"))
 		if elapsed := time.Since(start); elapsed < time.Second || elapsed > 15*time.Second {
 			t.Errorf("the refusal came after %v, want 1s", elapsed)
 		}
@@ -114,8 +114,8 @@ func TestQueue_Timeout(t *testing.T) {
 	})
 }
 
-// wantRefused checks that a client is told to come again.
-func wantRefused(t *testing.T, res *harness.Response) {
+// wantRejected checks that a client is told to come again.
+func wantRejected(t *testing.T, res *harness.Response) {
 	t.Helper()
 	res.Want(t, http.StatusServiceUnavailable, "")
 	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err != nil || n < 1 {

@@ -49,9 +49,9 @@ func TestStop_ShutdownDelay(t *testing.T) {
 		if b.Name == harness.SingleLean.Name {
 			stop = stops["caddy stop"]
 		}
-		stopWith(s, t, stop, 5*time.Second, func(told time.Time) {
+		stopWith(s, t, stop, 5*time.Second, func(stopTime time.Time) {
 			served := 0
-			for ; served == 0 || time.Since(told) < time.Second; served++ {
+			for ; served == 0 || time.Since(stopTime) < time.Second; served++ {
 				s.Get("/hello.php").Want(t, 200, "hello\n")
 			}
 			// Also one whose worker is lost meanwhile.
@@ -70,14 +70,14 @@ func TestStop_ShutdownDelay(t *testing.T) {
 // stopWith stops Caddy while one request runs that ends then, and one that does
 // not end within the limit, counted from when Caddy was told; during is called
 // in between.
-func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Server), limit time.Duration, during func(told time.Time)) {
+func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Server), limit time.Duration, during func(stopTime time.Time)) {
 	t.Helper()
 	ends, hangs := s.Hold("ends"), s.Hold("hangs")
 	ends.Add("")
 	hangs.Add("")
 	ends.WaitRunning(1)
 	hangs.WaitRunning(1)
-	told := time.Now()
+	stopTime := time.Now()
 	stop(t, s)
 	s.Stopped = true
 	harness.Eventually(t, func() error {
@@ -86,7 +86,7 @@ func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Se
 		}
 		return nil
 	})
-	during(told)
+	during(stopTime)
 	ends.Release()
 	ends.Want(0, 200)
 	select {
@@ -97,7 +97,7 @@ func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Se
 	case <-time.After(harness.MaxWait):
 		t.Error("the request that hangs still runs")
 	}
-	if elapsed := time.Since(told); elapsed < limit || elapsed > limit+30*time.Second {
+	if elapsed := time.Since(stopTime); elapsed < limit || elapsed > limit+30*time.Second {
 		t.Errorf("the request that hangs was ended after %v, want %v", elapsed, limit)
 	}
 	if got := hangs.Lines("ended"); len(got) != 0 {

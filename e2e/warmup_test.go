@@ -161,7 +161,7 @@ func TestWarmup_WarmedWorkersServe(t *testing.T) {
 // and goes on without where it is not strict.
 func TestWarmup_Failure(t *testing.T) {
 	t.Parallel()
-	const complaint = "warming up went wrong; going on without, as warmup_strict is off"
+	const warning = "warming up went wrong; going on without, as warmup_strict is off"
 	ills := []struct{ ill, says string }{{"status", "warmup,/warm.php,503"}, {"death", "warmup,/warm.php,worker died|unexpected EOF"}}
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for _, strict := range []bool{true, false} {
@@ -201,7 +201,7 @@ func TestWarmup_Failure(t *testing.T) {
 					l.RequireMark(mark)
 					harness.Eventually(t, func() error {
 						for part := range strings.SplitSeq(bad.says, ",") {
-							if got := s.Logged(complaint); len(got) < 2*(i+1) || !harness.ContainsAny(fmt.Sprint(got[len(got)-1]["error"]), strings.Split(part, "|")) {
+							if got := s.Logged(warning); len(got) < 2*(i+1) || !harness.ContainsAny(fmt.Sprint(got[len(got)-1]["error"]), strings.Split(part, "|")) {
 								return fmt.Errorf("the log does not say %q: %v", part, got)
 							}
 						}

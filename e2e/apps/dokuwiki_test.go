@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// dokuWikiSite is what DokuWiki's manual asks of a web server.
+// dokuWikiSite follows the web server section of DokuWiki's manual.
 const dokuWikiSite = `
 http://127.0.0.1:{$PORT} {
 	root {$SITE}
@@ -29,8 +29,8 @@ http://127.0.0.1:{$PORT} {
 }
 `
 
-// TestDokuWiki installs Debian's DokuWiki with its own installer and works with
-// it: not one line of it is changed.
+// TestDokuWiki installs Debian's DokuWiki, unchanged, with its own installer, and
+// uses it in a browser.
 func TestDokuWiki(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -39,7 +39,7 @@ func TestDokuWiki(t *testing.T) {
 
 		writer, reader := s.Browser(), s.Browser()
 		if body := reader.Open("/doku.php").Text; strings.Contains(body, "Ada Writer") {
-			t.Error("somebody is logged in before anybody was")
+			t.Error("a new visitor is logged in")
 		}
 		writer.Open("/doku.php?do=login").Form("dw__login").Set("u", "ada", "p", "a Secret 1").Submit().MustContain("Ada Writer")
 
@@ -66,7 +66,7 @@ func TestDokuWiki(t *testing.T) {
 	})
 }
 
-// uploadToDokuWiki uploads a picture in both of DokuWiki's ways.
+// uploadToDokuWiki uploads a picture by form and by AJAX.
 func uploadToDokuWiki(t *testing.T, s *harness.Server, writer, reader *harness.Browser) {
 	t.Helper()
 	want := harness.Picture(t)
@@ -99,9 +99,9 @@ func uploadToDokuWiki(t *testing.T, s *harness.Server, writer, reader *harness.B
 
 var smallPicture = regexp.MustCompile(`src="([^"]*fetch\.php[^"]*w=64[^"]*)"`)
 
-// startDokuWiki runs Debian's DokuWiki from a private place. Debian put its
-// configuration in /etc, and left constants to say that it is elsewhere; the
-// installer wants the data beside itself.
+// startDokuWiki runs Debian's DokuWiki from a private directory. Debian keeps the
+// configuration in /etc; constants move it. The installer expects the data beside
+// itself.
 func startDokuWiki(t *testing.T, b harness.Backend) *harness.Server {
 	t.Helper()
 	dir := harness.UnpackDebs(t, "dokuwiki")

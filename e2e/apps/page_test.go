@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// chromium runs the browser on a page for so long of its own time, and returns
-// what the page has become.
+// chromium opens a page, lets its scripts run for so many milliseconds of virtual
+// time, and returns the resulting DOM.
 func chromium(t *testing.T, url string, lasts string) string {
 	t.Helper()
 	program := ""
@@ -39,17 +39,17 @@ func chromium(t *testing.T, url string, lasts string) string {
 	defer cancel()
 	browser := exec.CommandContext(ctx, program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "--virtual-time-budget="+lasts, "--dump-dom", url)
-	var words strings.Builder
-	browser.Stderr = &words
+	var stderr strings.Builder
+	browser.Stderr = &stderr
 	page, err := browser.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", program, err, words.String())
+		t.Fatalf("%s: %v\n%s", program, err, stderr.String())
 	}
 	return string(page)
 }
 
-// TestBrowser_StatusPage looks at a pool that runs one request, with
-// a script in its URI and a password in its query.
+// TestBrowser_StatusPage shows a pool that runs two requests: one with a password in its query,
+// one with markup in its URI. Neither may reach the page.
 func TestBrowser_StatusPage(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, `

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestWordPress installs Debian's WordPress with its own installer and works
-// with it: only wp-config.php, which every site writes, is ours.
+// TestWordPress installs Debian's WordPress with its own installer and uses it.
+// Only wp-config.php, which every site has to write, is ours.
 func TestWordPress(t *testing.T) {
 	t.Parallel()
 	databases := map[string]string{harness.SharedLean.Name: "shared_lean", harness.SingleProxy.Name: "single_proxy", harness.FPM.Name: "fpm"}
@@ -38,10 +38,10 @@ func TestWordPress(t *testing.T) {
 			{"search finds", search},
 			{"the heartbeat beats", heartbeat},
 			{"WordPress reaches itself", loopback},
-			{"what does not exist is WordPress's own 404", func(w *harness.WordPress) {
+			{"a missing page is WordPress's own 404", func(w *harness.WordPress) {
 				w.Server.Get("/no-such-page/").WantContains(w.Server.T, 404, "<html", "wp-block")
 			}},
-			{"what is no script is Caddy's", func(w *harness.WordPress) {
+			{"a static file is served by Caddy", func(w *harness.WordPress) {
 				if res := w.Server.Get("/wp-includes/css/dashicons.min.css"); res.StatusCode != 200 || res.Header.Get("Etag") == "" {
 					w.Server.T.Errorf("got status %d, headers %v", res.StatusCode, res.Header)
 				}
@@ -97,7 +97,7 @@ func search(w *harness.WordPress) {
 	t := w.Server.T
 	w.Reader.Open("/?s=zebrafish").MustContain("Zebrafish by php_pool")
 	if body := w.Reader.Open("/?s=nosuchword").Text; strings.Contains(body, "Zebrafish by php_pool") {
-		t.Error("search finds what is not there")
+		t.Error("search finds a page for a word that no page has")
 	}
 }
 

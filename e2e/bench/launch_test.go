@@ -21,13 +21,13 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// phpLauncher is what both ways to start workers have.
+// phpLauncher is implemented by both ways to start workers.
 type phpLauncher interface {
 	Launch(ctx context.Context) (*phpbin.Process, error)
 	Close(ctx context.Context) error
 }
 
-// spawns are the two ways; slots are what a pool of n workers asks for.
+// spawns are the two spawn modes.
 var spawns = []struct {
 	name  string
 	start func(ctx context.Context, o phpbin.Options) (phpLauncher, error)
@@ -57,8 +57,8 @@ func startPHP(b *testing.B, start func(context.Context, phpbin.Options) (phpLaun
 	return l
 }
 
-// BenchmarkLaunch makes a worker ready: one that stands by already in a shared
-// generation, a process of its own in the other mode.
+// BenchmarkLaunch makes a worker ready: a preforked child in shared mode, a new
+// process in single mode.
 func BenchmarkLaunch(b *testing.B) {
 	for _, s := range spawns {
 		b.Run(s.name, func(b *testing.B) {
@@ -78,9 +78,9 @@ func BenchmarkLaunch(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory sums up the PSS of a whole pool, guardian and master and
-// standby slots included: with workers that have done nothing yet, and when each
-// has served 50 requests. Run it with -benchtime 1x: more iterations tell no more.
+// BenchmarkMemory sums up the PSS of a whole pool, watchdog, master and
+// preforked children included: with workers that have done nothing yet, and when each
+// has served 50 requests. Run it with -benchtime 1x: more iterations give the same result.
 func BenchmarkMemory(b *testing.B) {
 	for _, s := range spawns {
 		for _, workers := range []int{4, 16, 64, 200} {
@@ -91,7 +91,7 @@ func BenchmarkMemory(b *testing.B) {
 
 func benchMemory(b *testing.B, start func(context.Context, phpbin.Options) (phpLauncher, error), workers int) {
 	b.Helper()
-	began := time.Now()
+	launchStart := time.Now()
 	l := startPHP(b, start, workers+1+workers/8)
 	all := make([]*phpbin.Process, workers)
 	var launches sync.WaitGroup
@@ -107,7 +107,7 @@ func benchMemory(b *testing.B, start func(context.Context, phpbin.Options) (phpL
 	if b.Failed() {
 		b.FailNow()
 	}
-	b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms/start")
+	b.ReportMetric(float64(time.Since(launchStart).Milliseconds()), "ms/start")
 	report := func(unit string) {
 		sum, own := harness.PSS(b, harness.Descendants(os.Getpid()))
 		b.ReportMetric(float64(sum)/harness.MiB, "MB/"+unit)

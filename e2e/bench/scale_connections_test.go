@@ -93,13 +93,13 @@ func shares(t *testing.T, s *harness.Server, n int) (least, most float64) {
 	conns := connections(t, s, n)
 	defer harness.CloseAll(conns)
 	served := make([]float64, n)
-	begin := make(chan struct{})
+	startSignal := make(chan struct{})
 	var counts, over atomic.Bool
 	var clients sync.WaitGroup
 	for i, conn := range conns {
 		clients.Go(func() {
 			from := bufio.NewReaderSize(conn, 512)
-			for <-begin; !over.Load(); {
+			for <-startSignal; !over.Load(); {
 				if err := requestHello(conn, from); err != nil {
 					t.Error(err)
 					return
@@ -110,7 +110,7 @@ func shares(t *testing.T, s *harness.Server, n int) (least, most float64) {
 			}
 		})
 	}
-	close(begin)
+	close(startSignal)
 	<-time.After(d / 4)
 	counts.Store(true)
 	<-time.After(d) // what is measured is what happens meanwhile

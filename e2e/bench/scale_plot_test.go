@@ -40,7 +40,7 @@ func (c *curves) add(name string, n int, rate float64) {
 	c.all = append(c.all, curve{name, []point{{float64(n), rate}}})
 }
 
-// figures are what was measured, by what there is more and more of.
+// figures has the measured curves by what was scaled: workers, connections, pools.
 type figures map[string][]curve
 
 // readFigures reads what was measured before, if that is kept.

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// poolKind is what the pools are that there are more and more of.
+// poolKind describes the pools of one series.
 type poolKind struct {
 	name  string
 	lines string // of each
@@ -29,8 +29,8 @@ var poolKinds = []poolKind{
 	{name: "php_pool, ondemand", lines: "manager ondemand\nmax_workers 8"},
 }
 
-// scalePools has more and more pools, each with a site of its own: all at rest,
-// and all with a worker, which 64 clients then ask in turn.
+// scalePools measures growing numbers of pools, each with its own site: all idle,
+// and all with one worker, to which 64 clients send requests in turn.
 func scalePools(t *testing.T, site string) []curve {
 	rates := curves{}
 	table := newGrid("pools", "", "started in", "reloaded in", "stopped in", "memory", "Caddy's", "processes", "idle CPU", "req/s", "CPU s/10k", "p99", "scrape")
@@ -93,7 +93,7 @@ func (m *poolCrowd) reload() time.Duration {
 	return time.Since(start)
 }
 
-// idle is how much of a CPU the server takes while nobody asks it anything.
+// idle is how much of a CPU the server takes while it gets no requests.
 func (m *poolCrowd) idle() string {
 	const watched = 3 * time.Second
 	before := m.cpu()
@@ -113,7 +113,7 @@ func (m *poolCrowd) scrape() string {
 	return millis(harness.Median(all))
 }
 
-// inTurn is a work that asks one site after the other.
+// inTurn is a work that requests a page of one site after the other.
 func (m *poolCrowd) inTurn() work {
 	m.t.Helper()
 	path := filepath.Join(m.t.TempDir(), "turn.lua")

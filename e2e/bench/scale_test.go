@@ -62,11 +62,11 @@ type scaled struct {
 	startTime time.Duration // until it has answered a request
 }
 
-// hello is what all are asked for.
+// hello is a request for hello.php by so many clients.
 func hello(clients int) work {
 	return work{
 		name: fmt.Sprintf("hello, %d", clients), path: "/hello.php", clients: clients, want: "hello\n", size: 6,
-		wrk: []string{"--timeout", "60s"}, // who waits for long is still served
+		wrk: []string{"--timeout", "60s"}, // a client that waits long is still served
 	}
 }
 

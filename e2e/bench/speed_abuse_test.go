@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// TestSpeedUnderAbuse measures honest clients at full load by themselves, and
-// beside hostile ones of another address: connections that say half a request,
-// uploads that stall, readers that read nothing, and clients that ask for slow
-// pages and reset. max_per_client leaves the honest their workers.
+// TestSpeedUnderAbuse measures regular clients at full load alone, and beside
+// hostile ones of another address: connections that send half a request,
+// uploads that stall, readers that read nothing, and clients that request slow
+// pages and reset the connection. max_per_client keeps workers free for the regular ones.
 func TestSpeedUnderAbuse(t *testing.T) {
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager static", "workers 8", "max_per_client 4", "response_buffers 10MiB",
 		"slow_request off"), harness.Options{})
@@ -34,13 +34,12 @@ func TestSpeedUnderAbuse(t *testing.T) {
 		leave := hostile(t, s)
 		abused.runs = append(abused.runs, measure(t, honest, w, *speedTime))
 		leave()
-		s.WaitPool("at rest", func(p harness.PoolStatus) bool { return p.Workers.Idle == 8 && p.Queue.Length == 0 })
+		s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 8 && p.Queue.Length == 0 })
 	}
-	fmt.Print(speedTable("4 honest clients", []*tally{calm, abused}))
+	fmt.Print(speedTable("4 regular clients", []*tally{calm, abused}))
 }
 
-// hostile sets loose what hostile clients do, until the function that it returns
-// is called.
+// hostile starts hostile clients, which end when the returned function is called.
 func hostile(t *testing.T, s *harness.Server) (leave func()) {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
@@ -67,7 +66,7 @@ func hostile(t *testing.T, s *harness.Server) (leave func()) {
 	crowd(20, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 	harness.Eventually(t, func() error {
 		if _, files := s.Spooled(); files != uploads {
-			return fmt.Errorf("%d uploads have arrived as far as they will", files)
+			return fmt.Errorf("%d uploads are spooled", files)
 		}
 		return nil
 	})

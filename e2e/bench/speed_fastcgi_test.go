@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// barePHP is a php-cgi that is spoken to without a web server, and without this
-// project's own client: that is not to be its own limit.
+// barePHP is a php-cgi that gets requests without a web server. They do not come
+// from this project's client either, because the limit that it sets is measured here.
 type barePHP struct {
 	socket string
 	site   string
@@ -116,8 +116,8 @@ func (p *barePHP) request(w work) []byte {
 	return appendRecords(all, stdinRecord, []byte(strings.Repeat("x", w.body)))
 }
 
-// roundTrip sends a request and gives back the records of the answer. They are
-// overwritten by the next one.
+// roundTrip sends a request and returns the records of the response. They are
+// overwritten by the next call.
 func (c *bareConn) roundTrip(request []byte) ([]byte, error) {
 	for len(request) > 0 {
 		n, err := unix.Write(c.fd, request)
@@ -125,7 +125,7 @@ func (c *bareConn) roundTrip(request []byte) ([]byte, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("asking php-cgi: %w", err)
+			return nil, fmt.Errorf("sending to php-cgi: %w", err)
 		}
 		request = request[n:]
 	}
@@ -151,13 +151,13 @@ func (c *bareConn) roundTrip(request []byte) ([]byte, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading php-cgi's answer after %d bytes: %w", have, err)
+			return nil, fmt.Errorf("reading php-cgi's response after %d bytes: %w", have, err)
 		}
 		have += n
 	}
 }
 
-// parseResponse is what the records say.
+// parseResponse returns the status and the body in the records of a response.
 func parseResponse(records []byte) (status int, body string) {
 	var out []byte
 	for len(records) >= recordHead {

@@ -19,9 +19,9 @@ import (
 	"time"
 )
 
-// startLimits starts what no server for PHP can beat on this machine: Caddy
-// when it asks nobody, and php-cgi when nobody stands before it. They take part
-// to be looked at, not to win.
+// startLimits starts what no server for PHP can beat on this machine: Caddy with a
+// constant response, and php-cgi without a web server. They show the limits and do
+// not compete.
 func startLimits(t *testing.T, site string) []*rival {
 	t.Helper()
 	caddy := harness.Start(t, harness.Backend{}, `
@@ -34,7 +34,7 @@ func startLimits(t *testing.T, site string) []*rival {
 `, harness.Options{Site: site, Env: strings.Fields(*speedEnv)})
 	constant := func(path string, port int) *rival {
 		url := fmt.Sprintf("http://127.0.0.1:%d", port)
-		return &rival{t: t, name: "limit: Caddy, a constant answer", limit: true, path: path, url: url, kept: []*harness.Supervised{caddy.Supervised}}
+		return &rival{t: t, name: "limit: Caddy, a constant response", limit: true, path: path, url: url, kept: []*harness.Supervised{caddy.Supervised}}
 	}
 	return []*rival{constant("/hello.php", caddy.Port), constant("/page.php", caddy.Port+1), startBare(t, site)}
 }
@@ -67,7 +67,7 @@ func startBare(t *testing.T, site string) *rival {
 // block: an answer is read as soon as it is there.
 func (p *barePHP) load(t *testing.T, w work, d time.Duration) (elapsed []time.Duration, lost int) {
 	t.Helper()
-	// A thread that blocks keeps its turn for a while, which others would wait for.
+	// A blocked thread keeps its P for a while, which other goroutines would wait for.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + speedWorkers))
 	request, end := p.request(w), time.Now().Add(d)
 	var mu sync.Mutex
@@ -102,13 +102,13 @@ func (p *barePHP) load(t *testing.T, w work, d time.Duration) (elapsed []time.Du
 	}
 	wg.Wait()
 	if len(elapsed) == 0 {
-		t.Fatal("php-cgi alone: no answers")
+		t.Fatal("php-cgi alone: no responses")
 	}
 	slices.Sort(elapsed)
 	return elapsed, lost
 }
 
-// requestBare asks for a work once.
+// requestBare sends the request of a work once.
 func requestBare(t *testing.T, p *barePHP, w work) (status int, body string) {
 	t.Helper()
 	conn, err := p.dial()

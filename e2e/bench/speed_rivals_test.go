@@ -27,9 +27,9 @@ type rival struct {
 	ours bool
 	kept []*harness.Supervised // its processes
 
-	limit bool     // no rival: what is possible here
+	limit bool     // shows what is possible, does not compete
 	path  string   // only the works with this one; "" is all
-	php   *barePHP // asked without wrk
+	php   *barePHP // measured without wrk
 
 	server *harness.Server // nil if it is not a Caddy with PHP
 }
@@ -70,7 +70,7 @@ const speedCaddyfile = `
 	}
 `
 
-// rivalNames are what tables call the backends.
+// rivalNames are the names of the backends in tables.
 var rivalNames = map[string]string{
 	harness.FPM.Name: "Caddy php_fastcgi → php-fpm", harness.SingleLean.Name: "php_pool, single", harness.SharedLean.Name: "php_pool",
 }

@@ -30,12 +30,12 @@ type starting struct {
 	startTimes []time.Duration
 }
 
-// measureStart measures the time from the execution of Caddy to the first whole
-// answer of a script, in turns.
+// measureStart measures the time from the execution of Caddy to the first complete
+// response of a script, in turns.
 func measureStart(t *testing.T, site string) (table string, verdicts []verdict) {
 	t.Helper()
 	all := []*starting{
-		{name: "limit: Caddy, a constant answer", caddyfile: "\n\thttp://127.0.0.1:{$PORT} {\n\t\trespond `hello\n`\n\t}\n"},
+		{name: "limit: Caddy, a constant response", caddyfile: "\n\thttp://127.0.0.1:{$PORT} {\n\t\trespond `hello\n`\n\t}\n"},
 		{name: rivalNames[harness.FPM.Name] + ", which runs already", b: harness.FPM, caddyfile: speedCaddyfile},
 		{name: rivalNames[harness.FPM.Name] + ", started at once", b: harness.FPM, caddyfile: speedCaddyfile, with: true},
 		{name: rivalNames[harness.SingleLean.Name], b: harness.SingleLean, caddyfile: speedCaddyfile},
@@ -47,17 +47,17 @@ func measureStart(t *testing.T, site string) (table string, verdicts []verdict) 
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n| start to the first answer, %d workers | median ms | least | most |\n|---|---|---|---|\n", speedWorkers)
+	fmt.Fprintf(&b, "\n| start to the first response, %d workers | median ms | least | most |\n|---|---|---|---|\n", speedWorkers)
 	for _, c := range all {
 		fmt.Fprintf(&b, "| %s | %s |\n", c.name, spread(c.startTimes))
 		if c.name == rivalNames[harness.SharedLean.Name] {
-			verdicts = append(verdicts, atMost("first answer", ms(harness.Median(c.startTimes)), 60, " ms"))
+			verdicts = append(verdicts, atMost("first response", ms(harness.Median(c.startTimes)), 60, " ms"))
 		}
 	}
 	return b.String(), verdicts
 }
 
-// once starts a server, asks until it answers, and stops it.
+// once starts a server, waits for its first response, and stops it.
 func (c *starting) once(t *testing.T, site string) time.Duration {
 	t.Helper()
 	o := harness.Options{Site: site, Workers: speedWorkers}
@@ -87,7 +87,8 @@ func (c *starting) once(t *testing.T, site string) time.Duration {
 	return elapsed
 }
 
-// waitFirstResponse asks until a script's whole answer comes, and says when it had.
+// waitFirstResponse sends requests until a script's complete response arrives, and
+// returns when that was.
 func waitFirstResponse(t *testing.T, port int) time.Time {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -104,8 +105,8 @@ func waitFirstResponse(t *testing.T, port int) time.Time {
 	}
 }
 
-// requestOnce has hello.php answered over a connection of its own, and tells how long
-// that took.
+// requestOnce requests hello.php over a new connection, and returns how long that
+// took.
 func requestOnce(port int) (time.Duration, error) {
 	start := time.Now()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -117,12 +118,12 @@ func requestOnce(port int) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// measureOndemand measures what the first request to an ondemand pool at rest
+// measureOndemand measures what the first request to an idle ondemand pool
 // takes above one that follows it.
 func measureOndemand(t *testing.T, site string) (table string, verdicts []verdict) {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("\n| ondemand, the first answer above the next ones | median ms | least | most |\n|---|---|---|---|\n")
+	b.WriteString("\n| ondemand, the first response above the next ones | median ms | least | most |\n|---|---|---|---|\n")
 	for _, c := range []struct{ name, master string }{
 		{"no worker runs", "10m"},
 		{"nothing of PHP runs", "0"},
@@ -131,11 +132,11 @@ func measureOndemand(t *testing.T, site string) (table string, verdicts []verdic
 			"master_idle_timeout "+c.master), harness.Options{Site: site})
 		var above []time.Duration
 		for range startRounds {
-			s.WaitPool("at rest", func(p harness.PoolStatus) bool { return p.Workers.Total == 0 })
+			s.WaitPool("without workers", func(p harness.PoolStatus) bool { return p.Workers.Total == 0 })
 			if c.master == "0" {
 				harness.Eventually(t, func() error {
 					if left := s.PHPProcesses(); len(left) > 0 {
-						return fmt.Errorf("%d processes at rest: %v", len(left), left)
+						return fmt.Errorf("%d processes of an idle pool: %v", len(left), left)
 					}
 					return nil
 				})
@@ -148,7 +149,8 @@ func measureOndemand(t *testing.T, site string) (table string, verdicts []verdic
 	return b.String(), verdicts
 }
 
-// aboveWarm is what the first request takes more than the median of the next.
+// aboveWarm returns how much longer the first request takes than the median of the
+// next ones.
 func aboveWarm(t *testing.T, s *harness.Server) time.Duration {
 	t.Helper()
 	var elapsed []time.Duration

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// tally is what was measured of one server.
+// tally has the measurements of one server.
 type tally struct {
 	rival string
 	runs  []reading

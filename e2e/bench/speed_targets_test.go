@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// target is what php_pool is to reach in a work, beside the incumbent.
+// target says what php_pool has to reach in a work, compared with the incumbent.
 type target struct {
 	rate float64 // at least so many times its requests a second
 	cpu  float64 // at most this part of its CPU time for each
@@ -73,7 +73,7 @@ func (g target) judge(all []*tally) (verdicts []verdict) {
 	return verdicts
 }
 
-// best compares with whoever does best in requests, and in CPU.
+// best compares with the best rival in requests, and with the best in CPU.
 func (c *tally) best(all []*tally) []verdict {
 	var most, least *tally
 	for _, other := range all {

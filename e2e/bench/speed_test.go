@@ -28,13 +28,13 @@ var (
 	speedEnv    = flag.String("speed.env", "", "more of the environment of each Caddy, as GOMAXPROCS=1; several are separated by spaces")
 )
 
-// work is one thing that every server is asked to do.
+// work is one kind of request that every server is measured with.
 type work struct {
 	name    string
 	path    string
 	clients int
 	body    int    // bytes to POST
-	want    string // the answer begins with it
+	want    string // the response begins with it
 	size    int    // bytes of it, if that is known
 	app     bool   // the path is WordPress's
 	short   bool   // part of the short run
@@ -157,8 +157,8 @@ func speedScripts(t *testing.T) (site string) {
 	return site
 }
 
-// roundsOf2ms asks PHP how many rounds of md5 take 2 ms here: the best of many,
-// since anything else may run meanwhile.
+// roundsOf2ms measures in PHP how many rounds of md5 take 2 ms here: the best of
+// many, since other programs run too.
 func roundsOf2ms(t *testing.T) int {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "rounds.php")
@@ -186,7 +186,7 @@ echo $best;
 	return rounds
 }
 
-// checkResponse sees that a server gives the right answer before its speed counts.
+// checkResponse checks that a server gives the right response before it is measured.
 func checkResponse(t *testing.T, r *rival, w work) {
 	t.Helper()
 	var status int

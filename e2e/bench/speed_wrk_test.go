@@ -20,11 +20,11 @@ import (
 
 // reading is one measurement.
 type reading struct {
-	rate float64       // answers a second
+	rate float64       // responses a second
 	cpu  float64       // seconds of the whole server side for 10,000 of them
-	p50  time.Duration // that half of the answers took at most
-	p99  time.Duration // and 99 of 100
-	lost int           // requests without an answer, or with another than 200
+	p50  time.Duration // the median of the response times
+	p99  time.Duration // and their 99th percentile
+	lost int           // requests without a response, or with another status than 200
 }
 
 var (
@@ -54,7 +54,7 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 	lost := 0
 	for _, m := range wrkErrors.FindAllStringSubmatch(string(out), -1) {
 		for _, n := range m[1:] {
-			n, _ := strconv.Atoi(n) // "" is none
+			n, _ := strconv.Atoi(n) // 0 if empty
 			lost += n
 		}
 	}

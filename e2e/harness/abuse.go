@@ -63,7 +63,7 @@ func Median[N cmp.Ordered](all []N) N {
 	return all[len(all)/2]
 }
 
-func (s *AbusedServer) repeat(ask func(), note func(elapsed time.Duration)) {
+func (s *AbusedServer) repeat(request func(), note func(elapsed time.Duration)) {
 	for {
 		select {
 		case <-s.stop:
@@ -71,7 +71,7 @@ func (s *AbusedServer) repeat(ask func(), note func(elapsed time.Duration)) {
 		case <-time.After(5 * time.Millisecond):
 		}
 		start := time.Now()
-		ask()
+		request()
 		elapsed := time.Since(start)
 		s.mu.Lock()
 		s.served++

@@ -65,11 +65,11 @@ func TrafficSite(b Backend, lines ...string) string {
 // StartTraffic starts so many clients of a site that has RequestLogLine and AccessLog.
 func (s *Server) StartTraffic(path string, clients int) *Traffic {
 	s.T.Helper()
-	book := filepath.Join(s.Dir, "book")
-	if err := os.Mkdir(book, 0o755); err != nil {
+	logDir := filepath.Join(s.Dir, "book")
+	if err := os.Mkdir(logDir, 0o755); err != nil {
 		s.T.Fatal(err)
 	}
-	ChownToPHP(s.T, book)
+	ChownToPHP(s.T, logDir)
 	l := &Traffic{Server: s, path: path, quit: make(chan struct{})}
 	for range clients {
 		l.clients.Go(l.client)
@@ -132,13 +132,13 @@ func (l *Traffic) Finish() {
 func (l *Traffic) executed() map[int]int {
 	l.T.Helper()
 	ran := map[int]int{}
-	book := filepath.Join(l.Dir, "book")
-	names, err := os.ReadDir(book)
+	logDir := filepath.Join(l.Dir, "book")
+	names, err := os.ReadDir(logDir)
 	if err != nil {
 		l.T.Fatal(err)
 	}
 	for _, name := range names {
-		for line := range strings.Lines(ReadFile(l.T, filepath.Join(book, name.Name()))) {
+		for line := range strings.Lines(ReadFile(l.T, filepath.Join(logDir, name.Name()))) {
 			var id int
 			if _, err := fmt.Sscan(line, &id); err != nil {
 				l.T.Errorf("%s: %q", name.Name(), line)

@@ -55,7 +55,7 @@ func prepareAdmin(t *testing.T, b harness.Backend) customer {
 func (c customer) wantFinal() {
 	c.T.Helper()
 	var got undone
-	c.ask("undo.php", url.Values{
+	c.query("undo.php", url.Values{
 		"settings[user_agent]": {"undone"}, "settings[memory_limit]": {"1G"}, "settings[open_basedir]": {"/"},
 		"settings[upload_tmp_dir]": {"/tmp"}, "settings[session.save_path]": {"/tmp"}, "settings[disable_functions]": {""},
 		"settings[display_errors]": {"1"},
@@ -104,7 +104,7 @@ func TestAdminINI_CannotBeOverridden(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got undone
-		c.ask("undo.php", url.Values{"settings[memory_limit]": {"1G"}}, &got)
+		c.query("undo.php", url.Values{"settings[memory_limit]": {"1G"}}, &got)
 		if is := got.Settings["memory_limit"]; is != [3]any{"88M", false, "88M"} {
 			t.Errorf("after a reload: got %v", is)
 		}
@@ -127,7 +127,7 @@ func TestAdminINI_SymlinkedRoot(t *testing.T) {
 		c.wantFinal()
 		for _, script := range []string{"undo.php", "again/undo.php", "again/again/undo.php"} {
 			var got undone
-			c.ask(script, url.Values{"settings[user_agent]": {"undone"}, "settings[from]": {"me"}}, &got)
+			c.query(script, url.Values{"settings[user_agent]": {"undone"}, "settings[from]": {"me"}}, &got)
 			if is := got.Settings["user_agent"]; is != [3]any{"it's; final", false, "it's; final"} {
 				t.Errorf("%s: got %v", script, is)
 			}
@@ -159,7 +159,7 @@ func TestAdminINI_NewTopLevelDirectory(t *testing.T) {
 	}
 	c.Admin("POST", "/php_pool/pools/main/restart", "").Want(t, 200, "")
 	var got undone
-	c.ask("undo.php", url.Values{"settings[memory_limit]": {"1G"}}, &got)
+	c.query("undo.php", url.Values{"settings[memory_limit]": {"1G"}}, &got)
 	if is := got.Settings["memory_limit"]; is != [3]any{"77M", false, "77M"} {
 		t.Errorf("after a restart: got %v", is)
 	}

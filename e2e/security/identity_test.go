@@ -85,7 +85,7 @@ func twoCustomers(t *testing.T, b harness.Backend, opts ...harness.Options) (*ha
 }
 
 // roundTrip runs a script of the customer's and reads its JSON.
-func (c customer) ask(script string, query url.Values, to any) {
+func (c customer) query(script string, query url.Values, to any) {
 	c.T.Helper()
 	res := c.Get("/" + script + "?" + query.Encode())
 	res.Want(c.T, 200, "")
@@ -106,14 +106,14 @@ func TestUser_PoolsCannotReachEachOther(t *testing.T) {
 		pids := map[string]string{}
 		for _, c := range list {
 			var state map[string]string
-			c.ask("state.php", nil, &state)
+			c.query("state.php", nil, &state)
 			pids[c.name] = state["Pid"]
 		}
 		for _, me := range list {
 			for _, other := range list {
 				own := me.name == other.name
 				var done map[string]any
-				me.ask("neighbour.php", url.Values{
+				me.query("neighbour.php", url.Values{
 					"pid": {pids[other.name]}, "dir": {other.root}, "file[secret]": {other.root + "/secret.txt"}, "file[script]": {other.root + "/state.php"},
 				}, &done)
 				for what, got := range done {
@@ -167,7 +167,7 @@ func TestUser_ProcessAttributes(t *testing.T) {
 				want["umask"], want["oom_score_adj"] = own["Umask"], strconv.Itoa(min(score+500, 1000))
 			}
 			var state map[string]string
-			list[0].ask("state.php", url.Values{"helper": {helper}}, &state)
+			list[0].query("state.php", url.Values{"helper": {helper}}, &state)
 			for name, value := range want {
 				if state[name] != value {
 					t.Errorf("%q: %s: got %q, want %q", option, name, state[name], value)
@@ -223,7 +223,7 @@ func TestUser_CapabilitiesAreDropped(t *testing.T) {
 		c := customer{Server: s}
 		for range 2 { // the second is of a worker that took the place of the first
 			var state map[string]string
-			c.ask("state.php", nil, &state)
+			c.query("state.php", nil, &state)
 			wantNoCapabilities(t, state)
 			if got := strings.Fields(state["Uid"])[0]; got != strconv.Itoa(uid) {
 				t.Errorf("PHP runs as %s", got)
@@ -233,7 +233,7 @@ func TestUser_CapabilitiesAreDropped(t *testing.T) {
 		// With fewer capabilities than Caddy it may not look into Caddy's memory,
 		// though it is the same user (security/commoncap.c, cap_ptrace_access_check).
 		var done map[string]any
-		c.ask("neighbour.php", url.Values{"pid": {strconv.Itoa(s.PID)}, "dir": {s.Site}, "file[own]": {s.Site + "/state.php"}}, &done)
+		c.query("neighbour.php", url.Values{"pid": {strconv.Itoa(s.PID)}, "dir": {s.Site}, "file[own]": {s.Site + "/state.php"}}, &done)
 		if done["opens environ"] != false || done["opens mem"] != false || done["reads own"] != true {
 			t.Errorf("PHP can do to Caddy: %v", done)
 		}
@@ -295,9 +295,9 @@ func TestUser_SameAsCaddyWarning(t *testing.T) {
 	if n := strings.Count(s.Log(), warning); n != 1 {
 		t.Errorf("it is told %d times, want once for both pools", n)
 	}
-	for _, told := range []string{"TLS keys", "environment", `"main"`, `"second"`} {
-		if !s.HasLogged(told) {
-			t.Errorf("the warning does not name %s", told)
+	for _, word := range []string{"TLS keys", "environment", `"main"`, `"second"`} {
+		if !s.HasLogged(word) {
+			t.Errorf("the warning does not name %s", word)
 		}
 	}
 	if other := harness.Start(t, harness.SharedLean, harness.PlainSite); other.HasLogged(warning) {

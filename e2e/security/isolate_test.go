@@ -50,7 +50,7 @@ func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got undone
-			c.ask("undo.php", url.Values{
+			c.query("undo.php", url.Values{
 				"settings[open_basedir]": {"/"}, "settings[session.save_path]": {"/tmp"}, "settings[upload_tmp_dir]": {"/tmp"},
 				"settings[sys_temp_dir]": {"/tmp"}, "settings[enable_dl]": {"1"}, "settings[ffi.enable]": {"1"}, "settings[disable_functions]": {""},
 				"functions[]": strings.Split("exec,shell_exec,system,passthru,popen,proc_open,pcntl_exec,pcntl_fork,putenv,symlink,link,posix_kill,mail", ","),
@@ -137,7 +137,7 @@ func TestIsolate_NoNewPrivileges(t *testing.T) {
 		t.Fatal(err)
 	}
 	var state map[string]string
-	list[0].ask("state.php", url.Values{"helper": {"/usr/bin/id"}}, &state)
+	list[0].query("state.php", url.Values{"helper": {"/usr/bin/id"}}, &state)
 	if state["NoNewPrivs"] != "1" || state["umask"] != "0027" || state["helper"] != "33" {
 		t.Errorf("got %v", state)
 	}
@@ -151,14 +151,14 @@ func TestIsolate_SessionsSurviveRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	browser := harness.NewBrowserClient(t)
-	visit := func() (got undone) {
+	countVisit := func() (got undone) {
 		res := harness.Do(t, browser, list[0].Request("GET", "/undo.php?session=1", nil))
 		if err := json.Unmarshal([]byte(res.Text), &got); err != nil {
 			t.Fatalf("%v in %s", err, res.Text)
 		}
 		return got
 	}
-	if got := visit(); got.Seen != 1 {
+	if got := countVisit(); got.Seen != 1 {
 		t.Errorf("the first visit is number %d", got.Seen)
 	}
 	s.Stop(syscall.SIGTERM)
@@ -169,7 +169,7 @@ func TestIsolate_SessionsSurviveRestart(t *testing.T) {
 	if err := s.Run(twoSites(harness.SharedLean, "isolate")); err != nil {
 		t.Fatal(err)
 	}
-	if got := visit(); got.Seen != 2 {
+	if got := countVisit(); got.Seen != 2 {
 		t.Errorf("the visit after a restart is number %d", got.Seen)
 	}
 }
@@ -198,7 +198,7 @@ func TestIsolate_SymlinkedRelease(t *testing.T) {
 	harness.Symlink(t, filepath.Join(s.Dir, "releases", "2"), c.root)
 	c.Get("/hello.php").Want(t, 200, "2")
 	var got undone
-	c.ask("undo.php", url.Values{"files[]": {filepath.Join(s.Dir, "releases", "1", "release.txt")}}, &got)
+	c.query("undo.php", url.Values{"files[]": {filepath.Join(s.Dir, "releases", "1", "release.txt")}}, &got)
 	for file, read := range got.Files {
 		if read {
 			t.Errorf("%s of another release can be read", file)

@@ -32,7 +32,7 @@ func TestEnvironment_NotInherited(t *testing.T) {
 		}
 		for _, c := range list {
 			var places map[string]string
-			c.ask("leak.php", nil, &places)
+			c.query("leak.php", nil, &places)
 			if len(places) != 6 {
 				t.Fatalf("got %d places", len(places))
 			}

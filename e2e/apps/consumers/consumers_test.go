@@ -204,7 +204,7 @@ func get(t *testing.T, url string) (string, error) {
 	return string(body), err
 }
 
-// gathered is what telegraf's input took from a page.
+// gathered collects the metrics that telegraf's input reads from a page.
 type gathered struct {
 	telegraf.Accumulator // what it does not use
 
@@ -230,19 +230,19 @@ func (g *gathered) AddError(err error) {
 	}
 }
 
-// complaints are what telegraf would log.
-type complaints struct {
+// agentLog turns what telegraf would log into test failures.
+type agentLog struct {
 	telegraf.Logger // what it does not use
 
 	t *testing.T
 }
 
-func (c complaints) Errorf(format string, args ...any) { c.t.Errorf("telegraf: "+format, args...) }
+func (c agentLog) Errorf(format string, args ...any) { c.t.Errorf("telegraf: "+format, args...) }
 
 // gather runs telegraf's PHP-FPM input once.
 func gather(t *testing.T, format, url string) *gathered {
 	t.Helper()
-	input := &phpfpm.Phpfpm{Format: format, Urls: []string{url}, Timeout: config.Duration(10 * time.Second), Log: complaints{t: t}}
+	input := &phpfpm.Phpfpm{Format: format, Urls: []string{url}, Timeout: config.Duration(10 * time.Second), Log: agentLog{t: t}}
 	if err := input.Init(); err != nil {
 		t.Fatal(err)
 	}
