@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// AbusedServer is a server under one kind of abuse. Meanwhile honest clients ask for
-// pages, and an administrator for the state of the pool.
+// AbusedServer is a server that a test abuses while regular clients request pages
+// and the admin API is polled.
 type AbusedServer struct {
 	*Server
 	before         Footprint
@@ -30,8 +30,8 @@ type AbusedServer struct {
 	during         []time.Duration // how long each has taken meanwhile
 }
 
-// StartAbused prepares a server. What Caddy holds is measured after the pool has
-// served once.
+// StartAbused starts a server and its regular clients. The footprint to compare with
+// is measured after the pool has served its first requests.
 func StartAbused(tb testing.TB, b Backend, caddyfile string, opts Options) *AbusedServer {
 	tb.Helper()
 	s := &AbusedServer{Server: Start(tb, b, caddyfile, opts), stop: make(chan struct{})}
@@ -57,7 +57,7 @@ func StartAbused(tb testing.TB, b Backend, caddyfile string, opts Options) *Abus
 	return s
 }
 
-// Median is the median.
+// Median returns the median of a list.
 func Median[N cmp.Ordered](all []N) N {
 	all = slices.Sorted(slices.Values(all))
 	return all[len(all)/2]
@@ -81,7 +81,7 @@ func (s *AbusedServer) repeat(request func(), note func(elapsed time.Duration)) 
 	}
 }
 
-// CheckAfterwards ends the abuse and checks that honest clients were served all the time,
+// CheckAfterwards stops the regular clients and checks that regular clients were served all the time,
 // that Caddy used no more memory than the limit, that every worker is idle, and
 // that no request body, goroutine or open file remains.
 func (s *AbusedServer) CheckAfterwards(memory int64) {
@@ -92,7 +92,7 @@ func (s *AbusedServer) CheckAfterwards(memory int64) {
 	close(s.stop)
 	s.regularClients.Wait()
 	if s.served < 10 || s.slowest > within {
-		s.T.Errorf("%d honest requests were served, the slowest after %v, want at most %v", s.served, s.slowest, within)
+		s.T.Errorf("%d regular requests were served, the slowest after %v, want at most %v", s.served, s.slowest, within)
 	}
 	peak := s.PeakMemory()
 	if peak > memory && !RaceBuilt {
@@ -102,12 +102,12 @@ func (s *AbusedServer) CheckAfterwards(memory int64) {
 	Eventually(s.T, func() error {
 		p = s.Pool()
 		if p.Workers.Idle != p.Workers.Total || p.Workers.Total == 0 || p.Queue.Length != 0 {
-			// With what each of them waits for.
-			return fmt.Errorf("the pool is not at rest: %s", s.Admin("GET", "/php_pool/pools/main/workers", "").Text)
+			// This shows what each of them is blocked on.
+			return fmt.Errorf("not all workers are idle: %s", s.Admin("GET", "/php_pool/pools/main/workers", "").Text)
 		}
 		return nil
 	})
-	// A worker goes with a client that leaves while PHP is given its body.
+	// A worker is discarded if its client disconnects while PHP gets the body.
 	delete(p.Exits, "abandoned")
 	if p.Requests.Failed != 0 || len(p.Exits) != 0 || len(p.Quarantined) != 0 {
 		s.T.Errorf("got %+v, exits %v and quarantine %v, want no failed request and no worker lost", p.Requests, p.Exits, p.Quarantined)
@@ -122,13 +122,13 @@ func (s *AbusedServer) CheckAfterwards(memory int64) {
 		}
 		return nil
 	})
-	s.T.Logf("%d honest requests; a page took %v before and %v meanwhile (medians), the slowest request %v; Caddy's memory was %d MB at first, %d MB at most",
+	s.T.Logf("%d regular requests; a page took %v before and %v meanwhile (medians), the slowest request %v; Caddy's memory was %d MB at first, %d MB at most",
 		s.served, s.medianBefore.Round(10*time.Microsecond), Median(s.during).Round(10*time.Microsecond), s.slowest.Round(time.Millisecond),
 		s.before.RSS>>20, peak>>20)
 }
 
-// Spooled is how much of request bodies Caddy says to keep on the disk, and how
-// many files of that kind it has open.
+// Spooled returns how many bytes of request bodies the admin API reports on disk,
+// and how many spool files Caddy has open.
 func (s *Server) Spooled() (bytes int64, files int) {
 	s.T.Helper()
 	var p struct {
@@ -150,18 +150,18 @@ func (s *Server) Spooled() (bytes int64, files int) {
 	return p.Spooled, files
 }
 
-// WantNoSpool checks that no body is kept any more, with a name or without.
+// WantNoSpool waits until Caddy has no spool file open, deleted ones included.
 func (s *Server) WantNoSpool() {
 	s.T.Helper()
 	Eventually(s.T, func() error {
 		if bytes, files := s.Spooled(); bytes != 0 || files != 0 {
-			return fmt.Errorf("%d bytes of bodies are kept in %d files", bytes, files)
+			return fmt.Errorf("%d bytes are spooled in %d files", bytes, files)
 		}
 		return nil
 	})
 }
 
-// Connect opens a connection that the test's end closes.
+// Connect opens a connection, which is closed when the test ends.
 func Connect(tb testing.TB, s *Server) (net.Conn, error) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err == nil {

@@ -15,16 +15,17 @@ import (
 	"testing"
 )
 
-// Backend is what runs PHP: a form of php_pool, or the incumbent.
+// Backend is one way to run PHP: php_pool in one of its modes, or php_fastcgi with
+// php-fpm.
 type Backend struct {
 	Name  string
-	Lines []string // options that make php_pool this form
+	Lines []string // options of php_pool that select the mode
 	FPM   bool     // php_fastcgi and php-fpm instead
 	Proxy bool     // the request goes through Caddy's reverse proxy
 }
 
-// viaProxy is an option that the lean handler cannot do, so that requests take
-// the way through Caddy's reverse proxy.
+// viaProxy is an option that only Caddy's reverse proxy supports, so requests go
+// through it instead of the lean handler.
 const viaProxy = "header_down +X-Via-Proxy 1"
 
 var (
@@ -38,7 +39,7 @@ var (
 var (
 	AllBackends    = []Backend{SharedLean, SingleLean, SharedProxy, SingleProxy}
 	BothSpawnModes = []Backend{SharedLean, SingleLean}
-	BothTransports = []Backend{SharedLean, SingleProxy} // each way to spawn, each way through Caddy
+	BothTransports = []Backend{SharedLean, SingleProxy} // each spawn mode and each transport once
 )
 
 // ForEach runs a test for every backend, or for those named by -backend.
@@ -58,10 +59,10 @@ func ForEach(t *testing.T, backends []Backend, test func(*testing.T, Backend)) {
 	}
 }
 
-// directiveLine is a line with the directive: indent, matcher, opening brace.
+// directiveLine matches a line with the word PHP: indentation, matcher, brace.
 var directiveLine = regexp.MustCompile(`(?m)^([ \t]*)PHP( +[^\s{]+)?( *\{)?$`)
 
-// expand writes the backend's directive where the Caddyfile says PHP.
+// expand replaces the word PHP in a Caddyfile by the backend's directive.
 func (b Backend) expand(caddyfile string, o Options) string {
 	name, address := "php_pool", ""
 	lines := append([]string{"manager static", fmt.Sprint("workers ", o.Workers)}, b.Lines...)
@@ -95,7 +96,7 @@ func StartFPM(tb testing.TB, dir string, o Options) *Supervised {
 	return k
 }
 
-// FPMCommand writes php-fpm's configuration and says how to run it.
+// FPMCommand writes php-fpm's configuration and returns the command that runs it.
 func FPMCommand(tb testing.TB, dir string, o Options) Command {
 	tb.Helper()
 	bin := findFPM(tb)
@@ -134,7 +135,8 @@ ping.path = /fpm/ping
 	}
 }
 
-// findFPM prefers the copy of make deps, which runs no service.
+// findFPM finds php-fpm. It prefers the copy that make deps unpacked, which starts no
+// service.
 func findFPM(tb testing.TB) string {
 	tb.Helper()
 	for _, pattern := range []string{filepath.Join(CacheDir(tb), "fpm/usr/sbin/php-fpm*"), "/usr/sbin/php-fpm*"} {
@@ -146,7 +148,7 @@ func findFPM(tb testing.TB) string {
 	return ""
 }
 
-// phpINIPath asks php-cgi which php.ini it reads.
+// phpINIPath returns the php.ini that php-cgi reads.
 func phpINIPath(tb testing.TB) string {
 	tb.Helper()
 	cmd := exec.Command("php-cgi", "-q", "-i")
@@ -162,7 +164,7 @@ func phpINIPath(tb testing.TB) string {
 	return string(found[1])
 }
 
-// PHPUser is who PHP runs as when Caddy is started by these tests.
+// PHPUser returns the user that PHP runs as when these tests start Caddy.
 func PHPUser(tb testing.TB) *user.User {
 	tb.Helper()
 	u, err := user.Current()
@@ -175,8 +177,8 @@ func PHPUser(tb testing.TB) *user.User {
 	return u
 }
 
-// PHPUID is that user's number, or 0, which switches to none, where the tests
-// cannot switch.
+// PHPUID returns the ID of that user, or 0, which does not switch, if the tests do
+// not run as root.
 func PHPUID(tb testing.TB) uint32 {
 	tb.Helper()
 	if os.Getuid() != 0 {
@@ -189,7 +191,7 @@ func PHPUID(tb testing.TB) uint32 {
 	return uint32(uid)
 }
 
-// PHPCGI is the program itself.
+// PHPCGI returns the path of php-cgi, with symbolic links resolved.
 func PHPCGI(tb testing.TB) string {
 	tb.Helper()
 	path, err := exec.LookPath("php-cgi")

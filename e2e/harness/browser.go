@@ -13,21 +13,21 @@ import (
 	"golang.org/x/net/html"
 )
 
-// Browser reads pages and fills in their forms, as people do.
+// Browser requests pages and submits their forms. It keeps cookies.
 type Browser struct {
 	T      testing.TB
 	Client *http.Client
 	base   string
 }
 
-// Page is an answer that is HTML, at the address where redirects led.
+// Page is an HTML response, after redirects.
 type Page struct {
 	*Response
 	b   *Browser
 	doc *html.Node
 }
 
-// Form is a form of a page with the values that it came with.
+// Form is a form of a page with its values.
 type Form struct {
 	p      *Page
 	action *url.URL
@@ -94,7 +94,7 @@ func (p *Page) Form(which string) *Form {
 	return nil
 }
 
-// Add takes over what a browser would send for a field that nobody touched.
+// addField adds what a browser sends for a field that the user did not change.
 func (f *Form) addField(n *html.Node) {
 	name := attr(n, "name")
 	switch {
@@ -120,7 +120,7 @@ func (f *Form) addField(n *html.Node) {
 	}
 }
 
-// RequireMark fills in pairs of name and value; a button that is clicked is one too.
+// Set sets pairs of name and value. The button that is clicked is one, too.
 func (f *Form) Set(pairs ...string) *Form {
 	for i := 0; i < len(pairs); i += 2 {
 		f.Values.Set(pairs[i], pairs[i+1])
@@ -133,7 +133,7 @@ func (f *Form) Attach(field, name string, content []byte) *Form {
 	return f
 }
 
-// Submit sends the form and follows where that leads.
+// Submit sends the form and follows redirects.
 func (f *Form) Submit() *Page {
 	tb := f.p.b.T
 	tb.Helper()
@@ -171,7 +171,7 @@ func (f *Form) multipart() (body *bytes.Buffer, contentType string) {
 	return body, w.FormDataContentType()
 }
 
-// visibleText is what a page says, for messages.
+// visibleText returns the text of a page, for failure messages.
 func (p *Page) visibleText() string {
 	words := strings.Join(strings.Fields(text(p.doc)), " ")
 	return words[max(0, len(words)-3000):]

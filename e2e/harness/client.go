@@ -17,13 +17,14 @@ import (
 	"time"
 )
 
-// Response is an answer that was read to its end.
+// Response is a response with its whole body.
 type Response struct {
 	*http.Response
 	Text string
 }
 
-// NewClient follows no redirect, decodes no gzip, and has no cookies.
+// NewClient returns a client that follows no redirects, decodes no gzip, and keeps no
+// cookies.
 func NewClient(tb testing.TB) *http.Client {
 	transport := &http.Transport{DisableCompression: true}
 	tb.Cleanup(transport.CloseIdleConnections)
@@ -34,7 +35,7 @@ func NewClient(tb testing.TB) *http.Client {
 	}
 }
 
-// NewBrowserClient follows redirects and keeps cookies.
+// NewBrowserClient returns a client that follows redirects and keeps cookies.
 func NewBrowserClient(tb testing.TB) *http.Client {
 	tb.Helper()
 	jar, err := cookiejar.New(nil)
@@ -55,7 +56,7 @@ func NewRequest(tb testing.TB, method, url string, body io.Reader) *http.Request
 	return req
 }
 
-// Do sends a request and reads the answer.
+// Do sends a request and reads the response.
 func Do(tb testing.TB, c *http.Client, req *http.Request) *Response {
 	tb.Helper()
 	res, err := c.Do(req)
@@ -92,7 +93,7 @@ func (s *Server) Get(path string, headers ...string) *Response {
 	return s.Do(s.Request("GET", path, nil, headers...))
 }
 
-// Want checks an answer's status and, unless it is empty, its whole body.
+// Want checks the status of a response and, unless body is empty, its whole body.
 func (r *Response) Want(tb testing.TB, status int, body string) {
 	tb.Helper()
 	if r.StatusCode != status {
@@ -102,7 +103,7 @@ func (r *Response) Want(tb testing.TB, status int, body string) {
 	}
 }
 
-// WantContains checks an answer's status and that texts are in its body.
+// WantContains checks the status of a response, and that its body has these texts.
 func (r *Response) WantContains(tb testing.TB, status int, texts ...string) {
 	tb.Helper()
 	r.Want(tb, status, "")
@@ -113,8 +114,8 @@ func (r *Response) WantContains(tb testing.TB, status int, texts ...string) {
 	}
 }
 
-// TempDir is a directory whose path is short enough for a socket in it and
-// which every user may enter, unlike t.TempDir.
+// TempDir creates a directory for a test. Unlike t.TempDir's, its path is short enough
+// for a socket in it, and every user may enter it.
 func TempDir(tb testing.TB) string {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "php_pool-")
@@ -152,7 +153,7 @@ func CopyTree(tb testing.TB, to, from string) {
 	}
 }
 
-// ChownToPHP makes the user that PHP runs as the owner of a tree.
+// ChownToPHP gives a tree to the user that PHP runs as.
 func ChownToPHP(tb testing.TB, dir string) {
 	tb.Helper()
 	if os.Getuid() != 0 {
@@ -164,7 +165,7 @@ func ChownToPHP(tb testing.TB, dir string) {
 	Chown(tb, dir, uid, gid)
 }
 
-// Chown makes a user and group the owners of a tree.
+// Chown gives a tree to a user and group.
 func Chown(tb testing.TB, dir string, uid, gid int) {
 	tb.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
@@ -178,7 +179,7 @@ func Chown(tb testing.TB, dir string, uid, gid int) {
 	}
 }
 
-// Symlink points a symbolic link, new or old, to a target in one step.
+// Symlink creates or replaces a symbolic link atomically.
 func Symlink(tb testing.TB, target, name string) {
 	tb.Helper()
 	if err := os.Symlink(target, name+".new"); err != nil {
@@ -208,8 +209,7 @@ func ReadFile(tb testing.TB, path string) string {
 	return string(content)
 }
 
-// ReplaceFile puts a file in the place of another in one step, as editors and
-// package managers do.
+// ReplaceFile replaces a file atomically, as editors and package managers do.
 func ReplaceFile(tb testing.TB, path, content string, mode os.FileMode) {
 	tb.Helper()
 	WriteFile(tb, path+".new", content)
@@ -221,7 +221,7 @@ func ReplaceFile(tb testing.TB, path, content string, mode os.FileMode) {
 	}
 }
 
-// Vars is what server.php saw in $_SERVER.
+// Vars returns $_SERVER as server.php shows it.
 func (s *Server) Vars(path string, headers ...string) map[string]string {
 	s.T.Helper()
 	return s.VarsOf(s.Request("GET", path, nil, headers...))
@@ -247,7 +247,7 @@ func (s *Server) VarsOf(req *http.Request) map[string]string {
 	return text
 }
 
-// Dial opens a connection of its own to the server.
+// Dial opens a new connection to the server.
 func Dial(tb testing.TB, s *Server) net.Conn {
 	tb.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
@@ -259,7 +259,7 @@ func Dial(tb testing.TB, s *Server) net.Conn {
 	return conn
 }
 
-// Endless gives bytes without end.
+// Endless is a reader without an end.
 type Endless struct{}
 
 func (Endless) Read(p []byte) (int, error) {
@@ -289,8 +289,8 @@ func (s *Server) GetFrom(port int, path string) (body string) {
 	return body
 }
 
-// WantMessage checks that an error is short and names all; "a|b" is either.
-// What Caddy says before it, of the place in the configuration, does not count.
+// WantMessage checks that an error is short and contains all texts; "a|b" means one
+// of them. Caddy's prefix, which names the place in the configuration, is ignored.
 func WantMessage(tb testing.TB, err error, says []string) {
 	tb.Helper()
 	message := err.Error()
@@ -305,7 +305,7 @@ func WantMessage(tb testing.TB, err error, says []string) {
 		}
 	}
 	if lines := strings.Count(message, "\n"); lines > 3 || len(message) > 1000 {
-		tb.Errorf("that is more than a sentence: %q", message)
+		tb.Errorf("the message is too long: %q", message)
 	}
 }
 

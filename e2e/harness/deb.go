@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// UnpackDebs extracts Debian packages, which make deps left in the cache, below a
-// directory of the test's own and leaves the system alone.
+// UnpackDebs extracts Debian packages, which make deps downloaded, into a temporary
+// directory. They are not installed.
 func UnpackDebs(tb testing.TB, packages ...string) string {
 	tb.Helper()
 	dir := TempDir(tb)
@@ -37,8 +37,8 @@ func UnpackDebs(tb testing.TB, packages ...string) string {
 	return dir
 }
 
-// relocate makes absolute links to what was unpacked stay below dir, also to
-// files that the application has yet to write.
+// relocate makes absolute links to unpacked files point below dir, also to files that
+// the application will create.
 func relocate(tb testing.TB, dir string) {
 	tb.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -50,7 +50,7 @@ func relocate(tb testing.TB, dir string) {
 			return err
 		}
 		if _, err := os.Stat(filepath.Join(dir, filepath.Dir(to))); err != nil {
-			return nil // to a file of the system
+			return nil // it points to a file of the system
 		}
 		if err := os.Remove(path); err != nil {
 			return err
@@ -62,7 +62,7 @@ func relocate(tb testing.TB, dir string) {
 	}
 }
 
-// Picture is a PNG that no compressor makes small.
+// Picture returns a PNG that does not compress well.
 func Picture(tb testing.TB) []byte {
 	tb.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, 640, 480))

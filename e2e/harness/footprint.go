@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Footprint is what Caddy holds when nothing is going on.
+// Footprint is the resources of an idle Caddy.
 type Footprint struct {
 	Goroutines, Files, Processes int
 	RSS, Heap                    int64
@@ -18,8 +18,8 @@ func (f Footprint) String() string {
 		f.Goroutines, f.Files, f.Processes, float64(f.RSS)/MiB, float64(f.Heap)/MiB)
 }
 
-// Footprint measures a Caddy at rest: what a reload has left to end has ended
-// when the numbers are as small as they get.
+// Footprint measures a Caddy that serves no request. After a reload the numbers
+// decrease until the old configuration is gone.
 func (s *Server) Footprint() Footprint {
 	s.T.Helper()
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.PID))
@@ -41,8 +41,8 @@ func (s *Server) Footprint() Footprint {
 	return f
 }
 
-// SettledFootprint is the footprint when for a while no process has come or gone: the
-// guardian of a generation that has ended goes a moment after it.
+// SettledFootprint returns the footprint once the number of processes has been
+// constant for a while: the watchdog of a generation exits a moment after it.
 func (s *Server) SettledFootprint() (f Footprint) {
 	s.T.Helper()
 	same := 0
@@ -52,7 +52,7 @@ func (s *Server) SettledFootprint() (f Footprint) {
 			same = 0
 		}
 		if same++; same < 8 {
-			return fmt.Errorf("the processes come and go: %v", f)
+			return fmt.Errorf("the number of processes changes: %v", f)
 		}
 		return nil
 	})

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Logged lists the log entries with a message.
+// Logged returns the log entries with a message.
 func (s *Server) Logged(message string) (entries []map[string]any) {
 	s.T.Helper()
 	for _, entry := range s.LogEntries() {
@@ -23,7 +23,7 @@ func (s *Server) Logged(message string) (entries []map[string]any) {
 
 var crashPattern = regexp.MustCompile(`(?m)^(panic:|fatal error:|runtime: |SIG[A-Z]+:|WARNING: DATA RACE)|"msg":"panic|http: panic serving`)
 
-// lastLogLines are the last lines of the log that are not routine.
+// lastLogLines returns the last lines of the log that are not routine.
 func (s *Server) lastLogLines() string {
 	var lines []string
 	for line := range strings.Lines(s.Log()) {
@@ -34,13 +34,13 @@ func (s *Server) lastLogLines() string {
 	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }
 
-// Log is all that Caddy wrote.
+// Log returns everything that Caddy has logged.
 func (s *Server) Log() string { return ReadFile(s.T, filepath.Join(s.Dir, "caddy.log")) }
 
 // HasLogged reports whether a text is in Caddy's log.
 func (s *Server) HasLogged(text string) bool { return strings.Contains(s.Log(), text) }
 
-// LogEntries are Caddy's log entries.
+// LogEntries returns Caddy's log entries.
 func (s *Server) LogEntries() []map[string]any {
 	s.T.Helper()
 	var entries []map[string]any
@@ -53,7 +53,7 @@ func (s *Server) LogEntries() []map[string]any {
 	return entries
 }
 
-// LastError is the last error in the log: why a configuration was refused.
+// LastError returns the last error in the log: why a configuration was rejected.
 func (s *Server) LastError() string {
 	message := ""
 	for _, entry := range s.LogEntries() {
@@ -64,8 +64,8 @@ func (s *Server) LastError() string {
 	return message
 }
 
-// WaitLogged waits until there are so many entries with a message, and returns the
-// last of them.
+// WaitLogged waits until there are n log entries with a message, and returns the last
+// of them.
 func (s *Server) WaitLogged(message string, n int) map[string]any {
 	s.T.Helper()
 	var found []map[string]any
@@ -77,7 +77,7 @@ func (s *Server) WaitLogged(message string, n int) map[string]any {
 			}
 		}
 		if len(found) != n {
-			return fmt.Errorf("%d entries say %q, want %d", len(found), message, n)
+			return fmt.Errorf("%d log entries with message %q, want %d", len(found), message, n)
 		}
 		return nil
 	})

@@ -15,12 +15,12 @@ import (
 )
 
 var (
-	backendFlag = flag.String("backend", "", "comma-separated: only these, for instance fpm,single-lean (default: every form of php_pool)")
+	backendFlag = flag.String("backend", "", "comma-separated: only these, for instance fpm,single-lean (default: those of each test)")
 	caddyFlag   = flag.String("caddy", "", "a Caddy to test instead of the one built from these sources")
 )
 
-// CaddyBinary is the Caddy under test, and RaceBuilt whether it was built with -race,
-// which makes it slower and several times larger.
+// CaddyBinary is the path of the Caddy under test. RaceBuilt is set if it was built
+// with -race: then it is slower and needs several times the memory.
 var (
 	CaddyBinary string
 	RaceBuilt   bool
@@ -50,7 +50,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	// Other users run it too: php-cgi's for one, nobody for another.
+	// Other users run it, too.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -92,13 +92,14 @@ func root(tb testing.TB) string {
 			return dir
 		}
 		if dir == filepath.Dir(dir) {
-			tb.Fatal("the tests are not run below go.mod")
+			tb.Fatal("no go.mod in the working directory or above")
 		}
 		dir = filepath.Dir(dir)
 	}
 }
 
-// CacheDir is where make deps puts packages that are used but not installed.
+// CacheDir returns the directory with the packages that make deps downloaded without
+// installing them.
 func CacheDir(tb testing.TB) string {
 	tb.Helper()
 	if dir := os.Getenv("PHP_POOL_TEST_CACHE"); dir != "" {

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// StartMariaDB runs a server of the test's own on a unix socket, with empty
-// databases that whoever reaches the socket may use.
+// StartMariaDB runs a database server on a unix socket, with empty databases that
+// anyone who can open the socket may use.
 func StartMariaDB(tb testing.TB, databases ...string) (socket string) {
 	tb.Helper()
 	const bin = "/usr/sbin/mariadbd"
@@ -49,7 +49,7 @@ func StartMariaDB(tb testing.TB, databases ...string) (socket string) {
 	Eventually(tb, func() error {
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
-			return fmt.Errorf("MariaDB does not answer: %w\n%s", err, tail(ReadFile(tb, log)))
+			return fmt.Errorf("MariaDB does not listen: %w\n%s", err, tail(ReadFile(tb, log)))
 		}
 		return conn.Close()
 	})

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// MustReload loads a configuration that has to be taken.
+// MustReload loads a configuration, and ends the test if that fails.
 func (s *Server) MustReload(caddyfile string) {
 	s.T.Helper()
 	if err := s.Reload(caddyfile); err != nil {
@@ -19,8 +19,8 @@ func (s *Server) MustReload(caddyfile string) {
 	}
 }
 
-// WantUnchanged checks that the pool is as it was: its size, its generation and
-// each of its workers.
+// WantUnchanged checks that the pool still has the size, the generation and the
+// workers that it had.
 func (s *Server) WantUnchanged(before PoolStatus) {
 	s.T.Helper()
 	now := s.Pool()
@@ -32,7 +32,8 @@ func (s *Server) WantUnchanged(before PoolStatus) {
 	}
 }
 
-// WantNoneFailed checks that nothing has gone wrong in the pool either.
+// WantNoneFailed checks that no request failed or was rejected, and that no worker
+// crashed.
 func (s *Server) WantNoneFailed() {
 	s.T.Helper()
 	p := s.Pool()
@@ -44,7 +45,7 @@ func (s *Server) WantNoneFailed() {
 	}
 }
 
-// WorkerPIDs are the processes of a pool's workers, in order.
+// WorkerPIDs returns the process IDs of a pool's workers, sorted.
 func WorkerPIDs(p PoolStatus) []int {
 	var list []int
 	for _, w := range p.List {
@@ -54,8 +55,8 @@ func WorkerPIDs(p PoolStatus) []int {
 	return list
 }
 
-// WaitWorkers waits until there are only so many workers, and the generations
-// before have gone, with all processes.
+// WaitWorkers waits until the pool has exactly so many workers, and all processes of
+// earlier generations are gone.
 func (s *Server) WaitWorkers(b Backend, workers int) PoolStatus {
 	s.T.Helper()
 	p := s.WaitPool(fmt.Sprintf("one of %d workers", workers), func(p PoolStatus) bool {
@@ -66,8 +67,8 @@ func (s *Server) WaitWorkers(b Backend, workers int) PoolStatus {
 	return p
 }
 
-// WaitForked is a pool that stands still and its processes, once there are all: a
-// master serves before it has forked the last of its slots.
+// WaitForked waits until all processes of a pool run, and returns its status and
+// them. A master serves before it has forked the last of its children.
 func (s *Server) WaitForked() (p PoolStatus, processes string) {
 	s.T.Helper()
 	p = s.Pool()
@@ -75,7 +76,7 @@ func (s *Server) WaitForked() (p PoolStatus, processes string) {
 	return p, fmt.Sprint(s.PHPProcesses())
 }
 
-// PoolSite is a site whose pool is named main and has these options.
+// PoolSite is a Caddyfile with one site, whose pool is named main and has these options.
 func PoolSite(b Backend, lines ...string) string {
 	lines = append(slices.Clone(b.Lines), lines...)
 	return `
@@ -90,7 +91,7 @@ func PoolSite(b Backend, lines ...string) string {
 	`
 }
 
-// PoolStatus is what the admin API tells of a pool.
+// PoolStatus is the status of a pool in the admin API.
 type PoolStatus struct {
 	Generation  int
 	Workers     struct{ Total, Idle, Busy, Draining, Starting, Stopping, Max, Standby int }
@@ -112,18 +113,19 @@ type WorkerStatus struct {
 	}
 }
 
-// Pool asks for the state of the pool main.
+// Pool returns the status of the pool main.
 func (s *Server) Pool() PoolStatus {
 	s.T.Helper()
 	res := s.Admin("GET", "/php_pool/pools/main", "")
 	var p PoolStatus
 	if err := json.Unmarshal([]byte(res.Text), &p); err != nil || res.StatusCode != http.StatusOK {
-		s.T.Fatalf("the pool's state: %s: %s (%v)", res.Status, res.Text, err)
+		s.T.Fatalf("the pool's status: %s: %s (%v)", res.Status, res.Text, err)
 	}
 	return p
 }
 
-// WaitPool waits until the pool is as described, and returns it.
+// WaitPool waits until the status of the pool main satisfies a condition, and returns
+// the status.
 func (s *Server) WaitPool(what string, is func(PoolStatus) bool) PoolStatus {
 	s.T.Helper()
 	var p PoolStatus
@@ -136,7 +138,7 @@ func (s *Server) WaitPool(what string, is func(PoolStatus) bool) PoolStatus {
 	return p
 }
 
-// WantExits checks which workers have left, and why.
+// WantExits waits until the exits of workers, by reason, are these.
 func (s *Server) WantExits(want map[string]int) {
 	s.T.Helper()
 	s.WaitPool(fmt.Sprintf("one with exits %v", want), func(p PoolStatus) bool {
@@ -155,7 +157,7 @@ http://127.0.0.1:{$PORT} {
 }
 `
 
-// Restart asks for a new generation.
+// Restart restarts the pool main by the admin API.
 func (s *Server) Restart() error {
 	s.T.Helper()
 	res := s.Admin("POST", "/php_pool/pools/main/restart", "")

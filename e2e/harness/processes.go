@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// WantWorkerProcesses looks at /proc: in single mode each worker is a process, in
-// shared mode each slot, be it a worker's or a standby.
+// WantWorkerProcesses waits until /proc has the right number of workers. In single
+// mode each worker is a process; in shared mode there are also preforked children.
 func (s *Server) WantWorkerProcesses(b Backend, workers int) {
 	s.T.Helper()
 	Eventually(s.T, func() error {
@@ -22,7 +22,7 @@ func (s *Server) WantWorkerProcesses(b Backend, workers int) {
 			want += s.Pool().Workers.Standby
 		}
 		if got := s.WorkerProcesses(); len(got) != want {
-			return fmt.Errorf("got %d processes of php-cgi that serve, want %d: %v", len(got), want, got)
+			return fmt.Errorf("got %d worker processes, want %d: %v", len(got), want, got)
 		}
 		return nil
 	})
@@ -33,7 +33,7 @@ func CountDistinct(list []int) int {
 	return len(slices.Compact(list))
 }
 
-// WorkerProcesses are the processes of php-cgi that serve, without a master.
+// WorkerProcesses returns the processes of php-cgi without the masters.
 func (s *Server) WorkerProcesses() []Process {
 	var all []Process
 	parents := map[int]bool{}
@@ -62,13 +62,13 @@ func (s *Server) WaitWorkerProcesses(n int) {
 	})
 }
 
-// PHPProcesses lists every process but Caddy itself: masters, workers, guardians, and
-// what scripts have started.
+// PHPProcesses lists every process but Caddy itself: masters, workers, watchdogs, and
+// processes that scripts have started.
 func (s *Server) PHPProcesses() []Process {
 	return slices.DeleteFunc(s.Processes(), func(p Process) bool { return p.PID == s.PID || p.Args == "" })
 }
 
-// Masters are the processes of php-cgi that have children.
+// Masters returns the processes of php-cgi that have children.
 func (s *Server) Masters() []Process {
 	all := s.PHPProcesses()
 	return slices.DeleteFunc(slices.Clone(all), func(p Process) bool {
@@ -76,9 +76,8 @@ func (s *Server) Masters() []Process {
 	})
 }
 
-// PSS sums up the memory of processes, in bytes, with what they share counted
-// once. own leaves out the pages of files: what they count for depends on who
-// else on the machine runs the same program.
+// PSS returns the proportional set size of processes, in bytes. own is without pages
+// of files, whose share depends on other processes that run the same program.
 func PSS(tb testing.TB, all []Process) (sum, own int64) {
 	tb.Helper()
 	for _, p := range all {
@@ -114,8 +113,8 @@ func Kill(tb testing.TB, pid int, sig syscall.Signal) {
 	}
 }
 
-// CPUTime sums up what processes have used; those that have ended count for
-// nothing.
+// CPUTime returns the processor time that processes have used. Those that have exited
+// do not count.
 func CPUTime(all []Process) (sum time.Duration) {
 	for _, p := range all {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))

@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// HeldRequests is requests that run until they are released.
+// HeldRequests are requests whose scripts run until they are released.
 type HeldRequests struct {
 	s         *Server
 	Name      string
-	PathInfo  string // what follows the script in the path
+	PathInfo  string // follows the script in the path
 	File      string
 	Header    string // of the requests that are added, if any
 	Cancel    []context.CancelFunc
-	Responses []chan *Response // nil comes from one that failed
+	Responses []chan *Response // nil is received from one that failed
 }
 
-// Hold makes the beginning of requests that PHP serves until they are released.
+// Hold returns an empty list of requests; Add sends them.
 func (s *Server) Hold(name string) *HeldRequests {
 	s.T.Helper()
 	h := &HeldRequests{s: s, Name: name, File: filepath.Join(s.Site, name)}
@@ -33,7 +33,7 @@ func (s *Server) Hold(name string) *HeldRequests {
 	return h
 }
 
-// Add sends one more request, whose id is its number, from 0.
+// Add sends another request, whose id is its index.
 func (h *HeldRequests) Add(query string) {
 	h.s.T.Helper()
 	path := fmt.Sprintf("/load/hold.php%s?file=%s&id=%d&%s", h.PathInfo, h.Name, len(h.Responses), query)
@@ -55,7 +55,8 @@ func (h *HeldRequests) Add(query string) {
 	}()
 }
 
-// WaitRunning waits until PHP has begun so many, and returns their ids and processes.
+// WaitRunning waits until PHP has started n of them, and returns their ids and process
+// IDs in that order.
 func (h *HeldRequests) WaitRunning(n int) (ids, pids []int) {
 	h.s.T.Helper()
 	var lines []string
@@ -75,13 +76,14 @@ func (h *HeldRequests) WaitRunning(n int) (ids, pids []int) {
 	return ids, pids
 }
 
-// Lines is what the scripts wrote down: ran or ended.
+// Lines returns the lines that the scripts have written to the file ran, ended or
+// aborted.
 func (h *HeldRequests) Lines(what string) []string {
 	text, _ := os.ReadFile(h.File + "." + what)
 	return strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
 }
 
-// WaitEnded waits until so many scripts have ended, and returns their status.
+// WaitEnded waits until n scripts have ended, and returns their lines.
 func (h *HeldRequests) WaitEnded(n int) (lines []string) {
 	h.s.T.Helper()
 	Eventually(h.s.T, func() error {
@@ -96,7 +98,7 @@ func (h *HeldRequests) WaitEnded(n int) (lines []string) {
 // Release lets the scripts end.
 func (h *HeldRequests) Release() { os.Remove(h.File) }
 
-// Want checks the answer to a request.
+// Want checks the status of the response to a request.
 func (h *HeldRequests) Want(id, status int) *Response {
 	h.s.T.Helper()
 	select {
@@ -107,19 +109,19 @@ func (h *HeldRequests) Want(id, status int) *Response {
 		res.Want(h.s.T, status, "")
 		return res
 	case <-time.After(MaxWait):
-		h.s.T.Fatalf("request %d has no answer: %+v", id, h.s.Pool())
+		h.s.T.Fatalf("request %d has no response: %+v", id, h.s.Pool())
 		return nil
 	}
 }
 
-// Outcome is the answer to a request whose script waits, or why there is none.
+// Outcome is the response to a request, or the error.
 type Outcome struct {
 	status int
 	body   string
 	err    error
 }
 
-// StartBlocked starts a request that does not end by itself, and returns once its
+// StartBlocked starts a request whose script waits for Unblock, and returns once the
 // script runs.
 func (s *Server) StartBlocked(script string) <-chan Outcome {
 	s.T.Helper()
@@ -144,7 +146,7 @@ func (s *Server) StartBlocked(script string) <-chan Outcome {
 	return response
 }
 
-// Unblock lets the script of begin end.
+// Unblock lets the script of StartBlocked end.
 func (s *Server) Unblock() {
 	s.T.Helper()
 	if err := os.Remove(filepath.Join(s.Site, "hold")); err != nil {

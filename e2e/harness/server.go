@@ -23,36 +23,36 @@ import (
 	"time"
 )
 
-// Server is a Caddy that runs as a process of its own.
+// Server is a Caddy process.
 type Server struct {
 	T       testing.TB
 	Backend Backend
 	Options Options
-	Dir     string // private, and readable for PHP
+	Dir     string // temporary, readable for PHP
 	Site    string // the document root, {$SITE} in the Caddyfile
-	Port    int    // {$PORT}; a second one, for a second site, is {$PORT2}
+	Port    int    // {$PORT} in the Caddyfile; the next one is {$PORT2}
 	URL     string // http://127.0.0.1:port
 	Client  *http.Client
 	Stopped bool
-	FPM     *Supervised // php-fpm, where that runs PHP
+	FPM     *Supervised // php-fpm, if the backend uses it
 	*Supervised
 }
 
-// Options change what start does.
+// Options are optional settings of a server.
 type Options struct {
 	Global   string      // lines for the global options block
 	Site     string      // a document root; default: a copy of testdata/site
 	Workers  int         // default 2
-	FPMPools int         // so many more php-fpm has, of one worker each, at p0.sock and so on
+	FPMPools int         // more pools of php-fpm, of one worker each, at p0.sock, p1.sock, ...
 	INI      [][2]string // PHP settings, for every backend
-	Wrapper  []string    // a program, with its path, that runs Caddy
-	UID      uint32      // as whom Caddy runs; 0: as these tests
-	Ambient  []uintptr   // the capabilities it then has
-	Env      []string    // more of Caddy's environment
+	Wrapper  []string    // a command that runs Caddy: its path and arguments
+	UID      uint32      // the user that Caddy runs as; 0: the user of the tests
+	Ambient  []uintptr   // that user's ambient capabilities
+	Env      []string    // added to Caddy's environment
 }
 
-// Start runs Caddy with a Caddyfile until the test ends, and then checks that
-// Caddy ends and that nothing is left of it.
+// Start runs Caddy with a Caddyfile until the test ends. Then it checks that Caddy
+// exits and leaves no process.
 func Start(tb testing.TB, b Backend, caddyfile string, opts ...Options) *Server {
 	tb.Helper()
 	s := Prepare(tb, b, opts...)
@@ -62,7 +62,7 @@ func Start(tb testing.TB, b Backend, caddyfile string, opts ...Options) *Server 
 	return s
 }
 
-// Prepare does what start does before it runs Caddy.
+// Prepare returns a server whose Caddy does not run yet.
 func Prepare(tb testing.TB, b Backend, opts ...Options) *Server {
 	tb.Helper()
 	s := &Server{T: tb, Backend: b, Dir: TempDir(tb), Port: FreePort(tb)}
@@ -85,7 +85,7 @@ func Prepare(tb testing.TB, b Backend, opts ...Options) *Server {
 	return s
 }
 
-// Run starts Caddy and waits until it serves or is gone.
+// Run starts Caddy and waits until it serves or exits.
 func (s *Server) Run(caddyfile string) error {
 	s.T.Helper()
 	WriteFile(s.T, filepath.Join(s.Dir, "Caddyfile"), s.Config(caddyfile))
@@ -100,7 +100,7 @@ func (s *Server) Run(caddyfile string) error {
 		}
 		select {
 		case <-s.Exited:
-			return fmt.Errorf("caddy ended with code %d: %s", s.ExitCode, s.LastError())
+			return fmt.Errorf("caddy exited with code %d: %s", s.ExitCode, s.LastError())
 		case <-deadline:
 			return errors.New("caddy does not serve")
 		case <-time.After(10 * time.Millisecond):
@@ -108,7 +108,7 @@ func (s *Server) Run(caddyfile string) error {
 	}
 }
 
-// Command is a call of caddy in this server's surroundings.
+// Command is a caddy command with the environment of this server.
 func (s *Server) Command(args ...string) Command {
 	return Command{
 		Args: append([]string{CaddyBinary}, args...),
@@ -125,8 +125,8 @@ func (s *Server) Command(args ...string) Command {
 	}
 }
 
-// Config completes a Caddyfile: the backend's directive, an admin endpoint that
-// nobody else uses, and nothing that touches the system.
+// Config completes a Caddyfile: it inserts the backend's directive, a private admin
+// endpoint, and options that keep Caddy from changing the system.
 func (s *Server) Config(caddyfile string) string {
 	return `{
 	admin unix/{$DIR}/admin.sock
@@ -145,11 +145,11 @@ func (s *Server) Stop(sig syscall.Signal) {
 	s.WaitGone()
 }
 
-// WaitGone waits for Caddy's end and checks what it leaves.
+// WaitGone waits until Caddy exits, and checks that it leaves no process.
 func (s *Server) WaitGone() {
 	s.T.Helper()
 	if _, ok := s.Wait(MaxWait); !ok {
-		s.T.Errorf("caddy still runs %v after it was told to stop", MaxWait)
+		s.T.Errorf("caddy still runs %v after it was stopped", MaxWait)
 		return
 	}
 	// On an idle machine they are gone within milliseconds.
@@ -164,7 +164,7 @@ func (s *Server) WaitGone() {
 	}
 }
 
-// check ends a server at the end of its test.
+// check stops the server when its test ends, and looks for panics in the log.
 func (s *Server) check() {
 	if !s.Stopped {
 		s.Stop(syscall.SIGTERM)
@@ -192,14 +192,14 @@ func (s *Server) Reload(caddyfile string) error {
 	return errors.New(response.Error)
 }
 
-// AwaitListener waits until the listener of the config before has gone. Caddy
-// closes it when /load has been answered, and until then the system may put a
-// new connection into its queue, only for it to be reset.
+// AwaitListener waits until the listener of the previous config is closed. Caddy
+// closes it after the response to /load. Until then the kernel may put a new
+// connection into its accept queue, which is reset later.
 func (s *Server) AwaitListener() {
 	for answered, tries := 0, 0; answered < 5 && tries < 1000; answered, tries = answered+1, tries+1 {
-		// Also the idle ones are closed, and the client may not know it yet.
+		// Caddy closes idle connections, which the client may not have noticed yet.
 		s.Client.CloseIdleConnections()
-		// A NUL is refused before any worker is asked.
+		// A NUL is rejected before a worker is acquired.
 		res, err := s.Client.Do(s.Request("GET", "/%00", nil))
 		if err != nil {
 			answered = 0
@@ -210,13 +210,13 @@ func (s *Server) AwaitListener() {
 	s.Client.CloseIdleConnections()
 }
 
-// Admin calls Caddy's admin API; a body is taken for a Caddyfile.
+// Admin calls Caddy's admin API. The body of /load is a Caddyfile.
 func (s *Server) Admin(method, path, body string) *Response {
 	s.T.Helper()
 	req := NewRequest(s.T, method, "http://127.0.0.1"+path, strings.NewReader(body))
 	if path == "/load" {
 		req.Header.Set("Content-Type", "text/caddyfile")
-		req.Header.Set("Cache-Control", "must-revalidate") // even if it is the same
+		req.Header.Set("Cache-Control", "must-revalidate") // load it even if it is unchanged
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -226,7 +226,7 @@ func (s *Server) Admin(method, path, body string) *Response {
 	return Do(s.T, &http.Client{Transport: transport, Timeout: MaxWait}, req)
 }
 
-// PeakMemory is the most memory that Caddy itself ever had, in bytes.
+// PeakMemory returns the peak resident size of Caddy itself, in bytes.
 func (s *Server) PeakMemory() int64 {
 	s.T.Helper()
 	status := ReadFile(s.T, fmt.Sprintf("/proc/%d/status", s.PID))
@@ -238,15 +238,15 @@ func (s *Server) PeakMemory() int64 {
 	return kb << 10
 }
 
-// nextPort are below the range that the kernel gives to clients, so that nobody
-// gets one between our asking and Caddy's listening.
+// nextPort starts below the range of ephemeral ports, so that no client gets a port
+// between our check and Caddy's bind.
 var nextPort = func() *atomic.Int32 {
 	var n atomic.Int32
 	n.Store(20000 + rand.Int32N(5000)*2)
 	return &n
 }()
 
-// FreePort finds a port that is free together with the one that follows it.
+// FreePort returns a port that is free together with the next one.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	for range 1000 {
@@ -289,7 +289,7 @@ func Eventually(tb testing.TB, check func() error) {
 	}
 }
 
-// tail is the last 6 KB of a log.
+// tail returns the last 6 KB of a log.
 func tail(log string) string {
 	if len(log) > 6000 {
 		return "…" + log[len(log)-6000:]
@@ -297,7 +297,7 @@ func tail(log string) string {
 	return log
 }
 
-// Discard reads a body to its end and counts it.
+// Discard reads a body to its end and returns its length.
 func Discard(tb testing.TB, body io.Reader) int64 {
 	tb.Helper()
 	n, err := io.Copy(io.Discard, body)
@@ -307,7 +307,7 @@ func Discard(tb testing.TB, body io.Reader) int64 {
 	return n
 }
 
-// Pattern is n bytes in which every value occurs and no short period repeats.
+// Pattern returns n bytes in which every value occurs and no short sequence repeats.
 func Pattern(n int) []byte {
 	b := bytes.NewBuffer(make([]byte, 0, n+8))
 	for i := 0; b.Len() < n; i++ {

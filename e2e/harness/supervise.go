@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// superviseEnv makes the test binary a keeper; its value is the command as JSON.
+// superviseEnv makes the test binary a supervisor; its value is the command as JSON.
 const superviseEnv = "PHP_POOL_E2E_KEEPER"
 
-// Command is what a keeper runs.
+// Command is a command that a supervisor runs.
 type Command struct {
 	Args []string
-	Env  []string // nothing else is in the environment
+	Env  []string // the whole environment
 	Dir  string
 	Log  string // the file that takes stdout and stderr
 	UID  uint32 // run as this user; 0 does not switch
@@ -33,9 +33,9 @@ type Command struct {
 	Ambient []uintptr // capabilities that the user has
 }
 
-// Supervised is a command under a parent that is a subreaper: orphans of the
-// command, even those in sessions of their own, become the keeper's children
-// and not init's. They can be told from all other processes without a marker.
+// Supervised is a command whose parent, the supervisor, is a subreaper (see prctl(2)):
+// orphans of the command, even those in other sessions, become children of the
+// supervisor and not of init. So they can be distinguished from all other processes.
 type Supervised struct {
 	PID       int       // of the command
 	StartedAt time.Time // just before it was executed
@@ -46,7 +46,8 @@ type Supervised struct {
 	ExitCode int // 128+n after signal n; read once exited is closed
 }
 
-// Supervise starts a command. The keeper ends with the test, and all it kept too.
+// Supervise starts a command. When the test ends, the supervisor kills the command
+// and all its descendants.
 func Supervise(tb testing.TB, c Command) *Supervised {
 	tb.Helper()
 	self, err := os.Executable()
@@ -84,7 +85,7 @@ func Supervise(tb testing.TB, c Command) *Supervised {
 	return k
 }
 
-// Signal sends to the command alone; nothing happens when it is gone.
+// Signal sends a signal to the command alone. It does nothing if that has exited.
 func (k *Supervised) Signal(sig syscall.Signal) {
 	fmt.Fprintln(k.stdin, int(sig))
 }
@@ -99,27 +100,27 @@ func (k *Supervised) Wait(d time.Duration) (int, bool) {
 	}
 }
 
-// Processes lists the command and all that descends from it.
+// Processes returns the command and its descendants.
 func (k *Supervised) Processes() []Process { return Descendants(k.cmd.Process.Pid) }
 
-// Release kills whatever is left and waits until it is gone.
+// Kill kills the processes that are left and waits until they are gone.
 func (k *Supervised) Kill() {
 	k.stdin.Close()
 	k.cmd.Wait()
 }
 
-// superviseMain is the keeper's own process. It takes signal numbers on stdin;
-// the end of stdin, which is also the test's own sudden death, ends everything.
+// superviseMain is the supervisor process. It reads signal numbers from stdin. EOF,
+// which also comes when the test process dies, makes it kill everything.
 func superviseMain(spec string) int {
 	fail := func(err error) int {
-		fmt.Fprintln(os.Stderr, "keeper:", err)
+		fmt.Fprintln(os.Stderr, "supervisor:", err)
 		return 1
 	}
 	var c Command
 	if err := json.Unmarshal([]byte(spec), &c); err != nil {
 		return fail(err)
 	}
-	// A terminal's Ctrl-C goes to the whole group; the end of stdin follows.
+	// Ctrl-C in a terminal goes to the whole process group; EOF on stdin follows.
 	signal.Ignore(os.Interrupt)
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fail(err)
@@ -173,8 +174,8 @@ func (c Command) start() (pid, pidfd int, err error) {
 	return pid, pidfd, err
 }
 
-// reap waits for the command and for whatever it left, so that no zombie is
-// taken for a process.
+// reap waits for the command and its orphans, so that zombies do not count as
+// processes.
 func reap(pid int) {
 	for {
 		var ws syscall.WaitStatus
@@ -192,7 +193,7 @@ func reap(pid int) {
 	}
 }
 
-// Process is one line of /proc.
+// Process is a process in /proc.
 type Process struct {
 	PID, PPID int
 	Args      string
@@ -200,7 +201,7 @@ type Process struct {
 
 func (p Process) String() string { return fmt.Sprintf("%d (parent %d) %s", p.PID, p.PPID, p.Args) }
 
-// Descendants lists the processes below pid.
+// Descendants returns the processes below pid.
 func Descendants(pid int) []Process {
 	children := map[int][]Process{}
 	dirs, _ := os.ReadDir("/proc")

@@ -32,37 +32,38 @@ func Rounds(n int) int {
 	return max(1, int(float64(n)*minutes))
 }
 
-// Traffic is requests of several clients that go on until it is ended. Every
-// answer is checked, and that Caddy has taken and PHP has run every request
+// Traffic is the requests of several clients, which continue until Finish. Every
+// response is checked, and also that Caddy received and PHP executed every request
 // exactly once.
 type Traffic struct {
 	*Server
-	path string // of load/check.php, or a script that answers like it
+	path string // of load/check.php, or of a script with the same output
 
-	// What an answer says that its script ran with is from the first number to
-	// the second. The first rises to what has been seen: nothing goes back.
+	// The mark in a response is the setting that its script ran with. It has to be
+	// between these two. minMark rises to the marks that have been seen, because no
+	// later request may run with an older setting.
 	minMark, maxMark atomic.Int64
 
-	sent     atomic.Int64 // the number of the next request
-	resets   atomic.Int64 // connections that were reset before an answer
+	sent     atomic.Int64 // the id of the next request
+	resets   atomic.Int64 // connections that were reset before a response
 	failures atomic.Int64
 	quit     chan struct{}
 	ended    sync.Once
 	clients  sync.WaitGroup
 }
 
-// RequestLogLine tells load/check.php where to write down what it has run.
+// RequestLogLine is an option that gives load/check.php its log directory.
 const RequestLogLine = "env BOOK {$DIR}/book"
 
-// AccessLog is where Caddy writes down what it has taken.
+// AccessLog is a directive that logs the requests that Caddy has received.
 const AccessLog = "log {\noutput file {$DIR}/access.log {\nroll_disabled\n}\n}\n"
 
-// TrafficSite is PoolSite for scripts that write down what they have run.
+// TrafficSite is PoolSite with RequestLogLine and AccessLog.
 func TrafficSite(b Backend, lines ...string) string {
 	return strings.Replace(PoolSite(b, append([]string{RequestLogLine}, lines...)...), "php_pool {", AccessLog+"php_pool {", 1)
 }
 
-// StartTraffic starts so many clients of a site that has RequestLogLine and AccessLog.
+// StartTraffic starts the clients of a TrafficSite.
 func (s *Server) StartTraffic(path string, clients int) *Traffic {
 	s.T.Helper()
 	logDir := filepath.Join(s.Dir, "book")
@@ -75,18 +76,18 @@ func (s *Server) StartTraffic(path string, clients int) *Traffic {
 		l.clients.Go(l.client)
 	}
 	s.T.Cleanup(l.Finish)
-	// What follows has to happen while requests run.
+	// Return when requests are running.
 	l.WaitRequests(10)
 	return l
 }
 
-// RequireMark says what scripts run with from now on.
+// RequireMark sets the mark that scripts have to run with from now on.
 func (l *Traffic) RequireMark(mark int) {
 	l.AllowMark(mark)
 	raiseTo(&l.minMark, int64(mark))
 }
 
-// AllowMark says what scripts may run with from now on.
+// AllowMark sets a mark that scripts may run with from now on.
 func (l *Traffic) AllowMark(mark int) { raiseTo(&l.maxMark, int64(mark)) }
 
 func raiseTo(n *atomic.Int64, to int64) {
@@ -97,7 +98,7 @@ func raiseTo(n *atomic.Int64, to int64) {
 	}
 }
 
-// WaitRequests waits until n more requests have begun.
+// WaitRequests waits until n more requests have been started.
 func (l *Traffic) WaitRequests(n int64) {
 	l.T.Helper()
 	want, limit := l.sent.Load()+n, time.After(MaxWait)
@@ -110,8 +111,8 @@ func (l *Traffic) WaitRequests(n int64) {
 	}
 }
 
-// Finish lets the clients finish, and compares what has been answered with what
-// was taken by Caddy and run by PHP.
+// Finish stops the clients, and compares the requests that they sent with those that
+// Caddy received and PHP executed.
 func (l *Traffic) Finish() {
 	l.T.Helper()
 	l.ended.Do(func() {
@@ -120,15 +121,15 @@ func (l *Traffic) Finish() {
 		ran, taken := l.executed(), l.logged()
 		for id := range int(l.sent.Load()) {
 			if ran[id] != 1 || taken[id] != 1 {
-				l.fail(id, "Caddy has taken it %d times, and PHP has run it %d times", taken[id], ran[id])
+				l.fail(id, "Caddy received it %d times, and PHP executed it %d times", taken[id], ran[id])
 			}
 		}
-		l.T.Logf("%d requests, each run once; %d times Caddy reset a connection before it had taken a request",
+		l.T.Logf("%d requests, each executed once; Caddy reset a connection %d times before it received a request",
 			l.sent.Load(), l.resets.Load())
 	})
 }
 
-// WaitRunning is how often each request was run, by what the processes wrote down.
+// executed returns how often each request was executed, by the logs of the processes.
 func (l *Traffic) executed() map[int]int {
 	l.T.Helper()
 	ran := map[int]int{}
@@ -149,8 +150,8 @@ func (l *Traffic) executed() map[int]int {
 	return ran
 }
 
-// logged is how often each request came to Caddy's handlers, by its access log,
-// which it writes when a request has been answered.
+// logged returns how often Caddy received each request, by its access log, which is
+// written after the response.
 func (l *Traffic) logged() (taken map[int]int) {
 	l.T.Helper()
 	before := `"uri":"` + l.path + "?"
@@ -169,14 +170,14 @@ func (l *Traffic) logged() (taken map[int]int) {
 	return taken
 }
 
-// Between is what stands in a text between two others.
+// Between returns the part of a text between two others.
 func Between(text, from, to string) string {
 	_, text, _ = strings.Cut(text, from)
 	text, _, _ = strings.Cut(text, to)
 	return text
 }
 
-// Client sends one request after the other on a connection that it keeps.
+// client sends requests one after the other on a persistent connection.
 func (l *Traffic) client() {
 	transport := &http.Transport{DisableCompression: true}
 	defer transport.CloseIdleConnections()
@@ -191,8 +192,8 @@ func (l *Traffic) client() {
 	}
 }
 
-// send makes the request of that number and checks the answer: half are GETs,
-// the others have bodies that fit in memory or, from 64 KB, do not.
+// send sends the request with an id and checks the response. Half of them are GETs;
+// the others have bodies that fit in memory or, from 64 KB, are spooled.
 func (l *Traffic) send(c *http.Client, id int) {
 	method, body := http.MethodGet, ""
 	if id%2 == 1 {
@@ -209,25 +210,25 @@ func (l *Traffic) send(c *http.Client, id int) {
 	var number, length, mark, pid int
 	var seen string
 	if _, err := fmt.Sscan(head, &number, &seen, &length, &mark, &pid); err != nil {
-		l.fail(id, "the answer %.200q: %v", response, err)
+		l.fail(id, "the response %.200q: %v", response, err)
 		return
 	}
 	switch {
 	case number != id || seen != method || length != len(body) || echo != body:
-		l.fail(id, "%s with %d bytes: the answer of another request, or half of one: %q and %d bytes", method, len(body), head, len(echo))
+		l.fail(id, "%s with %d bytes: the response to another request, or a part of one: %q and %d bytes", method, len(body), head, len(echo))
 	case int64(mark) < from || int64(mark) > l.maxMark.Load():
-		l.fail(id, "it ran with %d, want from %d to %d", mark, from, l.maxMark.Load())
+		l.fail(id, "it ran with mark %d, want %d to %d", mark, from, l.maxMark.Load())
 	}
 	raiseTo(&l.minMark, int64(mark))
 }
 
-// roundTrip sends a request until there is an answer. In a reload Caddy resets
-// connections that it has not accepted yet, and closes idle ones, perhaps while
-// a request is on its way: such a request is sent again, as any client would,
-// and the book tells whether it had been run after all.
+// roundTrip sends a request until there is a response. In a reload Caddy resets
+// connections that it has not accepted yet, and closes idle ones, perhaps while a
+// request is on its way. Such a request is sent again, as any client would do, and
+// Finish checks that it was not executed twice.
 func (l *Traffic) roundTrip(c *http.Client, id int, method, body string) (string, error) {
 	for tries := 0; ; tries++ {
-		// Not a reader that net/http could rewind: it would repeat by itself.
+		// A reader that net/http cannot rewind, or it would retry by itself.
 		req, err := http.NewRequestWithContext(context.Background(), method, fmt.Sprintf("%s%s?%d", l.URL, l.path, id), struct{ io.Reader }{strings.NewReader(body)})
 		if err != nil {
 			return "", err
@@ -254,7 +255,7 @@ func (l *Traffic) roundTrip(c *http.Client, id int, method, body string) (string
 	}
 }
 
-// fail reports a request, unless too many have been.
+// fail reports a failed request, up to ten of them.
 func (l *Traffic) fail(id int, format string, args ...any) {
 	if l.failures.Add(1) <= 10 {
 		l.T.Errorf("request %d: "+format, append([]any{id}, args...)...)

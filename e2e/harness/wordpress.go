@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// WordPress is a site, with somebody logged in and somebody who is not.
+// WordPress is an installed site with two browsers, one of them logged in.
 type WordPress struct {
 	Server        *Server
 	Admin, Reader *Browser
 	Nonce         string // for the REST API
-	ScheduledPost string // the slug of a post that is to appear
+	ScheduledPost string // the slug of a post that is published later
 }
 
-// With lets a part of the test use the site.
+// With returns the site for use in a subtest.
 func (w WordPress) With(tb testing.TB) *WordPress {
 	s, admin, reader := *w.Server, *w.Admin, *w.Reader
 	s.T, admin.T, reader.T = tb, tb, tb
@@ -28,17 +28,17 @@ func (w WordPress) With(tb testing.TB) *WordPress {
 
 func StartWordPress(tb testing.TB, b Backend, socket, database string) *WordPress {
 	tb.Helper()
-	// WordPress calls itself by HTTP, so it needs more workers than clients.
+	// WordPress sends HTTP requests to itself, so it needs more workers than clients.
 	s := Start(tb, b, PlainSite, Options{Site: UnpackWordPress(tb, socket, database, ""), Workers: 4})
 	return &WordPress{Server: s, Admin: s.Browser(), Reader: s.Browser()}
 }
 
-// UnpackWordPress makes a document root of it, with more PHP in its config.
+// UnpackWordPress creates a document root, with more PHP in its configuration.
 func UnpackWordPress(tb testing.TB, socket, database, more string) (site string) {
 	tb.Helper()
 	dir := UnpackDebs(tb, "wordpress", "wordpress-theme-*", "php-getid3", "libjs-underscore", "libjs-cropper")
 	site = filepath.Join(dir, "usr/share/wordpress")
-	// Nothing outside is asked, and two cron runs may follow each other at once.
+	// No request leaves this machine, and cron may run twice in a row.
 	WriteFile(tb, filepath.Join(site, "wp-config.php"), fmt.Sprintf(`<?php
 define('DB_NAME', '%s');
 define('DB_USER', 'nobody');
@@ -69,7 +69,7 @@ func (w *WordPress) Install() {
 	w.Nonce = w.Admin.Open("/wp-admin/admin-ajax.php?action=rest-nonce").Text
 }
 
-// Create makes something by the REST API.
+// Create creates an object by the REST API.
 func (w *WordPress) Create(what, contentType, body string, headers ...string) map[string]any {
 	w.Server.T.Helper()
 	req := w.Server.Request("POST", "/wp-json/wp/v2/"+what, strings.NewReader(body), headers...)

@@ -1,5 +1,5 @@
 <?php
-// Includes more files than OPcache has places for.
+// Includes more files than OPcache has keys for.
 foreach (glob(__DIR__ . '/catalogue/*.php') as $file) {
     include $file;
 }

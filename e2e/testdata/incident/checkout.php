@@ -1,5 +1,5 @@
 <?php
-// Waits for a server that accepts and never answers.
+// Waits for a server that accepts the connection and never responds.
 function ask(string $address): string
 {
     $server = stream_socket_client($address);

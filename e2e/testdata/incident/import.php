@@ -1,4 +1,4 @@
 <?php
-// Dies of a fault, as a broken extension makes it.
+// Crashes with a segmentation fault, as a faulty extension does.
 posix_kill(getmypid(), SIGSEGV);
 sleep(60);

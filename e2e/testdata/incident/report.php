@@ -1,5 +1,5 @@
 <?php
-// Never ends: the last page is never the last.
+// Runs forever: there is always another page.
 function pages(int $page): int
 {
     while (true) {

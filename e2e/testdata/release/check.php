@@ -1,6 +1,6 @@
 <?php
-// load/check.php for a release: what a script ran with is the number of the
-// release, by all ways to get at a file of it, before and after a wait.
+// load/check.php for a release: the mark is the number of the release, which is read
+// in every way to access a file of it, before and after a pause.
 $seen = [require __DIR__ . '/number.php'];
 $id = (int) $_SERVER['QUERY_STRING'];
 file_put_contents($_SERVER['BOOK'] . '/' . getmypid(), "$id\n", FILE_APPEND);

@@ -1,5 +1,5 @@
 <?php
-// n MiB that are not text.
+// Sends n MiB of binary data.
 header('Content-Type: application/octet-stream');
 $block = '';
 for ($i = 0; $i < 4096; $i++) {

@@ -1,5 +1,5 @@
 <?php
-// What arrived of the request's body.
+// Shows the method, length and hash of the request body.
 header('Content-Type: application/json');
 $hash = hash_init('sha256');
 $length = 0;

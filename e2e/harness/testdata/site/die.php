@@ -1,3 +1,3 @@
 <?php
-// Ends its own process without a word.
+// Kills its own process, without output.
 posix_kill(getmypid(), 9);

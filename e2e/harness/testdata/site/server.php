@@ -1,5 +1,5 @@
 <?php
-// What PHP was told, in an order that can be compared.
+// Shows $_SERVER, sorted.
 header('Content-Type: application/json');
 ksort($_SERVER);
 unset($_SERVER['REQUEST_TIME'], $_SERVER['REQUEST_TIME_FLOAT']);

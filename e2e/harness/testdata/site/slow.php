@@ -1,5 +1,5 @@
 <?php
-// Waits in a method until the file ?file= is gone.
+// Waits in a method until the file named by ?file= is removed.
 class Wait
 {
     public static function until($file)

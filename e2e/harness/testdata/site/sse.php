@@ -1,6 +1,6 @@
 <?php
-// Sends its second event once the file exists that the client makes when it
-// has the first.
+// Sends its second event once a file exists, which the client creates after it has
+// received the first event.
 header('Content-Type: text/event-stream');
 echo "data: first\n\n";
 while (ob_get_level()) {

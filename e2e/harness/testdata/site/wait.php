@@ -1,5 +1,5 @@
 <?php
-// Says that it runs, and goes on until the file is gone, whoever waits for it.
+// Creates file.runs, and runs until the file is removed, even without a client.
 ignore_user_abort(true);
 set_time_limit(0);
 $file = __DIR__ . '/' . basename($_GET['file']);

@@ -1,6 +1,6 @@
 <?php
-// Writes down in file.warmed where it was asked for and by which process, and
-// fails in the way that the file ill says, if there is one.
+// Logs its process ID and the requested URL to the file warmed. If there is a file
+// ill, it fails in the way that this names.
 $line = getmypid() . ' ' . $_SERVER['HTTP_HOST'] . $_SERVER['REQUEST_URI'] . ' ' . basename($_SERVER['DOCUMENT_ROOT']);
 file_put_contents(__DIR__ . '/warmed', "$line\n", FILE_APPEND);
 switch (@file_get_contents(__DIR__ . '/ill')) {

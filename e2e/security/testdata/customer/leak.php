@@ -1,5 +1,5 @@
 <?php
-// All places where a script could find the environment of its process.
+// Shows all places where a script could find the environment of its process.
 ob_start();
 phpinfo();
 $info = ob_get_clean();

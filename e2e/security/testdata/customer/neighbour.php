@@ -1,6 +1,5 @@
 <?php
-// What a script can do to another pool, or to its own: everything it manages is
-// in the answer.
+// Tries to access another pool, or its own, and shows what succeeded.
 $pid = (int) $_GET['pid'];
 $done = [];
 foreach ($_GET['file'] as $name => $file) {
@@ -11,7 +10,7 @@ $done['writes'] = @file_put_contents($_GET['dir'] . '/left-' . getmypid(), 'x') 
 $done['includes'] = (@include $_GET['dir'] . '/included.php') === 'included';
 foreach (['environ', 'mem', 'maps', 'stat'] as $name) {
     $file = @fopen("/proc/$pid/$name", 'r');
-    // Of mem nothing is mapped at 0, so opening it is the whole question.
+    // Nothing is mapped at address 0 of mem, so only opening it is tried.
     $done["opens $name"] = $file !== false && ($name === 'mem' || @fread($file, 1) !== false);
 }
 $done['sees descriptors'] = @scandir("/proc/$pid/fd") !== false;
@@ -19,7 +18,7 @@ $done['enters its root'] = @scandir("/proc/$pid/root/") !== false;
 $done['signals'] = posix_kill($pid, 0);
 $done['environment'] = (string) @file_get_contents("/proc/$pid/environ");
 
-// Every socket of a pool that the system names, and those without a file.
+// Every socket that /proc/net/unix lists, abstract ones included.
 $sockets = [];
 foreach (file('/proc/net/unix', FILE_IGNORE_NEW_LINES) as $line) {
     $path = preg_split('/\s+/', $line, 8)[7] ?? '';

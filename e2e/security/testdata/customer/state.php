@@ -1,5 +1,5 @@
 <?php
-// What a worker is to the system.
+// Shows the attributes of its process.
 $state = [];
 foreach (file('/proc/self/status') as $line) {
     [$name, $value] = explode(':', $line, 2);

@@ -1,5 +1,5 @@
 <?php
-// What a script can do about settings: it tries all there is.
+// Tries to change settings and to get around them, and shows what succeeded.
 $answer = ['uploaded' => array_map('dirname', array_column($_FILES, 'tmp_name'))];
 foreach ($_GET['settings'] ?? [] as $name => $value) {
     $before = ini_get($name);

@@ -1,7 +1,7 @@
 <?php
-// One request of the chaos test, id?kind. Each process keeps a file: a line "id
-// begin" for each request that it has begun, "id end" when the script is done.
-// A process that was killed leaves the request it was killed in as its last.
+// A request of the chaos test, id?kind. Each process logs a line "id begin" when it
+// starts a request and "id end" when the script is done. The last line of a killed
+// process is the request that it was killed in.
 $id = basename($_SERVER['PATH_INFO']);
 $book = dirname(__DIR__) . '/chaos/' . getmypid();
 file_put_contents($book, "$id begin\n", FILE_APPEND);

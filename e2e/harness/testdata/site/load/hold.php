@@ -1,8 +1,8 @@
 <?php
-// Runs until a file is gone, and writes down that it did: a line "id pid" in
-// file.ran as it begins, a line "id pid connection_status" in file.ended, and
-// one in file.aborted when it sees that its client has left.
-// write=1: writes all the time. abort=ignore: goes on when the client leaves.
+// Runs until a file is removed. It logs a line "id pid" to file.ran when it starts,
+// "id pid connection_status" to file.ended, and "id pid" to file.aborted when it
+// notices that its client disconnected.
+// write=1: writes output all the time. abort=ignore: ignores the disconnect.
 while (ob_get_level() > 0) { // php.ini's output_buffering
     ob_end_flush();
 }

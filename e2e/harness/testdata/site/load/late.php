@@ -1,5 +1,5 @@
 <?php
-// Takes longer than anybody waits, in the way that is asked for.
+// Runs too long, in the way that ?how= names.
 while (ob_get_level() > 0) { // php.ini's output_buffering
     ob_end_flush();
 }
@@ -20,7 +20,7 @@ switch ($_GET['how']) {
     case 'loop':
     case 'shutdown':
         while (true);
-    case 'read': // in C, which goes on when a signal interrupts it
+    case 'read': // blocks in C code, which continues after a signal
         $pair = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, 0);
         fread($pair[0], 1);
 }

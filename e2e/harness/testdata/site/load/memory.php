@@ -1,6 +1,6 @@
 <?php
-// Takes memory, in bytes: leak=n for good, as a bad extension would; use=n as
-// scripts do; hog=1 until there is no more.
+// Allocates memory, in bytes: leak=n never frees it, as a faulty extension; use=n
+// frees it at the end; hog=1 allocates until memory_limit.
 if (isset($_GET['leak'])) {
     $c = FFI::cdef('void *malloc(size_t); void *memset(void *, int, size_t);');
     $c->memset($c->malloc((int) $_GET['leak']), 1, (int) $_GET['leak']);

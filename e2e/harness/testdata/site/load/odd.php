@@ -1,5 +1,5 @@
 <?php
-// Does to its process what a script should not.
+// Does harm to its own process.
 switch ($_GET['do']) {
     case 'kill':
         posix_kill(getmypid(), SIGKILL);
@@ -9,7 +9,7 @@ switch ($_GET['do']) {
         echo "half";
         exit(3);
     case 'fork':
-        // The copy ends as a script does, and not as a process.
+        // The child ends its script, but does not exit.
         echo pcntl_fork() === 0 ? 'copy' : 'original';
         break;
     case 'close output':
@@ -22,7 +22,7 @@ switch ($_GET['do']) {
         echo ' after';
         break;
     case 'close sockets':
-        // All but its standard descriptors, among them the connection to Caddy.
+        // All descriptors but the standard ones, also the connection to Caddy.
         $c = FFI::cdef('int close(int);');
         for ($fd = 3; $fd < 100; $fd++) {
             $c->close($fd);
