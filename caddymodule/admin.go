@@ -67,7 +67,7 @@ func describeAll(d detail) []poolJSON {
 	// Not within Range: a load that adds a pool would wait.
 	list := []poolJSON{}
 	for _, l := range live {
-		list = append(list, l.describe(d))
+		list = append(list, describePool(l, d))
 	}
 	slices.SortFunc(list, func(a, b poolJSON) int { return strings.Compare(a.Name, b.Name) })
 	return list
@@ -103,7 +103,7 @@ func (Admin) handlePool(w http.ResponseWriter, r *http.Request) error {
 }
 
 func showPool(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
-	return writeJSON(w, l.describe(detail{workers: true, fullURI: wantsFullURI(r)}))
+	return writeJSON(w, describePool(l, detail{workers: true, fullURI: wantsFullURI(r)}))
 }
 
 // wantsFullURI: queries may hold passwords and tokens, so they are shown only to
@@ -112,12 +112,12 @@ func wantsFullURI(r *http.Request) bool { return r.URL.Query().Has("full_uri") }
 
 // showStatus answers as php-fpm's status page does.
 func showStatus(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
-	return l.serveStatus(w, r, wantsFullURI(r))
+	return serveStatus(l, w, r, wantsFullURI(r))
 }
 
 // pingPool answers as php-fpm's ping page does.
 func pingPool(w http.ResponseWriter, _ *http.Request, l *managedPool, _ string) error {
-	if err := l.ping(w); err != nil {
+	if err := ping(l, w); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 	}
 	return nil
@@ -127,7 +127,7 @@ func restartPool(w http.ResponseWriter, r *http.Request, l *managedPool, _ strin
 	if err := l.restart(r.Context(), "by request"); err != nil {
 		return changeError(err)
 	}
-	return writeJSON(w, l.describe(detail{}))
+	return writeJSON(w, describePool(l, detail{}))
 }
 
 // scaleJSON is the body of a scale call; what is left out stays as it is. Of a
@@ -154,7 +154,7 @@ func scalePool(w http.ResponseWriter, r *http.Request, l *managedPool, _ string)
 	return writeJSON(w, struct {
 		poolJSON
 		NewGeneration bool `json:"new_generation"`
-	}{l.describe(detail{}), renewed})
+	}{describePool(l, detail{}), renewed})
 }
 
 // workerID is the id that follows workers/ in the path.
@@ -170,13 +170,13 @@ func workerID(arg string) (uint64, error) {
 // to the line of PHP where that can be had.
 func showWorkers(w http.ResponseWriter, r *http.Request, l *managedPool, arg string) error {
 	if arg == "" {
-		return writeJSON(w, l.workerActivity(func(uint64) bool { return true }, wantsFullURI(r)))
+		return writeJSON(w, describeActivity(l, func(uint64) bool { return true }, wantsFullURI(r)))
 	}
 	id, err := workerID(arg)
 	if err != nil {
 		return err
 	}
-	list := l.workerActivity(func(other uint64) bool { return other == id }, wantsFullURI(r))
+	list := describeActivity(l, func(other uint64) bool { return other == id }, wantsFullURI(r))
 	if len(list) == 0 {
 		return notFound("there is no worker %d in pool %s", id, l.name)
 	}
@@ -192,7 +192,7 @@ func recycleWorker(w http.ResponseWriter, r *http.Request, l *managedPool, arg s
 	if err := l.pool.Recycle(id, r.URL.Query().Has("force")); err != nil {
 		return notFound("there is no worker %d in pool %s: %w", id, l.name, err)
 	}
-	return writeJSON(w, l.describe(detail{workers: true}))
+	return writeJSON(w, describePool(l, detail{workers: true}))
 }
 
 // changeError is why a pool stayed as it was.

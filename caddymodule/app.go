@@ -308,11 +308,20 @@ func (s exitHandler) Handle(context.Context, caddy.Event) error {
 // httpShutdownDelay is the shutdown_delay of the HTTP app, which is provisioned
 // by the time that apps start.
 func (a *App) httpShutdownDelay() time.Duration {
-	value, err := a.ctx.AppIfConfigured("http")
+	web, err := a.HTTPApp()
 	if err != nil {
 		return 0
 	}
-	return time.Duration(value.(*caddyhttp.App).ShutdownDelay)
+	return time.Duration(web.ShutdownDelay)
+}
+
+// HTTPApp returns the HTTP app of the same config, for live.Owner.
+func (a *App) HTTPApp() (*caddyhttp.App, error) {
+	value, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil, err
+	}
+	return value.(*caddyhttp.App), nil
 }
 
 // Interface guards

@@ -1,15 +1,9 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
 	"math"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -90,18 +84,13 @@ type Backend struct {
 	// Default: 0, none.
 	ResponseBuffers int64 `json:"response_buffers,omitempty"`
 
-	splits    splitter
-	envs      []envVar
-	constants []byte
-	pool      *managedPool
-	logger    *zap.Logger
+	site   Site
+	pool   *managedPool
+	logger *zap.Logger
 	// propagator tells PHP about the span: by the headers that Caddy's tracing
 	// uses too, which OTEL_PROPAGATORS chooses.
 	propagator propagation.TextMapPropagator
 }
-
-// envVar is one entry of Env.
-type envVar struct{ name, value string }
 
 const defaultRequestBuffers = 64 << 10
 
@@ -109,42 +98,27 @@ const defaultRequestBuffers = 64 << 10
 func (b *Backend) provision(ctx caddy.Context) error {
 	b.logger = ctx.Logger()
 	b.propagator = autoprop.NewTextMapPropagator()
-	if b.Root == "" {
-		b.Root = siteRoot
-	}
-	if len(b.SplitPath) == 0 {
-		b.SplitPath = []string{".php"}
-	}
 	switch {
 	case b.RequestBuffers == 0:
 		b.RequestBuffers = defaultRequestBuffers
 	case b.RequestBuffers < 0:
 		b.RequestBuffers = math.MaxInt64 - 1
 	}
-	var err error
 	if b.ResponseBuffers < 0 {
 		b.ResponseBuffers = math.MaxInt
 	}
-	if b.splits, err = newSplitter(b.SplitPath); err != nil {
-		return fmt.Errorf("split %q: %w", b.SplitPath, err)
+	b.site = Site{
+		Root: b.Root, SplitPath: b.SplitPath, Env: b.Env, ConfineSymlinks: b.ConfineSymlinks,
+		ResolveRootSymlink: b.ResolveRootSymlink == nil || *b.ResolveRootSymlink,
 	}
-	b.envs = nil
-	for _, name := range slices.Sorted(maps.Keys(b.Env)) {
-		if err := checkEnv(name); err != nil {
-			return err
-		}
-		if name != "SCRIPT_FILENAME" {
-			b.envs = append(b.envs, envVar{name, b.Env[name]})
-		}
-	}
-	if b.constants, err = constantParams(); err != nil {
+	if err := b.site.Provision(); err != nil {
 		return err
 	}
 	app, err := ctx.App("php_pool")
 	if err != nil {
 		return err
 	}
-	b.pool, err = app.(*App).usePool(b.Pool, b.PoolOptions, b.Root)
+	b.pool, err = app.(*App).usePool(b.Pool, b.PoolOptions, b.site.Root)
 	return err
 }
 
@@ -161,7 +135,7 @@ func (b *Backend) roundTrip(r *http.Request, v *requestState, proxied bool) (*re
 
 // send is answer, for those who have entered the pool.
 func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*response, error) {
-	s, err := b.findScript(r, v)
+	s, err := b.site.findScript(r, &v.state)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +151,7 @@ func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*respons
 		backend: b, httpRequest: r, requestBody: in, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
 		stderr: stderrLog{backend: b, request: r, script: s.filename}, cancel: func() {},
 	}
-	env := envWriter{b: b, r: r, repl: v.repl, to: req, proxied: proxied}
+	env := envWriter{site: &b.site, r: r, repl: v.repl, to: req, proxied: proxied}
 	a.span, env.traced = b.startSpan(r.Context(), s.filename)
 	env.write(&s, in.Length)
 	if in.Length > 0 {
@@ -187,6 +161,7 @@ func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*respons
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
 	req.Stderr = &a.stderr
 	a.request.Info = env.info(&s, in.Length)
+	a.request.Info.MaxWait = time.Duration(b.DialTimeout)
 	if b.pool.limitsClients.Load() {
 		a.request.Info.Client = clientKey(r)
 	}
@@ -220,6 +195,9 @@ func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*respons
 	return a, nil
 }
 
+// UsesPool reports whether requests go to that pool.
+func (b *Backend) UsesPool(p *managedPool) bool { return b.pool == p }
+
 // requestURI is the path the client asked for, without the query, which may
 // hold what does not belong in a log.
 func requestURI(r *http.Request) string { return originalURL(r).EscapedPath() }
@@ -232,32 +210,4 @@ func safeMethod(method string) bool {
 		return true
 	}
 	return false
-}
-
-// checkEnv refuses variables that do harm or nothing.
-func checkEnv(name string) error {
-	switch name {
-	case "PHP_VALUE", "PHP_ADMIN_VALUE":
-		option := "ini"
-		if name == "PHP_ADMIN_VALUE" {
-			option = "admin_ini"
-		}
-		return fmt.Errorf("env %s does nothing here: only php-fpm reads it; write `%s <directive> <value>` instead", name, option)
-	case "REDIRECT_URL", "PATH_TRANSLATED":
-		return fmt.Errorf("env %s is refused: php-cgi would run the file that PATH_TRANSLATED names "+
-			"instead of the script that was checked; leave it out", name)
-	case "CONTENT_LENGTH":
-		return errors.New("env CONTENT_LENGTH is refused: it has to be the length of the body " +
-			"that is really sent; leave it out")
-	case "":
-		return errors.New("env needs a name: write `env <name> <value>`")
-	}
-	return nil
-}
-
-// equalJSON compares two configs as they would be written.
-func equalJSON(a, b any) bool {
-	x, err1 := json.Marshal(a)
-	y, err2 := json.Marshal(b)
-	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }

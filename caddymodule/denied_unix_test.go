@@ -26,13 +26,12 @@ func TestAScriptThatPHPCannotOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := fakeSite(t, root, 1, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSiteOf(t, root, fakePool(t, 1, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
 		if info, err := os.Stat(r.Params["SCRIPT_FILENAME"]); err != nil || info.Mode().Perm() != 0o644 {
 			return fastcgitest.Reply("Status: 404 Not Found\r\n\r\n" + phpbin.NoInputFile)
 		}
 		return fastcgitest.OK("there")
-	}))
-	h.pool.plan = &plan{user: &unixUser{name: "nobody", uid: 65534, gid: 65534}}
+	}), &plan{user: &unixUser{name: "nobody", uid: 65534, gid: 65534}}))
 	for _, c := range []struct {
 		script string
 		gone   bool

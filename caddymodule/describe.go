@@ -121,8 +121,8 @@ type detail struct {
 	fullURI bool // what they run with the query
 }
 
-// describe takes the state of the pool.
-func (l *managedPool) describe(d detail) poolJSON {
+// describePool takes the state of the pool.
+func describePool(l *managedPool, d detail) poolJSON {
 	used := l.sampler.sample(l.pool)
 	s, workers := l.pool.Snapshot()
 	out := poolJSON{
@@ -155,7 +155,7 @@ func (l *managedPool) describe(d detail) poolJSON {
 		}
 		out.Quarantined[script] = until.Format(time.RFC3339)
 	}
-	l.describePHP(&out)
+	describePHP(l, &out)
 	out.describeMemory(workers, used)
 	if d.opcache {
 		l.opcache.Refresh()
@@ -171,14 +171,13 @@ func (l *managedPool) describe(d detail) poolJSON {
 	return out
 }
 
-func (l *managedPool) describePHP(out *poolJSON) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.plan == nil {
+func describePHP(l *managedPool, out *poolJSON) {
+	current, _ := l.active()
+	if current == nil {
 		return
 	}
-	b := l.plan.binary
-	out.Spawn, out.Sizing = l.plan.spawn, l.plan.sizing
+	b := current.binary
+	out.Spawn, out.Sizing = current.spawn, current.sizing
 	out.PHP = &phpJSON{
 		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(),

@@ -23,7 +23,7 @@ import (
 // X-Y, GHSA-f59h-q822-g45g), and REDIRECT_STATUS is there, as behind every
 // other web server.
 type envWriter struct {
-	b    *Backend
+	site *Site
 	r    *http.Request
 	repl *caddy.Replacer
 	to   *fastcgi.Request
@@ -37,14 +37,14 @@ type envWriter struct {
 }
 
 func (e *envWriter) write(s *script, length int64) {
-	e.to.AddEncoded(e.b.constants)
+	e.to.AddEncoded(e.site.constants)
 	e.script(s)
 	e.request(length)
 	e.peer()
 	e.tls()
 	e.headers(length)
 	// The administrator's own come last: PHP takes the last of a name.
-	for _, v := range e.b.envs {
+	for _, v := range e.site.envs {
 		e.to.AddParam(v.name, e.repl.ReplaceAll(v.value, ""))
 	}
 }
@@ -80,11 +80,7 @@ func (e *envWriter) request(length int64) {
 	e.to.AddParam("SERVER_PROTOCOL", r.Proto)
 	e.to.AddParam("CONTENT_LENGTH", strconv.FormatInt(length, 10))
 	e.to.AddParam("CONTENT_TYPE", r.Header.Get("Content-Type"))
-	uri := r.URL
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		uri = original.URL
-	}
-	e.to.AddParam("REQUEST_URI", uri.RequestURI())
+	e.to.AddParam("REQUEST_URI", originalURL(r).RequestURI())
 	e.user, _ = e.repl.GetString("http.auth.user.id")
 	e.to.AddParam("REMOTE_USER", e.user)
 

@@ -34,9 +34,9 @@ type workerActivityJSON struct {
 	BacktraceError string `json:"backtrace_error,omitempty"`
 }
 
-// workerActivity describes the workers that are wanted, with what those that run
+// describeActivity describes the workers that are wanted, with what those that run
 // a script do at this moment.
-func (l *managedPool) workerActivity(wanted func(id uint64) bool, fullURI bool) []workerActivityJSON {
+func describeActivity(l *managedPool, wanted func(id uint64) bool, fullURI bool) []workerActivityJSON {
 	used := l.sampler.sample(l.pool)
 	list := []workerActivityJSON{}
 	for _, w := range l.pool.Workers() {

@@ -63,7 +63,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if h.router, err = newRouter(ctx, &h.Backend, h.Index, h.TryFiles); err != nil {
+	if h.router, err = newRouter(ctx, &h.site, h.Index, h.TryFiles); err != nil {
 		return err
 	}
 	if h.ProxyRaw == nil {
@@ -102,11 +102,11 @@ func (h *Handler) Cleanup() error {
 // ServeHTTP answers requests for PHP and passes on all others.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v := requestStateFrom(r)
-	if done, err := h.router.route(w, r, v); done || err != nil {
+	if done, err := h.router.route(w, r, &v.state); done || err != nil {
 		return err
 	}
-	if path := cleanPath(r.URL.Path); !h.splits.hasScriptExt(path) {
-		if valueOr(h.HideSensitive, true) && h.splits.isSensitive(path) {
+	if path := cleanPath(r.URL.Path); !h.site.IsScript(path) {
+		if valueOr(h.HideSensitive, true) && h.site.IsSensitive(path) {
 			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
 				"%s is hidden, as its name says that it is nobody's business (hide_sensitive)", path))
 		}

@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"testing"
 
@@ -35,44 +33,6 @@ func TestWhatIsNobodysBusinessIsHidden(t *testing.T) {
 	} {
 		if got := s.isSensitive(path); got != want {
 			t.Errorf("%s: hidden: got %t, want %t", path, got, want)
-		}
-	}
-}
-
-// The next handler is asked only for what is not hidden, and hiding can be
-// turned off.
-func TestOnlyWhatIsNotHiddenIsPassedOn(t *testing.T) {
-	root := layOut(t, "index.php", ".env", "style.css", "sub/x.php.bak")
-	h := &Handler{Backend: *backend(t)}
-	h.router = &router{backend: &h.Backend, index: "index.php"}
-	for _, c := range []struct {
-		target string
-		hide   *bool
-		passed bool
-	}{
-		{"/style.css", nil, true},
-		{"/.env", nil, false},
-		{"/%2eenv", nil, false},
-		{"/sub/../.env", nil, false},
-		{"//.env", nil, false},
-		{"/sub/x.php.bak", nil, false},
-		{"/sub/x.php.bak", new(true), false},
-		{"/sub/x.php.bak", new(false), true},
-		{"/.env", new(false), true},
-	} {
-		h.HideSensitive = c.hide
-		r, _ := request(c.target, root)
-		passed := false
-		err := h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-			passed = true
-			return nil
-		}))
-		want := http.StatusNotFound
-		if c.passed {
-			want = 0
-		}
-		if passed != c.passed || statusOf(err) != want {
-			t.Errorf("%s, hide_sensitive %v: passed on %t with %v, want %t and status %d", c.target, c.hide, passed, err, c.passed, want)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -16,7 +15,7 @@ func (e *envWriter) info(s *script, length int64) pool.Info {
 	uri := originalURL(e.r)
 	return pool.Info{
 		Method: e.r.Method, URI: uri.EscapedPath(), Query: uri.RawQuery, User: e.loginName(),
-		ContentLength: length, Script: s.filename, MaxWait: time.Duration(e.b.DialTimeout),
+		ContentLength: length, Script: s.filename,
 	}
 }
 

@@ -57,11 +57,11 @@ func (collector) Collect(to chan<- prometheus.Metric) {
 	})
 	// Not within Range, which keeps pools from being made.
 	for _, l := range all {
-		l.collect(to)
+		collectPool(l, to)
 	}
 }
 
-func (l *managedPool) collect(to chan<- prometheus.Metric) {
+func collectPool(l *managedPool, to chan<- prometheus.Metric) {
 	s := &poolSample{
 		live: l, stats: l.pool.Stats(), ready: l.pool.Ready() == nil, opcache: l.opcache.Shared(), to: to,
 	}
@@ -80,7 +80,7 @@ func (s *poolSample) collect() {
 type metric struct {
 	name string
 	desc *prometheus.Desc
-	// collect sends those of one pool.
+	// collectPool sends those of one pool.
 	collect func(*prometheus.Desc, *poolSample)
 }
 

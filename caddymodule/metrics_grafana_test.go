@@ -88,7 +88,7 @@ func asks(t *testing.T, query string) (metrics, labels []string) {
 // The dashboard is made of just the metrics there are: one that has gone, or
 // was renamed, would leave an empty panel, which looks like good news.
 func TestTheDashboardUsesEveryMetricAndNoOther(t *testing.T) {
-	all := scraped(t, complete(t).pool)
+	all := scraped(t, complete(t))
 	labelsOf := map[string][]string{}
 	for name, f := range all {
 		labels := []string{"pool", "instance", "job"}
@@ -141,7 +141,7 @@ func inAny(labelsOf map[string][]string, metrics []string, label string) bool {
 // A state or reason that does not exist matches nothing, and says so to nobody.
 func TestTheDashboardKnowsTheStatesOfWorkers(t *testing.T) {
 	values := map[string]bool{}
-	for _, f := range scraped(t, complete(t).pool) {
+	for _, f := range scraped(t, complete(t)) {
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
 				if l.GetName() == "state" || l.GetName() == "reason" {

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -14,12 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
@@ -35,7 +36,7 @@ func (c onePool) Collect(to chan<- prometheus.Metric) { c.collect(to) }
 
 func scraped(t *testing.T, live *managedPool) map[string]*dto.MetricFamily {
 	t.Helper()
-	return gathered(t, live.collect)
+	return gathered(t, func(to chan<- prometheus.Metric) { collectPool(live, to) })
 }
 
 // gathered is what a pedantic registry, such as Caddy's, makes of a pool: it
@@ -78,12 +79,15 @@ func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ..
 }
 
 // complete is a site with a pool of which everything is known.
-func complete(t *testing.T) *Handler {
+func complete(t *testing.T) *managedPool {
 	t.Helper()
-	h := fakeSite(t, layOut(t), 2, answers(tellsOfOPcache))
-	h.pool.plan = &plan{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
-	<-h.pool.opcache.Refresh()
-	return h
+	l := fakePool(t, 2, answers(tellsOfOPcache), planOf(spawnShared))
+	<-l.opcache.Refresh()
+	return l
+}
+
+func planOf(spawn string) *plan {
+	return &plan{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawn}
 }
 
 // tellsOfOPcache answers as the script does that asks PHP about its OPcache.
@@ -102,7 +106,7 @@ func tellsOfOPcache(r *fastcgitest.Request) fastcgitest.Answer {
 }
 
 func TestEveryMetricIsDescribedAndCollected(t *testing.T) {
-	all := scraped(t, complete(t).pool)
+	all := scraped(t, complete(t))
 	for _, f := range metrics {
 		if all[f.name] == nil {
 			t.Errorf("%s is described and not collected", f.name)
@@ -133,7 +137,7 @@ func TestDocs_EveryMetricIsDocumented(t *testing.T) {
 }
 
 func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
-	all := slices.Collect(maps.Values(scraped(t, complete(t).pool)))
+	all := slices.Collect(maps.Values(scraped(t, complete(t))))
 	problems, err := promlint.NewWithMetricFamilies(all).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -150,9 +154,9 @@ func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
 
 // Every number is another, so that none can stand for one that it is not.
 func TestTheMetricsAreThoseOfThePool(t *testing.T) {
-	h := complete(t)
-	h.pool.clientsClosed.Store(40)
-	body, err := h.pool.spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, inAFile))), 0, 0)
+	l := complete(t)
+	l.clientsClosed.Store(40)
+	body, err := l.spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, inAFile))), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,9 +166,9 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		FirstByte: pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{6, 7}, Sum: 51 * time.Second},
 		Wait:      pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{8: 9}, Sum: 52 * time.Second},
 	}
-	sample := h.pool.opcache.Shared()
+	sample := l.opcache.Shared()
 	all := gathered(t, func(to chan<- prometheus.Metric) {
-		s := &poolSample{live: h.pool, plan: h.pool.plan, ready: true, opcache: sample, to: to, stats: pool.Stats{
+		s := &poolSample{live: l, plan: planOf(spawnShared), ready: true, opcache: sample, to: to, stats: pool.Stats{
 			Manager: pool.Dynamic, Generation: 101, Started: time.Unix(1600000000, 5e8),
 			Workers: pool.WorkerCounts{
 				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Preforked: 109,
@@ -276,14 +280,14 @@ func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n ui
 
 func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
 	unknown := func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("no") }
-	unasked, each := fakeSite(t, layOut(t), 2, answers(unknown)), complete(t)
-	unasked.pool.plan = &plan{spawn: spawnShared, binary: each.pool.plan.binary}
-	each.pool.plan.spawn = spawnSingle
-	for what, h := range map[string]*Handler{"no sample": unasked, "a cache for each worker": each} {
-		if h == each && opcache.SinglesShare {
+	unasked := fakePool(t, 2, answers(unknown), planOf(spawnShared))
+	each := fakePool(t, 2, answers(tellsOfOPcache), planOf(spawnSingle))
+	<-each.opcache.Refresh()
+	for what, l := range map[string]*managedPool{"no sample": unasked, "a cache for each worker": each} {
+		if l == each && opcache.SinglesShare {
 			continue
 		}
-		for name := range scraped(t, h.pool) {
+		for name := range scraped(t, l) {
 			if strings.Contains(name, "opcache") {
 				t.Errorf("%s: got %s", what, name)
 			}
@@ -292,11 +296,11 @@ func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
 }
 
 func TestAPoolThatIsClosedIsNotUp(t *testing.T) {
-	h := complete(t)
-	if err := h.pool.pool.Close(t.Context()); err != nil {
+	l := complete(t)
+	if err := l.pool.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := value(t, scraped(t, h.pool), "php_pool_up"); got != 0 {
+	if got := value(t, scraped(t, l), "php_pool_up"); got != 0 {
 		t.Errorf("up is %v, want 0", got)
 	}
 }
@@ -318,10 +322,9 @@ func TestTheCollectorMayBeRegisteredTwice(t *testing.T) {
 
 // BenchmarkScrape is what it costs when Prometheus asks.
 func BenchmarkScrape(b *testing.B) {
-	h := fakeSite(b, layOut(b, "index.php"), 8, canned)
-	h.pool.plan = &plan{binary: &phpbin.Binary{VersionText: "8.2.36"}, spawn: spawnShared}
+	l := fakePool(b, 8, canned, planOf(spawnShared))
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(onePool{collect: h.pool.collect})
+	registry.MustRegister(onePool{collect: func(to chan<- prometheus.Metric) { collectPool(l, to) }})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := registry.Gather(); err != nil {
@@ -331,7 +334,7 @@ func BenchmarkScrape(b *testing.B) {
 }
 
 func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
-	h := fakeSite(t, layOut(t, "index.php"), 2, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
+	l := fakePool(t, 2, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }), nil)
 	var done atomic.Bool
 	var all sync.WaitGroup
 	for range 4 {
@@ -339,7 +342,7 @@ func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
 			var last float64
 			for ended := false; !ended; {
 				ended = done.Load()
-				metrics := scraped(t, h.pool)
+				metrics := scraped(t, l)
 				n := value(t, metrics, "php_pool_requests_total")
 				if times := metrics["php_pool_request_duration_seconds"].GetMetric()[0].GetHistogram(); n < last || times.GetSampleCount() != uint64(n) {
 					t.Errorf("got %v requests after %v, and the times of %d", n, last, times.GetSampleCount())
@@ -355,10 +358,17 @@ func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
 	for range 4 {
 		requests.Go(func() {
 			for range 100 {
-				r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-				if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err != nil {
+				r := fastcgi.NewRequest()
+				resp, err := l.pool.Do(t.Context(), &pool.Request{FastCGI: r})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := io.Copy(io.Discard, resp.HTTP.Body); err != nil {
 					t.Error(err)
 				}
+				resp.Close()
+				r.Free()
 			}
 		})
 	}

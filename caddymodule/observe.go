@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"net/http"
-	"path/filepath"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,77 +12,33 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// requestState is what a request carries along that has met a php_pool: which root it
-// saw, and what others may be told of how PHP served it.
+// requestState is attached to every request that passes a php_pool handler. It
+// feeds the placeholders, the access log and later php_pool handlers.
 type requestState struct {
-	repl *caddy.Replacer
+	state
 
-	// rootSource is what root was made of.
-	rootSource rootSource
-	root       string
-
-	// match is the file that routing has found, hidden when its placeholders
-	// are not to be seen, shadowed when somebody has set them before us.
-	match            match
-	hidden, shadowed bool
-
-	// Of the last php_pool that the request asked; an error route may ask
-	// another.
+	// pool and script belong to the last php_pool handler that ran; an error
+	// route may run another one.
 	pool, script string
-	// response is nil as long as PHP has not answered.
+	// response is nil until PHP has responded.
 	response *pool.Response
 	logged   bool
 }
 
-// requestStateVar is the request variable that has the visit.
-const requestStateVar = "php_pool.visit"
+// requestStateVar is the request variable that holds the requestState.
+const requestStateVar = "php_pool.state"
 
-// requestStateFrom finds the visit of a request, or begins it: the placeholders are known
+// requestStateFrom returns the state of a request, or begins it: the placeholders are known
 // from there on, and empty until PHP answers.
 func requestStateFrom(r *http.Request) *requestState {
 	ctx := r.Context()
 	if v, ok := caddyhttp.GetVar(ctx, requestStateVar).(*requestState); ok {
 		return v
 	}
-	v := &requestState{repl: ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)}
+	v := &requestState{state: newState(ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer))}
 	caddyhttp.SetVar(ctx, requestStateVar, v)
 	v.repl.Map(v.placeholder)
 	return v
-}
-
-// setMatch notes the file that routing has found. Its placeholders are those of
-// Caddy's file matcher, which may have set them for another file.
-func (v *requestState) setMatch(f match) {
-	v.match = f
-	if !v.shadowed {
-		v.hidden = true
-		_, v.shadowed = v.repl.Get("http.matchers.file.relative")
-		v.hidden = false
-	}
-	if v.shadowed {
-		for _, key := range []string{"relative", "absolute", "remainder", "type"} {
-			value, _ := v.file(key)
-			v.repl.Set("http.matchers.file."+key, value)
-		}
-	}
-}
-
-// file is the value of {http.matchers.file.*}.
-func (v *requestState) file(key string) (any, bool) {
-	if v.match.relative == "" || v.hidden {
-		return nil, false
-	}
-	switch key {
-	case "relative":
-		return v.match.relative, true
-	case "absolute":
-		return filepath.ToSlash(v.match.absolute), true
-	case "remainder":
-		return v.match.info, true
-	case "type":
-		return "file", true
-	}
-	return nil, false
 }
 
 // begin is called before PHP is asked. The access log, where there is one, is

@@ -1,6 +1,9 @@
 package caddymodule
 
 import (
+	"bytes"
+	"encoding/json"
+
 	"github.com/caddyserver/caddy/v2"
 )
 
@@ -205,3 +208,10 @@ type QuarantineOptions struct {
 
 // isZero reports whether nothing was set.
 func (o *PoolOptions) isZero() bool { return o == nil || equalJSON(*o, PoolOptions{}) }
+
+// equalJSON compares two configs as they would be written.
+func equalJSON(a, b any) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}

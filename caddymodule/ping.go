@@ -41,7 +41,7 @@ func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Han
 	if err != nil {
 		return err
 	}
-	if err := live.ping(w); err != nil {
+	if err := ping(live, w); err != nil {
 		err := caddyhttp.Error(http.StatusServiceUnavailable, err)
 		setRetryAfter(w.Header(), err)
 		return err
@@ -50,7 +50,7 @@ func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Han
 }
 
 // ping answers, unless the pool cannot serve: then it returns why.
-func (l *managedPool) ping(w http.ResponseWriter) error {
+func ping(l *managedPool, w http.ResponseWriter) error {
 	if err := l.pool.Ready(); err != nil {
 		return fmt.Errorf("pool %s cannot serve: %w", l.name, err)
 	}

@@ -17,13 +17,13 @@ func TestAPipeIsNoScript(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(root, "pipe.php"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h := &Handler{Backend: *backend(t)}
-	h.router = &router{backend: &h.Backend, index: "index.php"}
+	site := testSite(t)
+	router := &router{site: site, index: "index.php"}
 	r, v := request("/pipe.php", root)
-	if done, err := h.router.route(httptest.NewRecorder(), r, v); done || err != nil {
+	if done, err := router.route(httptest.NewRecorder(), r, v); done || err != nil {
 		t.Fatal(done, err)
 	}
-	if _, err := h.findScript(r, v); statusOf(err) != http.StatusNotFound {
+	if _, err := site.findScript(r, v); statusOf(err) != http.StatusNotFound {
 		t.Errorf("got %v, want 404", err)
 	}
 }

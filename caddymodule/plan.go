@@ -43,7 +43,7 @@ func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 	allocate(detectResources(), app.plans, nil)
 	for i := range list {
 		if s := app.plans[list[i].Name]; s != nil {
-			s.fillDoctorPool(&list[i])
+			fillDoctorPool(s, &list[i])
 		}
 	}
 	return list, nil
@@ -74,7 +74,7 @@ func (a *App) dryRunPool(ctx context.Context, name string, use poolRef, p *docto
 }
 
 // fillDoctorPool fills in what doctor wants to know.
-func (s *plan) fillDoctorPool(p *doctor.Pool) {
+func fillDoctorPool(s *plan, p *doctor.Pool) {
 	p.Process, p.Shared, p.Caution = s.process, s.spawn == spawnShared, s.checkUser()
 	p.Workers, p.StopTimeout = s.settings.MaxWorkers, s.settings.StopTimeout
 	if s.process.Credential != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
@@ -44,7 +45,7 @@ type managedPool struct {
 	// plan is what is in force, owner the config that it came with: none while
 	// the pool has not been opened.
 	plan  *plan
-	owner *App
+	owner owner
 	// staged is what a config that is being loaded wants.
 	staged *staged
 	// watchOnce begins when a config first asks for it.
@@ -69,7 +70,7 @@ type managedPool struct {
 
 // staged is what takes effect when the config it came with comes to power.
 type staged struct {
-	app      *App
+	app      owner
 	plan     *plan
 	prepared *pool.Prepared // nil when the generation that runs will do
 }
@@ -77,16 +78,10 @@ type staged struct {
 // loadOrNew finds the pool of that name or makes it; it starts nothing.
 func loadOrNew(name string, s *plan, logger *zap.Logger) (*managedPool, error) {
 	value, _, err := usagePool.LoadOrNew(name, func() (caddy.Destructor, error) {
-		live := &managedPool{
-			name: name, spool: spool.New(s.options.SpoolDir, s.options.SpoolMax),
-			logger: poolLogger(logger, name),
-		}
-		live.idle = make(chan struct{}, 1)
-		live.closeCtx, live.closeNow = context.WithCancel(context.Background())
-		live.pool = pool.New(pool.Config{
-			Name: name, Start: s.starter(live.logger), Settings: s.settings, Logger: live.logger,
-		})
-		live.opcache = opcache.New(live.pool, live.logger, live.opcacheScope, live.missingPermission)
+		logger := poolLogger(logger, name)
+		live := newManagedPool(pool.Config{
+			Name: name, Start: s.starter(logger), Settings: s.settings, Logger: logger,
+		}, spool.New(s.options.SpoolDir, s.options.SpoolMax), nil)
 		runningPools.add(live) // from here on others see it
 		return live, nil
 	})
@@ -96,13 +91,23 @@ func loadOrNew(name string, s *plan, logger *zap.Logger) (*managedPool, error) {
 	return value.(*managedPool), nil
 }
 
+// newManagedPool makes a pool that no config can find. It starts nothing. active is
+// the plan that its settings come from, nil if no config has activated one yet.
+func newManagedPool(c pool.Config, bodies *spool.Spool, active *plan) *managedPool {
+	l := &managedPool{name: c.Name, spool: bodies, logger: c.Logger, plan: active, idle: make(chan struct{}, 1)}
+	l.closeCtx, l.closeNow = context.WithCancel(context.Background())
+	l.pool = pool.New(c)
+	l.opcache = opcache.New(l.pool, l.logger, l.opcacheScope, l.missingPermission)
+	return l
+}
+
 func poolLogger(logger *zap.Logger, name string) *zap.Logger {
 	return logger.Named("pool").With(zap.String("pool", name))
 }
 
 // stage makes the pool ready for a config: it opens a new pool, or prepares
 // what has to change in a running one. atRest lets it begin without a worker.
-func (l *managedPool) stage(ctx context.Context, app *App, s *plan, atRest bool) error {
+func (l *managedPool) stage(ctx context.Context, app owner, s *plan, atRest bool) error {
 	l.mu.Lock()
 	current, owner := l.plan, l.owner
 	l.mu.Unlock()
@@ -168,7 +173,7 @@ func (l *managedPool) activateStaged() time.Duration {
 }
 
 // unstage drops what a config had staged that did not come to power.
-func (l *managedPool) unstage(app *App) {
+func (l *managedPool) unstage(app owner) {
 	l.mu.Lock()
 	next := l.staged
 	if next == nil || next.app != app {
@@ -183,7 +188,7 @@ func (l *managedPool) unstage(app *App) {
 }
 
 // configStopped is called when a config has stopped: the next one takes over.
-func (l *managedPool) configStopped(from *App) {
+func (l *managedPool) configStopped(from owner) {
 	l.mu.Lock()
 	owned := l.owner == from
 	l.mu.Unlock()
@@ -194,7 +199,7 @@ func (l *managedPool) configStopped(from *App) {
 
 // resize gives the pool the size that its workers turned out to need, if the
 // config is the one in force and the generation has room for it.
-func (l *managedPool) resize(app *App, s *plan) {
+func (l *managedPool) resize(app owner, s *plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.owner != app || l.plan == nil || s.sizing == nil || s.settings.MaxWorkers == l.plan.settings.MaxWorkers ||
@@ -291,6 +296,13 @@ func (l *managedPool) waitIdle() {
 			timer.Reset(idleGrace)
 		}
 	}
+}
+
+// owner is the app of the config that a pool's settings come from. Owners are
+// compared by identity.
+type owner interface {
+	// HTTPApp returns the HTTP app of the same config.
+	HTTPApp() (*caddyhttp.App, error)
 }
 
 // poolSet is a set of pools.

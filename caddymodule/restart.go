@@ -155,14 +155,14 @@ type badOptionError struct{ error }
 func (e *badOptionError) Unwrap() error { return e.error }
 
 // active is what the pool runs by, and the config that it came with.
-func (l *managedPool) active() (*plan, *App) {
+func (l *managedPool) active() (*plan, owner) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.plan, l.owner
 }
 
 // prepare makes a generation ready beside the one that runs, and warms it up.
-func (l *managedPool) prepare(ctx context.Context, app *App, s *plan) (*pool.Prepared, error) {
+func (l *managedPool) prepare(ctx context.Context, app owner, s *plan) (*pool.Prepared, error) {
 	began := time.Now()
 	prepared, err := l.pool.Prepare(ctx, s.starter(l.logger), s.settings)
 	if err != nil {

@@ -25,10 +25,10 @@ const (
 // followed unless that was turned off. It is resolved once for a request, so
 // that try_files, the check of the script, DOCUMENT_ROOT and SCRIPT_FILENAME
 // never mix two releases while a deploy moves the symlink.
-func (b *Backend) root(r *http.Request, v *requestState) (string, error) {
+func (s *Site) root(r *http.Request, v *state) (string, error) {
 	// A request can meet more than one php_pool, with roots of their own: that
 	// of an error route, for one.
-	from := rootSource{b.rootPath(r, v.repl), b.resolvesRoot()}
+	from := rootSource{s.rootPath(r, v.repl), s.ResolveRootSymlink}
 	if v.root != "" && v.rootSource == from {
 		return v.root, nil
 	}
@@ -46,23 +46,19 @@ func (b *Backend) root(r *http.Request, v *requestState) (string, error) {
 
 // rootPath is the root as the config has it. Reading the variable, whose
 // placeholders were replaced when it was set, spares replacing it.
-func (b *Backend) rootPath(r *http.Request, repl *caddy.Replacer) string {
-	if b.Root == siteRoot {
+func (s *Site) rootPath(r *http.Request, repl *caddy.Replacer) string {
+	if s.Root == siteRoot {
 		if root, ok := caddyhttp.GetVar(r.Context(), "root").(string); ok && root != "" {
 			return root
 		}
 	}
-	return repl.ReplaceAll(b.Root, ".")
+	return repl.ReplaceAll(s.Root, ".")
 }
 
 // rootSource is what a resolved root was made of.
 type rootSource struct {
 	path     string
 	resolved bool
-}
-
-func (b *Backend) resolvesRoot() bool {
-	return b.ResolveRootSymlink == nil || *b.ResolveRootSymlink
 }
 
 // symlinkCache makes paths of directories absolute and follows their symlinks. What

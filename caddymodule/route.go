@@ -17,8 +17,8 @@ import (
 // router does what the routes do that php_fastcgi expands to: it adds the
 // slash to a directory's path, and picks the file by try_files.
 type router struct {
-	backend *Backend
-	index   string // the index file; "" when routing is off
+	site  *Site
+	index string // the index file; "" when routing is off
 	// custom is set when try_files is not the default: Caddy's own matcher and
 	// rewriter, so that the patterns mean just what they mean there.
 	custom   *fileserver.MatchFile
@@ -33,11 +33,11 @@ type router struct {
 const off = "off"
 
 // newRouter prepares routing; tryFiles is nil for the default.
-func newRouter(ctx caddy.Context, b *Backend, index string, tryFiles []string) (*router, error) {
+func newRouter(ctx caddy.Context, site *Site, index string, tryFiles []string) (*router, error) {
 	if index == "" {
 		index = "index.php"
 	}
-	rt := &router{backend: b, index: index, redirects: true}
+	rt := &router{site: site, index: index, redirects: true}
 	if index == off {
 		rt.index, rt.redirects = "", false
 		return rt, nil
@@ -51,7 +51,7 @@ func newRouter(ctx caddy.Context, b *Backend, index string, tryFiles []string) (
 		rt.redirects = rt.redirects || file == dirIndex || file == "{path}/"+index
 	}
 	m := &fileserver.MatchFile{
-		Root: "{http.vars." + rootVar + "}", TryFiles: tryFiles, SplitPath: b.SplitPath,
+		Root: "{http.vars." + rootVar + "}", TryFiles: tryFiles, SplitPath: site.SplitPath,
 	}
 	if strings.HasSuffix(tryFiles[len(tryFiles)-1], ".php") {
 		m.TryPolicy = "first_exist_fallback"
@@ -66,11 +66,11 @@ func newRouter(ctx caddy.Context, b *Backend, index string, tryFiles []string) (
 
 // route changes the request's path to the file that answers it. It reports
 // whether it has answered the request already, by a redirect.
-func (rt *router) route(w http.ResponseWriter, r *http.Request, v *requestState) (done bool, err error) {
+func (rt *router) route(w http.ResponseWriter, r *http.Request, v *state) (done bool, err error) {
 	if rt.index == "" || strings.IndexByte(r.URL.Path, 0) >= 0 {
 		return false, nil
 	}
-	root, err := rt.backend.root(r, v)
+	root, err := rt.site.root(r, v)
 	if err != nil {
 		return false, statError(err)
 	}
@@ -82,9 +82,9 @@ func (rt *router) route(w http.ResponseWriter, r *http.Request, v *requestState)
 
 // routeDefault is try_files {path} {path}/index.php index.php with the
 // directory redirect, in as few stats as it takes: a regular file is one.
-func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, v *requestState, root string) bool {
+func (rt *router) routeDefault(w http.ResponseWriter, r *http.Request, v *state, root string) bool {
 	clean := cleanPath(r.URL.Path)
-	script, info := rt.backend.splits.splitFile(clean)
+	script, info := rt.site.splits.splitFile(clean)
 	slash := strings.HasSuffix(script, "/")
 	if !slash || script == "/" {
 		switch kind, path := rt.stat(root, script); kind {
@@ -132,21 +132,11 @@ func (rt *router) stat(root, relative string) (kind, string) {
 		return file, s.absolute
 	}
 	kind, absolute := stat(root, relative)
-	if kind == file && rt.backend.splits.hasScriptExt(relative) {
+	if kind == file && rt.site.splits.hasScriptExt(relative) {
 		rt.last.Store(&cachedScript{root, relative, absolute, now})
 	}
 	return kind, absolute
 }
-
-// match is a file that routing has found below the root.
-type match struct {
-	root, relative, absolute string
-
-	info string // what follows it in the request's path
-	kind kind
-}
-
-func (f *match) isFile() bool { return f.kind == file || f.kind == special }
 
 func (rt *router) statIndex(root, dir string) match {
 	relative := path.Join(dir, rt.index)
@@ -156,7 +146,7 @@ func (rt *router) statIndex(root, dir string) match {
 
 // rewrite sets the path of the request, and the placeholders of Caddy's file
 // matcher for whoever comes after us.
-func (rt *router) rewrite(r *http.Request, v *requestState, f match) {
+func (rt *router) rewrite(r *http.Request, v *state, f match) {
 	v.setMatch(f)
 	if r.URL.Path == f.relative {
 		return
@@ -166,7 +156,7 @@ func (rt *router) rewrite(r *http.Request, v *requestState, f match) {
 }
 
 // routeCustom leaves try_files to Caddy.
-func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, v *requestState, root string) (bool, error) {
+func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, v *state, root string) (bool, error) {
 	if rt.redirects && !strings.HasSuffix(r.URL.Path, "/") {
 		if index := rt.statIndex(root, cleanPath(r.URL.Path)); index.isFile() {
 			redirectToSlash(w, r)
@@ -185,10 +175,7 @@ func (rt *router) routeCustom(w http.ResponseWriter, r *http.Request, v *request
 // relative to the last segment, as in php_fastcgi: the raw path of a request
 // such as /%2Fevil.com%2F..%2Fsub would lead to another host.
 func redirectToSlash(w http.ResponseWriter, r *http.Request) {
-	u := r.URL
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		u = original.URL
-	}
+	u := originalURL(r)
 	_, segment := path.Split(u.EscapedPath())
 	location := "./" + segment + "/"
 	if u.RawQuery != "" {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -34,7 +35,7 @@ func layOut(tb testing.TB, files ...string) string {
 }
 
 // httpRequest is one as Caddy's server hands it on.
-func request(target, root string) (*http.Request, *requestState) {
+func request(target, root string) (*http.Request, *state) {
 	r := httptest.NewRequest(http.MethodGet, "http://example.com"+target, nil)
 	repl := caddy.NewReplacer()
 	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl)
@@ -42,14 +43,25 @@ func request(target, root string) (*http.Request, *requestState) {
 	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *r)
 	r = r.WithContext(ctx)
 	caddyhttp.NewTestReplacer(r)
-	return r, requestStateFrom(r)
+	repl = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer) // NewTestReplacer has replaced it
+	s := newState(repl)
+	repl.Map(func(key string) (any, bool) {
+		name, ours := strings.CutPrefix(key, "http.matchers.file.")
+		if !ours {
+			return nil, false
+		}
+		return s.file(name)
+	})
+	return r, &s
 }
 
-func backend(t *testing.T) *Backend {
+func testSite(t *testing.T) *Site {
 	t.Helper()
-	b := &Backend{Root: "{http.vars.root}", SplitPath: []string{".php"}}
-	b.splits = splitter{".php"}
-	return b
+	s := &Site{ResolveRootSymlink: true}
+	if err := s.Provision(); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // The short way of the default try_files has to find what Caddy's own matcher
@@ -57,10 +69,10 @@ func backend(t *testing.T) *Backend {
 func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
 	root := layOut(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
 		"empty/note.txt", "odd.php/index.php", "with space/index.php")
-	b := backend(t)
+	site := testSite(t)
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()
-	rt, err := newRouter(ctx, b, "", nil)
+	rt, err := newRouter(ctx, site, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +139,7 @@ func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect 
 
 func TestTheRedirectStaysOnTheSite(t *testing.T) {
 	root := layOut(t, "index.php", "sub/index.php")
-	rt := &router{backend: backend(t), index: "index.php", redirects: true}
+	rt := &router{site: testSite(t), index: "index.php", redirects: true}
 	for target, want := range map[string]string{
 		"/sub":                         "./sub/",
 		"/sub?a=b":                     "./sub/?a=b",
@@ -148,7 +160,7 @@ func TestTheRedirectStaysOnTheSite(t *testing.T) {
 
 func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
 	root := layOut(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
-	b := backend(t)
+	site := testSite(t)
 	for target, want := range map[string]int{
 		"/index.php":              0,
 		"/index.php/info":         0,
@@ -165,7 +177,7 @@ func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
 		"/index.php%2f..%2fx.php": http.StatusBadRequest,
 	} {
 		r, v := request(target, root)
-		s, err := b.findScript(r, v)
+		s, err := site.findScript(r, v)
 		if got := statusOf(err); got != want {
 			t.Errorf("%s: got %d (%v, %+v), want %d", target, got, err, s, want)
 		}
@@ -185,13 +197,13 @@ func statusOf(err error) int {
 
 func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 	root := layOut(t, "site/index.php", "site/sub/x.php", "site/uploads/img.jpg", "site2/x.php", "other/x.php")
-	site := filepath.Join(root, "site")
+	dir := filepath.Join(root, "site")
 	for link, target := range map[string]string{
 		"in.php": "sub/x.php", "out.php": "../other/x.php", "beside.php": "../site2/x.php",
 		"upload.php": "uploads/img.jpg", "absolute.php": filepath.Join(root, "other/x.php"),
 		"dir": "../other", "lost.php": "nowhere.php",
 	} {
-		if err := os.Symlink(target, filepath.Join(site, link)); err != nil {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -200,29 +212,29 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, confined := range []bool{false, true} {
-		for _, from := range []string{site, current} {
+		for _, from := range []string{dir, current} {
 			for _, resolved := range []bool{false, true} {
-				b := backend(t)
-				b.ConfineSymlinks, b.ResolveRootSymlink = confined, new(resolved)
+				site := testSite(t)
+				site.ConfineSymlinks, site.ResolveRootSymlink = confined, resolved
 				for target, inside := range map[string]bool{
 					"/index.php": true, "/sub/x.php": true, "/in.php": true, "/in.php/info": true,
 					"/out.php": false, "/beside.php": false, "/upload.php": false, "/absolute.php": false, "/dir/x.php": false,
 				} {
 					for _, routed := range []bool{false, true} {
 						r, v := request(target, from)
-						if rt := (&router{backend: b, index: "index.php"}); routed {
+						if rt := (&router{site: site, index: "index.php"}); routed {
 							if _, err := rt.route(httptest.NewRecorder(), r, v); err != nil {
 								t.Fatal(err)
 							}
 						}
-						_, err := b.findScript(r, v)
+						_, err := site.findScript(r, v)
 						if got, want := statusOf(err) == 0, inside || !confined; got != want {
 							t.Errorf("%s below %s, confined %t, routed %t: run %t (%v), want %t", target, from, confined, routed, got, err, want)
 						}
 					}
 				}
 				r, v := request("/lost.php", from)
-				if _, err := b.findScript(r, v); statusOf(err) != http.StatusNotFound {
+				if _, err := site.findScript(r, v); statusOf(err) != http.StatusNotFound {
 					t.Errorf("/lost.php: got %v, want 404", err)
 				}
 			}
@@ -234,22 +246,22 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 // symlink does: the root is renamed, and a link put in its place.
 func TestADirectoryThatBecomesALinkKeepsItsScripts(t *testing.T) {
 	dir := layOut(t, "site/index.php", "v2/index.php")
-	site := filepath.Join(dir, "site")
-	b := backend(t)
-	b.ConfineSymlinks = true
+	root := filepath.Join(dir, "site")
+	site := testSite(t)
+	site.ConfineSymlinks = true
 	runs := func(when string) {
 		t.Helper()
-		r, v := request("/index.php", site)
-		if _, err := b.findScript(r, v); err != nil {
+		r, v := request("/index.php", root)
+		if _, err := site.findScript(r, v); err != nil {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
 	runs("before")
-	if err := errors.Join(os.Rename(site, filepath.Join(dir, "v1")), os.Symlink("v1", site)); err != nil {
+	if err := errors.Join(os.Rename(root, filepath.Join(dir, "v1")), os.Symlink("v1", root)); err != nil {
 		t.Fatal(err)
 	}
 	runs("when it is a link to what it was")
-	if err := errors.Join(os.Remove(site), os.Symlink("v2", site)); err != nil {
+	if err := errors.Join(os.Remove(root), os.Symlink("v2", root)); err != nil {
 		t.Fatal(err)
 	}
 	runs("when the link has moved")

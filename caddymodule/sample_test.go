@@ -122,18 +122,18 @@ func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 	m.memory.Store(3 << 20)
 	metered(t, m, 4, func(l *managedPool) {
 		for range 1000 {
-			got := l.describe(detail{workers: true})
+			got := describePool(l, detail{workers: true})
 			if got.Memory == nil || *got.Memory != 12<<20 || got.MemoryHuman != "12 MiB" {
 				t.Fatalf("got %v bytes (%s), want 12 MiB", got.Memory, got.MemoryHuman)
 			}
-			l.statusPage(true, false)
+			statusPage(l, true, false)
 		}
 		if n := m.reads.Load(); n != 4 {
 			t.Errorf("memory was read %d times, want once for each of 4 workers", n)
 		}
 		m.memory.Store(5 << 20)
 		time.Sleep(sampleInterval)
-		if got := l.describe(detail{}); *got.Memory != 20<<20 || m.reads.Load() != 8 {
+		if got := describePool(l, detail{}); *got.Memory != 20<<20 || m.reads.Load() != 8 {
 			t.Errorf("a second later: got %d bytes after %d reads", *got.Memory, m.reads.Load())
 		}
 	})
@@ -142,7 +142,7 @@ func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
 // The short page of php-fpm tells nothing that has to be measured.
 func TestTheShortStatusMeasuresNothing(t *testing.T) {
 	m := new(meter)
-	metered(t, m, 4, func(l *managedPool) { l.statusPage(false, false) })
+	metered(t, m, 4, func(l *managedPool) { statusPage(l, false, false) })
 	if n := m.reads.Load(); n != 0 {
 		t.Errorf("memory was read %d times", n)
 	}
@@ -150,7 +150,7 @@ func TestTheShortStatusMeasuresNothing(t *testing.T) {
 
 func TestMemoryThatTheSystemDoesNotTellIsLeftOut(t *testing.T) {
 	metered(t, &meter{unknown: true}, 2, func(l *managedPool) {
-		got := l.describe(detail{workers: true})
+		got := describePool(l, detail{workers: true})
 		if got.Memory != nil || got.MemoryHuman != "" || got.WorkersList[0].Memory != nil {
 			t.Errorf("got %v, want none", got.Memory)
 		}

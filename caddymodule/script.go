@@ -28,11 +28,11 @@ type script struct {
 // PHP itself is not to be trusted with that: it cuts a path at NUL and runs
 // what stands before it, cgi.fix_pathinfo turns /img.jpg/x.php into img.jpg,
 // and an empty SCRIPT_FILENAME ends the worker.
-func (b *Backend) findScript(r *http.Request, v *requestState) (script, error) {
+func (site *Site) findScript(r *http.Request, v *state) (script, error) {
 	if strings.IndexByte(r.URL.Path, 0) >= 0 {
 		return script{}, caddyhttp.Error(http.StatusBadRequest, errors.New("NUL in the request path"))
 	}
-	root, err := b.root(r, v)
+	root, err := site.root(r, v)
 	if err != nil {
 		return script{}, statError(err)
 	}
@@ -40,8 +40,8 @@ func (b *Backend) findScript(r *http.Request, v *requestState) (script, error) {
 	// passes them as /x.php and runs admin.php.
 	path := caddyhttp.NormalizedPath(r.URL.Path, true)
 	s := script{root: root}
-	s.uri, s.info = b.splits.split(path)
-	if err := b.checkEscaped(r.URL, s.uri); err != nil {
+	s.uri, s.info = site.splits.split(path)
+	if err := site.checkEscaped(r.URL, s.uri); err != nil {
 		return script{}, err
 	}
 	s.name = s.uri
@@ -52,33 +52,33 @@ func (b *Backend) findScript(r *http.Request, v *requestState) (script, error) {
 	if s.name != "" && s.name[0] != '/' {
 		s.name = "/" + s.name
 	}
-	if own, ok := b.Env["SCRIPT_FILENAME"]; ok {
+	if own, ok := site.Env["SCRIPT_FILENAME"]; ok {
 		s.filename = v.repl.ReplaceAll(own, "")
 	} else {
 		// Routing has most likely looked at this very file.
 		if f := v.match; f.root == root && f.relative == s.name && f.kind == file {
 			s.filename = f.absolute
-			if err := b.checkName(&s); err != nil {
+			if err := site.checkName(&s); err != nil {
 				return s, err
 			}
-			return s, b.checkTarget(&s)
+			return s, site.checkTarget(&s)
 		}
 		s.filename = join(root, s.name)
 	}
-	return s, b.checkFile(&s)
+	return s, site.checkFile(&s)
 }
 
 // checkName refuses what has not the name of a script.
-func (b *Backend) checkName(s *script) error {
-	if !b.splits.hasScriptExt(s.filename) || unsafeName(s.name) || !filepath.IsAbs(s.filename) {
+func (site *Site) checkName(s *script) error {
+	if !site.splits.hasScriptExt(s.filename) || unsafeName(s.name) || !filepath.IsAbs(s.filename) {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a PHP script", s.name))
 	}
 	return nil
 }
 
 // checkFile refuses what is not a regular file with an allowed extension.
-func (b *Backend) checkFile(s *script) error {
-	if err := b.checkName(s); err != nil {
+func (site *Site) checkFile(s *script) error {
+	if err := site.checkName(s); err != nil {
 		return err
 	}
 	kind, _, err := statFile(s.filename)
@@ -88,13 +88,13 @@ func (b *Backend) checkFile(s *script) error {
 	if kind != file {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a regular file", s.filename))
 	}
-	return b.checkTarget(s)
+	return site.checkTarget(s)
 }
 
 // checkTarget refuses a script that symlinks lead out of the root, or to what
 // is no script by its name, where that was asked for.
-func (b *Backend) checkTarget(s *script) error {
-	if !b.ConfineSymlinks {
+func (site *Site) checkTarget(s *script) error {
+	if !site.ConfineSymlinks {
 		return nil
 	}
 	root, err := rootCache.resolve(s.root)
@@ -111,7 +111,7 @@ func (b *Backend) checkTarget(s *script) error {
 			root = to.path
 		}
 	}
-	if !below(root, target) || !b.splits.hasScriptExt(target) {
+	if !below(root, target) || !site.splits.hasScriptExt(target) {
 		return caddyhttp.Error(http.StatusNotFound,
 			fmt.Errorf("%s leads to %s, which is no script below the root (confine_symlinks)", s.filename, target))
 	}
@@ -125,13 +125,13 @@ func below(root, path string) bool {
 
 // checkEscaped refuses a path whose escaped form, which matchers with a "%" in
 // their pattern judge, names another script than the decoded one.
-func (b *Backend) checkEscaped(u *url.URL, uri string) error {
+func (site *Site) checkEscaped(u *url.URL, uri string) error {
 	if u.RawPath == "" {
 		return nil
 	}
 	escaped, err := url.PathUnescape(caddyhttp.NormalizedPath(u.EscapedPath(), true))
 	if err == nil {
-		if other, _ := b.splits.split(escaped); other == uri {
+		if other, _ := site.splits.split(escaped); other == uri {
 			return nil
 		}
 	}

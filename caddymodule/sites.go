@@ -38,6 +38,9 @@ func findSites(app *caddyhttp.App, live *managedPool) []site {
 	return found
 }
 
+// poolUser is a handler or transport that may send requests to a pool.
+type poolUser interface{ UsesPool(*managedPool) bool }
+
 // siteWalker gathers the hosts under which a server leads to a pool.
 type siteWalker struct {
 	server *caddyhttp.Server
@@ -75,11 +78,11 @@ func (w *siteWalker) handler(h caddyhttp.MiddlewareHandler, host string) {
 		if named := w.server.NamedRoutes[h.Name]; named != nil {
 			w.routes(caddyhttp.RouteList{*named}, host)
 		}
-	case *Handler:
-		leads = h.pool == w.live
+	case poolUser:
+		leads = h.UsesPool(w.live)
 	case *reverseproxy.Handler:
-		t, ok := h.Transport.(*Transport)
-		leads = ok && t.pool == w.live
+		t, ok := h.Transport.(poolUser)
+		leads = ok && t.UsesPool(w.live)
 	}
 	if leads {
 		if host == "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -12,11 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
@@ -111,40 +107,18 @@ func answers(handle func(*fastcgitest.Request) fastcgitest.Answer) func(net.Conn
 	return func(c net.Conn) { fastcgitest.Serve(c, handle) } // it ends with the test
 }
 
-// fakeSite is a handler for a directory, with a pool of its own.
-func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
+// fakePool returns an open pool of that many workers, on sockets that serve
+// answers, and closes it when the test ends. active may be nil.
+func fakePool(tb testing.TB, workers int, serve func(net.Conn), active *plan) *managedPool {
 	tb.Helper()
 	php := &socketPHP{dir: tb.TempDir(), serve: serve, done: make(chan struct{})}
-	live := &managedPool{name: "test", spool: spool.New("", 0), logger: zap.NewNop(), idle: make(chan struct{}, 1)}
-	live.closeCtx, live.closeNow = context.WithCancel(context.Background())
-	live.pool = pool.New(pool.Config{Name: "test", Start: php.start, Settings: pool.Settings{
+	live := newManagedPool(pool.Config{Name: "test", Start: php.start, Logger: zap.NewNop(), Settings: pool.Settings{
 		Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 100, StopTimeout: time.Second,
 		SlowRequest: 5 * time.Second,
-	}})
-	live.opcache = opcache.New(live.pool, live.logger, live.opcacheScope, live.missingPermission)
+	}}, spool.New("", 0), active)
 	if err := live.pool.Open(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		live.closeNow()
-		if err := live.pool.Close(context.Background()); err != nil {
-			tb.Error(err)
-		}
-		live.opcache.Close()
-	})
-	h := &Handler{Backend: Backend{
-		Root: root, SplitPath: []string{".php"}, RequestBuffers: defaultRequestBuffers,
-		splits: splitter{".php"}, pool: live, logger: zap.NewNop(),
-	}}
-	var err error
-	if h.constants, err = constantParams(); err != nil {
-		tb.Fatal(err)
-	}
-	h.router = &router{backend: &h.Backend, index: "index.php", redirects: true}
-	return h
-}
-
-// prepared makes a request what Caddy's server makes of it.
-func prepared(r *http.Request, server *caddyhttp.Server) *http.Request {
-	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, server)
+	tb.Cleanup(live.close)
+	return live
 }

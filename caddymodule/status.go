@@ -50,32 +50,31 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	}
 	if wantsPage(r) {
 		return servePage(w, r, func() []poolJSON {
-			return []poolJSON{live.describe(detail{workers: true, opcache: true, fullURI: s.FullURI})}
+			return []poolJSON{describePool(live, detail{workers: true, opcache: true, fullURI: s.FullURI})}
 		})
 	}
-	return live.serveStatus(w, r, s.FullURI)
+	return serveStatus(live, w, r, s.FullURI)
 }
 
 // serveStatus answers with php-fpm's status page.
-func (l *managedPool) serveStatus(w http.ResponseWriter, r *http.Request, fullURI bool) error {
+func serveStatus(l *managedPool, w http.ResponseWriter, r *http.Request, fullURI bool) error {
 	query := r.URL.Query()
-	page := l.statusPage(query.Has("full"), fullURI)
-	if l.runsPHP(8, 4) {
+	page := statusPage(l, query.Has("full"), fullURI)
+	if runsPHP(l, 8, 4) {
 		page.AddMemoryPeak()
 	}
 	return page.Answer(w, query)
 }
 
 // runsPHP reports whether the pool's PHP is that release or a newer one.
-func (l *managedPool) runsPHP(major, minor int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.plan != nil && l.plan.binary.Version.AtLeast(major, minor)
+func runsPHP(l *managedPool, major, minor int) bool {
+	current, _ := l.active()
+	return current != nil && current.binary.Version.AtLeast(major, minor)
 }
 
 // statusPage takes the state of the pool; full adds the workers, fullURI the
 // queries of their requests.
-func (l *managedPool) statusPage(full, fullURI bool) *fpmstatus.Page {
+func statusPage(l *managedPool, full, fullURI bool) *fpmstatus.Page {
 	if !full {
 		s := l.pool.Stats()
 		return fpmstatus.Short(&s)

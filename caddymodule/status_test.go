@@ -16,7 +16,7 @@ import (
 func statusAnswer(t *testing.T, l *managedPool, query string, fullURI bool) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := l.serveStatus(w, httptest.NewRequest(http.MethodGet, "/status?"+query, nil), fullURI); err != nil {
+	if err := serveStatus(l, w, httptest.NewRequest(http.MethodGet, "/status?"+query, nil), fullURI); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -129,7 +129,7 @@ func TestQueriesAreShownOnlyWhenAskedFor(t *testing.T) {
 			}
 		}
 		for _, full := range []bool{false, true} {
-			text, err := json.Marshal(l.describe(detail{workers: true, fullURI: full}))
+			text, err := json.Marshal(describePool(l, detail{workers: true, fullURI: full}))
 			if err != nil {
 				t.Fatal(err)
 			}

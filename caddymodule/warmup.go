@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/pool"
@@ -48,7 +47,7 @@ func (l *managedPool) do(ctx context.Context, r *pool.Request) (*pool.Response, 
 
 // warm requests what the options say from a generation that stands ready. It
 // returns an error when that should keep the generation from serving.
-func (l *managedPool) warm(ctx context.Context, app *App, s *plan, prepared *pool.Prepared) error {
+func (l *managedPool) warm(ctx context.Context, app owner, s *plan, prepared *pool.Prepared) error {
 	began := time.Now()
 	requests, err := l.warmups(app, s.options.Warmup)
 	if err != nil {
@@ -95,12 +94,11 @@ type warmupRequest struct {
 
 // warmups are the requests that the option asks for: a path for every site
 // that leads to the pool, a URL for the one it names.
-func (l *managedPool) warmups(app *App, uris []string) ([]warmupRequest, error) {
-	value, err := app.ctx.AppIfConfigured("http")
+func (l *managedPool) warmups(app owner, uris []string) ([]warmupRequest, error) {
+	web, err := app.HTTPApp()
 	if err != nil {
 		return nil, fmt.Errorf("warmup: %w", err)
 	}
-	web := value.(*caddyhttp.App)
 	sites := findSites(web, l)
 	var list []warmupRequest
 	for _, uri := range uris {

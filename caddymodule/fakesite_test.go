@@ -1,0 +1,41 @@
+package caddymodule
+
+import (
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// fakeSite returns a handler for a directory, with a pool of its own.
+func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
+	tb.Helper()
+	return fakeSiteOf(tb, root, fakePool(tb, workers, serve, nil))
+}
+
+// fakeSiteOf returns a handler for a directory that uses the pool.
+func fakeSiteOf(tb testing.TB, root string, live *managedPool) *Handler {
+	tb.Helper()
+	h := &Handler{Backend: Backend{
+		Root: root, RequestBuffers: defaultRequestBuffers,
+		site: Site{Root: root, ResolveRootSymlink: true}, pool: live, logger: zap.NewNop(),
+	}}
+	if err := h.site.Provision(); err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: tb.Context()})
+	tb.Cleanup(cancel)
+	var err error
+	if h.router, err = newRouter(ctx, &h.site, "", nil); err != nil {
+		tb.Fatal(err)
+	}
+	return h
+}
+
+// prepared makes a request what Caddy's server makes of it.
+func prepared(r *http.Request, server *caddyhttp.Server) *http.Request {
+	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, server)
+}
