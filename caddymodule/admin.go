@@ -130,13 +130,6 @@ func restartPool(w http.ResponseWriter, r *http.Request, l *managedPool, _ strin
 	return writeJSON(w, describePool(l, detail{}))
 }
 
-// scaleJSON is the body of a scale call; what is left out stays as it is. Of a
-// static pool max_workers is the number of workers.
-type scaleJSON struct {
-	MaxWorkers *int `json:"max_workers"`
-	MinWorkers *int `json:"min_workers"`
-}
-
 func scalePool(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {
 	var size scaleJSON
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))

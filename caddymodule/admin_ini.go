@@ -3,10 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
@@ -66,15 +63,4 @@ func (s *plan) adminINIDirs() *map[string]bool {
 		dirs[dir] = true
 	}
 	return &dirs
-}
-
-// checkAdminINI refuses a script for which the administrator's settings would not be in
-// force, because its top-level directory was not there when PHP was started.
-func (l *managedPool) checkAdminINI(script string) error {
-	dirs := l.adminINIDirs.Load()
-	if dirs == nil || (*dirs)[phpbin.TopLevelDir(script)] {
-		return nil
-	}
-	return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("admin_ini of pool %s does not hold for %s: "+
-		"its top-level directory was not there when PHP was started; restart the pool", l.name, script))
 }

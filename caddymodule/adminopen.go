@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -79,4 +80,38 @@ func adminListen(ctx caddy.Context) (listen caddy.NetworkAddress, enabled bool) 
 	}
 	listen, err = caddy.ParseNetworkAddress(text)
 	return listen, err == nil
+}
+
+// warnSharedUser tells of isolated pools whose user other pools run as too:
+// nothing but the user keeps a process from another one.
+func (a *App) warnSharedUser() {
+	for name, s := range a.plans {
+		if !s.options.isolates() {
+			continue
+		}
+		for other, o := range a.plans {
+			if other != name && s.userID() == o.userID() {
+				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and end its workers: "+
+					"give each a user of its own", zap.String("pool", name), zap.String("other_pool", other), zap.String("user", s.userName()))
+				break
+			}
+		}
+	}
+}
+
+// warnSameUser tells of the pools where nothing keeps scripts from what is
+// Caddy's.
+func (a *App) warnSameUser() {
+	var names []string
+	for name, s := range a.plans {
+		if s.userID() == os.Geteuid() {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	a.logger.Warn("PHP runs as the same user as Caddy: scripts can read all that Caddy can, its TLS keys and its environment included; "+
+		"to separate them run Caddy as root and write user www-data", zap.Strings("pools", names))
 }

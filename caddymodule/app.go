@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
-	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 func init() { caddy.RegisterModule(App{}) }
@@ -91,20 +90,6 @@ func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
 	}
 	return merged, nil
 }
-
-// withoutSizing are the defaults without their size where a pool names one of its own:
-// `workers 4` for every pool must not stand against a `manager ondemand`.
-func (o *PoolOptions) withoutSizing(own *PoolOptions) *PoolOptions {
-	if o == nil || own == nil || own.Manager == "" && own.Workers == 0 && own.MaxWorkers == 0 {
-		return o
-	}
-	rest := *o
-	rest.Manager, rest.Workers, rest.MaxWorkers, rest.StartWorkers = "", 0, 0, 0
-	rest.MinWorkers, rest.MaxSpare, rest.IdleTimeout, rest.MasterIdleTimeout = nil, nil, 0, nil
-	return &rest
-}
-
-const defaultPool = "default"
 
 // usePool lets a handler join the pool of that name; own are options given with
 // the handler, root is its site's, perhaps with placeholders.
@@ -255,11 +240,6 @@ func (a *App) stageConcurrently(names []string, proven bool) error {
 // for most of its time.
 const startsPerCPU = 4
 
-// mayStartEmpty reports whether a pool can begin with no worker at all.
-func (s *plan) mayStartEmpty() bool {
-	return s.settings.Manager == pool.OnDemand && len(s.options.Warmup) == 0
-}
-
 // Stop hands the pools over to the config that has taken over, if there is
 // one. It ends no worker: Caddy stops apps in any order, and the HTTP server
 // may have requests to serve still.
@@ -330,3 +310,30 @@ var (
 	_ caddy.Provisioner  = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )
+
+// resizeByMeasurement keeps the sizes true for as long as the config is in power: by what
+// workers were seen to use.
+func (a *App) resizeByMeasurement(m resources) {
+	ticker := time.NewTicker(measureInterval)
+	defer ticker.Stop()
+	most := map[string]int64{}
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for name, live := range a.pools {
+			most[name] = max(most[name], live.largestWorkerBytes())
+		}
+		specs := map[string]*plan{}
+		for name, s := range a.plans {
+			next := *s
+			specs[name] = &next
+		}
+		allocate(m, specs, most)
+		for name, live := range a.pools {
+			live.resize(a, specs[name])
+		}
+	}
+}

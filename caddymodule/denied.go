@@ -2,13 +2,9 @@ package caddymodule
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -43,59 +39,4 @@ func (b *Backend) permissionError(a *response) error {
 	b.logger.Error("PHP may not read the script", zap.String("pool", b.pool.name),
 		zap.String("script", a.stderr.script), zap.Error(why))
 	return caddyhttp.Error(http.StatusForbidden, why)
-}
-
-// user is who the workers run as.
-type unixUser struct {
-	name     string
-	uid, gid uint32
-	groups   []uint32
-}
-
-// missingPermission looks along the path for the first thing that the workers'
-// user may not do; nil if the file modes forbid nothing.
-func (l *managedPool) missingPermission(path string) error {
-	who := l.user()
-	if who == nil || who.uid == 0 {
-		return nil
-	}
-	if err := who.checkTraverse(path); err != nil {
-		return err
-	}
-	return who.checkMode(path, 4, "read (r)")
-}
-
-// checkTraverse looks for the first directory above path that the user may not enter.
-func (who *unixUser) checkTraverse(path string) error {
-	if dir := filepath.Dir(path); dir != path {
-		if err := who.checkTraverse(dir); err != nil {
-			return err
-		}
-		return who.checkMode(dir, 1, "enter (x)")
-	}
-	return nil
-}
-
-// checkMode checks one permission bit, as the owner's, the group's or the others'.
-func (who *unixUser) checkMode(path string, bit fs.FileMode, verb string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	uid, gid, ok := fileOwner(info)
-	if !ok {
-		return errors.New("the owner of " + path + " is not known")
-	}
-	shift := 0
-	switch {
-	case uid == who.uid:
-		shift = 6
-	case gid == who.gid, slices.Contains(who.groups, gid):
-		shift = 3
-	}
-	if info.Mode().Perm()&(bit<<shift) != 0 {
-		return nil
-	}
-	return fmt.Errorf("user %s may not %s %s (mode %v): give it that permission, or run the pool as another user",
-		who.name, verb, path, info.Mode())
 }

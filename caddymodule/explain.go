@@ -2,27 +2,6 @@ package caddymodule
 
 import "github.com/mevdschee/caddy-php-pool/pool"
 
-// backtraceDepth is how many calls the slow log shows, as php-fpm's does
-// (request_slowlog_trace_depth).
-const backtraceDepth = 20
-
-// Activity says where the script is and what its process waits for.
-func (p processAdapter) Activity() (pool.Activity, error) {
-	frames, err := p.Backtrace(backtraceDepth + 1)
-	var e pool.Activity
-	for i, f := range frames {
-		if i == backtraceDepth {
-			e.Backtrace = append(e.Backtrace, "…")
-			break
-		}
-		e.Backtrace = append(e.Backtrace, f.String())
-	}
-	if wait, err := p.BlockedOn(); err == nil {
-		e.BlockedOn = wait.String()
-	}
-	return e, err
-}
-
 // workerActivityJSON is a worker with what it does at this moment.
 type workerActivityJSON struct {
 	workerJSON

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -19,9 +17,6 @@ import (
 // statusClientClosed is what access logs show for a client that left (nginx's
 // number; Caddy uses it too).
 const statusClientClosed = 499
-
-// retryAfter is what a client is told that found the line too long.
-const retryAfter = 5 * time.Second
 
 // toHTTPError turns what the pool said into the error that Caddy answers.
 func (b *Backend) toHTTPError(err error, r *http.Request, s *script) error {
@@ -89,19 +84,4 @@ func errorStatus(err error) int {
 		return statusClientClosed
 	}
 	return http.StatusBadGateway
-}
-
-// setRetryAfter adds Retry-After to an error that passes by itself.
-func setRetryAfter(h http.Header, err error) {
-	var handled caddyhttp.HandlerError
-	if !errors.As(err, &handled) ||
-		handled.StatusCode != http.StatusServiceUnavailable && handled.StatusCode != http.StatusTooManyRequests {
-		return
-	}
-	wait := retryAfter
-	var launch *pool.LaunchError
-	if errors.As(err, &launch) && launch.RetryIn > 0 {
-		wait = launch.RetryIn
-	}
-	h.Set("Retry-After", strconv.Itoa(max(1, int(wait.Seconds()))))
 }

@@ -85,18 +85,6 @@ func isForwarded(h http.Header) bool {
 	return len(h["X-Forwarded-For"])+len(h["Forwarded"])+len(h["X-Real-Ip"])+len(h["Via"]) > 0
 }
 
-// findPool finds a running pool by its name.
-func findPool(name string) *managedPool {
-	var found *managedPool
-	usagePool.Range(func(key, value any) bool {
-		if key == name {
-			found = value.(*managedPool)
-		}
-		return found == nil
-	})
-	return found
-}
-
 // parse reads the directive: the pool's name, and in a block allow and the
 // options that it has of its own.
 func (i *statusAccess) parse(d *caddyfile.Dispenser, options map[string]func(*caddyfile.Dispenser) error) error {

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 )
 
 // siteBinding is what an isolated pool is for.
@@ -178,21 +177,4 @@ func (s *plan) createDir(dir string) error {
 		}
 	}
 	return nil
-}
-
-// warnSharedUser tells of isolated pools whose user other pools run as too:
-// nothing but the user keeps a process from another one.
-func (a *App) warnSharedUser() {
-	for name, s := range a.plans {
-		if !s.options.isolates() {
-			continue
-		}
-		for other, o := range a.plans {
-			if other != name && s.userID() == o.userID() {
-				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and end its workers: "+
-					"give each a user of its own", zap.String("pool", name), zap.String("other_pool", other), zap.String("user", s.userName()))
-				break
-			}
-		}
-	}
 }

@@ -55,16 +55,3 @@ func clearError(err error) error {
 	}
 	return changeError(err)
 }
-
-// opcacheScope is who shares an OPcache; an error as long as the pool has not
-// started.
-func (l *managedPool) opcacheScope() (opcache.Scope, error) {
-	current, _ := l.active()
-	switch {
-	case current == nil:
-		return "", errNotStarted
-	case current.spawn == spawnSingle && !opcache.SinglesShare:
-		return opcache.OfWorker, nil
-	}
-	return opcache.OfPool, nil
-}

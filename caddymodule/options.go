@@ -215,3 +215,20 @@ func equalJSON(a, b any) bool {
 	y, err2 := json.Marshal(b)
 	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
+
+const defaultPool = "default"
+
+// withoutSizing are the defaults without their size where a pool names one of its own:
+// `workers 4` for every pool must not stand against a `manager ondemand`.
+func (o *PoolOptions) withoutSizing(own *PoolOptions) *PoolOptions {
+	if o == nil || own == nil || own.Manager == "" && own.Workers == 0 && own.MaxWorkers == 0 {
+		return o
+	}
+	rest := *o
+	rest.Manager, rest.Workers, rest.MaxWorkers, rest.StartWorkers = "", 0, 0, 0
+	rest.MinWorkers, rest.MaxSpare, rest.IdleTimeout, rest.MasterIdleTimeout = nil, nil, 0, nil
+	return &rest
+}
+
+// off is how `index off` turns routing off.
+const off = "off"

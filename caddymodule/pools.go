@@ -332,3 +332,41 @@ func (s *poolSet) all() []*managedPool {
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.set))
 }
+
+// missingPermission looks along the path for the first thing that the workers'
+// user may not do; nil if the file modes forbid nothing.
+func (l *managedPool) missingPermission(path string) error {
+	who := l.user()
+	if who == nil || who.uid == 0 {
+		return nil
+	}
+	if err := who.checkTraverse(path); err != nil {
+		return err
+	}
+	return who.checkMode(path, 4, "read (r)")
+}
+
+// findPool finds a running pool by its name.
+func findPool(name string) *managedPool {
+	var found *managedPool
+	usagePool.Range(func(key, value any) bool {
+		if key == name {
+			found = value.(*managedPool)
+		}
+		return found == nil
+	})
+	return found
+}
+
+// opcacheScope is who shares an OPcache; an error as long as the pool has not
+// started.
+func (l *managedPool) opcacheScope() (opcache.Scope, error) {
+	current, _ := l.active()
+	switch {
+	case current == nil:
+		return "", errNotStarted
+	case current.spawn == spawnSingle && !opcache.SinglesShare:
+		return opcache.OfWorker, nil
+	}
+	return opcache.OfPool, nil
+}

@@ -54,14 +54,6 @@ func (l *managedPool) restart(ctx context.Context, why string) error {
 	return nil
 }
 
-// withDetected is s with what another spec found out about php-cgi.
-func (s *plan) withDetected(fresh *plan) *plan {
-	out := *s
-	out.binary, out.process, out.user = fresh.binary, fresh.process, fresh.user
-	out.key, out.inputs, out.privateDir = fresh.key, fresh.inputs, fresh.privateDir
-	return &out
-}
-
 // scale gives the pool another size, until the next config is loaded. It
 // reports whether that took a new generation, for want of slots in the one that
 // runs.
@@ -176,4 +168,11 @@ func (l *managedPool) prepare(ctx context.Context, app owner, s *plan) (*pool.Pr
 	}
 	s.logReady(l.logger, time.Since(began))
 	return prepared, nil
+}
+
+// scaleJSON is the body of a scale call; what is left out stays as it is. Of a
+// static pool max_workers is the number of workers.
+type scaleJSON struct {
+	MaxWorkers *int `json:"max_workers"`
+	MinWorkers *int `json:"min_workers"`
 }

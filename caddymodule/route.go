@@ -29,9 +29,6 @@ type router struct {
 	last atomic.Pointer[cachedScript]
 }
 
-// off is how `index off` turns routing off.
-const off = "off"
-
 // newRouter prepares routing; tryFiles is nil for the default.
 func newRouter(ctx caddy.Context, site *Site, index string, tryFiles []string) (*router, error) {
 	if index == "" {

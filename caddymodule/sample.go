@@ -76,3 +76,16 @@ func (u usage) next(w *pool.WorkerStats) usage {
 	}
 	return u
 }
+
+// largestWorkerBytes is the most memory that a worker has for itself now; 0 where
+// that says nothing.
+func (l *managedPool) largestWorkerBytes() int64 {
+	if l.pool.Stats().Requests.Total < minMeasuredRequests {
+		return 0
+	}
+	var most int64
+	for _, used := range l.sampler.sample(l.pool) {
+		most = max(most, used.memory)
+	}
+	return most
+}

@@ -7,14 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -197,77 +195,21 @@ func (s *plan) computeKey() error {
 	return nil
 }
 
-// starter begins generations of this spec.
-func (s *plan) starter(logger *zap.Logger) pool.Starter {
-	return func(ctx context.Context, slots int) (pool.Launcher, error) {
-		if err := s.createDirs(); err != nil {
-			return nil, err
-		}
-		o := s.process
-		o.Slots = slots
-		o.Stderr = func(line string) { logger.Warn("php-cgi", zap.String("stderr", line)) }
-		probe := (*fastcgi.Conn).Ping
-		if !s.binary.KeepsConnAfterGetValues() {
-			// PHP before 8.2.13 closes the connection after GET_VALUES.
-			o.Handshake, probe = requestHandshake, (*fastcgi.Conn).PingRequest
-		}
-		if s.spawn == spawnSingle {
-			single, err := phpbin.StartSingle(ctx, o)
-			if err != nil {
-				return nil, err
-			}
-			return launcherAdapter[*phpbin.Single]{single, probe}, nil
-		}
-		shared, err := phpbin.StartShared(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		return launcherAdapter[*phpbin.Shared]{shared, probe}, nil
-	}
+// mayStartEmpty reports whether a pool can begin with no worker at all.
+func (s *plan) mayStartEmpty() bool {
+	return s.settings.Manager == pool.OnDemand && len(s.options.Warmup) == 0
 }
 
-// handshake makes sure that php-cgi serves on a fresh connection.
-func handshake(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).Handshake(ctx) }
-
-// requestHandshake does it by a request for a script that cannot exist.
-func requestHandshake(ctx context.Context, conn net.Conn) error {
-	return fastcgi.NewConn(conn).PingRequest(ctx)
+// withDetected is s with what another spec found out about php-cgi.
+func (s *plan) withDetected(fresh *plan) *plan {
+	out := *s
+	out.binary, out.process, out.user = fresh.binary, fresh.process, fresh.user
+	out.key, out.inputs, out.privateDir = fresh.key, fresh.inputs, fresh.privateDir
+	return &out
 }
 
-// launcherAdapter is a phpbin launcher as package pool wants it.
-type launcherAdapter[L interface {
-	Launch(ctx context.Context) (*phpbin.Process, error)
-	Slots() int
-	Done() <-chan struct{}
-	Close(ctx context.Context) error
-}] struct {
-	l           L
-	healthCheck func(*fastcgi.Conn, context.Context) error
-}
-
-func (l launcherAdapter[L]) HealthCheck(ctx context.Context, conn *fastcgi.Conn) error {
-	return l.healthCheck(conn, ctx)
-}
-
-func (l launcherAdapter[L]) Slots() int                      { return l.l.Slots() }
-func (l launcherAdapter[L]) Done() <-chan struct{}           { return l.l.Done() }
-func (l launcherAdapter[L]) Close(ctx context.Context) error { return l.l.Close(ctx) }
-
-func (l launcherAdapter[L]) Launch(ctx context.Context) (pool.Process, error) {
-	p, err := l.l.Launch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return processAdapter{p}, nil
-}
-
-// processAdapter is a phpbin process as package pool wants it.
-type processAdapter struct{ *phpbin.Process }
-
-func (p processAdapter) Drain(ctx context.Context) (pool.Process, error) {
-	next, err := p.Process.Drain(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return processAdapter{next}, nil
+// inputStates says what the files that php-cgi starts from are at this moment:
+// when one of them changes, a new generation is due.
+func inputStates(b *phpbin.Binary) map[string]string {
+	return fileStates(slices.Concat([]string{b.Path}, b.INIFiles(), b.INIDirs()))
 }

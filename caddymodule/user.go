@@ -1,14 +1,15 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-
-	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
@@ -83,23 +84,6 @@ func (s *plan) userID() int {
 	return os.Geteuid()
 }
 
-// warnSameUser tells of the pools where nothing keeps scripts from what is
-// Caddy's.
-func (a *App) warnSameUser() {
-	var names []string
-	for name, s := range a.plans {
-		if s.userID() == os.Geteuid() {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return
-	}
-	slices.Sort(names)
-	a.logger.Warn("PHP runs as the same user as Caddy: scripts can read all that Caddy can, its TLS keys and its environment included; "+
-		"to separate them run Caddy as root and write user www-data", zap.Strings("pools", names))
-}
-
 // lookupUser resolves `user` or `user:group`, by names or numbers.
 func lookupUser(option string) (*unixUser, error) {
 	name, groupName, hasGroup := strings.Cut(option, ":")
@@ -147,4 +131,46 @@ func number(id string) (uint32, error) {
 		return 0, fmt.Errorf("%s is no number of a user or group", id)
 	}
 	return uint32(n), nil
+}
+
+// user is who the workers run as.
+type unixUser struct {
+	name     string
+	uid, gid uint32
+	groups   []uint32
+}
+
+// checkTraverse looks for the first directory above path that the user may not enter.
+func (who *unixUser) checkTraverse(path string) error {
+	if dir := filepath.Dir(path); dir != path {
+		if err := who.checkTraverse(dir); err != nil {
+			return err
+		}
+		return who.checkMode(dir, 1, "enter (x)")
+	}
+	return nil
+}
+
+// checkMode checks one permission bit, as the owner's, the group's or the others'.
+func (who *unixUser) checkMode(path string, bit fs.FileMode, verb string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	uid, gid, ok := fileOwner(info)
+	if !ok {
+		return errors.New("the owner of " + path + " is not known")
+	}
+	shift := 0
+	switch {
+	case uid == who.uid:
+		shift = 6
+	case gid == who.gid, slices.Contains(who.groups, gid):
+		shift = 3
+	}
+	if info.Mode().Perm()&(bit<<shift) != 0 {
+		return nil
+	}
+	return fmt.Errorf("user %s may not %s %s (mode %v): give it that permission, or run the pool as another user",
+		who.name, verb, path, info.Mode())
 }

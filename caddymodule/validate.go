@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -253,4 +255,18 @@ func or(d caddy.Duration, otherwise time.Duration) time.Duration {
 // nonNegative is or, with a negative duration for "off".
 func nonNegative(d caddy.Duration, otherwise time.Duration) time.Duration {
 	return max(0, or(d, otherwise))
+}
+
+// checkWarmup refuses what cannot be requested.
+func checkWarmup(uris []string) error {
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		switch {
+		case err != nil:
+			return fmt.Errorf("warmup %s: %w: write a path such as /index.php, or a URL", uri, err)
+		case !u.IsAbs() && !strings.HasPrefix(uri, "/"):
+			return fmt.Errorf("warmup %s does not begin with a slash: write a path such as /index.php, or a URL", uri)
+		}
+	}
+	return nil
 }

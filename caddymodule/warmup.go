@@ -29,22 +29,6 @@ type warmupRoute struct {
 
 type warmupRouteKey struct{}
 
-// do sends a request to PHP: to a generation that is being warmed up where the
-// request is part of that.
-func (l *managedPool) do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
-	if l.activeWarmups.Load() == 0 {
-		return l.pool.Do(ctx, r)
-	}
-	w, ok := ctx.Value(warmupRouteKey{}).(*warmupRoute)
-	if !ok || w.live != l {
-		return l.pool.Do(ctx, r)
-	}
-	w.reached = true
-	x, err := w.prepared.Do(ctx, w.worker, r)
-	w.lost = err
-	return x, err
-}
-
 // warm requests what the options say from a generation that stands ready. It
 // returns an error when that should keep the generation from serving.
 func (l *managedPool) warm(ctx context.Context, app owner, s *plan, prepared *pool.Prepared) error {
@@ -127,20 +111,6 @@ func (l *managedPool) warmups(app owner, uris []string) ([]warmupRequest, error)
 		}
 	}
 	return list, nil
-}
-
-// checkWarmup refuses what cannot be requested.
-func checkWarmup(uris []string) error {
-	for _, uri := range uris {
-		u, err := url.Parse(uri)
-		switch {
-		case err != nil:
-			return fmt.Errorf("warmup %s: %w: write a path such as /index.php, or a URL", uri, err)
-		case !u.IsAbs() && !strings.HasPrefix(uri, "/"):
-			return fmt.Errorf("warmup %s does not begin with a slash: write a path such as /index.php, or a URL", uri)
-		}
-	}
-	return nil
 }
 
 // httpRequest sends one request through Caddy and judges the answer.

@@ -7,15 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
-
-// inputStates says what the files that php-cgi starts from are at this moment:
-// when one of them changes, a new generation is due.
-func inputStates(b *phpbin.Binary) map[string]string {
-	return fileStates(slices.Concat([]string{b.Path}, b.INIFiles(), b.INIDirs()))
-}
 
 // watchInterval is how often those files are looked at: an edit is in force
 // within twice as long, since one that is still being made must be waited for.

@@ -1,0 +1,39 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+// checkAdminINI refuses a script for which the administrator's settings would not be in
+// force, because its top-level directory was not there when PHP was started.
+func (l *managedPool) checkAdminINI(script string) error {
+	dirs := l.adminINIDirs.Load()
+	if dirs == nil || (*dirs)[phpbin.TopLevelDir(script)] {
+		return nil
+	}
+	return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("admin_ini of pool %s does not hold for %s: "+
+		"its top-level directory was not there when PHP was started; restart the pool", l.name, script))
+}
+
+// do sends a request to PHP: to a generation that is being warmed up where the
+// request is part of that.
+func (l *managedPool) do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
+	if l.activeWarmups.Load() == 0 {
+		return l.pool.Do(ctx, r)
+	}
+	w, ok := ctx.Value(warmupRouteKey{}).(*warmupRoute)
+	if !ok || w.live != l {
+		return l.pool.Do(ctx, r)
+	}
+	w.reached = true
+	x, err := w.prepared.Do(ctx, w.worker, r)
+	w.lost = err
+	return x, err
+}
