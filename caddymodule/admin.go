@@ -59,14 +59,8 @@ func (Admin) listPools(w http.ResponseWriter, r *http.Request) error {
 
 // describeAll describes the pools of all configs, by name.
 func describeAll(d detail) []poolJSON {
-	var live []*managedPool
-	usagePool.Range(func(_, value any) bool {
-		live = append(live, value.(*managedPool))
-		return true
-	})
-	// Not within Range: a load that adds a pool would wait.
 	list := []poolJSON{}
-	for _, l := range live {
+	for _, l := range allPools() {
 		list = append(list, describePool(l, d))
 	}
 	slices.SortFunc(list, func(a, b poolJSON) int { return strings.Compare(a.Name, b.Name) })

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
 // slowClient takes nothing until it is told to.
@@ -48,7 +49,7 @@ func long() ([]byte, fastcgitest.Answer) {
 func slowSite(t *testing.T, buffers int64) (*Handler, []byte) {
 	t.Helper()
 	content, answer := long()
-	h := fakeSite(t, layOut(t, "index.php"), 1, answers(func(*fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, answers(func(*fastcgitest.Request) fastcgitest.Answer {
 		return slices.Clone(answer)
 	}))
 	h.ResponseBuffers = buffers
@@ -154,7 +155,7 @@ func TestWhatIsReadAheadComesWholeThroughTheTransport(t *testing.T) {
 func TestReadingAheadDelaysNoStream(t *testing.T) {
 	next := make(chan struct{})
 	big := bytes.Repeat([]byte("x"), 2*fastcgi.MaxFill)
-	h := fakeSite(t, layOut(t, "index.php"), 1, answers(func(*fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, answers(func(*fastcgitest.Request) fastcgitest.Answer {
 		return fastcgitest.Answer{
 			fastcgitest.Stdout("Content-Type: text/event-stream\r\n\r\n"), fastcgitest.Stdout("data: first\n\n"), fastcgitest.Flush(),
 			fastcgitest.Wait(next), fastcgitest.Stdout(string(big[:50000])), fastcgitest.Stdout(string(big[50000:100000])), fastcgitest.End(),

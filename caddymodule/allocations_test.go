@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
 // TestAllocationsOfARequest holds what a request may allocate on the heap, beside
@@ -15,7 +17,7 @@ import (
 // collector too, which is a tenth of Caddy's time. The race detector changes
 // the count.
 func TestAllocationsOfARequest(t *testing.T) {
-	root := layOut(t, "index.php", "style.css")
+	root := testfiles.Write(t, "index.php", "style.css")
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 	h := fakeSite(t, root, 1, canned)
 	w := &sink{header: http.Header{}}

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -67,25 +66,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return events.(*caddyevents.App).On("stopping", exitHandler{a})
 }
 
-// options are those of a pool with the defaults filled in.
+// options returns the options of a pool with the defaults filled in.
 func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
 	if own == nil {
 		own = a.Pools[name]
 	}
-	merged := new(PoolOptions)
-	for _, layer := range []*PoolOptions{a.Defaults.withoutSizing(own), own} {
-		if layer == nil {
-			continue
-		}
-		text, err := json.Marshal(layer)
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(text, merged); err != nil {
-			return nil, err
-		}
-	}
-	if err := merged.validate(); err != nil {
+	merged, err := mergeOptions(a.Defaults, own)
+	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
 	return merged, nil
@@ -262,7 +249,7 @@ func (a *App) Cleanup() error {
 	a.unstage()
 	var leaves sync.WaitGroup // at exit each takes its time
 	for name := range a.pools {
-		leaves.Go(func() { usagePool.Delete(name) }) //nolint:errcheck // Destruct returns none
+		leaves.Go(func() { leavePool(name) })
 	}
 	leaves.Wait()
 	a.pools = nil

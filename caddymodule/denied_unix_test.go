@@ -13,13 +13,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // TestAScriptThatPHPCannotOpen is 403 only where a permission is missing: one
 // that has just been deleted is what PHP says it is.
 func TestAScriptThatPHPCannotOpen(t *testing.T) {
-	root := layOut(t, "there.php", "hidden.php", "gone.php")
+	root := testfiles.Write(t, "there.php", "hidden.php", "gone.php")
 	path := func(script string) string { return filepath.Join(root, script) }
 	for dir, mode := range map[string]os.FileMode{filepath.Dir(root): 0o755, path("hidden.php"): 0o600} {
 		if err := os.Chmod(dir, mode); err != nil {

@@ -20,6 +20,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
+
 	caddyfastcgi "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
@@ -82,7 +85,7 @@ type differ struct {
 func newDiffer(tb testing.TB) *differ {
 	tb.Helper()
 	d := new(differ)
-	root := layOut(tb, "index.php", "sub/a b.php", "ü.php")
+	root := testfiles.Write(tb, "index.php", "sub/a b.php", "ü.php")
 	d.ours = fakeSite(tb, root, 1, answers(d.told))
 	l, err := net.Listen("unix", filepath.Join(tb.TempDir(), "s"))
 	if err != nil {

@@ -39,3 +39,14 @@ func fakeSiteOf(tb testing.TB, root string, live *managedPool) *Handler {
 func prepared(r *http.Request, server *caddyhttp.Server) *http.Request {
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, server)
 }
+
+// statusOf is the status that an error carries, 0 for none.
+func statusOf(err error) int {
+	if err == nil {
+		return 0
+	}
+	if h, ok := err.(caddyhttp.HandlerError); ok { //nolint:errorlint // the outermost one counts
+		return h.StatusCode
+	}
+	return -1
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
 var faultsFor = flag.Duration("faults", 0, "for how long to inject every wrong byte at every place, and then faults at random")
@@ -226,7 +227,7 @@ func TestNoFaultOfAWorkerReachesAnotherClient(t *testing.T) {
 	before := runtime.NumGoroutine()
 	injected := 0
 	t.Run("lanes", func(t *testing.T) {
-		root := layOut(t, "index.php")
+		root := testfiles.Write(t, "index.php")
 		tasks := make(chan task)
 		var lanes sync.WaitGroup
 		for range 32 { // most of them wait

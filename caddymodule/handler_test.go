@@ -48,7 +48,8 @@ func TestOnlyWhatIsNotHiddenIsPassedOn(t *testing.T) {
 		{"/.env", new(false), true},
 	} {
 		h.HideSensitive = c.hide
-		r, _ := request(c.target, root)
+		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com"+c.target, nil), new(caddyhttp.Server))
+		caddyhttp.SetVar(r.Context(), "root", root)
 		passed := false
 		err := h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
 			passed = true

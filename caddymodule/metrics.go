@@ -50,13 +50,7 @@ func (collector) Describe(to chan<- *prometheus.Desc) {
 // sample, which is not taken more often however many ask, and that of OPcache
 // comes with the next scrape.
 func (collector) Collect(to chan<- prometheus.Metric) {
-	var all []*managedPool
-	usagePool.Range(func(_, value any) bool {
-		all = append(all, value.(*managedPool))
-		return true
-	})
-	// Not within Range, which keeps pools from being made.
-	for _, l := range all {
+	for _, l := range allPools() {
 		collectPool(l, to)
 	}
 }

@@ -58,6 +58,9 @@ func gathered(t *testing.T, collect func(chan<- prometheus.Metric)) map[string]*
 	return all
 }
 
+// spooledLen is the length of a body that goes to a file.
+const spooledLen = 5 << 20
+
 // value is that of a metric with one more label at most than its pool.
 func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ...string) float64 {
 	t.Helper()
@@ -156,7 +159,7 @@ func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
 func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 	l := complete(t)
 	l.clientsClosed.Store(40)
-	body, err := l.spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, inAFile))), 0, 0)
+	body, err := l.spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, spooledLen))), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +225,7 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		{"requests_client_closed_total", "", 40},
 		{"request_duration_seconds", "", 50},
 		{"time_to_first_byte_seconds", "", 51},
-		{"spooled_bytes", "", inAFile},
+		{"spooled_bytes", "", spooledLen},
 		{"quarantined_scripts", "", 3},
 		{"opcache_sampled_timestamp_seconds", "", float64(sample.At.UnixNano()) / 1e9},
 		{"opcache_memory_bytes", "used", 11},
@@ -322,7 +325,7 @@ func TestTheCollectorMayBeRegisteredTwice(t *testing.T) {
 
 // BenchmarkScrape is what it costs when Prometheus asks.
 func BenchmarkScrape(b *testing.B) {
-	l := fakePool(b, 8, canned, planOf(spawnShared))
+	l := fakePool(b, 8, answers(nil), planOf(spawnShared))
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(onePool{collect: func(to chan<- prometheus.Metric) { collectPool(l, to) }})
 	b.ReportAllocs()

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
 // ways are the two by which a request gets to PHP: each runs it to its end.
@@ -41,7 +42,7 @@ func replacerOf(r *http.Request) *caddy.Replacer {
 const allPlaceholders = "{http.php_pool.worker} {http.php_pool.pid} {http.php_pool.generation} {http.php_pool.script}"
 
 func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
-	root := layOut(t, "index.php")
+	root := testfiles.Write(t, "index.php")
 	h := fakeSite(t, root, 1, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
 	for name, serve := range ways {
 		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
@@ -67,7 +68,7 @@ func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
 // A header that everything gets must not show a placeholder's name where PHP
 // had no part in it.
 func TestThePlaceholdersAreEmptyForAFileThatIsNoScript(t *testing.T) {
-	h := fakeSite(t, layOut(t, "style.css"), 1, answers(nil))
+	h := fakeSite(t, testfiles.Write(t, "style.css"), 1, answers(nil))
 	r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/style.css", nil), new(caddyhttp.Server))
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
@@ -79,7 +80,7 @@ func TestThePlaceholdersAreEmptyForAFileThatIsNoScript(t *testing.T) {
 }
 
 func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
-	root := layOut(t, "index.php", "error.php")
+	root := testfiles.Write(t, "index.php", "error.php")
 	h := fakeSite(t, root, 1, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
 		if strings.HasSuffix(r.Params["SCRIPT_FILENAME"], "error.php") {
 			return fastcgitest.Answer{fastcgitest.Close()}
@@ -100,7 +101,7 @@ func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
 }
 
 func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
-	root := layOut(t, "index.php")
+	root := testfiles.Write(t, "index.php")
 	h := fakeSite(t, root, 1, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
 	for name, serve := range ways {
 		for _, logs := range []*caddyhttp.ServerLogConfig{nil, {}} {
@@ -112,7 +113,7 @@ func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
 			}
 			v := requestStateFrom(r)
 			extra := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
-			if n := reflect.ValueOf(extra).Elem().FieldByName("fields").Len(); n != boolToInt(logs != nil) {
+			if n := reflect.ValueOf(extra).Elem().FieldByName("fields").Len(); n != map[bool]int{true: 1}[logs != nil] {
 				t.Errorf("%s: a server that logs %v is told %d times", name, logs != nil, n)
 			}
 			field := zapcore.NewMapObjectEncoder()
@@ -198,7 +199,7 @@ func TestAClientThatLeavesIsCountedOnce(t *testing.T) {
 		}},
 	} {
 		ctx, leave := context.WithCancel(t.Context())
-		h := fakeSite(t, layOut(t, "silent.php", "half.php", "whole.php"), 1, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+		h := fakeSite(t, testfiles.Write(t, "silent.php", "half.php", "whole.php"), 1, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
 			switch r.Params["SCRIPT_NAME"] {
 			case "/silent.php":
 				leave()

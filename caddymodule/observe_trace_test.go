@@ -12,6 +12,9 @@ import (
 	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
+
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -22,7 +25,7 @@ import (
 // tracedSite is a site whose PHP echoes the traceparent it was given.
 func tracedSite(t *testing.T) *Handler {
 	t.Helper()
-	h := fakeSite(t, layOut(t, "index.php", "die.php", "late.php"), 1, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, testfiles.Write(t, "index.php", "die.php", "late.php"), 1, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
 		switch r.Params["SCRIPT_NAME"] {
 		case "/die.php":
 			return fastcgitest.Answer{fastcgitest.Close()}

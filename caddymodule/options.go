@@ -232,3 +232,25 @@ func (o *PoolOptions) withoutSizing(own *PoolOptions) *PoolOptions {
 
 // off is how `index off` turns routing off.
 const off = "off"
+
+// mergeOptions returns own with everything that it leaves out taken from
+// defaults, and validates the result. Both may be nil.
+func mergeOptions(defaults, own *PoolOptions) (*PoolOptions, error) {
+	merged := new(PoolOptions)
+	for _, layer := range []*PoolOptions{defaults.withoutSizing(own), own} {
+		if layer == nil {
+			continue
+		}
+		text, err := json.Marshal(layer)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, merged); err != nil {
+			return nil, err
+		}
+	}
+	if err := merged.validate(); err != nil {
+		return nil, err
+	}
+	return merged, nil
+}

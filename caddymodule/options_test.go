@@ -101,11 +101,11 @@ func TestHowManyWorkersAMachineGets(t *testing.T) {
 }
 
 func TestAPoolCanUndoTheDefaults(t *testing.T) {
-	a := &App{Defaults: &PoolOptions{
+	defaults := &PoolOptions{
 		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: new(true), Nice: new(5),
 		INI: map[string]string{"a": "1", "b": "1"}, AdminINI: map[string]string{"a": "1", "b": "1"}, Isolate: new(true),
-	}}
-	o, err := a.options("x", &PoolOptions{
+	}
+	o, err := mergeOptions(defaults, &PoolOptions{
 		Manager: "ondemand", MaxWorkers: 10, RequestTimeout: -1, NoNewPrivs: new(false), Nice: new(0),
 		INI: map[string]string{"b": "2"}, AdminINI: map[string]string{"b": "2"}, Isolate: new(false),
 	})
@@ -122,7 +122,7 @@ func TestAPoolCanUndoTheDefaults(t *testing.T) {
 	if o.AdminINI["a"] != "1" || o.AdminINI["b"] != "2" || o.isolates() {
 		t.Errorf("admin_ini: got %v, isolate: %t", o.AdminINI, o.isolates())
 	}
-	if o, err := a.options("y", &PoolOptions{}); err != nil || o.Workers != 4 {
+	if o, err := mergeOptions(defaults, &PoolOptions{}); err != nil || o.Workers != 4 {
 		t.Errorf("a pool that sets nothing: got %+v, %v", o, err)
 	}
 }

@@ -9,11 +9,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
 // TestAPipeIsNoScript: PHP would wait for somebody to write to it.
 func TestAPipeIsNoScript(t *testing.T) {
-	root := layOut(t, "index.php")
+	root := testfiles.Write(t, "index.php")
 	if err := unix.Mkfifo(filepath.Join(root, "pipe.php"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +25,7 @@ func TestAPipeIsNoScript(t *testing.T) {
 	if done, err := router.route(httptest.NewRecorder(), r, v); done || err != nil {
 		t.Fatal(done, err)
 	}
-	if _, err := site.findScript(r, v); statusOf(err) != http.StatusNotFound {
+	if _, err := site.findScript(r, v); errorCode(err) != http.StatusNotFound {
 		t.Errorf("got %v, want 404", err)
 	}
 }

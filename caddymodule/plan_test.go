@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // dryRunPool is the plan of a config, by name.
@@ -65,7 +66,7 @@ func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}
 	}
-	if alone := got["alone"]; alone.Err != nil || !strings.HasPrefix(named(alone.Process.AdminINI, "open_basedir"), "/srv/alone:") {
+	if alone := got["alone"]; alone.Err != nil || !strings.HasPrefix(settingOf(alone.Process.AdminINI, "open_basedir"), "/srv/alone:") {
 		t.Errorf("got %+v", alone)
 	}
 	shop := got["shop"]
@@ -84,7 +85,7 @@ func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
 func TestWithoutAConfigThePlanIsAPoolWithoutOptions(t *testing.T) {
 	needPHP(t)
 	got := planned(t, "")
-	if p := got[defaultPool]; len(got) != 1 || p.Err != nil || p.Workers < minAutoWorkers || !strings.Contains(p.Sizing, "workers") {
+	if p := got[defaultPool]; len(got) != 1 || p.Err != nil || p.Workers < 2 || !strings.Contains(p.Sizing, "workers") {
 		t.Errorf("got %+v", got)
 	}
 	if got := planned(t, `{"apps":{"http":{}}}`); len(got) > 0 {
@@ -114,4 +115,13 @@ func TestAConfigThatCannotBePlannedSaysWhy(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", config, err, want)
 		}
 	}
+}
+
+func settingOf(list []phpbin.Setting, name string) string {
+	for _, s := range list {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	return ""
 }

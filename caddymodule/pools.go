@@ -273,6 +273,9 @@ func (l *managedPool) release() {
 	}
 }
 
+// inUse returns how many requests are in the pool's handlers.
+func (l *managedPool) inUse() int64 { return l.refs.Load() }
+
 // idleGrace is how long a pool that no config uses any more waits for requests
 // of the old config that have not come as far as its handler.
 const idleGrace = time.Second
@@ -344,6 +347,21 @@ func (l *managedPool) missingPermission(path string) error {
 		return err
 	}
 	return who.checkMode(path, 4, "read (r)")
+}
+
+// allPools returns the pools that configs use, in any order.
+func allPools() []*managedPool {
+	var all []*managedPool
+	usagePool.Range(func(_, value any) bool {
+		all = append(all, value.(*managedPool))
+		return true
+	})
+	return all
+}
+
+// leavePool gives up a config's use of a pool. The last one to leave closes it.
+func leavePool(name string) {
+	usagePool.Delete(name) //nolint:errcheck // Destruct returns none
 }
 
 // findPool finds a running pool by its name.

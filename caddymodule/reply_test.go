@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
 // inAFile is the length of a body that goes to a file.
@@ -18,7 +19,7 @@ const inAFile = 5 << 20
 // Whatever becomes of a request, it leaves the pool, and the file with its body
 // goes.
 func TestARequestLeavesNothingBehind(t *testing.T) {
-	h := fakeSite(t, layOut(t, "whole.php", "die.php", "break.php"), 2, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, testfiles.Write(t, "whole.php", "die.php", "break.php"), 2, answers(func(r *fastcgitest.Request) fastcgitest.Answer {
 		switch r.Params["SCRIPT_NAME"] {
 		case "/die.php":
 			return fastcgitest.Answer{fastcgitest.Close()}
@@ -43,7 +44,7 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 			if (err == nil) != (path == "/whole.php") {
 				t.Errorf("%s: %s: got %v", name, path, err)
 			}
-			if n := h.pool.refs.Load(); n != 0 {
+			if n := h.pool.inUse(); n != 0 {
 				t.Errorf("%s: %s: %d requests are in the pool", name, path, n)
 			}
 			if n := h.pool.spool.InFiles(); n != 0 {
@@ -55,7 +56,7 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 
 // While the client reads a short answer, nothing is held for it any more.
 func TestABodyGoesWhenTheAnswerIsThere(t *testing.T) {
-	h := fakeSite(t, layOut(t, "whole.php"), 1, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("whole") }))
+	h := fakeSite(t, testfiles.Write(t, "whole.php"), 1, answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("whole") }))
 	r := prepared(httptest.NewRequest(http.MethodPost, "http://example.com/whole.php",
 		bytes.NewReader(make([]byte, inAFile))), new(caddyhttp.Server))
 	res, err := (&Transport{Backend: h.Backend}).RoundTrip(r)

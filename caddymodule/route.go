@@ -29,13 +29,16 @@ type router struct {
 	last atomic.Pointer[cachedScript]
 }
 
+// indexOff is the value of the index option that turns routing off.
+const indexOff = "off"
+
 // newRouter prepares routing; tryFiles is nil for the default.
 func newRouter(ctx caddy.Context, site *Site, index string, tryFiles []string) (*router, error) {
 	if index == "" {
 		index = "index.php"
 	}
 	rt := &router{site: site, index: index, redirects: true}
-	if index == off {
+	if index == indexOff {
 		rt.index, rt.redirects = "", false
 		return rt, nil
 	}

@@ -13,26 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
-)
 
-// layOut lays out files below a new directory.
-func layOut(tb testing.TB, files ...string) string {
-	tb.Helper()
-	root, err := filepath.EvalSymlinks(tb.TempDir())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, name := range files {
-		path := filepath.Join(root, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			tb.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte("<?php"), 0o644); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	return root
-}
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
+)
 
 // httpRequest is one as Caddy's server hands it on.
 func request(target, root string) (*http.Request, *state) {
@@ -67,7 +50,7 @@ func testSite(t *testing.T) *Site {
 // The short way of the default try_files has to find what Caddy's own matcher
 // finds with php_fastcgi's patterns.
 func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
-	root := layOut(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
+	root := testfiles.Write(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
 		"empty/note.txt", "odd.php/index.php", "with space/index.php")
 	site := testSite(t)
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
@@ -138,7 +121,7 @@ func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect 
 }
 
 func TestTheRedirectStaysOnTheSite(t *testing.T) {
-	root := layOut(t, "index.php", "sub/index.php")
+	root := testfiles.Write(t, "index.php", "sub/index.php")
 	rt := &router{site: testSite(t), index: "index.php", redirects: true}
 	for target, want := range map[string]string{
 		"/sub":                         "./sub/",
@@ -159,7 +142,7 @@ func TestTheRedirectStaysOnTheSite(t *testing.T) {
 }
 
 func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
-	root := layOut(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
+	root := testfiles.Write(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
 	site := testSite(t)
 	for target, want := range map[string]int{
 		"/index.php":              0,
@@ -178,25 +161,14 @@ func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
 	} {
 		r, v := request(target, root)
 		s, err := site.findScript(r, v)
-		if got := statusOf(err); got != want {
+		if got := errorCode(err); got != want {
 			t.Errorf("%s: got %d (%v, %+v), want %d", target, got, err, s, want)
 		}
 	}
 }
 
-// statusOf is the status that an error carries, 0 for none.
-func statusOf(err error) int {
-	if err == nil {
-		return 0
-	}
-	if h, ok := err.(caddyhttp.HandlerError); ok { //nolint:errorlint // the outermost one counts
-		return h.StatusCode
-	}
-	return -1
-}
-
 func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
-	root := layOut(t, "site/index.php", "site/sub/x.php", "site/uploads/img.jpg", "site2/x.php", "other/x.php")
+	root := testfiles.Write(t, "site/index.php", "site/sub/x.php", "site/uploads/img.jpg", "site2/x.php", "other/x.php")
 	dir := filepath.Join(root, "site")
 	for link, target := range map[string]string{
 		"in.php": "sub/x.php", "out.php": "../other/x.php", "beside.php": "../site2/x.php",
@@ -228,13 +200,13 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 							}
 						}
 						_, err := site.findScript(r, v)
-						if got, want := statusOf(err) == 0, inside || !confined; got != want {
+						if got, want := errorCode(err) == 0, inside || !confined; got != want {
 							t.Errorf("%s below %s, confined %t, routed %t: run %t (%v), want %t", target, from, confined, routed, got, err, want)
 						}
 					}
 				}
 				r, v := request("/lost.php", from)
-				if _, err := site.findScript(r, v); statusOf(err) != http.StatusNotFound {
+				if _, err := site.findScript(r, v); errorCode(err) != http.StatusNotFound {
 					t.Errorf("/lost.php: got %v, want 404", err)
 				}
 			}
@@ -245,7 +217,7 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 // TestADirectoryThatBecomesALinkKeepsItsScripts has what a first deploy by
 // symlink does: the root is renamed, and a link put in its place.
 func TestADirectoryThatBecomesALinkKeepsItsScripts(t *testing.T) {
-	dir := layOut(t, "site/index.php", "v2/index.php")
+	dir := testfiles.Write(t, "site/index.php", "v2/index.php")
 	root := filepath.Join(dir, "site")
 	site := testSite(t)
 	site.ConfineSymlinks = true
@@ -265,4 +237,15 @@ func TestADirectoryThatBecomesALinkKeepsItsScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs("when the link has moved")
+}
+
+// errorCode is the status that an error carries, 0 for none.
+func errorCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if h, ok := err.(caddyhttp.HandlerError); ok { //nolint:errorlint // the outermost one counts
+		return h.StatusCode
+	}
+	return -1
 }

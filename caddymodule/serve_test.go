@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
 // sink is a client that takes everything.
@@ -45,7 +46,7 @@ func canned(c net.Conn) {
 // is part of each round, and measured by itself as "prepare"; "file" is a request
 // that goes on to the next handler.
 func BenchmarkServeHTTP(b *testing.B) {
-	root := layOut(b, "index.php", "style.css")
+	root := testfiles.Write(b, "index.php", "style.css")
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 	h := fakeSite(b, root, 1, canned)
 	r := httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil)

@@ -26,7 +26,7 @@ func TestTheStatusPageTellsWhatWorkersRunAndRan(t *testing.T) {
 	m := &meter{name: "www"}
 	m.memory.Store(2 << 20)
 	metered(t, m, 3, func(l *managedPool) {
-		l.request(t, pool.Info{
+		holdWorker(t, l, pool.Info{
 			Method: "POST", URI: "/a", Query: "token=t", User: "bob", ContentLength: 14, Script: "/srv/a.php",
 		}, 200*time.Millisecond)
 		m.cpu.Store(int64(50 * time.Millisecond))
@@ -34,7 +34,7 @@ func TestTheStatusPageTellsWhatWorkersRunAndRan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.request(t, pool.Info{Method: "HEAD", URI: "/c", Script: "/srv/c.php"}, 1500*time.Millisecond)
+		holdWorker(t, l, pool.Info{Method: "HEAD", URI: "/c", Script: "/srv/c.php"}, 1500*time.Millisecond)
 		defer idle.Release()
 		born := time.Now().Add(-1700 * time.Millisecond).Format("02/Jan/2006:15:04:05 -0700")
 		want := strings.ReplaceAll(`pool:                 www
@@ -111,7 +111,7 @@ func TestQueriesAreShownOnlyWhenAskedFor(t *testing.T) {
 	m := new(meter)
 	metered(t, m, 2, func(l *managedPool) {
 		secret := pool.Info{Method: "GET", URI: "/login", Query: "password=hunter2"}
-		l.request(t, secret, time.Second)
+		holdWorker(t, l, secret, time.Second)
 		running, err := l.pool.Acquire(context.Background(), secret)
 		if err != nil {
 			t.Fatal(err)
@@ -136,6 +136,46 @@ func TestQueriesAreShownOnlyWhenAskedFor(t *testing.T) {
 			if got := strings.Contains(string(text), "hunter2"); got != full {
 				t.Errorf("full_uri %v: the query is shown: %v", full, got)
 			}
+		}
+	})
+}
+
+func TestWorkersAreMeasuredOnceASecondHoweverManyAsk(t *testing.T) {
+	m := new(meter)
+	m.memory.Store(3 << 20)
+	metered(t, m, 4, func(l *managedPool) {
+		for range 1000 {
+			got := describePool(l, detail{workers: true})
+			if got.Memory == nil || *got.Memory != 12<<20 || got.MemoryHuman != "12 MiB" {
+				t.Fatalf("got %v bytes (%s), want 12 MiB", got.Memory, got.MemoryHuman)
+			}
+			statusPage(l, true, false)
+		}
+		if n := m.reads.Load(); n != 4 {
+			t.Errorf("memory was read %d times, want once for each of 4 workers", n)
+		}
+		m.memory.Store(5 << 20)
+		time.Sleep(time.Second)
+		if got := describePool(l, detail{}); *got.Memory != 20<<20 || m.reads.Load() != 8 {
+			t.Errorf("a second later: got %d bytes after %d reads", *got.Memory, m.reads.Load())
+		}
+	})
+}
+
+// The short page of php-fpm tells nothing that has to be measured.
+func TestTheShortStatusMeasuresNothing(t *testing.T) {
+	m := new(meter)
+	metered(t, m, 4, func(l *managedPool) { statusPage(l, false, false) })
+	if n := m.reads.Load(); n != 0 {
+		t.Errorf("memory was read %d times", n)
+	}
+}
+
+func TestMemoryThatTheSystemDoesNotTellIsLeftOut(t *testing.T) {
+	metered(t, &meter{unknown: true}, 2, func(l *managedPool) {
+		got := describePool(l, detail{workers: true})
+		if got.Memory != nil || got.MemoryHuman != "" || got.WorkersList[0].Memory != nil {
+			t.Errorf("got %v, want none", got.Memory)
 		}
 	})
 }
