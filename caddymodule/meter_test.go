@@ -91,17 +91,14 @@ func (w *meteredWorker) Memory() (int64, error) {
 func metered(t *testing.T, m *meter, workers int, f func(l *managedPool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := &managedPool{name: "test", spool: spool.New("", 0), logger: zap.NewNop()}
-		l.pool = pool.New(pool.Config{Name: m.name, Start: m.start, Settings: pool.Settings{
+		l := newManagedPool(pool.Config{Name: m.name, Start: m.start, Logger: zap.NewNop(), Settings: pool.Settings{
 			Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 10, StopTimeout: time.Second,
-		}})
+		}}, spool.New("", 0), nil)
 		if err := l.pool.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		f(l)
-		if err := l.pool.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
+		l.close()
 		synctest.Wait()
 	})
 }
