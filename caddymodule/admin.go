@@ -82,8 +82,8 @@ func (Admin) handlePool(w http.ResponseWriter, r *http.Request) error {
 		return notFound("there is no call %q: it is one of %s", parts[1],
 			strings.Join(slices.Sorted(maps.Keys(endpoints))[1:], ", "))
 	}
-	live := findPool(parts[0])
-	if live == nil {
+	p := findPool(parts[0])
+	if p == nil {
 		return notFound("there is no pool %q", parts[0])
 	}
 	if err := allow(w, r, slices.Sorted(maps.Keys(byMethod))...); err != nil {
@@ -93,7 +93,7 @@ func (Admin) handlePool(w http.ResponseWriter, r *http.Request) error {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	return byMethod[method](w, r, live, parts[2])
+	return byMethod[method](w, r, p, parts[2])
 }
 
 func showPool(w http.ResponseWriter, r *http.Request, l *managedPool, _ string) error {

@@ -90,12 +90,12 @@ func (a *App) usePool(name string, own *PoolOptions, root string) (*managedPool,
 		return nil, fmt.Errorf("pool %s is defined twice: in the php_pool app and with a handler; "+
 			"give one of them another name", name)
 	case own == nil && !defined && name != defaultPool:
-		live := a.pools[name]
-		if live == nil {
+		p := a.pools[name]
+		if p == nil {
 			return nil, fmt.Errorf("there is no pool %s: define it in the global options "+
 				"(php_pool { pool %s { ... } })", name, name)
 		}
-		return live, a.plans[name].options.checkRoot(name, root)
+		return p, a.plans[name].options.checkRoot(name, root)
 	}
 	options, err := a.options(name, own)
 	if err != nil {
@@ -111,16 +111,16 @@ func (a *App) usePool(name string, own *PoolOptions, root string) (*managedPool,
 		}
 		return a.pools[name], s.options.checkRoot(name, root)
 	}
-	s, err := newPlan(a.ctx, poolLogger(a.logger, name), options, phpLocator{a.findCached, a.detectCached})
+	s, err := newPlan(a.ctx, poolLogger(a.logger, name), options, phpLocator{find: a.findCached, detect: a.detectCached})
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
-	live, err := loadOrNew(name, s, a.logger)
+	p, err := loadOrNew(name, s, a.logger)
 	if err != nil {
 		return nil, err
 	}
-	a.plans[name], a.pools[name] = s, live
-	return live, nil
+	a.plans[name], a.pools[name] = s, p
+	return p, nil
 }
 
 // findCached looks for php-cgi, once per config for all pools that want the same: that
@@ -232,15 +232,15 @@ const startsPerCPU = 4
 // may have requests to serve still.
 func (a *App) Stop() error {
 	a.unstage()
-	for _, live := range a.pools {
-		live.configStopped(a)
+	for _, p := range a.pools {
+		p.configStopped(a)
 	}
 	return nil
 }
 
 func (a *App) unstage() {
-	for _, live := range a.pools {
-		live.unstage(a)
+	for _, p := range a.pools {
+		p.unstage(a)
 	}
 }
 
@@ -266,8 +266,8 @@ func (s exitHandler) Handle(context.Context, caddy.Event) error {
 	if !caddy.Exiting() {
 		return nil
 	}
-	for _, live := range runningPools.all() {
-		time.AfterFunc(s.app.shutdownDelay+live.stopTimeout(), live.forceClose)
+	for _, p := range runningPools.all() {
+		time.AfterFunc(s.app.shutdownDelay+p.stopTimeout(), p.forceClose)
 	}
 	return nil
 }
@@ -310,8 +310,8 @@ func (a *App) resizeByMeasurement(m resources) {
 			return
 		case <-ticker.C:
 		}
-		for name, live := range a.pools {
-			most[name] = max(most[name], live.largestWorkerBytes())
+		for name, p := range a.pools {
+			most[name] = max(most[name], p.largestWorkerBytes())
 		}
 		specs := map[string]*plan{}
 		for name, s := range a.plans {
@@ -319,8 +319,8 @@ func (a *App) resizeByMeasurement(m resources) {
 			specs[name] = &next
 		}
 		allocate(m, specs, most)
-		for name, live := range a.pools {
-			live.resize(a, specs[name])
+		for name, p := range a.pools {
+			p.resize(a, specs[name])
 		}
 	}
 }

@@ -17,11 +17,11 @@ func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Ha
 }
 
 // fakeSiteOf returns a handler for a directory that uses the pool.
-func fakeSiteOf(tb testing.TB, root string, live *managedPool) *Handler {
+func fakeSiteOf(tb testing.TB, root string, p *managedPool) *Handler {
 	tb.Helper()
 	h := &Handler{Backend: Backend{
 		Root: root, RequestBuffers: defaultRequestBuffers,
-		site: Site{Root: root, ResolveRootSymlink: true}, pool: live, logger: zap.NewNop(),
+		site: Site{Root: root, ResolveRootSymlink: true}, pool: p, logger: zap.NewNop(),
 	}}
 	if err := h.site.Provision(); err != nil {
 		tb.Fatal(err)

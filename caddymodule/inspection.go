@@ -49,11 +49,11 @@ func (i *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*manag
 		w.Header().Set("Allow", "GET, HEAD")
 		return nil, caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("%s is not allowed here: use GET", r.Method))
 	}
-	live := findPool(i.Pool)
-	if live == nil {
+	p := findPool(i.Pool)
+	if p == nil {
 		return nil, caddyhttp.Error(http.StatusNotFound, fmt.Errorf("there is no pool %s", i.Pool))
 	}
-	return live, nil
+	return p, nil
 }
 
 // allowed judges "this machine" by the address of the connection alone: a

@@ -28,7 +28,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 
 // poolSample is one pool at the moment in which Prometheus asks.
 type poolSample struct {
-	live  *managedPool
+	pool  *managedPool
 	stats pool.Stats
 	// plan is nil while the pool belongs to a config that is not in force yet.
 	plan *plan
@@ -57,7 +57,7 @@ func (collector) Collect(to chan<- prometheus.Metric) {
 
 func collectPool(l *managedPool, to chan<- prometheus.Metric) {
 	s := &poolSample{
-		live: l, stats: l.pool.Stats(), ready: l.pool.Ready() == nil, opcache: l.opcache.Shared(), to: to,
+		pool: l, stats: l.pool.Stats(), ready: l.pool.Ready() == nil, opcache: l.opcache.Shared(), to: to,
 	}
 	s.plan, _ = l.active()
 	s.collect()
@@ -102,7 +102,7 @@ func plain[N numeric](name, help string, kind prometheus.ValueType, value func(*
 
 // send gives out one number of the pool; labels are those behind its name.
 func (s *poolSample) send(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-	s.to <- prometheus.MustNewConstMetric(d, kind, value, append([]string{s.live.name}, labels...)...)
+	s.to <- prometheus.MustNewConstMetric(d, kind, value, append([]string{s.pool.name}, labels...)...)
 }
 
 // histogram describes a metric of times, in seconds.
@@ -115,7 +115,7 @@ func histogram(name, help string, of func(*pool.Times) *pool.Histogram) metric {
 			upTo += h.Counts[i]
 			buckets[bound.Seconds()] = upTo
 		}
-		s.to <- prometheus.MustNewConstHistogram(d, h.Count(), h.Sum.Seconds(), buckets, s.live.name)
+		s.to <- prometheus.MustNewConstHistogram(d, h.Count(), h.Sum.Seconds(), buckets, s.pool.name)
 	})
 }
 

@@ -54,14 +54,14 @@ var metrics = append([]metric{
 	counter("requests_timed_out_total", "Requests that exceeded request_timeout.",
 		func(s *poolSample) uint64 { return s.stats.Requests.TimedOut }),
 	counter("requests_client_closed_total", "Requests whose client closed the connection before the response was complete.",
-		func(s *poolSample) uint64 { return s.live.clientsClosed.Load() }),
+		func(s *poolSample) uint64 { return s.pool.clientsClosed.Load() }),
 	histogram("request_duration_seconds", "Time that requests held a worker.",
 		func(t *pool.Times) *pool.Histogram { return &t.Request }),
 	histogram("time_to_first_byte_seconds", "Time from getting a worker to the first byte of its response.",
 		func(t *pool.Times) *pool.Histogram { return &t.FirstByte }),
 
 	gauge("spooled_bytes", "Bytes of request bodies spooled to files until PHP has responded.",
-		func(s *poolSample) int64 { return s.live.spool.InFiles() }),
+		func(s *poolSample) int64 { return s.pool.spool.InFiles() }),
 	gauge("quarantined_scripts", "Scripts in quarantine because they crashed too many workers.",
 		func(s *poolSample) int { return len(s.stats.Quarantined) }),
 }, opcacheMetrics...)
@@ -113,7 +113,7 @@ func collectExits(d *prometheus.Desc, s *poolSample) {
 
 // collectMemory leaves the metric out where the system does not tell.
 func collectMemory(d *prometheus.Desc, s *poolSample) {
-	used := s.live.sampler.sample(s.live.pool)
+	used := s.pool.sampler.sample(s.pool.pool)
 	var sum int64
 	known := len(used) == 0
 	for _, u := range used {

@@ -34,9 +34,9 @@ type onePool struct {
 
 func (c onePool) Collect(to chan<- prometheus.Metric) { c.collect(to) }
 
-func scraped(t *testing.T, live *managedPool) map[string]*dto.MetricFamily {
+func scraped(t *testing.T, p *managedPool) map[string]*dto.MetricFamily {
 	t.Helper()
-	return gathered(t, func(to chan<- prometheus.Metric) { collectPool(live, to) })
+	return gathered(t, func(to chan<- prometheus.Metric) { collectPool(p, to) })
 }
 
 // gathered is what a pedantic registry, such as Caddy's, makes of a pool: it
@@ -171,7 +171,7 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 	}
 	sample := l.opcache.Shared()
 	all := gathered(t, func(to chan<- prometheus.Metric) {
-		s := &poolSample{live: l, plan: planOf(spawnShared), ready: true, opcache: sample, to: to, stats: pool.Stats{
+		s := &poolSample{pool: l, plan: planOf(spawnShared), ready: true, opcache: sample, to: to, stats: pool.Stats{
 			Manager: pool.Dynamic, Generation: 101, Started: time.Unix(1600000000, 5e8),
 			Workers: pool.WorkerCounts{
 				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Preforked: 109,

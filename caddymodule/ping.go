@@ -37,11 +37,11 @@ func (p *Ping) Provision(caddy.Context) error { return p.provision() }
 
 // ServeHTTP answers the ping.
 func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	live, err := p.authorize(w, r)
+	target, err := p.authorize(w, r)
 	if err != nil {
 		return err
 	}
-	if err := ping(live, w); err != nil {
+	if err := ping(target, w); err != nil {
 		err := caddyhttp.Error(http.StatusServiceUnavailable, err)
 		setRetryAfter(w.Header(), err)
 		return err

@@ -64,7 +64,7 @@ func (a *App) dryRunPool(ctx context.Context, name string, use poolRef, p *docto
 		return nil, err
 	}
 	p.Process.Binary, _ = a.findCached(options.Binary) // newPlan tells why it could not
-	return newPlan(ctx, zap.NewNop(), options, phpLocator{a.findCached, func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
+	return newPlan(ctx, zap.NewNop(), options, phpLocator{find: a.findCached, detect: func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
 		b, err := a.detectCached(ctx, path, o)
 		if err != nil {
 			return &phpbin.Binary{Path: path}, nil //nolint:nilerr // see above

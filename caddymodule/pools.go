@@ -79,11 +79,11 @@ type staged struct {
 func loadOrNew(name string, s *plan, logger *zap.Logger) (*managedPool, error) {
 	value, _, err := usagePool.LoadOrNew(name, func() (caddy.Destructor, error) {
 		logger := poolLogger(logger, name)
-		live := newManagedPool(pool.Config{
+		p := newManagedPool(pool.Config{
 			Name: name, Start: s.starter(logger), Settings: s.settings, Logger: logger,
 		}, spool.New(s.options.SpoolDir, s.options.SpoolMax), nil)
-		runningPools.add(live) // from here on others see it
-		return live, nil
+		runningPools.add(p) // from here on others see it
+		return p, nil
 	})
 	if err != nil {
 		return nil, err

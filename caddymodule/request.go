@@ -29,7 +29,7 @@ func (l *managedPool) do(ctx context.Context, r *pool.Request) (*pool.Response, 
 		return l.pool.Do(ctx, r)
 	}
 	w, ok := ctx.Value(warmupRouteKey{}).(*warmupRoute)
-	if !ok || w.live != l {
+	if !ok || w.pool != l {
 		return l.pool.Do(ctx, r)
 	}
 	w.reached = true

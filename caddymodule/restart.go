@@ -100,7 +100,7 @@ func (size scaleJSON) apply(o *PoolOptions) error {
 		if *n < 1 {
 			return fmt.Errorf("max_workers %d is out of range: write a number from 1 to %d", *n, maxWorkers)
 		}
-		if o.manager() == pool.Static {
+		if o.effectiveManager() == pool.Static {
 			o.Workers = *n
 		} else {
 			o.MaxWorkers = *n

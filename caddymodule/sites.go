@@ -25,11 +25,11 @@ const anyHost = "localhost"
 // findSites finds the sites of a config that lead to a pool, by walking the
 // routes that are provisioned. Routes inside other modules' handlers stay
 // unseen.
-func findSites(app *caddyhttp.App, live *managedPool) []site {
+func findSites(app *caddyhttp.App, p *managedPool) []site {
 	var found []site
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 		server := app.Servers[name]
-		walk := &siteWalker{server: server, live: live, hosts: map[string]bool{}}
+		walk := &siteWalker{server: server, pool: p, hosts: map[string]bool{}}
 		walk.routes(server.Routes, "")
 		for _, host := range slices.Sorted(maps.Keys(walk.hosts)) {
 			found = append(found, site{server, host, len(server.TLSConnPolicies) > 0})
@@ -44,7 +44,7 @@ type poolUser interface{ UsesPool(*managedPool) bool }
 // siteWalker gathers the hosts under which a server leads to a pool.
 type siteWalker struct {
 	server *caddyhttp.Server
-	live   *managedPool
+	pool   *managedPool
 	hosts  map[string]bool
 	depth  int
 }
@@ -79,10 +79,10 @@ func (w *siteWalker) handler(h caddyhttp.MiddlewareHandler, host string) {
 			w.routes(caddyhttp.RouteList{*named}, host)
 		}
 	case poolUser:
-		leads = h.UsesPool(w.live)
+		leads = h.UsesPool(w.pool)
 	case *reverseproxy.Handler:
 		t, ok := h.Transport.(poolUser)
-		leads = ok && t.UsesPool(w.live)
+		leads = ok && t.UsesPool(w.pool)
 	}
 	if leads {
 		if host == "" {

@@ -108,7 +108,7 @@ func (s *sizing) slotsFor(manager pool.Manager) int {
 }
 
 // isAuto reports whether the pool sizes itself.
-func (o *PoolOptions) isAuto() bool { return o.manager() != pool.Static && o.MaxWorkers <= 0 }
+func (o *PoolOptions) isAuto() bool { return o.effectiveManager() != pool.Static && o.MaxWorkers <= 0 }
 
 // workerBytes is what one worker of a pool is counted as: its memory_limit, or
 // half as much again as the most that was measured.

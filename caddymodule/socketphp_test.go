@@ -112,13 +112,13 @@ func answers(handle func(*fastcgitest.Request) fastcgitest.Answer) func(net.Conn
 func fakePool(tb testing.TB, workers int, serve func(net.Conn), active *plan) *managedPool {
 	tb.Helper()
 	php := &socketPHP{dir: tb.TempDir(), serve: serve, done: make(chan struct{})}
-	live := newManagedPool(pool.Config{Name: "test", Start: php.start, Logger: zap.NewNop(), Settings: pool.Settings{
+	p := newManagedPool(pool.Config{Name: "test", Start: php.start, Logger: zap.NewNop(), Settings: pool.Settings{
 		Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 100, StopTimeout: time.Second,
 		SlowRequest: 5 * time.Second,
 	}}, spool.New("", 0), active)
-	if err := live.pool.Open(tb.Context()); err != nil {
+	if err := p.pool.Open(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(live.close)
-	return live
+	tb.Cleanup(p.close)
+	return p
 }

@@ -44,16 +44,16 @@ func (s *Status) Provision(caddy.Context) error { return s.provision() }
 
 // ServeHTTP answers with the pool's state.
 func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	live, err := s.authorize(w, r)
+	p, err := s.authorize(w, r)
 	if err != nil {
 		return err
 	}
 	if wantsPage(r) {
 		return servePage(w, r, func() []poolJSON {
-			return []poolJSON{describePool(live, detail{workers: true, opcache: true, fullURI: s.FullURI})}
+			return []poolJSON{describePool(p, detail{workers: true, opcache: true, fullURI: s.FullURI})}
 		})
 	}
-	return serveStatus(live, w, r, s.FullURI)
+	return serveStatus(p, w, r, s.FullURI)
 }
 
 // serveStatus answers with php-fpm's status page.

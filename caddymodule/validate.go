@@ -46,7 +46,7 @@ func (o *PoolOptions) validate() error {
 }
 
 func (o *PoolOptions) checkManager() error {
-	manager := o.manager()
+	manager := o.effectiveManager()
 	switch manager {
 	case pool.Static, pool.Dynamic, pool.OnDemand:
 	default:
@@ -171,9 +171,9 @@ func (o *PoolOptions) checkProcess() error {
 	return checkWarmup(o.Warmup)
 }
 
-// manager is the one that was asked for: naming only a number of workers asks
+// effectiveManager is the one that was asked for: naming only a number of workers asks
 // for a static pool.
-func (o *PoolOptions) manager() pool.Manager {
+func (o *PoolOptions) effectiveManager() pool.Manager {
 	switch {
 	case o.Manager != "":
 		return pool.Manager(o.Manager)
@@ -188,7 +188,7 @@ func (o *PoolOptions) manager() pool.Manager {
 func (o *PoolOptions) settings(auto int) pool.Settings {
 	s := pool.Settings{
 		Size: pool.Size{
-			Manager: o.manager(), IdleTimeout: or(o.IdleTimeout, defaultIdleTimeout),
+			Manager: o.effectiveManager(), IdleTimeout: or(o.IdleTimeout, defaultIdleTimeout),
 			MasterIdleTimeout: defaultMasterIdleTimeout,
 		},
 		Limits: pool.Limits{

@@ -20,7 +20,7 @@ import (
 // their context, so that they go their whole way through Caddy like any other
 // and only at its end, in the pool, turn off to that generation.
 type warmupRoute struct {
-	live     *managedPool
+	pool     *managedPool
 	prepared *pool.Prepared
 	worker   int
 	lost     error // of the last request: it had no answer
@@ -46,7 +46,7 @@ func (l *managedPool) warm(ctx context.Context, app owner, s *plan, prepared *po
 	}
 	var failed []error
 	for worker := range workers {
-		w := &warmupRoute{live: l, prepared: prepared, worker: worker}
+		w := &warmupRoute{pool: l, prepared: prepared, worker: worker}
 		for _, r := range requests {
 			if err := w.request(ctx, s.settings.StartTimeout, r); err != nil {
 				failed = append(failed, fmt.Errorf("warmup %s: %w", r.url, err))
