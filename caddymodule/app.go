@@ -15,6 +15,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/metrics"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	_ "github.com/mevdschee/caddy-php-pool/caddymodule/status" // registers the admin API, php_pool_status and php_pool_ping
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
@@ -23,18 +27,18 @@ func init() { caddy.RegisterModule(App{}) }
 // App holds the pools that the handlers of a config use, and starts them.
 type App struct {
 	// Options for every pool that does not set them itself.
-	Defaults *PoolOptions `json:"defaults,omitempty"`
+	Defaults *poolcfg.PoolOptions `json:"defaults,omitempty"`
 
 	// Pools that handlers refer to by name. One that no handler uses is
 	// checked, but not started.
-	Pools map[string]*PoolOptions `json:"pools,omitempty"`
+	Pools map[string]*poolcfg.PoolOptions `json:"pools,omitempty"`
 
 	ctx    caddy.Context
 	logger *zap.Logger
 
 	// Filled while handlers are provisioned, which Caddy does one by one.
-	plans    map[string]*plan // by name, of pools in use
-	pools    map[string]*managedPool
+	plans    map[string]*poolcfg.Plan // by name, of pools in use
+	pools    map[string]*live.Pool
 	found    map[string]string         // paths of php-cgi, by what was asked for
 	detected map[string]*phpbin.Binary // what has been asked, by how
 
@@ -49,10 +53,10 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the pools defined here.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
-	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+	if err := metrics.Register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	a.plans, a.pools = map[string]*plan{}, map[string]*managedPool{}
+	a.plans, a.pools = map[string]*poolcfg.Plan{}, map[string]*live.Pool{}
 	a.found, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
@@ -66,12 +70,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return events.(*caddyevents.App).On("stopping", exitHandler{a})
 }
 
-// options returns the options of a pool with the defaults filled in.
-func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
+// Options returns the options of a pool with the defaults filled in.
+func (a *App) options(name string, own *poolcfg.PoolOptions) (*poolcfg.PoolOptions, error) {
 	if own == nil {
 		own = a.Pools[name]
 	}
-	merged, err := mergeOptions(a.Defaults, own)
+	merged, err := poolcfg.Merge(a.Defaults, own)
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
@@ -80,42 +84,42 @@ func (a *App) options(name string, own *PoolOptions) (*PoolOptions, error) {
 
 // usePool lets a handler join the pool of that name; own are options given with
 // the handler, root is its site's, perhaps with placeholders.
-func (a *App) usePool(name string, own *PoolOptions, root string) (*managedPool, error) {
+func (a *App) usePool(name string, own *poolcfg.PoolOptions, root string) (*live.Pool, error) {
 	if name == "" {
-		name = defaultPool
+		name = poolcfg.DefaultPool
 	}
 	_, defined := a.Pools[name]
 	switch {
 	case own != nil && defined:
 		return nil, fmt.Errorf("pool %s is defined twice: in the php_pool app and with a handler; "+
 			"give one of them another name", name)
-	case own == nil && !defined && name != defaultPool:
+	case own == nil && !defined && name != poolcfg.DefaultPool:
 		p := a.pools[name]
 		if p == nil {
 			return nil, fmt.Errorf("there is no pool %s: define it in the global options "+
 				"(php_pool { pool %s { ... } })", name, name)
 		}
-		return p, a.plans[name].options.checkRoot(name, root)
+		return p, a.plans[name].Options.CheckRoot(name, root)
 	}
 	options, err := a.options(name, own)
 	if err != nil {
 		return nil, err
 	}
-	if err := options.bindToRoot(name, root, own != nil); err != nil {
+	if err := options.BindToRoot(name, root, own != nil); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
 	if s := a.plans[name]; s != nil {
-		if !equalJSON(s.options, options) {
+		if !poolcfg.EqualJSON(s.Options, options) {
 			return nil, fmt.Errorf("pool %s is defined twice with different options: "+
 				"give one of them another name", name)
 		}
-		return a.pools[name], s.options.checkRoot(name, root)
+		return a.pools[name], s.Options.CheckRoot(name, root)
 	}
-	s, err := newPlan(a.ctx, poolLogger(a.logger, name), options, phpLocator{find: a.findCached, detect: a.detectCached})
+	s, err := poolcfg.NewPlan(a.ctx, live.PoolLogger(a.logger, name), options, poolcfg.PHPLocator{Find: a.findCached, Detect: a.detectCached})
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
-	p, err := loadOrNew(name, s, a.logger)
+	p, err := live.LoadOrNew(name, s, a.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +160,8 @@ func (a *App) detectCached(ctx context.Context, path string, o phpbin.Options) (
 func (a *App) Start() error {
 	a.killOrphans()
 	a.shutdownDelay = a.httpShutdownDelay()
-	m := detectResources()
-	allocate(m, a.plans, nil)
+	m := poolcfg.DetectResources()
+	poolcfg.Allocate(m, a.plans, nil)
 	if err := a.stagePools(); err != nil {
 		a.unstage()
 		return err
@@ -166,7 +170,7 @@ func (a *App) Start() error {
 	a.warnSharedUser()
 	a.warnAdminAccess()
 	for _, s := range a.plans {
-		if s.options.isAuto() {
+		if s.Options.IsAuto() {
 			go a.resizeByMeasurement(m)
 			break
 		}
@@ -181,13 +185,13 @@ func (a *App) stagePools() error {
 	leaders := map[string]string{} // by key
 	for _, name := range slices.Sorted(maps.Keys(a.plans)) {
 		s := a.plans[name]
-		if other, ok := leaders[s.key]; !ok || a.plans[other].mayStartEmpty() {
-			leaders[s.key] = name
+		if other, ok := leaders[s.Key]; !ok || a.plans[other].MayStartEmpty() {
+			leaders[s.Key] = name
 		}
 	}
 	var first, rest []string
 	for name, s := range a.plans {
-		if leaders[s.key] == name {
+		if leaders[s.Key] == name {
 			first = append(first, name)
 		} else {
 			rest = append(rest, name)
@@ -212,7 +216,7 @@ func (a *App) stageConcurrently(names []string, proven bool) error {
 		starts.Go(func() {
 			defer func() { <-room }()
 			s := a.plans[name]
-			if err := a.pools[name].stage(a.ctx, a, s, proven && s.mayStartEmpty()); err != nil {
+			if err := a.pools[name].Stage(a.ctx, a, s, proven && s.MayStartEmpty()); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
@@ -233,14 +237,14 @@ const startsPerCPU = 4
 func (a *App) Stop() error {
 	a.unstage()
 	for _, p := range a.pools {
-		p.configStopped(a)
+		p.ConfigStopped(a)
 	}
 	return nil
 }
 
 func (a *App) unstage() {
 	for _, p := range a.pools {
-		p.unstage(a)
+		p.Unstage(a)
 	}
 }
 
@@ -249,7 +253,7 @@ func (a *App) Cleanup() error {
 	a.unstage()
 	var leaves sync.WaitGroup // at exit each takes its time
 	for name := range a.pools {
-		leaves.Go(func() { leavePool(name) })
+		leaves.Go(func() { live.Leave(name) })
 	}
 	leaves.Wait()
 	a.pools = nil
@@ -266,8 +270,8 @@ func (s exitHandler) Handle(context.Context, caddy.Event) error {
 	if !caddy.Exiting() {
 		return nil
 	}
-	for _, p := range runningPools.all() {
-		time.AfterFunc(s.app.shutdownDelay+p.stopTimeout(), p.forceClose)
+	for _, p := range live.RunningPools.All() {
+		time.AfterFunc(s.app.shutdownDelay+p.StopTimeout(), p.ForceClose)
 	}
 	return nil
 }
@@ -300,8 +304,8 @@ var (
 
 // resizeByMeasurement keeps the sizes true for as long as the config is in power: by what
 // workers were seen to use.
-func (a *App) resizeByMeasurement(m resources) {
-	ticker := time.NewTicker(measureInterval)
+func (a *App) resizeByMeasurement(m poolcfg.Resources) {
+	ticker := time.NewTicker(poolcfg.MeasureInterval)
 	defer ticker.Stop()
 	most := map[string]int64{}
 	for {
@@ -311,16 +315,16 @@ func (a *App) resizeByMeasurement(m resources) {
 		case <-ticker.C:
 		}
 		for name, p := range a.pools {
-			most[name] = max(most[name], p.largestWorkerBytes())
+			most[name] = max(most[name], p.LargestWorkerBytes())
 		}
-		specs := map[string]*plan{}
+		specs := map[string]*poolcfg.Plan{}
 		for name, s := range a.plans {
 			next := *s
 			specs[name] = &next
 		}
-		allocate(m, specs, most)
+		poolcfg.Allocate(m, specs, most)
 		for name, p := range a.pools {
-			p.resize(a, specs[name])
+			p.Resize(a, specs[name])
 		}
 	}
 }

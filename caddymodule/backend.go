@@ -11,6 +11,9 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -26,7 +29,7 @@ type Backend struct {
 
 	// The options of a pool of this handler's own. Options that are left out
 	// are those of the php_pool app's `defaults`.
-	PoolOptions *PoolOptions `json:"pool_options,omitempty"`
+	PoolOptions *poolcfg.PoolOptions `json:"pool_options,omitempty"`
 
 	// The site's root directory. Default: `{http.vars.root}`, which the root
 	// directive sets, or the current directory.
@@ -84,8 +87,8 @@ type Backend struct {
 	// Default: 0, none.
 	ResponseBuffers int64 `json:"response_buffers,omitempty"`
 
-	site   Site
-	pool   *managedPool
+	site   cgi.Site
+	pool   *live.Pool
 	logger *zap.Logger
 	// propagator tells PHP about the span: by the headers that Caddy's tracing
 	// uses too, which OTEL_PROPAGATORS chooses.
@@ -107,7 +110,7 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	if b.ResponseBuffers < 0 {
 		b.ResponseBuffers = math.MaxInt
 	}
-	b.site = Site{
+	b.site = cgi.Site{
 		Root: b.Root, SplitPath: b.SplitPath, Env: b.Env, ConfineSymlinks: b.ConfineSymlinks,
 		ResolveRootSymlink: b.ResolveRootSymlink == nil || *b.ResolveRootSymlink,
 	}
@@ -125,52 +128,52 @@ func (b *Backend) provision(ctx caddy.Context) error {
 // roundTrip sends the request to PHP and returns when the head of the response is
 // there. It is the one way to PHP; its errors carry the status for the client.
 func (b *Backend) roundTrip(r *http.Request, v *requestState, proxied bool) (*response, error) {
-	b.pool.acquire()
+	b.pool.Acquire()
 	a, err := b.send(r, v, proxied)
 	if err != nil {
-		b.pool.release()
+		b.pool.Release()
 	}
 	return a, err
 }
 
 // send is answer, for those who have entered the pool.
 func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*response, error) {
-	s, err := b.site.findScript(r, &v.state)
+	s, err := b.site.FindScript(r, &v.State)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.pool.checkAdminINI(s.filename); err != nil {
+	if err := b.pool.CheckAdminINI(s.Filename); err != nil {
 		return nil, err
 	}
-	in, err := b.pool.spool.Take(r, b.RequestBuffers, b.MaxBody)
+	in, err := b.pool.Spool.Take(r, b.RequestBuffers, b.MaxBody)
 	if err != nil {
 		return nil, bodyError(err)
 	}
 	req := fastcgi.NewRequest()
 	a := &response{
 		backend: b, httpRequest: r, requestBody: in, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
-		stderr: stderrLog{backend: b, request: r, script: s.filename}, cancel: func() {},
+		stderr: stderrLog{backend: b, request: r, script: s.Filename}, cancel: func() {},
 	}
-	env := envWriter{site: &b.site, r: r, repl: v.repl, to: req, proxied: proxied}
-	a.span, env.traced = b.startSpan(r.Context(), s.filename)
-	env.write(&s, in.Length)
+	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: v.Repl, Dst: req, Proxied: proxied}
+	a.span, env.TraceHeaders = b.startSpan(r.Context(), s.Filename)
+	env.Write(&s, in.Length)
 	if in.Length > 0 {
 		req.Body, req.ContentLength = in.ReadSeeker, in.Length
 	}
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
 	req.Stderr = &a.stderr
-	a.request.Info = env.info(&s, in.Length)
+	a.request.Info = env.Info(&s, in.Length)
 	a.request.Info.MaxWait = time.Duration(b.DialTimeout)
-	if b.pool.limitsClients.Load() {
-		a.request.Info.Client = clientKey(r)
+	if b.pool.LimitsClients.Load() {
+		a.request.Info.Client = cgi.ClientKey(r)
 	}
-	v.begin(r, b.pool.name, s.filename)
+	v.begin(r, b.pool.Name, s.Filename)
 	ctx := r.Context()
 	if b.ResponseBuffers > 0 {
 		ctx, a.cancel = context.WithCancel(ctx)
 	}
-	if a.Response, err = b.pool.do(ctx, &a.request); err != nil {
+	if a.Response, err = b.pool.Do(ctx, &a.request); err != nil {
 		a.fail(err)
 		a.finish()
 		return nil, b.toHTTPError(err, r, &s)
@@ -196,11 +199,11 @@ func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*respons
 }
 
 // UsesPool reports whether requests go to that pool.
-func (b *Backend) UsesPool(p *managedPool) bool { return b.pool == p }
+func (b *Backend) UsesPool(p *live.Pool) bool { return b.pool == p }
 
 // requestURI is the path the client asked for, without the query, which may
 // hold what does not belong in a log.
-func requestURI(r *http.Request) string { return originalURL(r).EscapedPath() }
+func requestURI(r *http.Request) string { return cgi.OriginalURL(r).EscapedPath() }
 
 // safeMethod reports whether a method has no effect by its definition (RFC 9110
 // section 9.2.1), so that the request may be sent twice.

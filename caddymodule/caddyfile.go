@@ -9,6 +9,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
 func init() {
@@ -23,7 +26,7 @@ func init() {
 type directive struct {
 	helper  httpcaddyfile.Helper
 	handler *Handler
-	own     PoolOptions
+	own     poolcfg.PoolOptions
 	named   string // by `name`
 	seen    map[string]bool
 	proxy   []caddyfile.Token // what is reverse_proxy's
@@ -160,7 +163,7 @@ func envOption(d *caddyfile.Dispenser, b *Backend) error {
 		return err
 	}
 	for name := range b.Env {
-		if err := checkEnv(name); err != nil {
+		if err := cgi.CheckEnv(name); err != nil {
 			return d.WrapErr(err)
 		}
 	}
@@ -171,12 +174,12 @@ func envOption(d *caddyfile.Dispenser, b *Backend) error {
 func (p *directive) finishPool() error {
 	h := p.handler
 	switch {
-	case h.Pool != "" && (p.named != "" || !p.own.isZero()):
+	case h.Pool != "" && (p.named != "" || !p.own.IsZero()):
 		return p.helper.Errf("pool %s is defined in the global options, so its options belong there: "+
 			"take the pool options out here, or take out pool and write name", h.Pool)
 	case h.Pool != "":
 		return nil
-	case p.named == "" && p.own.isZero():
+	case p.named == "" && p.own.IsZero():
 		return nil // the default pool
 	}
 	h.PoolOptions = &p.own
@@ -236,7 +239,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	}
 func parseGlobal(d *caddyfile.Dispenser, _ any) (any, error) {
 	app := new(App)
-	defaults, seen := new(PoolOptions), map[string]bool{}
+	defaults, seen := new(poolcfg.PoolOptions), map[string]bool{}
 	d.Next() // the option's name
 	if args := d.RemainingArgs(); len(args) > 0 {
 		return nil, d.Errf("php_pool takes no value here (%s): write a block", strings.Join(args, " "))
@@ -252,7 +255,7 @@ func parseGlobal(d *caddyfile.Dispenser, _ any) (any, error) {
 			return nil, err
 		}
 	}
-	if !defaults.isZero() {
+	if !defaults.IsZero() {
 		app.Defaults = defaults
 	}
 	return httpcaddyfile.App{Name: "php_pool", Value: caddyconfig.JSON(app, nil)}, nil
@@ -265,7 +268,7 @@ func (a *App) parsePool(d *caddyfile.Dispenser) error {
 	if len(args) != 1 {
 		return d.Errf("pool takes one name: write pool <name> { ... }")
 	}
-	name, options, seen := args[0], new(PoolOptions), map[string]bool{}
+	name, options, seen := args[0], new(poolcfg.PoolOptions), map[string]bool{}
 	if a.Pools[name] != nil {
 		return d.Errf("pool %s is defined twice: give one of them another name", name)
 	}
@@ -275,14 +278,14 @@ func (a *App) parsePool(d *caddyfile.Dispenser) error {
 		}
 	}
 	if a.Pools == nil {
-		a.Pools = map[string]*PoolOptions{}
+		a.Pools = map[string]*poolcfg.PoolOptions{}
 	}
 	a.Pools[name] = options
 	return nil
 }
 
 // readOption reads one pool option in the global options.
-func readOption(name string, tokens caddyfile.Segment, o *PoolOptions, seen map[string]bool) error {
+func readOption(name string, tokens caddyfile.Segment, o *poolcfg.PoolOptions, seen map[string]bool) error {
 	d := caddyfile.NewDispenser(tokens)
 	d.Next()
 	read := poolOption(name)

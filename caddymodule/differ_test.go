@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 
 	caddyfastcgi "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
@@ -86,7 +87,7 @@ func newDiffer(tb testing.TB) *differ {
 	tb.Helper()
 	d := new(differ)
 	root := testfiles.Write(tb, "index.php", "sub/a b.php", "ü.php")
-	d.ours = fakeSite(tb, root, 1, answers(d.told))
+	d.ours = fakeSite(tb, root, 1, livetest.Answers(d.told))
 	l, err := net.Listen("unix", filepath.Join(tb.TempDir(), "s"))
 	if err != nil {
 		tb.Fatal(err)
@@ -140,7 +141,7 @@ func (d *differ) vars(r *http.Request, serve func(http.ResponseWriter, *http.Req
 	return d.seen, err
 }
 
-// sample is a request as it comes from a client, and how it comes.
+// Sample is a request as it comes from a client, and how it comes.
 type sample struct {
 	method, target, fields, body, user string
 	from, how                          uint8

@@ -8,20 +8,24 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
 )
 
 // fakeSite returns a handler for a directory, with a pool of its own.
 func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
 	tb.Helper()
-	return fakeSiteOf(tb, root, fakePool(tb, workers, serve, nil))
+	return fakeSiteOf(tb, root, livetest.NewPool(tb, workers, serve, nil))
 }
 
 // fakeSiteOf returns a handler for a directory that uses the pool.
-func fakeSiteOf(tb testing.TB, root string, p *managedPool) *Handler {
+func fakeSiteOf(tb testing.TB, root string, p *live.Pool) *Handler {
 	tb.Helper()
 	h := &Handler{Backend: Backend{
 		Root: root, RequestBuffers: defaultRequestBuffers,
-		site: Site{Root: root, ResolveRootSymlink: true}, pool: p, logger: zap.NewNop(),
+		site: cgi.Site{Root: root, ResolveRootSymlink: true}, pool: p, logger: zap.NewNop(),
 	}}
 	if err := h.site.Provision(); err != nil {
 		tb.Fatal(err)
@@ -29,7 +33,7 @@ func fakeSiteOf(tb testing.TB, root string, p *managedPool) *Handler {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: tb.Context()})
 	tb.Cleanup(cancel)
 	var err error
-	if h.router, err = newRouter(ctx, &h.site, "", nil); err != nil {
+	if h.router, err = cgi.NewRouter(ctx, &h.site, "", nil); err != nil {
 		tb.Fatal(err)
 	}
 	return h

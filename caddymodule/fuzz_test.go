@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
 // FuzzCaddyfile reads any block of options: an error that names the place, or
@@ -23,12 +25,12 @@ func FuzzCaddyfile(f *testing.F) {
 			return
 		}
 		d := caddyfile.NewDispenser(tokens)
-		var o PoolOptions
+		var o poolcfg.PoolOptions
 		for d.Next(); d.NextBlock(0); {
 			name := d.Val()
 			read := poolOption(name)
 			if read == nil {
-				read = func(d *caddyfile.Dispenser, _ *PoolOptions) error {
+				read = func(d *caddyfile.Dispenser, _ *poolcfg.PoolOptions) error {
 					if read, ok := backendOptions[name]; ok {
 						return read(d, new(Backend))
 					}
@@ -51,8 +53,8 @@ func FuzzCaddyfile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var again PoolOptions
-		if err := json.Unmarshal(written, &again); err != nil || !equalJSON(&o, &again) {
+		var again poolcfg.PoolOptions
+		if err := json.Unmarshal(written, &again); err != nil || !poolcfg.EqualJSON(&o, &again) {
 			t.Errorf("%s is read as %+v, %v", written, again, err)
 		}
 	})

@@ -9,6 +9,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
 func init() { caddy.RegisterModule(Handler{}) }
@@ -45,7 +49,7 @@ type Handler struct {
 	// set by this handler. Without it requests take a shorter way.
 	ProxyRaw json.RawMessage `json:"reverse_proxy,omitempty"`
 
-	router *router
+	router *cgi.Router
 	proxy  *reverseproxy.Handler
 }
 
@@ -63,7 +67,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if h.router, err = newRouter(ctx, &h.site, h.Index, h.TryFiles); err != nil {
+	if h.router, err = cgi.NewRouter(ctx, &h.site, h.Index, h.TryFiles); err != nil {
 		return err
 	}
 	if h.ProxyRaw == nil {
@@ -102,11 +106,11 @@ func (h *Handler) Cleanup() error {
 // ServeHTTP answers requests for PHP and passes on all others.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v := requestStateFrom(r)
-	if done, err := h.router.route(w, r, &v.state); done || err != nil {
+	if done, err := h.router.Route(w, r, &v.State); done || err != nil {
 		return err
 	}
-	if path := cleanPath(r.URL.Path); !h.site.IsScript(path) {
-		if valueOr(h.HideSensitive, true) && h.site.IsSensitive(path) {
+	if path := cgi.CleanPath(r.URL.Path); !h.site.IsScript(path) {
+		if poolcfg.ValueOr(h.HideSensitive, true) && h.site.IsSensitive(path) {
 			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
 				"%s is hidden, as its name says that it is nobody's business (hide_sensitive)", path))
 		}
@@ -119,7 +123,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		err = h.serveDirect(w, r, v)
 	}
 	if err != nil {
-		setRetryAfter(w.Header(), err)
+		live.SetRetryAfter(w.Header(), err)
 	}
 	return err
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 )
 
 // The next handler is asked only for what is not hidden, and hiding can be
@@ -29,7 +31,7 @@ func TestOnlyWhatIsNotHiddenIsPassedOn(t *testing.T) {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()
 	var err error
-	if h.router, err = newRouter(ctx, &h.site, "", nil); err != nil {
+	if h.router, err = cgi.NewRouter(ctx, &h.site, "", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

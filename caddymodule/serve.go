@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -31,7 +32,7 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, v *request
 			err = pool.ErrRequestTimeout
 		}
 		a.fail(err)
-		h.logger.Error("response from PHP truncated", zap.String("pool", h.pool.name),
+		h.logger.Error("response from PHP truncated", zap.String("pool", h.pool.Name),
 			zap.String("uri", requestURI(r)), zap.Error(err))
 		// The status is out: only a broken connection can tell the client that
 		// this is not all.
@@ -86,7 +87,7 @@ func flush(c *http.ResponseController) error {
 // connection only.
 func copyHeaders(to, from http.Header) {
 	for name, values := range from {
-		if hopByHop(name) && name != "Alt-Svc" {
+		if cgi.IsHopByHop(name) && name != "Alt-Svc" {
 			continue
 		}
 		if earlier := to[name]; len(earlier) > 0 {

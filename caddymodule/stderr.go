@@ -47,7 +47,7 @@ func (l *stderrLog) flush(status int) {
 	if c := l.backend.logger.Check(level, "stderr"); c != nil {
 		c.Write(
 			zap.ByteString("stderr", text),
-			zap.String("pool", l.backend.pool.name),
+			zap.String("pool", l.backend.pool.Name),
 			zap.String("script", l.script),
 			zap.Object("request", caddyhttp.LoggableHTTPRequest{
 				Request: l.request, ShouldLogCredentials: logsCredentials(l.request),

@@ -1,0 +1,265 @@
+package cgi
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+// EnvWriter writes the CGI variables of one request: those of RFC 3875, and what
+// PHP applications expect besides, with the values that php_fastcgi gives them.
+// It differs from php_fastcgi only where that is wrong: Cookie fields are
+// joined with "; " (RFC 6265 section 5.4), a GET without a body has no
+// HTTP_CONTENT_LENGTH, header names with "_" are dropped (X_Y would pass for
+// X-Y, GHSA-f59h-q822-g45g), and REDIRECT_STATUS is there, as behind every
+// other web server.
+type EnvWriter struct {
+	Site    *Site
+	Request *http.Request
+	Repl    *caddy.Replacer
+	Dst     *fastcgi.Request
+	// Proxied: reverse_proxy has prepared the request's headers already.
+	Proxied bool
+	// User is REMOTE_USER, once it has been written.
+	user string
+	// TraceHeaders are the headers that lead PHP to its span instead of the request's
+	// own; they are nil where nobody traces.
+	TraceHeaders http.Header
+}
+
+func (e *EnvWriter) Write(s *Script, length int64) {
+	e.Dst.AddEncoded(e.Site.constants)
+	e.script(s)
+	e.request(length)
+	e.peer()
+	e.tls()
+	e.headers(length)
+	// The administrator's own come last: PHP takes the last of a name.
+	for _, v := range e.Site.envs {
+		e.Dst.AddParam(v.name, e.Repl.ReplaceAll(v.value, ""))
+	}
+}
+
+// constantParams never differ between two requests of a site.
+func constantParams() ([]byte, error) {
+	version, _ := caddy.Version()
+	return fastcgi.EncodePairs(
+		[2]string{"GATEWAY_INTERFACE", "CGI/1.1"},
+		[2]string{"SERVER_SOFTWARE", "Caddy/" + version},
+		[2]string{"REDIRECT_STATUS", "200"},
+		[2]string{"AUTH_TYPE", ""},
+		[2]string{"REMOTE_IDENT", ""},
+	)
+}
+
+func (e *EnvWriter) script(s *Script) {
+	e.Dst.AddParam("DOCUMENT_ROOT", s.root)
+	e.Dst.AddParam("DOCUMENT_URI", s.uri)
+	e.Dst.AddParam("SCRIPT_FILENAME", s.Filename)
+	e.Dst.AddParam("SCRIPT_NAME", s.name)
+	e.Dst.AddParam("PATH_INFO", s.info)
+	if s.info != "" {
+		// RFC 3875 section 4.1.6: only where there is a PATH_INFO.
+		e.Dst.AddParam("PATH_TRANSLATED", caddyhttp.SanitizedPathJoin(s.root, s.info))
+	}
+}
+
+func (e *EnvWriter) request(length int64) {
+	r := e.Request
+	e.Dst.AddParam("REQUEST_METHOD", r.Method)
+	e.Dst.AddParam("QUERY_STRING", r.URL.RawQuery)
+	e.Dst.AddParam("SERVER_PROTOCOL", r.Proto)
+	e.Dst.AddParam("CONTENT_LENGTH", strconv.FormatInt(length, 10))
+	e.Dst.AddParam("CONTENT_TYPE", r.Header.Get("Content-Type"))
+	e.Dst.AddParam("REQUEST_URI", OriginalURL(r).RequestURI())
+	e.user, _ = e.Repl.GetString("http.auth.user.id")
+	e.Dst.AddParam("REMOTE_USER", e.user)
+
+	scheme, defaultPort := "http", "80"
+	if r.TLS != nil {
+		scheme, defaultPort = "https", "443"
+	}
+	e.Dst.AddParam("REQUEST_SCHEME", scheme)
+	host, port := splitHostPort(r.Host)
+	if port == "" {
+		port = defaultPort
+	}
+	e.Dst.AddParam("SERVER_NAME", host)
+	e.Dst.AddParam("SERVER_PORT", port)
+}
+
+// splitHostPort is net.SplitHostPort without an error, which would cost more than
+// all the rest: a host without a port is the rule.
+func splitHostPort(s string) (host, port string) {
+	if strings.IndexByte(s, ':') < 0 {
+		return s, ""
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return s, ""
+	}
+	return host, port
+}
+
+// peer tells who asked, and at which of our addresses.
+func (e *EnvWriter) peer() {
+	ip, port := e.Request.RemoteAddr, ""
+	if i := strings.LastIndexByte(ip, ':'); i >= 0 {
+		ip, port = ip[:i], ip[i+1:]
+	}
+	ip = strings.Replace(strings.Replace(ip, "[", "", 1), "]", "", 1)
+	e.Dst.AddParam("REMOTE_ADDR", ip)
+	e.Dst.AddParam("REMOTE_HOST", ip)
+	e.Dst.AddParam("REMOTE_PORT", port)
+	if addr, ok := e.Request.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		local := addr.String()
+		if host, _, err := net.SplitHostPort(local); err == nil {
+			local = host
+		}
+		if net.ParseIP(local) != nil {
+			e.Dst.AddParam("SERVER_ADDR", local)
+		}
+	}
+}
+
+// tlsVersions are the names of Apache's mod_ssl.
+var tlsVersions = map[uint16]string{
+	tls.VersionTLS10: "TLSv1", tls.VersionTLS11: "TLSv1.1",
+	tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3",
+}
+
+func (e *EnvWriter) tls() {
+	state := e.Request.TLS
+	if state == nil {
+		return
+	}
+	e.Dst.AddParam("HTTPS", "on")
+	if name, ok := tlsVersions[state.Version]; ok {
+		e.Dst.AddParam("SSL_PROTOCOL", name)
+	}
+	for _, suite := range caddytls.SupportedCipherSuites() {
+		if suite.ID == state.CipherSuite {
+			e.Dst.AddParam("SSL_CIPHER", suite.Name)
+			return
+		}
+	}
+}
+
+// headers adds HTTP_*. Nothing else comes from a client.
+func (e *EnvWriter) headers(length int64) {
+	e.Dst.AddParam("HTTP_HOST", e.Request.Host)
+	if !e.Proxied {
+		e.proxyHeaders(length)
+	}
+	for name, values := range e.Request.Header {
+		if e.forwardsHeader(name) {
+			e.Dst.AddHeader(name, values)
+		}
+	}
+	for name, values := range e.TraceHeaders { // PHP takes the last of a name
+		e.Dst.AddHeader(name, values)
+	}
+}
+
+// proxyHeaders adds what reverse_proxy would have set.
+func (e *EnvWriter) proxyHeaders(length int64) {
+	f := forwardedHeaders(e.Request)
+	e.add("HTTP_X_FORWARDED_FOR", f.client)
+	e.add("HTTP_X_FORWARDED_PROTO", f.proto)
+	e.add("HTTP_X_FORWARDED_HOST", f.host)
+	via := "1.1 Caddy"
+	if e.Request.ProtoMajor != 1 || e.Request.ProtoMinor != 1 {
+		via = strconv.Itoa(e.Request.ProtoMajor) + "." + strconv.Itoa(e.Request.ProtoMinor) + " Caddy"
+	}
+	if prior := e.Request.Header["Via"]; len(prior) > 0 {
+		via = strings.Join(prior, ", ") + ", " + via
+	}
+	e.add("HTTP_VIA", via)
+	if _, ok := e.Request.Header["User-Agent"]; !ok {
+		e.Dst.AddParam("HTTP_USER_AGENT", "")
+	}
+	if length > 0 {
+		e.Dst.AddParam("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10))
+	}
+	if upgrade := e.Request.Header.Get("Upgrade"); upgrade != "" && hasToken(e.Request.Header["Connection"], "Upgrade") {
+		e.Dst.AddParam("HTTP_CONNECTION", "Upgrade")
+		e.Dst.AddParam("HTTP_UPGRADE", strings.ToLower(upgrade))
+	}
+	if hasToken(e.Request.Header["Te"], "trailers") {
+		e.Dst.AddParam("HTTP_TE", "trailers")
+	}
+	if e.isEarly() {
+		e.Dst.AddParam("HTTP_EARLY_DATA", "1") // RFC 8470 section 5.1
+	}
+}
+
+// isEarly reports whether the request came before the end of the TLS handshake,
+// so that somebody may have sent it once more.
+func (e *EnvWriter) isEarly() bool { return e.Request.TLS != nil && !e.Request.TLS.HandshakeComplete }
+
+func (e *EnvWriter) add(name, value string) {
+	if value != "" {
+		e.Dst.AddParam(name, value)
+	}
+}
+
+// forwardsHeader reports whether a header field reaches PHP as it came.
+func (e *EnvWriter) forwardsHeader(name string) bool {
+	for i := range len(name) {
+		c := lower(name[i])
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	switch name {
+	case "Host", "Content-Length":
+		// Host over HTTP/2 may differ from the authority the request was
+		// routed by; the length is the one that is really sent.
+		return e.Proxied && name == "Content-Length" && e.Request.ContentLength > 0
+	case "Proxy":
+		return false // httpoxy: PHP would show it as HTTP_PROXY
+	}
+	if e.Proxied {
+		return true
+	}
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via":
+		return false // see proxyHeaders
+	case "Early-Data":
+		return !e.isEarly() // else a proxy before us has said it
+	}
+	// What Connection names is hop-by-hop too.
+	return !IsHopByHop(name) && !hasToken(e.Request.Header["Connection"], name)
+}
+
+// IsHopByHop reports whether a header belongs to one connection only (RFC 9110
+// section 7.6.1).
+func IsHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate",
+		"Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Alt-Svc":
+		return true
+	}
+	return false
+}
+
+// hasToken reports whether a header of comma-separated tokens has one.
+func hasToken(values []string, token string) bool {
+	for _, list := range values {
+		for field := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(textproto.TrimString(field), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

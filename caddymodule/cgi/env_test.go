@@ -1,0 +1,20 @@
+package cgi
+
+import "testing"
+
+// Caddy's server and PHP drop some of these too, so that only here it shows
+// whether we do.
+func TestHeadersThatPassForOthersDoNotReachPHP(t *testing.T) {
+	r, _ := request("/", ".")
+	e := &EnvWriter{Request: r}
+	for name, want := range map[string]bool{
+		"Remote-User": true, "X-Fine-2": true,
+		"Remote_User": false, "X_Forwarded_For": false, "X.Y": false, "Rémote": false, // CVE-2026-52845, GHSA-f59h-q822-g45g
+		"Proxy": false, // CVE-2016-5385
+		"Host":  false, "Content-Length": false, "Connection": false, "Proxy-Authorization": false,
+	} {
+		if got := e.forwardsHeader(name); got != want {
+			t.Errorf("%s: forwarded %t, want %t", name, got, want)
+		}
+	}
+}

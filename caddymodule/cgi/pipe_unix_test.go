@@ -1,0 +1,31 @@
+//go:build unix
+
+package cgi
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
+)
+
+// TestAPipeIsNoScript: PHP would wait for somebody to write to it.
+func TestAPipeIsNoScript(t *testing.T) {
+	root := testfiles.Write(t, "index.php")
+	if err := unix.Mkfifo(filepath.Join(root, "pipe.php"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	site := testSite(t)
+	router := &Router{site: site, index: "index.php"}
+	r, v := request("/pipe.php", root)
+	if done, err := router.Route(httptest.NewRecorder(), r, v); done || err != nil {
+		t.Fatal(done, err)
+	}
+	if _, err := site.FindScript(r, v); errorCode(err) != http.StatusNotFound {
+		t.Errorf("got %v, want 404", err)
+	}
+}

@@ -1,0 +1,58 @@
+package cgi
+
+import "testing"
+
+func TestWhereAPathIsSplit(t *testing.T) {
+	for _, c := range []struct {
+		what, path   string
+		at           []string
+		script, info string
+	}{
+		{"no info", "/a.php", []string{".php"}, "/a.php", ""},
+		{"info", "/a.php/b/c", []string{".php"}, "/a.php", "/b/c"},
+		{"first occurrence", "/a.php/b.php", []string{".php"}, "/a.php", "/b.php"},
+		{"case does not matter", "/A.PhP/b", []string{".php"}, "/A.PhP", "/b"},
+		{"second entry", "/a.phtml/b", []string{".php", ".phtml"}, "/a.phtml", "/b"},
+		{"not there", "/a/b", []string{".php"}, "/a/b", ""},
+		{"empty entry", "/a/b", []string{""}, "/a/b", ""},
+		// A lower-cased copy has other lengths than the original: the index
+		// found in it cut the path elsewhere.
+		{"GHSA-5r3v-vc8m-m96g", "/Ⱥ.txt.php/x.php", []string{".php"}, "/Ⱥ.txt.php", "/x.php"},
+		{"GHSA-5r3v-vc8m-m96g, İ", "/İİ.php.txt.php", []string{".php"}, "/İİ.php", ".txt.php"},
+		// Letters that fold to ASCII must not match.
+		{"GHSA-m675-2p33-xv9g, fullwidth", "/shell.ｐｈｐ", []string{".php"}, "/shell.ｐｈｐ", ""},
+		{"GHSA-3g8v-8r37-cgjm, mathematical", "/shell.𝗽𝗵𝗽", []string{".php"}, "/shell.𝗽𝗵𝗽", ""},
+		{"GHSA-v4h7-cj44-8fc8, long s", "/x.ſh", []string{".sh"}, "/x.ſh", ""},
+		{"Kelvin sign", "/x.K", []string{".k"}, "/x.K", ""},
+	} {
+		s, err := newSplitter(c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if script, info := s.split(c.path); script != c.script || info != c.info {
+			t.Errorf("%s: %q at %q: got %q and %q, want %q and %q",
+				c.what, c.path, c.at, script, info, c.script, c.info)
+		}
+	}
+}
+
+func TestASplitOfTryFilesEndsAPathComponent(t *testing.T) {
+	s := splitter{".php"}
+	for path, want := range map[string]string{
+		"/a.php/b":      "/a.php",
+		"/a.phpx/b":     "/a.phpx/b",
+		"/a.php.bak":    "/a.php.bak",
+		"/a.phpx/b.php": "/a.phpx/b.php",
+		"/a.PHP":        "/a.PHP",
+	} {
+		if got, _ := s.splitFile(path); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestASplitThatIsNotASCIIIsRefused(t *testing.T) {
+	if _, err := newSplitter([]string{".pɥp"}); err == nil {
+		t.Error("got no error, want one")
+	}
+}

@@ -1,0 +1,128 @@
+package caddymodule
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
+)
+
+// dryRunPool is the plan of a config, by name.
+func planned(t *testing.T, config string) map[string]doctor.Pool {
+	t.Helper()
+	var text []byte
+	if config != "" {
+		text = []byte(config)
+	}
+	list, err := dryRun(t.Context(), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]doctor.Pool{}
+	for _, p := range list {
+		byName[p.Name] = p
+	}
+	return byName
+}
+
+// needPHP skips a test with -short where php-cgi is missing, and else fails it.
+func needPHP(t *testing.T) {
+	t.Helper()
+	_, err := exec.LookPath("php-cgi")
+	if err != nil && testing.Short() {
+		t.Skip("needs php-cgi, which is missing: make test installs it")
+	}
+	if err != nil {
+		t.Fatal("php-cgi is missing: run make deps")
+	}
+}
+
+func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
+	needPHP(t)
+	got := planned(t, `{"apps":{
+		"php_pool":{"defaults":{"ini":{"memory_limit":"64M"}},"pools":{
+			"shop":{"workers":3,"rlimits":{"core":18446744073709551615},"user":"root","spawn":"single"},
+			"idle":{"workers":2}}},
+		"http":{"servers":{"s":{"routes":[
+			{"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"php_pool","pool":"shop"}]}]}]},
+			{"handle":[{"handler":"php_pool","pool_options":{"max_workers":5,"stop_timeout":"9s"}}]},
+			{"handle":[{"handler":"php_pool"},{"handler":"php_pool_status","pool":"status"}]},
+			{"handle":[{"handler":"reverse_proxy","transport":{"protocol":"php_pool","pool":"proxied","pool_options":{"binary":"no-such-php"}}}]},
+			{"handle":[{"handler":"php_pool","pool":"alone","root":"/srv/alone","pool_options":{"isolate":true}}]},
+			{"handle":[{"handler":"php_pool","pool":"rootless","pool_options":{"isolate":true}}]},
+			{"handle":[{"handler":"php_pool","pool":"absent"}]},
+			{"handle":[{"handler":"php_pool","pool":"wrong","pool_options":{"max_workers":-7}}]}
+		]}}}}}`)
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"absent", "alone", "default", "proxied", "rootless", "shop", "wrong"}) {
+		t.Errorf("got pools %q", names)
+	}
+	for name, want := range map[string]string{"absent": "there is no pool absent", "proxied": "no-such-php", "rootless": "write root", "wrong": "max_workers -7"} {
+		if err := got[name].Err; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+	}
+	if alone := got["alone"]; alone.Err != nil || !strings.HasPrefix(settingOf(alone.Process.AdminINI, "open_basedir"), "/srv/alone:") {
+		t.Errorf("got %+v", alone)
+	}
+	shop := got["shop"]
+	if shop.Err != nil || shop.Workers != 3 || shop.Sizing != "" || shop.Shared || shop.Process.Binary == "" ||
+		!strings.Contains(strings.Join(shop.Process.Args(), " "), "memory_limit=64M") || len(shop.Process.Rlimits) != 1 {
+		t.Errorf("got %+v", shop)
+	}
+	if (shop.Caution == nil) != (os.Geteuid() == 0) {
+		t.Errorf("as user %d, PHP is to run as root: %v", os.Geteuid(), shop.Caution)
+	}
+	if p := got["default"]; p.Err != nil || p.Workers != 5 || p.StopTimeout.Seconds() != 9 {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestWithoutAConfigThePlanIsAPoolWithoutOptions(t *testing.T) {
+	needPHP(t)
+	got := planned(t, "")
+	if p := got[poolcfg.DefaultPool]; len(got) != 1 || p.Err != nil || p.Workers < 2 || !strings.Contains(p.Sizing, "workers") {
+		t.Errorf("got %+v", got)
+	}
+	if got := planned(t, `{"apps":{"http":{}}}`); len(got) > 0 {
+		t.Errorf("a config without php_pool: got %+v", got)
+	}
+}
+
+// TestAPHPThatCannotTellWhatItIsIsInThePlan leaves it to doctor to say so.
+func TestAPHPThatCannotTellWhatItIsIsInThePlan(t *testing.T) {
+	path := t.TempDir() + "/php-cgi"
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got := planned(t, `{"apps":{"http":{"handler":"php_pool","pool_options":{"binary":"`+path+`"}}}}`)
+	if p := got[poolcfg.DefaultPool]; p.Err != nil || p.Process.Binary != path {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestAConfigThatCannotBePlannedSaysWhy(t *testing.T) {
+	for config, want := range map[string]string{
+		"{":                                 "reading the config",
+		`{"apps":{"php_pool":{"pool":{}}}}`: "the php_pool app",
+		`{"apps":{"x":{"handler":"php_pool","pool_options":{"workers":"many"}}}}`: "a php_pool handler",
+	} {
+		if _, err := dryRun(t.Context(), []byte(config)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", config, err, want)
+		}
+	}
+}
+
+func settingOf(list []phpbin.Setting, name string) string {
+	for _, s := range list {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,3 @@
+// Package livetest makes pools for tests: their workers are goroutines of the
+// test instead of php-cgi processes.
+package livetest

@@ -1,0 +1,128 @@
+package poolcfg
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mevdschee/caddy-php-pool/pool"
+)
+
+func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
+	for _, c := range []struct {
+		o    PoolOptions
+		want string // what the message has to name
+	}{
+		{PoolOptions{Manager: "statik"}, "statik"},
+		{PoolOptions{Manager: "static"}, "workers"},
+		{PoolOptions{Workers: 3, Manager: "dynamic"}, "manager static"},
+		{PoolOptions{Workers: 3, MaxWorkers: 4}, "max_workers"},
+		{PoolOptions{Workers: 3, IdleTimeout: 1}, "idle_timeout"},
+		{PoolOptions{MinWorkers: new(5), MaxWorkers: 3}, "min_workers 5"},
+		{PoolOptions{StartWorkers: 5, MaxWorkers: 3}, "start_workers 5"},
+		{PoolOptions{StartWorkers: 2, MinWorkers: new(3), MaxWorkers: 9}, "start_workers 2"},
+		{PoolOptions{MinWorkers: new(-1)}, "min_workers -1"},
+		{PoolOptions{Workers: 1 << 20}, "workers 1048576"},
+		{PoolOptions{MaxQueue: new(-1)}, "max_queue -1"},
+		{PoolOptions{MaxPerClient: -2}, "max_per_client -2"},
+		{PoolOptions{MaxMemory: -2}, "max_memory -2"},
+		{PoolOptions{StopTimeout: caddy.Duration(-time.Second)}, "stop_timeout -1s"},
+		{PoolOptions{Spawn: "both"}, "spawn both"},
+		{PoolOptions{Umask: "999"}, "umask 999"},
+		{PoolOptions{Nice: new(20)}, "nice 20"},
+		{PoolOptions{OOMScoreAdj: new(-1001)}, "oom_score_adj -1001"},
+		{PoolOptions{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
+		{PoolOptions{Manager: "ondemand", MinWorkers: new(1)}, "min_workers"},
+	} {
+		if err := c.o.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want an error that names %q", c.o, err, c.want)
+		}
+	}
+}
+
+func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
+	var o PoolOptions
+	if err := o.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	s := o.Settings(16)
+	want := pool.Size{
+		Manager: pool.Dynamic, MinWorkers: 1, StartWorkers: 2, MaxWorkers: 16, MaxSpare: 4,
+		IdleTimeout: time.Minute, MasterIdleTimeout: 10 * time.Minute,
+	}
+	if s.Size != want {
+		t.Errorf("size: got %+v, want %+v", s.Size, want)
+	}
+	if s.MaxQueue != 1024 || s.StartTimeout != 30*time.Second || s.QueueTimeout != 30*time.Second ||
+		s.StopTimeout != 4*time.Second || s.SlowRequest != 5*time.Second || s.HealthInterval != 5*time.Second ||
+		s.RequestTimeout != 0 || s.MaxRequests != 0 || s.Deaths != 3 {
+		t.Errorf("got %+v", s)
+	}
+	one := (&PoolOptions{}).Settings(1)
+	if one.MinWorkers != 1 || one.StartWorkers != 1 || one.MaxWorkers != 1 {
+		t.Errorf("with one worker: got %+v", one.Size)
+	}
+	if off := (&PoolOptions{SlowRequest: -1, HealthInterval: -1}).Settings(4); off.SlowRequest != 0 || off.HealthInterval != 0 {
+		t.Errorf("turned off: got %+v", off)
+	}
+}
+
+func TestNamingWorkersMakesAPoolStatic(t *testing.T) {
+	s := (&PoolOptions{Workers: 7}).Settings(16)
+	if s.Manager != pool.Static || s.MaxWorkers != 7 {
+		t.Errorf("got %+v", s.Size)
+	}
+}
+
+func TestHowManyWorkersAMachineGets(t *testing.T) {
+	const mb, gb = 1 << 20, 1 << 30
+	for _, c := range []struct {
+		what      string
+		m         Resources
+		pools     int
+		perWorker int64
+		want      int
+	}{
+		{"1 GB, 1 CPU: 60 % by 128 MB", Resources{1, gb}, 1, 128 * mb, 4},
+		{"1 GB, 1 CPU, memory_limit off", Resources{1, gb}, 1, -1, 4},
+		{"1 GB shared by 20 sites", Resources{1, gb}, 20, 128 * mb, 2},
+		{"2 GB, 2 CPUs", Resources{2, 2 * gb}, 1, 128 * mb, 9},
+		{"24 GB, 2 CPUs: 8 for each CPU", Resources{2, 24 * gb}, 1, 128 * mb, 16},
+		{"256 GB, 64 cores", Resources{64, 256 * gb}, 1, 256 * mb, 512},
+		{"memory unknown", Resources{4, 0}, 1, 128 * mb, 32},
+		{"a huge memory_limit", Resources{8, 8 * gb}, 1, 4 * gb, 2},
+	} {
+		if got := c.m.size(c.pools, 0, c.perWorker, false); got.MaxWorkers != c.want {
+			t.Errorf("%s: got %d (%s), want %d", c.what, got.MaxWorkers, got.Summary, c.want)
+		}
+	}
+}
+
+func TestAPoolCanUndoTheDefaults(t *testing.T) {
+	defaults := &PoolOptions{
+		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: new(true), Nice: new(5),
+		INI: map[string]string{"a": "1", "b": "1"}, AdminINI: map[string]string{"a": "1", "b": "1"}, Isolate: new(true),
+	}
+	o, err := Merge(defaults, &PoolOptions{
+		Manager: "ondemand", MaxWorkers: 10, RequestTimeout: -1, NoNewPrivs: new(false), Nice: new(0),
+		INI: map[string]string{"b": "2"}, AdminINI: map[string]string{"b": "2"}, Isolate: new(false),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := o.Settings(16)
+	if s.Manager != pool.OnDemand || s.MaxWorkers != 10 || s.RequestTimeout != 0 || *o.NoNewPrivs || *o.Nice != 0 {
+		t.Errorf("got %+v and %+v", s, o)
+	}
+	if o.INI["a"] != "1" || o.INI["b"] != "2" {
+		t.Errorf("ini: got %v", o.INI)
+	}
+	if o.AdminINI["a"] != "1" || o.AdminINI["b"] != "2" || o.Isolates() {
+		t.Errorf("admin_ini: got %v, isolate: %t", o.AdminINI, o.Isolates())
+	}
+	if o, err := Merge(defaults, &PoolOptions{}); err != nil || o.Workers != 4 {
+		t.Errorf("a pool that sets nothing: got %+v, %v", o, err)
+	}
+}

@@ -1,0 +1,4 @@
+package poolcfg
+
+// isRoot: on Windows workers run as Caddy does.
+func isRoot() bool { return false }

@@ -1,0 +1,224 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
+)
+
+// ways are the two by which a request gets to PHP: each runs it to its end.
+var ways = map[string]func(*Handler, *http.Request) error{
+	"handler": func(h *Handler, r *http.Request) error {
+		return h.ServeHTTP(httptest.NewRecorder(), r, nil)
+	},
+	"transport": func(h *Handler, r *http.Request) error {
+		res, err := (&Transport{Backend: h.Backend}).RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	},
+}
+
+func replacerOf(r *http.Request) *caddy.Replacer {
+	return r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+}
+
+const allPlaceholders = "{http.php_pool.worker} {http.php_pool.pid} {http.php_pool.generation} {http.php_pool.script}"
+
+func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
+	root := testfiles.Write(t, "index.php")
+	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
+	for name, serve := range ways {
+		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
+		if err := serve(h, r); err != nil {
+			t.Fatal(err)
+		}
+		repl := replacerOf(r)
+		if got, want := repl.ReplaceAll(allPlaceholders, ""), "1 4001 1 "+root+"/index.php"; got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+		for _, key := range []string{"http.php_pool.queue_seconds", "http.php_pool.ttfb_seconds"} {
+			text, _ := repl.GetString(key)
+			if seconds, err := strconv.ParseFloat(text, 64); err != nil || seconds <= 0 || seconds > 60 {
+				t.Errorf("%s: %s is %q, want seconds", name, key, text)
+			}
+		}
+		if _, known := repl.Get("http.php_pool.nonsense"); known {
+			t.Errorf("%s: a placeholder that does not exist is known", name)
+		}
+	}
+}
+
+// A header that everything gets must not show a placeholder's name where PHP
+// had no part in it.
+func TestThePlaceholdersAreEmptyForAFileThatIsNoScript(t *testing.T) {
+	h := fakeSite(t, testfiles.Write(t, "style.css"), 1, livetest.Answers(nil))
+	r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/style.css", nil), new(caddyhttp.Server))
+	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
+		t.Fatal(err)
+	}
+	if got := replacerOf(r).ReplaceKnown(allPlaceholders, ""); got != "   " {
+		t.Errorf("got %q, want nothing", got)
+	}
+}
+
+func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
+	root := testfiles.Write(t, "index.php", "error.php")
+	h := fakeSite(t, root, 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+		if strings.HasSuffix(r.Params["SCRIPT_FILENAME"], "error.php") {
+			return fastcgitest.Answer{fastcgitest.Close()}
+		}
+		return fastcgitest.OK("hello")
+	}))
+	r := prepared(httptest.NewRequest(http.MethodPost, "http://example.com/index.php", nil), new(caddyhttp.Server))
+	if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.URL.Path = "/error.php"
+	if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err == nil {
+		t.Fatal("got an answer of a worker that died")
+	}
+	if got, want := replacerOf(r).ReplaceAll(allPlaceholders, ""), "   "+root+"/error.php"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
+	root := testfiles.Write(t, "index.php")
+	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
+	for name, serve := range ways {
+		for _, logs := range []*caddyhttp.ServerLogConfig{nil, {}} {
+			r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), &caddyhttp.Server{Logs: logs})
+			for range 2 {
+				if err := serve(h, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			v := requestStateFrom(r)
+			extra := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
+			if n := reflect.ValueOf(extra).Elem().FieldByName("fields").Len(); n != map[bool]int{true: 1}[logs != nil] {
+				t.Errorf("%s: a server that logs %v is told %d times", name, logs != nil, n)
+			}
+			field := zapcore.NewMapObjectEncoder()
+			if err := v.MarshalLogObject(field); err != nil {
+				t.Fatal(err)
+			}
+			if field.Fields["pool"] != "test" || field.Fields["script"] != root+"/index.php" || field.Fields["worker"] != uint64(1) ||
+				field.Fields["pid"] != 4001 || field.Fields["generation"] != 1 || len(field.Fields) != 7 {
+				t.Errorf("%s: got %v", name, field.Fields)
+			}
+		}
+	}
+}
+
+// leaver is a client that leaves with the first bytes that it gets.
+type leaver struct {
+	sink
+	leave func()
+}
+
+func (l *leaver) Write(p []byte) (int, error) {
+	l.leave()
+	return len(p), nil
+}
+
+func TestAClientThatLeavesIsCountedOnce(t *testing.T) {
+	held := make(chan struct{})
+	t.Cleanup(func() { close(held) })
+	roundTrip := func(h *Handler, r *http.Request) (*http.Response, error) {
+		return (&Transport{Backend: h.Backend}).RoundTrip(r)
+	}
+	for name, c := range map[string]struct {
+		script string
+		gone   uint64
+		serve  func(h *Handler, r *http.Request, leave func()) error
+	}{
+		"handler, no head yet": {"/silent.php", 1, func(h *Handler, r *http.Request, _ func()) error {
+			return h.ServeHTTP(httptest.NewRecorder(), r, nil)
+		}},
+		"transport, no head yet": {"/silent.php", 1, func(h *Handler, r *http.Request, _ func()) error {
+			res, err := roundTrip(h, r)
+			if err == nil {
+				res.Body.Close()
+			}
+			return err
+		}},
+		"handler, in the body": {"/half.php", 1, func(h *Handler, r *http.Request, leave func()) error {
+			return h.ServeHTTP(&leaver{sink{http.Header{}}, leave}, r, nil)
+		}},
+		"transport, noticed by reading": {"/half.php", 1, func(h *Handler, r *http.Request, leave func()) error {
+			res, err := roundTrip(h, r)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			leave()
+			if _, err := io.Copy(io.Discard, res.Body); !errors.Is(err, context.Canceled) {
+				t.Errorf("the body ends with %v", err)
+			}
+			return nil
+		}},
+		"transport, noticed by writing": {"/half.php", 1, func(h *Handler, r *http.Request, leave func()) error {
+			res, err := roundTrip(h, r)
+			if err != nil {
+				return err
+			}
+			leave()
+			return res.Body.Close()
+		}},
+		"handler, after the end": {"/whole.php", 0, func(h *Handler, r *http.Request, leave func()) error {
+			return h.ServeHTTP(&leaver{sink{http.Header{}}, leave}, r, nil)
+		}},
+		"transport, after the end": {"/whole.php", 0, func(h *Handler, r *http.Request, leave func()) error {
+			res, err := roundTrip(h, r)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				return err
+			}
+			leave()
+			return res.Body.Close()
+		}},
+	} {
+		ctx, leave := context.WithCancel(t.Context())
+		h := fakeSite(t, testfiles.Write(t, "silent.php", "half.php", "whole.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+			switch r.Params["SCRIPT_NAME"] {
+			case "/silent.php":
+				leave()
+				return fastcgitest.Answer{fastcgitest.Wait(held)}
+			case "/half.php":
+				return fastcgitest.Answer{
+					fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(), fastcgitest.Wait(held),
+				}
+			}
+			return fastcgitest.OK("whole")
+		}))
+		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com"+c.script, nil).WithContext(ctx), new(caddyhttp.Server))
+		err := c.serve(h, r, leave)
+		if handled, ok := errors.AsType[caddyhttp.HandlerError](err); (c.script == "/silent.php") != (ok && handled.StatusCode == statusClientClosed) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if got := h.pool.ClientsClosed.Load(); got != c.gone {
+			t.Errorf("%s: %d clients have gone, want %d", name, got, c.gone)
+		}
+	}
+}

@@ -1,7 +1,0 @@
-//go:build unix
-
-package caddymodule
-
-// unsafeName reports whether a script's name means another file to the system
-// than it says; only Windows has such names.
-func unsafeName(string) bool { return false }

@@ -1,8 +1,0 @@
-package caddymodule
-
-// defaultSpawn: workers forked from one master share its OPcache.
-const defaultSpawn = spawnShared
-
-// canRestrict: processes can have a umask of their own, and be kept from gaining
-// privileges.
-const canRestrict = true

@@ -1,7 +1,0 @@
-//go:build unix
-
-package caddymodule
-
-import "os"
-
-func isRoot() bool { return os.Geteuid() == 0 }

@@ -1,4 +1,0 @@
-package caddymodule
-
-// isRoot: on Windows workers run as Caddy does.
-func isRoot() bool { return false }
