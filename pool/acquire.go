@@ -5,17 +5,21 @@ import (
 	"time"
 )
 
-// Acquire leases the idle worker used last; else it waits in line, first come,
-// first served, while one is launched or becomes free. info is what the
-// request shows in logs and statistics.
+// Acquire leases the worker that became idle last. If no worker is idle, the
+// request waits in the queue (first in, first out) until one is released or
+// launched. info is used for logs, statistics, the quarantine and the client
+// limit.
+//
+// The error is the cause of ctx, or one of [ErrClosed], [ErrQueueFull],
+// [ErrClientLimit], [ErrQueueTimeout] and *[LaunchError].
 func (p *Pool) Acquire(ctx context.Context, info Info) (Lease, error) {
 	for {
 		lease, err := p.acquire(ctx, info)
 		if err != nil {
 			return Lease{}, err
 		}
-		// The connection may have ended, or hold bytes nobody asked for (a
-		// script that forked), since it was last used.
+		// While the worker was idle, its connection may have been closed, or a
+		// process that the last script forked may have written to it.
 		if lease.w.conn.Check() == nil {
 			return lease, nil
 		}
@@ -57,8 +61,8 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	return p.await(ctx, wt, now, maxWait)
 }
 
-// enqueueLocked puts a request in line, if the line has room for it, or where
-// it is held, and returns how long it may wait there.
+// enqueueLocked adds a request to the queue, or to the deferred requests of its
+// client, and returns how long it may wait. It fails if the queue is full.
 func (p *Pool) enqueueLocked(wt *waiter, deferred bool) (time.Duration, error) {
 	if p.closed {
 		return 0, ErrClosed
@@ -80,8 +84,8 @@ func (p *Pool) enqueueLocked(wt *waiter, deferred bool) (time.Duration, error) {
 	}
 	p.queue.push(wt)
 	p.growLocked()
-	// Those for whom a worker is under way, or a whole generation, are not
-	// waiting in the sense of MaxQueue.
+	// MaxQueue does not count requests that will get a worker soon: one that is
+	// being launched, or one that answers a health check or a query.
 	served := p.starting + p.internalLeases
 	if p.startPending || !p.opened {
 		served += p.settings.MaxWorkers
@@ -98,7 +102,8 @@ func (p *Pool) enqueueLocked(wt *waiter, deferred bool) (time.Duration, error) {
 	return maxWait, nil
 }
 
-// await waits for a place in line, taken at began, to become a lease.
+// await waits until a queued request gets a lease, is rejected, or gives up.
+// start is when it was queued.
 func (p *Pool) await(ctx context.Context, wt *waiter, start, maxWait time.Duration) (Lease, error) {
 	expired := wt.timeout(maxWait)
 	var err error
@@ -123,140 +128,141 @@ func (p *Pool) await(ctx context.Context, wt *waiter, start, maxWait time.Durati
 	return Lease{}, err
 }
 
-// abandonWaiterLocked is the end of a waiter whose request has left.
+// abandonWaiterLocked removes a waiter whose request has given up.
 func (p *Pool) abandonWaiterLocked(wt *waiter) {
 	switch {
 	case wt.client != nil && wt.client.deferred.remove(wt):
 		p.deferred--
 	case p.queue.remove(wt):
 		p.unreserveLocked(wt.client)
-		p.growLocked() // for the one that was held for it
-		p.wakeLocked() // a generation without a worker may rest again
+		p.growLocked() // a deferred request may have taken its place
+		p.wakeLocked() // a generation without workers may be retired now
 	case wt.err == nil:
-		// It was served while it left: the next in line gets the worker.
+		// It got a worker while it gave up: pass the worker on.
 		wt.lease.w.leaseID++
-		wt.lease.w.lease.disown() // nothing of it was sent
+		wt.lease.w.lease.disown() // nothing was sent
 		p.returnLocked(wt.lease.w, p.clock())
 		p.checkDrainedLocked()
 	}
 }
 
-// rejectWaitersLocked tells a request that it gets no worker. It stands in no line any
-// more.
-func (p *Pool) rejectWaitersLocked(wt *waiter, err error) {
+// rejectWaiterLocked fails a request that is no longer in any queue.
+func (p *Pool) rejectWaiterLocked(wt *waiter, err error) {
 	wt.err = err
 	wt.notify()
 	p.unreserveLocked(wt.client)
 }
 
-// recordQueueLengthLocked notes that one more waits.
+// recordQueueLengthLocked updates the maximum after a request was queued.
 func (p *Pool) recordQueueLengthLocked() {
 	p.maxQueueLength = max(p.maxQueueLength, p.queue.len+p.deferred)
 }
 
-// waiter is one request in line. Everything but done and timer belongs to the
-// pool's mutex until done has spoken.
+// waiter is one request in a queue. All fields except done and timer are guarded
+// by the pool's mutex until done has received.
 type waiter struct {
 	info   Info
-	client *clientLimit // of its client; nil where that is not bounded
+	client *clientLimit // nil if the client is not limited
 	lease  Lease
 	err    error
-	done   chan struct{} // told once, with room for it
-	timer  *time.Timer   // of its patience; nil as long as it needed none
+	done   chan struct{} // capacity 1: receives once, see notify
+	timer  *time.Timer   // limits the wait; nil until it is needed for the first time
 
 	prev, next *waiter
-	queue      *waitQueue // nil when it stands in none
+	queue      *waitQueue // nil if it is in none
 }
 
-// maxFreeWaiters is how many waiters are kept to be used again: with as many clients
-// as ever, one leaves the line when the next one comes.
+// maxFreeWaiters limits how many waiters are kept for reuse. Under steady load
+// one request leaves the queue for each one that enters it.
 const maxFreeWaiters = 64
 
-// getWaiterLocked makes a waiter, of a spare one if there is any.
-func (p *Pool) getWaiterLocked(info *Info, cl *clientLimit) *waiter {
+// getWaiterLocked returns a waiter, reusing a free one if possible.
+func (p *Pool) getWaiterLocked(info *Info, client *clientLimit) *waiter {
 	n := len(p.freeWaiters)
 	if n == 0 {
-		return &waiter{info: *info, client: cl, done: make(chan struct{}, 1)}
+		return &waiter{info: *info, client: client, done: make(chan struct{}, 1)}
 	}
 	wt := p.freeWaiters[n-1]
 	p.freeWaiters = p.freeWaiters[:n-1]
-	wt.info, wt.client = *info, cl
+	wt.info, wt.client = *info, client
 	return wt
 }
 
-// putWaiterLocked keeps a waiter that stands in no line, and is nobody's any more.
+// putWaiterLocked keeps a waiter for reuse. It must be in no queue, and its
+// request must not use it any more.
 func (p *Pool) putWaiterLocked(wt *waiter) {
 	if len(p.freeWaiters) == maxFreeWaiters {
 		return
 	}
 	select {
-	case <-wt.done: // it was served while it left
+	case <-wt.done: // it got a worker while it gave up
 	default:
 	}
 	*wt = waiter{done: wt.done, timer: wt.timer}
 	p.freeWaiters = append(p.freeWaiters, wt)
 }
 
-// notify tells the request what became of it.
+// notify wakes the request after lease or err has been set.
 func (wt *waiter) notify() { wt.done <- struct{}{} }
 
-// timeout is what speaks when the waiter has waited for limit, which it never
-// does if that is 0. Stop the timer, if there is one.
-func (wt *waiter) timeout(limit time.Duration) <-chan time.Time {
+// timeout returns a channel that receives after maxWait, or nil if maxWait is 0.
+// The caller stops wt.timer.
+func (wt *waiter) timeout(maxWait time.Duration) <-chan time.Time {
 	switch {
-	case limit <= 0:
+	case maxWait <= 0:
 		return nil
 	case wt.timer == nil:
-		wt.timer = time.NewTimer(limit)
+		wt.timer = time.NewTimer(maxWait)
 	default:
-		wt.timer.Reset(limit)
+		wt.timer.Reset(maxWait)
 	}
 	return wt.timer.C
 }
 
-// queue is first come, first served; who leaves it is never served.
+// waitQueue is a first in, first out queue from which any waiter can be removed.
+// It is a linked list, so that removing one takes constant time.
 type waitQueue struct {
 	first, last *waiter
 	len         int
 }
 
-func (l *waitQueue) push(w *waiter) {
-	w.queue = l
-	w.prev = l.last
-	if l.last != nil {
-		l.last.next = w
+func (q *waitQueue) push(wt *waiter) {
+	wt.queue = q
+	wt.prev = q.last
+	if q.last != nil {
+		q.last.next = wt
 	} else {
-		l.first = w
+		q.first = wt
 	}
-	l.last = w
-	l.len++
+	q.last = wt
+	q.len++
 }
 
-// pop takes the first in line, or nil.
-func (l *waitQueue) pop() *waiter {
-	w := l.first
-	if w != nil {
-		l.remove(w)
+// pop removes and returns the first waiter, or nil.
+func (q *waitQueue) pop() *waiter {
+	wt := q.first
+	if wt != nil {
+		q.remove(wt)
 	}
-	return w
+	return wt
 }
 
-// remove takes w out of the line and reports whether it still stood there.
-func (l *waitQueue) remove(w *waiter) bool {
-	if w.queue != l {
+// remove removes a waiter and reports whether it was in this queue.
+func (q *waitQueue) remove(wt *waiter) bool {
+	if wt.queue != q {
 		return false
 	}
-	if w.prev != nil {
-		w.prev.next = w.next
+	if wt.prev != nil {
+		wt.prev.next = wt.next
 	} else {
-		l.first = w.next
+		q.first = wt.next
 	}
-	if w.next != nil {
-		w.next.prev = w.prev
+	if wt.next != nil {
+		wt.next.prev = wt.prev
 	} else {
-		l.last = w.prev
+		q.last = wt.prev
 	}
-	w.prev, w.next, w.queue = nil, nil, nil
-	l.len--
+	wt.prev, wt.next, wt.queue = nil, nil, nil
+	q.len--
 	return true
 }

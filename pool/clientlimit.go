@@ -2,21 +2,23 @@ package pool
 
 import "net/netip"
 
-// clientLimit is what one client has of the pool while MaxPerClient bounds it; the
-// pool's mutex guards it. A pool without that bound has no shares.
+// clientLimit counts the requests of one client while MaxPerClient is set. The
+// pool's mutex guards it. A pool without that limit has none.
 type clientLimit struct {
 	client netip.Addr
-	// active counts its requests that have a worker, also one that drains, or
-	// stand in the pool's line; there are at most MaxPerClient of them.
+	// active counts the requests that have a worker (including one that drains)
+	// or are in the pool's queue; at most MaxPerClient.
 	active int
-	// deferred are those that wait for one of these to end, outside the pool's line:
-	// nobody stands behind them, and no worker is launched for them.
+	// deferred holds the requests that wait until an active one ends. They are
+	// not in the pool's queue: they block no other client, and no worker is
+	// launched for them.
 	deferred waitQueue
 }
 
-// reserveLocked counts a request for its client: it may go on, or (held) has to
-// wait for another one of the same client. A nil share is that of a client that
-// is not bounded.
+// reserveLocked counts a request as active for its client. If the client has
+// MaxPerClient active requests, wait is true and the request is to be deferred;
+// if it has as many deferred ones too, the error is ErrClientLimit. cl is nil if
+// the client is not limited.
 func (p *Pool) reserveLocked(info *Info) (cl *clientLimit, wait bool, err error) {
 	limit := p.settings.MaxPerClient
 	if limit == 0 || !info.Client.IsValid() {
@@ -41,8 +43,8 @@ func (p *Pool) reserveLocked(info *Info) (cl *clientLimit, wait bool, err error)
 	return nil, false, ErrClientLimit
 }
 
-// unreserveLocked takes back what reserveLocked counted: the request has left the
-// pool's line without a worker, or a worker has left the request.
+// unreserveLocked undoes reserveLocked: the request has left the queue without a
+// worker, or its worker is available again. cl may be nil.
 func (p *Pool) unreserveLocked(cl *clientLimit) {
 	if cl == nil {
 		return
@@ -51,8 +53,9 @@ func (p *Pool) unreserveLocked(cl *clientLimit) {
 	p.admitDeferredLocked(cl)
 }
 
-// admitDeferredLocked lets those go on that were held and need not be any more: to an
-// idle worker, or else in line. The caller sees to it that the pool grows.
+// admitDeferredLocked activates as many deferred requests of a client as the
+// limit allows: each gets an idle worker or enters the queue. The caller calls
+// growLocked.
 func (p *Pool) admitDeferredLocked(cl *clientLimit) {
 	limit := p.settings.MaxPerClient
 	for cl.deferred.first != nil && (limit == 0 || cl.active < limit) {
@@ -72,7 +75,7 @@ func (p *Pool) admitDeferredLocked(cl *clientLimit) {
 	}
 }
 
-// deferLocked lets a request wait for another one of its client to end.
+// deferLocked makes a request wait until another one of its client ends.
 func (p *Pool) deferLocked(wt *waiter) {
 	wt.client.deferred.push(wt)
 	p.deferred++

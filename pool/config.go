@@ -6,54 +6,56 @@ import (
 	"go.uber.org/zap"
 )
 
-// Config makes a Pool.
+// Config is the configuration of a new Pool.
 type Config struct {
-	// Name says which pool it is, in logs and statistics.
+	// Name identifies the pool in logs and statistics.
 	Name string
-	// StartWorkers begins a generation.
+	// Start starts a generation.
 	Start Starter
-	// Settings can change while the pool lives; see [Pool.Configure].
+	// Settings can be changed while the pool runs, see [Pool.Configure].
 	Settings Settings
-	// Logger is where the pool tells of workers lost and launches failed; nil
-	// for silence.
+	// Logger receives worker exits, launch failures and slow requests; nil
+	// disables logging.
 	Logger *zap.Logger
 }
 
-// Settings are what acts on the live pool: nothing in it is seen by a process.
-// The zero value of each duration and number means "no limit" unless said
-// otherwise. The caller has validated them; see the option of the same name in
-// package caddymodule.
+// Settings are the settings that can change while the pool runs, because the
+// worker processes do not depend on them. The zero value of a duration or number
+// means "no limit" unless stated otherwise. The caller validates them; package
+// caddymodule documents the option of the same name.
 type Settings struct {
 	Size
 	Limits
 	Quarantine
 
-	// StartTimeout bounds the start of a generation and of each worker.
+	// StartTimeout limits the start of a generation, and of each worker.
 	StartTimeout time.Duration
-	// QueueTimeout bounds how long a request waits in line.
+	// QueueTimeout limits how long a request waits for a worker.
 	QueueTimeout time.Duration
-	// StopTimeout bounds how long an idle worker may take to end when asked.
+	// StopTimeout limits how long an idle worker may take to exit before it is
+	// killed.
 	StopTimeout time.Duration
-	// RequestTimeout bounds how long PHP may run for one request.
+	// RequestTimeout limits how long PHP may run for one request.
 	RequestTimeout time.Duration
-	// SlowRequest is from when on a request is logged as slow.
+	// SlowRequest is the duration after which a request is logged as slow.
 	SlowRequest time.Duration
-	// MaxQueue bounds how many requests wait in line; 0 lets none wait but
-	// those for whom a worker is being launched.
+	// MaxQueue limits the number of waiting requests. With 0 a request waits
+	// only if a worker is being launched for it.
 	MaxQueue int
-	// MaxPerClient bounds how many workers one client has; as many requests
-	// more of it wait for these. 0 is no bound.
+	// MaxPerClient limits the number of workers that one client occupies; as
+	// many more of its requests may wait for them.
 	MaxPerClient int
-	// Slots is for how many workers a generation is started where it may have
-	// to grow above Max; 0 is for Max.
+	// Slots is the number of workers that a new generation has room for, if it
+	// is more than MaxWorkers. The pool can grow that far without a restart.
 	Slots int
 }
 
-// needsGeneration reports whether a generation with so many slots is too small
-// for the settings.
+// needsGeneration reports whether a generation with this many slots is too small
+// for the settings; 0 slots means that the generation has no limit.
 func (s *Settings) needsGeneration(slots int) bool { return slots > 0 && s.MaxWorkers > slots }
 
-// slots is how many a new generation is started with: the maximum, and a few
-// more so that a replacement can stand before its predecessor has ended. An
-// unused slot of a shared generation costs 0.1 to 0.4 MB (a forked child).
+// slots returns the number of slots to start a generation with: a few more than
+// the maximum, so that a replacement can start before its predecessor has
+// exited. An unused slot costs 0.1 to 0.4 MB with shared php-cgi (a forked
+// child).
 func (s *Settings) slots() int { return max(s.Slots, s.MaxWorkers) + 1 + s.MaxWorkers/8 }

@@ -1,16 +1,29 @@
-// Package pool decides how many workers there are, who gets one, and when one
-// must go. It knows nothing of Caddy or PHP: workers come from a [Launcher],
-// requests go out by package fastcgi.
+// Package pool manages a pool of FastCGI workers: how many there are, which
+// request gets which worker, and when a worker is replaced. It knows neither
+// Caddy nor PHP: a [Launcher] provides the workers, and package fastcgi sends
+// the requests.
 //
-// A worker is one process slot and one connection; they are born and die
-// together. Workers started from one launcher are a generation. [Pool.Do]
-// leases a worker to a request, sends it, and repeats it at most once; closing
-// the [Exchange] gives the worker back.
+// # Terms
+//
+//   - A worker is a process slot with one process and one persistent connection.
+//   - A generation is all workers of one launcher. [Pool.Restart] and
+//     [Pool.Prepare] start the next generation beside the current one; the old
+//     one serves its running requests and is then closed.
+//   - A slot is the place of one worker in a generation. With shared php-cgi the
+//     master keeps a forked child in each slot, used or not.
+//   - A lease is the exclusive use of a worker by one request, see [Lease].
+//   - A worker drains when its client disconnects while PHP still runs: the pool
+//     waits until the script ends, and the slot stays occupied meanwhile.
+//
+// [Pool.Do] leases a worker, sends the request, and retries it at most once;
+// closing the [Response] releases the worker.
+//
+// # States of a worker
 //
 //	           launched             leased
 //	Starting ───────────► Idle ◄───────────► Busy
-//	                       ▲  │               │ │
-//	      PHP has finished │  │ told to end   │ │ the client left, PHP runs on
+//	                       ▲  │  released     │ │
+//	         script ended  │  │ stopped       │ │ client disconnected, PHP runs
 //	                       │  ▼               │ ▼
 //	                       │ Stopping ◄───────┘ Draining
 //	                       │  │   ▲               │ │
@@ -18,36 +31,26 @@
 //	                       │ Gone                   │
 //	                       └────────────────────────┘
 //
-// A State says whether a worker may get a request, a [Reason] why it leaves.
-// Starting has no worker yet: it is a number.
+// The [State] says whether a worker can get a request, the [Reason] why it
+// leaves. A worker in the state Starting exists only as a number.
 //
-// One mutex guards everything (see Pool). Under it there is no I/O, no log of
-// the hot path and no blocking send; what takes time runs in a goroutine of
-// Pool.tasks, and takes the mutex again to tell how it went. Only moveLocked
-// changes a state.
+// # Growing and queueing
 //
-// When a request finds no idle worker it goes in line and a launch is begun in
-// the same step, so that a pool grows with the demand and not with a clock.
-// The launch belongs to the pool: a request that leaves the line does not stop
-// it, and whoever is first gets the worker, be it new or released.
+// If no worker is idle, a request enters the queue and a launch starts at once,
+// so that the pool grows with the demand. The launch belongs to the pool: it
+// continues if the request gives up, and the request that has waited longest
+// gets the next worker, launched or released. With Settings.MaxPerClient, the
+// requests of one client beyond its limit wait outside the queue.
 //
-// A busy worker gets no further request, though PHP would find it in its socket
-// and never sleep under load. Tried with a script that does nothing and 16
-// clients, that was 1.15 times the requests a second and 0.88 of the CPU, but
-// 1.8 times the 99th percentile: who stands behind one worker waits until the
-// system lets that one run, instead of getting whichever is free first, and
-// what stands in a socket cannot be taken back when the script before it turns
-// out to be slow.
+// Health checks and [Pool.Query] use idle workers only and do not count as
+// requests.
 //
-// Where Settings.MaxPerClient bounds what one client has, a request over it is
-// held outside the line until another one of that client has ended
-// (perclient.go): nobody stands behind it, and no launch is begun for it.
+// # Locking
 //
-// Questions of our own, the health probe and [Pool.Query], go to idle workers
-// only. They are no requests: nothing is counted, the worker is as good as idle
-// meanwhile, and afterwards stands where it stood.
-//
-// A worker whose client leaves is not stopped: PHP notices a closed connection
-// at its next write, and ignore_user_abort keeps its meaning. Its slot is free
-// when a process answers in it again ([Process].Drain).
+// Pool.mu guards all state of the pool, its workers and its generations. While
+// it is held there is no I/O, no callback and no blocking send; functions that
+// need it end in Locked. Anything slow runs in a goroutine of the pool (see
+// goLocked), which locks the mutex again to record the result. Only moveLocked
+// changes the state of a worker. The holder of a lease uses the worker's
+// connection and process without the mutex.
 package pool

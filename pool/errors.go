@@ -5,36 +5,38 @@ import (
 	"time"
 )
 
-// What callers ask for with errors.Is.
+// The errors that callers test for with errors.Is.
 var (
-	// ErrClosed: the pool is closed, or was while the request waited.
-	ErrClosed = errors.New("the pool is closed")
-	// ErrQueueFull: as many requests as MaxQueue allows are waiting already.
-	ErrQueueFull = errors.New("the line of waiting requests is full")
-	// ErrClientLimit: the client has as many requests here as MaxPerClient
-	// allows, and as many waiting for them.
-	ErrClientLimit = errors.New("the client has more requests at a time than max_per_client allows")
-	// ErrQueueTimeout: no worker became free within QueueTimeout.
-	ErrQueueTimeout = errors.New("no worker became free in time")
-	// ErrRequestTimeout: PHP ran longer than RequestTimeout.
-	ErrRequestTimeout = errors.New("the request ran longer than request_timeout allows")
-	// ErrWorkerDied: the process ended while it ran the request.
-	ErrWorkerDied = errors.New("the worker died while it ran the request")
-	// ErrQuarantined: the script killed too many workers lately; it is not run.
-	ErrQuarantined = errors.New("the script killed too many workers and is quarantined")
-	// ErrNoWorker: there is no such worker.
+	// ErrClosed means that the pool is closed, or was closed while the request
+	// waited.
+	ErrClosed = errors.New("pool is closed")
+	// ErrQueueFull means that MaxQueue requests are waiting already.
+	ErrQueueFull = errors.New("request queue is full")
+	// ErrClientLimit means that the client has MaxPerClient workers and as many
+	// requests waiting for them.
+	ErrClientLimit = errors.New("client exceeds max_per_client")
+	// ErrQueueTimeout means that no worker became available within QueueTimeout.
+	ErrQueueTimeout = errors.New("no worker became available in time")
+	// ErrRequestTimeout means that PHP ran longer than RequestTimeout.
+	ErrRequestTimeout = errors.New("request exceeded request_timeout")
+	// ErrWorkerDied means that the process exited while it ran the request.
+	ErrWorkerDied = errors.New("worker exited during the request")
+	// ErrQuarantined means that the script crashed too many workers recently and
+	// is not run for now.
+	ErrQuarantined = errors.New("script is quarantined after repeated worker crashes")
+	// ErrNoWorker means that no worker has the given ID.
 	ErrNoWorker = errors.New("no such worker")
-	// ErrBusy: no worker is idle, and what was asked is not worth waiting for.
+	// ErrBusy means that no worker is idle. Query returns it instead of waiting.
 	ErrBusy = errors.New("no worker is idle")
-	// ErrNoWorkers: the pool has no worker at all at the moment.
-	ErrNoWorkers = errors.New("no worker runs")
+	// ErrNoWorkers means that the pool has no workers at the moment.
+	ErrNoWorkers = errors.New("no worker is running")
 )
 
-// LaunchError says that no worker could be had because none could be started.
+// LaunchError means that no worker was available because none could be started.
 type LaunchError struct {
-	// Err is the cause, with php-cgi's own words where it said any.
+	// Err is the cause. It includes what php-cgi printed, if anything.
 	Err error
-	// RetryIn is how long the pool waits before it tries again.
+	// RetryIn is the time until the next launch attempt.
 	RetryIn time.Duration
 }
 

@@ -8,21 +8,21 @@ import (
 	"go.uber.org/zap"
 )
 
-// generation is all workers started from one launcher: one php.ini, one
-// OPcache. Everything in it belongs to the pool's mutex.
+// generation is all workers of one launcher: they share one php.ini and, with
+// shared php-cgi, one OPcache. The pool's mutex guards all fields.
 type generation struct {
 	number    int
 	launcher  Launcher
-	slots     int // 0: no bound
-	inUse     int // workers that are not gone, and launches under way
+	slots     int // 0 means no limit
+	inUse     int // workers that have not exited, and launches in progress
 	retired   bool
 	closing   bool
-	idleSince time.Duration // since when inUse is 0, on the pool's clock
-	// noBacktraceLogged: it was said why slow requests have no backtrace.
+	idleSince time.Duration // when inUse became 0, on the pool's clock
+	// noBacktraceLogged is set once the log says why backtraces are unavailable.
 	noBacktraceLogged bool
 }
 
-// free is how many more workers it can have.
+// free returns the number of unused slots.
 func (g *generation) free() int {
 	if g.slots == 0 {
 		return int(^uint(0) >> 1)
@@ -30,8 +30,8 @@ func (g *generation) free() int {
 	return max(0, g.slots-g.inUse)
 }
 
-// startGeneration starts a generation and its first workers, without making it the
-// current one. On error nothing is left of it.
+// startGeneration starts a generation and its initial workers without making it
+// current. On error it has stopped them again.
 func (p *Pool) startGeneration(ctx context.Context, start Starter, set *Settings) (*generation, []*worker, error) {
 	p.mu.Lock()
 	p.lastGen++
@@ -56,7 +56,7 @@ func (p *Pool) startGeneration(ctx context.Context, start Starter, set *Settings
 	return g, workers, nil
 }
 
-// launchInitial launches n workers side by side, all or none.
+// launchInitial launches n workers concurrently. It fails if any of them does.
 func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*worker, error) {
 	type result struct {
 		proc Process
@@ -64,7 +64,7 @@ func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*work
 	}
 	results := make(chan result, n)
 	for range n {
-		// No task of the pool: all are waited for here.
+		// Not goLocked: all results are received below.
 		go func() {
 			proc, err := g.launcher.Launch(ctx)
 			results <- result{proc, err}
@@ -83,8 +83,9 @@ func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*work
 	return workers, failed
 }
 
-// activate makes a generation the current one, puts its workers to work and
-// retires its predecessor. It reports whether the pool still wanted it.
+// activate makes a generation current and its workers available, and retires the
+// previous generation. It returns false if the pool was closed meanwhile, or if a
+// restart was overtaken by a newer generation.
 func (p *Pool) activate(pr *Prepared) bool {
 	g := pr.gen
 	p.mu.Lock()
@@ -108,7 +109,7 @@ func (p *Pool) activate(pr *Prepared) bool {
 	for _, w := range pr.workers {
 		p.addWorkerLocked(w)
 	}
-	// Last, so that those who leave are not replaced once more.
+	// Retire last: growLocked must not replace the workers of the old generation.
 	if old != nil {
 		p.restarts++
 		p.retireGenerationLocked(old)
@@ -119,7 +120,7 @@ func (p *Pool) activate(pr *Prepared) bool {
 	return true
 }
 
-// retireGenerationLocked lets a generation finish its requests and then ends it.
+// retireGenerationLocked closes a generation once its requests have ended.
 func (p *Pool) retireGenerationLocked(g *generation) {
 	g.retired = true
 	if p.gen == g {
@@ -135,14 +136,14 @@ func (p *Pool) retireGenerationLocked(g *generation) {
 		case Busy:
 			w.retireReason = Recycled
 		case Starting, Draining, Stopping, Gone:
-			// Starting ones are stopped as they arrive; the others are
-			// on their way.
+			// Workers being launched are stopped when they are added; the others are
+			// on their way out.
 		}
 	}
 	p.closeIfDrainedLocked(g)
 }
 
-// closeIfDrainedLocked ends a retired generation that has no worker left.
+// closeIfDrainedLocked closes a retired generation that has no workers left.
 func (p *Pool) closeIfDrainedLocked(g *generation) {
 	if g.inUse == 0 {
 		g.idleSince = p.clock()
@@ -154,8 +155,8 @@ func (p *Pool) closeIfDrainedLocked(g *generation) {
 	p.goLocked(func() { p.closeLauncher(g.launcher) })
 }
 
-// closeLauncher ends what is left of a launcher, with a time limit of its own:
-// it is called when nobody waits for it.
+// closeLauncher stops all processes of a launcher. It has its own time limit,
+// because no caller waits for it.
 func (p *Pool) closeLauncher(l Launcher) {
 	p.mu.Lock()
 	limit := p.settings.StopTimeout
@@ -163,12 +164,12 @@ func (p *Pool) closeLauncher(l Launcher) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
-		p.log.Warn("ending processes", zap.Error(err))
+		p.log.Warn("error stopping processes", zap.Error(err))
 	}
 }
 
-// watchGeneration heals the pool when the current generation can launch no
-// more: a new one takes its place. Requests that still run finish first.
+// watchGeneration starts a new generation when the master process of the current
+// one exits. Running requests of the old one finish first.
 func (p *Pool) watchGeneration(g *generation) {
 	select {
 	case <-g.launcher.Done():
@@ -182,16 +183,16 @@ func (p *Pool) watchGeneration(g *generation) {
 	}
 	delay := p.failures.add(time.Now())
 	p.masterExits++
-	p.logLocked(p.log.Error, "the master process ended; starting a new generation",
+	p.logLocked(p.log.Error, "master process exited; starting a new generation",
 		zap.Int("generation", g.number), zap.Duration("retry_in", delay))
 	p.retireGenerationLocked(g)
 	p.growLocked()
 	p.wakeLocked()
 }
 
-// Restart replaces the current generation: a new one is started first, and
-// takes over when it serves; the old one finishes its requests and ends. On
-// error the old one goes on as if nothing had been asked.
+// Restart replaces the current generation. It starts a new one with its initial
+// workers first; then new requests use that, and the old one is closed when its
+// requests have ended. On error the old one continues unchanged.
 func (p *Pool) Restart(ctx context.Context) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
@@ -212,8 +213,8 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// startInBackgroundLocked begins a generation in the background because there is none and
-// one is wanted. Only one is begun at a time.
+// startInBackgroundLocked starts a generation because there is none and one is
+// needed. Only one is started at a time.
 func (p *Pool) startInBackgroundLocked() {
 	if p.startPending {
 		return

@@ -9,7 +9,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// failures slows down a pool whose workers die as they are launched.
+// failures delays launches when they keep failing, or workers exit immediately.
 type failures struct {
 	count  int
 	until  time.Time
@@ -17,14 +17,14 @@ type failures struct {
 	logged bool
 }
 
-// The first failures are retried at once: a single crash must cost nothing.
+// The first retries are immediate: a single crash must not delay anything.
 const (
 	immediateRetries = 2
 	minBackoff       = 100 * time.Millisecond
 	maxBackoff       = 10 * time.Second
 )
 
-// add counts one more failure and returns how long to wait.
+// add counts a failure and returns the delay until the next launch.
 func (f *failures) add(now time.Time) time.Duration {
 	f.count++
 	if f.count <= immediateRetries {
@@ -38,21 +38,21 @@ func (f *failures) add(now time.Time) time.Duration {
 	return delay
 }
 
-// resetFailuresLocked forgets the failures: a worker has served.
+// resetFailuresLocked forgets the failures: a worker has served a request.
 func (p *Pool) resetFailuresLocked() {
 	if p.failures.count == 0 {
 		return
 	}
 	if p.failures.logged {
-		p.logLocked(p.log.Info, "workers launch and serve again")
+		p.logLocked(p.log.Info, "workers launch successfully again")
 	}
 	p.failures = failures{}
 }
 
-// wait is how long no launch may begin.
+// wait returns the time until the next launch is allowed.
 func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub(now)) }
 
-// growLocked launches what the size asks for now.
+// growLocked starts the launches that Size.missing asks for.
 func (p *Pool) growLocked() {
 	if p.closed || !p.opened {
 		return
@@ -73,8 +73,8 @@ func (p *Pool) growLocked() {
 	}
 }
 
-// launch brings up one worker and gives it to whoever waits. It outlives the
-// request that wished for it: the next one will be glad of it.
+// launch launches one worker and makes it available. It continues even if the
+// request that triggered it gives up: the next one gets the worker.
 func (p *Pool) launch(g *generation) {
 	p.mu.Lock()
 	limit := p.settings.StartTimeout
@@ -109,7 +109,7 @@ func (p *Pool) launch(g *generation) {
 	}
 }
 
-// newWorker wraps a fresh process; it is in no list yet.
+// newWorker returns a worker for a new process. It is in no list yet.
 func (p *Pool) newWorker(g *generation, proc Process) *worker {
 	now := p.clock()
 	return &worker{
@@ -118,7 +118,7 @@ func (p *Pool) newWorker(g *generation, proc Process) *worker {
 	}
 }
 
-// addWorkerLocked takes in a worker that has been launched.
+// addWorkerLocked adds a worker that has been launched.
 func (p *Pool) addWorkerLocked(w *worker) {
 	p.workers[w.id] = w
 	p.inState[w.state]++
@@ -133,14 +133,14 @@ func (p *Pool) addWorkerLocked(w *worker) {
 	p.makeAvailableLocked(w, p.clock())
 }
 
-// launchFailedLocked counts a failed launch, and tells those in line when there is
-// no other worker that could serve them.
+// launchFailedLocked counts a failed launch. If launches are delayed and no other
+// worker could serve the queue, it fails the waiting requests.
 func (p *Pool) launchFailedLocked(err error) {
 	delay := p.failures.add(time.Now())
 	p.failures.err = err
 	if !p.failures.logged {
 		p.failures.logged = true
-		p.logLocked(p.log.Error, "cannot launch a worker; trying again until it works",
+		p.logLocked(p.log.Error, "cannot launch a worker; retrying",
 			zap.Error(err), zap.Duration("retry_in", delay))
 	}
 	if delay == 0 || p.starting > 0 {
@@ -150,6 +150,6 @@ func (p *Pool) launchFailedLocked(err error) {
 		return
 	}
 	for wt := p.queue.pop(); wt != nil; wt = p.queue.pop() {
-		p.rejectWaitersLocked(wt, &LaunchError{Err: err, RetryIn: delay})
+		p.rejectWaiterLocked(wt, &LaunchError{Err: err, RetryIn: delay})
 	}
 }

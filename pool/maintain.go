@@ -9,16 +9,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// never is when the maintenance loop has nothing to do.
+// never is the delay of the maintenance loop if nothing is due.
 const never = time.Duration(1<<63 - 1)
 
-// tickInterval is how often workers are looked at while there is something to see:
-// a request that may turn slow, an idle worker above the floor.
+// tickInterval is the interval of the maintenance loop while something may become
+// due soon: a slow request, or an idle worker above the minimum.
 const tickInterval = time.Second
 
-// maintain does what nobody asks for: it shrinks the pool, replaces workers
-// that got old, probes idle ones, tells of slow requests and tries again after
-// a failed launch. It sleeps for as long as nothing of that can happen.
+// maintain runs the pool's periodic work: it stops surplus workers, replaces
+// expired ones, checks the health of idle ones, logs slow requests and retries
+// failed launches. It sleeps until the next of these may be due.
 func (p *Pool) maintain() {
 	timer := time.NewTimer(never)
 	defer timer.Stop()
@@ -39,7 +39,7 @@ func (p *Pool) maintain() {
 	}
 }
 
-// tickLocked is one round.
+// tickLocked does one round of maintenance.
 func (p *Pool) tickLocked(now time.Duration) {
 	p.expireIdleLocked(now)
 	for _, w := range p.workersLocked() {
@@ -57,8 +57,8 @@ func (p *Pool) tickLocked(now time.Duration) {
 	p.growLocked()
 }
 
-// expireIdleLocked shrinks the pool from the tail of the idle list: the worker
-// that was used least lately stands first.
+// expireIdleLocked stops surplus workers from the bottom of the idle stack, where
+// those are that have been idle longest.
 func (p *Pool) expireIdleLocked(now time.Duration) {
 	c := p.countsLocked()
 	surplus, spare, expendable := p.settings.surplus(c, 0), p.settings.aboveMaxSpare(c), p.settings.expendable(c)
@@ -75,8 +75,8 @@ func (p *Pool) expireIdleLocked(now time.Duration) {
 	}
 }
 
-// tickIdleLocked retires an idle worker that got too old, and probes it when
-// that is due.
+// tickIdleLocked stops an idle worker that has reached a limit, and starts its
+// health check when that is due.
 func (p *Pool) tickIdleLocked(w *worker, now time.Duration) {
 	if reason := p.settings.exceededBy(w.requests, w.maxRequests, now-w.started); reason != NoReason {
 		p.stopLocked(w, reason)
@@ -90,17 +90,17 @@ func (p *Pool) tickIdleLocked(w *worker, now time.Duration) {
 	p.goLocked(func() { p.healthCheck(lease) })
 }
 
-// healthCheckTimeout is how long an idle worker may take to answer GET_VALUES, which
-// takes it 20 microseconds.
+// healthCheckTimeout limits a health check (FCGI_GET_VALUES), which an idle worker
+// normally answers in 20 µs.
 const healthCheckTimeout = 2 * time.Second
 
-// healthCheck asks a worker, leased for that purpose, whether it lives.
+// healthCheck checks a worker that borrowLocked has leased.
 func (p *Pool) healthCheck(l Lease) {
 	ctx, cancel := context.WithTimeout(p.root, healthCheckTimeout)
 	defer cancel()
 	err := l.w.gen.launcher.HealthCheck(ctx, l.w.conn)
 	if err != nil && p.root.Err() == nil {
-		p.log.Warn("a worker did not answer the health probe",
+		p.log.Warn("worker did not respond to the health check",
 			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))
 	}
 	if err != nil {
@@ -110,9 +110,10 @@ func (p *Pool) healthCheck(l Lease) {
 	l.returnBorrowed(NoReason)
 }
 
-// returnInternalLocked takes back a worker that has answered the probe. With nobody in
-// line it goes where it was among the idle ones, as old as it was, or a pool
-// that is probed would never shrink.
+// returnInternalLocked makes a worker available again after a health check or a
+// query. If no request waits, the worker returns to its former position in the
+// idle list with its former idle time. Otherwise health checks would keep idle
+// workers from ever expiring.
 func (p *Pool) returnInternalLocked(w *worker) {
 	since := w.idleSince
 	p.returnLocked(w, p.clock())
@@ -127,29 +128,30 @@ func (p *Pool) returnInternalLocked(w *worker) {
 	p.idle = slices.Insert(p.idle, at, w)
 }
 
-// abandonedGrace is how long a script whose client has left may run on although
-// requests wait for its worker. It is long, because the script may do what
-// ignore_user_abort is for; but it may not block the pool for ever.
+// abandonedGrace is how long a script may run on after its client has disconnected
+// although requests wait for its worker. It is long, because the script may use
+// ignore_user_abort on purpose, but it must not block the pool forever.
 const abandonedGrace = 5 * time.Minute
 
-// stopAbandonedLocked ends a script that nobody waits for any more, when its
-// worker is what others wait for: softly first, as request_timeout does.
+// stopAbandonedLocked stops a script whose client has disconnected if requests
+// wait for its worker: first softly, like RequestTimeout, then by killing it.
 func (p *Pool) stopAbandonedLocked(w *worker, now time.Duration) {
 	switch {
 	case p.queue.len == 0 || now-w.drain.since < abandonedGrace:
 	case w.drain.softTimeoutAt == 0:
 		w.drain.softTimeoutAt = now
-		p.logLocked(p.log.Warn, "ending a script whose client has left, because requests wait for its worker",
+		p.logLocked(p.log.Warn, "stopping a script whose client disconnected: requests wait for its worker",
 			zap.String("script", w.lease.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 			zap.Duration("abandoned_for", now-w.drain.since))
-		w.proc.SoftTimeout() //nolint:errcheck // if it cannot, it is killed next
+		w.proc.SoftTimeout() //nolint:errcheck // on error the next tick kills it
 	case now-w.drain.softTimeoutAt >= killDelay:
 		w.killReason = Abandoned
-		w.proc.Kill() //nolint:errcheck // it may have ended meanwhile
+		w.proc.Kill() //nolint:errcheck // it may have exited already
 	}
 }
 
-// retireIdleLocked ends a generation that has had no worker for long enough.
+// retireIdleLocked retires the current generation if it has had no workers for
+// MasterIdleTimeout.
 func (p *Pool) retireIdleLocked(now time.Duration) {
 	g := p.gen
 	if g == nil || g.inUse > 0 || p.settings.floor() > 0 || p.queue.len > 0 {
@@ -160,7 +162,7 @@ func (p *Pool) retireIdleLocked(now time.Duration) {
 	}
 }
 
-// nextTickLocked is in how long tickLocked has something to do.
+// nextTickLocked returns the time until the next tick may have something to do.
 func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 	next := never
 	at := func(t time.Duration) { next = min(next, max(0, t-now)) }
@@ -178,7 +180,7 @@ func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 		next = min(next, tickInterval)
 	}
 	if c.busy > 0 && c.total() > p.settings.floor() {
-		next = min(next, tickInterval) // any of them may become one too many
+		next = min(next, tickInterval) // each may be surplus when it is released
 	}
 	if len(p.idle) > 0 && (p.settings.aboveMaxSpare(c) > 0 || p.settings.surplus(c, 0) > 0) {
 		at(p.idle[0].idleSince + spareGrace)
@@ -192,8 +194,8 @@ func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 	return next
 }
 
-// checkInterval is how often workers have to be looked at, idle or busy: leasing
-// and releasing them does not wake the loop.
+// checkInterval returns how often workers must be checked, idle or busy. Acquire
+// and Release do not wake the maintenance loop.
 func (s *Settings) checkInterval() time.Duration {
 	every := never
 	if s.SlowRequest > 0 {

@@ -11,26 +11,26 @@ import (
 	"go.uber.org/zap"
 )
 
-// Pool leases workers to requests. Make one with New, then Open it.
+// Pool leases workers to requests. Create one with [New], then [Pool.Open] it.
 type Pool struct {
 	name  string
 	start Starter
 	log   *zap.Logger
 
-	// root ends when the pool is closed: it bounds launches and drains, which
+	// root is canceled when the pool is closed. It limits launches and drains, which
 	// belong to no caller.
 	root   context.Context //nolint:containedctx // the pool's own lifetime
 	cancel context.CancelCauseFunc
 	// wake wakes the maintenance loop.
 	wake        chan struct{}
-	activitySem chan struct{} // full while a slow request is explained
-	// restarting is held while a generation is begun; it is taken before mu.
+	activitySem chan struct{} // held while the activity of a process is read
+	// restarting serializes the start of generations. Lock it before mu.
 	restarting sync.Mutex
 
 	lastWorkerID atomic.Uint64
 
-	// mu guards all below, every worker and every generation. Under it: no
-	// I/O, no callback, no blocking send. Methods that need it end in Locked.
+	// mu guards everything below, every worker and every generation. While it is
+	// held: no I/O, no callback, no blocking send. Methods that need it end in Locked.
 	mu       sync.Mutex
 	settings Settings
 	opened   bool
@@ -40,25 +40,25 @@ type Pool struct {
 	// a goroutine while Close waits.
 	tasks       int
 	tasksDone   sync.Cond
-	gen         *generation // current; nil at rest and while one is begun
+	gen         *generation // current; nil if there are no workers or the next one is starting
 	lastGen     int
-	activations int // how many generations became the current one
-	// startPending: a generation is begun in the background.
+	activations int // number of generations that became current
+	// startPending is set while a generation is started in the background.
 	startPending   bool
 	workers        map[uint64]*worker
-	idle           []*worker // last in, first out
+	idle           []*worker // used as a stack: last in, first out
 	inState        [states]int
 	queue          waitQueue
 	freeWaiters    []*waiter
-	clients        map[netip.Addr]*clientLimit // of clients, where MaxPerClient bounds them
-	deferred       int                         // requests that wait outside the line, with their shares
-	starting       int                         // launches under way
-	internalLeases int                         // busy ones that only answer the health probe, or Ask
-	// launched, when it is there, is closed by the next launch that ends.
+	clients        map[netip.Addr]*clientLimit // only clients with requests, and only with MaxPerClient
+	deferred       int                         // number of requests deferred by MaxPerClient
+	starting       int                         // launches in progress
+	internalLeases int                         // workers that are busy with a health check or a query
+	// launched, if not nil, is closed when the next launch has ended.
 	launched chan struct{}
-	// drained is closed when the last leased worker came back after Close.
+	// drained is closed when the pool is closed and no worker is leased.
 	drained chan struct{}
-	// done is closed when Close has done all, with what it returns.
+	// done is closed when Close has finished; closeErr is its result.
 	done     chan struct{}
 	closeErr error
 
@@ -67,8 +67,8 @@ type Pool struct {
 	counters
 }
 
-// New makes a pool that has no worker yet; requests wait in line until Open
-// has brought up the first ones.
+// New returns a pool without workers. Requests wait until Open has started the
+// first ones.
 func New(c Config) *Pool {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
@@ -81,19 +81,19 @@ func New(c Config) *Pool {
 	p.tasksDone.L = &p.mu
 	p.created = time.Now()
 	p.root, p.cancel = context.WithCancelCause(context.Background())
-	p.goLocked(p.maintain) // nobody else has p yet
+	p.goLocked(p.maintain) // no lock needed: nothing else has p yet
 	return p
 }
 
-// clock is the time since the pool was made: reading it costs half of what
-// time.Now does, and every request reads it four times.
+// clock returns the time since the pool was created. It is cheaper than time.Now,
+// and every request reads it four times.
 func (p *Pool) clock() time.Duration { return time.Since(p.created) }
 
-// Name is the pool's name.
+// Name returns the name of the pool.
 func (p *Pool) Name() string { return p.name }
 
-// Open starts the first generation and returns when its first workers are
-// ready: all of a static pool. A pool that is open stays as it is.
+// Open starts the first generation and returns when its initial workers are
+// ready: all of a static pool, see [Size]. It does nothing if the pool is open.
 func (p *Pool) Open(ctx context.Context) error {
 	p.mu.Lock()
 	opened := p.opened
@@ -104,9 +104,9 @@ func (p *Pool) Open(ctx context.Context) error {
 	return p.Restart(ctx)
 }
 
-// Ready says why a request that came now could not be served; nil means that it
-// could, if only after waiting for its turn. A pool without workers is ready as
-// long as nothing speaks against their launch.
+// Ready reports why a request could not be served now; nil means that it could,
+// though it may have to wait. A pool without workers is ready unless the last
+// launch failed.
 func (p *Pool) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +119,7 @@ func (p *Pool) Ready() error {
 	case c.total() > c.starting:
 		return nil
 	}
-	// The launch that is under way after one that failed is no proof yet.
+	// A launch in progress after a failed one does not prove anything yet.
 	wait := p.failures.wait(time.Now())
 	if wait == 0 && (p.failures.count == 0 || p.starting == 0 && !p.startPending) {
 		return nil
@@ -127,28 +127,28 @@ func (p *Pool) Ready() error {
 	return &LaunchError{Err: p.failures.cause(), RetryIn: wait}
 }
 
-// errStarting is for those that do not wait in line.
-var errStarting = errors.New("the pool is starting")
+// errStarting is the result of Ready before the pool is open.
+var errStarting = errors.New("pool is starting")
 
-// cause is why no worker can be had; there is none in err when they launch and
-// then die.
+// cause returns why no worker is available. err is nil if workers start and then
+// exit.
 func (f *failures) cause() error {
 	if f.err != nil {
 		return f.err
 	}
-	return errors.New("workers die as soon as they are launched")
+	return errors.New("workers exit immediately after launch")
 }
 
-// HasCapacityFor reports whether the generation that runs is large enough for the
-// settings; else they need a new one (see Prepare).
+// HasCapacityFor reports whether the current generation has enough slots for the
+// settings. If not, they need a new generation, see [Pool.Prepare].
 func (p *Pool) HasCapacityFor(s *Settings) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.gen == nil || !s.needsGeneration(p.gen.slots)
 }
 
-// Configure gives the live pool other settings. Above what Fits the generation
-// the pool grows only with the next one.
+// Configure changes the settings of the running pool. It cannot exceed the slots
+// of the current generation, see [Pool.HasCapacityFor].
 func (p *Pool) Configure(s Settings) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,8 +158,8 @@ func (p *Pool) Configure(s Settings) {
 	p.wakeLocked()
 }
 
-// WaitStable waits until the workers that the settings ask for have been launched,
-// or cannot be for the moment.
+// WaitStable waits until the pool has launched the workers that its settings
+// require, a launch has failed, or ctx is done.
 func (p *Pool) WaitStable(ctx context.Context) {
 	for {
 		p.mu.Lock()
@@ -195,8 +195,8 @@ func (p *Pool) configureLocked(s Settings) {
 	}
 }
 
-// Close ends the pool: who waits is refused, requests that run may finish
-// until ctx ends, then everything is ended. It returns when no process and no
+// Close closes the pool. It rejects waiting requests, lets running ones finish
+// until ctx is done, then stops all processes. It returns when no process and no
 // goroutine of the pool is left.
 func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
@@ -214,7 +214,7 @@ func (p *Pool) Close(ctx context.Context) error {
 		}
 	}
 	for wt := p.queue.pop(); wt != nil; wt = p.queue.pop() {
-		p.rejectWaitersLocked(wt, ErrClosed)
+		p.rejectWaiterLocked(wt, ErrClosed)
 	}
 	p.checkDrainedLocked()
 	p.mu.Unlock()
@@ -223,7 +223,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	select {
 	case <-p.drained:
 	case <-ctx.Done():
-		timeoutErr = errors.New("requests still ran when the pool's time to stop was over")
+		timeoutErr = errors.New("stop timeout exceeded with requests still running")
 	}
 	p.cancel(ErrClosed)
 	err := p.closeGenerations(ctx)
@@ -233,7 +233,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	return p.closeErr
 }
 
-// checkDrainedLocked closes p.quiet when a closed pool has no request left.
+// checkDrainedLocked closes p.drained if the pool is closed and no worker is leased.
 func (p *Pool) checkDrainedLocked() {
 	if !p.closed {
 		return
@@ -248,10 +248,10 @@ func (p *Pool) checkDrainedLocked() {
 	}
 }
 
-// closeGenerations ends the current generation with all its workers, and with
-// them those of older ones that still ran.
+// closeGenerations closes the launchers of the current generation and of older
+// ones that still have workers, which stops all processes.
 func (p *Pool) closeGenerations(ctx context.Context) error {
-	// No generation is begun any more once restarting has been had.
+	// Once we hold restarting, no generation can start any more.
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	p.mu.Lock()
@@ -268,7 +268,7 @@ func (p *Pool) closeGenerations(ctx context.Context) error {
 	for _, w := range p.workers {
 		markClosing(w.gen)
 		if w.state == Busy {
-			// Its reader must not wait for a process that is about to go.
+			// The reader of the response must not wait for a process that is being stopped.
 			w.conn.Interrupt(ErrClosed)
 		}
 		if w.reason == NoReason {
@@ -299,7 +299,7 @@ func (p *Pool) closeGenerations(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// workersLocked is a copy, for loops that change the map.
+// workersLocked returns a copy of the map's values, for loops that change the map.
 func (p *Pool) workersLocked() []*worker {
 	all := make([]*worker, 0, len(p.workers))
 	for _, w := range p.workers {
@@ -308,7 +308,7 @@ func (p *Pool) workersLocked() []*worker {
 	return all
 }
 
-// goLocked runs f as a task of the pool, which Close waits for.
+// goLocked runs f in a goroutine that Close waits for.
 func (p *Pool) goLocked(f func()) {
 	p.tasks++
 	go func() {
@@ -321,7 +321,7 @@ func (p *Pool) goLocked(f func()) {
 	}()
 }
 
-// waitTasks waits until no task is left. Only Close does.
+// waitTasks waits until no goroutine of the pool is left. Only Close calls it.
 func (p *Pool) waitTasks() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -330,7 +330,7 @@ func (p *Pool) waitTasks() {
 	}
 }
 
-// logLocked logs without the mutex: a log that blocks must not stop the leases.
+// logLocked logs in a goroutine, because a slow log must not block leases.
 func (p *Pool) logLocked(write func(string, ...zap.Field), message string, fields ...zap.Field) {
 	p.goLocked(func() { write(message, fields...) })
 }

@@ -7,28 +7,28 @@ import (
 	"go.uber.org/zap"
 )
 
-// Quarantine keeps a script that kills every worker that runs it from felling
-// the pool.
+// Quarantine stops a script that crashes its workers from taking the whole pool
+// down.
 type Quarantine struct {
-	// Deaths within Window, with no run between them that went well, put the
-	// script aside for Period; 0 is off. A script that also serves is let be:
-	// it may be the front controller of a whole site, one address of which
-	// crashes, and a worker that dies now and then costs little.
+	// A script is quarantined for Period after Deaths crashes within Window without a
+	// successful run in between. 0 disables the quarantine. A script that sometimes
+	// succeeds is not quarantined: it may be the front controller of a whole site of
+	// which one URL crashes, and an occasional crash costs little.
 	Deaths         int
 	Window, Period time.Duration
 }
 
-// quarantine remembers which scripts killed workers lately. It is empty as long
-// as nothing crashes.
+// quarantine records which scripts crashed workers recently. It is empty as long as
+// nothing crashes.
 type quarantine struct {
-	// count is how many until has: read without the mutex.
+	// count is len(until), to be read without the mutex.
 	count atomic.Int32
 
 	deaths map[string][]time.Time
 	until  map[string]time.Time
 }
 
-// checkQuarantine refuses a quarantined script.
+// checkQuarantine returns ErrQuarantined if the script is in quarantine.
 func (p *Pool) checkQuarantine(script string) error {
 	if p.quarantine.count.Load() == 0 {
 		return nil
@@ -48,7 +48,8 @@ func (p *Pool) checkQuarantine(script string) error {
 	return nil
 }
 
-// recordCrashLocked notes that a worker died while it ran the script.
+// recordCrashLocked counts a worker crash during the script, and quarantines the
+// script after too many.
 func (p *Pool) recordCrashLocked(script string) {
 	q := p.settings.Quarantine
 	if q.Deaths == 0 || script == "" {
@@ -72,19 +73,19 @@ func (p *Pool) recordCrashLocked(script string) {
 	delete(p.quarantine.deaths, script)
 	p.quarantine.until[script] = now.Add(q.Period)
 	p.quarantine.count.Store(int32(len(p.quarantine.until)))
-	p.logLocked(p.log.Error, "a script killed too many workers; it is not run for a while",
+	p.logLocked(p.log.Error, "script quarantined after repeated worker crashes",
 		zap.String("script", script), zap.Int("deaths", len(recent)),
-		zap.Duration("within", q.Window), zap.Duration("for", q.Period))
+		zap.Duration("window", q.Window), zap.Duration("quarantined_for", q.Period))
 }
 
-// recordSuccessLocked forgets the deaths of a script that has run well.
+// recordSuccessLocked resets the crash count of a script that has run successfully.
 func (p *Pool) recordSuccessLocked(script string) {
 	if len(p.quarantine.deaths) > 0 {
 		delete(p.quarantine.deaths, script)
 	}
 }
 
-// pruneLocked forgets scripts whose deaths are long past.
+// pruneLocked removes scripts whose quarantine or last crash is long ago.
 func (p *Pool) pruneLocked(now time.Time) {
 	for script, until := range p.quarantine.until {
 		if now.After(until) {

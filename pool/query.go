@@ -13,28 +13,29 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// QueryInfo tells which worker has answered a question.
+// QueryInfo identifies the worker that answered a query.
 type QueryInfo struct {
 	Worker     uint64
 	PID        int
 	Generation int
 }
 
-// queryTimeout is how long a worker may take to answer a question: it had
-// nothing else to do, and the answer takes it less than a millisecond.
+// queryTimeout limits how long a worker may take for a query. It was idle, so it
+// normally takes less than a millisecond.
 const queryTimeout = 2 * time.Second
 
-// Query sends a question of our own to an idle worker, and gives the answer to
-// take. The worker is the one with that id, or for 0 the one used last.
+// Query sends a request of the pool's owner (for example for the state of the
+// OPcache) to an idle worker and calls read with the response. worker is the ID of
+// a worker; 0 means the one that became idle last.
 //
-// It never waits for a worker nor launches one: ErrBusy if none is idle,
-// ErrNoWorkers if there is none at all. A question is no request: nothing is
-// counted, and the worker is as old and as long idle as before. Until it has
-// answered it is as good as idle, as with the health probe, and who needs a
-// worker meanwhile waits for that moment. One that does not answer within
-// queryTimeout is replaced as by the probe.
+// Query never waits for a worker and never launches one. It returns [ErrBusy] if
+// no worker (or not that one) is idle, [ErrNoWorkers] if the pool has none, and
+// [ErrNoWorker] if the ID is unknown. A query does not count as a request and does
+// not change the age or the idle time of the worker, which is reported as idle
+// meanwhile. A request that needs the worker waits for it. If the worker does not
+// respond within queryTimeout it is replaced, as by a failed health check.
 //
-// An error of take is returned as it is; the worker stays.
+// An error of read is returned unchanged; the worker stays.
 func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response) error) (QueryInfo, error) {
 	for {
 		lease, err := p.borrowIdle(worker)
@@ -43,7 +44,7 @@ func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response
 		}
 		w := lease.w
 		if w.conn.Check() != nil {
-			lease.returnBorrowed(Crashed) // it was lost before we asked
+			lease.returnBorrowed(Crashed) // it was broken before the query
 			continue
 		}
 		info := QueryInfo{Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number}
@@ -57,7 +58,7 @@ func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response
 	}
 }
 
-// discardUnresponsive gives up a worker that did not answer a question.
+// discardUnresponsive replaces a worker that did not answer a query.
 func (l Lease) discardUnresponsive(err error) {
 	p, w := l.pool, l.w
 	reason := ProbeFailed
@@ -65,14 +66,14 @@ func (l Lease) discardUnresponsive(err error) {
 		reason = Crashed
 	}
 	if p.root.Err() == nil {
-		p.log.Warn("a worker did not answer a question", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+		p.log.Warn("worker did not respond to a query", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 			zap.Stringer("reason", reason), zap.Error(err))
 	}
 	l.returnBorrowed(reason)
 }
 
-// query has the worker answer. refused is what take thought of that, err says
-// that the worker is of no use any more.
+// query sends the request. readErr is the error of read; err means that the worker
+// cannot be used any more.
 func (l Lease) query(r *fastcgi.Request, read func(*http.Response) error) (readErr, err error) {
 	ctx, cancel := context.WithTimeoutCause(l.pool.root, queryTimeout, errQueryTimeout)
 	defer cancel()
@@ -80,20 +81,20 @@ func (l Lease) query(r *fastcgi.Request, read func(*http.Response) error) (readE
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() // the connection knows how it ended
+	defer resp.Body.Close() // Reusable checks below how it ended
 	readErr = read(resp)
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return nil, err
 	}
 	if !l.w.conn.Reusable() || l.w.exited() {
-		return nil, errors.New("its connection is of no use any more")
+		return nil, errors.New("connection cannot be reused after the query")
 	}
 	return readErr, nil
 }
 
-var errQueryTimeout = errors.New("no answer within " + queryTimeout.String())
+var errQueryTimeout = errors.New("no response within " + queryTimeout.String())
 
-// borrowIdle takes an idle worker for a question.
+// borrowIdle leases an idle worker for a query.
 func (p *Pool) borrowIdle(id uint64) (Lease, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,8 +118,8 @@ func (p *Pool) borrowIdle(id uint64) (Lease, error) {
 	return p.borrowLocked(w), nil
 }
 
-// borrowLocked makes an idle worker busy with what is no request: a question
-// of ours, or the health probe. Unlike leaseLocked it lets idleSince stand.
+// borrowLocked leases an idle worker for a query or a health check. Unlike
+// leaseLocked it does not change idleSince.
 func (p *Pool) borrowLocked(w *worker) Lease {
 	p.unlistLocked(w)
 	p.moveLocked(w, Busy)
@@ -130,8 +131,8 @@ func (p *Pool) borrowLocked(w *worker) Lease {
 	return Lease{pool: p, w: w, id: w.leaseID}
 }
 
-// returnBorrowed ends what borrowLocked began: the worker is idle again, or is lost
-// for that reason.
+// returnBorrowed ends the lease of borrowLocked: the worker is idle again, or is
+// replaced if reason is set.
 func (l Lease) returnBorrowed(reason Reason) {
 	p, w := l.pool, l.w
 	p.mu.Lock()
@@ -145,6 +146,6 @@ func (l Lease) returnBorrowed(reason Reason) {
 		w.leaseID++
 		p.returnInternalLocked(w)
 		p.checkDrainedLocked()
-		p.wakeLocked() // its time may have come meanwhile
+		p.wakeLocked() // it may have reached a limit meanwhile
 	}
 }

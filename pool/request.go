@@ -13,40 +13,44 @@ import (
 
 // Request is one request for the pool.
 type Request struct {
-	// FastCGI is what is sent.
+	// FastCGI is the request to send.
 	FastCGI *fastcgi.Request
-	// Info is what logs and statistics show of it.
+	// Info describes it in logs and statistics.
 	Info Info
-	// Repeatable says that the request may be sent a second time although a
-	// worker may have begun it: its method is safe (RFC 9110 section 9.2.1).
+	// Repeatable means that the request may be sent a second time even if a worker has
+	// started to run it: its method is safe (RFC 9110 section 9.2.1).
 	Repeatable bool
 
-	response Response // what Do returns
+	response Response // Do returns a pointer to it, which saves an allocation
 }
 
-// Response is a request that PHP has begun to answer. Close it.
+// Response is the response of PHP, whose body may still be incomplete. Call Close.
 type Response struct {
-	// HTTP has its body still to be read.
+	// HTTP is the response header and the body.
 	HTTP *http.Response
-	// Worker, PID and Generation tell who answers.
+	// Worker, PID and Generation identify the worker that sends the response.
 	Worker     uint64
 	PID        int
 	Generation int
-	// Wait is the time in line, TTFB that from the lease to the head.
+	// Wait is the time in the queue, TimeToFirstByte the time from the lease to the
+	// response header.
 	Wait, TimeToFirstByte time.Duration
-	// Retried says that a first worker was lost on the way.
+	// Retried means that a first worker exited before it responded.
 	Retried bool
 
 	lease    Lease
-	timedOut bool      // known when released
-	body     io.Closer // the caller may have wrapped Response.Body
+	timedOut bool      // TimedOut at the time of Release
+	body     io.Closer // HTTP.Body as received; the caller may have wrapped it
 }
 
-// Do leases a worker, sends it the request and returns when the head of the
-// response is there. A request is repeated at most once, on another worker,
-// and only when that can do no harm: nothing of it was sent, or it is
-// Repeatable, the worker died before it answered one byte, and the body can be
-// sent again. The exchange is part of the request.
+// Do leases a worker, sends it the request and returns when the response header
+// has arrived. A request is sent at most twice, to two workers, and the second
+// time only if that is safe: nothing of it was sent, or it is Repeatable, the
+// worker exited before it sent a byte of the response, and the body can be read
+// again. The Response is part of r: do not reuse r before it is closed.
+//
+// The error is one of those of [Pool.Acquire], [ErrQuarantined],
+// [ErrRequestTimeout], [ErrWorkerDied], or an error of package fastcgi.
 func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err := p.checkQuarantine(r.Info.Script); err != nil {
 		return nil, err
@@ -65,11 +69,12 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	return resp, p.countFailed(ctx, err)
 }
 
-// countFailed counts a request that got no answer, unless its client left.
+// countFailed counts a request that got no response, unless it was rejected or its
+// client disconnected. It returns err.
 func (p *Pool) countFailed(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrQueueFull) && !errors.Is(err, ErrClientLimit) {
 		if _, ok := errors.AsType[*fastcgi.ParamError](err); ok {
-			return err // what the client sent was too long: PHP was not asked
+			return err // the client's fault (a value is too long), nothing was sent to PHP
 		}
 		p.mu.Lock()
 		p.failedRequests++
@@ -100,8 +105,8 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 	}
 	timedOut := lease.timedOut()
 	if err == nil {
-		// PHP's own page about its time limit: the worker lives.
-		resp.Body.Close() // nobody reads it
+		// The response is PHP's error page for the timeout: the worker can be reused.
+		resp.Body.Close() // not read
 	}
 	died := lease.workerDied(err)
 	lease.Release()
@@ -114,16 +119,17 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 	return nil, err
 }
 
-// deathGrace is how long a process that has closed its connection may take to
-// end: php-cgi never does one without the other, and its death shows within 3
-// ms (unless a core is dumped, or the machine is very busy).
+// deathGrace limits how long a process may take to exit after it has closed its
+// connection. php-cgi always exits then, normally within 3 ms; a core dump or a
+// busy machine delays that.
 const deathGrace = time.Second
 
-// workerDied reports whether the worker is lost: its process has ended, or it has
-// dropped the connection in a request, and then is made to end.
+// workerDied reports whether the worker has exited, or closed the connection
+// during the request. In the latter case it waits for the exit and otherwise
+// marks the worker to be killed.
 func (l Lease) workerDied(err error) bool {
 	if _, ok := errors.AsType[*fastcgi.BodyError](err); ok {
-		return false // not PHP's doing
+		return false // the request body could not be read: not PHP's fault
 	}
 	if errors.Is(err, ErrWorkerDied) || l.w.exited() {
 		return true
@@ -143,7 +149,7 @@ func (l Lease) workerDied(err error) bool {
 	return true
 }
 
-// mayRetry decides whether a request whose worker was lost may be repeated.
+// mayRetry reports whether the request may be sent to another worker after err.
 func (p *Pool) mayRetry(ctx context.Context, r *Request, err error) bool {
 	if ctx.Err() != nil {
 		return false
@@ -156,7 +162,7 @@ func (p *Pool) mayRetry(ctx context.Context, r *Request, err error) bool {
 	return r.FastCGI.Rewind() == nil
 }
 
-// diedError is ErrWorkerDied with what was seen on the connection.
+// diedError is ErrWorkerDied together with the error of the connection.
 type diedError struct{ cause error }
 
 func (e *diedError) Error() string {
@@ -168,8 +174,8 @@ func (e *diedError) Error() string {
 
 func (e *diedError) Unwrap() []error { return []error{ErrWorkerDied, e.cause} }
 
-// TimedOut reports whether the request ran out of time after it had begun to
-// answer: what came is not whole.
+// TimedOut reports whether the request exceeded its timeout after PHP had started
+// to respond. The body is incomplete then.
 func (x *Response) TimedOut() bool {
 	if x.lease == (Lease{}) {
 		return x.timedOut
@@ -177,8 +183,8 @@ func (x *Response) TimedOut() bool {
 	return x.lease.timedOut()
 }
 
-// Release gives the worker back once PHP has ended the request, though bytes of
-// the body may still have to be read from memory.
+// Release returns the worker to the pool. Call it when PHP has completed the
+// response, even if the rest of the body is still to be read from memory.
 func (x *Response) Release() {
 	if x.lease == (Lease{}) {
 		return
@@ -188,8 +194,9 @@ func (x *Response) Release() {
 	x.lease = Lease{}
 }
 
-// Close gives the worker back. It may be called twice, and after Release.
+// Close closes the body and returns the worker to the pool. It may be called
+// twice, and after Release.
 func (x *Response) Close() {
-	x.body.Close() // the connection knows how it ended
+	x.body.Close() // Release checks the state of the connection
 	x.Release()
 }

@@ -10,28 +10,29 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// watch sees the process end, whatever the worker does at that moment.
+// watch waits until the process has exited and removes the worker, whatever state
+// it is in.
 func (p *Pool) watch(w *worker, done <-chan struct{}) {
 	<-done
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.proc.Done() != done {
-		return // it drained into another process meanwhile
+		return // a drain has replaced the process
 	}
 	switch w.state {
 	case Idle:
 		p.unlistLocked(w)
 		p.removeLocked(w, Crashed)
 	case Busy:
-		// The response may be complete in the socket; the reader decides.
+		// The response may be complete in the socket; its reader decides.
 		w.conn.Interrupt(ErrWorkerDied)
 	case Starting, Draining, Stopping, Gone:
-		// Whoever moved it there is waiting for the end already.
+		// The code that set the state waits for the exit already.
 	}
 }
 
-// stopLocked ends a worker that runs no request, and buries it when it is
-// gone. The worker is in no list, or still in that of the idle ones.
+// stopLocked stops a worker that runs no request, and removes it when it has
+// exited. The worker is idle or in no list.
 func (p *Pool) stopLocked(w *worker, reason Reason) {
 	if w.state == Idle {
 		p.unlistLocked(w)
@@ -43,15 +44,15 @@ func (p *Pool) stopLocked(w *worker, reason Reason) {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		if err := w.proc.Stop(ctx); err != nil {
-			p.log.Warn("stopping a worker", zap.Uint64("worker", w.id), zap.Error(err))
+			p.log.Warn("error stopping worker", zap.Uint64("worker", w.id), zap.Error(err))
 		}
 		p.remove(w, reason)
 	})
-	// Its place can be taken at once if the generation has a slot to spare.
+	// Its replacement can start now if the generation has a free slot.
 	p.growLocked()
 }
 
-// discardLocked gives up a worker, whose process may have ended already.
+// discardLocked replaces a worker whose process may have exited already.
 func (p *Pool) discardLocked(w *worker, reason Reason) {
 	if w.exited() {
 		p.removeLocked(w, reason)
@@ -60,12 +61,12 @@ func (p *Pool) discardLocked(w *worker, reason Reason) {
 	}
 }
 
-// killLocked ends a worker whatever it does.
+// killLocked kills a worker in any state and removes it when it has exited.
 func (p *Pool) killLocked(w *worker, reason Reason) {
 	p.moveLocked(w, Stopping)
 	w.reason = reason
 	p.goLocked(func() {
-		w.proc.Kill() //nolint:errcheck // it may have ended already; Done tells
+		w.proc.Kill() //nolint:errcheck // it may have exited already; we wait for Done
 		<-w.proc.Done()
 		p.remove(w, reason)
 	})
@@ -80,8 +81,8 @@ func (p *Pool) remove(w *worker, reason Reason) {
 	}
 }
 
-// removeLocked takes a worker whose process has ended out of the books, frees
-// its slot, and has it replaced.
+// removeLocked removes a worker whose process has exited, frees its slot and
+// replaces it.
 func (p *Pool) removeLocked(w *worker, reason Reason) {
 	p.moveLocked(w, Gone)
 	w.reason = reason
@@ -97,19 +98,19 @@ func (p *Pool) removeLocked(w *worker, reason Reason) {
 	p.wakeLocked()
 }
 
-// closeConn gives back what the connection of an ended process holds.
+// closeConn releases the connection and the slot of an exited process.
 func (p *Pool) closeConn(w *worker) {
 	p.goLocked(func() {
-		w.conn.Close() // the peer has gone
-		// Frees the slot with the launcher, and the handles on the process.
+		w.conn.Close() // the peer has exited
+		// Frees the launcher's slot and the handles of the process.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		w.proc.Stop(ctx) //nolint:errcheck // it has ended
+		w.proc.Stop(ctx) //nolint:errcheck // it has exited
 	})
 }
 
-// workerCrashedLocked remembers and logs a lost worker, and slows the pool down when
-// workers die before they have done anything.
+// workerCrashedLocked records and logs an unexpected exit, and delays launches if
+// workers exit before they have served a request.
 func (p *Pool) workerCrashedLocked(w *worker) {
 	info := &w.lease.info
 	p.recordCrashLocked(info.Script)
@@ -125,22 +126,22 @@ func (p *Pool) workerCrashedLocked(w *worker) {
 	}
 	if p.failures.count > immediateRetries {
 		p.failures.logged = true
-		p.logLocked(p.log.Error, "workers die as soon as they are launched; slowing down until it works again",
+		p.logLocked(p.log.Error, "workers exit immediately after launch; delaying further launches",
 			zap.Duration("retry_in", p.failures.wait(time.Now())))
 		return
 	}
 	exitStatus := zap.Skip()
 	if p.lastCrash.ExitStatus != "" {
-		exitStatus = zap.String("ended", p.lastCrash.ExitStatus)
+		exitStatus = zap.String("exit_status", p.lastCrash.ExitStatus)
 	}
-	p.logLocked(p.log.Warn, "worker lost", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), exitStatus,
+	p.logLocked(p.log.Warn, "worker exited unexpectedly", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), exitStatus,
 		zap.Int("requests", w.requests),
 		zap.String("method", info.Method), zap.String("uri", info.URI), zap.String("script", info.Script))
 }
 
-// drainLocked gives up the connection of a worker that may still run PHP: its
-// client has left, or its answer made no sense. The slot is not free until a
-// process answers in it again; how that ends belongs to the goroutine.
+// drainLocked closes the connection of a worker that may still run PHP: its client
+// disconnected, or its response was invalid. The slot remains occupied until a
+// process is ready in it again. p.drain does the rest in a goroutine.
 func (p *Pool) drainLocked(w *worker) {
 	p.moveLocked(w, Draining)
 	w.reason = Abandoned
@@ -151,8 +152,8 @@ func (p *Pool) drainLocked(w *worker) {
 	p.growLocked()
 }
 
-// drainGrace tells a process that broke off its answer by dying from one whose
-// client has left.
+// drainGrace is the time in which a process that crashed is seen to exit. After
+// that we know that the client disconnected and the process still runs.
 const drainGrace = 20 * time.Millisecond
 
 func exitsWithin(proc Process, limit time.Duration) bool {
@@ -167,9 +168,9 @@ func exitsWithin(proc Process, limit time.Duration) bool {
 }
 
 func (p *Pool) drain(w *worker) {
-	w.conn.Close() // nothing was expected from it any more
+	w.conn.Close() // nothing more is read from it
 	if exitsWithin(w.proc, drainGrace) {
-		// It was not the client that left.
+		// The worker crashed; the client did not disconnect.
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.stopTimerLocked(w)
@@ -191,7 +192,7 @@ func (p *Pool) drain(w *worker) {
 		return
 	}
 	if proc.PID() != w.proc.PID() {
-		// Another process stands in the slot: the old one has ended.
+		// Another process is in the slot: the old one has exited.
 		reason := cmp.Or(w.killReason, Crashed)
 		p.exits[reason]++
 		if reason == Crashed {
@@ -199,13 +200,13 @@ func (p *Pool) drain(w *worker) {
 		}
 		w.started, w.requests = p.clock(), 0
 		w.last, w.busyTime = finishedRequest{}, 0
-		w.lease.disown() // the new process did not run it
+		w.lease.disown() // the new process did not run the request
 		w.maxRequests = p.settings.drawMaxRequests()
 		w.killReason = NoReason
 	}
 	if done := proc.Done(); done != w.proc.Done() {
-		// Of the same process there is a watch already: a second one would stay
-		// as long as that, one for each client that ever left.
+		// Only for another process: watch already runs for this one, and each drain
+		// would add a goroutine that lives as long as the process.
 		p.goLocked(func() { p.watch(w, done) })
 	}
 	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
@@ -217,7 +218,7 @@ func (p *Pool) drain(w *worker) {
 	p.wakeLocked()
 }
 
-// surplusLocked is how many idle workers are too many at once.
+// surplusLocked returns how many idle workers are to stop at once.
 func (p *Pool) surplusLocked() int {
 	c := p.countsLocked()
 	if c.total() <= p.settings.MaxWorkers {
@@ -226,15 +227,16 @@ func (p *Pool) surplusLocked() int {
 	return p.settings.surplus(c, p.retiringLocked())
 }
 
-// trimLocked stops the n workers that have idled longest.
+// trimLocked stops the n workers that have been idle longest.
 func (p *Pool) trimLocked(n int, reason Reason) {
 	for range min(n, len(p.idle)) {
 		p.stopLocked(p.idle[0], reason)
 	}
 }
 
-// Recycle replaces one worker: at once when it is idle, else after its
-// request. force kills it instead. ErrNoWorker if there is none of that id.
+// Recycle replaces a worker: at once if it is idle, else when its request ends.
+// With force it kills a busy worker, whose request fails. It returns
+// [ErrNoWorker] if the ID is unknown.
 func (p *Pool) Recycle(id uint64, force bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,7 +251,7 @@ func (p *Pool) Recycle(id uint64, force bool) error {
 		w.killReason = Recycled
 		w.conn.Interrupt(ErrWorkerDied)
 		proc := w.proc
-		p.goLocked(func() { proc.Kill() }) //nolint:errcheck // it may have ended
+		p.goLocked(func() { proc.Kill() }) //nolint:errcheck // it may have exited already
 	case w.state == Busy, w.state == Draining:
 		w.retireReason = Recycled
 	}

@@ -5,50 +5,48 @@ import (
 	"time"
 )
 
-// Manager is the way in which a pool decides how many workers it has; the
-// names are php-fpm's (pm).
+// Manager controls the number of workers, like pm of php-fpm.
 type Manager string
 
 // The managers.
 const (
-	// Static keeps exactly Max workers.
+	// Static keeps exactly MaxWorkers workers.
 	Static Manager = "static"
-	// Dynamic keeps between Min and Max, grows when a request would wait, and
-	// keeps at most Spare idle ones.
+	// Dynamic keeps MinWorkers to MaxWorkers workers. It launches one when a request
+	// would have to wait, and keeps at most MaxSpare idle ones.
 	Dynamic Manager = "dynamic"
-	// OnDemand keeps no worker at rest.
+	// OnDemand launches workers when requests need them, and stops them when idle.
 	OnDemand Manager = "ondemand"
 )
 
-// Size is how many workers a pool has, and when.
+// Size controls the number of workers.
 type Size struct {
 	Manager Manager
-	// MinWorkers is the fewest workers of a dynamic pool, whatever they do.
+	// MinWorkers is the minimum number of workers of a dynamic pool.
 	MinWorkers int
-	// StartWorkers is how many workers a dynamic pool launches when it opens.
+	// StartWorkers is the number of workers that a dynamic pool starts with.
 	StartWorkers int
-	// MaxWorkers is the most workers; a static pool always has as many.
+	// MaxWorkers is the maximum number of workers. A static pool always has that many.
 	MaxWorkers int
-	// MaxSpare is the most idle workers a dynamic pool keeps.
+	// MaxSpare is the maximum number of idle workers that a dynamic pool keeps.
 	MaxSpare int
-	// IdleTimeout is how long a worker above what the manager keeps may be
-	// idle.
+	// IdleTimeout is how long a worker above the minimum may be idle.
 	IdleTimeout time.Duration
-	// MasterIdleTimeout is how long a generation without workers is kept, with
-	// its master and its OPcache; 0 ends it with its last worker.
+	// MasterIdleTimeout is how long a generation without workers keeps its master and
+	// its OPcache; with 0 it is closed with its last worker.
 	MasterIdleTimeout time.Duration
 }
 
-// countsLocked is what the pure functions below judge by.
+// counts is the input of the functions below, which decide without other state.
 type counts struct {
 	idle, busy, draining, starting, waiting int
 }
 
-// countsLocked is what decisions are made by; the caller holds the mutex.
+// countsLocked returns the current numbers of workers and waiting requests.
 func (p *Pool) countsLocked() counts {
 	return counts{
-		// Those that answer the health probe are as good as idle: back in
-		// microseconds, and the first in line gets one of them.
+		// Workers that answer a health check or a query count as idle: they are back
+		// in microseconds, and the first waiting request gets one of them.
 		idle: p.inState[Idle] + p.internalLeases, busy: p.inState[Busy] - p.internalLeases, draining: p.inState[Draining],
 		starting: p.starting, waiting: max(0, p.queue.len-p.internalLeases),
 	}
@@ -56,7 +54,7 @@ func (p *Pool) countsLocked() counts {
 
 func (c counts) total() int { return c.idle + c.busy + c.draining + c.starting }
 
-// floor is how many workers there are at rest.
+// floor returns the minimum number of workers.
 func (s Size) floor() int {
 	switch s.Manager {
 	case Static:
@@ -69,7 +67,7 @@ func (s Size) floor() int {
 	return 0
 }
 
-// initial is how many workers a generation has to show before it serves.
+// initial returns how many workers a generation must start before it is active.
 func (s Size) initial() int {
 	switch s.Manager {
 	case Static:
@@ -77,28 +75,27 @@ func (s Size) initial() int {
 	case Dynamic:
 		return min(max(s.StartWorkers, s.MinWorkers), s.MaxWorkers)
 	case OnDemand:
-		// One, as a test of the whole way; the idle timeout takes it again.
+		// One, to test that workers can be launched; it stops after IdleTimeout.
 		return 1
 	}
 	return 1
 }
 
-// missing says how many workers to launch now: enough for the floor, and one
-// for each request in line that no launch under way will serve.
+// missing returns how many workers to launch now: enough for the minimum, and one
+// for each waiting request that has no launch in progress.
 func (s Size) missing(c counts) int {
 	want := max(s.floor()-c.total(), c.waiting-c.starting)
 	return max(0, min(want, s.MaxWorkers-c.total()))
 }
 
-// surplus says how many idle workers are too many, regardless of how long they
-// have idled: a pool that was made smaller. So many as leave when their request
-// ends are not counted.
+// surplus returns how many idle workers exceed MaxWorkers, after the pool was made
+// smaller. leaving is the number of busy workers that stop when their request
+// ends.
 func (s Size) surplus(c counts, leaving int) int {
 	return max(0, min(c.idle, c.total()-leaving-s.MaxWorkers))
 }
 
-// expendable says how many of the idle workers may go once they have idled for
-// IdleTimeout.
+// expendable returns how many idle workers may stop after IdleTimeout.
 func (s Size) expendable(c counts) int {
 	switch s.Manager {
 	case Static:
@@ -111,14 +108,14 @@ func (s Size) expendable(c counts) int {
 	return 0
 }
 
-// spareGrace is how long idle workers above Spare stay, so that two bursts in
-// a row do not launch everything twice. php-fpm ends one of them a second. So
-// long does a new generation also keep workers that are too many as long as
-// requests of the old one run: most end by then.
+// spareGrace is how long idle workers above MaxSpare are kept, so that two bursts
+// in a row do not launch them twice; php-fpm stops one per second. A new generation
+// also keeps surplus workers that long while requests of the old one run, because
+// most of those end by then.
 const spareGrace = time.Second
 
-// aboveMaxSpare says how many idle workers are more than Spare: they go after
-// spareGrace instead of IdleTimeout, but not below the floor.
+// aboveMaxSpare returns how many idle workers exceed MaxSpare. They stop after
+// spareGrace instead of IdleTimeout, but never below the minimum.
 func (s Size) aboveMaxSpare(c counts) int {
 	if s.Manager != Dynamic {
 		return 0
@@ -126,24 +123,25 @@ func (s Size) aboveMaxSpare(c counts) int {
 	return max(0, min(c.idle-s.MaxSpare, c.total()-s.MinWorkers))
 }
 
-// Limits bound a worker's life. 0 means no limit. A worker over a limit goes
-// between two requests, so that it never costs one.
+// Limits limit the life of a worker; 0 means no limit. A worker that exceeds one
+// is replaced between two requests, so that no request fails.
 type Limits struct {
-	// MaxRequests is how many requests a worker serves before it is replaced.
+	// MaxRequests is the number of requests after which a worker is replaced.
 	MaxRequests int
-	// MaxRequestsJitter is up to how many requests earlier it may go, so that workers
-	// started together do not retire together.
+	// MaxRequestsJitter is the maximum number of requests by which that is reduced
+	// at random, so that workers started together are not replaced together.
 	MaxRequestsJitter int
-	// MaxAge is how long a worker lives.
+	// MaxAge is the age at which a worker is replaced.
 	MaxAge time.Duration
-	// MaxMemory is how many bytes a worker may have for itself, looked at after
-	// each request.
+	// MaxMemory is the private memory of a worker in bytes, checked after each
+	// request.
 	MaxMemory int64
-	// HealthInterval is how often an idle worker is probed.
+	// HealthInterval is the interval of health checks of an idle worker.
 	HealthInterval time.Duration
 }
 
-// drawMaxRequests draws how many requests one worker may serve; 0 is no limit.
+// drawMaxRequests draws the number of requests after which one worker is replaced;
+// 0 means no limit.
 func (l Limits) drawMaxRequests() int {
 	if l.MaxRequests == 0 || l.MaxRequestsJitter == 0 {
 		return l.MaxRequests
@@ -151,8 +149,8 @@ func (l Limits) drawMaxRequests() int {
 	return max(1, l.MaxRequests-rand.IntN(l.MaxRequestsJitter+1)) //nolint:gosec // spreads load, protects nothing
 }
 
-// exceededBy says which limit a worker is over, if any. budget is what requests
-// drew for it.
+// exceededBy returns the limit that a worker exceeds, or NoReason. maxRequests is
+// the result of drawMaxRequests.
 func (l Limits) exceededBy(served, budget int, age time.Duration) Reason {
 	switch {
 	case budget > 0 && served >= budget:

@@ -7,14 +7,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// activityTimeout bounds how long a slow request waits for its explanation before it
-// is logged without one. It takes a millisecond, but those of many requests are
-// made one after the other, so that they cost one processor at most, and a
-// process that hangs in the kernel may hang who looks at it.
+// activityTimeout limits how long the record of a slow request waits for the
+// backtrace. Reading one takes about a millisecond, but only one is read at a
+// time, to limit the CPU time, and reading /proc of a process that is stuck in the
+// kernel may block.
 const activityTimeout = time.Second
 
-// logEndedSlowLocked is for a request that has ended: it may have turned slow
-// since the last round. What it did is not to be seen any more.
+// logEndedSlowLocked logs a request that has ended if it was slow and maintenance
+// has not logged it yet. Its backtrace is not available any more.
 func (p *Pool) logEndedSlowLocked(w *worker, now time.Duration) {
 	if fields := p.slowFieldsLocked(w, now); fields != nil {
 		proc := w.proc
@@ -22,8 +22,8 @@ func (p *Pool) logEndedSlowLocked(w *worker, now time.Duration) {
 	}
 }
 
-// logSlowLocked logs a request that runs once when it passes SlowRequest, and
-// why it is slow.
+// logSlowLocked logs a running request once it exceeds SlowRequest, with what the
+// process does at the moment.
 func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 	fields := p.slowFieldsLocked(w, now)
 	if fields == nil {
@@ -34,7 +34,7 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 		e, err := p.activity(proc)
 		p.mu.Lock()
 		if w.leaseID != turn {
-			e = Activity{} // it may be that of the next request
+			e = Activity{} // it may belong to the next request
 		}
 		off := errors.Is(err, errors.ErrUnsupported) && !g.noBacktraceLogged
 		if off {
@@ -42,21 +42,21 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 		}
 		p.mu.Unlock()
 		if off {
-			p.log.Info("slow requests are logged without a backtrace of PHP",
+			p.log.Info("PHP backtraces unavailable",
 				zap.Int("generation", g.number), zap.Error(err))
 		}
 		if len(e.Backtrace) > 0 {
 			fields = append(fields, zap.Strings("backtrace", e.Backtrace))
 		}
 		if e.BlockedOn != "" {
-			fields = append(fields, zap.String("waiting_on", e.BlockedOn))
+			fields = append(fields, zap.String("blocked_on", e.BlockedOn))
 		}
 		p.logSlow(proc, fields)
 	})
 }
 
-// slowFieldsLocked counts a request when it has become slow, and returns what there is
-// to log of it; nil if it is not, or was counted before.
+// slowFieldsLocked counts a request that has become slow and returns its log
+// fields. It returns nil if the request is not slow or was counted before.
 func (p *Pool) slowFieldsLocked(w *worker, now time.Duration) []zap.Field {
 	l := &w.lease
 	if p.settings.SlowRequest <= 0 || l.kind != requestLease || l.slowLogged || now-l.since < p.settings.SlowRequest {
@@ -66,20 +66,20 @@ func (p *Pool) slowFieldsLocked(w *worker, now time.Duration) []zap.Field {
 	p.slow++
 	return []zap.Field{
 		zap.String("method", l.info.Method), zap.String("uri", l.info.URI),
-		zap.String("script", l.info.Script), zap.Float64("seconds", (now - l.since).Seconds()),
+		zap.String("script", l.info.Script), zap.Float64("duration", (now - l.since).Seconds()),
 		zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 	}
 }
 
-// logSlow writes the record. cpu is what the worker has used since it started:
-// what it had used when the request began would have to be read for every one.
+// logSlow writes the log record. cpu_seconds is the CPU time since the worker
+// started: to know that of the request, it would have to be read before each one.
 func (p *Pool) logSlow(proc Process, fields []zap.Field) {
-	p.log.Warn("slow request", append(fields, zap.Float64("cpu", proc.CPU().Seconds()))...)
+	p.log.Warn("slow request", append(fields, zap.Float64("cpu_seconds", proc.CPU().Seconds()))...)
 }
 
-var errActivityTimeout = errors.New("it took too long")
+var errActivityTimeout = errors.New("timeout reading the activity of the process")
 
-// activity asks what a process does, within activityTimeout.
+// activity returns what a process does, within activityTimeout.
 func (p *Pool) activity(proc Process) (Activity, error) {
 	timer := time.NewTimer(activityTimeout)
 	defer timer.Stop()
@@ -95,7 +95,7 @@ func (p *Pool) activity(proc Process) (Activity, error) {
 		error
 	}
 	done := make(chan result, 1)
-	// No task of the pool: Close does not wait for it either.
+	// Not goLocked: Close does not wait for a read that may block.
 	go func() {
 		defer func() { <-p.activitySem }()
 		e, err := proc.Activity()

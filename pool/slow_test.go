@@ -58,7 +58,7 @@ func (tt *tester) wantSlow(want string) {
 		tt.Fatalf("got %d records of slow requests, want one: %v", len(records), records)
 	}
 	m := records[0].ContextMap()
-	got := fmt.Sprintf("%v %v %v, %v s, cpu %v, in %v, on %v", m["method"], m["uri"], m["script"], m["seconds"], m["cpu"], m["backtrace"], m["waiting_on"])
+	got := fmt.Sprintf("%v %v %v, %v s, cpu %v, in %v, on %v", m["method"], m["uri"], m["script"], m["duration"], m["cpu_seconds"], m["backtrace"], m["blocked_on"])
 	if got != want || m["worker"] != uint64(1) || m["pid"] != int64(1) {
 		tt.Errorf("got %s (%v), want %s", got, m, want)
 	}
@@ -110,7 +110,7 @@ func TestWhyThereIsNoBacktraceIsToldOncePerGeneration(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			told := tt.logged.FilterMessageSnippet("without a backtrace").All()
+			told := tt.logged.FilterMessageSnippet("PHP backtraces unavailable").All()
 			if len(told) != generation {
 				t.Fatalf("got %d records in %d generations, want one each: %v", len(told), generation, told)
 			}
@@ -123,8 +123,8 @@ func TestWhyThereIsNoBacktraceIsToldOncePerGeneration(t *testing.T) {
 			}
 		}
 		records := tt.slow()
-		if len(records) != 4 || records[3].ContextMap()["waiting_on"] != "running" || records[3].ContextMap()["backtrace"] != nil {
-			t.Errorf("got %v, want 4 records with waiting_on alone", records)
+		if len(records) != 4 || records[3].ContextMap()["blocked_on"] != "running" || records[3].ContextMap()["backtrace"] != nil {
+			t.Errorf("got %v, want 4 records with blocked_on alone", records)
 		}
 	})
 }
@@ -136,7 +136,7 @@ func TestATornBacktraceIsNoReasonToGiveUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in <nil>, on running")
-		if told := tt.logged.FilterMessageSnippet("without a backtrace").All(); len(told) > 0 {
+		if told := tt.logged.FilterMessageSnippet("PHP backtraces unavailable").All(); len(told) > 0 {
 			t.Errorf("got %v", told)
 		}
 	})
@@ -205,7 +205,7 @@ func TestAfterAnExplanationThatHungTheNextOneIsTold(t *testing.T) {
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
-		if records := tt.slow(); len(records) != 2 || records[1].ContextMap()["waiting_on"] != inAQuery.BlockedOn {
+		if records := tt.slow(); len(records) != 2 || records[1].ContextMap()["blocked_on"] != inAQuery.BlockedOn {
 			t.Errorf("got %v, want a second record with what it did", records)
 		}
 	})

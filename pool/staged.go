@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Prepared is a generation that stands ready beside the current one. Exactly
-// one of Commit and Discard has to follow.
+// Prepared is a generation that has been started but is not used yet. Call either
+// Commit or Discard, once.
 type Prepared struct {
 	pool     *Pool
 	start    Starter
@@ -14,22 +14,23 @@ type Prepared struct {
 	gen      *generation
 	workers  []*worker
 
-	// restart: only the generation changes. It gives way to one that has risen
-	// meanwhile (risen counts them), which is at least as new.
+	// restart means that only the generation changes, not the settings. Commit then
+	// discards it if another generation has become current meanwhile, which is at
+	// least as new: activations counts those.
 	restart     bool
 	activations int
 }
 
-// Prepare starts a generation with its first workers. The current one, and the
-// settings in force, go on; on error nothing has changed. Committing the first
-// one opens the pool.
+// Prepare starts a generation with its initial workers. The current generation and
+// settings stay active until Commit; an error changes nothing. Committing the
+// first generation opens the pool.
 func (p *Pool) Prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	return p.prepare(ctx, start, s)
 }
 
-// prepare is Prepare for those who hold p.restarting.
+// prepare is Prepare for callers that hold p.restarting.
 func (p *Pool) prepare(ctx context.Context, start Starter, s Settings) (*Prepared, error) {
 	g, workers, err := p.startGeneration(ctx, start, &s)
 	if err != nil {
@@ -38,14 +39,15 @@ func (p *Pool) prepare(ctx context.Context, start Starter, s Settings) (*Prepare
 	return &Prepared{pool: p, start: start, settings: s, gen: g, workers: workers}, nil
 }
 
-// PrepareIdle is Prepare for an ondemand pool whose starter is known to work:
-// no generation stands ready, the first request begins one.
+// PrepareIdle is Prepare for an ondemand pool whose starter is known to work. It
+// starts nothing: the first request after Commit does.
 func (p *Pool) PrepareIdle(start Starter, s Settings) *Prepared {
 	return &Prepared{pool: p, start: start, settings: s}
 }
 
-// Commit makes the generation the current one; its predecessor finishes its
-// requests and ends. ErrClosed if the pool was closed meanwhile.
+// Commit makes the generation and its settings active. The previous generation is
+// closed when its requests have ended. It returns [ErrClosed] if the pool was
+// closed meanwhile.
 func (pr *Prepared) Commit() error {
 	if pr.pool.activate(pr) {
 		return nil
@@ -57,7 +59,7 @@ func (pr *Prepared) Commit() error {
 	return nil
 }
 
-// Discard ends the generation.
+// Discard stops the processes of the generation.
 func (pr *Prepared) Discard() {
 	if pr.gen == nil {
 		return
@@ -65,19 +67,19 @@ func (pr *Prepared) Discard() {
 	pr.pool.closeLauncher(pr.gen.launcher)
 }
 
-// Workers is how many workers stand ready.
+// Workers returns the number of workers that are ready.
 func (pr *Prepared) Workers() int { return len(pr.workers) }
 
-// Do sends a request to one of the workers, from 0, before the generation has
-// taken any other: to warm it up, and to see whether it works. Nothing is
-// counted. The requests to one worker must follow each other, each with its
-// exchange closed before the next.
+// Do sends a request to a worker of a generation that is not active yet, for
+// warmup. worker is an index below Workers. The request is not counted or logged.
+// Requests to the same worker must not overlap: close each Response before the
+// next call.
 func (pr *Prepared) Do(ctx context.Context, worker int, r *Request) (*Response, error) {
 	w := pr.workers[worker]
 	if w.exited() {
 		return nil, ErrWorkerDied
 	}
-	resp, err := w.conn.RoundTrip(ctx, r.FastCGI) //nolint:bodyclose // Exchange.Close does
+	resp, err := w.conn.RoundTrip(ctx, r.FastCGI) //nolint:bodyclose // Response.Close does
 	if err != nil {
 		if exitsWithin(w.proc, drainGrace) {
 			err = &diedError{cause: err}
@@ -89,17 +91,16 @@ func (pr *Prepared) Do(ctx context.Context, worker int, r *Request) (*Response, 
 	}, nil
 }
 
-// DiscardFailed parts with workers that Do has left in no state to serve, and returns
-// how many it was. They are launched anew when the generation has become the
-// current one.
+// DiscardFailed stops the workers that cannot be used after Do, and returns their
+// number. They are replaced when the generation becomes current.
 func (pr *Prepared) DiscardFailed(ctx context.Context) int {
 	before := len(pr.workers)
 	pr.workers = slices.DeleteFunc(pr.workers, func(w *worker) bool {
 		if !w.exited() && w.conn.Reusable() && w.conn.Check() == nil {
 			return false
 		}
-		w.conn.Close()   // nothing is expected from it any more
-		w.proc.Kill()    //nolint:errcheck // it may have ended
+		w.conn.Close()   // nothing more is read from it
+		w.proc.Kill()    //nolint:errcheck // it may have exited already
 		w.proc.Stop(ctx) //nolint:errcheck // frees its slot
 		return true
 	})

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// counters only grow while the pool lives (maxBusy and maxQueueLength too); the
-// pool's mutex guards them.
+// counters never decrease while the pool exists, including maxBusy and
+// maxQueueLength. The pool's mutex guards them.
 type counters struct {
 	created        time.Time
-	requests       uint64 // that had a worker
-	failedRequests uint64 // that got no answer from PHP
+	requests       uint64 // that got a worker
+	failedRequests uint64 // that got no response
 	rejections     Rejections
 	retried        uint64
 	slow           uint64
@@ -27,7 +27,7 @@ type counters struct {
 	exits          [reasons]uint64
 }
 
-// Stats is one moment of a pool.
+// Stats is a snapshot of a pool.
 type Stats struct {
 	Name       string
 	Manager    Manager
@@ -37,7 +37,7 @@ type Stats struct {
 	Workers    WorkerCounts
 	Queue      QueueStats
 	Requests   RequestCounts
-	// Exits counts the workers that have gone, by reason.
+	// Exits counts the workers that have exited, by reason.
 	Exits map[Reason]uint64
 	// Launches counts the workers that were launched.
 	Launches uint64
@@ -48,31 +48,26 @@ type Stats struct {
 	// master process exited.
 	MasterExits uint64
 	Times       Times
-	// LastCrash is the latest end of a worker that nobody asked for; its zero
-	// value when there was none.
+	// LastCrash is the last unexpected exit of a worker, or the zero value.
 	LastCrash Crash
-	// LastFailure is why no worker could be launched lately; nil when the
-	// last one could.
+	// LastFailure is the error of the last launch, nil if workers can be launched.
 	LastFailure error
-	// Quarantined are the scripts that are not run, and until when.
+	// Quarantined holds the scripts in quarantine and when that ends.
 	Quarantined map[string]time.Time
 }
 
-// WorkerCounts are the workers by state. Total are all but those that
-// stop.
-// Standby are the slots of the generation without a worker, Min and Max the
-// fewest and the most workers that the settings allow, MaxBusy the most ever
-// busy at a time.
+// WorkerCounts counts the workers by state. Total excludes Stopping. Preforked is
+// the number of unused slots of the generation. Min and Max are the limits of the
+// settings, MaxBusy is the maximum of Busy so far.
 type WorkerCounts struct {
 	Total, Idle, Busy, Draining, Starting, Stopping, Min, Max, Preforked, MaxBusy int
-	// MaxReached counts how often a request had to wait because there were Max
-	// workers already.
+	// MaxReached counts the requests that had to wait because there were Max workers.
 	MaxReached uint64
 }
 
-// QueueStats is the line, with those that are held back for MaxPerClient: how
-// many wait, how many may, how many ever did at a time, and for how long all
-// together.
+// QueueStats describes the queue, including the requests deferred by MaxPerClient:
+// the current length, its limit, the maximum so far, and the total time that
+// requests have waited.
 type QueueStats struct {
 	Length, Max, MaxLength int
 	WaitTotal              time.Duration
@@ -100,8 +95,8 @@ type Rejections struct {
 
 func (r Rejections) total() uint64 { return r.QueueFull + r.ClientLimit + r.Quarantined }
 
-// Crash is the end of a worker that nobody asked for. How is in words, as far as
-// the system tells; Request is what it ran, if anything, and Ran for how long.
+// Crash describes an unexpected exit of a worker. ExitStatus is empty if it is
+// unknown. Request is what the worker ran, if anything, and Duration for how long.
 type Crash struct {
 	Time       time.Time
 	Worker     uint64
@@ -111,44 +106,44 @@ type Crash struct {
 	Duration   time.Duration
 }
 
-// WorkerStats is one moment of a worker.
+// WorkerStats is a snapshot of a worker.
 type WorkerStats struct {
 	ID         uint64
 	PID        int
 	State      State
 	Generation int
-	// MaxRequests counts those that it has served.
+	// Requests is the number of requests that it has served.
 	Requests  int
 	Started   time.Time
 	Age, Idle time.Duration
-	// Request is what it runs; its zero value when it is idle.
+	// Request is the current request, or the zero value.
 	Request Info
-	// Running is for how long it has run the request.
+	// Running is the duration of the current request so far.
 	Running time.Duration
-	// Last is the request before that, and Took how long that was.
+	// Last is the previous request, LastDuration its duration.
 	Last         Info
 	LastDuration time.Duration
-	// BusyTime is how long it has run requests in all.
+	// BusyTime is the total duration of its requests.
 	BusyTime time.Duration
-	// Process gives memory and CPU time; reading them costs system calls.
+	// Process can report memory and CPU time; that costs system calls.
 	Process Process
 }
 
-// Stats takes a consistent snapshot.
+// Stats returns a consistent snapshot of the pool.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.statsLocked()
 }
 
-// Workers lists the workers by ID.
+// Workers returns a snapshot of the workers, sorted by ID.
 func (p *Pool) Workers() []WorkerStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.workerStatsLocked()
 }
 
-// Snapshot is Stats and Workers of one and the same moment.
+// Snapshot returns Stats and Workers of the same moment.
 func (p *Pool) Snapshot() (Stats, []WorkerStats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -217,10 +212,9 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 	return all
 }
 
-// Buckets are the upper bounds of the buckets in which times are counted, bounds
-// included; one more bucket has what is above the last. They are made for PHP:
-// from a page out of a cache to an import, with the usual limits (slow_request
-// 5 s, queue_timeout 30 s, a request_timeout of 60 s) among them.
+// Buckets are the inclusive upper bounds of the histogram buckets; one more bucket
+// counts longer times. They suit PHP, from a cached page to an import, and contain
+// common limits (slow_request 5 s, queue_timeout 30 s, request_timeout 60 s).
 var Buckets = [...]time.Duration{
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
 	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
@@ -231,14 +225,14 @@ var Buckets = [...]time.Duration{
 
 // Histogram counts times by bucket.
 type Histogram struct {
-	// Counts has for each bound the times up to it and above the bound before.
+	// Counts has one count per bucket, not cumulative.
 	Counts [len(Buckets) + 1]uint64
-	// Sum is all times together.
+	// Sum is the sum of all times.
 	Sum time.Duration
 }
 
-// add counts one time. It is called under the pool's mutex, where it costs less
-// than atomics of its own would: the mutex is held at that moment anyway.
+// add counts a time. The pool's mutex guards it: the callers hold the mutex anyway,
+// so atomics would only cost more.
 func (h *Histogram) add(d time.Duration) {
 	i := 0
 	for i < len(Buckets) && d > Buckets[i] {
@@ -248,7 +242,7 @@ func (h *Histogram) add(d time.Duration) {
 	h.Sum += d
 }
 
-// Count is how many times were counted.
+// Count returns the number of times.
 func (h *Histogram) Count() uint64 {
 	var n uint64
 	for _, c := range h.Counts {
@@ -257,20 +251,20 @@ func (h *Histogram) Count() uint64 {
 	return n
 }
 
-// Times tell how long requests took.
+// Times are the durations of requests and their parts.
 type Times struct {
-	// Request is from the lease of a worker to its release, FirstByte from the
-	// lease to the head of the answer, where one came. Both are counted when
-	// the worker is given back, however that ends.
+	// Request is the time from the lease of a worker to its release, FirstByte from
+	// the lease to the response header, if one arrived. Both are counted at the
+	// release.
 	Request, FirstByte Histogram
-	// Wait is from asking for a worker to having one or giving up; 0 where one
-	// was idle. Requests for which the line was full are not counted. One that
-	// found its worker dead asks again.
+	// Wait is the time from Acquire until it returns, with a worker or after giving
+	// up; 0 if a worker was idle. Rejected requests are not counted. A request whose
+	// worker turns out to be broken waits again, and is counted again.
 	Wait Histogram
 }
 
-// recordTimesLocked is for a request that has ended: it counts its times, and tells if
-// it has turned slow since the last round of maintenance.
+// recordTimesLocked counts the times of a request that has ended, and logs it if
+// it was slow.
 func (p *Pool) recordTimesLocked(w *worker, now time.Duration) {
 	p.times.Request.add(now - w.lease.since)
 	if w.lease.firstByte >= 0 {

@@ -2,20 +2,20 @@ package pool
 
 import "time"
 
-// killDelay is how long PHP has for its shutdown functions after the soft end
-// of a request, before its process is killed.
+// killDelay is how long PHP may run shutdown functions after the soft timeout,
+// before the process is killed.
 const killDelay = 2 * time.Second
 
-// timer ends a request that runs too long: first as PHP's own time limit
-// would, then by killing the process.
+// requestTimer stops a request that runs too long: first the way PHP's own time
+// limit does, and killDelay later by killing the process.
 type requestTimer struct {
 	timer *time.Timer
-	// timedOut is set when the time was over, at is when it is or was.
+	// expired is set once the timeout has passed, at deadline.
 	expired  bool
 	deadline time.Duration
 }
 
-// startTimer sets the clock for the request that holds the lease.
+// startTimer starts the timeout of the request that holds the lease.
 func (l Lease) startTimer() {
 	p, w := l.pool, l.w
 	if w.lease.timeout <= 0 {
@@ -28,15 +28,15 @@ func (l Lease) startTimer() {
 	t.timer = time.AfterFunc(t.deadline-p.clock(), func() { p.onExpire(w, t) })
 }
 
-// stopTimerLocked: the request has ended. An expire that is under way will
-// find the worker's state or clock changed.
+// stopTimerLocked stops the timeout of a request that has ended. If onExpire runs
+// already, it will see that the lease or the state has changed.
 func (p *Pool) stopTimerLocked(w *worker) {
 	if t := w.lease.timer; t != nil {
 		t.timer.Stop()
 	}
 }
 
-// resumeTimerLocked lets the clock run on for a script whose client left.
+// resumeTimerLocked continues the timeout for a script whose client disconnected.
 func (p *Pool) resumeTimerLocked(w *worker) {
 	t := w.lease.timer
 	if t == nil {
@@ -51,10 +51,10 @@ func (p *Pool) resumeTimerLocked(w *worker) {
 	next.timer = time.AfterFunc(max(0, next.deadline-p.clock()), func() { p.onExpire(w, next) })
 }
 
-// onExpire is called when the time of the request is over, and again killDelay
-// later if it still runs. The signals are sent under the mutex (each is one
-// system call that does not wait), so that they cannot hit the worker's next
-// request.
+// onExpire runs when the timeout has passed, and again killDelay later if the
+// request still runs. It signals the process with the mutex held, so that the
+// signal cannot hit the worker's next request; each signal is one system call
+// that does not block.
 func (p *Pool) onExpire(w *worker, t *requestTimer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,13 +70,13 @@ func (p *Pool) onExpire(w *worker, t *requestTimer) {
 		}
 	}
 	w.killReason = RequestTimeout
-	w.proc.Kill() //nolint:errcheck // it may have ended meanwhile
+	w.proc.Kill() //nolint:errcheck // it may have exited already
 }
 
-// timedOut reports whether the request that holds the lease ran out of time.
+// timedOut reports whether the request that holds the lease exceeded its timeout.
 func (l Lease) timedOut() bool {
 	if l.w.lease.timer == nil {
-		return false // the common case; only the holder of the lease sets it
+		return false // the common case. No lock: only the holder of the lease sets it
 	}
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()

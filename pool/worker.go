@@ -9,9 +9,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// worker is one process slot and one connection. Everything in it belongs to
-// the pool's mutex but for conn and proc, which whoever has the lease may use:
-// they are replaced only while the worker drains.
+// worker is one process slot and one connection. The pool's mutex guards all
+// fields. The holder of the lease may use conn and proc without it; they are
+// replaced only while the worker drains.
 type worker struct {
 	id    uint64
 	gen   *generation
@@ -19,13 +19,13 @@ type worker struct {
 	conn  *fastcgi.Conn
 	state State
 
-	// reason is why it leaves: set when it starts to.
+	// reason is why the worker was stopped or drains.
 	reason Reason
-	// retireReason marks a worker that has to go when its request ends; killed one
-	// that was killed in its request, and why.
+	// retireReason, if set, is why the worker is replaced when its request ends;
+	// killReason is why it was killed during the request.
 	retireReason, killReason Reason
 
-	// leaseID numbers the leases of the worker: a Lease with another number is void.
+	// leaseID numbers the leases of the worker. A Lease with another number is void.
 	leaseID uint64
 	lease   leaseState
 
@@ -111,29 +111,29 @@ func (p *Pool) endLeaseLocked(w *worker, now time.Duration) {
 	p.unreserveLocked(client)
 }
 
-// Info says what a request is, for logs and statistics; nothing is decided by
-// it but the quarantine of a script and the share of a client.
+// Info describes a request in logs and statistics. The pool itself uses only
+// Script (quarantine), Client (client limit) and MaxWait.
 type Info struct {
-	// Method and URI as the client sent them, the URI without its query.
+	// Method and URI are as the client sent them; URI has no query.
 	Method, URI string
-	// Query is that query. It may hold what is nobody's business: it is shown
-	// only where an administrator asks for it, and never logged.
+	// Query is the query string. It may contain secrets: it is never logged, and the
+	// status shows it only if the administrator enables that.
 	Query string
-	// User is who logged in to the web server, if anybody did.
+	// User is the authenticated user, if any.
 	User string
-	// ContentLength is how long the body is, in bytes.
+	// ContentLength is the length of the body in bytes.
 	ContentLength int64
-	// Script is the file that PHP runs.
+	// Script is the path of the PHP file.
 	Script string
-	// MaxWait bounds the wait in line where it is shorter than the pool's
-	// QueueTimeout; 0 does not.
+	// MaxWait limits the time in the queue if it is shorter than QueueTimeout; 0 means
+	// no additional limit.
 	MaxWait time.Duration
-	// Client is whom the request counts for where MaxPerClient bounds that;
-	// its zero value is for nobody.
+	// Client is the address that the request counts for under MaxPerClient. Its zero
+	// value is not limited.
 	Client netip.Addr
 }
 
-// ShownURI is the URI, with its query only where that is asked for.
+// ShownURI returns the URI, followed by the query if full is true.
 func (i *Info) ShownURI(full bool) string {
 	if full && i.Query != "" {
 		return i.URI + "?" + i.Query
@@ -141,23 +141,23 @@ func (i *Info) ShownURI(full bool) string {
 	return i.URI
 }
 
-// State answers one question: may this worker get a request? Why it leaves is
-// a Reason.
+// State says whether a worker can get a request. The Reason says why it leaves.
 type State uint8
 
-// The states of a worker; see the diagram in doc.go.
+// The states of a worker. The package documentation has a diagram of them.
 const (
-	// Starting: being launched; it counts against the maximum.
+	// Starting means that it is being launched. It counts toward the maximum.
 	Starting State = iota
-	// Idle: connected, quiet, waiting for a request.
+	// Idle means that it is connected and waits for a request.
 	Idle
-	// BusyTime: on loan to one request.
+	// Busy means that it is leased.
 	Busy
-	// Draining: its client has left and PHP still runs; the slot is not free.
+	// Draining means that the client disconnected and PHP still runs. The slot is
+	// occupied.
 	Draining
-	// Stopping: told to end; it gets no request any more.
+	// Stopping means that it is exiting and gets no more requests.
 	Stopping
-	// Gone: the process has ended.
+	// Gone means that the process has exited.
 	Gone
 
 	states = int(Gone) + 1
@@ -167,7 +167,7 @@ var stateNames = [states]string{"starting", "idle", "busy", "draining", "stoppin
 
 func (s State) String() string { return stateNames[s] }
 
-// moves lists where each state may go. Whatever is not here is a bug.
+// moves lists the allowed transitions.
 var moves = [states][]State{
 	Starting: {Idle, Busy, Stopping, Gone},
 	Idle:     {Busy, Stopping, Gone},
@@ -177,14 +177,14 @@ var moves = [states][]State{
 	Gone:     {},
 }
 
-// checkMove panics unless a worker may go from one state to the other.
+// checkMove panics if the transition is not allowed: that is a bug in this package.
 func checkMove(from, to State) {
 	if !slices.Contains(moves[from], to) {
 		panic(fmt.Sprintf("bug: worker cannot go from %v to %v", from, to))
 	}
 }
 
-// moveLocked is the only way in which a worker changes its state.
+// moveLocked changes the state of a worker. Nothing else does.
 func (p *Pool) moveLocked(w *worker, to State) {
 	checkMove(w.state, to)
 	p.inState[w.state]--
@@ -195,7 +195,7 @@ func (p *Pool) moveLocked(w *worker, to State) {
 	}
 }
 
-// unlistLocked takes an idle worker out of the list of idle ones.
+// unlistLocked removes a worker from the idle list.
 func (p *Pool) unlistLocked(w *worker) {
 	for i, other := range p.idle {
 		if other == w {
@@ -205,32 +205,32 @@ func (p *Pool) unlistLocked(w *worker) {
 	}
 }
 
-// Reason tells why a worker left, or why it drained.
+// Reason says why a worker was stopped, or why it drains.
 type Reason uint8
 
-// The reasons, as logs, status and metrics name them.
+// The reasons, in the order of their names in logs, status and metrics.
 const (
-	// NoReason: it has not left.
+	// NoReason means that it is not leaving.
 	NoReason Reason = iota
-	// MaxRequests: it has served as many requests as Limits.MaxRequests allows.
+	// MaxRequests means that it has served Limits.MaxRequests requests.
 	MaxRequests
-	// MaxAge: it has lived as long as Limits.MaxAge allows.
+	// MaxAge means that it is older than Limits.MaxAge.
 	MaxAge
-	// MaxMemory: it holds more memory than Limits.MaxMemory allows.
+	// MaxMemory means that it uses more memory than Limits.MaxMemory.
 	MaxMemory
-	// IdleTimeout: it had nothing to do for Size.IdleTimeout.
+	// IdleTimeout means that it was idle for Size.IdleTimeout.
 	IdleTimeout
-	// RequestTimeout: its request went over the time and had to be killed.
+	// RequestTimeout means that its request exceeded the timeout and it was killed.
 	RequestTimeout
-	// Crashed: the process ended by itself, or broke the protocol.
+	// Crashed means that the process exited unexpectedly or violated the protocol.
 	Crashed
-	// ProbeFailed: it did not answer the health probe.
+	// ProbeFailed means that it did not respond to a health check or a query.
 	ProbeFailed
-	// Abandoned: its client left, and the process could not be had back.
+	// Abandoned means that its client disconnected and the process could not be reused.
 	Abandoned
-	// Recycled: an administrator asked, or its generation was replaced.
+	// Recycled means that an administrator replaced it, or a new generation did.
 	Recycled
-	// Closed: the pool was closed, or became smaller.
+	// Closed means that the pool was closed or became smaller.
 	Closed
 
 	reasons = int(Closed) + 1
@@ -243,7 +243,7 @@ var reasonNames = [reasons]string{
 
 func (r Reason) String() string { return reasonNames[r] }
 
-// Reasons are all that a worker can have had for leaving.
+// Reasons returns all reasons why a worker can leave.
 func Reasons() []Reason {
 	all := make([]Reason, 0, reasons-1)
 	for r := range Reason(reasons) {
