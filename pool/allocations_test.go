@@ -10,8 +10,8 @@ import (
 
 // The race detector changes the counts.
 
-// TestALeaseAllocatesNothing: where a worker is idle.
-func TestALeaseAllocatesNothing(t *testing.T) {
+// TestAllocations_Acquire: where a worker is idle.
+func TestAllocations_Acquire(t *testing.T) {
 	p := benchPool(t, 4)
 	if n := testing.AllocsPerRun(1000, func() {
 		l, err := p.Acquire(t.Context(), benchInfo)
@@ -24,9 +24,9 @@ func TestALeaseAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestWaitingForALeaseAllocatesNothing: nor does a place in line, once as many
+// TestAllocations_Queue: nor does a place in line, once as many
 // have waited before. How long it lasts is bounded here, as it is by default.
-func TestWaitingForALeaseAllocatesNothing(t *testing.T) {
+func TestAllocations_Queue(t *testing.T) {
 	p := benchPool(t, 1)
 	p.mu.Lock()
 	p.settings.QueueTimeout = time.Minute

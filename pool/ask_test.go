@@ -71,7 +71,7 @@ func (tt *tester) askedSlowly() (let func()) {
 	return func() { close(ready) }
 }
 
-func TestAnIdleWorkerAnswersAQuestionAndNothingIsCounted(t *testing.T) {
+func TestQuery_NotCounted(t *testing.T) {
 	s := static(3)
 	s.MaxRequests, s.SlowRequest = 2, time.Second
 	run(t, s, func(tt *tester) {
@@ -93,7 +93,7 @@ func TestAnIdleWorkerAnswersAQuestionAndNothingIsCounted(t *testing.T) {
 	})
 }
 
-func TestTheWorkerThatWasUsedLastAnswersUnlessOneIsNamed(t *testing.T) {
+func TestQuery_SelectsWorker(t *testing.T) {
 	run(t, static(3), func(tt *tester) {
 		first, last := tt.acquire().wantLease(), tt.acquire().wantLease()
 		wantFirst, wantLast := first.w.id, last.w.id
@@ -114,7 +114,7 @@ func TestTheWorkerThatWasUsedLastAnswersUnlessOneIsNamed(t *testing.T) {
 	})
 }
 
-func TestAQuestionNeverWaitsForAWorker(t *testing.T) {
+func TestQuery_NeverWaits(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		a, b := tt.acquire().wantLease(), tt.acquire().wantLease()
 		began := time.Now()
@@ -138,7 +138,7 @@ func TestAQuestionNeverWaitsForAWorker(t *testing.T) {
 	})
 }
 
-func TestAQuestionWakesNoPoolAtRest(t *testing.T) {
+func TestQuery_LaunchesNoWorker(t *testing.T) {
 	s := dynamic(0, 4, 0)
 	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
 	run(t, s, func(tt *tester) {
@@ -158,7 +158,7 @@ func TestAQuestionWakesNoPoolAtRest(t *testing.T) {
 	})
 }
 
-func TestAWorkerWhoseTimeComesWhileItIsAskedGoesAfterwards(t *testing.T) {
+func TestQuery_WorkerExpiresMeanwhile(t *testing.T) {
 	s := dynamic(0, 4, 0)
 	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
 	run(t, s, func(tt *tester) {
@@ -173,7 +173,7 @@ func TestAWorkerWhoseTimeComesWhileItIsAskedGoesAfterwards(t *testing.T) {
 	})
 }
 
-func TestAnAskedWorkerIsAsGoodAsIdle(t *testing.T) {
+func TestQuery_WorkerCountsAsIdle(t *testing.T) {
 	run(t, dynamic(1, 4, 0), func(tt *tester) {
 		let := tt.askedSlowly()
 		question := tt.asking()
@@ -195,7 +195,7 @@ func TestAnAskedWorkerIsAsGoodAsIdle(t *testing.T) {
 	})
 }
 
-func TestARequestTakesAnotherWorkerWhileOneIsAsked(t *testing.T) {
+func TestQuery_RequestUsesOtherWorker(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		let := tt.askedSlowly()
 		question := tt.asking()
@@ -211,7 +211,7 @@ func TestARequestTakesAnotherWorkerWhileOneIsAsked(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatDoesNotAnswerAQuestionIsReplaced(t *testing.T) {
+func TestQuery_Timeout(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		defer tt.askedSlowly()() // for the fake, which outlives its process
 		question := tt.asking()
@@ -225,7 +225,7 @@ func TestAWorkerThatDoesNotAnswerAQuestionIsReplaced(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatDiesOfAQuestionIsReplaced(t *testing.T) {
+func TestQuery_WorkerCrashes(t *testing.T) {
 	s := static(2)
 	s.Deaths, s.Period = 1, time.Minute
 	run(t, s, func(tt *tester) {
@@ -247,7 +247,7 @@ func TestAWorkerThatDiesOfAQuestionIsReplaced(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatIsNotReadOrNotWantedCostsNoWorker(t *testing.T) {
+func TestQuery_ReadError(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.OK(strings.Repeat("much ", 1<<20))
@@ -266,7 +266,7 @@ func TestAnAnswerThatIsNotReadOrNotWantedCostsNoWorker(t *testing.T) {
 	})
 }
 
-func TestClosingAPoolWaitsForAQuestion(t *testing.T) {
+func TestQuery_CloseWaits(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		let := tt.askedSlowly()
 		question := tt.asking()

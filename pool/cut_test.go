@@ -19,7 +19,7 @@ func (stuckBody) Read([]byte) (int, error) {
 
 // Whoever leaves in the middle of what he sends must not have the script put
 // aside for others.
-func TestAClientThatLeavesWhileItsBodyIsSentIsNoCrash(t *testing.T) {
+func TestQuarantine_NotForTruncatedBody(t *testing.T) {
 	s := static(1)
 	s.Quarantine = Quarantine{Deaths: 1, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {

@@ -9,9 +9,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced has a process end at the
+// TestWorker_ExitsBeforeReturn has a process end at the
 // moment when its worker is taken back: who watches it has seen it lent.
-func TestAWorkerThatEndsBeforeItIsGivenBackIsReplaced(t *testing.T) {
+func TestWorker_ExitsBeforeReturn(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason Reason
 		end    func(*tester)
@@ -149,7 +149,7 @@ func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
 	})
 }
 
-func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
+func TestGeneration_KeptWhileRequestWaits(t *testing.T) {
 	awaited(t, immediateRetries+1, func(tt *tester, waits *acquiring) {
 		p := tt.Pool
 		p.mu.Lock()
@@ -165,7 +165,7 @@ func TestAGenerationWaitsWhileSomebodyWaitsForIt(t *testing.T) {
 	})
 }
 
-func TestALineThatIsLeftLetsTheGenerationRest(t *testing.T) {
+func TestGeneration_RetiredWhenLastWaiterGivesUp(t *testing.T) {
 	awaited(t, immediateRetries+6, func(tt *tester, waits *acquiring) {
 		tt.settle()
 		waits.cancel()

@@ -34,7 +34,7 @@ func (tt *tester) killBusy() {
 	}
 }
 
-func TestARepeatableRequestSurvivesTheDeathOfItsWorker(t *testing.T) {
+func TestRetry_RepeatableRequest(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		tt.killer(1)
 		if body, err := tt.do(context.Background(), "/a.php", true); err != nil || body != "hello" {
@@ -51,7 +51,7 @@ func TestARepeatableRequestSurvivesTheDeathOfItsWorker(t *testing.T) {
 	})
 }
 
-func TestARequestThatMayHaveHadAnEffectIsNotRepeated(t *testing.T) {
+func TestRetry_NotRepeatable(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		tt.killer(1)
 		if _, err := tt.do(context.Background(), "/a.php", false); !errors.Is(err, ErrWorkerDied) {
@@ -64,7 +64,7 @@ func TestARequestThatMayHaveHadAnEffectIsNotRepeated(t *testing.T) {
 	})
 }
 
-func TestARequestIsRepeatedOnlyOnce(t *testing.T) {
+func TestRetry_OnlyOnce(t *testing.T) {
 	run(t, static(3), func(tt *tester) {
 		tt.killer(3)
 		if _, err := tt.do(context.Background(), "/a.php", true); !errors.Is(err, ErrWorkerDied) {
@@ -76,7 +76,7 @@ func TestARequestIsRepeatedOnlyOnce(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatHasBegunIsNotRepeated(t *testing.T) {
+func TestRetry_NotAfterFirstByte(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.Answer{
@@ -95,7 +95,7 @@ func TestAnAnswerThatHasBegunIsNotRepeated(t *testing.T) {
 	})
 }
 
-func TestAScriptThatKillsItsWorkersIsPutAside(t *testing.T) {
+func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	s := static(2)
 	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
@@ -124,7 +124,7 @@ func TestAScriptThatKillsItsWorkersIsPutAside(t *testing.T) {
 
 // The process that takes over a slot may exit at once: its predecessor's script
 // had nothing to do with that.
-func TestQuarantine_ReplacementProcessCrashes(t *testing.T) {
+func TestQuarantine_NotForCrashOfReplacement(t *testing.T) {
 	s := static(1)
 	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
@@ -145,7 +145,7 @@ func TestQuarantine_ReplacementProcessCrashes(t *testing.T) {
 }
 
 // One address of a front controller crashes: that must not fell the site.
-func TestAScriptThatAlsoServesIsNotPutAside(t *testing.T) {
+func TestQuarantine_NotIfItSometimesSucceeds(t *testing.T) {
 	s := static(2)
 	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
@@ -161,7 +161,7 @@ func TestAScriptThatAlsoServesIsNotPutAside(t *testing.T) {
 	})
 }
 
-func TestARequestOverTimeIsEndedSoftlyAndTheWorkerLives(t *testing.T) {
+func TestRequestTimeout_Soft(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 10 * time.Second
 	run(t, s, func(tt *tester) {
@@ -192,7 +192,7 @@ func untilSoft(p *fakeProcess) fastcgitest.Step {
 	}
 }
 
-func TestARequestThatDoesNotHearItsTimeoutIsKilled(t *testing.T) {
+func TestRequestTimeout_Kill(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 10 * time.Second
 	run(t, s, func(tt *tester) {
@@ -213,7 +213,7 @@ func TestARequestThatDoesNotHearItsTimeoutIsKilled(t *testing.T) {
 	})
 }
 
-func TestTheTimeoutGoesOnForAScriptWhoseClientLeft(t *testing.T) {
+func TestRequestTimeout_WhileDraining(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 10 * time.Second
 	run(t, s, func(tt *tester) {
@@ -239,7 +239,7 @@ func TestTheTimeoutGoesOnForAScriptWhoseClientLeft(t *testing.T) {
 	})
 }
 
-func TestNothingIsRepeatedForAClientThatLeft(t *testing.T) {
+func TestRetry_NotAfterClientDisconnect(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		ctx, cancel := context.WithCancel(context.Background())
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
@@ -256,7 +256,7 @@ func TestNothingIsRepeatedForAClientThatLeft(t *testing.T) {
 	})
 }
 
-func TestABadHeadCostsNoWorker(t *testing.T) {
+func TestRequest_InvalidHeader(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.Reply("Status: 99 No\r\n\r\nbody")

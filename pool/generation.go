@@ -197,13 +197,13 @@ func (p *Pool) Restart(ctx context.Context) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	p.mu.Lock()
-	start, set, risen := p.start, p.settings, p.activations
+	start, set, activations := p.start, p.settings, p.activations
 	p.mu.Unlock()
 	pr, err := p.prepare(ctx, start, set)
 	if err != nil {
 		return err
 	}
-	pr.restart, pr.activations = true, risen
+	pr.restart, pr.activations = true, activations
 	return pr.Commit()
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestARestartBringsTheNewGenerationFirst(t *testing.T) {
+func TestRestart_NewGenerationFirst(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		if err := tt.Restart(context.Background()); err != nil {
@@ -31,7 +31,7 @@ func TestARestartBringsTheNewGenerationFirst(t *testing.T) {
 	})
 }
 
-func TestARestartThatFailsChangesNothing(t *testing.T) {
+func TestRestart_Fails(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		broken := errors.New("bad ini")
 		tt.refuse(broken)
@@ -48,7 +48,7 @@ func TestARestartThatFailsChangesNothing(t *testing.T) {
 	})
 }
 
-func TestADiscardedGenerationLeavesTheSettingsAsTheyWere(t *testing.T) {
+func TestPrepare_Discard(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		bigger := static(5)
 		bigger.StopTimeout = time.Second
@@ -65,7 +65,7 @@ func TestADiscardedGenerationLeavesTheSettingsAsTheyWere(t *testing.T) {
 	})
 }
 
-func TestTheDeathOfTheMasterIsHealed(t *testing.T) {
+func TestGeneration_MasterExits(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		tt.generation(0).die()
@@ -85,7 +85,7 @@ func TestTheDeathOfTheMasterIsHealed(t *testing.T) {
 	})
 }
 
-func TestASmallerSizeTakesEffectOnTheLivePool(t *testing.T) {
+func TestConfigure_SmallerPool(t *testing.T) {
 	run(t, static(4), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		s := static(1)
@@ -100,7 +100,7 @@ func TestASmallerSizeTakesEffectOnTheLivePool(t *testing.T) {
 	})
 }
 
-func TestASmallerSizeTakesEffectThoughRequestsWait(t *testing.T) {
+func TestConfigure_SmallerPoolWhileRequestsWait(t *testing.T) {
 	run(t, static(3), func(tt *tester) {
 		one, two, three := tt.acquire().wantLease(), tt.acquire().wantLease(), tt.acquire().wantLease()
 		waiting := tt.acquire()
@@ -118,7 +118,7 @@ func TestASmallerSizeTakesEffectThoughRequestsWait(t *testing.T) {
 	})
 }
 
-func TestANewGenerationKeepsItsWorkersWhenOldRequestsEndSoon(t *testing.T) {
+func TestRestart_KeepsNewWorkers(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		one, two := tt.acquire().wantLease(), tt.acquire().wantLease()
 		if err := tt.Restart(t.Context()); err != nil {
@@ -136,7 +136,7 @@ func TestANewGenerationKeepsItsWorkersWhenOldRequestsEndSoon(t *testing.T) {
 	})
 }
 
-func TestTwoGenerationsTogetherAreNotLongAboveTheMaximum(t *testing.T) {
+func TestRestart_SurplusStopped(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		one, two := tt.acquire().wantLease(), tt.acquire().wantLease()
 		if err := tt.Restart(t.Context()); err != nil {
@@ -151,7 +151,7 @@ func TestTwoGenerationsTogetherAreNotLongAboveTheMaximum(t *testing.T) {
 	})
 }
 
-func TestTheWorkersOfANewGenerationServeWhoWaits(t *testing.T) {
+func TestRestart_ServesWaitingRequests(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		one, two := tt.acquire().wantLease(), tt.acquire().wantLease()
 		first, second := tt.acquire(), tt.acquire()
@@ -173,7 +173,7 @@ func TestTheWorkersOfANewGenerationServeWhoWaits(t *testing.T) {
 	})
 }
 
-func TestALargerSizeNeedsANewGeneration(t *testing.T) {
+func TestHasCapacityFor_LargerPool(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		s := static(200)
 		if tt.HasCapacityFor(&s) {
@@ -182,7 +182,7 @@ func TestALargerSizeNeedsANewGeneration(t *testing.T) {
 	})
 }
 
-func TestAReplacementStandsBeforeItsPredecessorHasEnded(t *testing.T) {
+func TestGeneration_ExtraSlots(t *testing.T) {
 	s := static(1)
 	run(t, s, func(tt *tester) {
 		if got := tt.generation(0).slots; got < 2 {
@@ -191,7 +191,7 @@ func TestAReplacementStandsBeforeItsPredecessorHasEnded(t *testing.T) {
 	})
 }
 
-func TestAWorkerIsRecycledAfterItsRequest(t *testing.T) {
+func TestRecycle_AfterRequest(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		if err := tt.Recycle(held.w.id, false); err != nil {
@@ -209,7 +209,7 @@ func TestAWorkerIsRecycledAfterItsRequest(t *testing.T) {
 	})
 }
 
-func TestARestartDoesNotUndoWhatWasConfiguredMeanwhile(t *testing.T) {
+func TestRestart_KeepsNewerSettings(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		ready := make(chan struct{})
 		tt.mu.Lock()
@@ -232,7 +232,7 @@ func TestARestartDoesNotUndoWhatWasConfiguredMeanwhile(t *testing.T) {
 	})
 }
 
-func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
+func TestClose_WaiterGivesUp(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		// It is served, and leaves before it has seen that.
@@ -260,7 +260,7 @@ func TestCloseEndsWhenAServedClientLeaves(t *testing.T) {
 	})
 }
 
-func TestSettledWaitsForTheLaunchesThatWereAskedFor(t *testing.T) {
+func TestWaitStable_WaitsForLaunches(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		tt.mu.Lock()
 		tt.launch = func(context.Context) error { time.Sleep(time.Second); return nil }

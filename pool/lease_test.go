@@ -13,11 +13,11 @@ func static(n int) Settings {
 	return Settings{Size: Size{Manager: Static, MaxWorkers: n}, MaxQueue: 10, QueueTimeout: time.Minute}
 }
 
-func TestAStaticPoolHasAllItsWorkersWhenItIsOpen(t *testing.T) {
+func TestOpen_StaticPool(t *testing.T) {
 	run(t, static(3), func(tt *tester) { tt.wantWorkers(3, 3) })
 }
 
-func TestTheWorkerUsedLastIsLeasedFirst(t *testing.T) {
+func TestAcquire_LastUsedFirst(t *testing.T) {
 	run(t, static(3), func(tt *tester) {
 		a := tt.acquire().wantLease()
 		b := tt.acquire().wantLease()
@@ -31,7 +31,7 @@ func TestTheWorkerUsedLastIsLeasedFirst(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsLongestIsServedFirst(t *testing.T) {
+func TestQueue_FIFO(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		first, second := tt.acquire(), tt.acquire()
@@ -44,7 +44,7 @@ func TestWhoWaitsLongestIsServedFirst(t *testing.T) {
 	})
 }
 
-func TestAClientThatLeavesTheLineIsNeverServed(t *testing.T) {
+func TestQueue_GivesUp(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		gone, next := tt.acquire(), tt.acquire()
@@ -58,7 +58,7 @@ func TestAClientThatLeavesTheLineIsNeverServed(t *testing.T) {
 	})
 }
 
-func TestALeaseGivenToSomebodyWhoLeavesGoesToTheNext(t *testing.T) {
+func TestQueue_GivesUpWhileServed(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		// The waiter is served and cancelled in the same instant; whichever the
@@ -78,7 +78,7 @@ func TestALeaseGivenToSomebodyWhoLeavesGoesToTheNext(t *testing.T) {
 	})
 }
 
-func TestReleasingTwiceDoesNothing(t *testing.T) {
+func TestLease_ReleaseTwice(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		a := tt.acquire().wantLease()
 		a.Release()
@@ -91,7 +91,7 @@ func TestReleasingTwiceDoesNothing(t *testing.T) {
 	})
 }
 
-func TestTheLineIsBounded(t *testing.T) {
+func TestQueue_Full(t *testing.T) {
 	s := static(1)
 	s.MaxQueue = 2
 	run(t, s, func(tt *tester) {
@@ -107,7 +107,7 @@ func TestTheLineIsBounded(t *testing.T) {
 	})
 }
 
-func TestWaitingEndsWithTheQueueTimeout(t *testing.T) {
+func TestQueue_Timeout(t *testing.T) {
 	s := static(1)
 	s.QueueTimeout = 5 * time.Second
 	run(t, s, func(tt *tester) {
@@ -122,7 +122,7 @@ func TestWaitingEndsWithTheQueueTimeout(t *testing.T) {
 	})
 }
 
-func TestARequestBeforeThePoolIsOpenWaitsForIt(t *testing.T) {
+func TestQueue_BeforeOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := static(1)
 		s.MaxQueue = 0
@@ -137,7 +137,7 @@ func TestARequestBeforeThePoolIsOpenWaitsForIt(t *testing.T) {
 	})
 }
 
-func TestADeadIdleWorkerIsReplacedAtOnce(t *testing.T) {
+func TestWorker_ExitsWhileIdle(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		tt.proc(0).end()
 		tt.wantWorkers(2, 2)
@@ -147,7 +147,7 @@ func TestADeadIdleWorkerIsReplacedAtOnce(t *testing.T) {
 	})
 }
 
-func TestAClosedPoolRefusesAndEndsEverything(t *testing.T) {
+func TestClose_RejectsWaitingRequests(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		tt.acquire().wantLease().Release()
@@ -165,7 +165,7 @@ func TestAClosedPoolRefusesAndEndsEverything(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForRequestsOnlyAsLongAsItMay(t *testing.T) {
+func TestClose_Timeout(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
@@ -182,7 +182,7 @@ func TestCloseWaitsForRequestsOnlyAsLongAsItMay(t *testing.T) {
 	})
 }
 
-func TestAnIdleConnectionThatEndedCostsNoRequest(t *testing.T) {
+func TestAcquire_ClosedIdleConnection(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
 			t.Fatalf("got %q, %v", body, err)
@@ -195,7 +195,7 @@ func TestAnIdleConnectionThatEndedCostsNoRequest(t *testing.T) {
 	})
 }
 
-func TestAWorkerWithoutAnAnswerIsNotIdle(t *testing.T) {
+func TestDrain_ClientDisconnects(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		hang := make(chan struct{})
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {

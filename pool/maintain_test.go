@@ -16,7 +16,7 @@ func dynamic(least, most, spare int) Settings {
 	}
 }
 
-func TestADynamicPoolGrowsWithTheDemandAndShrinksAfterIt(t *testing.T) {
+func TestDynamic_GrowsAndShrinks(t *testing.T) {
 	run(t, dynamic(2, 16, 4), func(tt *tester) {
 		tt.wantWorkers(2, 2)
 		var burst []Lease
@@ -43,7 +43,7 @@ func TestADynamicPoolGrowsWithTheDemandAndShrinksAfterIt(t *testing.T) {
 	})
 }
 
-func TestAnOndemandPoolRestsWithNothingAtAll(t *testing.T) {
+func TestOnDemand_NoWorkersWhenIdle(t *testing.T) {
 	s := dynamic(0, 4, 0)
 	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
 	run(t, s, func(tt *tester) {
@@ -66,7 +66,7 @@ func TestAnOndemandPoolRestsWithNothingAtAll(t *testing.T) {
 	})
 }
 
-func TestAWorkerGoesAfterItsRequests(t *testing.T) {
+func TestRecycle_MaxRequests(t *testing.T) {
 	s := static(1)
 	s.MaxRequests = 3
 	run(t, s, func(tt *tester) {
@@ -82,7 +82,7 @@ func TestAWorkerGoesAfterItsRequests(t *testing.T) {
 	})
 }
 
-func TestAWorkerGoesWhenItIsOldOrFat(t *testing.T) {
+func TestRecycle_MaxAgeAndMaxMemory(t *testing.T) {
 	s := static(1)
 	s.MaxAge, s.MaxMemory = time.Hour, 100
 	run(t, s, func(tt *tester) {
@@ -103,7 +103,7 @@ func TestAWorkerGoesWhenItIsOldOrFat(t *testing.T) {
 	})
 }
 
-func TestAnIdleWorkerThatDoesNotAnswerIsReplaced(t *testing.T) {
+func TestHealthCheck_Unresponsive(t *testing.T) {
 	s := static(1)
 	s.HealthInterval = 5 * time.Second
 	run(t, s, func(tt *tester) {
@@ -126,7 +126,7 @@ func TestAnIdleWorkerThatDoesNotAnswerIsReplaced(t *testing.T) {
 	})
 }
 
-func TestAPoolThatCannotLaunchBacksOffAndRecovers(t *testing.T) {
+func TestLaunch_BackoffAndRecovery(t *testing.T) {
 	run(t, dynamic(1, 4, 4), func(tt *tester) {
 		broken := errors.New("no memory")
 		tt.refuse(broken)
@@ -152,7 +152,7 @@ func TestAPoolThatCannotLaunchBacksOffAndRecovers(t *testing.T) {
 	})
 }
 
-func TestALaunchOutlivesTheRequestThatWishedForIt(t *testing.T) {
+func TestLaunch_OutlivesRequest(t *testing.T) {
 	run(t, dynamic(1, 4, 4), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		ready := make(chan struct{})
@@ -169,7 +169,7 @@ func TestALaunchOutlivesTheRequestThatWishedForIt(t *testing.T) {
 	})
 }
 
-func TestAReleasedWorkerServesWhoWaitsForALaunch(t *testing.T) {
+func TestLaunch_ReleasedWorkerComesFirst(t *testing.T) {
 	run(t, dynamic(1, 4, 4), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		ready := make(chan struct{})
@@ -185,7 +185,7 @@ func TestAReleasedWorkerServesWhoWaitsForALaunch(t *testing.T) {
 	})
 }
 
-func TestAPoolThatIsProbedShrinksAllTheSame(t *testing.T) {
+func TestHealthCheck_PoolStillShrinks(t *testing.T) {
 	s := dynamic(0, 4, 0)
 	s.Manager, s.MasterIdleTimeout, s.HealthInterval = OnDemand, 10*time.Minute, 5*time.Second
 	run(t, s, func(tt *tester) {
@@ -199,7 +199,7 @@ func TestAPoolThatIsProbedShrinksAllTheSame(t *testing.T) {
 	})
 }
 
-func TestAProbeIsNoRequestInTheNumbers(t *testing.T) {
+func TestHealthCheck_CountsAsIdle(t *testing.T) {
 	s := static(1)
 	s.HealthInterval, s.MaxQueue = 5*time.Second, 0
 	run(t, s, func(tt *tester) {
@@ -219,7 +219,7 @@ func TestAProbeIsNoRequestInTheNumbers(t *testing.T) {
 	})
 }
 
-func TestAnAbandonedScriptDoesNotBlockThePoolForEver(t *testing.T) {
+func TestDrain_StoppedWhenRequestsWait(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		hang := make(chan struct{})
 		defer close(hang)

@@ -76,7 +76,7 @@ func (tt *tester) wantClients(n int) {
 	}
 }
 
-func TestAClientHasNoMoreThanItsShareOfTheWorkers(t *testing.T) {
+func TestClientLimit_Workers(t *testing.T) {
 	run(t, bounded(4, 2), func(tt *tester) {
 		first, second := tt.acquireFor(crawler).wantLease(), tt.acquireFor(crawler).wantLease()
 		third, fourth := tt.acquireFor(crawler), tt.acquireFor(crawler)
@@ -101,7 +101,7 @@ func TestAClientHasNoMoreThanItsShareOfTheWorkers(t *testing.T) {
 	})
 }
 
-func TestNobodyStandsBehindTheRequestsThatAreHeld(t *testing.T) {
+func TestClientLimit_DoesNotBlockOthers(t *testing.T) {
 	run(t, bounded(1, 1), func(tt *tester) {
 		held := tt.acquireFor(crawler).wantLease()
 		second := tt.acquireFor(crawler)
@@ -114,7 +114,7 @@ func TestNobodyStandsBehindTheRequestsThatAreHeld(t *testing.T) {
 	})
 }
 
-func TestNoWorkerIsLaunchedForRequestsThatAreHeld(t *testing.T) {
+func TestClientLimit_LaunchesNoWorker(t *testing.T) {
 	s := dynamic(1, 8, 2)
 	s.MaxPerClient = 1
 	run(t, s, func(tt *tester) {
@@ -129,7 +129,7 @@ func TestNoWorkerIsLaunchedForRequestsThatAreHeld(t *testing.T) {
 	})
 }
 
-func TestWhoIsHeldLeavesWhenItsTimeIsOver(t *testing.T) {
+func TestClientLimit_DeferredGivesUp(t *testing.T) {
 	run(t, bounded(2, 1), func(tt *tester) {
 		held := tt.acquireFor(crawler).wantLease()
 		late := tt.acquireFor(crawler)
@@ -144,7 +144,7 @@ func TestWhoIsHeldLeavesWhenItsTimeIsOver(t *testing.T) {
 	})
 }
 
-func TestWhoLeavesTheLineMakesRoomForItsNextRequest(t *testing.T) {
+func TestClientLimit_QueuedGivesUp(t *testing.T) {
 	run(t, bounded(1, 1), func(tt *tester) {
 		busy := tt.acquireFor(visitor).wantLease()
 		inLine, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
@@ -157,7 +157,7 @@ func TestWhoLeavesTheLineMakesRoomForItsNextRequest(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatDrainsStillCountsForItsClient(t *testing.T) {
+func TestClientLimit_DrainingWorkerCounts(t *testing.T) {
 	run(t, bounded(3, 1), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return append(fastcgitest.Answer{fastcgitest.Sleep(5 * time.Second)}, fastcgitest.OK("late")...)
@@ -180,7 +180,7 @@ func TestAWorkerThatDrainsStillCountsForItsClient(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatDiesFreesItsClientsShare(t *testing.T) {
+func TestClientLimit_CrashFreesPlace(t *testing.T) {
 	run(t, bounded(2, 1), func(tt *tester) {
 		held := tt.acquireFor(crawler).wantLease()
 		next := tt.acquireFor(crawler)
@@ -193,7 +193,7 @@ func TestAWorkerThatDiesFreesItsClientsShare(t *testing.T) {
 	})
 }
 
-func TestTheShareCanChangeWhileRequestsAreHeld(t *testing.T) {
+func TestClientLimit_Reconfigured(t *testing.T) {
 	run(t, bounded(4, 1), func(tt *tester) {
 		first := tt.acquireFor(crawler).wantLease()
 		second := tt.acquireFor(crawler)
@@ -214,7 +214,7 @@ func TestTheShareCanChangeWhileRequestsAreHeld(t *testing.T) {
 	})
 }
 
-func TestCloseRefusesWhoIsHeld(t *testing.T) {
+func TestClientLimit_Close(t *testing.T) {
 	run(t, bounded(2, 1), func(tt *tester) {
 		lease := tt.acquireFor(crawler).wantLease()
 		held := tt.acquireFor(crawler)
@@ -229,7 +229,7 @@ func TestCloseRefusesWhoIsHeld(t *testing.T) {
 	})
 }
 
-func TestWhoIsHeldLearnsThatNoWorkerCanBeLaunched(t *testing.T) {
+func TestClientLimit_LaunchFails(t *testing.T) {
 	run(t, bounded(1, 1), func(tt *tester) {
 		tt.mu.Lock()
 		tt.launch = func(context.Context) error { time.Sleep(time.Second); return errors.New("no php") }
@@ -267,7 +267,7 @@ func BenchmarkAcquirePerClient(b *testing.B) {
 	}
 }
 
-func TestTheLongestLineCountsWhoIsHeld(t *testing.T) {
+func TestClientLimit_QueueLength(t *testing.T) {
 	run(t, bounded(1, 2), func(tt *tester) {
 		lease := tt.acquireFor(crawler).wantLease()
 		waits := []*acquiring{tt.acquireFor(crawler), tt.acquireFor(crawler), tt.acquireFor(crawler)}

@@ -25,7 +25,7 @@ func (tt *tester) warm(pr *Prepared, worker int) error {
 	return err
 }
 
-func TestAWarmUpReachesTheNewGenerationAndIsNotCounted(t *testing.T) {
+func TestWarmup_NotCounted(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		pr, err := tt.Prepare(context.Background(), tt.begin, static(2))
 		if err != nil {
@@ -53,7 +53,7 @@ func TestAWarmUpReachesTheNewGenerationAndIsNotCounted(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatDiesWarmingUpIsReplacedWhenItsGenerationServes(t *testing.T) {
+func TestWarmup_WorkerCrashes(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		pr, err := tt.Prepare(context.Background(), tt.begin, static(2))
 		if err != nil {
@@ -82,7 +82,7 @@ func TestAWorkerThatDiesWarmingUpIsReplacedWhenItsGenerationServes(t *testing.T)
 	})
 }
 
-func TestAnOnDemandPoolMayBeginAtRest(t *testing.T) {
+func TestPrepareIdle_OnDemand(t *testing.T) {
 	s := static(2)
 	s.Manager, s.IdleTimeout = OnDemand, time.Minute
 	runClosed(t, s, func(tt *tester) {

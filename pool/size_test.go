@@ -2,7 +2,7 @@ package pool
 
 import "testing"
 
-func TestHowManyWorkersAreLaunched(t *testing.T) {
+func TestSize_Missing(t *testing.T) {
 	dynamic := Size{Manager: Dynamic, MinWorkers: 1, StartWorkers: 2, MaxWorkers: 8, MaxSpare: 2}
 	ondemand := Size{Manager: OnDemand, MaxWorkers: 4}
 	static := Size{Manager: Static, MaxWorkers: 4}
@@ -31,7 +31,7 @@ func TestHowManyWorkersAreLaunched(t *testing.T) {
 	}
 }
 
-func TestHowManyIdleWorkersMayGo(t *testing.T) {
+func TestSize_Surplus(t *testing.T) {
 	dynamic := Size{Manager: Dynamic, MinWorkers: 2, MaxWorkers: 8, MaxSpare: 3}
 	for _, c := range []struct {
 		what             string
@@ -59,7 +59,7 @@ func TestHowManyIdleWorkersMayGo(t *testing.T) {
 	}
 }
 
-func TestAllMovesBetweenStates(t *testing.T) {
+func TestState_Moves(t *testing.T) {
 	for from := range State(states) {
 		for to := range State(states) {
 			allowed := false
@@ -81,7 +81,7 @@ func TestAllMovesBetweenStates(t *testing.T) {
 	}
 }
 
-func TestJitterNeverGoesAboveTheLimitNorBelowOne(t *testing.T) {
+func TestLimits_Jitter(t *testing.T) {
 	l := Limits{MaxRequests: 5, MaxRequestsJitter: 9}
 	for range 1000 {
 		if n := l.drawMaxRequests(); n < 1 || n > 5 {

@@ -67,7 +67,7 @@ func (tt *tester) wantSlow(want string) {
 	}
 }
 
-func TestASlowRequestIsToldOnceWithWhatItDoes(t *testing.T) {
+func TestSlowRequest_LoggedOnce(t *testing.T) {
 	slowly(t, 1, 20*time.Second, func(tt *tester) {
 		tt.explained(10*time.Millisecond, inAQuery, nil)
 		if _, err := tt.get("/a.php"); err != nil {
@@ -77,7 +77,7 @@ func TestASlowRequestIsToldOnceWithWhatItDoes(t *testing.T) {
 	})
 }
 
-func TestASlowRequestThatHasEndedIsToldWithoutWhatItDid(t *testing.T) {
+func TestSlowRequest_EndedBeforeTick(t *testing.T) {
 	// It passes the limit and ends between two looks at it.
 	slowly(t, 1, 5100*time.Millisecond, func(tt *tester) {
 		tt.explained(0, inAQuery, nil)
@@ -88,7 +88,7 @@ func TestASlowRequestThatHasEndedIsToldWithoutWhatItDid(t *testing.T) {
 	})
 }
 
-func TestWhatTheNextRequestDoesIsNotToldOfASlowOne(t *testing.T) {
+func TestSlowRequest_BacktraceOfNextRequest(t *testing.T) {
 	slowly(t, 1, 6200*time.Millisecond, func(tt *tester) {
 		tt.explained(500*time.Millisecond, inAQuery, nil) // it ends meanwhile
 		if _, err := tt.get("/a.php"); err != nil {
@@ -101,7 +101,7 @@ func TestWhatTheNextRequestDoesIsNotToldOfASlowOne(t *testing.T) {
 	})
 }
 
-func TestWhyThereIsNoBacktraceIsToldOncePerGeneration(t *testing.T) {
+func TestSlowRequest_BacktraceUnsupported(t *testing.T) {
 	slowly(t, 2, 10*time.Second, func(tt *tester) {
 		tt.explained(0, Activity{BlockedOn: "running"}, fmt.Errorf("no rights: %w", errors.ErrUnsupported))
 		for generation := 1; generation <= 2; generation++ {
@@ -129,7 +129,7 @@ func TestWhyThereIsNoBacktraceIsToldOncePerGeneration(t *testing.T) {
 	})
 }
 
-func TestATornBacktraceIsNoReasonToGiveUp(t *testing.T) {
+func TestSlowRequest_BacktraceUnstable(t *testing.T) {
 	slowly(t, 1, 10*time.Second, func(tt *tester) {
 		tt.explained(0, Activity{BlockedOn: "running"}, errors.New("torn"))
 		if _, err := tt.get("/a.php"); err != nil {
@@ -143,7 +143,7 @@ func TestATornBacktraceIsNoReasonToGiveUp(t *testing.T) {
 }
 
 // One process hangs in the kernel, and so does who looks at it.
-func TestAnExplanationThatHangsCostsNothingButItself(t *testing.T) {
+func TestSlowRequest_BacktraceHangs(t *testing.T) {
 	slowly(t, 4, 20*time.Second, func(tt *tester) {
 		hung := make(chan struct{})
 		tt.mu.Lock()
@@ -169,7 +169,7 @@ func TestAnExplanationThatHangsCostsNothingButItself(t *testing.T) {
 	})
 }
 
-func TestCloseDoesNotWaitForExplanations(t *testing.T) {
+func TestSlowRequest_BacktraceDoesNotDelayClose(t *testing.T) {
 	slowly(t, 4, 6300*time.Millisecond, func(tt *tester) {
 		tt.explained(5*time.Second, inAQuery, nil)
 		var requests sync.WaitGroup
@@ -193,7 +193,7 @@ func TestCloseDoesNotWaitForExplanations(t *testing.T) {
 	})
 }
 
-func TestAfterAnExplanationThatHungTheNextOneIsTold(t *testing.T) {
+func TestSlowRequest_BacktraceAfterHang(t *testing.T) {
 	slowly(t, 1, 20*time.Second, func(tt *tester) {
 		tt.explained(time.Minute, inAQuery, nil)
 		if _, err := tt.get("/a.php"); err != nil {

@@ -21,7 +21,7 @@ func (tt *tester) theWorker() WorkerStats {
 	return workers[0]
 }
 
-func TestAnIdleWorkerShowsItsLastRequest(t *testing.T) {
+func TestStats_LastRequest(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		if w := tt.theWorker(); w.Last != (Info{}) || w.LastDuration != 0 || w.BusyTime != 0 || w.Requests != 0 {
 			t.Errorf("before the first request: got %+v", w)
@@ -52,7 +52,7 @@ func TestAnIdleWorkerShowsItsLastRequest(t *testing.T) {
 	})
 }
 
-func TestARequestFromTheLineIsBookedLikeAnyOther(t *testing.T) {
+func TestStats_QueuedRequest(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		first := tt.acquire().wantLease()
 		second := tt.acquire()
@@ -67,7 +67,7 @@ func TestARequestFromTheLineIsBookedLikeAnyOther(t *testing.T) {
 	})
 }
 
-func TestTheHealthProbeIsNoRequest(t *testing.T) {
+func TestStats_HealthCheckIsNotARequest(t *testing.T) {
 	s := static(1)
 	s.HealthInterval = 5 * time.Second
 	run(t, s, func(tt *tester) {
@@ -81,7 +81,7 @@ func TestTheHealthProbeIsNoRequest(t *testing.T) {
 	})
 }
 
-func TestARequestWithdrawnFromTheLineIsNotTheWorkersLast(t *testing.T) {
+func TestStats_AbandonedRequestIsNotLast(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		tt.acquire().wantLease().Release()
 		before := tt.theWorker()
@@ -101,7 +101,7 @@ func TestARequestWithdrawnFromTheLineIsNotTheWorkersLast(t *testing.T) {
 
 // An idle worker that dies is nobody's fault: were its last request blamed, the
 // script would end up in quarantine.
-func TestTheLastRequestIsNotBlamedForTheDeathOfAnIdleWorker(t *testing.T) {
+func TestQuarantine_NotForIdleCrash(t *testing.T) {
 	s := static(2)
 	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
@@ -134,7 +134,7 @@ func TestTheLastRequestIsNotBlamedForTheDeathOfAnIdleWorker(t *testing.T) {
 	})
 }
 
-func TestASuccessorInTheSlotBeginsWithEmptyBooks(t *testing.T) {
+func TestStats_ReplacementStartsEmpty(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.Answer{fastcgitest.Stdout("X-A: b\r\n\r\n"), fastcgitest.Flush(), fastcgitest.Stall()}
@@ -154,7 +154,7 @@ func TestASuccessorInTheSlotBeginsWithEmptyBooks(t *testing.T) {
 	})
 }
 
-func TestASnapshotIsOfOneMoment(t *testing.T) {
+func TestStats_Snapshot(t *testing.T) {
 	run(t, static(3), func(tt *tester) {
 		held := tt.acquire().wantLease()
 		s, workers := tt.Snapshot()
@@ -168,7 +168,7 @@ func TestASnapshotIsOfOneMoment(t *testing.T) {
 	})
 }
 
-func TestAPoolIsReadyWhenARequestCouldBeServed(t *testing.T) {
+func TestReady(t *testing.T) {
 	broken := errors.New("php-cgi is broken")
 	t.Run("not before it is open", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

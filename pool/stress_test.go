@@ -91,7 +91,7 @@ func (l *leases) give(w *worker) {
 }
 
 // Everything at once, at random, for an hour of the fake clock.
-func TestNoWorkerIsLostOrSharedWhateverHappens(t *testing.T) {
+func TestStress(t *testing.T) {
 	for _, s := range []Settings{static(5), dynamic(1, 8, 2), func() Settings {
 		s := dynamic(0, 6, 0)
 		s.Manager, s.IdleTimeout, s.MasterIdleTimeout = OnDemand, 2*time.Second, 5*time.Second

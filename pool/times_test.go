@@ -30,7 +30,7 @@ func (tt *tester) wantTimes(want Times) {
 	}
 }
 
-func TestTimesAreCountedByBucketBoundsIncluded(t *testing.T) {
+func TestStats_HistogramBuckets(t *testing.T) {
 	var h Histogram
 	all := []time.Duration{0, Buckets[0], Buckets[0] + 1, 3 * time.Second, Buckets[len(Buckets)-1], time.Hour}
 	for _, d := range all {
@@ -44,7 +44,7 @@ func TestTimesAreCountedByBucketBoundsIncluded(t *testing.T) {
 	}
 }
 
-func TestARequestsTimesRunFromTheLeaseToTheHeadAndToTheRelease(t *testing.T) {
+func TestStats_RequestTimes(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.Answer{
@@ -61,7 +61,7 @@ func TestARequestsTimesRunFromTheLeaseToTheHeadAndToTheRelease(t *testing.T) {
 	})
 }
 
-func TestTheTimeOfARequestWithoutAnAnswerIsCountedToo(t *testing.T) {
+func TestStats_RequestTimeWithoutResponse(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 3 * time.Second
 	run(t, s, func(tt *tester) {
@@ -76,7 +76,7 @@ func TestTheTimeOfARequestWithoutAnAnswerIsCountedToo(t *testing.T) {
 
 // One that only answers a question of ours is back in no time: another worker
 // would not have helped.
-func TestWhoWaitsForTheHealthProbeHasNotMetTheMaximum(t *testing.T) {
+func TestStats_MaxReachedExcludesHealthCheck(t *testing.T) {
 	s := static(1)
 	s.HealthInterval = time.Second
 	run(t, s, func(tt *tester) {
@@ -95,7 +95,7 @@ func TestWhoWaitsForTheHealthProbeHasNotMetTheMaximum(t *testing.T) {
 }
 
 // Maintenance looks for slow requests once in a while only.
-func TestARequestThatWasJustSlowIsCountedWhenItEnds(t *testing.T) {
+func TestSlowRequest_CountedAtEnd(t *testing.T) {
 	s := static(1)
 	s.SlowRequest = 300 * time.Millisecond
 	run(t, s, func(tt *tester) {
@@ -110,7 +110,7 @@ func TestARequestThatWasJustSlowIsCountedWhenItEnds(t *testing.T) {
 	})
 }
 
-func TestAWorkerWhoseMemoryIsLookedAtAgainCountsItsRequestOnce(t *testing.T) {
+func TestStats_MemoryRecheckCountsOnce(t *testing.T) {
 	s := static(1)
 	s.MaxMemory = 1000
 	run(t, s, func(tt *tester) {
@@ -122,7 +122,7 @@ func TestAWorkerWhoseMemoryIsLookedAtAgainCountsItsRequestOnce(t *testing.T) {
 	})
 }
 
-func TestTheWaitOfWhoGivesUpIsCountedThatOfWhoIsRefusedIsNot(t *testing.T) {
+func TestStats_QueueWaitExcludesRejected(t *testing.T) {
 	s := static(1)
 	s.MaxQueue, s.QueueTimeout = 3, 10*time.Second
 	run(t, s, func(tt *tester) {
