@@ -48,23 +48,6 @@ func TestRestart_Fails(t *testing.T) {
 	})
 }
 
-func TestPrepare_Discard(t *testing.T) {
-	run(t, static(2), func(tt *tester) {
-		bigger := static(5)
-		bigger.StopTimeout = time.Second
-		pr, err := tt.Prepare(context.Background(), tt.begin, bigger)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tt.wantWorkers(2, 2)
-		pr.Discard()
-		tt.wantWorkers(2, 2)
-		if got := tt.Stats().Workers.Max; got != 2 {
-			t.Errorf("max: got %d, want 2", got)
-		}
-	})
-}
-
 func TestGeneration_MasterExits(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		held := tt.acquire().wantLease()
@@ -82,39 +65,6 @@ func TestGeneration_MasterExits(t *testing.T) {
 			t.Error("its orphans were not ended")
 		}
 		tt.wantWorkers(2, 2)
-	})
-}
-
-func TestConfigure_SmallerPool(t *testing.T) {
-	run(t, static(4), func(tt *tester) {
-		held := tt.acquire().wantLease()
-		s := static(1)
-		s.StopTimeout = time.Second
-		if !tt.HasCapacityFor(&s) {
-			t.Error("a smaller pool does not fit the generation")
-		}
-		tt.Configure(s)
-		tt.wantWorkers(1, 0)
-		held.Release()
-		tt.wantWorkers(1, 1)
-	})
-}
-
-func TestConfigure_SmallerPoolWhileRequestsWait(t *testing.T) {
-	run(t, static(3), func(tt *tester) {
-		one, two, three := tt.acquire().wantLease(), tt.acquire().wantLease(), tt.acquire().wantLease()
-		waiting := tt.acquire()
-		s := static(1)
-		s.StopTimeout = time.Second
-		tt.Configure(s)
-		one.Release()
-		tt.wantWorkers(2, 0)
-		two.Release()
-		tt.wantWorkers(1, 0)
-		waiting.wantWaiting()
-		three.Release()
-		waiting.wantLease().Release()
-		tt.wantWorkers(1, 1)
 	})
 }
 
@@ -173,38 +123,11 @@ func TestRestart_ServesWaitingRequests(t *testing.T) {
 	})
 }
 
-func TestHasCapacityFor_LargerPool(t *testing.T) {
-	run(t, static(2), func(tt *tester) {
-		s := static(200)
-		if tt.HasCapacityFor(&s) {
-			t.Error("200 workers fit a generation that was started for 2")
-		}
-	})
-}
-
 func TestGeneration_ExtraSlots(t *testing.T) {
 	s := static(1)
 	run(t, s, func(tt *tester) {
 		if got := tt.generation(0).slots; got < 2 {
 			t.Errorf("slots: got %d, want one more than workers", got)
-		}
-	})
-}
-
-func TestRecycle_AfterRequest(t *testing.T) {
-	run(t, static(2), func(tt *tester) {
-		held := tt.acquire().wantLease()
-		if err := tt.Recycle(held.w.id, false); err != nil {
-			t.Fatal(err)
-		}
-		tt.wantWorkers(2, 1)
-		held.Release()
-		tt.wantWorkers(2, 2)
-		if got := tt.Stats().Exits[Recycled]; got != 1 {
-			t.Errorf("exits: got %v, want one recycled", tt.Stats().Exits)
-		}
-		if err := tt.Recycle(9999, false); !errors.Is(err, ErrNoWorker) {
-			t.Errorf("a worker that does not exist: got %v, want ErrNoWorker", err)
 		}
 	})
 }
@@ -232,47 +155,53 @@ func TestRestart_KeepsNewerSettings(t *testing.T) {
 	})
 }
 
-func TestClose_WaiterGivesUp(t *testing.T) {
-	run(t, static(1), func(tt *tester) {
-		held := tt.acquire().wantLease()
-		// It is served, and leaves before it has seen that.
-		ctx, cancel := context.WithCancel(context.Background())
-		p := tt.Pool
-		p.mu.Lock()
-		wt := p.getWaiterLocked(&Info{}, nil)
-		limit, err := p.enqueueLocked(wt, false)
-		p.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
+// awaited is an ondemand pool that may rest at once, whose only worker has ended
+// while a request waits, so soon after so many failures that the next one may
+// not be launched yet.
+func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
+	t.Helper()
+	s := static(1)
+	s.Manager, s.MasterIdleTimeout, s.IdleTimeout = OnDemand, 0, time.Minute
+	run(t, s, func(tt *tester) {
+		first := tt.acquire().wantLease()
+		waits := tt.acquire()
+		tt.Pool.mu.Lock()
+		for range failures {
+			tt.failures.add(time.Now())
 		}
-		held.Release()
-		cancel()
-		closed := make(chan error)
-		go func() { closed <- tt.Close(context.Background()) }()
-		tt.settle()
-		// Whichever of the two it sees first, the worker comes back.
-		if l, err := p.await(ctx, wt, p.clock(), limit); err == nil {
-			l.Release()
-		}
-		if err := <-closed; err != nil {
-			t.Error(err)
-		}
+		tt.Pool.mu.Unlock()
+		tt.proc(0).end()
+		first.Release()
+		f(tt, waits)
 	})
 }
 
-func TestWaitStable_WaitsForLaunches(t *testing.T) {
-	run(t, static(2), func(tt *tester) {
-		tt.mu.Lock()
-		tt.launch = func(context.Context) error { time.Sleep(time.Second); return nil }
-		tt.mu.Unlock()
-		s := static(3)
-		s.StopTimeout = time.Second
-		began := time.Now()
-		tt.Configure(s)
-		tt.WaitStable(context.Background())
-		if got := time.Since(began); got != time.Second {
-			t.Errorf("waited %v, want 1s", got)
+func TestGeneration_KeptWhileRequestWaits(t *testing.T) {
+	awaited(t, immediateRetries+1, func(tt *tester, waits *acquiring) {
+		p := tt.Pool
+		p.mu.Lock()
+		next, gone := p.nextTickLocked(p.clock()), p.gen == nil
+		p.mu.Unlock()
+		if next == 0 || gone {
+			t.Errorf("the pool is looked after in %v, want not before a worker may be launched", next)
+			waits.cancel() // or the clock stands still for ever
+			return
 		}
-		tt.wantWorkers(3, 3)
+		time.Sleep(time.Second)
+		waits.wantLease().Release()
+	})
+}
+
+func TestGeneration_RetiredWhenLastWaiterGivesUp(t *testing.T) {
+	awaited(t, immediateRetries+6, func(tt *tester, waits *acquiring) {
+		tt.settle()
+		waits.cancel()
+		tt.settle()
+		p := tt.Pool
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.gen != nil {
+			t.Error("the generation is still there, though nobody waits for it")
+		}
 	})
 }

@@ -2,19 +2,11 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
-
-func dynamic(least, most, spare int) Settings {
-	return Settings{
-		Size:     Size{Manager: Dynamic, MinWorkers: least, StartWorkers: least, MaxWorkers: most, MaxSpare: spare, IdleTimeout: time.Minute},
-		MaxQueue: 100, QueueTimeout: time.Minute, StartTimeout: 30 * time.Second,
-	}
-}
 
 func TestDynamic_GrowsAndShrinks(t *testing.T) {
 	run(t, dynamic(2, 16, 4), func(tt *tester) {
@@ -66,43 +58,6 @@ func TestOnDemand_NoWorkersWhenIdle(t *testing.T) {
 	})
 }
 
-func TestRecycle_MaxRequests(t *testing.T) {
-	s := static(1)
-	s.MaxRequests = 3
-	run(t, s, func(tt *tester) {
-		for range 9 {
-			if _, err := tt.get("/a.php"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		tt.settle()
-		if got := tt.Stats().Exits[MaxRequests]; got != 3 {
-			t.Errorf("exits by max_requests: got %d, want 3", got)
-		}
-	})
-}
-
-func TestRecycle_MaxAgeAndMaxMemory(t *testing.T) {
-	s := static(1)
-	s.MaxAge, s.MaxMemory = time.Hour, 100
-	run(t, s, func(tt *tester) {
-		time.Sleep(time.Hour + time.Hour/10)
-		tt.settle()
-		if got := tt.Stats().Exits[MaxAge]; got != 1 {
-			t.Errorf("exits by max_age: got %d, want 1", got)
-		}
-		tt.proc(-1).memory.Store(101)
-		if _, err := tt.get("/a.php"); err != nil {
-			t.Fatal(err)
-		}
-		tt.settle()
-		if got := tt.Stats().Exits[MaxMemory]; got != 1 {
-			t.Errorf("exits by max_memory: got %d, want 1", got)
-		}
-		tt.wantWorkers(1, 1)
-	})
-}
-
 func TestHealthCheck_Unresponsive(t *testing.T) {
 	s := static(1)
 	s.HealthInterval = 5 * time.Second
@@ -123,65 +78,6 @@ func TestHealthCheck_Unresponsive(t *testing.T) {
 		if got := tt.Stats().Exits[ProbeFailed]; got != 1 {
 			t.Errorf("exits by probe_failed: got %d, want 1", got)
 		}
-	})
-}
-
-func TestLaunch_BackoffAndRecovery(t *testing.T) {
-	run(t, dynamic(1, 4, 4), func(tt *tester) {
-		broken := errors.New("no memory")
-		tt.refuse(broken)
-		tt.proc(0).end()
-		time.Sleep(10 * time.Minute)
-		if attempts := tt.attempts.Load(); attempts < 50 || attempts > 80 {
-			t.Errorf("%d attempts in 10 minutes, want about one each 10 s", attempts)
-		}
-		a := tt.acquire()
-		var launch *LaunchError
-		if a.wantError(broken); !errors.As(a.err, &launch) || launch.RetryIn <= 0 {
-			t.Errorf("got %v, want a LaunchError that says when to try again", a.err)
-		}
-		tt.refuse(nil)
-		time.Sleep(maxBackoff)
-		tt.wantWorkers(1, 1)
-		if _, err := tt.get("/a.php"); err != nil {
-			t.Errorf("after it recovered: %v", err)
-		}
-		if tt.Stats().LastFailure != nil {
-			t.Error("the failure is still shown although the pool has recovered")
-		}
-	})
-}
-
-func TestLaunch_OutlivesRequest(t *testing.T) {
-	run(t, dynamic(1, 4, 4), func(tt *tester) {
-		held := tt.acquire().wantLease()
-		ready := make(chan struct{})
-		tt.mu.Lock()
-		tt.launch = func(context.Context) error { <-ready; return nil }
-		tt.mu.Unlock()
-		a := tt.acquire()
-		a.wantWaiting()
-		a.cancel()
-		a.wantError(context.Canceled)
-		close(ready)
-		tt.wantWorkers(2, 1)
-		held.Release()
-	})
-}
-
-func TestLaunch_ReleasedWorkerComesFirst(t *testing.T) {
-	run(t, dynamic(1, 4, 4), func(tt *tester) {
-		held := tt.acquire().wantLease()
-		ready := make(chan struct{})
-		tt.mu.Lock()
-		tt.launch = func(context.Context) error { <-ready; return nil }
-		tt.mu.Unlock()
-		a := tt.acquire()
-		a.wantWaiting()
-		held.Release()
-		a.wantLease().Release()
-		close(ready)
-		tt.wantWorkers(2, 2)
 	})
 }
 

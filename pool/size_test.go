@@ -59,28 +59,6 @@ func TestSize_Surplus(t *testing.T) {
 	}
 }
 
-func TestState_Moves(t *testing.T) {
-	for from := range State(states) {
-		for to := range State(states) {
-			allowed := false
-			for _, s := range moves[from] {
-				allowed = allowed || s == to
-			}
-			func() {
-				defer func() {
-					if refused := recover() != nil; refused == allowed {
-						t.Errorf("%v to %v: refused %t, allowed %t", from, to, refused, allowed)
-					}
-				}()
-				checkMove(from, to)
-			}()
-		}
-	}
-	if len(moves[Gone]) != 0 {
-		t.Error("a worker that has gone must not come back")
-	}
-}
-
 func TestLimits_Jitter(t *testing.T) {
 	l := Limits{MaxRequests: 5, MaxRequestsJitter: 9}
 	for range 1000 {

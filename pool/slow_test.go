@@ -210,3 +210,19 @@ func TestSlowRequest_BacktraceAfterHang(t *testing.T) {
 		}
 	})
 }
+
+// Maintenance looks for slow requests once in a while only.
+func TestSlowRequest_CountedAtEnd(t *testing.T) {
+	s := static(1)
+	s.SlowRequest = 300 * time.Millisecond
+	run(t, s, func(tt *tester) {
+		for _, took := range []time.Duration{299 * time.Millisecond, 301 * time.Millisecond} {
+			held := tt.acquire().wantLease()
+			time.Sleep(took)
+			held.Release()
+		}
+		if got := tt.Stats().Requests.Slow; got != 1 {
+			t.Errorf("%d requests were slow, want 1", got)
+		}
+	})
+}

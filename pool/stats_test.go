@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
@@ -99,41 +98,6 @@ func TestStats_AbandonedRequestIsNotLast(t *testing.T) {
 	})
 }
 
-// An idle worker that dies is nobody's fault: were its last request blamed, the
-// script would end up in quarantine.
-func TestQuarantine_NotForIdleCrash(t *testing.T) {
-	s := static(2)
-	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
-	run(t, s, func(tt *tester) {
-		var leases []Lease
-		for range 2 {
-			lease, err := tt.Acquire(context.Background(), Info{Script: "/a.php"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			leases = append(leases, lease)
-		}
-		for _, lease := range leases {
-			lease.Release()
-		}
-		for _, w := range tt.Workers() {
-			if w.Last.Script != "/a.php" {
-				t.Fatalf("last request: got %+v", w.Last)
-			}
-		}
-		tt.proc(0).end()
-		tt.proc(1).end()
-		tt.settle()
-		got := tt.Stats()
-		if got.Exits[Crashed] != 2 || len(got.Quarantined) != 0 {
-			t.Errorf("got %d crashes and %v in quarantine, want 2 and none", got.Exits[Crashed], got.Quarantined)
-		}
-		if c := got.LastCrash; c.Time.IsZero() || c.PID == 0 || c.Request != (Info{}) || c.Duration != 0 {
-			t.Errorf("got %+v, want a crash without a request", c)
-		}
-	})
-}
-
 func TestStats_ReplacementStartsEmpty(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
@@ -165,69 +129,6 @@ func TestStats_Snapshot(t *testing.T) {
 			t.Errorf("born %v ago, but %v old", age, workers[0].Age)
 		}
 		held.Release()
-	})
-}
-
-func TestReady(t *testing.T) {
-	broken := errors.New("php-cgi is broken")
-	t.Run("not before it is open", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			tt := newTester(t, static(1))
-			if err := tt.Ready(); err == nil {
-				t.Error("a pool that is not open is ready")
-			}
-			if err := tt.Open(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if err := tt.Ready(); err != nil {
-				t.Error(err)
-			}
-			tt.close()
-		})
-	})
-	t.Run("busy", func(t *testing.T) {
-		run(t, static(1), func(tt *tester) {
-			held := tt.acquire().wantLease()
-			if err := tt.Ready(); err != nil {
-				t.Error(err)
-			}
-			held.Release()
-		})
-	})
-	t.Run("at rest", func(t *testing.T) {
-		s := dynamic(0, 4, 0)
-		s.Manager = OnDemand
-		run(t, s, func(tt *tester) {
-			time.Sleep(2 * time.Minute)
-			tt.wantWorkers(0, 0)
-			if err := tt.Ready(); err != nil {
-				t.Error(err)
-			}
-		})
-	})
-	t.Run("not while no worker can be launched", func(t *testing.T) {
-		run(t, static(1), func(tt *tester) {
-			tt.refuse(broken)
-			tt.proc(0).end()
-			time.Sleep(time.Minute)
-			if err := tt.Ready(); !errors.Is(err, broken) {
-				t.Errorf("got %v, want the reason", err)
-			}
-			tt.refuse(nil)
-			time.Sleep(maxBackoff)
-			tt.settle()
-			if err := tt.Ready(); err != nil {
-				t.Errorf("when they launch again: %v", err)
-			}
-		})
-	})
-	t.Run("not closed", func(t *testing.T) {
-		run(t, static(1), func(tt *tester) {
-			tt.close()
-			if err := tt.Ready(); !errors.Is(err, ErrClosed) {
-				t.Errorf("got %v, want %v", err, ErrClosed)
-			}
-		})
 	})
 }
 

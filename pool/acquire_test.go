@@ -5,17 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
-
-func static(n int) Settings {
-	return Settings{Size: Size{Manager: Static, MaxWorkers: n}, MaxQueue: 10, QueueTimeout: time.Minute}
-}
-
-func TestOpen_StaticPool(t *testing.T) {
-	run(t, static(3), func(tt *tester) { tt.wantWorkers(3, 3) })
-}
 
 func TestAcquire_LastUsedFirst(t *testing.T) {
 	run(t, static(3), func(tt *tester) {
@@ -137,51 +127,6 @@ func TestQueue_BeforeOpen(t *testing.T) {
 	})
 }
 
-func TestWorker_ExitsWhileIdle(t *testing.T) {
-	run(t, static(2), func(tt *tester) {
-		tt.proc(0).end()
-		tt.wantWorkers(2, 2)
-		if got := tt.Stats().Exits[Crashed]; got != 1 {
-			t.Errorf("exits by crash: got %d, want 1", got)
-		}
-	})
-}
-
-func TestClose_RejectsWaitingRequests(t *testing.T) {
-	run(t, static(2), func(tt *tester) {
-		held := tt.acquire().wantLease()
-		tt.acquire().wantLease().Release()
-		one := tt.acquire().wantLease()
-		waiting := tt.acquire()
-		closed := make(chan error)
-		go func() { closed <- tt.Close(context.Background()) }()
-		waiting.wantError(ErrClosed)
-		tt.acquire().wantError(ErrClosed)
-		one.Release()
-		held.Release()
-		if err := <-closed; err != nil {
-			t.Errorf("closing: %v", err)
-		}
-	})
-}
-
-func TestClose_Timeout(t *testing.T) {
-	run(t, static(1), func(tt *tester) {
-		held := tt.acquire().wantLease()
-		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
-		defer cancel()
-		began := time.Now()
-		if err := tt.Close(ctx); err == nil {
-			t.Error("closing with a running request: got no error, want one")
-		}
-		tt.wantCloseError = true
-		if took := time.Since(began); took != 4*time.Second {
-			t.Errorf("closing took %v, want 4s", took)
-		}
-		held.Release()
-	})
-}
-
 func TestAcquire_ClosedIdleConnection(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
@@ -192,29 +137,5 @@ func TestAcquire_ClosedIdleConnection(t *testing.T) {
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
 			t.Fatalf("after the connection ended: got %q, %v", body, err)
 		}
-	})
-}
-
-func TestDrain_ClientDisconnects(t *testing.T) {
-	run(t, static(1), func(tt *tester) {
-		hang := make(chan struct{})
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Wait(hang), fastcgitest.End()}
-		}
-		x, free, err := tt.begun(context.Background(), "/a.php", true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = x
-		free() // the client leaves before the end
-		tt.wantWorkers(1, 0)
-		if got := tt.Stats().Workers.Draining; got != 1 {
-			t.Errorf("draining: got %d, want 1", got)
-		}
-		next := tt.acquire()
-		next.wantWaiting()
-		close(hang)
-		time.Sleep(drainGrace)
-		next.wantLease().Release()
 	})
 }

@@ -110,3 +110,20 @@ func TestPrepareIdle_OnDemand(t *testing.T) {
 		}
 	})
 }
+
+func TestPrepare_Discard(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		bigger := static(5)
+		bigger.StopTimeout = time.Second
+		pr, err := tt.Prepare(context.Background(), tt.begin, bigger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.wantWorkers(2, 2)
+		pr.Discard()
+		tt.wantWorkers(2, 2)
+		if got := tt.Stats().Workers.Max; got != 2 {
+			t.Errorf("max: got %d, want 2", got)
+		}
+	})
+}

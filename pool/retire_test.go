@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -128,53 +129,91 @@ func (tt *tester) abandon() {
 	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
 }
 
-// awaited is an ondemand pool that may rest at once, whose only worker has ended
-// while a request waits, so soon after so many failures that the next one may
-// not be launched yet.
-func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
-	t.Helper()
-	s := static(1)
-	s.Manager, s.MasterIdleTimeout, s.IdleTimeout = OnDemand, 0, time.Minute
-	run(t, s, func(tt *tester) {
-		first := tt.acquire().wantLease()
-		waits := tt.acquire()
-		tt.Pool.mu.Lock()
-		for range failures {
-			tt.failures.add(time.Now())
-		}
-		tt.Pool.mu.Unlock()
+func TestWorker_ExitsWhileIdle(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
 		tt.proc(0).end()
-		first.Release()
-		f(tt, waits)
+		tt.wantWorkers(2, 2)
+		if got := tt.Stats().Exits[Crashed]; got != 1 {
+			t.Errorf("exits by crash: got %d, want 1", got)
+		}
 	})
 }
 
-func TestGeneration_KeptWhileRequestWaits(t *testing.T) {
-	awaited(t, immediateRetries+1, func(tt *tester, waits *acquiring) {
-		p := tt.Pool
-		p.mu.Lock()
-		next, gone := p.nextTickLocked(p.clock()), p.gen == nil
-		p.mu.Unlock()
-		if next == 0 || gone {
-			t.Errorf("the pool is looked after in %v, want not before a worker may be launched", next)
-			waits.cancel() // or the clock stands still for ever
-			return
+func TestDrain_ClientDisconnects(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		hang := make(chan struct{})
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Wait(hang), fastcgitest.End()}
 		}
-		time.Sleep(time.Second)
-		waits.wantLease().Release()
+		x, free, err := tt.begun(context.Background(), "/a.php", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = x
+		free() // the client leaves before the end
+		tt.wantWorkers(1, 0)
+		if got := tt.Stats().Workers.Draining; got != 1 {
+			t.Errorf("draining: got %d, want 1", got)
+		}
+		next := tt.acquire()
+		next.wantWaiting()
+		close(hang)
+		time.Sleep(drainGrace)
+		next.wantLease().Release()
 	})
 }
 
-func TestGeneration_RetiredWhenLastWaiterGivesUp(t *testing.T) {
-	awaited(t, immediateRetries+6, func(tt *tester, waits *acquiring) {
-		tt.settle()
-		waits.cancel()
-		tt.settle()
-		p := tt.Pool
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.gen != nil {
-			t.Error("the generation is still there, though nobody waits for it")
+func TestRecycle_AfterRequest(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		held := tt.acquire().wantLease()
+		if err := tt.Recycle(held.w.id, false); err != nil {
+			t.Fatal(err)
 		}
+		tt.wantWorkers(2, 1)
+		held.Release()
+		tt.wantWorkers(2, 2)
+		if got := tt.Stats().Exits[Recycled]; got != 1 {
+			t.Errorf("exits: got %v, want one recycled", tt.Stats().Exits)
+		}
+		if err := tt.Recycle(9999, false); !errors.Is(err, ErrNoWorker) {
+			t.Errorf("a worker that does not exist: got %v, want ErrNoWorker", err)
+		}
+	})
+}
+
+func TestRecycle_MaxRequests(t *testing.T) {
+	s := static(1)
+	s.MaxRequests = 3
+	run(t, s, func(tt *tester) {
+		for range 9 {
+			if _, err := tt.get("/a.php"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tt.settle()
+		if got := tt.Stats().Exits[MaxRequests]; got != 3 {
+			t.Errorf("exits by max_requests: got %d, want 3", got)
+		}
+	})
+}
+
+func TestRecycle_MaxAgeAndMaxMemory(t *testing.T) {
+	s := static(1)
+	s.MaxAge, s.MaxMemory = time.Hour, 100
+	run(t, s, func(tt *tester) {
+		time.Sleep(time.Hour + time.Hour/10)
+		tt.settle()
+		if got := tt.Stats().Exits[MaxAge]; got != 1 {
+			t.Errorf("exits by max_age: got %d, want 1", got)
+		}
+		tt.proc(-1).memory.Store(101)
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.settle()
+		if got := tt.Stats().Exits[MaxMemory]; got != 1 {
+			t.Errorf("exits by max_memory: got %d, want 1", got)
+		}
+		tt.wantWorkers(1, 1)
 	})
 }

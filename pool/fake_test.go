@@ -1,0 +1,178 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// fakeGen is a launcher.
+type fakeGen struct {
+	tt     *tester
+	slots  int
+	done   chan struct{}
+	once   sync.Once
+	closed atomic.Bool
+}
+
+func (g *fakeGen) HealthCheck(ctx context.Context, c *fastcgi.Conn) error {
+	return c.Ping(ctx)
+}
+
+func (g *fakeGen) Slots() int { return g.slots }
+
+func (g *fakeGen) Done() <-chan struct{} { return g.done }
+
+// die ends the master; its children live on.
+func (g *fakeGen) die() { g.once.Do(func() { close(g.done) }) }
+
+func (g *fakeGen) Launch(ctx context.Context) (Process, error) {
+	g.tt.mu.Lock()
+	ask := g.tt.launch
+	g.tt.mu.Unlock()
+	if err := ask(ctx); err != nil {
+		return nil, err
+	}
+	return g.process(int(g.tt.pids.Add(1))), nil
+}
+
+func (g *fakeGen) process(pid int) *fakeProcess {
+	client, server := net.Pipe()
+	p := &fakeProcess{gen: g, pid: pid, client: client, server: server, done: make(chan struct{}), served: make(chan struct{})}
+	g.tt.mu.Lock()
+	g.tt.procs = append(g.tt.procs, p)
+	g.tt.mu.Unlock()
+	go p.serve(server)
+	return p
+}
+
+func (g *fakeGen) Close(context.Context) error {
+	g.closed.Store(true)
+	g.die()
+	g.tt.mu.Lock()
+	procs := g.tt.procs
+	g.tt.mu.Unlock()
+	for _, p := range procs {
+		if p.gen == g {
+			p.end()
+		}
+	}
+	return nil
+}
+
+// fakeProcess answers on one end of a pipe.
+type fakeProcess struct {
+	gen            *fakeGen
+	pid            int
+	client, server net.Conn
+	done           chan struct{}
+	once           sync.Once
+	deaf           atomic.Bool
+	soft           atomic.Int32 // SoftTimeout was called so often
+	noSoft         bool
+	memory         atomic.Int64
+	served         chan struct{}  // closed when nothing runs any more
+	succeeded      atomic.Bool    // Drain finds another process in its slot
+	drained        func() Process // what Drain finds instead, if it is there
+}
+
+func (p *fakeProcess) serve(conn net.Conn) {
+	defer close(p.served)
+	responder := fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
+		p.gen.tt.mu.Lock()
+		h := p.gen.tt.handler
+		p.gen.tt.mu.Unlock()
+		r.Params["pid"] = time.Duration(p.pid).String()
+		return h(r)
+	}, Values: p.values}
+	responder.Serve(conn) // it ends as it ends
+}
+
+// values answers the health probe.
+func (p *fakeProcess) values() fastcgitest.Answer {
+	if p.deaf.Load() {
+		return fastcgitest.Answer{fastcgitest.Stall()}
+	}
+	return fastcgitest.Answer{fastcgitest.Values("FCGI_MAX_CONNS", "1", "FCGI_MAX_REQS", "1", "FCGI_MPXS_CONNS", "0")}
+}
+
+func (p *fakeProcess) Conn() net.Conn { return p.client }
+
+func (p *fakeProcess) PID() int { return p.pid }
+
+func (p *fakeProcess) Done() <-chan struct{} { return p.done }
+
+func (p *fakeProcess) Memory() (int64, error) { return p.memory.Load(), nil }
+
+func (p *fakeProcess) CPU() time.Duration { return 1500 * time.Millisecond }
+
+func (p *fakeProcess) Stop(context.Context) error { p.end(); return nil }
+
+func (p *fakeProcess) Kill() error { p.end(); return nil }
+
+func (p *fakeProcess) ExitStatus() string { return "signal: killed" }
+
+func (p *fakeProcess) Activity() (Activity, error) {
+	p.gen.tt.mu.Lock()
+	f := p.gen.tt.activity
+	p.gen.tt.mu.Unlock()
+	return f(p)
+}
+
+func (p *fakeProcess) SoftTimeout() error {
+	if p.noSoft {
+		return errors.ErrUnsupported
+	}
+	p.soft.Add(1)
+	return nil
+}
+
+// mute makes the process answer nothing more, without ending it.
+func (p *fakeProcess) mute() { p.deaf.Store(true) }
+
+// end is the death of the process, whoever caused it.
+func (p *fakeProcess) end() {
+	p.once.Do(func() {
+		close(p.done)
+		p.server.Close() // a pipe
+		p.client.Close() // a pipe
+	})
+}
+
+// Drain closes the connection and waits until the script has ended.
+func (p *fakeProcess) Drain(ctx context.Context) (Process, error) {
+	p.client.Close() // a pipe
+	if p.drained != nil {
+		return p.drained(), nil
+	}
+	if p.succeeded.Load() {
+		p.end()
+		return p.gen.process(int(p.gen.tt.pids.Add(1))), nil
+	}
+	select {
+	case <-p.served:
+	case <-p.done:
+		return nil, errors.New("the process has ended")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	p.end()
+	return p.gen.process(p.pid), nil
+}
+
+func static(n int) Settings {
+	return Settings{Size: Size{Manager: Static, MaxWorkers: n}, MaxQueue: 10, QueueTimeout: time.Minute}
+}
+
+func dynamic(least, most, spare int) Settings {
+	return Settings{
+		Size:     Size{Manager: Dynamic, MinWorkers: least, StartWorkers: least, MaxWorkers: most, MaxSpare: spare, IdleTimeout: time.Minute},
+		MaxQueue: 100, QueueTimeout: time.Minute, StartTimeout: 30 * time.Second,
+	}
+}

@@ -1,0 +1,144 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+func TestQuarantine_RepeatedCrashes(t *testing.T) {
+	s := static(2)
+	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		tt.killer(1 << 30)
+		for range 3 {
+			if _, err := tt.do(context.Background(), "/bad.php", false); !errors.Is(err, ErrWorkerDied) {
+				t.Fatalf("got %v, want ErrWorkerDied", err)
+			}
+		}
+		if _, err := tt.do(context.Background(), "/bad.php", false); !errors.Is(err, ErrQuarantined) {
+			t.Errorf("the fourth time: got %v, want ErrQuarantined", err)
+		}
+		tt.killer(0)
+		if body, err := tt.get("/good.php"); err != nil || body != "hello" {
+			t.Errorf("another script: got %q, %v", body, err)
+		}
+		if _, ok := tt.Stats().Quarantined["/bad.php"]; !ok {
+			t.Error("the statistics do not name the script")
+		}
+		time.Sleep(time.Minute + time.Second)
+		if body, err := tt.get("/bad.php"); err != nil || body != "hello" {
+			t.Errorf("a minute later: got %q, %v", body, err)
+		}
+	})
+}
+
+// One address of a front controller crashes: that must not fell the site.
+func TestQuarantine_NotIfItSometimesSucceeds(t *testing.T) {
+	s := static(2)
+	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		for range 10 {
+			tt.killer(1)
+			if _, err := tt.do(context.Background(), "/index.php", false); !errors.Is(err, ErrWorkerDied) {
+				t.Fatalf("got %v, want ErrWorkerDied", err)
+			}
+			if _, err := tt.get("/index.php"); err != nil {
+				t.Fatalf("a request that does not crash: %v", err)
+			}
+		}
+	})
+}
+
+// The process that takes over a slot may exit at once: its predecessor's script
+// had nothing to do with that.
+func TestQuarantine_NotForCrashOfReplacement(t *testing.T) {
+	s := static(1)
+	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		first := tt.proc(0)
+		first.drained = func() Process {
+			replacement := first.gen.process(2)
+			replacement.end()
+			first.end()
+			return replacement
+		}
+		tt.abandon()
+		time.Sleep(time.Second)
+		if s := tt.Stats(); s.Exits[Crashed] != 2 || len(s.Quarantined) != 0 || s.LastCrash.Request != (Info{}) {
+			t.Errorf("got exits %v, quarantined %v, last crash %+v; want two crashed, none quarantined and the last without a request",
+				s.Exits, s.Quarantined, s.LastCrash)
+		}
+	})
+}
+
+// An idle worker that dies is nobody's fault: were its last request blamed, the
+// script would end up in quarantine.
+func TestQuarantine_NotForIdleCrash(t *testing.T) {
+	s := static(2)
+	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		var leases []Lease
+		for range 2 {
+			lease, err := tt.Acquire(context.Background(), Info{Script: "/a.php"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			leases = append(leases, lease)
+		}
+		for _, lease := range leases {
+			lease.Release()
+		}
+		for _, w := range tt.Workers() {
+			if w.Last.Script != "/a.php" {
+				t.Fatalf("last request: got %+v", w.Last)
+			}
+		}
+		tt.proc(0).end()
+		tt.proc(1).end()
+		tt.settle()
+		got := tt.Stats()
+		if got.Exits[Crashed] != 2 || len(got.Quarantined) != 0 {
+			t.Errorf("got %d crashes and %v in quarantine, want 2 and none", got.Exits[Crashed], got.Quarantined)
+		}
+		if c := got.LastCrash; c.Time.IsZero() || c.PID == 0 || c.Request != (Info{}) || c.Duration != 0 {
+			t.Errorf("got %+v, want a crash without a request", c)
+		}
+	})
+}
+
+// stuckBody gives nothing for as long as a client takes to leave.
+type stuckBody struct{}
+
+func (stuckBody) Read([]byte) (int, error) {
+	time.Sleep(2 * time.Second)
+	return 0, errors.New("the client has left")
+}
+
+// Whoever leaves in the middle of what he sends must not have the script put
+// aside for others.
+func TestQuarantine_NotForTruncatedBody(t *testing.T) {
+	s := static(1)
+	s.Quarantine = Quarantine{Deaths: 1, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		ctx, cancel := context.WithCancel(context.Background())
+		r := fastcgi.NewRequest()
+		defer r.Free()
+		r.Body, r.ContentLength = stuckBody{}, 1<<20
+		time.AfterFunc(time.Second, cancel)
+		if _, err := tt.Do(ctx, &Request{FastCGI: r, Info: Info{Method: "POST", Script: "/a.php"}}); !errors.Is(err, context.Canceled) {
+			tt.Errorf("got %v, want that the client left", err)
+		}
+		tt.wantWorkers(1, 1)
+		st := tt.Stats()
+		if st.Exits[Abandoned] != 1 || st.Exits[Crashed] != 0 || len(st.Quarantined) != 0 || !st.LastCrash.Time.IsZero() {
+			tt.Errorf("got exits %v, quarantine %v and crash %+v, want one abandoned worker", st.Exits, st.Quarantined, st.LastCrash)
+		}
+		if _, err := tt.get("/a.php"); err != nil {
+			tt.Errorf("the script is not run: %v", err)
+		}
+	})
+}

@@ -1,0 +1,129 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+// killer answers by the death of its process, the first n times.
+func (tt *tester) killer(n int32) {
+	var left atomic.Int32
+	left.Store(n)
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		if left.Add(-1) < 0 {
+			return fastcgitest.OK("hello")
+		}
+		tt.killBusy()
+		return fastcgitest.Answer{fastcgitest.Stall()}
+	}
+}
+
+// killBusy ends the processes that are leased.
+func (tt *tester) killBusy() {
+	for _, w := range tt.Workers() {
+		if w.State == Busy {
+			w.Process.(*fakeProcess).end()
+		}
+	}
+}
+
+func TestRetry_RepeatableRequest(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		tt.killer(1)
+		if body, err := tt.do(context.Background(), "/a.php", true); err != nil || body != "hello" {
+			t.Errorf("got %q, %v; want the answer of a second worker", body, err)
+		}
+		s := tt.Stats()
+		if s.Requests.Retried != 1 || s.Exits[Crashed] != 1 {
+			t.Errorf("got %d retried, %d crashed, want 1 and 1", s.Requests.Retried, s.Exits[Crashed])
+		}
+		if c := s.LastCrash; c.Request.Script != "/a.php" || !c.Time.Equal(time.Now()) || c.ExitStatus != "signal: killed" {
+			t.Errorf("got %+v, want that of /a.php", c)
+		}
+		tt.wantWorkers(2, 2)
+	})
+}
+
+func TestRetry_NotRepeatable(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		tt.killer(1)
+		if _, err := tt.do(context.Background(), "/a.php", false); !errors.Is(err, ErrWorkerDied) {
+			t.Errorf("got %v, want ErrWorkerDied", err)
+		}
+		if s := tt.Stats(); s.Requests.Retried != 0 || s.Requests.Failed != 1 {
+			t.Errorf("got %d retried, %d failed, want 0 and 1", s.Requests.Retried, s.Requests.Failed)
+		}
+		tt.wantWorkers(2, 2)
+	})
+}
+
+func TestRetry_OnlyOnce(t *testing.T) {
+	run(t, static(3), func(tt *tester) {
+		tt.killer(3)
+		if _, err := tt.do(context.Background(), "/a.php", true); !errors.Is(err, ErrWorkerDied) {
+			t.Errorf("got %v, want ErrWorkerDied", err)
+		}
+		if got := tt.Stats().Exits[Crashed]; got != 2 {
+			t.Errorf("the request cost %d workers, want 2", got)
+		}
+	})
+}
+
+func TestRetry_NotAfterFirstByte(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Answer{
+				fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(),
+				func(*fastcgitest.Wire) error { tt.killBusy(); return nil }, fastcgitest.Stall(),
+			}
+		}
+		body, err := tt.do(context.Background(), "/a.php", true)
+		if err == nil || body != "half" {
+			t.Errorf("got %q, %v; want what came, and an error", body, err)
+		}
+		if got := tt.Stats().Requests.Retried; got != 0 {
+			t.Errorf("retried: got %d, want 0", got)
+		}
+		tt.wantWorkers(2, 2)
+	})
+}
+
+func TestRetry_NotAfterClientDisconnect(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		ctx, cancel := context.WithCancel(context.Background())
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			cancel()
+			synctest.Wait()
+			return fastcgitest.OK("late")
+		}
+		if _, err := tt.do(ctx, "/a.php", true); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		if got := tt.Stats().Requests.Retried; got != 0 {
+			t.Errorf("retried: got %d, want 0", got)
+		}
+	})
+}
+
+func TestRequest_InvalidHeader(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Reply("Status: 99 No\r\n\r\nbody")
+		}
+		_, err := tt.get("/a.php")
+		if _, ok := errors.AsType[*fastcgi.ProtocolError](err); !ok {
+			t.Errorf("got %v, want a protocol error", err)
+		}
+		tt.wantWorkers(1, 1)
+		if got := tt.Stats().Exits; len(got) != 0 {
+			t.Errorf("exits: got %v, want none", got)
+		}
+	})
+}

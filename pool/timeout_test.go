@@ -1,0 +1,88 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+func TestRequestTimeout_Soft(t *testing.T) {
+	s := static(1)
+	s.RequestTimeout = 10 * time.Second
+	run(t, s, func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return append(fastcgitest.Answer{untilSoft(tt.proc(0))}, fastcgitest.Reply("Status: 500\r\n\r\ntime is over")...)
+		}
+		began := time.Now()
+		if _, err := tt.get("/a.php"); !errors.Is(err, ErrRequestTimeout) {
+			t.Errorf("got %v, want ErrRequestTimeout", err)
+		}
+		if took := time.Since(began).Round(time.Second); took != 10*time.Second {
+			t.Errorf("took %v, want 10s", took)
+		}
+		tt.wantWorkers(1, 1)
+		if got := tt.Stats().Exits; len(got) != 0 {
+			t.Errorf("exits: got %v, want none", got)
+		}
+	})
+}
+
+// untilSoft waits for the soft end of a request.
+func untilSoft(p *fakeProcess) fastcgitest.Step {
+	return func(*fastcgitest.Wire) error {
+		for p.soft.Load() == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return nil
+	}
+}
+
+func TestRequestTimeout_Kill(t *testing.T) {
+	s := static(1)
+	s.RequestTimeout = 10 * time.Second
+	run(t, s, func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Answer{fastcgitest.Stall()}
+		}
+		began := time.Now()
+		if _, err := tt.get("/a.php"); !errors.Is(err, ErrRequestTimeout) {
+			t.Errorf("got %v, want ErrRequestTimeout", err)
+		}
+		if took := time.Since(began); took != 10*time.Second+killDelay {
+			t.Errorf("took %v, want 12s", took)
+		}
+		tt.wantWorkers(1, 1)
+		if got := tt.Stats().Exits[RequestTimeout]; got != 1 {
+			t.Errorf("exits by request_timeout: got %d, want 1", got)
+		}
+	})
+}
+
+func TestRequestTimeout_WhileDraining(t *testing.T) {
+	s := static(1)
+	s.RequestTimeout = 10 * time.Second
+	run(t, s, func(tt *tester) {
+		hang := make(chan struct{})
+		defer close(hang)
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+			return fastcgitest.Answer{fastcgitest.Wait(hang)}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := tt.do(ctx, "/a.php", true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want the client's deadline", err)
+		}
+		tt.settle()
+		if got := tt.Stats().Workers.Draining; got != 1 {
+			t.Fatalf("draining: got %d, want 1", got)
+		}
+		time.Sleep(9*time.Second + killDelay)
+		tt.wantWorkers(1, 1)
+		if got := tt.Stats().Exits[RequestTimeout]; got != 1 {
+			t.Errorf("exits: got %v, want one by request_timeout", tt.Stats().Exits)
+		}
+	})
+}
