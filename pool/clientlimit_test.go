@@ -18,9 +18,9 @@ var (
 )
 
 // bounded is a static pool in which a client has no more than most workers.
-func bounded(n, most int) Settings {
+func limited(n, limit int) Settings {
 	s := static(n)
-	s.MaxPerClient = most
+	s.MaxPerClient = limit
 	return s
 }
 
@@ -42,19 +42,19 @@ func (tt *tester) checkClientsLocked() {
 			counted[wt.client]++
 		}
 	}
-	for own, n := range counted {
-		if p.clients[own.client] != own {
-			tt.Fatalf("%d requests of %v count for a share that was dropped", n, own.client)
+	for cl, n := range counted {
+		if p.clients[cl.client] != cl {
+			tt.Fatalf("%d requests of %v count for a share that was dropped", n, cl.client)
 		}
 	}
 	held := 0
-	for client, own := range p.clients {
-		held += own.deferred.len
-		if own.active != counted[own] {
-			tt.Fatalf("client %v has %d, the books say %d", client, counted[own], own.active)
+	for client, cl := range p.clients {
+		held += cl.deferred.len
+		if cl.active != counted[cl] {
+			tt.Fatalf("client %v has %d, the books say %d", client, counted[cl], cl.active)
 		}
-		if own.deferred.len > 0 && (p.settings.MaxPerClient == 0 || own.active < p.settings.MaxPerClient) {
-			tt.Fatalf("%d requests of %v are held, and it has %d of %d", own.deferred.len, client, own.active, p.settings.MaxPerClient)
+		if cl.deferred.len > 0 && (p.settings.MaxPerClient == 0 || cl.active < p.settings.MaxPerClient) {
+			tt.Fatalf("%d requests of %v are held, and it has %d of %d", cl.deferred.len, client, cl.active, p.settings.MaxPerClient)
 		}
 	}
 	if held != p.deferred {
@@ -77,7 +77,7 @@ func (tt *tester) wantClients(n int) {
 }
 
 func TestClientLimit_Workers(t *testing.T) {
-	run(t, bounded(4, 2), func(tt *tester) {
+	run(t, limited(4, 2), func(tt *tester) {
 		first, second := tt.acquireFor(crawler).wantLease(), tt.acquireFor(crawler).wantLease()
 		third, fourth := tt.acquireFor(crawler), tt.acquireFor(crawler)
 		third.wantWaiting()
@@ -102,7 +102,7 @@ func TestClientLimit_Workers(t *testing.T) {
 }
 
 func TestClientLimit_DoesNotBlockOthers(t *testing.T) {
-	run(t, bounded(1, 1), func(tt *tester) {
+	run(t, limited(1, 1), func(tt *tester) {
 		held := tt.acquireFor(crawler).wantLease()
 		second := tt.acquireFor(crawler)
 		other := tt.acquireFor(visitor)
@@ -130,7 +130,7 @@ func TestClientLimit_LaunchesNoWorker(t *testing.T) {
 }
 
 func TestClientLimit_DeferredGivesUp(t *testing.T) {
-	run(t, bounded(2, 1), func(tt *tester) {
+	run(t, limited(2, 1), func(tt *tester) {
 		held := tt.acquireFor(crawler).wantLease()
 		late := tt.acquireFor(crawler)
 		time.Sleep(time.Minute)
@@ -145,11 +145,11 @@ func TestClientLimit_DeferredGivesUp(t *testing.T) {
 }
 
 func TestClientLimit_QueuedGivesUp(t *testing.T) {
-	run(t, bounded(1, 1), func(tt *tester) {
+	run(t, limited(1, 1), func(tt *tester) {
 		busy := tt.acquireFor(visitor).wantLease()
-		inLine, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
-		inLine.cancel()
-		inLine.wantError(context.Canceled)
+		queued, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
+		queued.cancel()
+		queued.wantError(context.Canceled)
 		held.wantWaiting()
 		busy.Release()
 		held.wantLease().Release()
@@ -158,7 +158,7 @@ func TestClientLimit_QueuedGivesUp(t *testing.T) {
 }
 
 func TestClientLimit_DrainingWorkerCounts(t *testing.T) {
-	run(t, bounded(3, 1), func(tt *tester) {
+	run(t, limited(3, 1), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return append(fastcgitest.Answer{fastcgitest.Sleep(5 * time.Second)}, fastcgitest.OK("late")...)
 		}
@@ -181,7 +181,7 @@ func TestClientLimit_DrainingWorkerCounts(t *testing.T) {
 }
 
 func TestClientLimit_CrashFreesPlace(t *testing.T) {
-	run(t, bounded(2, 1), func(tt *tester) {
+	run(t, limited(2, 1), func(tt *tester) {
 		held := tt.acquireFor(crawler).wantLease()
 		next := tt.acquireFor(crawler)
 		next.wantWaiting()
@@ -194,11 +194,11 @@ func TestClientLimit_CrashFreesPlace(t *testing.T) {
 }
 
 func TestClientLimit_Reconfigured(t *testing.T) {
-	run(t, bounded(4, 1), func(tt *tester) {
+	run(t, limited(4, 1), func(tt *tester) {
 		first := tt.acquireFor(crawler).wantLease()
 		second := tt.acquireFor(crawler)
 		second.wantWaiting()
-		s := bounded(4, 2)
+		s := limited(4, 2)
 		s.StopTimeout = time.Second
 		tt.Configure(s)
 		a := second.wantLease()
@@ -215,7 +215,7 @@ func TestClientLimit_Reconfigured(t *testing.T) {
 }
 
 func TestClientLimit_Close(t *testing.T) {
-	run(t, bounded(2, 1), func(tt *tester) {
+	run(t, limited(2, 1), func(tt *tester) {
 		lease := tt.acquireFor(crawler).wantLease()
 		held := tt.acquireFor(crawler)
 		closed := make(chan error)
@@ -230,16 +230,16 @@ func TestClientLimit_Close(t *testing.T) {
 }
 
 func TestClientLimit_LaunchFails(t *testing.T) {
-	run(t, bounded(1, 1), func(tt *tester) {
+	run(t, limited(1, 1), func(tt *tester) {
 		tt.mu.Lock()
 		tt.launch = func(context.Context) error { time.Sleep(time.Second); return errors.New("no php") }
 		tt.mu.Unlock()
 		tt.proc(0).end()
 		tt.settle()
-		inLine, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
+		queued, held := tt.acquireFor(crawler), tt.acquireFor(crawler)
 		held.wantWaiting()
 		time.Sleep(5 * time.Second)
-		for _, a := range []*acquiring{inLine, held} {
+		for _, a := range []*acquiring{queued, held} {
 			var failed *LaunchError
 			if tt.settle(); !errors.As(a.err, &failed) {
 				tt.Errorf("got %v, want a LaunchError", a.err)
@@ -268,7 +268,7 @@ func BenchmarkAcquirePerClient(b *testing.B) {
 }
 
 func TestClientLimit_QueueLength(t *testing.T) {
-	run(t, bounded(1, 2), func(tt *tester) {
+	run(t, limited(1, 2), func(tt *tester) {
 		lease := tt.acquireFor(crawler).wantLease()
 		waits := []*acquiring{tt.acquireFor(crawler), tt.acquireFor(crawler), tt.acquireFor(crawler)}
 		if q := tt.Stats().Queue; q.Length != 3 || q.MaxLength != 3 {

@@ -165,14 +165,3 @@ func (p *fakeProcess) Drain(ctx context.Context) (Process, error) {
 	p.end()
 	return p.gen.process(p.pid), nil
 }
-
-func static(n int) Settings {
-	return Settings{Size: Size{Manager: Static, MaxWorkers: n}, MaxQueue: 10, QueueTimeout: time.Minute}
-}
-
-func dynamic(least, most, spare int) Settings {
-	return Settings{
-		Size:     Size{Manager: Dynamic, MinWorkers: least, StartWorkers: least, MaxWorkers: most, MaxSpare: spare, IdleTimeout: time.Minute},
-		MaxQueue: 100, QueueTimeout: time.Minute, StartTimeout: 30 * time.Second,
-	}
-}

@@ -158,7 +158,7 @@ func TestRestart_KeepsNewerSettings(t *testing.T) {
 // awaited is an ondemand pool that may rest at once, whose only worker has ended
 // while a request waits, so soon after so many failures that the next one may
 // not be launched yet.
-func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
+func runWithFailures(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
 	t.Helper()
 	s := static(1)
 	s.Manager, s.MasterIdleTimeout, s.IdleTimeout = OnDemand, 0, time.Minute
@@ -177,7 +177,7 @@ func awaited(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
 }
 
 func TestGeneration_KeptWhileRequestWaits(t *testing.T) {
-	awaited(t, immediateRetries+1, func(tt *tester, waits *acquiring) {
+	runWithFailures(t, immediateRetries+1, func(tt *tester, waits *acquiring) {
 		p := tt.Pool
 		p.mu.Lock()
 		next, gone := p.nextTickLocked(p.clock()), p.gen == nil
@@ -193,7 +193,7 @@ func TestGeneration_KeptWhileRequestWaits(t *testing.T) {
 }
 
 func TestGeneration_RetiredWhenLastWaiterGivesUp(t *testing.T) {
-	awaited(t, immediateRetries+6, func(tt *tester, waits *acquiring) {
+	runWithFailures(t, immediateRetries+6, func(tt *tester, waits *acquiring) {
 		tt.settle()
 		waits.cancel()
 		tt.settle()

@@ -74,7 +74,7 @@ func TestStats_RequestTimeWithoutResponse(t *testing.T) {
 	})
 }
 
-// One that only answers a question of ours is back in no time: another worker
+// One that only answers a query of ours is back in no time: another worker
 // would not have helped.
 func TestStats_MaxReachedExcludesHealthCheck(t *testing.T) {
 	s := static(1)

@@ -35,13 +35,13 @@ func TestClose_Timeout(t *testing.T) {
 		held := tt.acquire().wantLease()
 		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 		defer cancel()
-		began := time.Now()
+		start := time.Now()
 		if err := tt.Close(ctx); err == nil {
 			t.Error("closing with a running request: got no error, want one")
 		}
 		tt.wantCloseError = true
-		if took := time.Since(began); took != 4*time.Second {
-			t.Errorf("closing took %v, want 4s", took)
+		if elapsed := time.Since(start); elapsed != 4*time.Second {
+			t.Errorf("closing took %v, want 4s", elapsed)
 		}
 		held.Release()
 	})
@@ -124,10 +124,10 @@ func TestWaitStable_WaitsForLaunches(t *testing.T) {
 		tt.mu.Unlock()
 		s := static(3)
 		s.StopTimeout = time.Second
-		began := time.Now()
+		start := time.Now()
 		tt.Configure(s)
 		tt.WaitStable(context.Background())
-		if got := time.Since(began); got != time.Second {
+		if got := time.Since(start); got != time.Second {
 			t.Errorf("waited %v, want 1s", got)
 		}
 		tt.wantWorkers(3, 3)

@@ -15,50 +15,50 @@ import (
 )
 
 // query asks a worker, 0 for the one used last, and returns what it answered.
-func (tt *tester) ask(worker uint64) (string, QueryInfo, error) {
+func (tt *tester) query(worker uint64) (string, QueryInfo, error) {
 	r := fastcgi.NewRequest()
 	defer r.Free()
 	r.AddParam("SCRIPT_FILENAME", "/ask.php")
 	var text []byte
-	asked, err := tt.Query(worker, r, func(resp *http.Response) (err error) {
+	info, err := tt.Query(worker, r, func(resp *http.Response) (err error) {
 		text, err = io.ReadAll(resp.Body)
 		return err
 	})
-	return string(text), asked, err
+	return string(text), info, err
 }
 
-// asking is a question that is on its way while the test goes on.
-type asking struct {
+// pendingQuery is a query that is on its way while the test goes on.
+type pendingQuery struct {
 	done chan struct{}
 	err  error
 }
 
-func (tt *tester) asking() *asking {
+func (tt *tester) startQuery() *pendingQuery {
 	tt.Helper()
-	a := &asking{done: make(chan struct{})}
+	a := &pendingQuery{done: make(chan struct{})}
 	go func() {
-		_, _, a.err = tt.ask(0)
+		_, _, a.err = tt.query(0)
 		close(a.done)
 	}()
 	tt.settle()
 	return a
 }
 
-func (a *asking) want(tt *tester, want error) {
+func (a *pendingQuery) want(tt *tester, want error) {
 	tt.Helper()
 	tt.settle()
 	select {
 	case <-a.done:
 	default:
-		tt.Fatalf("the question is still on its way, want %v", want)
+		tt.Fatalf("the query is still on its way, want %v", want)
 	}
 	if !errors.Is(a.err, want) {
-		tt.Errorf("the question: got %v, want %v", a.err, want)
+		tt.Errorf("the query: got %v, want %v", a.err, want)
 	}
 }
 
-// askedSlowly makes answers take until the returned function is called.
-func (tt *tester) askedSlowly() (let func()) {
+// querySlowly makes answers take until the returned function is called.
+func (tt *tester) querySlowly() (let func()) {
 	ready := make(chan struct{})
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -80,7 +80,7 @@ func TestQuery_NotCounted(t *testing.T) {
 		}
 		before, workers := tt.Stats(), tt.Workers()
 		for range 20 {
-			if text, _, err := tt.ask(0); text != "hello" || err != nil {
+			if text, _, err := tt.query(0); text != "hello" || err != nil {
 				t.Fatalf("got %q, %v", text, err)
 			}
 		}
@@ -101,9 +101,9 @@ func TestQuery_SelectsWorker(t *testing.T) {
 		time.Sleep(time.Second)
 		last.Release()
 		for worker, want := range map[uint64]uint64{0: wantLast, wantFirst: wantFirst} {
-			_, asked, err := tt.ask(worker)
-			if err != nil || asked.Worker != want || asked.PID == 0 || asked.Generation != 1 {
-				t.Errorf("asking %d: got %+v, %v; want worker %d of generation 1", worker, asked, err, want)
+			_, info, err := tt.query(worker)
+			if err != nil || info.Worker != want || info.PID == 0 || info.Generation != 1 {
+				t.Errorf("pendingQuery %d: got %+v, %v; want worker %d of generation 1", worker, info, err, want)
 			}
 		}
 		if got := tt.acquire().wantLease(); got.w.id != wantLast {
@@ -117,17 +117,17 @@ func TestQuery_SelectsWorker(t *testing.T) {
 func TestQuery_NeverWaits(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		a, b := tt.acquire().wantLease(), tt.acquire().wantLease()
-		began := time.Now()
-		if _, _, err := tt.ask(0); !errors.Is(err, ErrBusy) {
+		start := time.Now()
+		if _, _, err := tt.query(0); !errors.Is(err, ErrBusy) {
 			t.Errorf("of any worker: got %v, want ErrBusy", err)
 		}
-		if _, _, err := tt.ask(a.w.id); !errors.Is(err, ErrBusy) {
+		if _, _, err := tt.query(a.w.id); !errors.Is(err, ErrBusy) {
 			t.Errorf("of a busy worker: got %v, want ErrBusy", err)
 		}
-		if _, _, err := tt.ask(99); !errors.Is(err, ErrNoWorker) {
+		if _, _, err := tt.query(99); !errors.Is(err, ErrNoWorker) {
 			t.Errorf("of none: got %v, want ErrNoWorker", err)
 		}
-		if waited := time.Since(began); waited != 0 {
+		if waited := time.Since(start); waited != 0 {
 			t.Errorf("waited %v, want an answer at once", waited)
 		}
 		if s := tt.Stats(); s.Queue.MaxLength != 0 || s.Requests.Rejected != 0 || s.Workers.MaxReached != 0 {
@@ -144,16 +144,16 @@ func TestQuery_LaunchesNoWorker(t *testing.T) {
 	run(t, s, func(tt *tester) {
 		for range 100 { // questions keep nobody from going
 			time.Sleep(time.Second)
-			tt.ask(0)
+			tt.query(0)
 		}
 		tt.wantWorkers(0, 0)
 		launches := tt.Stats().Launches
-		if _, _, err := tt.ask(0); !errors.Is(err, ErrNoWorkers) {
+		if _, _, err := tt.query(0); !errors.Is(err, ErrNoWorkers) {
 			t.Errorf("got %v, want ErrAtRest", err)
 		}
 		tt.settle()
 		if got := tt.Stats().Launches; got != launches {
-			t.Errorf("%d launches by a question, want none", got-launches)
+			t.Errorf("%d launches by a query, want none", got-launches)
 		}
 	})
 }
@@ -162,21 +162,21 @@ func TestQuery_WorkerExpiresMeanwhile(t *testing.T) {
 	s := dynamic(0, 4, 0)
 	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
 	run(t, s, func(tt *tester) {
-		let := tt.askedSlowly()
+		let := tt.querySlowly()
 		time.Sleep(s.IdleTimeout - time.Second)
-		question := tt.asking()
+		query := tt.startQuery()
 		time.Sleep(queryTimeout - time.Millisecond)
 		tt.wantWorkers(1, 1)
 		let()
-		question.want(tt, nil)
+		query.want(tt, nil)
 		tt.wantWorkers(0, 0)
 	})
 }
 
 func TestQuery_WorkerCountsAsIdle(t *testing.T) {
 	run(t, dynamic(1, 4, 0), func(tt *tester) {
-		let := tt.askedSlowly()
-		question := tt.asking()
+		let := tt.querySlowly()
+		query := tt.startQuery()
 		tt.wantWorkers(1, 1)
 		if w := tt.Workers()[0]; w.State != Idle {
 			t.Errorf("the worker is shown as %v, want idle", w.State)
@@ -186,7 +186,7 @@ func TestQuery_WorkerCountsAsIdle(t *testing.T) {
 		request.wantWaiting()
 		tt.wantWorkers(1, 1)
 		let()
-		question.want(tt, nil)
+		query.want(tt, nil)
 		request.wantLease().Release()
 		tt.wantWorkers(1, 1)
 		if s := tt.Stats(); s.Workers.MaxBusy != 1 || s.Launches != 1 {
@@ -197,26 +197,26 @@ func TestQuery_WorkerCountsAsIdle(t *testing.T) {
 
 func TestQuery_RequestUsesOtherWorker(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
-		let := tt.askedSlowly()
-		question := tt.asking()
-		began := time.Now()
-		if _, err := tt.get("/a.php"); err != nil || time.Since(began) != 0 {
-			t.Errorf("got %v after %v, want an answer at once", err, time.Since(began))
+		let := tt.querySlowly()
+		query := tt.startQuery()
+		start := time.Now()
+		if _, err := tt.get("/a.php"); err != nil || time.Since(start) != 0 {
+			t.Errorf("got %v after %v, want an answer at once", err, time.Since(start))
 		}
 		if got := tt.Stats().Workers.MaxBusy; got != 1 {
-			t.Errorf("got %d busy at most, want 1: a question is no request", got)
+			t.Errorf("got %d busy at most, want 1: a query is no request", got)
 		}
 		let()
-		question.want(tt, nil)
+		query.want(tt, nil)
 	})
 }
 
 func TestQuery_Timeout(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
-		defer tt.askedSlowly()() // for the fake, which outlives its process
-		question := tt.asking()
+		defer tt.querySlowly()() // for the fake, which outlives its process
+		query := tt.startQuery()
 		time.Sleep(queryTimeout)
-		question.want(tt, errQueryTimeout)
+		query.want(tt, errQueryTimeout)
 		tt.wantWorkers(2, 2)
 		s := tt.Stats()
 		if s.Exits[ProbeFailed] != 1 || len(s.Exits) != 1 || s.Requests != (RequestCounts{}) {
@@ -234,10 +234,10 @@ func TestQuery_WorkerCrashes(t *testing.T) {
 			tt.proc(1).end()
 			return fastcgitest.Answer{fastcgitest.Stall()}
 		}
-		question := tt.asking()
+		query := tt.startQuery()
 		tt.settle()
-		<-question.done
-		if question.err == nil {
+		<-query.done
+		if query.err == nil {
 			t.Error("got no error of a worker that died")
 		}
 		tt.wantWorkers(2, 2)
@@ -268,8 +268,8 @@ func TestQuery_ReadError(t *testing.T) {
 
 func TestQuery_CloseWaits(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
-		let := tt.askedSlowly()
-		question := tt.asking()
+		let := tt.querySlowly()
+		query := tt.startQuery()
 		closed := make(chan struct{})
 		go func() {
 			tt.Close(context.Background())
@@ -283,8 +283,8 @@ func TestQuery_CloseWaits(t *testing.T) {
 		}
 		let()
 		<-closed
-		question.want(tt, nil)
-		if _, _, err := tt.ask(0); !errors.Is(err, ErrClosed) {
+		query.want(tt, nil)
+		if _, _, err := tt.query(0); !errors.Is(err, ErrClosed) {
 			t.Errorf("of a closed pool: got %v, want ErrClosed", err)
 		}
 	})

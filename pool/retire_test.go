@@ -37,7 +37,7 @@ func TestWorker_ExitsBeforeReturn(t *testing.T) {
 				tt.Errorf("%s is blamed, which was never sent", got)
 			}
 		}},
-		"by a question": {Crashed, func(tt *tester) {
+		"by a query": {Crashed, func(tt *tester) {
 			l, err := tt.borrowIdle(0)
 			if err != nil {
 				tt.Fatal(err)
@@ -121,7 +121,7 @@ func (tt *tester) abandon() {
 	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 		return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Stall()}
 	}
-	_, leave, err := tt.begun(context.Background(), "/a.php", true)
+	_, leave, err := tt.send(context.Background(), "/a.php", true)
 	if err != nil {
 		tt.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestDrain_ClientDisconnects(t *testing.T) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Wait(hang), fastcgitest.End()}
 		}
-		x, free, err := tt.begun(context.Background(), "/a.php", true)
+		x, free, err := tt.send(context.Background(), "/a.php", true)
 		if err != nil {
 			t.Fatal(err)
 		}

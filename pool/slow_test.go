@@ -16,7 +16,7 @@ import (
 
 // slowly is a pool whose requests take a while, and are slow after 5 seconds: it
 // looks every 1.25 s, that is when a first one has run for 4.7 and for 5.95 s.
-func slowly(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) {
+func runSlow(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) {
 	t.Helper()
 	s := static(workers)
 	s.SlowRequest = 5 * time.Second
@@ -30,7 +30,7 @@ func slowly(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) 
 }
 
 // explained makes a fake process explain itself, after a while.
-func (tt *tester) explained(takes time.Duration, e Activity, err error) {
+func (tt *tester) setActivity(takes time.Duration, e Activity, err error) {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
 	tt.activity = func(*fakeProcess) (Activity, error) {
@@ -68,8 +68,8 @@ func (tt *tester) wantSlow(want string) {
 }
 
 func TestSlowRequest_LoggedOnce(t *testing.T) {
-	slowly(t, 1, 20*time.Second, func(tt *tester) {
-		tt.explained(10*time.Millisecond, inAQuery, nil)
+	runSlow(t, 1, 20*time.Second, func(tt *tester) {
+		tt.setActivity(10*time.Millisecond, inAQuery, nil)
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
@@ -79,8 +79,8 @@ func TestSlowRequest_LoggedOnce(t *testing.T) {
 
 func TestSlowRequest_EndedBeforeTick(t *testing.T) {
 	// It passes the limit and ends between two looks at it.
-	slowly(t, 1, 5100*time.Millisecond, func(tt *tester) {
-		tt.explained(0, inAQuery, nil)
+	runSlow(t, 1, 5100*time.Millisecond, func(tt *tester) {
+		tt.setActivity(0, inAQuery, nil)
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
@@ -89,8 +89,8 @@ func TestSlowRequest_EndedBeforeTick(t *testing.T) {
 }
 
 func TestSlowRequest_BacktraceOfNextRequest(t *testing.T) {
-	slowly(t, 1, 6200*time.Millisecond, func(tt *tester) {
-		tt.explained(500*time.Millisecond, inAQuery, nil) // it ends meanwhile
+	runSlow(t, 1, 6200*time.Millisecond, func(tt *tester) {
+		tt.setActivity(500*time.Millisecond, inAQuery, nil) // it ends meanwhile
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
@@ -102,19 +102,19 @@ func TestSlowRequest_BacktraceOfNextRequest(t *testing.T) {
 }
 
 func TestSlowRequest_BacktraceUnsupported(t *testing.T) {
-	slowly(t, 2, 10*time.Second, func(tt *tester) {
-		tt.explained(0, Activity{BlockedOn: "running"}, fmt.Errorf("no rights: %w", errors.ErrUnsupported))
+	runSlow(t, 2, 10*time.Second, func(tt *tester) {
+		tt.setActivity(0, Activity{BlockedOn: "running"}, fmt.Errorf("no rights: %w", errors.ErrUnsupported))
 		for generation := 1; generation <= 2; generation++ {
 			for range 2 {
 				if _, err := tt.get("/a.php"); err != nil {
 					t.Fatal(err)
 				}
 			}
-			told := tt.logged.FilterMessageSnippet("PHP backtraces unavailable").All()
-			if len(told) != generation {
-				t.Fatalf("got %d records in %d generations, want one each: %v", len(told), generation, told)
+			records := tt.logged.FilterMessageSnippet("PHP backtraces unavailable").All()
+			if len(records) != generation {
+				t.Fatalf("got %d records in %d generations, want one each: %v", len(records), generation, records)
 			}
-			m := told[generation-1].ContextMap()
+			m := records[generation-1].ContextMap()
 			if m["generation"] != int64(generation) || !strings.Contains(fmt.Sprint(m["error"]), "no rights") {
 				t.Errorf("got %v", m)
 			}
@@ -130,21 +130,21 @@ func TestSlowRequest_BacktraceUnsupported(t *testing.T) {
 }
 
 func TestSlowRequest_BacktraceUnstable(t *testing.T) {
-	slowly(t, 1, 10*time.Second, func(tt *tester) {
-		tt.explained(0, Activity{BlockedOn: "running"}, errors.New("torn"))
+	runSlow(t, 1, 10*time.Second, func(tt *tester) {
+		tt.setActivity(0, Activity{BlockedOn: "running"}, errors.New("torn"))
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
 		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in <nil>, on running")
-		if told := tt.logged.FilterMessageSnippet("PHP backtraces unavailable").All(); len(told) > 0 {
-			t.Errorf("got %v", told)
+		if records := tt.logged.FilterMessageSnippet("PHP backtraces unavailable").All(); len(records) > 0 {
+			t.Errorf("got %v", records)
 		}
 	})
 }
 
 // One process hangs in the kernel, and so does who looks at it.
 func TestSlowRequest_BacktraceHangs(t *testing.T) {
-	slowly(t, 4, 20*time.Second, func(tt *tester) {
+	runSlow(t, 4, 20*time.Second, func(tt *tester) {
 		hung := make(chan struct{})
 		tt.mu.Lock()
 		tt.activity = func(*fakeProcess) (Activity, error) {
@@ -170,8 +170,8 @@ func TestSlowRequest_BacktraceHangs(t *testing.T) {
 }
 
 func TestSlowRequest_BacktraceDoesNotDelayClose(t *testing.T) {
-	slowly(t, 4, 6300*time.Millisecond, func(tt *tester) {
-		tt.explained(5*time.Second, inAQuery, nil)
+	runSlow(t, 4, 6300*time.Millisecond, func(tt *tester) {
+		tt.setActivity(5*time.Second, inAQuery, nil)
 		var requests sync.WaitGroup
 		for range 3 { // one is explained, two wait for that
 			requests.Go(func() {
@@ -181,10 +181,10 @@ func TestSlowRequest_BacktraceDoesNotDelayClose(t *testing.T) {
 			})
 		}
 		requests.Wait()
-		begun := time.Now()
+		start := time.Now()
 		tt.close()
-		if took := time.Since(begun); took > 0 {
-			t.Errorf("Close took %v", took)
+		if elapsed := time.Since(start); elapsed > 0 {
+			t.Errorf("Close took %v", elapsed)
 		}
 		if got := len(tt.slow()); got != 3 {
 			t.Errorf("got %d records, want 3", got)
@@ -194,14 +194,14 @@ func TestSlowRequest_BacktraceDoesNotDelayClose(t *testing.T) {
 }
 
 func TestSlowRequest_BacktraceAfterHang(t *testing.T) {
-	slowly(t, 1, 20*time.Second, func(tt *tester) {
-		tt.explained(time.Minute, inAQuery, nil)
+	runSlow(t, 1, 20*time.Second, func(tt *tester) {
+		tt.setActivity(time.Minute, inAQuery, nil)
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
 		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in <nil>, on <nil>")
 		time.Sleep(time.Minute)
-		tt.explained(0, inAQuery, nil)
+		tt.setActivity(0, inAQuery, nil)
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
@@ -216,9 +216,9 @@ func TestSlowRequest_CountedAtEnd(t *testing.T) {
 	s := static(1)
 	s.SlowRequest = 300 * time.Millisecond
 	run(t, s, func(tt *tester) {
-		for _, took := range []time.Duration{299 * time.Millisecond, 301 * time.Millisecond} {
+		for _, elapsed := range []time.Duration{299 * time.Millisecond, 301 * time.Millisecond} {
 			held := tt.acquire().wantLease()
-			time.Sleep(took)
+			time.Sleep(elapsed)
 			held.Release()
 		}
 		if got := tt.Stats().Requests.Slow; got != 1 {

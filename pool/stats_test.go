@@ -104,7 +104,7 @@ func TestStats_ReplacementStartsEmpty(t *testing.T) {
 			return fastcgitest.Answer{fastcgitest.Stdout("X-A: b\r\n\r\n"), fastcgitest.Flush(), fastcgitest.Stall()}
 		}
 		ctx, leave := context.WithCancel(context.Background())
-		_, free, err := tt.begun(ctx, "/a.php", true)
+		_, free, err := tt.send(ctx, "/a.php", true)
 		if err != nil {
 			t.Fatal(err)
 		}

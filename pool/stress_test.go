@@ -42,7 +42,7 @@ func (tt *tester) check() {
 		}
 	}
 	if probing != p.internalLeases {
-		tt.Fatalf("%d workers answer a probe or a question, the books say %d", probing, p.internalLeases)
+		tt.Fatalf("%d workers answer a probe or a query, the books say %d", probing, p.internalLeases)
 	}
 	seen := map[*worker]bool{}
 	for _, w := range p.idle {
@@ -142,7 +142,7 @@ func client(ctx context.Context, tt *tester, all *leases) {
 	for ctx.Err() == nil {
 		limit, done := context.WithTimeout(ctx, time.Duration(1+rand.IntN(400))*time.Millisecond)
 		if n := rand.IntN(5); n == 0 {
-			tt.ask(0) // it may well fail too
+			tt.query(0) // it may well fail too
 		} else if n < 3 {
 			tt.do(limit, "/a.php", rand.IntN(2) == 0) // it may well fail
 		} else if l, err := tt.Acquire(limit, Info{Client: visitors[rand.IntN(len(visitors))]}); err == nil {

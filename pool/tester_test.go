@@ -35,7 +35,7 @@ type tester struct {
 	// logged are the records of the pool.
 	logged      *observer.ObservedLogs
 	slots       int
-	maxWorkers  int // the maximum the pool began with; tests only make it smaller
+	maxWorkers  int // the maximum the pool start with; tests only make it smaller
 	generations []*fakeGen
 	procs       []*fakeProcess
 	pids        atomic.Int64
@@ -43,6 +43,17 @@ type tester struct {
 	wantCloseError bool
 	// attempts counts the launches since refuse.
 	attempts atomic.Int64
+}
+
+func static(n int) Settings {
+	return Settings{Size: Size{Manager: Static, MaxWorkers: n}, MaxQueue: 10, QueueTimeout: time.Minute}
+}
+
+func dynamic(minWorkers, maxWorkers, maxSpare int) Settings {
+	return Settings{
+		Size:     Size{Manager: Dynamic, MinWorkers: minWorkers, StartWorkers: minWorkers, MaxWorkers: maxWorkers, MaxSpare: maxSpare, IdleTimeout: time.Minute},
+		MaxQueue: 100, QueueTimeout: time.Minute, StartTimeout: 30 * time.Second,
+	}
 }
 
 // run runs f in a bubble, over an open pool with the settings.
@@ -234,7 +245,7 @@ func (tt *tester) get(script string) (string, error) {
 }
 
 func (tt *tester) do(ctx context.Context, script string, repeatable bool) (string, error) {
-	x, free, err := tt.begun(ctx, script, repeatable)
+	x, free, err := tt.send(ctx, script, repeatable)
 	if err != nil {
 		return "", err
 	}
@@ -243,8 +254,8 @@ func (tt *tester) do(ctx context.Context, script string, repeatable bool) (strin
 	return string(body), err
 }
 
-// begun sends a request and returns when its answer has begun.
-func (tt *tester) begun(ctx context.Context, script string, repeatable bool) (*Response, func(), error) {
+// start sends a request and returns when its answer has start.
+func (tt *tester) send(ctx context.Context, script string, repeatable bool) (*Response, func(), error) {
 	r := fastcgi.NewRequest()
 	r.AddParam("SCRIPT_FILENAME", script)
 	x, err := tt.Do(ctx, &Request{

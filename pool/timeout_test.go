@@ -16,12 +16,12 @@ func TestRequestTimeout_Soft(t *testing.T) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return append(fastcgitest.Answer{untilSoft(tt.proc(0))}, fastcgitest.Reply("Status: 500\r\n\r\ntime is over")...)
 		}
-		began := time.Now()
+		start := time.Now()
 		if _, err := tt.get("/a.php"); !errors.Is(err, ErrRequestTimeout) {
 			t.Errorf("got %v, want ErrRequestTimeout", err)
 		}
-		if took := time.Since(began).Round(time.Second); took != 10*time.Second {
-			t.Errorf("took %v, want 10s", took)
+		if elapsed := time.Since(start).Round(time.Second); elapsed != 10*time.Second {
+			t.Errorf("took %v, want 10s", elapsed)
 		}
 		tt.wantWorkers(1, 1)
 		if got := tt.Stats().Exits; len(got) != 0 {
@@ -47,12 +47,12 @@ func TestRequestTimeout_Kill(t *testing.T) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.Answer{fastcgitest.Stall()}
 		}
-		began := time.Now()
+		start := time.Now()
 		if _, err := tt.get("/a.php"); !errors.Is(err, ErrRequestTimeout) {
 			t.Errorf("got %v, want ErrRequestTimeout", err)
 		}
-		if took := time.Since(began); took != 10*time.Second+killDelay {
-			t.Errorf("took %v, want 12s", took)
+		if elapsed := time.Since(start); elapsed != 10*time.Second+killDelay {
+			t.Errorf("took %v, want 12s", elapsed)
 		}
 		tt.wantWorkers(1, 1)
 		if got := tt.Stats().Exits[RequestTimeout]; got != 1 {
