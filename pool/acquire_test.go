@@ -43,7 +43,7 @@ func TestQueue_GivesUp(t *testing.T) {
 		held.Release()
 		next.wantLease().Release()
 		if got := tt.Stats().Queue.Length; got != 0 {
-			t.Errorf("%d still in line, want 0", got)
+			t.Errorf("queue length: got %d, want 0", got)
 		}
 	})
 }
@@ -51,8 +51,8 @@ func TestQueue_GivesUp(t *testing.T) {
 func TestQueue_GivesUpWhileServed(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		held := tt.acquire().wantLease()
-		// The waiter is served and cancelled in the same instant; whichever the
-		// select sees, the worker must not be lost.
+		// The waiter gets a worker and is canceled at the same time. Whichever the
+		// select sees, the worker must be available again.
 		for range 50 {
 			w := tt.acquire()
 			held.Release()
@@ -92,7 +92,7 @@ func TestQueue_Full(t *testing.T) {
 		one.wantLease().Release()
 		two.wantLease().Release()
 		if got := tt.Stats().Requests.Rejected; got != 1 {
-			t.Errorf("refused: got %d, want 1", got)
+			t.Errorf("rejected: got %d, want 1", got)
 		}
 	})
 }
@@ -132,10 +132,10 @@ func TestAcquire_ClosedIdleConnection(t *testing.T) {
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
 			t.Fatalf("got %q, %v", body, err)
 		}
-		// The connection ends without the process ending.
+		// The connection is closed while the process runs.
 		tt.proc(0).server.Close() // a pipe
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
-			t.Fatalf("after the connection ended: got %q, %v", body, err)
+			t.Fatalf("after the connection was closed: got %q, %v", body, err)
 		}
 	})
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// The race detector changes the counts.
+// The race detector changes the number of allocations.
 
-// TestAllocations_Acquire: where a worker is idle.
+// TestAllocations_Acquire leases an idle worker.
 func TestAllocations_Acquire(t *testing.T) {
 	p := benchPool(t, 4)
 	if n := testing.AllocsPerRun(1000, func() {
@@ -24,8 +24,8 @@ func TestAllocations_Acquire(t *testing.T) {
 	}
 }
 
-// TestAllocations_Queue: nor does a place in line, once as many
-// have waited before. How long it lasts is bounded here, as it is by default.
+// TestAllocations_Queue waits in the queue, with a queue timeout as by default.
+// The free list of waiters makes that free of allocations, too.
 func TestAllocations_Queue(t *testing.T) {
 	p := benchPool(t, 1)
 	p.mu.Lock()

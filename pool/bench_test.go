@@ -11,7 +11,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// benchPool is a pool of n workers that answer over real sockets.
+// benchPool returns a pool of n workers that respond over real sockets.
 func benchPool(tb testing.TB, n int) *Pool {
 	tb.Helper()
 	p := New(Config{Name: "bench", Start: func(context.Context, int) (Launcher, error) {
@@ -23,7 +23,7 @@ func benchPool(tb testing.TB, n int) *Pool {
 	if err := p.Open(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { p.Close(context.Background()) }) // the benchmark is over
+	tb.Cleanup(func() { p.Close(context.Background()) }) // the result does not matter after the benchmark
 	return p
 }
 
@@ -43,7 +43,7 @@ func (l *socketLauncher) Launch(context.Context) (Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer ln.Close() // a benchmark
+	defer ln.Close() // one connection is enough
 	client, err := net.Dial("unix", ln.Addr().String())
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (l *socketLauncher) Launch(context.Context) (Process, error) {
 		return nil, err
 	}
 	p := &fakeProcess{pid: int(l.pids.Add(1)), client: client, server: server, done: make(chan struct{})}
-	go fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }) // it ends with the benchmark
+	go fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }) // until the pool is closed
 	return p, nil
 }
 
@@ -72,7 +72,8 @@ func BenchmarkAcquireRelease(b *testing.B) {
 	}
 }
 
-// With the look at the connection that each lease begins with: one system call.
+// BenchmarkAcquireCheckRelease includes the check of the connection before each
+// lease, which is one system call.
 func BenchmarkAcquireCheckRelease(b *testing.B) {
 	p := benchPool(b, 4)
 	ctx := context.Background()

@@ -17,14 +17,14 @@ var (
 	visitors = []netip.Addr{{}, crawler, visitor}
 )
 
-// bounded is a static pool in which a client has no more than most workers.
+// limited returns the settings of a static pool of n workers with MaxPerClient.
 func limited(n, limit int) Settings {
 	s := static(n)
 	s.MaxPerClient = limit
 	return s
 }
 
-// checkClientsLocked compares what clients have with what is counted.
+// checkClientsLocked compares the requests of each client with its counters.
 func (tt *tester) checkClientsLocked() {
 	tt.Helper()
 	p := tt.Pool
@@ -44,25 +44,25 @@ func (tt *tester) checkClientsLocked() {
 	}
 	for cl, n := range counted {
 		if p.clients[cl.client] != cl {
-			tt.Fatalf("%d requests of %v count for a share that was dropped", n, cl.client)
+			tt.Fatalf("%d requests of %v are counted by a clientLimit that was removed", n, cl.client)
 		}
 	}
 	held := 0
 	for client, cl := range p.clients {
 		held += cl.deferred.len
 		if cl.active != counted[cl] {
-			tt.Fatalf("client %v has %d, the books say %d", client, counted[cl], cl.active)
+			tt.Fatalf("client %v has %d active requests, counted %d", client, counted[cl], cl.active)
 		}
 		if cl.deferred.len > 0 && (p.settings.MaxPerClient == 0 || cl.active < p.settings.MaxPerClient) {
-			tt.Fatalf("%d requests of %v are held, and it has %d of %d", cl.deferred.len, client, cl.active, p.settings.MaxPerClient)
+			tt.Fatalf("%d requests of %v are deferred although %d of %d are active", cl.deferred.len, client, cl.active, p.settings.MaxPerClient)
 		}
 	}
 	if held != p.deferred {
-		tt.Fatalf("%d requests are held, the books say %d", held, p.deferred)
+		tt.Fatalf("%d requests are deferred, counted %d", held, p.deferred)
 	}
 }
 
-// wantClients checks how many clients are counted at all.
+// wantClients checks the number of clients that have counters.
 func (tt *tester) wantClients(n int) {
 	tt.Helper()
 	tt.settle()
@@ -72,7 +72,7 @@ func (tt *tester) wantClients(n int) {
 	defer tt.Pool.mu.Unlock()
 	tt.checkClientsLocked()
 	if got := len(tt.clients); got != n {
-		tt.Fatalf("%d clients are counted, want %d", got, n)
+		tt.Fatalf("%d clients have counters, want %d", got, n)
 	}
 }
 
@@ -84,16 +84,16 @@ func TestClientLimit_Workers(t *testing.T) {
 		fourth.wantWaiting()
 		tt.acquireFor(crawler).wantError(ErrClientLimit)
 		if s := tt.Stats(); s.Requests.Rejected != 1 || s.Queue.Length != 2 || s.Workers.Idle != 2 {
-			tt.Errorf("got %+v, want one refused, two waiting and two workers idle", s)
+			tt.Errorf("got %+v, want one rejected, two waiting and two workers idle", s)
 		}
-		// Others do not notice.
-		other, nobody := tt.acquireFor(visitor).wantLease(), tt.acquire().wantLease()
+		// Other clients are not affected.
+		other, unlimited := tt.acquireFor(visitor).wantLease(), tt.acquire().wantLease()
 		first.Release()
 		a := third.wantLease()
 		fourth.wantWaiting()
 		second.Release()
 		b := fourth.wantLease()
-		for _, l := range []Lease{a, b, other, nobody} {
+		for _, l := range []Lease{a, b, other, unlimited} {
 			l.Release()
 		}
 		tt.wantWorkers(4, 4)
@@ -167,7 +167,7 @@ func TestClientLimit_DrainingWorkerCounts(t *testing.T) {
 		r := fastcgi.NewRequest()
 		defer r.Free()
 		if _, err := tt.Do(ctx, &Request{FastCGI: r, Info: Info{Client: crawler}}); !errors.Is(err, context.Canceled) {
-			tt.Fatalf("got %v, want that the client left", err)
+			tt.Fatalf("got %v, want context.Canceled", err)
 		}
 		next := tt.acquireFor(crawler)
 		next.wantWaiting()
@@ -249,7 +249,7 @@ func TestClientLimit_LaunchFails(t *testing.T) {
 	})
 }
 
-// BenchmarkAcquirePerClient is what the bound costs when it is on.
+// BenchmarkAcquirePerClient leases with MaxPerClient set.
 func BenchmarkAcquirePerClient(b *testing.B) {
 	p := benchPool(b, 1)
 	s := p.settings
@@ -272,19 +272,19 @@ func TestClientLimit_QueueLength(t *testing.T) {
 		lease := tt.acquireFor(crawler).wantLease()
 		waits := []*acquiring{tt.acquireFor(crawler), tt.acquireFor(crawler), tt.acquireFor(crawler)}
 		if q := tt.Stats().Queue; q.Length != 3 || q.MaxLength != 3 {
-			t.Errorf("got %+v, want one in line and two held", q)
+			t.Errorf("got %+v, want one queued and two deferred", q)
 		}
 		waits[2].cancel()
 		tt.settle()
 		if q := tt.Stats().Queue; q.Length != 2 {
-			t.Errorf("one has left: got %+v", q)
+			t.Errorf("after one gave up: got %+v", q)
 		}
 		lease.Release()
 		for _, w := range waits[:2] {
 			w.wantLease().Release()
 		}
 		if q := tt.Stats().Queue; q.Length != 0 || q.MaxLength != 3 {
-			t.Errorf("all were served: got %+v", q)
+			t.Errorf("after all got a worker: got %+v", q)
 		}
 	})
 }

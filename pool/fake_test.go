@@ -12,7 +12,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// fakeGen is a launcher.
+// fakeGen is a Launcher of fake processes.
 type fakeGen struct {
 	tt     *tester
 	slots  int
@@ -29,14 +29,14 @@ func (g *fakeGen) Slots() int { return g.slots }
 
 func (g *fakeGen) Done() <-chan struct{} { return g.done }
 
-// die ends the master; its children live on.
+// die makes the master exit; its children keep running.
 func (g *fakeGen) die() { g.once.Do(func() { close(g.done) }) }
 
 func (g *fakeGen) Launch(ctx context.Context) (Process, error) {
 	g.tt.mu.Lock()
-	ask := g.tt.launch
+	launch := g.tt.launch
 	g.tt.mu.Unlock()
-	if err := ask(ctx); err != nil {
+	if err := launch(ctx); err != nil {
 		return nil, err
 	}
 	return g.process(int(g.tt.pids.Add(1))), nil
@@ -66,7 +66,7 @@ func (g *fakeGen) Close(context.Context) error {
 	return nil
 }
 
-// fakeProcess answers on one end of a pipe.
+// fakeProcess is a Process that responds on the other end of a pipe.
 type fakeProcess struct {
 	gen            *fakeGen
 	pid            int
@@ -74,12 +74,12 @@ type fakeProcess struct {
 	done           chan struct{}
 	once           sync.Once
 	deaf           atomic.Bool
-	soft           atomic.Int32 // SoftTimeout was called so often
+	soft           atomic.Int32 // number of calls of SoftTimeout
 	noSoft         bool
 	memory         atomic.Int64
-	served         chan struct{}  // closed when nothing runs any more
-	succeeded      atomic.Bool    // Drain finds another process in its slot
-	drained        func() Process // what Drain finds instead, if it is there
+	served         chan struct{}  // closed when the last request has ended
+	succeeded      atomic.Bool    // Drain returns another process
+	drained        func() Process // replaces Drain if not nil
 }
 
 func (p *fakeProcess) serve(conn net.Conn) {
@@ -91,10 +91,10 @@ func (p *fakeProcess) serve(conn net.Conn) {
 		r.Params["pid"] = time.Duration(p.pid).String()
 		return h(r)
 	}, Values: p.values}
-	responder.Serve(conn) // it ends as it ends
+	responder.Serve(conn) // the error does not matter
 }
 
-// values answers the health probe.
+// values responds to a health check.
 func (p *fakeProcess) values() fastcgitest.Answer {
 	if p.deaf.Load() {
 		return fastcgitest.Answer{fastcgitest.Stall()}
@@ -133,10 +133,10 @@ func (p *fakeProcess) SoftTimeout() error {
 	return nil
 }
 
-// mute makes the process answer nothing more, without ending it.
+// mute makes the process ignore health checks.
 func (p *fakeProcess) mute() { p.deaf.Store(true) }
 
-// end is the death of the process, whoever caused it.
+// end makes the process exit.
 func (p *fakeProcess) end() {
 	p.once.Do(func() {
 		close(p.done)

@@ -213,8 +213,8 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// startInBackgroundLocked starts a generation because there is none and one is
-// needed. Only one is started at a time.
+// startInBackgroundLocked starts a generation when one is needed and none exists.
+// Only one is started at a time.
 func (p *Pool) startInBackgroundLocked() {
 	if p.startPending {
 		return

@@ -15,7 +15,7 @@ func TestRestart_NewGenerationFirst(t *testing.T) {
 		}
 		tt.settle()
 		if tt.generation(0).closed.Load() {
-			t.Error("the old generation was closed under a request")
+			t.Error("the old generation was closed during a request")
 		}
 		fresh := tt.acquire().wantLease()
 		if got := fresh.w.gen.number; got != 2 {
@@ -25,7 +25,7 @@ func TestRestart_NewGenerationFirst(t *testing.T) {
 		held.Release()
 		tt.settle()
 		if !tt.generation(0).closed.Load() {
-			t.Error("the old generation is left after its last request")
+			t.Error("the old generation was not closed after its last request")
 		}
 		tt.wantWorkers(2, 2)
 	})
@@ -57,12 +57,12 @@ func TestGeneration_MasterExits(t *testing.T) {
 			t.Errorf("generation: got %d, want 2", got)
 		}
 		if tt.generation(0).closed.Load() {
-			t.Error("its orphans were ended under a request")
+			t.Error("the old generation was closed during a request")
 		}
 		held.Release()
 		tt.settle()
 		if !tt.generation(0).closed.Load() {
-			t.Error("its orphans were not ended")
+			t.Error("the old generation was not closed")
 		}
 		tt.wantWorkers(2, 2)
 	})
@@ -155,9 +155,9 @@ func TestRestart_KeepsNewerSettings(t *testing.T) {
 	})
 }
 
-// awaited is an ondemand pool that may rest at once, whose only worker has ended
-// while a request waits, so soon after so many failures that the next one may
-// not be launched yet.
+// runWithFailures runs f over an ondemand pool without MasterIdleTimeout. Its only
+// worker has exited while a request waits, after so many failures that the next
+// launch is delayed.
 func runWithFailures(t *testing.T, failures int, f func(tt *tester, waits *acquiring)) {
 	t.Helper()
 	s := static(1)
@@ -183,8 +183,8 @@ func TestGeneration_KeptWhileRequestWaits(t *testing.T) {
 		next, gone := p.nextTickLocked(p.clock()), p.gen == nil
 		p.mu.Unlock()
 		if next == 0 || gone {
-			t.Errorf("the pool is looked after in %v, want not before a worker may be launched", next)
-			waits.cancel() // or the clock stands still for ever
+			t.Errorf("the next tick is in %v, want not before the next launch is allowed", next)
+			waits.cancel() // or the fake clock would never advance
 			return
 		}
 		time.Sleep(time.Second)
@@ -201,7 +201,7 @@ func TestGeneration_RetiredWhenLastWaiterGivesUp(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.gen != nil {
-			t.Error("the generation is still there, though nobody waits for it")
+			t.Error("the generation was not retired although no request waits")
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// counts is a histogram of exactly these times.
+// bucketCounts returns a Histogram of the times.
 func bucketCounts(times ...time.Duration) (h Histogram) {
 	for _, d := range times {
 		i := slices.IndexFunc(Buckets[:], func(bound time.Duration) bool { return d <= bound })
@@ -67,15 +67,15 @@ func TestStats_RequestTimeWithoutResponse(t *testing.T) {
 	run(t, s, func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.Answer{fastcgitest.Stall()} }
 		if _, err := tt.get("/a.php"); err == nil {
-			t.Fatal("got an answer, want none")
+			t.Fatal("got a response, want an error")
 		}
-		// PHP is asked to end first, and then killed.
+		// First the soft timeout, then the kill.
 		tt.wantTimes(Times{Request: bucketCounts(3*time.Second + killDelay), Wait: bucketCounts(0)})
 	})
 }
 
-// One that only answers a query of ours is back in no time: another worker
-// would not have helped.
+// A worker in a health check is available again at once: another worker would not
+// have helped.
 func TestStats_MaxReachedExcludesHealthCheck(t *testing.T) {
 	s := static(1)
 	s.HealthInterval = time.Second
@@ -86,7 +86,7 @@ func TestStats_MaxReachedExcludesHealthCheck(t *testing.T) {
 		first.wantWaiting()
 		second.wantWaiting()
 		if got := tt.Stats().Workers.MaxReached; got != 1 {
-			t.Errorf("%d requests met the maximum, want 1: the second", got)
+			t.Errorf("MaxReached: got %d, want 1, for the second request", got)
 		}
 		time.Sleep(healthCheckTimeout)
 		first.wantLease().Release()

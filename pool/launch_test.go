@@ -14,21 +14,21 @@ func TestLaunch_BackoffAndRecovery(t *testing.T) {
 		tt.proc(0).end()
 		time.Sleep(10 * time.Minute)
 		if attempts := tt.attempts.Load(); attempts < 50 || attempts > 80 {
-			t.Errorf("%d attempts in 10 minutes, want about one each 10 s", attempts)
+			t.Errorf("%d attempts in 10 minutes, want about one per 10 s", attempts)
 		}
 		a := tt.acquire()
 		var launch *LaunchError
 		if a.wantError(broken); !errors.As(a.err, &launch) || launch.RetryIn <= 0 {
-			t.Errorf("got %v, want a LaunchError that says when to try again", a.err)
+			t.Errorf("got %v, want a LaunchError with RetryIn", a.err)
 		}
 		tt.refuse(nil)
 		time.Sleep(maxBackoff)
 		tt.wantWorkers(1, 1)
 		if _, err := tt.get("/a.php"); err != nil {
-			t.Errorf("after it recovered: %v", err)
+			t.Errorf("after the recovery: %v", err)
 		}
 		if tt.Stats().LastFailure != nil {
-			t.Error("the failure is still shown although the pool has recovered")
+			t.Error("LastFailure is still set although the pool has recovered")
 		}
 	})
 }

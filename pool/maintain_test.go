@@ -30,7 +30,7 @@ func TestDynamic_GrowsAndShrinks(t *testing.T) {
 		time.Sleep(time.Hour)
 		tt.wantWorkers(2, 2)
 		if got := tt.Stats().Workers.MaxBusy; got != 16 {
-			t.Errorf("most busy: got %d, want 16", got)
+			t.Errorf("maximum busy: got %d, want 16", got)
 		}
 	})
 }
@@ -39,16 +39,16 @@ func TestOnDemand_NoWorkersWhenIdle(t *testing.T) {
 	s := dynamic(0, 4, 0)
 	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
 	run(t, s, func(tt *tester) {
-		tt.wantWorkers(1, 1) // the test at load
+		tt.wantWorkers(1, 1) // the initial worker
 		time.Sleep(time.Minute)
 		tt.wantWorkers(0, 0)
 		if tt.generation(0).closed.Load() {
-			t.Error("the master has gone with the last worker, want it kept for a while")
+			t.Error("the master was closed with the last worker, want it kept for master_idle_timeout")
 		}
 		time.Sleep(10 * time.Minute)
 		tt.settle()
 		if !tt.generation(0).closed.Load() {
-			t.Error("the master is still there after master_idle_timeout")
+			t.Error("the master was not closed after master_idle_timeout")
 		}
 		tt.acquire().wantLease().Release()
 		tt.wantWorkers(1, 1)
@@ -67,7 +67,7 @@ func TestHealthCheck_Unresponsive(t *testing.T) {
 		if got := tt.Stats().Exits; len(got) != 0 {
 			t.Fatalf("exits of a healthy pool: got %v, want none", got)
 		}
-		// Its connection is read by nobody any more, and does not end.
+		// The process does not read its connection any more, and does not exit.
 		deaf := tt.proc(0)
 		go func() {
 			<-deaf.done
@@ -102,12 +102,12 @@ func TestHealthCheck_CountsAsIdle(t *testing.T) {
 		tt.proc(0).mute()
 		time.Sleep(6 * time.Second)
 		if got := tt.Stats().Workers; got.Busy != 0 || got.Idle != 1 {
-			t.Errorf("while a worker is probed: got %+v, want it idle", got)
+			t.Errorf("during a health check: got %+v, want it idle", got)
 		}
 		if got := tt.Stats().Requests.Total; got != 0 {
 			t.Errorf("requests: got %d, want 0", got)
 		}
-		// Nobody may wait, but this one only waits for the probe.
+		// MaxQueue is 0, but this request waits only for the health check.
 		a := tt.acquire()
 		a.wantWaiting()
 		time.Sleep(healthCheckTimeout)
@@ -124,19 +124,19 @@ func TestDrain_StoppedWhenRequestsWait(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		tt.do(ctx, "/a.php", true) // the client leaves
-		// Nobody waits: it may run on.
+		tt.do(ctx, "/a.php", true) // the client disconnects
+		// No request waits: the script may run on.
 		time.Sleep(time.Hour)
 		tt.wantWorkers(1, 0)
 		if got := tt.proc(0).soft.Load(); got != 0 {
-			t.Errorf("asked to end %d times although nobody waits", got)
+			t.Errorf("%d soft timeouts although no request waits", got)
 		}
 		next := tt.acquire()
 		next.wantWaiting()
 		time.Sleep(2*tickInterval + killDelay)
 		next.wantLease().Release()
 		if got := tt.proc(0).soft.Load(); got != 1 {
-			t.Errorf("asked to end %d times, want once before it was killed", got)
+			t.Errorf("%d soft timeouts, want 1 before the kill", got)
 		}
 		if got := tt.Stats().Exits[Abandoned]; got != 1 {
 			t.Errorf("exits: got %v, want one abandoned", tt.Stats().Exits)

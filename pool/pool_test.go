@@ -25,7 +25,7 @@ func TestClose_RejectsWaitingRequests(t *testing.T) {
 		one.Release()
 		held.Release()
 		if err := <-closed; err != nil {
-			t.Errorf("closing: %v", err)
+			t.Errorf("Close: %v", err)
 		}
 	})
 }
@@ -37,11 +37,11 @@ func TestClose_Timeout(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		if err := tt.Close(ctx); err == nil {
-			t.Error("closing with a running request: got no error, want one")
+			t.Error("Close during a request: got no error")
 		}
 		tt.wantCloseError = true
 		if elapsed := time.Since(start); elapsed != 4*time.Second {
-			t.Errorf("closing took %v, want 4s", elapsed)
+			t.Errorf("Close took %v, want 4s", elapsed)
 		}
 		held.Release()
 	})
@@ -50,7 +50,7 @@ func TestClose_Timeout(t *testing.T) {
 func TestClose_WaiterGivesUp(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		held := tt.acquire().wantLease()
-		// It is served, and leaves before it has seen that.
+		// It gets a worker, but gives up before it has seen that.
 		ctx, cancel := context.WithCancel(context.Background())
 		p := tt.Pool
 		p.mu.Lock()
@@ -65,7 +65,7 @@ func TestClose_WaiterGivesUp(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- tt.Close(context.Background()) }()
 		tt.settle()
-		// Whichever of the two it sees first, the worker comes back.
+		// Whichever of the two it sees first, the worker becomes available again.
 		if l, err := p.await(ctx, wt, p.clock(), limit); err == nil {
 			l.Release()
 		}
@@ -81,7 +81,7 @@ func TestConfigure_SmallerPool(t *testing.T) {
 		s := static(1)
 		s.StopTimeout = time.Second
 		if !tt.HasCapacityFor(&s) {
-			t.Error("a smaller pool does not fit the generation")
+			t.Error("HasCapacityFor a smaller pool: got false")
 		}
 		tt.Configure(s)
 		tt.wantWorkers(1, 0)
@@ -112,7 +112,7 @@ func TestHasCapacityFor_LargerPool(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		s := static(200)
 		if tt.HasCapacityFor(&s) {
-			t.Error("200 workers fit a generation that was started for 2")
+			t.Error("HasCapacityFor 200 workers in a generation for 2: got true")
 		}
 	})
 }
@@ -136,11 +136,11 @@ func TestWaitStable_WaitsForLaunches(t *testing.T) {
 
 func TestReady(t *testing.T) {
 	broken := errors.New("php-cgi is broken")
-	t.Run("not before it is open", func(t *testing.T) {
+	t.Run("not open", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			tt := newTester(t, static(1))
 			if err := tt.Ready(); err == nil {
-				t.Error("a pool that is not open is ready")
+				t.Error("got no error before Open")
 			}
 			if err := tt.Open(t.Context()); err != nil {
 				t.Fatal(err)
@@ -160,7 +160,7 @@ func TestReady(t *testing.T) {
 			held.Release()
 		})
 	})
-	t.Run("at rest", func(t *testing.T) {
+	t.Run("no workers", func(t *testing.T) {
 		s := dynamic(0, 4, 0)
 		s.Manager = OnDemand
 		run(t, s, func(tt *tester) {
@@ -171,23 +171,23 @@ func TestReady(t *testing.T) {
 			}
 		})
 	})
-	t.Run("not while no worker can be launched", func(t *testing.T) {
+	t.Run("launches fail", func(t *testing.T) {
 		run(t, static(1), func(tt *tester) {
 			tt.refuse(broken)
 			tt.proc(0).end()
 			time.Sleep(time.Minute)
 			if err := tt.Ready(); !errors.Is(err, broken) {
-				t.Errorf("got %v, want the reason", err)
+				t.Errorf("got %v, want the launch error", err)
 			}
 			tt.refuse(nil)
 			time.Sleep(maxBackoff)
 			tt.settle()
 			if err := tt.Ready(); err != nil {
-				t.Errorf("when they launch again: %v", err)
+				t.Errorf("after the recovery: %v", err)
 			}
 		})
 	})
-	t.Run("not closed", func(t *testing.T) {
+	t.Run("closed", func(t *testing.T) {
 		run(t, static(1), func(tt *tester) {
 			tt.close()
 			if err := tt.Ready(); !errors.Is(err, ErrClosed) {

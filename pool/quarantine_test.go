@@ -27,7 +27,7 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 			t.Errorf("another script: got %q, %v", body, err)
 		}
 		if _, ok := tt.Stats().Quarantined["/bad.php"]; !ok {
-			t.Error("the statistics do not name the script")
+			t.Error("the script is not in Stats.Quarantined")
 		}
 		time.Sleep(time.Minute + time.Second)
 		if body, err := tt.get("/bad.php"); err != nil || body != "hello" {
@@ -36,7 +36,7 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	})
 }
 
-// One address of a front controller crashes: that must not fell the site.
+// One URL of a front controller crashes: that must not make the whole site fail.
 func TestQuarantine_NotIfItSometimesSucceeds(t *testing.T) {
 	s := static(2)
 	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
@@ -53,8 +53,8 @@ func TestQuarantine_NotIfItSometimesSucceeds(t *testing.T) {
 	})
 }
 
-// The process that takes over a slot may exit at once: its predecessor's script
-// had nothing to do with that.
+// The process that takes over the slot may exit at once: the script of its
+// predecessor did not cause that.
 func TestQuarantine_NotForCrashOfReplacement(t *testing.T) {
 	s := static(1)
 	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
@@ -75,8 +75,7 @@ func TestQuarantine_NotForCrashOfReplacement(t *testing.T) {
 	})
 }
 
-// An idle worker that dies is nobody's fault: were its last request blamed, the
-// script would end up in quarantine.
+// A crash of an idle worker must not be attributed to its last request.
 func TestQuarantine_NotForIdleCrash(t *testing.T) {
 	s := static(2)
 	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
@@ -110,16 +109,16 @@ func TestQuarantine_NotForIdleCrash(t *testing.T) {
 	})
 }
 
-// stuckBody gives nothing for as long as a client takes to leave.
+// stuckBody is a request body that fails when the client has disconnected.
 type stuckBody struct{}
 
 func (stuckBody) Read([]byte) (int, error) {
 	time.Sleep(2 * time.Second)
-	return 0, errors.New("the client has left")
+	return 0, errors.New("client disconnected")
 }
 
-// Whoever leaves in the middle of what he sends must not have the script put
-// aside for others.
+// A client that disconnects while sending the body must not get the script
+// quarantined.
 func TestQuarantine_NotForTruncatedBody(t *testing.T) {
 	s := static(1)
 	s.Quarantine = Quarantine{Deaths: 1, Window: time.Minute, Period: time.Minute}
@@ -130,7 +129,7 @@ func TestQuarantine_NotForTruncatedBody(t *testing.T) {
 		r.Body, r.ContentLength = stuckBody{}, 1<<20
 		time.AfterFunc(time.Second, cancel)
 		if _, err := tt.Do(ctx, &Request{FastCGI: r, Info: Info{Method: "POST", Script: "/a.php"}}); !errors.Is(err, context.Canceled) {
-			tt.Errorf("got %v, want that the client left", err)
+			tt.Errorf("got %v, want context.Canceled", err)
 		}
 		tt.wantWorkers(1, 1)
 		st := tt.Stats()
@@ -138,7 +137,7 @@ func TestQuarantine_NotForTruncatedBody(t *testing.T) {
 			tt.Errorf("got exits %v, quarantine %v and crash %+v, want one abandoned worker", st.Exits, st.Quarantined, st.LastCrash)
 		}
 		if _, err := tt.get("/a.php"); err != nil {
-			tt.Errorf("the script is not run: %v", err)
+			tt.Errorf("the script was quarantined: %v", err)
 		}
 	})
 }

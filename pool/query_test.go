@@ -14,7 +14,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// query asks a worker, 0 for the one used last, and returns what it answered.
+// query sends a query to a worker, 0 for the one used last, and returns the
+// response.
 func (tt *tester) query(worker uint64) (string, QueryInfo, error) {
 	r := fastcgi.NewRequest()
 	defer r.Free()
@@ -27,7 +28,7 @@ func (tt *tester) query(worker uint64) (string, QueryInfo, error) {
 	return string(text), info, err
 }
 
-// pendingQuery is a query that is on its way while the test goes on.
+// pendingQuery is a query in the background.
 type pendingQuery struct {
 	done chan struct{}
 	err  error
@@ -50,14 +51,14 @@ func (a *pendingQuery) want(tt *tester, want error) {
 	select {
 	case <-a.done:
 	default:
-		tt.Fatalf("the query is still on its way, want %v", want)
+		tt.Fatalf("the query still runs, want %v", want)
 	}
 	if !errors.Is(a.err, want) {
 		tt.Errorf("the query: got %v, want %v", a.err, want)
 	}
 }
 
-// querySlowly makes answers take until the returned function is called.
+// querySlowly makes responses to queries wait until the returned function is called.
 func (tt *tester) querySlowly() (let func()) {
 	ready := make(chan struct{})
 	tt.mu.Lock()
@@ -85,10 +86,10 @@ func TestQuery_NotCounted(t *testing.T) {
 			}
 		}
 		if after := tt.Stats(); !reflect.DeepEqual(before, after) {
-			t.Errorf("statistics: got %+v, want what they were: %+v", after, before)
+			t.Errorf("statistics: got %+v, want unchanged: %+v", after, before)
 		}
 		if after := tt.Workers(); !reflect.DeepEqual(workers, after) {
-			t.Errorf("workers: got %+v, want what they were: %+v", after, workers)
+			t.Errorf("workers: got %+v, want unchanged: %+v", after, workers)
 		}
 	})
 }
@@ -103,11 +104,11 @@ func TestQuery_SelectsWorker(t *testing.T) {
 		for worker, want := range map[uint64]uint64{0: wantLast, wantFirst: wantFirst} {
 			_, info, err := tt.query(worker)
 			if err != nil || info.Worker != want || info.PID == 0 || info.Generation != 1 {
-				t.Errorf("pendingQuery %d: got %+v, %v; want worker %d of generation 1", worker, info, err, want)
+				t.Errorf("query to %d: got %+v, %v; want worker %d of generation 1", worker, info, err, want)
 			}
 		}
 		if got := tt.acquire().wantLease(); got.w.id != wantLast {
-			t.Errorf("the next request got worker %d, want %d, which was used last before the questions", got.w.id, wantLast)
+			t.Errorf("the next request got worker %d, want %d, which was used last before the queries", got.w.id, wantLast)
 		} else {
 			got.Release()
 		}
@@ -119,19 +120,19 @@ func TestQuery_NeverWaits(t *testing.T) {
 		a, b := tt.acquire().wantLease(), tt.acquire().wantLease()
 		start := time.Now()
 		if _, _, err := tt.query(0); !errors.Is(err, ErrBusy) {
-			t.Errorf("of any worker: got %v, want ErrBusy", err)
+			t.Errorf("any worker: got %v, want ErrBusy", err)
 		}
 		if _, _, err := tt.query(a.w.id); !errors.Is(err, ErrBusy) {
-			t.Errorf("of a busy worker: got %v, want ErrBusy", err)
+			t.Errorf("a busy worker: got %v, want ErrBusy", err)
 		}
 		if _, _, err := tt.query(99); !errors.Is(err, ErrNoWorker) {
-			t.Errorf("of none: got %v, want ErrNoWorker", err)
+			t.Errorf("an unknown worker: got %v, want ErrNoWorker", err)
 		}
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("waited %v, want an answer at once", waited)
+			t.Errorf("waited %v, want an error at once", waited)
 		}
 		if s := tt.Stats(); s.Queue.MaxLength != 0 || s.Requests.Rejected != 0 || s.Workers.MaxReached != 0 {
-			t.Errorf("got %+v, %+v, %+v; want no trace of the questions", s.Queue, s.Requests, s.Workers)
+			t.Errorf("got %+v, %+v, %+v; want queries not to be counted", s.Queue, s.Requests, s.Workers)
 		}
 		a.Release()
 		b.Release()
@@ -142,18 +143,18 @@ func TestQuery_LaunchesNoWorker(t *testing.T) {
 	s := dynamic(0, 4, 0)
 	s.Manager, s.MasterIdleTimeout = OnDemand, 10*time.Minute
 	run(t, s, func(tt *tester) {
-		for range 100 { // questions keep nobody from going
+		for range 100 { // queries do not extend the idle time
 			time.Sleep(time.Second)
 			tt.query(0)
 		}
 		tt.wantWorkers(0, 0)
 		launches := tt.Stats().Launches
 		if _, _, err := tt.query(0); !errors.Is(err, ErrNoWorkers) {
-			t.Errorf("got %v, want ErrAtRest", err)
+			t.Errorf("got %v, want ErrNoWorkers", err)
 		}
 		tt.settle()
 		if got := tt.Stats().Launches; got != launches {
-			t.Errorf("%d launches by a query, want none", got-launches)
+			t.Errorf("%d launches for a query, want none", got-launches)
 		}
 	})
 }
@@ -181,7 +182,7 @@ func TestQuery_WorkerCountsAsIdle(t *testing.T) {
 		if w := tt.Workers()[0]; w.State != Idle {
 			t.Errorf("the worker is shown as %v, want idle", w.State)
 		}
-		// A request gets it next, and none is launched for that moment.
+		// A request waits for it; no worker is launched for that short time.
 		request := tt.acquire()
 		request.wantWaiting()
 		tt.wantWorkers(1, 1)
@@ -190,7 +191,7 @@ func TestQuery_WorkerCountsAsIdle(t *testing.T) {
 		request.wantLease().Release()
 		tt.wantWorkers(1, 1)
 		if s := tt.Stats(); s.Workers.MaxBusy != 1 || s.Launches != 1 {
-			t.Errorf("got %d busy at most and %d launches, want 1 and 1", s.Workers.MaxBusy, s.Launches)
+			t.Errorf("got at most %d busy and %d launches, want 1 and 1", s.Workers.MaxBusy, s.Launches)
 		}
 	})
 }
@@ -201,10 +202,10 @@ func TestQuery_RequestUsesOtherWorker(t *testing.T) {
 		query := tt.startQuery()
 		start := time.Now()
 		if _, err := tt.get("/a.php"); err != nil || time.Since(start) != 0 {
-			t.Errorf("got %v after %v, want an answer at once", err, time.Since(start))
+			t.Errorf("got %v after %v, want a response at once", err, time.Since(start))
 		}
 		if got := tt.Stats().Workers.MaxBusy; got != 1 {
-			t.Errorf("got %d busy at most, want 1: a query is no request", got)
+			t.Errorf("got at most %d busy, want 1: a query is not a request", got)
 		}
 		let()
 		query.want(tt, nil)
@@ -213,7 +214,7 @@ func TestQuery_RequestUsesOtherWorker(t *testing.T) {
 
 func TestQuery_Timeout(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
-		defer tt.querySlowly()() // for the fake, which outlives its process
+		defer tt.querySlowly()() // the fake still runs after its process has exited
 		query := tt.startQuery()
 		time.Sleep(queryTimeout)
 		query.want(tt, errQueryTimeout)
@@ -238,7 +239,7 @@ func TestQuery_WorkerCrashes(t *testing.T) {
 		tt.settle()
 		<-query.done
 		if query.err == nil {
-			t.Error("got no error of a worker that died")
+			t.Error("got no error from a worker that crashed")
 		}
 		tt.wantWorkers(2, 2)
 		if s := tt.Stats(); s.Exits[Crashed] != 2 || len(s.Quarantined) != 0 {
@@ -278,14 +279,14 @@ func TestQuery_CloseWaits(t *testing.T) {
 		tt.settle()
 		select {
 		case <-closed:
-			t.Error("the pool is closed while a worker answers")
+			t.Error("the pool was closed while a query ran")
 		default:
 		}
 		let()
 		<-closed
 		query.want(tt, nil)
 		if _, _, err := tt.query(0); !errors.Is(err, ErrClosed) {
-			t.Errorf("of a closed pool: got %v, want ErrClosed", err)
+			t.Errorf("a closed pool: got %v, want ErrClosed", err)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// killer answers by the death of its process, the first n times.
+// killer makes the process exit during the first n requests.
 func (tt *tester) killer(n int32) {
 	var left atomic.Int32
 	left.Store(n)
@@ -25,7 +25,7 @@ func (tt *tester) killer(n int32) {
 	}
 }
 
-// killBusy ends the processes that are leased.
+// killBusy makes all leased processes exit.
 func (tt *tester) killBusy() {
 	for _, w := range tt.Workers() {
 		if w.State == Busy {
@@ -38,14 +38,14 @@ func TestRetry_RepeatableRequest(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		tt.killer(1)
 		if body, err := tt.do(context.Background(), "/a.php", true); err != nil || body != "hello" {
-			t.Errorf("got %q, %v; want the answer of a second worker", body, err)
+			t.Errorf("got %q, %v; want the response of a second worker", body, err)
 		}
 		s := tt.Stats()
 		if s.Requests.Retried != 1 || s.Exits[Crashed] != 1 {
 			t.Errorf("got %d retried, %d crashed, want 1 and 1", s.Requests.Retried, s.Exits[Crashed])
 		}
 		if c := s.LastCrash; c.Request.Script != "/a.php" || !c.Time.Equal(time.Now()) || c.ExitStatus != "signal: killed" {
-			t.Errorf("got %+v, want that of /a.php", c)
+			t.Errorf("got last crash %+v, want that of /a.php", c)
 		}
 		tt.wantWorkers(2, 2)
 	})
@@ -71,7 +71,7 @@ func TestRetry_OnlyOnce(t *testing.T) {
 			t.Errorf("got %v, want ErrWorkerDied", err)
 		}
 		if got := tt.Stats().Exits[Crashed]; got != 2 {
-			t.Errorf("the request cost %d workers, want 2", got)
+			t.Errorf("%d workers crashed, want 2", got)
 		}
 	})
 }
@@ -86,7 +86,7 @@ func TestRetry_NotAfterFirstByte(t *testing.T) {
 		}
 		body, err := tt.do(context.Background(), "/a.php", true)
 		if err == nil || body != "half" {
-			t.Errorf("got %q, %v; want what came, and an error", body, err)
+			t.Errorf("got %q, %v; want the first part of the body, and an error", body, err)
 		}
 		if got := tt.Stats().Requests.Retried; got != 0 {
 			t.Errorf("retried: got %d, want 0", got)

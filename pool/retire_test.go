@@ -10,14 +10,14 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// TestWorker_ExitsBeforeReturn has a process end at the
-// moment when its worker is taken back: who watches it has seen it lent.
+// TestWorker_ExitsBeforeReturn makes a process exit just before its worker is made
+// available again. p.watch has seen the worker leased and left the exit to us.
 func TestWorker_ExitsBeforeReturn(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason Reason
 		end    func(*tester)
 	}{
-		"by who was served while it left": {Crashed, func(tt *tester) {
+		"by a waiter that gave up": {Crashed, func(tt *tester) {
 			held := tt.acquire().wantLease()
 			p := tt.Pool
 			p.mu.Lock()
@@ -34,7 +34,7 @@ func TestWorker_ExitsBeforeReturn(t *testing.T) {
 			p.abandonWaiterLocked(wt)
 			p.mu.Unlock()
 			if got := tt.Stats().LastCrash.Request.Script; got != "" {
-				tt.Errorf("%s is blamed, which was never sent", got)
+				tt.Errorf("the crash was attributed to %s, which was never sent", got)
 			}
 		}},
 		"by a query": {Crashed, func(tt *tester) {
@@ -51,16 +51,16 @@ func TestWorker_ExitsBeforeReturn(t *testing.T) {
 			p.drained = func() Process {
 				q := reconnect(p)
 				p.end()
-				time.Sleep(time.Nanosecond) // who watches it sees that first
+				time.Sleep(time.Nanosecond) // let p.watch run first
 				return q
 			}
 			tt.abandon()
 		}},
-		"by a drain, killed when that was over": {Recycled, func(tt *tester) {
+		"by a drain, killed after it had ended": {Recycled, func(tt *tester) {
 			p := tt.proc(0)
 			p.drained = func() Process {
 				q := reconnect(p)
-				p.once.Do(func() {}) // a signal does not reach the process by its old handle any more
+				p.once.Do(func() {}) // as if the signal could not reach the process any more
 				if err := tt.Recycle(1, true); err != nil {
 					tt.Error(err)
 				}
@@ -84,7 +84,7 @@ func TestWorker_ExitsBeforeReturn(t *testing.T) {
 	}
 }
 
-// reconnected is the same process with another connection.
+// reconnected is a fakeProcess with another connection.
 type reconnected struct {
 	*fakeProcess
 	conn net.Conn
@@ -93,7 +93,7 @@ type reconnected struct {
 func reconnect(p *fakeProcess) *reconnected {
 	client, server := net.Pipe()
 	responder := fastcgitest.Responder{Handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }, Values: p.values}
-	go responder.Serve(server) // it ends with the process
+	go responder.Serve(server) // until the process exits
 	go func() {
 		<-p.done
 		server.Close() // a pipe
@@ -115,7 +115,7 @@ func (r *reconnected) Kill() error {
 	return nil
 }
 
-// abandon has a client leave while the worker answers.
+// abandon makes a client disconnect during the response.
 func (tt *tester) abandon() {
 	tt.Helper()
 	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
@@ -150,7 +150,7 @@ func TestDrain_ClientDisconnects(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = x
-		free() // the client leaves before the end
+		free() // the client disconnects before the end
 		tt.wantWorkers(1, 0)
 		if got := tt.Stats().Workers.Draining; got != 1 {
 			t.Errorf("draining: got %d, want 1", got)

@@ -45,7 +45,7 @@ type counts struct {
 // countsLocked returns the current numbers of workers and waiting requests.
 func (p *Pool) countsLocked() counts {
 	return counts{
-		// Workers that answer a health check or a query count as idle: they are back
+		// Workers leased for a health check or a query count as idle: they are back
 		// in microseconds, and the first waiting request gets one of them.
 		idle: p.inState[Idle] + p.internalLeases, busy: p.inState[Busy] - p.internalLeases, draining: p.inState[Draining],
 		starting: p.starting, waiting: max(0, p.queue.len-p.internalLeases),

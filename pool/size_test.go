@@ -14,14 +14,14 @@ func TestSize_Missing(t *testing.T) {
 	}{
 		{"static: all", static, counts{}, 4},
 		{"static: the missing one", static, counts{busy: 2, starting: 1}, 1},
-		{"static: never above, whoever waits", static, counts{busy: 4, waiting: 9}, 0},
-		{"dynamic: the floor", dynamic, counts{}, 1},
-		{"dynamic: nobody waits", dynamic, counts{busy: 2}, 0},
-		{"dynamic: one for each in line", dynamic, counts{busy: 2, waiting: 3}, 3},
-		{"dynamic: those under way count", dynamic, counts{busy: 2, starting: 2, waiting: 3}, 1},
+		{"static: never above the maximum", static, counts{busy: 4, waiting: 9}, 0},
+		{"dynamic: the minimum", dynamic, counts{}, 1},
+		{"dynamic: no request waits", dynamic, counts{busy: 2}, 0},
+		{"dynamic: one for each waiting request", dynamic, counts{busy: 2, waiting: 3}, 3},
+		{"dynamic: launches in progress count", dynamic, counts{busy: 2, starting: 2, waiting: 3}, 1},
 		{"dynamic: up to max", dynamic, counts{busy: 6, waiting: 9}, 2},
-		{"dynamic: who drains takes a place", dynamic, counts{busy: 6, draining: 2, waiting: 9}, 0},
-		{"ondemand: none at rest", ondemand, counts{}, 0},
+		{"dynamic: draining workers count", dynamic, counts{busy: 6, draining: 2, waiting: 9}, 0},
+		{"ondemand: none when idle", ondemand, counts{}, 0},
 		{"ondemand: the first request", ondemand, counts{waiting: 1}, 1},
 		{"ondemand: up to max", ondemand, counts{waiting: 9}, 4},
 	} {
@@ -39,7 +39,7 @@ func TestSize_Surplus(t *testing.T) {
 		now              counts
 		spare, timed, at int
 	}{
-		{"dynamic at rest", dynamic, counts{idle: 2}, 0, 0, 0},
+		{"dynamic, idle", dynamic, counts{idle: 2}, 0, 0, 0},
 		{"dynamic after a burst", dynamic, counts{idle: 8}, 5, 6, 0},
 		{"dynamic with busy ones", dynamic, counts{idle: 4, busy: 4}, 1, 4, 0},
 		{"dynamic made smaller", dynamic, counts{idle: 4, busy: 6}, 1, 4, 2},
@@ -48,7 +48,7 @@ func TestSize_Surplus(t *testing.T) {
 		{"static made smaller", Size{Manager: Static, MaxWorkers: 2}, counts{idle: 4}, 0, 0, 2},
 	} {
 		if got := c.size.aboveMaxSpare(c.now); got != c.spare {
-			t.Errorf("%s: over spare: got %d, want %d", c.what, got, c.spare)
+			t.Errorf("%s: aboveMaxSpare: got %d, want %d", c.what, got, c.spare)
 		}
 		if got := c.size.expendable(c.now); got != c.timed {
 			t.Errorf("%s: expendable: got %d, want %d", c.what, got, c.timed)

@@ -14,8 +14,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// slowly is a pool whose requests take a while, and are slow after 5 seconds: it
-// looks every 1.25 s, that is when a first one has run for 4.7 and for 5.95 s.
+// runSlow runs f over a pool whose requests take that long, and are slow after 5
+// seconds. Maintenance runs every 1.25 s: when the first request has run for 4.7 s
+// and for 5.95 s.
 func runSlow(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) {
 	t.Helper()
 	s := static(workers)
@@ -29,7 +30,7 @@ func runSlow(t *testing.T, workers int, takes time.Duration, f func(tt *tester))
 	})
 }
 
-// explained makes a fake process explain itself, after a while.
+// setActivity makes Activity return a and err after a delay.
 func (tt *tester) setActivity(takes time.Duration, e Activity, err error) {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -44,13 +45,13 @@ var inAQuery = Activity{
 	BlockedOn: "poll 10.0.0.5:3306",
 }
 
-// slow are the records of slow requests so far.
+// slow returns the records of slow requests so far.
 func (tt *tester) slow() []observer.LoggedEntry {
 	tt.settle()
 	return tt.logged.FilterMessage("slow request").All()
 }
 
-// wantSlow checks that there is one record, and what it says.
+// wantSlow checks that there is one record, and its fields.
 func (tt *tester) wantSlow(want string) {
 	tt.Helper()
 	records := tt.slow()
@@ -78,7 +79,7 @@ func TestSlowRequest_LoggedOnce(t *testing.T) {
 }
 
 func TestSlowRequest_EndedBeforeTick(t *testing.T) {
-	// It passes the limit and ends between two looks at it.
+	// It exceeds the limit and ends between two rounds of maintenance.
 	runSlow(t, 1, 5100*time.Millisecond, func(tt *tester) {
 		tt.setActivity(0, inAQuery, nil)
 		if _, err := tt.get("/a.php"); err != nil {
@@ -90,7 +91,7 @@ func TestSlowRequest_EndedBeforeTick(t *testing.T) {
 
 func TestSlowRequest_BacktraceOfNextRequest(t *testing.T) {
 	runSlow(t, 1, 6200*time.Millisecond, func(tt *tester) {
-		tt.setActivity(500*time.Millisecond, inAQuery, nil) // it ends meanwhile
+		tt.setActivity(500*time.Millisecond, inAQuery, nil) // the request ends meanwhile
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +132,7 @@ func TestSlowRequest_BacktraceUnsupported(t *testing.T) {
 
 func TestSlowRequest_BacktraceUnstable(t *testing.T) {
 	runSlow(t, 1, 10*time.Second, func(tt *tester) {
-		tt.setActivity(0, Activity{BlockedOn: "running"}, errors.New("torn"))
+		tt.setActivity(0, Activity{BlockedOn: "running"}, errors.New("unstable stack"))
 		if _, err := tt.get("/a.php"); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +143,7 @@ func TestSlowRequest_BacktraceUnstable(t *testing.T) {
 	})
 }
 
-// One process hangs in the kernel, and so does who looks at it.
+// Reading /proc of a process that is stuck in the kernel blocks.
 func TestSlowRequest_BacktraceHangs(t *testing.T) {
 	runSlow(t, 4, 20*time.Second, func(tt *tester) {
 		hung := make(chan struct{})
@@ -173,7 +174,7 @@ func TestSlowRequest_BacktraceDoesNotDelayClose(t *testing.T) {
 	runSlow(t, 4, 6300*time.Millisecond, func(tt *tester) {
 		tt.setActivity(5*time.Second, inAQuery, nil)
 		var requests sync.WaitGroup
-		for range 3 { // one is explained, two wait for that
+		for range 3 { // one backtrace is read, two wait for that
 			requests.Go(func() {
 				if _, err := tt.get("/a.php"); err != nil {
 					t.Error(err)
@@ -189,7 +190,7 @@ func TestSlowRequest_BacktraceDoesNotDelayClose(t *testing.T) {
 		if got := len(tt.slow()); got != 3 {
 			t.Errorf("got %d records, want 3", got)
 		}
-		time.Sleep(5 * time.Second) // what it did not wait for
+		time.Sleep(5 * time.Second) // the read that Close did not wait for
 	})
 }
 
@@ -206,12 +207,12 @@ func TestSlowRequest_BacktraceAfterHang(t *testing.T) {
 			t.Fatal(err)
 		}
 		if records := tt.slow(); len(records) != 2 || records[1].ContextMap()["blocked_on"] != inAQuery.BlockedOn {
-			t.Errorf("got %v, want a second record with what it did", records)
+			t.Errorf("got %v, want a second record with blocked_on", records)
 		}
 	})
 }
 
-// Maintenance looks for slow requests once in a while only.
+// Maintenance checks for slow requests only from time to time.
 func TestSlowRequest_CountedAtEnd(t *testing.T) {
 	s := static(1)
 	s.SlowRequest = 300 * time.Millisecond

@@ -11,7 +11,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// warm sends a request to a worker of a generation that does not serve yet.
+// warm sends a warmup request to a worker of a generation that is not active yet.
 func (tt *tester) warm(pr *Prepared, worker int) error {
 	r := fastcgi.NewRequest()
 	defer r.Free()
@@ -37,7 +37,7 @@ func TestWarmup_NotCounted(t *testing.T) {
 			}
 		}
 		if n := pr.DiscardFailed(context.Background()); n != 0 {
-			t.Errorf("%d workers were lost by being warmed up", n)
+			t.Errorf("%d workers failed during warmup, want 0", n)
 		}
 		tt.wantWorkers(2, 2)
 		if got := tt.Stats().Requests.Total; got != 0 {
@@ -68,10 +68,10 @@ func TestWarmup_WorkerCrashes(t *testing.T) {
 			t.Errorf("got %v, want ErrWorkerDied", err)
 		}
 		if err := tt.warm(pr, 0); !errors.Is(err, ErrWorkerDied) {
-			t.Errorf("of a worker that is dead: got %v, want ErrWorkerDied", err)
+			t.Errorf("an exited worker: got %v, want ErrWorkerDied", err)
 		}
 		if n := pr.DiscardFailed(context.Background()); n != 1 || pr.Workers() != 1 {
-			t.Errorf("%d workers were given up and %d are left, want 1 and 1", n, pr.Workers())
+			t.Errorf("%d workers were discarded and %d are left, want 1 and 1", n, pr.Workers())
 		}
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
 		if err := pr.Commit(); err != nil {
@@ -96,14 +96,14 @@ func TestPrepareIdle_OnDemand(t *testing.T) {
 			t.Errorf("got %q, %v", body, err)
 		}
 		tt.wantWorkers(1, 1)
-		// And one that runs goes back to rest when it is changed.
+		// Committing another one stops the workers of the first.
 		if err := tt.PrepareIdle(tt.begin, s).Commit(); err != nil {
 			t.Fatal(err)
 		}
 		tt.settle()
 		tt.wantWorkers(0, 0)
 		if !tt.generation(0).closed.Load() {
-			t.Error("the old generation is left")
+			t.Error("the old generation was not closed")
 		}
 		if body, err := tt.get("/a.php"); err != nil || body != "hello" {
 			t.Errorf("after the change: got %q, %v", body, err)

@@ -96,7 +96,8 @@ type Rejections struct {
 func (r Rejections) total() uint64 { return r.QueueFull + r.ClientLimit + r.Quarantined }
 
 // Crash describes an unexpected exit of a worker. ExitStatus is empty if it is
-// unknown. Request is what the worker ran, if anything, and Duration for how long.
+// unknown. Request is the request that the worker ran, if any, and Duration for
+// how long.
 type Crash struct {
 	Time       time.Time
 	Worker     uint64

@@ -9,7 +9,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// theWorker is the only one there is.
+// theWorker returns the only worker.
 func (tt *tester) theWorker() WorkerStats {
 	tt.Helper()
 	tt.settle()
@@ -34,18 +34,18 @@ func TestStats_LastRequest(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		if w := tt.theWorker(); w.Request != info || w.Running != 3*time.Second || w.BusyTime != 3*time.Second || w.Last != (Info{}) {
-			t.Errorf("while it runs: got %+v", w)
+			t.Errorf("during the request: got %+v", w)
 		}
 		lease.Release()
 		time.Sleep(time.Second)
 		w := tt.theWorker()
 		if w.State != Idle || w.Request != (Info{}) || w.Last != info || w.LastDuration != 3*time.Second || w.BusyTime != 3*time.Second {
-			t.Errorf("after it: got %+v", w)
+			t.Errorf("after the request: got %+v", w)
 		}
 		next := tt.acquire().wantLease()
 		time.Sleep(2 * time.Second)
 		if w := tt.theWorker(); w.Request.URI != "/" || w.Last != info || w.BusyTime != 5*time.Second {
-			t.Errorf("in the next request: got %+v", w)
+			t.Errorf("during the next request: got %+v", w)
 		}
 		next.Release()
 	})
@@ -75,7 +75,7 @@ func TestStats_HealthCheckIsNotARequest(t *testing.T) {
 		lease.Release()
 		time.Sleep(time.Minute)
 		if w := tt.theWorker(); w.Last.URI != "/" || w.LastDuration != time.Second || w.BusyTime != time.Second {
-			t.Errorf("after a minute of probes: got %+v", w)
+			t.Errorf("after a minute of health checks: got %+v", w)
 		}
 	})
 }
@@ -84,7 +84,7 @@ func TestStats_AbandonedRequestIsNotLast(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		tt.acquire().wantLease().Release()
 		before := tt.theWorker()
-		// The place in line and the client's leaving, in the order that counts.
+		// The request gets the worker, and then gives up.
 		tt.Pool.mu.Lock()
 		worker := tt.idle[0]
 		tt.idle = nil
@@ -93,7 +93,7 @@ func TestStats_AbandonedRequestIsNotLast(t *testing.T) {
 		tt.abandonWaiterLocked(wt)
 		tt.Pool.mu.Unlock()
 		if after := tt.theWorker(); after.Last != before.Last || after.BusyTime != before.BusyTime {
-			t.Errorf("got %+v, want the request before", after)
+			t.Errorf("got %+v, want the previous request", after)
 		}
 	})
 }
@@ -113,7 +113,7 @@ func TestStats_ReplacementStartsEmpty(t *testing.T) {
 		free()
 		time.Sleep(time.Second)
 		if w := tt.theWorker(); w.Last != (Info{}) || w.BusyTime != 0 || w.PID == 1 {
-			t.Errorf("got %+v of a new process", w)
+			t.Errorf("got %+v, want no request of the previous process", w)
 		}
 	})
 }
@@ -126,7 +126,7 @@ func TestStats_Snapshot(t *testing.T) {
 			t.Errorf("got %+v and %d workers", s.Workers, len(workers))
 		}
 		if age := time.Since(workers[0].Started); age != workers[0].Age {
-			t.Errorf("born %v ago, but %v old", age, workers[0].Age)
+			t.Errorf("started %v ago, got age %v", age, workers[0].Age)
 		}
 		held.Release()
 	})

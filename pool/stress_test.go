@@ -11,14 +11,14 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// check verifies what must hold of the pool at any moment.
+// check verifies the invariants of the pool.
 func (tt *tester) check() {
 	tt.Helper()
 	p := tt.Pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var counted [states]int
-	current := 0 // workers of the current generation that are not leaving
+	current := 0 // workers of the current generation that are not stopping
 	inUse := map[*generation]int{}
 	for _, w := range p.workers {
 		counted[w.state]++
@@ -28,26 +28,26 @@ func (tt *tester) check() {
 		}
 	}
 	if current > tt.maxWorkers {
-		tt.Fatalf("%d workers, at most %d were ever allowed", current, tt.maxWorkers)
+		tt.Fatalf("%d workers, want at most %d", current, tt.maxWorkers)
 	}
 	for s := range State(states) {
 		if s != Gone && counted[s] != p.inState[s] {
-			tt.Fatalf("%v: counted %d, the books say %d", s, counted[s], p.inState[s])
+			tt.Fatalf("%v: got %d workers, counted %d", s, counted[s], p.inState[s])
 		}
 	}
-	probing := 0
+	internal := 0
 	for _, w := range p.workers {
 		if w.lease.kind == internalLease && w.state == Busy {
-			probing++
+			internal++
 		}
 	}
-	if probing != p.internalLeases {
-		tt.Fatalf("%d workers answer a probe or a query, the books say %d", probing, p.internalLeases)
+	if internal != p.internalLeases {
+		tt.Fatalf("%d workers have an internal lease, counted %d", internal, p.internalLeases)
 	}
 	seen := map[*worker]bool{}
 	for _, w := range p.idle {
 		if seen[w] || w.state != Idle {
-			tt.Fatalf("worker %d is in the idle list (again: %t) as %v", w.id, seen[w], w.state)
+			tt.Fatalf("worker %d is in the idle list (twice: %t) in state %v", w.id, seen[w], w.state)
 		}
 		seen[w] = true
 	}
@@ -55,12 +55,12 @@ func (tt *tester) check() {
 		tt.Fatalf("%d workers are idle, the list has %d", counted[Idle], len(p.idle))
 	}
 	if p.queue.len > 0 && len(p.idle) > 0 {
-		tt.Fatalf("%d wait while %d are idle", p.queue.len, len(p.idle))
+		tt.Fatalf("%d requests wait while %d workers are idle", p.queue.len, len(p.idle))
 	}
 	tt.checkClientsLocked()
 	if g := p.gen; g != nil {
 		if want := inUse[g] + p.starting; g.inUse > want {
-			tt.Fatalf("generation %d: %d in use, at most %d can be", g.number, g.inUse, want)
+			tt.Fatalf("generation %d: %d slots in use, want at most %d", g.number, g.inUse, want)
 		}
 		if g.slots > 0 && g.inUse > g.slots {
 			tt.Fatalf("generation %d: %d in use of %d slots", g.number, g.inUse, g.slots)
@@ -68,7 +68,7 @@ func (tt *tester) check() {
 	}
 }
 
-// leases notices a worker that is leased twice at a time.
+// leases detects a worker that is leased twice at the same time.
 type leases struct {
 	mu   sync.Mutex
 	held map[*worker]bool
@@ -90,7 +90,7 @@ func (l *leases) give(w *worker) {
 	delete(l.held, w)
 }
 
-// Everything at once, at random, for an hour of the fake clock.
+// TestStress does everything at random, for an hour of the fake clock.
 func TestStress(t *testing.T) {
 	for _, s := range []Settings{static(5), dynamic(1, 8, 2), func() Settings {
 		s := dynamic(0, 6, 0)
@@ -133,18 +133,18 @@ func stress(tt *tester, s Settings) {
 	synctest.Wait()
 	tt.check()
 	if st := tt.Stats(); st.Workers.Busy != 0 || st.Queue.Length != 0 {
-		tt.Errorf("at rest: got %+v", st)
+		tt.Errorf("after the last request: got %+v", st)
 	}
 }
 
-// client leases and releases, sends requests, and leaves early now and then.
+// client leases and releases workers, sends requests, and sometimes gives up.
 func client(ctx context.Context, tt *tester, all *leases) {
 	for ctx.Err() == nil {
 		limit, done := context.WithTimeout(ctx, time.Duration(1+rand.IntN(400))*time.Millisecond)
 		if n := rand.IntN(5); n == 0 {
-			tt.query(0) // it may well fail too
+			tt.query(0) // it may fail
 		} else if n < 3 {
-			tt.do(limit, "/a.php", rand.IntN(2) == 0) // it may well fail
+			tt.do(limit, "/a.php", rand.IntN(2) == 0) // it may fail
 		} else if l, err := tt.Acquire(limit, Info{Client: visitors[rand.IntN(len(visitors))]}); err == nil {
 			all.take(tt.T, l.w)
 			time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
@@ -156,7 +156,7 @@ func client(ctx context.Context, tt *tester, all *leases) {
 	}
 }
 
-// disturb does one of the things that happen to a pool.
+// disturb does one random thing to the pool.
 func disturb(tt *tester, s Settings) {
 	switch rand.IntN(40) {
 	case 0, 1, 2:
@@ -164,17 +164,17 @@ func disturb(tt *tester, s Settings) {
 			workers[rand.IntN(len(workers))].Process.(*fakeProcess).end()
 		}
 	case 3:
-		tt.Restart(context.Background()) // it cannot fail here
+		tt.Restart(context.Background()) // it cannot fail with the fakes
 	case 4:
 		s.MaxWorkers = max(1, s.MaxWorkers-rand.IntN(4))
 		s.MinWorkers, s.StartWorkers = min(s.MinWorkers, s.MaxWorkers), min(s.StartWorkers, s.MaxWorkers)
 		s.StopTimeout = time.Second
 		if s.MaxPerClient > 0 {
-			s.MaxPerClient = rand.IntN(4) // 0 lets all go on
+			s.MaxPerClient = rand.IntN(4) // 0 removes the limit
 		}
 		tt.Configure(s)
 	case 5:
-		tt.Recycle(tt.lastWorkerID.Load(), rand.IntN(2) == 0) // it may be gone
+		tt.Recycle(tt.lastWorkerID.Load(), rand.IntN(2) == 0) // it may have exited
 	case 6:
 		tt.mu.Lock()
 		g := tt.generations[len(tt.generations)-1]

@@ -19,29 +19,29 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// tester gives the tests a language: a pool over fake processes that answer
-// each request with handler.
+// tester is a pool over fake processes that respond to each request with handler,
+// and the verbs of the tests.
 type tester struct {
 	*testing.T
 	*Pool
 
 	mu sync.Mutex
-	// handler answers requests; replaced by tests before they send one.
+	// handler responds to requests; tests replace it before they send one.
 	handler func(*fastcgitest.Request) fastcgitest.Answer
-	// launch is asked before each launch: an error refuses it.
+	// launch is called before each launch, which fails if it returns an error.
 	launch func(ctx context.Context) error
-	// activity says what a process does.
+	// activity is the result of Activity.
 	activity func(*fakeProcess) (Activity, error)
-	// logged are the records of the pool.
+	// logged has the log records of the pool.
 	logged      *observer.ObservedLogs
 	slots       int
-	maxWorkers  int // the maximum the pool start with; tests only make it smaller
+	maxWorkers  int // the initial maximum; tests only decrease it
 	generations []*fakeGen
 	procs       []*fakeProcess
 	pids        atomic.Int64
-	// wantCloseError: the test itself has closed the pool under a request.
+	// wantCloseError means that the test itself has closed the pool during a request.
 	wantCloseError bool
-	// attempts counts the launches since refuse.
+	// attempts counts the launches since refuse was called.
 	attempts atomic.Int64
 }
 
@@ -56,25 +56,25 @@ func dynamic(minWorkers, maxWorkers, maxSpare int) Settings {
 	}
 }
 
-// run runs f in a bubble, over an open pool with the settings.
+// run runs f in a synctest bubble, over an open pool with the settings.
 func run(t *testing.T, s Settings, f func(tt *tester)) {
 	t.Helper()
 	runClosed(t, s, func(tt *tester) {
 		if err := tt.Open(tt.Context()); err != nil {
-			tt.Fatalf("opening the pool: %v", err)
+			tt.Fatalf("Open: %v", err)
 		}
 		f(tt)
 	})
 }
 
-// runClosed is run over a pool that is not open yet.
+// runClosed is run with a pool that is not open yet.
 func runClosed(t *testing.T, s Settings, f func(tt *tester)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		tt := newTester(t, s)
 		f(tt)
 		tt.close()
-		time.Sleep(time.Second) // for answers that are still being played
+		time.Sleep(time.Second) // for handlers that still run
 	})
 }
 
@@ -110,20 +110,20 @@ func (tt *tester) begin(_ context.Context, slots int) (Launcher, error) {
 	return g, nil
 }
 
-// close ends the pool and sees that nothing is left.
+// close closes the pool and checks that no process is left.
 func (tt *tester) close() {
 	tt.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := tt.Close(ctx); err != nil && !tt.wantCloseError {
-		tt.Errorf("closing the pool: %v", err)
+		tt.Errorf("Close: %v", err)
 	}
 	if n := tt.alive(); n != 0 {
 		tt.Errorf("%d processes are left after Close", n)
 	}
 }
 
-// alive counts the fake processes that have not ended.
+// alive returns the number of fake processes that run.
 func (tt *tester) alive() int {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -138,8 +138,7 @@ func (tt *tester) alive() int {
 	return n
 }
 
-// proc is the i-th process that was ever launched, gen the i-th generation; a
-// negative i counts from the last.
+// proc returns the i-th process that was launched; a negative i counts from the last.
 func (tt *tester) proc(i int) *fakeProcess {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -152,7 +151,7 @@ func (tt *tester) generation(i int) *fakeGen {
 	return tt.generations[i]
 }
 
-// refuse makes launches fail with the error; nil lets them succeed again.
+// refuse makes launches fail with err, or succeed again if it is nil.
 func (tt *tester) refuse(err error) {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
@@ -162,10 +161,10 @@ func (tt *tester) refuse(err error) {
 	}
 }
 
-// settle lets everything happen that can happen without time passing.
+// settle waits until nothing more can happen without time passing.
 func (tt *tester) settle() { synctest.Wait() }
 
-// wantWorkers checks how many there are in all and idle.
+// wantWorkers checks the number of workers and how many of them are idle.
 func (tt *tester) wantWorkers(total, idle int) {
 	tt.Helper()
 	tt.settle()
@@ -189,7 +188,7 @@ func (tt *tester) acquire() *acquiring {
 	return tt.acquireFor(netip.Addr{})
 }
 
-// acquireFor is acquire for a request of a client.
+// acquireFor is acquire for a request of the client.
 func (tt *tester) acquireFor(client netip.Addr) *acquiring {
 	tt.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -221,7 +220,7 @@ func (a *acquiring) wantWaiting() {
 	a.tt.settle()
 	select {
 	case <-a.done:
-		a.tt.Fatalf("the request was served (%v), want it to wait", a.err)
+		a.tt.Fatalf("Acquire returned (error %v), want it to wait", a.err)
 	default:
 	}
 }
@@ -239,7 +238,7 @@ func (a *acquiring) wantError(want error) {
 	}
 }
 
-// get runs a whole request.
+// get sends a request and reads the response.
 func (tt *tester) get(script string) (string, error) {
 	return tt.do(context.Background(), script, true)
 }
@@ -254,7 +253,7 @@ func (tt *tester) do(ctx context.Context, script string, repeatable bool) (strin
 	return string(body), err
 }
 
-// start sends a request and returns when its answer has start.
+// send sends a request and returns when the response header has arrived.
 func (tt *tester) send(ctx context.Context, script string, repeatable bool) (*Response, func(), error) {
 	r := fastcgi.NewRequest()
 	r.AddParam("SCRIPT_FILENAME", script)

@@ -30,7 +30,7 @@ func TestRequestTimeout_Soft(t *testing.T) {
 	})
 }
 
-// untilSoft waits for the soft end of a request.
+// untilSoft waits for the soft timeout.
 func untilSoft(p *fakeProcess) fastcgitest.Step {
 	return func(*fastcgitest.Wire) error {
 		for p.soft.Load() == 0 {

@@ -86,7 +86,7 @@ type finishedRequest struct {
 // drainState belongs to one drain of a worker.
 type drainState struct {
 	since time.Duration
-	// softTimeoutAt is when the script was told to stop; 0 means not yet.
+	// softTimeoutAt is when SoftTimeout was called; 0 means not yet.
 	softTimeoutAt time.Duration
 }
 

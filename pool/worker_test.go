@@ -11,8 +11,8 @@ func TestState_Moves(t *testing.T) {
 			}
 			func() {
 				defer func() {
-					if refused := recover() != nil; refused == allowed {
-						t.Errorf("%v to %v: refused %t, allowed %t", from, to, refused, allowed)
+					if panicked := recover() != nil; panicked == allowed {
+						t.Errorf("%v to %v: panicked %t, allowed %t", from, to, panicked, allowed)
 					}
 				}()
 				checkMove(from, to)
@@ -20,6 +20,6 @@ func TestState_Moves(t *testing.T) {
 		}
 	}
 	if len(moves[Gone]) != 0 {
-		t.Error("a worker that has gone must not come back")
+		t.Error("a worker in state Gone must not change its state")
 	}
 }
