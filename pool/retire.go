@@ -152,8 +152,8 @@ func (p *Pool) drainLocked(w *worker) {
 	p.growLocked()
 }
 
-// drainGrace is the time in which a process that crashed is seen to exit. After
-// that we know that the client disconnected and the process still runs.
+// drainGrace is how long drain waits for the exit of a process that has crashed.
+// If it still runs then, the client has disconnected.
 const drainGrace = 20 * time.Millisecond
 
 func exitsWithin(proc Process, limit time.Duration) bool {
@@ -167,6 +167,8 @@ func exitsWithin(proc Process, limit time.Duration) bool {
 	}
 }
 
+// drain waits until a process is ready again in the slot of a draining worker, and
+// makes the worker available.
 func (p *Pool) drain(w *worker) {
 	w.conn.Close() // nothing more is read from it
 	if exitsWithin(w.proc, drainGrace) {

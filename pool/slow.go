@@ -29,12 +29,12 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 	if fields == nil {
 		return
 	}
-	turn, proc, g := w.leaseID, w.proc, w.gen
+	leaseID, proc, g := w.leaseID, w.proc, w.gen
 	p.goLocked(func() {
-		e, err := p.activity(proc)
+		a, err := p.activity(proc)
 		p.mu.Lock()
-		if w.leaseID != turn {
-			e = Activity{} // it may belong to the next request
+		if w.leaseID != leaseID {
+			a = Activity{} // it may belong to the next request
 		}
 		off := errors.Is(err, errors.ErrUnsupported) && !g.noBacktraceLogged
 		if off {
@@ -45,11 +45,11 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 			p.log.Info("PHP backtraces unavailable",
 				zap.Int("generation", g.number), zap.Error(err))
 		}
-		if len(e.Backtrace) > 0 {
-			fields = append(fields, zap.Strings("backtrace", e.Backtrace))
+		if len(a.Backtrace) > 0 {
+			fields = append(fields, zap.Strings("backtrace", a.Backtrace))
 		}
-		if e.BlockedOn != "" {
-			fields = append(fields, zap.String("blocked_on", e.BlockedOn))
+		if a.BlockedOn != "" {
+			fields = append(fields, zap.String("blocked_on", a.BlockedOn))
 		}
 		p.logSlow(proc, fields)
 	})
@@ -98,8 +98,8 @@ func (p *Pool) activity(proc Process) (Activity, error) {
 	// Not goLocked: Close does not wait for a read that may block.
 	go func() {
 		defer func() { <-p.activitySem }()
-		e, err := proc.Activity()
-		done <- result{e, err}
+		a, err := proc.Activity()
+		done <- result{a, err}
 	}()
 	select {
 	case r := <-done:
