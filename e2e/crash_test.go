@@ -46,7 +46,7 @@ func TestRetry_WorkerKilledDuringRequest(t *testing.T) {
 		if p.Exits["crashed"] != 2 || len(p.Exits) != 1 || p.Requests.Retried != 1 || p.Requests.Failed != 1 {
 			t.Errorf("got %+v, want 2 crashes, 1 request retried and 1 failed", p)
 		}
-		if got := s.Logged("worker lost"); len(got) != 2 || got[1]["method"] != "POST" || got[1]["pid"] != float64(pids[0]) {
+		if got := s.Logged("worker exited unexpectedly"); len(got) != 2 || got[1]["method"] != "POST" || got[1]["pid"] != float64(pids[0]) {
 			t.Errorf("got log entries %v", got)
 		}
 	})
@@ -164,7 +164,7 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 		wantRejected(t, s.Get("/load/odd.php?do=kill"))
 		wantRejected(t, s.Get("/load/odd.php?do=exit"))
 		s.Get("/hello.php").Want(t, 200, "hello\n")
-		if got := s.Logged("a script killed too many workers; it is not run for a while"); len(got) != 1 || got[0]["script"] != script {
+		if got := s.Logged("script quarantined after repeated worker crashes"); len(got) != 1 || got[0]["script"] != script {
 			t.Errorf("got log entries %v", got)
 		}
 		if p = s.Pool(); p.Exits["crashed"] != 3 {
@@ -202,10 +202,10 @@ func TestCrash_LaunchBackoff(t *testing.T) {
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
-		if got := s.Logged("workers die as soon as they are launched; slowing down until it works again"); len(got) != 1 {
+		if got := s.Logged("workers exit immediately after launch; delaying further launches"); len(got) != 1 {
 			t.Errorf("got log entries %v, want one", got)
 		}
-		if got := s.Logged("worker lost"); len(got) > 4 {
+		if got := s.Logged("worker exited unexpectedly"); len(got) > 4 {
 			t.Errorf("%d log entries tell of %d deaths", len(got), p.Exits["crashed"])
 		}
 	})

@@ -75,7 +75,7 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 					`  {main} ` + script + `/checkout\.php:10\n  now: \w+ .*` + regexp.QuoteMeta(deaf) + `$`,
 			},
 			{
-				`"msg":"worker lost",.*` + strings.ReplaceAll(ended, " by ", `"ended":"`) + `.*"uri":"/import\.php","script":"` + script + `/import\.php"`,
+				`"msg":"worker exited unexpectedly",.*` + strings.ReplaceAll(ended, " by ", `"exit_status":"`) + `.*"uri":"/import\.php","script":"` + script + `/import\.php"`,
 			},
 			{
 				`(?m)^main +full +\S+ \S+ +\S+ \S+ +\S+ \S+ +\d+(\.\d)?% +\d+ +223 +223 +0`,

@@ -130,7 +130,7 @@ func TestHealthCheck_StuckWorkerIsReplaced(t *testing.T) {
 		if p := s.Pool(); len(p.Exits) != 1 || p.Requests.Failed+p.Requests.Retried != 0 {
 			t.Errorf("got %+v, want no other exit and no request failed or retried", p)
 		}
-		if got := s.Logged("a worker did not answer the health probe"); len(got) != 1 {
+		if got := s.Logged("worker did not respond to the health check"); len(got) != 1 {
 			t.Errorf("got log entries %v, want one", got)
 		}
 	})
@@ -268,8 +268,8 @@ func TestSlowRequest_LoggedOnce(t *testing.T) {
 					t.Errorf("%s: got %v, want %v", key, entry[key], want)
 				}
 			}
-			if got, _ := entry["seconds"].(float64); got < 0.3 || got > seconds+5 {
-				t.Errorf("seconds: got %v", entry["seconds"])
+			if got, _ := entry["duration"].(float64); got < 0.3 || got > seconds+5 {
+				t.Errorf("duration: got %v", entry["duration"])
 			}
 		}
 		if got := s.Pool().Requests.Slow; got != 2 {

@@ -296,11 +296,11 @@ func TestOPcache_IdlePoolIsNotStarted(t *testing.T) {
 			return nil
 		})
 		before := s.Pool()
-		if o := opcache(s); o.Available || o.Reason != "no worker runs" {
+		if o := opcache(s); o.Available || o.Reason != "no worker is running" {
 			t.Errorf("got %+v, want no sample and why", o)
 		}
 		res := s.Admin("DELETE", opcachePath, "")
-		if res.StatusCode != http.StatusConflict || !strings.Contains(res.Text, "no worker runs") {
+		if res.StatusCode != http.StatusConflict || !strings.Contains(res.Text, "no worker is running") {
 			t.Errorf("resetting: got %s %s, want 409 and why", res.Status, res.Text)
 		}
 		if left := s.PHPProcesses(); len(left) > 0 {

@@ -49,18 +49,18 @@ func TestBacktrace_SlowRequestLog(t *testing.T) {
 				if !regexp.MustCompile(want).MatchString(trace) {
 					t.Errorf("got the backtrace %s, want %s", trace, want)
 				}
-				waits, _ := slow["waiting_on"].(string)
+				waits, _ := slow["blocked_on"].(string)
 				if waits == "" || strings.HasPrefix(waits, "sleeping") {
 					t.Errorf("it waits for %q, want a system call, or running", waits)
 				}
-				seconds, _ := slow["seconds"].(float64)
-				cpu, hasCPU := slow["cpu"].(float64)
+				seconds, _ := slow["duration"].(float64)
+				cpu, hasCPU := slow["cpu_seconds"].(float64)
 				if slow["uri"] != "/slow.php" || slow["script"] != s.Site+"/slow.php" || seconds < .2 || !hasCPU || cpu > 5 {
 					t.Errorf("got %v", slow)
 				}
 				s.Get("/hello.php").Want(t, 200, "hello\n")
 				s.WaitLogged("slow request", 1) // it is not told again at its end
-				if s.HasLogged("without a backtrace") {
+				if s.HasLogged("PHP backtraces unavailable") {
 					t.Error("it is said that there are no backtraces")
 				}
 			})

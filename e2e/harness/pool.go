@@ -40,7 +40,7 @@ func (s *Server) WantNoneFailed() {
 	if p.Requests.Failed != 0 || p.Requests.Refused != 0 || p.Exits["crashed"] != 0 || p.Exits["probe_failed"] != 0 || p.Restarts != 0 {
 		s.T.Errorf("got %+v, exits %v and %d restarts, want none failed, none refused, no crash", p.Requests, p.Exits, p.Restarts)
 	}
-	if lost := s.Logged("worker lost"); len(lost) != 0 {
+	if lost := s.Logged("worker exited unexpectedly"); len(lost) != 0 {
 		s.T.Errorf("workers were lost: %v", lost)
 	}
 }

@@ -166,7 +166,7 @@ func TestAdvisories(t *testing.T) {
 				t.Errorf("%s: %.200s: got %d, want %d with %q: %.2000q", a.id, a.target, bare.StatusCode, a.status, a.has, bare.Text)
 			}
 		}
-		if s.HasLogged("worker lost") {
+		if s.HasLogged("worker exited unexpectedly") {
 			t.Error("a worker was lost")
 		}
 	})

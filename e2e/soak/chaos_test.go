@@ -235,7 +235,7 @@ func (c *chaos) readExecutionLog() executionLog {
 // exitsByRequest lists, by request, the killed workers that ran it: what Caddy says.
 func (c *chaos) exitsByRequest() map[int][]int {
 	lost := map[int][]int{}
-	for _, entry := range c.Logged("worker lost") {
+	for _, entry := range c.Logged("worker exited unexpectedly") {
 		uri, _ := entry["uri"].(string)
 		pid, _ := entry["pid"].(float64)
 		if !c.killed[int(pid)] {
