@@ -19,10 +19,10 @@ type Lease struct {
 func (p *Pool) leaseLocked(w *worker, info *Info, client *clientLimit, now time.Duration) Lease {
 	p.moveLocked(w, Busy)
 	w.leaseID++
-	w.lease = leaseState{
-		kind: requestLease, info: *info, since: now, timeout: p.settings.RequestTimeout,
-		client: client, firstByte: -1,
-	}
+	// The lease is zero here. Filling it in place avoids two copies.
+	l := &w.lease
+	l.kind, l.info, l.since = requestLease, *info, now
+	l.timeout, l.client, l.firstByte = p.settings.RequestTimeout, client, -1
 	if busy := p.inState[Busy] - p.internalLeases; busy > p.maxBusy {
 		p.maxBusy = busy
 	}

@@ -49,6 +49,9 @@ func (tt *tester) check() {
 		if seen[w] || w.state != Idle {
 			tt.Fatalf("worker %d is in the idle list (twice: %t) in state %v", w.id, seen[w], w.state)
 		}
+		if w.lease != (leaseState{}) {
+			tt.Fatalf("worker %d is idle and has the lease %+v", w.id, w.lease)
+		}
 		seen[w] = true
 	}
 	if len(p.idle) != counted[Idle] {

@@ -43,9 +43,9 @@ type worker struct {
 	drain drainState
 }
 
-// leaseState is everything that belongs to one lease. It is replaced as a whole
-// when the worker is leased and when it is available again, so that nothing of
-// a request can reach the next one.
+// leaseState is everything that belongs to one lease. It is cleared as a whole
+// when the worker is available again, so that nothing of a request can reach the
+// next one.
 type leaseState struct {
 	kind  leaseKind
 	info  Info
@@ -103,7 +103,7 @@ func (w *worker) exited() bool {
 // endLeaseLocked ends the lease of a worker that can serve again.
 func (p *Pool) endLeaseLocked(w *worker, now time.Duration) {
 	if w.lease.kind == requestLease {
-		w.last = finishedRequest{info: w.lease.info, duration: now - w.lease.since}
+		w.last.info, w.last.duration = w.lease.info, now-w.lease.since
 		w.busyTime += w.last.duration
 	}
 	client := w.lease.client
