@@ -11,7 +11,7 @@ import (
 var killOrphansOnce sync.Once
 
 // killOrphans ends, before this process starts its first php-cgi, those that a
-// Caddy has left that was killed together with their guardian.
+// Caddy has left that was killed together with their watchdog.
 func (a *App) killOrphans() {
 	if len(a.plans) == 0 {
 		return

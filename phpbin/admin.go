@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// sectionsPrefix begins the argument that holds the sections. php-cgi takes an
+// adminPrefix begins the argument that holds the sections. php-cgi takes an
 // argument of -d over as it stands, line breaks included, when its value begins
 // with a letter or a digit (sapi/cgi/cgi_main.c, case 'd'), and reads all of
 // them as one ini file, by the parser that php.ini is read by (main/php_ini.c,
 // php_init_config). The directive itself is nobody's.
-const sectionsPrefix = "php_pool=1\n"
+const adminPrefix = "php_pool=1\n"
 
 // adminArg is the -d argument with a [PATH=] section for each of AdminDirs.
 //
@@ -24,7 +24,7 @@ const sectionsPrefix = "php_pool=1\n"
 // It has to be the last -d: what follows would belong to the last section.
 func (o Options) adminArg() string {
 	var b strings.Builder
-	b.WriteString(sectionsPrefix)
+	b.WriteString(adminPrefix)
 	for _, dir := range o.AdminDirs {
 		fmt.Fprintf(&b, "[PATH=%s]\n", quoteINI(dir))
 		for _, s := range o.AdminINI {

@@ -70,7 +70,7 @@ func TestTheKernelIsToKillPHPAndNotUs(t *testing.T) {
 					dir := filepath.Join("/proc", strconv.Itoa(pid))
 					command, _ := os.ReadFile(dir + "/cmdline")
 					want := c.want
-					if strings.Contains(string(command), "guardian") {
+					if strings.Contains(string(command), "watchdog") {
 						want = own
 					}
 					if got, err := os.ReadFile(dir + "/oom_score_adj"); strings.TrimSpace(string(got)) != strconv.Itoa(want) {

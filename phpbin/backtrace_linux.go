@@ -14,7 +14,7 @@ func (p *Process) backtrace(depth int) ([]Frame, error) {
 	if p.owner.threadSafe() {
 		return nil, errThreadSafe
 	}
-	frames, err := p.owner.programs().backtrace(p.proc.pid, depth)
+	frames, err := p.owner.binaryCache().backtrace(p.proc.pid, depth)
 	// Only now is it sure that the number was still that of our process.
 	if gone := p.signal(0); errors.Is(gone, os.ErrProcessDone) {
 		return nil, gone
@@ -23,21 +23,21 @@ func (p *Process) backtrace(depth int) ([]Frame, error) {
 }
 
 // backtrace reads the stack of a process.
-func (s *programs) backtrace(pid, depth int) ([]Frame, error) {
-	program, err := s.of(pid)
+func (s *binaryCache) backtrace(pid, depth int) ([]Frame, error) {
+	program, err := s.lookup(pid)
 	if err != nil {
-		return nil, explain(err)
+		return nil, describePermission(err)
 	}
 	bias, err := loadBias(pid, program.entry)
 	if err != nil {
-		return nil, explain(err)
+		return nil, describePermission(err)
 	}
-	frames, err := program.layout.backtrace(remote(pid), bias+program.globals, depth)
-	return frames, explain(err)
+	frames, err := program.layout.backtrace(processMemory(pid), bias+program.globals, depth)
+	return frames, describePermission(err)
 }
 
 // explain says what is missing where we are not let.
-func explain(err error) error {
+func describePermission(err error) error {
 	if !errors.Is(err, os.ErrPermission) {
 		return err
 	}
@@ -69,20 +69,20 @@ func loadBias(pid int, entry uint64) (uint64, error) {
 // memory is that of a process.
 type memory interface {
 	// read fills the parts, all at once as far as that can be.
-	read(parts ...part) error
+	read(parts ...chunk) error
 }
 
 // part is a piece of memory, and what is at its address.
-type part struct {
+type chunk struct {
 	at uint64
 	b  []byte
 }
 
 // remote is the memory of a process by its number.
-type remote int
+type processMemory int
 
 // read does not stop the process (process_vm_readv(2)).
-func (r remote) read(parts ...part) error {
+func (r processMemory) read(parts ...chunk) error {
 	local, there := make([]unix.Iovec, len(parts)), make([]unix.RemoteIovec, len(parts))
 	want := 0
 	for i, p := range parts {
@@ -113,7 +113,7 @@ const (
 	// looks is how often it must be the same, and once more after the names were
 	// read. Of 40,000 readings of a loop of calls, 456 had a call that was not
 	// there with only that one look, 3 with two, none with four.
-	looks = 8
+	stableReads = 8
 
 	// maxString is how long a string may be that is taken for a name, and the
 	// others what is shown of it.
@@ -152,8 +152,8 @@ func (l layout) attempt(s *stack) (frames []Frame, whole bool, err error) {
 	if err := s.walk(); err != nil {
 		return nil, false, err
 	}
-	for range looks {
-		if err := s.look(); err != nil {
+	for range stableReads {
+		if err := s.reread(); err != nil {
 			return nil, false, err
 		}
 	}
@@ -165,7 +165,7 @@ func (l layout) attempt(s *stack) (frames []Frame, whole bool, err error) {
 			return nil, false, err
 		}
 	}
-	if err := s.look(); err != nil { // nothing that was named has gone meanwhile
+	if err := s.reread(); err != nil { // nothing that was named has gone meanwhile
 		return nil, false, err
 	}
 	for i, f := range named[s.stable:] {
@@ -190,7 +190,7 @@ func (l layout) frame(m memory, c call) (Frame, error) {
 		if f.Function, err = readString(m, name, maxFunction); err != nil {
 			return Frame{}, err
 		}
-		if f.Function, err = method(m, binary.LittleEndian.Uint64(head[funcScope:]), f.Function); err != nil {
+		if f.Function, err = qualifiedName(m, binary.LittleEndian.Uint64(head[funcScope:]), f.Function); err != nil {
 			return Frame{}, err
 		}
 	}
@@ -213,7 +213,7 @@ func (l layout) frame(m memory, c call) (Frame, error) {
 }
 
 // method puts the class before the name of a method.
-func method(m memory, class uint64, name string) (string, error) {
+func qualifiedName(m memory, class uint64, name string) (string, error) {
 	if class == 0 {
 		return name, nil
 	}
@@ -273,5 +273,5 @@ func readBytes(m memory, at uint64, n int) ([]byte, error) {
 		return nil, ErrUnstable
 	}
 	b := make([]byte, n)
-	return b, m.read(part{at, b})
+	return b, m.read(chunk{at, b})
 }

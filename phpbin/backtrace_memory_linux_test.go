@@ -24,7 +24,7 @@ type heap struct {
 
 func newHeap() *heap { return &heap{base: 0x10000, l: layouts[20220829]} }
 
-func (h *heap) read(parts ...part) error {
+func (h *heap) read(parts ...chunk) error {
 	for _, p := range parts {
 		if p.at < h.base || p.at-h.base > uint64(len(h.b)) || copy(p.b, h.b[p.at-h.base:]) < len(p.b) {
 			return ErrUnstable
@@ -185,7 +185,7 @@ type wild struct {
 	given  int
 }
 
-func (w *wild) read(parts ...part) error {
+func (w *wild) read(parts ...chunk) error {
 	for _, p := range parts {
 		for i := range p.b {
 			p.b[i] = w.b[(p.at+uint64(i))%uint64(len(w.b))]
@@ -253,15 +253,15 @@ func TestTheLayoutIsToldByTheBuildID(t *testing.T) {
 }
 
 func TestAProgramThatIsNotPHPHasNoBacktrace(t *testing.T) {
-	var known programs
+	var cache binaryCache
 	for range 2 { // the second time it is remembered
-		frames, err := known.backtrace(os.Getpid(), 20)
+		frames, err := cache.backtrace(os.Getpid(), 20)
 		if !errors.Is(err, errors.ErrUnsupported) || frames != nil {
 			t.Errorf("of this test: got %v, %v, want ErrUnsupported", frames, err)
 		}
 	}
-	if len(known.known) != 1 {
-		t.Errorf("%d programs are remembered, want 1", len(known.known))
+	if len(cache.entries) != 1 {
+		t.Errorf("%d programs are remembered, want 1", len(cache.entries))
 	}
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte(strings.Repeat("#!/bin/sh\n", 10)), 0o600); err != nil {
@@ -273,7 +273,7 @@ func TestAProgramThatIsNotPHPHasNoBacktrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		_, err = readProgram(file, &syscall.Stat_t{Mode: syscall.S_IFREG, Uid: owner})
+		_, err = readBinary(file, &syscall.Stat_t{Mode: syscall.S_IFREG, Uid: owner})
 		if !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("a file of user %d: got %v, want ErrUnsupported", owner, err)
 		}
@@ -294,8 +294,8 @@ func TestSocketAddressesOfTheKernel(t *testing.T) {
 		"0100:0050":                             "",
 		"":                                      "",
 	} {
-		if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 && tableAddress(text) != want {
-			t.Errorf("%s: got %q, want %q", text, tableAddress(text), want)
+		if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 && parseAddress(text) != want {
+			t.Errorf("%s: got %q, want %q", text, parseAddress(text), want)
 		}
 	}
 	for _, test := range []struct {
@@ -307,13 +307,13 @@ func TestSocketAddressesOfTheKernel(t *testing.T) {
 		{[]byte("\x00"), ""},
 		{nil, ""},
 	} {
-		if got := unixName(test.b); got != test.want {
+		if got := unixAddress(test.b); got != test.want {
 			t.Errorf("%q: got %q, want %q", test.b, got, test.want)
 		}
 	}
 	h := newHeap()
 	at := h.alloc(128)
-	w := &witness{mem: h}
+	w := &waitReader{mem: h}
 	for b, want := range map[string]string{
 		"\x02\x00\x0c\xea\x0a\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00":                       "10.0.0.5:3306",
 		"\x02\x00\x0c\xea\x0a\x00\x00":                                                           "",
@@ -324,11 +324,11 @@ func TestSocketAddressesOfTheKernel(t *testing.T) {
 		"":                   "",
 	} {
 		copy(h.b[at-h.base:], b)
-		if got := w.address(at, uint64(len(b))); got != want {
+		if got := w.readSockaddr(at, uint64(len(b))); got != want {
 			t.Errorf("%q: got %q, want %q", b, got, want)
 		}
 	}
-	if got := w.address(1<<40, 16); got != "" {
+	if got := w.readSockaddr(1<<40, 16); got != "" {
 		t.Errorf("an address that is nowhere: got %q", got)
 	}
 }
@@ -345,7 +345,7 @@ func TestAttributesOfNetlinkAreBounded(t *testing.T) {
 		{b("\x09\x00\x00\x00/"), "map[]"},
 		{nil, "map[]"},
 	} {
-		if got := fmt.Sprint(attributes(test.data)); got != test.want {
+		if got := fmt.Sprint(parseAttributes(test.data)); got != test.want {
 			t.Errorf("%q: got %s, want %s", test.data, got, test.want)
 		}
 	}

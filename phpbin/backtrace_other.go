@@ -7,9 +7,9 @@ import (
 	"fmt"
 )
 
-type programs struct{}
+type binaryCache struct{}
 
-func (g *group) programs() *programs { return nil }
+func (g *group) binaryCache() *binaryCache { return nil }
 
 func (p *Process) backtrace(int) ([]Frame, error) {
 	return nil, fmt.Errorf("the memory of another process is read on Linux only: %w", errors.ErrUnsupported)

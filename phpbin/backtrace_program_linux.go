@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// programs remembers what was found out about the files that workers run. That
+// binaryCache remembers what was found out about the files that workers run. That
 // is one as a rule, and another after an upgrade of the package.
-type programs struct {
-	mu    sync.Mutex
-	known map[fileID]program
+type binaryCache struct {
+	mu      sync.Mutex
+	entries map[fileID]binaryInfo
 }
 
 type fileID struct {
@@ -24,72 +24,72 @@ type fileID struct {
 
 // program is what a file says of the processes that run it: addresses are those
 // of the file, to which is added where it was loaded.
-type program struct {
+type binaryInfo struct {
 	entry   uint64 // where it begins
 	globals uint64 // zend_executor_globals
 	layout  layout
 	err     error // why it is of no use
 }
 
-func (g *group) programs() *programs { return &g.traced }
+func (g *group) binaryCache() *binaryCache { return &g.binaries }
 
 // of returns the program that a process runs.
-func (s *programs) of(pid int) (program, error) {
+func (s *binaryCache) lookup(pid int) (binaryInfo, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil {
-		return program{}, err
+		return binaryInfo{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return program{}, err
+		return binaryInfo{}, err
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return program{}, errors.ErrUnsupported
+		return binaryInfo{}, errors.ErrUnsupported
 	}
 	id := fileID{uint64(st.Dev), st.Ino, st.Size, info.ModTime().UnixNano()} //nolint:unconvert // not a uint64 everywhere
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.known[id]
+	p, ok := s.entries[id]
 	if !ok {
-		if p, err = readProgram(f, st); err != nil {
+		if p, err = readBinary(f, st); err != nil {
 			p.err = err
 		}
-		if s.known == nil || len(s.known) >= 16 {
-			s.known = map[fileID]program{}
+		if s.entries == nil || len(s.entries) >= 16 {
+			s.entries = map[fileID]binaryInfo{}
 		}
-		s.known[id] = p
+		s.entries[id] = p
 	}
 	return p, p.err
 }
 
-// readProgram reads the symbols of a program. A script can make its worker
+// readBinary reads the symbols of a program. A script can make its worker
 // another program (pcntl_exec): one that it may have written itself is not read.
-func readProgram(file *os.File, st *syscall.Stat_t) (program, error) {
+func readBinary(file *os.File, st *syscall.Stat_t) (binaryInfo, error) {
 	if st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return program{}, unsupported("the program of the worker belongs to user %d, not to root nor to us", st.Uid)
+		return binaryInfo{}, unsupported("the program of the worker belongs to user %d, not to root nor to us", st.Uid)
 	}
-	return parseProgram(file)
+	return parseBinary(file)
 }
 
-func parseProgram(file io.ReaderAt) (program, error) {
+func parseBinary(file io.ReaderAt) (binaryInfo, error) {
 	f, err := elf.NewFile(file)
 	if err != nil {
-		return program{}, unsupported("the program of the worker is not understood: %w", err)
+		return binaryInfo{}, unsupported("the program of the worker is not understood: %w", err)
 	}
 	l, err := layoutOf(f)
 	if err != nil {
-		return program{}, err
+		return binaryInfo{}, err
 	}
 	symbols, err := f.DynamicSymbols() // those that extensions need, which strip leaves
 	if err != nil {
-		return program{}, unsupported("the symbols of php-cgi are not understood: %w", err)
+		return binaryInfo{}, unsupported("the symbols of php-cgi are not understood: %w", err)
 	}
 	for _, s := range symbols {
 		if s.Name == "executor_globals" && s.Section != elf.SHN_UNDEF && s.Size >= l.current+pointerSize {
-			return program{entry: f.Entry, globals: s.Value, layout: l}, nil
+			return binaryInfo{entry: f.Entry, globals: s.Value, layout: l}, nil
 		}
 	}
-	return program{}, unsupported("php-cgi does not export executor_globals")
+	return binaryInfo{}, unsupported("php-cgi does not export executor_globals")
 }

@@ -21,7 +21,7 @@ type stack struct {
 
 	calls  []call
 	stable int // the calls before this one were seen to change
-	parts  []part
+	parts  []chunk
 	heads  [][]byte // of each call, in the parts
 }
 
@@ -35,7 +35,7 @@ func (s *stack) walk() (err error) {
 			break
 		}
 	}
-	s.plan()
+	s.planReads()
 	return err
 }
 
@@ -66,13 +66,13 @@ func (s *stack) follow() error {
 const maxGap = 1024
 
 // plan makes the pieces that hold all calls: most lie side by side.
-func (s *stack) plan() {
+func (s *stack) planReads() {
 	order := make([]int, len(s.calls))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(s.calls[a].at, s.calls[b].at) })
-	s.parts = []part{{s.current, make([]byte, pointerSize)}}
+	s.parts = []chunk{{s.current, make([]byte, pointerSize)}}
 	s.heads = make([][]byte, len(s.calls))
 	for len(order) > 0 {
 		begin := s.calls[order[0]].at
@@ -82,7 +82,7 @@ func (s *stack) plan() {
 			n++
 		}
 		b := make([]byte, end-begin+frameHead)
-		s.parts = append(s.parts, part{begin, b})
+		s.parts = append(s.parts, chunk{begin, b})
 		for _, i := range order[:n] {
 			s.heads[i] = b[s.calls[i].at-begin:][:frameHead]
 		}
@@ -91,11 +91,11 @@ func (s *stack) plan() {
 }
 
 // look reads the whole chain again, in one go, and notes what has changed.
-func (s *stack) look() error {
+func (s *stack) reread() error {
 	if err := s.m.read(s.parts...); err != nil {
 		return err
 	}
-	joint, err := s.joint(binary.LittleEndian.Uint64(s.parts[0].b))
+	joint, err := s.joinIndex(binary.LittleEndian.Uint64(s.parts[0].b))
 	if err != nil {
 		return err
 	}
@@ -114,9 +114,9 @@ func (s *stack) look() error {
 // joint returns which of the calls is the first one in the chain that begins at
 // an address. Those before it have returned. A chain that breaks while it is
 // followed says nothing: then it is followed from where it begins now.
-func (s *stack) joint(at uint64) (int, error) {
+func (s *stack) joinIndex(at uint64) (int, error) {
 	for range maxWalks {
-		i, err := s.meet(at)
+		i, err := s.findKnown(at)
 		if err == nil || !errors.Is(err, ErrUnstable) {
 			return i, err
 		}
@@ -128,7 +128,7 @@ func (s *stack) joint(at uint64) (int, error) {
 }
 
 // meet follows a chain to the first of the calls.
-func (s *stack) meet(at uint64) (int, error) {
+func (s *stack) findKnown(at uint64) (int, error) {
 	for range 2 * s.depth {
 		if at == 0 {
 			break

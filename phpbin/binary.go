@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// wantSAPI is what php-cgi calls itself, whether it serves CGI or FastCGI.
-const wantSAPI = "cgi-fcgi"
+// cgiSAPI is what php-cgi calls itself, whether it serves CGI or FastCGI.
+const cgiSAPI = "cgi-fcgi"
 
 // Binary is a php-cgi and what it said of itself, with the options it was asked
 // with: another php.ini makes another Binary.

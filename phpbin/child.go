@@ -9,9 +9,9 @@ import (
 // child is a process that is watched: its end is seen, and what is sent to it
 // reaches it or nobody, never another process that was given its number.
 type child struct {
-	pid  int
-	done chan struct{} // closed when it has ended
-	how  string        // it ended, in words; readable when done is closed, "" if unknown
+	pid        int
+	done       chan struct{} // closed when it has ended
+	exitStatus string        // it ended, in words; readable when done is closed, "" if unknown
 
 	// send sends a signal; os.ErrProcessDone when it has ended.
 	send func(sig syscall.Signal) error
@@ -49,7 +49,7 @@ func watchCmd(cmd *exec.Cmd, ended func()) *child {
 	}
 	go func() {
 		_ = cmd.Wait() // how it ended is in cmd.ProcessState
-		c.how = cmd.ProcessState.String()
+		c.exitStatus = cmd.ProcessState.String()
 		ended()
 		close(c.done)
 	}()

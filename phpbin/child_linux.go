@@ -46,18 +46,18 @@ func watchPidfd(pid, fd int, ended func()) (*child, error) {
 		if ended != nil {
 			ended()
 		}
-		_ = conn.Control(func(fd uintptr) { c.how = howEnded(int(fd)) })
+		_ = conn.Control(func(fd uintptr) { c.exitStatus = readExitStatus(int(fd)) })
 		_ = file.Close()
 		close(c.done)
 	}()
 	return c, nil
 }
 
-// howEnded says how the process behind a pidfd has ended, also where it was not
+// readExitStatus says how the process behind a pidfd has ended, also where it was not
 // our child: by PIDFD_GET_INFO, which knows it since Linux 6.15, from the moment
 // at which its parent has reaped it. A master does so at once, but on a busy
 // machine it may have to wait for its turn.
-func howEnded(fd int) string {
+func readExitStatus(fd int) string {
 	gone := false
 	for range 50 {
 		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
@@ -72,15 +72,15 @@ func howEnded(fd int) string {
 			return "" // no such call
 		}
 		if info.Mask&unix.PIDFD_INFO_EXIT != 0 {
-			return describeWait(syscall.WaitStatus(info.Exit_code))
+			return formatWaitStatus(syscall.WaitStatus(info.Exit_code))
 		}
 		time.Sleep(time.Millisecond)
 	}
 	return ""
 }
 
-// describeWait is os.ProcessState.String for a process that is not our child.
-func describeWait(status syscall.WaitStatus) string {
+// formatWaitStatus is os.ProcessState.String for a process that is not our child.
+func formatWaitStatus(status syscall.WaitStatus) string {
 	switch {
 	case status.Signaled() && status.CoreDump():
 		return "signal: " + status.Signal().String() + " (core dumped)"
@@ -99,7 +99,7 @@ func readable(fd int) bool {
 }
 
 // pidfds reports whether the kernel has pidfd_open (Linux 5.3) and lets us.
-func pidfds() error {
+func checkPidfds() error {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
 		return os.NewSyscallError("pidfd_open", err)

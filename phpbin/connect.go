@@ -12,8 +12,8 @@ const (
 	// is tried again, but not for ever.
 	maxHandshakes = 5
 
-	firstPause = 2 * time.Millisecond
-	maxPause   = 50 * time.Millisecond
+	minBackoff = 2 * time.Millisecond
+	maxBackoff = 50 * time.Millisecond
 )
 
 // connect dials e until a php-cgi answers the handshake, and says who did.
@@ -21,12 +21,12 @@ const (
 // backlog, a php-cgi that does not listen yet, no free descriptor) passes, or
 // else the process ends, which the caller sees and ends ctx.
 func connect(ctx context.Context, e *endpoint, handshake func(context.Context, net.Conn) error) (net.Conn, *peer, error) {
-	var p pause
+	var b backoff
 	for tries := 0; ; {
 		conn, err := e.dial(ctx)
 		if err == nil {
 			var who *peer
-			if who, err = shake(ctx, conn, handshake); err == nil {
+			if who, err = runHandshake(ctx, conn, handshake); err == nil {
 				return conn, who, nil
 			}
 			_ = conn.Close()
@@ -38,15 +38,15 @@ func connect(ctx context.Context, e *endpoint, handshake func(context.Context, n
 		if tries == maxHandshakes {
 			return nil, nil, fmt.Errorf("php-cgi accepted a connection but did not answer on it: %w", err)
 		}
-		if !p.wait(ctx) {
+		if !b.wait(ctx) {
 			return nil, nil, fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
 		}
 	}
 }
 
 // shake runs the handshake on conn and holds it to ctx.
-func shake(ctx context.Context, conn net.Conn, handshake func(context.Context, net.Conn) error) (*peer, error) {
-	ask, who, err := identify(conn)
+func runHandshake(ctx context.Context, conn net.Conn, handshake func(context.Context, net.Conn) error) (*peer, error) {
+	ask, who, err := withPeerCredentials(conn)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func shake(ctx context.Context, conn net.Conn, handshake func(context.Context, n
 	}
 	if err == nil {
 		_ = conn.SetDeadline(time.Time{}) // the handshake may have set one of its own
-		err = who.settle()
+		err = who.finish()
 	}
 	if err != nil {
 		who.close()
@@ -74,17 +74,17 @@ func shake(ctx context.Context, conn net.Conn, handshake func(context.Context, n
 }
 
 // pause is a short wait that gets longer.
-type pause struct {
+type backoff struct {
 	next time.Duration
 }
 
 // wait returns false when ctx ended.
-func (p *pause) wait(ctx context.Context) bool {
-	p.next = min(maxPause, max(firstPause, 2*p.next))
+func (b *backoff) wait(ctx context.Context) bool {
+	b.next = min(maxBackoff, max(minBackoff, 2*b.next))
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(p.next):
+	case <-time.After(b.next):
 		return true
 	}
 }

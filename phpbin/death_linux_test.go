@@ -60,7 +60,7 @@ func standInRun(what string) error {
 	if uid, _ := strconv.Atoi(user); uid != 0 && uid != os.Getuid() {
 		o.Credential = &phpbin.Credential{UID: uint32(uid), GID: uint32(uid)}
 	}
-	var l spawnThread
+	var l launcher
 	if kind == "shared" {
 		l, err = phpbin.StartShared(ctx, o)
 	} else {
@@ -126,7 +126,7 @@ func standInReaper() error {
 		return err
 	}
 	<-l.Done()
-	if n := len(children(os.Getpid())); n < 5 { // four, the guardian, and what else was forked already
+	if n := len(children(os.Getpid())); n < 5 { // four, the watchdog, and what else was forked already
 		return fmt.Errorf("%d children", n)
 	}
 	now, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
@@ -222,7 +222,7 @@ func TestPHPHasNoTerminal(t *testing.T) {
 			for _, pgid := range groupsOf(t, said) {
 				for _, pid := range group(pgid) {
 					command, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-					if stat(pid)[terminal] != "0" && !strings.Contains(string(command), "guardian") {
+					if stat(pid)[terminal] != "0" && !strings.Contains(string(command), "watchdog") {
 						t.Errorf("%d has: %q", pid, command)
 					}
 				}

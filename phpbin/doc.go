@@ -21,7 +21,7 @@
 //
 // # How it ends
 //
-// All php-cgi of a launcher are in one process group. In it lives a guardian, a
+// All php-cgi of a launcher are in one process group. In it lives a watchdog, a
 // few lines of shell that read from a pipe and kill the group when the pipe
 // ends, as it does when we are killed. Measured: everything is gone 3 to 30 ms
 // after our SIGKILL, scripts in a busy loop and those of another user too
@@ -33,11 +33,11 @@
 //
 //   - The master is the leader of its group by setpgid before exec. Its own
 //     setsid() then fails, which it ignores (cgi_main.c: "Make this the group
-//     leader"). With a session of its own, the guardian could not join: setpgid
+//     leader"). With a session of its own, the watchdog could not join: setpgid
 //     works within a session only.
 //   - Therefore it would also have our controlling terminal, which is taken
 //     from it by TIOCNOTTY (TestPHPHasNoTerminal).
-//   - The guardian is reaped last. A process group keeps its number while it
+//   - The watchdog is reaped last. A process group keeps its number while it
 //     has a member, zombies included, so a group that is killed is ours.
 //   - The death signal of a master is TERM: it sends that on to its group. With
 //     KILL the children would go on. That of a single php-cgi is KILL.
@@ -45,7 +45,7 @@
 //     (go.dev/issue/27505), hence the launcher's own thread. Umask, niceness,
 //     no_new_privs and dropped capabilities are that thread's alone.
 //
-// What is left when we and the guardian are killed, seen on Linux
+// What is left when we and the watchdog are killed, seen on Linux
 // (TestWhatAKilledProcessLeavesIsEnded and those that follow it):
 //
 //   - of a master and its children those that compute: TERM, which PHP handles

@@ -6,4 +6,4 @@ package phpbin
 func (e *endpoint) unlink() {}
 
 // mark is empty: only Linux shows who holds which socket.
-func mark() string { return "" }
+func ownTag() string { return "" }

@@ -35,7 +35,7 @@ type endpoint struct {
 // exits without a word and a master forks new children for ever (main/fastcgi.c
 // does not poll before accept). net.ListenUnix makes one that does not.
 func newEndpoint(runtimeDir string, backlog int) (_ *endpoint, err error) {
-	dir, err := os.MkdirTemp(runtimeDir, dirPrefix+mark()) // mode 0700
+	dir, err := os.MkdirTemp(runtimeDir, dirPrefix+ownTag()) // mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for the socket of php-cgi: %w", err)
 	}

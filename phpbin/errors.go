@@ -33,7 +33,7 @@ func (e *StartError) Error() string {
 	if len(e.Stderr) == 0 {
 		return e.Err.Error()
 	}
-	return fmt.Sprintf("%v; php-cgi said: %s", e.Err, saying(e.Stderr))
+	return fmt.Sprintf("%v; php-cgi said: %s", e.Err, mainMessage(e.Stderr))
 }
 
 // Unwrap returns Err.
@@ -41,7 +41,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // saying picks from php's messages the one that matters most: the last fatal
 // one with what follows it (a stack trace does), or else the last line.
-func saying(lines []string) string {
+func mainMessage(lines []string) string {
 	for i, line := range slices.Backward(lines) {
 		if strings.Contains(strings.ToLower(line), "fatal error") {
 			return strings.Join(lines[i:], " | ")

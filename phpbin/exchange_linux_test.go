@@ -8,10 +8,10 @@ func TestADrainFindsItsChildThatSomebodyElseHasReached(t *testing.T) {
 	c := &child{done: make(chan struct{})}
 	other := &child{done: make(chan struct{})}
 	s := &Shared{slotTable: &slotTable{}}
-	s.offer(&Process{proc: c})
-	s.offer(&Process{proc: other})
-	w := &want{from: &Process{proc: c}, got: make(chan *Process, 1)}
-	s.enter(w)
+	s.deliver(&Process{proc: c})
+	s.deliver(&Process{proc: other})
+	w := &childRequest{from: &Process{proc: c}, got: make(chan *Process, 1)}
+	s.addRequest(w)
 	select {
 	case p := <-w.got:
 		if p.proc != c {

@@ -93,7 +93,7 @@ func findVersion(spec string, dirs []string) (string, error) {
 		}
 	}
 	for _, path := range unnamed {
-		if text, err := askVersion(path); err == nil && matchesVersion(spec, text) {
+		if text, err := queryVersion(path); err == nil && matchesVersion(spec, text) {
 			return path, nil
 		}
 	}
@@ -107,9 +107,9 @@ func matchesVersion(spec, version string) bool {
 	return version == spec || strings.HasPrefix(version, spec+".")
 }
 
-// askVersion runs php-cgi for nothing but its version, without any ini file,
+// queryVersion runs php-cgi for nothing but its version, without any ini file,
 // which takes it about 12 ms.
-func askVersion(path string) (string, error) {
+func queryVersion(path string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-n", "-v")
@@ -120,7 +120,7 @@ func askVersion(path string) (string, error) {
 		return "", err
 	}
 	_, text, sapi, ok := parseVersion(string(output))
-	if !ok || sapi != wantSAPI {
+	if !ok || sapi != cgiSAPI {
 		return "", fmt.Errorf("%s is not php-cgi", path)
 	}
 	return text, nil

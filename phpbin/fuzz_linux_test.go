@@ -22,7 +22,7 @@ func FuzzProc(f *testing.F) {
 	f.Add([]byte("   0: 0100007F:0CEA 0A000005:0050 01 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 20 4 30 10 -1\n"))
 	f.Add([]byte("0: 2 00000000: 0 1 1 1 4711 /tmp/" + dirPrefix + "1-zzzzz-1-1/" + socketName + "\n"))
 	f.Add([]byte("0: 2 00000000: 0 1 1 1 4711 a\n0: 2 00000000: 0 1 1 1 4711 /tmp/" + dirPrefix + "1-zzzzz-1-1/" + socketName + "\n"))
-	finder := &finder{space: 1, dirs: []string{"/tmp"}}
+	scanner := &orphanScanner{pidNS: 1, dirs: []string{"/tmp"}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := parseStat(1, data); err == nil && !bytes.Contains(data, []byte(") ")) {
 			t.Errorf("got %+v", s)
@@ -30,13 +30,13 @@ func FuzzProc(f *testing.F) {
 		if _, _, err := parseUsage(1, data); err != nil && !strings.Contains(err.Error(), "smaps_rollup") {
 			t.Errorf("got %v", err)
 		}
-		if to := findInTable(bytes.NewReader(data), "4711"); to != "" {
+		if to := findRemote(bytes.NewReader(data), "4711"); to != "" {
 			if addr, err := netip.ParseAddrPort(to); err != nil || addr.Port() == 0 {
 				t.Errorf("got the address %q: %v", to, err)
 			}
 		}
-		for link, o := range finder.abandoned(data) {
-			if o.space != 1 || o.pid <= 0 || !strings.HasPrefix(link, "socket:[") || bytes.Count(data, []byte("/tmp/"+dirPrefix)) == 0 {
+		for link, o := range scanner.parseSockets(data) {
+			if o.pidNS != 1 || o.pid <= 0 || !strings.HasPrefix(link, "socket:[") || bytes.Count(data, []byte("/tmp/"+dirPrefix)) == 0 {
 				t.Errorf("%s is said to be left by %+v", link, o)
 			}
 		}
@@ -58,9 +58,9 @@ func FuzzWaiting(f *testing.F) {
 		}
 		mem := &wild{b: bytes.Clone(b)}
 		// Our own descriptors: those of a number that cannot be are none.
-		w := &witness{pid: os.Getpid(), mem: mem}
+		w := &waitReader{pid: os.Getpid(), mem: mem}
 		name := names[int(call)%len(names)]
-		text := w.what(name, [6]uint64{first, second, third})
+		text := w.target(name, [6]uint64{first, second, third})
 		ours, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", int32(first)))
 		if !utf8.ValidString(text) || len(text) > 3*256+len(ours)+64 || strings.ContainsFunc(text, unicode.IsControl) {
 			t.Errorf("%s waits for %q", name, text)
@@ -69,9 +69,9 @@ func FuzzWaiting(f *testing.F) {
 			t.Errorf("%s: %d bytes were read", name, mem.given)
 		}
 		total := 0
-		for kind, value := range attributes(b) {
+		for kind, value := range parseAttributes(b) {
 			total += len(value)
-			if got := unixName(value); strings.ContainsFunc(got, unicode.IsControl) {
+			if got := unixAddress(value); strings.ContainsFunc(got, unicode.IsControl) {
 				t.Errorf("attribute %d is told as %q", kind, got)
 			}
 		}
@@ -100,7 +100,7 @@ func FuzzProgram(f *testing.F) {
 		} else if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("got %v", err)
 		}
-		p, err := parseProgram(bytes.NewReader(file))
+		p, err := parseBinary(bytes.NewReader(file))
 		if err == nil && p.layout == (layout{}) {
 			t.Errorf("got %+v", p)
 		}

@@ -19,7 +19,7 @@ func FuzzInfo(f *testing.F) {
 	f.Add(`<tr><td class="e">`+row("a", "b"), "memory_limit", "-1")
 	f.Fuzz(func(t *testing.T, page, name, value string) {
 		var b Binary
-		b.read(parseInfo(page))
+		b.readRows(parsePHPInfo(page))
 		if b.MemoryLimit < -1 || b.JIT && !b.OPcache || slices.Contains(b.ScannedFiles, "") {
 			t.Errorf("read %+v", b)
 		}
@@ -28,7 +28,7 @@ func FuzzInfo(f *testing.F) {
 		if strings.Contains(name, "\n") || !utf8.ValidString(name+value) {
 			return
 		}
-		rows := parseInfo(row(html.EscapeString(name), html.EscapeString(value)))
+		rows := parsePHPInfo(row(html.EscapeString(name), html.EscapeString(value)))
 		if got, ok := rows[trimmed]; !ok || got != strings.TrimSpace(value) || len(rows) != 1 {
 			t.Errorf("%q with %q: got %q", name, value, rows)
 		}

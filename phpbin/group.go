@@ -12,43 +12,43 @@ import (
 )
 
 // group is what all php-cgi of a launcher have in common: the thread that starts
-// them, the process group they are in, and the guardian that ends them if we
+// them, the process group they are in, and the watchdog that ends them if we
 // cannot.
 type group struct {
-	opts   Options
-	thread *spawnThread
-	guard  *watchdog
+	opts     Options
+	thread   *spawnThread
+	watchdog *watchdog
 
-	traced programs // see Process.Backtrace
+	binaries binaryCache // see Process.Backtrace
 
 	pidsMu sync.Mutex
 	pids   map[int]struct{} // what we started, and os/exec reaps
 
-	ending sync.Once
-	hurry  chan struct{} // closed when a Close has no more time
-	rush   sync.Once
-	ended  chan struct{} // closed at the end of end
-	result error         // readable when ended is closed
+	closeOnce sync.Once
+	force     chan struct{} // closed when a Close has no more time
+	forceOnce sync.Once
+	closeDone chan struct{} // closed at the end of end
+	closeErr  error         // readable when ended is closed
 }
 
 func newGroup(o Options) (*group, error) {
 	reapOrphans()
 	o.Stderr = serialize(o.Stderr)
-	thread, err := startLauncher(o)
+	thread, err := startSpawnThread(o)
 	if err != nil {
 		return nil, err
 	}
 	return &group{
-		opts:   o,
-		thread: thread,
-		pids:   map[int]struct{}{},
-		hurry:  make(chan struct{}),
-		ended:  make(chan struct{}),
+		opts:      o,
+		thread:    thread,
+		pids:      map[int]struct{}{},
+		force:     make(chan struct{}),
+		closeDone: make(chan struct{}),
 	}, nil
 }
 
-// server is a php-cgi that we started: a master, or a single one.
-type server struct {
+// phpProcess is a php-cgi that we started: a master, or a single one.
+type phpProcess struct {
 	*child
 	cmd    *exec.Cmd
 	stderr *stderr
@@ -57,8 +57,8 @@ type server struct {
 // start starts php-cgi to accept on e, with the given number of children, in
 // the process group pgid or, with 0, in a new one. It is not watched yet, and
 // so keeps its number even if it ends at once.
-func (g *group) start(e *endpoint, children, pgid int, lastWish syscall.Signal) (*server, error) {
-	argv, err := g.opts.limiter()
+func (g *group) start(e *endpoint, children, pgid int, parentDeathSignal syscall.Signal) (*phpProcess, error) {
+	argv, err := g.opts.prlimitCommand()
 	if err != nil {
 		return nil, err
 	}
@@ -70,10 +70,10 @@ func (g *group) start(e *endpoint, children, pgid int, lastWish syscall.Signal) 
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = g.opts.serveEnviron(children)
 	cmd.Stderr = said.write
-	cmd.SysProcAttr = procAttr(g.opts, pgid, lastWish)
+	cmd.SysProcAttr = procAttr(g.opts, pgid, parentDeathSignal)
 	e.prepare(cmd)
 	closeTerminal := withoutTerminal(cmd)
-	s := &server{cmd: cmd, stderr: said}
+	s := &phpProcess{cmd: cmd, stderr: said}
 	err = g.thread.do(cmd.Start)
 	said.started()
 	e.started()
@@ -88,23 +88,23 @@ func (g *group) start(e *endpoint, children, pgid int, lastWish syscall.Signal) 
 	g.pidsMu.Lock()
 	g.pids[cmd.Process.Pid] = struct{}{}
 	g.pidsMu.Unlock()
-	if err := errors.Join(g.opts.limit(cmd.Process.Pid), g.opts.oomScoreAdj(cmd.Process.Pid)); err != nil {
+	if err := errors.Join(g.opts.setRlimits(cmd.Process.Pid), g.opts.setOOMScore(cmd.Process.Pid)); err != nil {
 		g.discard(s)
 		return nil, err
 	}
 	return s, nil
 }
 
-// discard ends a server that is not watched yet.
-func (g *group) discard(s *server) {
+// discard ends a phpProcess that is not watched yet.
+func (g *group) discard(s *phpProcess) {
 	g.watch(s, func() {})
 	_ = s.kill()
 	<-s.done
 	s.stderr.close()
 }
 
-// watch begins to watch the server; ended runs when it has ended.
-func (g *group) watch(s *server, ended func()) {
+// watch begins to watch the phpProcess; ended runs when it has ended.
+func (g *group) watch(s *phpProcess, ended func()) {
 	s.child = watch(s.cmd, func() {
 		g.pidsMu.Lock()
 		delete(g.pids, s.cmd.Process.Pid)
@@ -114,15 +114,15 @@ func (g *group) watch(s *server, ended func()) {
 }
 
 // ours reports whether os/exec reaps the process.
-func (g *group) ours(pid int) bool {
+func (g *group) startedHere(pid int) bool {
 	g.pidsMu.Lock()
 	defer g.pidsMu.Unlock()
 	_, ok := g.pids[pid]
 	return ok
 }
 
-// exit says how a server ended. It waits a moment for its last words.
-func (s *server) exit() *StartError {
+// exit says how a phpProcess ended. It waits a moment for its last words.
+func (s *phpProcess) exitError() *StartError {
 	state := s.cmd.ProcessState
 	return &StartError{
 		Err:      fmt.Errorf("php-cgi ended (%v)", state),
@@ -132,11 +132,11 @@ func (s *server) exit() *StartError {
 }
 
 // failure explains why a launch came to nothing. err is what connecting ended
-// with: if the server ended, that is the reason, and if time ran out, what it
+// with: if the phpProcess ended, that is the reason, and if time ran out, what it
 // said may be.
-func (s *server) failure(ctx context.Context, begun time.Time, err error) error {
+func (s *phpProcess) startError(ctx context.Context, begun time.Time, err error) error {
 	if !s.alive() {
-		return s.exit()
+		return s.exitError()
 	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("php-cgi did not answer within %v: %w", time.Since(begun).Round(time.Millisecond), err)
@@ -148,14 +148,14 @@ func (s *server) failure(ctx context.Context, begun time.Time, err error) error 
 // if it had been told to say it here: with log_errors off, as without any
 // php.ini, or with an error_log of its own it ends without a word, for instance
 // when opcache.preload fails. Asking for the version runs that too.
-func (g *group) explain(ctx context.Context, err error) error {
+func (g *group) describeFailure(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*StartError](err)
 	if !ok || e.ExitCode <= 0 || len(e.Stderr) > 0 {
 		return err
 	}
 	o := g.opts
 	o.INI = append(slices.Clip(o.INI), logToStderrINI()...)
-	_, said, _ := o.ask(ctx, "-v") // that it fails is what is asked about
+	_, said, _ := o.run(ctx, "-v") // that it fails is what is asked about
 	e.Stderr = nonEmpty(said)
 	return err
 }
@@ -163,18 +163,18 @@ func (g *group) explain(ctx context.Context, err error) error {
 // close ends the group by end, once, whoever asks. When ctx ends, what is left
 // is killed.
 func (g *group) close(ctx context.Context, end func() error) error {
-	g.ending.Do(func() {
+	g.closeOnce.Do(func() {
 		go func() {
-			defer close(g.ended)
-			g.result = end()
+			defer close(g.closeDone)
+			g.closeErr = end()
 		}()
 	})
 	select {
-	case <-g.ended:
-		return g.result
+	case <-g.closeDone:
+		return g.closeErr
 	case <-ctx.Done():
 	}
-	g.rush.Do(func() { close(g.hurry) })
-	<-g.ended
-	return g.result
+	g.forceOnce.Do(func() { close(g.force) })
+	<-g.closeDone
+	return g.closeErr
 }

@@ -10,29 +10,29 @@ import (
 )
 
 // end waits until every php-cgi that we started has ended, and kills the
-// process group when time is up; then it sends the guardian away, and waits for
+// process group when time is up; then it sends the watchdog away, and waits for
 // what scripts have started and left in the group.
-func (g *group) end() error {
+func (g *group) shutdown() error {
 	defer g.thread.stop()
-	hurry := g.hurry
+	force := g.force
 	var deadline <-chan time.Time // set when the group has been killed
-	dismissed := false
+	stopped := false
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
-		if !dismissed && g.count() == 0 {
-			g.guard.dismiss()
-			dismissed = true
+		if !stopped && g.running() == 0 {
+			g.watchdog.stop()
+			stopped = true
 		}
-		if dismissed && syscall.Kill(-g.guard.pgid, 0) != nil {
+		if stopped && syscall.Kill(-g.watchdog.pgid, 0) != nil {
 			return nil
 		}
 		select {
 		case <-time.After(wait):
-		case <-hurry:
-			hurry = nil
-			g.guard.killAll()
+		case <-force:
+			force = nil
+			g.watchdog.killAll()
 			deadline = time.After(killGrace)
 		case <-deadline:
-			return fmt.Errorf("processes of php-cgi's group %d were killed but do not end", g.guard.pgid)
+			return fmt.Errorf("processes of php-cgi's group %d were killed but do not end", g.watchdog.pgid)
 		}
 	}
 }
@@ -43,4 +43,4 @@ func sharedSupported() error {
 
 func killGroup(pgid int) error { return syscall.Kill(-pgid, syscall.SIGKILL) }
 
-func generationINI() []Setting { return nil }
+func ownOPcacheINI() []Setting { return nil }

@@ -3,7 +3,7 @@
 package phpbin
 
 // count returns how many of what we started have not ended.
-func (g *group) count() int {
+func (g *group) running() int {
 	g.pidsMu.Lock()
 	defer g.pidsMu.Unlock()
 	return len(g.pids)

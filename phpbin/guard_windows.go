@@ -14,7 +14,7 @@ type watchdog struct {
 	pgid int
 }
 
-func newGuard(int) (*watchdog, error) {
+func newWatchdog(int) (*watchdog, error) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, os.NewSyscallError("CreateJobObject", err)
@@ -31,10 +31,10 @@ func newGuard(int) (*watchdog, error) {
 }
 
 // adopt puts a process into the job. It runs no script before we ask it to.
-func (g *watchdog) adopt(p *os.Process) error {
+func (w *watchdog) adopt(p *os.Process) error {
 	var assigned error
 	err := p.WithHandle(func(handle uintptr) {
-		assigned = windows.AssignProcessToJobObject(g.job, windows.Handle(handle))
+		assigned = windows.AssignProcessToJobObject(w.job, windows.Handle(handle))
 	})
 	if err == nil && assigned != nil {
 		err = os.NewSyscallError("AssignProcessToJobObject", assigned)
@@ -42,7 +42,7 @@ func (g *watchdog) adopt(p *os.Process) error {
 	return err
 }
 
-// dismiss closes the job; nothing is in it any more.
-func (g *watchdog) dismiss() { _ = windows.CloseHandle(g.job) }
+// stop closes the job; nothing is in it any more.
+func (w *watchdog) stop() { _ = windows.CloseHandle(w.job) }
 
-func (g *watchdog) killAll() { _ = windows.TerminateJobObject(g.job, 1) }
+func (w *watchdog) killAll() { _ = windows.TerminateJobObject(w.job, 1) }

@@ -33,8 +33,8 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 	}
 }
 
-// spawnThread is what both have in common.
-type spawnThread interface {
+// launcher is what both have in common.
+type launcher interface {
 	Launch(ctx context.Context) (*phpbin.Process, error)
 	Slots() int
 	Done() <-chan struct{}
@@ -73,14 +73,14 @@ var kinds = []string{"shared", "single"}
 
 // start starts a launcher, and sees to it that nothing of it is left at the end
 // of the test: no process, goroutine, descriptor or file.
-func start(t *testing.T, kind string, o phpbin.Options) spawnThread {
+func start(t *testing.T, kind string, o phpbin.Options) launcher {
 	t.Helper()
 	if o.RuntimeDir == "" {
 		o.RuntimeDir = openDir(t) // t.TempDir may be too long for a socket
 	}
 	nothingLeft(t, o.RuntimeDir)
 	var (
-		l   spawnThread
+		l   launcher
 		err error
 	)
 	if kind == "shared" {
@@ -189,7 +189,7 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-func mustLaunch(t *testing.T, l spawnThread) *phpbin.Process {
+func mustLaunch(t *testing.T, l launcher) *phpbin.Process {
 	t.Helper()
 	p, err := l.Launch(within(t))
 	if err != nil {

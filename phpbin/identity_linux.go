@@ -28,20 +28,20 @@ type peer struct {
 
 // identify prepares conn, before anything is sent on it, to tell who answers.
 // The answer is to be read through the connection returned.
-func identify(conn net.Conn) (net.Conn, *peer, error) {
+func withPeerCredentials(conn net.Conn) (net.Conn, *peer, error) {
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
 		return nil, nil, fmt.Errorf("a connection of type %T does not tell who answers", conn)
 	}
 	p := &peer{conn: unixConn, pidfd: -1}
-	if err := p.ask(1); err != nil {
+	if err := p.setPassCredentials(1); err != nil {
 		return nil, nil, err
 	}
 	return &credentialsConn{Conn: conn, peer: p}, p, nil
 }
 
 // ask switches the credentials on or off.
-func (p *peer) ask(on int) error {
+func (p *peer) setPassCredentials(on int) error {
 	raw, err := p.conn.SyscallConn()
 	if err != nil {
 		return err
@@ -58,8 +58,8 @@ func (p *peer) ask(on int) error {
 }
 
 // settle ends the asking; the connection is an ordinary one from now on.
-func (p *peer) settle() error {
-	if err := p.ask(0); err != nil {
+func (p *peer) finish() error {
+	if err := p.setPassCredentials(0); err != nil {
 		return err
 	}
 	if p.pid == 0 {

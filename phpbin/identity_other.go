@@ -12,9 +12,9 @@ type peer struct {
 	pid int
 }
 
-func identify(conn net.Conn) (net.Conn, *peer, error) { return conn, &peer{}, nil }
+func withPeerCredentials(conn net.Conn) (net.Conn, *peer, error) { return conn, &peer{}, nil }
 
-func (p *peer) settle() error          { return nil }
+func (p *peer) finish() error          { return nil }
 func (p *peer) watch() (*child, error) { return nil, errors.ErrUnsupported }
 func (p *peer) kill()                  {}
 func (p *peer) close()                 {}

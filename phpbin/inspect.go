@@ -35,12 +35,12 @@ func (i *PHPInfo) Bytes(name string) int64 {
 // and log_errors.
 func ReadPHPInfo(ctx context.Context, path string, o Options) (*PHPInfo, error) {
 	o.Binary = path
-	o.INI = append(slices.Clip(o.INI), probeINI()...)
-	stdout, stderr, err := o.ask(ctx, "-q", "-i")
+	o.INI = append(slices.Clip(o.INI), detectINI()...)
+	stdout, stderr, err := o.run(ctx, "-q", "-i")
 	if err != nil {
-		return nil, probeError(ctx, path, "", stderr, err)
+		return nil, runError(ctx, path, "", stderr, err)
 	}
-	i := &PHPInfo{rows: parseInfo(stdout)}
+	i := &PHPInfo{rows: parsePHPInfo(stdout)}
 	for _, m := range infoModule.FindAllStringSubmatch(stdout, -1) {
 		i.Extensions = append(i.Extensions, html.UnescapeString(m[1]))
 	}

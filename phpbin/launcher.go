@@ -12,8 +12,8 @@ type spawnThread struct {
 	done chan struct{}
 }
 
-// startLauncher starts a thread and prepares it as o asks.
-func startLauncher(o Options) (*spawnThread, error) {
+// startSpawnThread starts a thread and prepares it as o asks.
+func startSpawnThread(o Options) (*spawnThread, error) {
 	l := &spawnThread{jobs: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error, 1)
 	go onOwnThread(func() {

@@ -13,7 +13,7 @@ func onMainThread() bool { return unix.Gettid() == os.Getpid() }
 // prepareThread changes the calling thread, which is to stay locked. None of it
 // needs a privilege, but for a niceness below ours.
 func prepareThread(o Options) error {
-	keepDescriptors()
+	markInheritedCloseOnExec()
 	if err := dropCapabilities(); err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func dropCapabilities() error {
 	return nil
 }
 
-// keepDescriptors keeps from php-cgi what this process was itself started with:
+// markInheritedCloseOnExec keeps from php-cgi what this process was itself started with:
 // under socket activation those are the web server's listening sockets. What Go
 // opens it marks close-on-exec, but not what it inherited. Of all that is done
 // here only this is seen by the whole process, and what it means to pass on
 // (exec.Cmd.ExtraFiles) still goes. Before Linux 5.11 it is an error to ignore.
-func keepDescriptors() {
+func markInheritedCloseOnExec() {
 	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 }

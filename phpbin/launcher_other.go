@@ -18,8 +18,8 @@ func (o Options) validatePlatform() error {
 	return nil
 }
 
-func (o Options) limit(int) error { return nil }
+func (o Options) setRlimits(int) error { return nil }
 
-func (o Options) oomScoreAdj(int) error { return nil }
+func (o Options) setOOMScore(int) error { return nil }
 
-func (o Options) limiter() ([]string, error) { return nil, nil }
+func (o Options) prlimitCommand() ([]string, error) { return nil, nil }

@@ -13,7 +13,7 @@ import (
 )
 
 // KillOrphans ends the php-cgi that have outlived the process that started
-// them, which takes that its guardian was killed too, and says which those
+// them, which takes that its watchdog was killed too, and says which those
 // were. Call it before anything is started. It looks where the options to come
 // have their RuntimeDir, and ends what has the name of a php-cgi or is one of
 // their Binary, whatever it does: masters, children, and copies that scripts
@@ -25,14 +25,14 @@ import (
 // What it goes by is told in the package's comment, and at mark. Where nothing
 // is left it costs one look into /proc/net/unix and the directory, 0.3 ms.
 func KillOrphans(next ...Options) ([]Orphan, error) {
-	me, err := thisProcess()
+	me, err := currentTag()
 	if err != nil {
 		return nil, fmt.Errorf("looking for php-cgi that an earlier process left: %w", err)
 	}
 	if len(next) == 0 {
 		next = []Options{{}}
 	}
-	f := &finder{space: me.space, failed: map[int]error{}}
+	f := &orphanScanner{pidNS: me.pidNS, failed: map[int]error{}}
 	for _, o := range next {
 		dir := o.RuntimeDir
 		if dir == "" {
@@ -45,16 +45,16 @@ func KillOrphans(next ...Options) ([]Orphan, error) {
 	}
 	slices.Sort(f.dirs)
 	f.dirs = slices.Compact(f.dirs)
-	ended, err := f.end()
+	ended, err := f.killAll()
 	for _, dir := range f.dirs {
-		f.clear(dir)
+		f.removeDirs(dir)
 	}
 	return ended, err
 }
 
 // finder finds what processes that are dead have left.
-type finder struct {
-	space    uint64   // our pid namespace
+type orphanScanner struct {
+	pidNS    uint64   // our pid namespace
 	dirs     []string // where sockets are made
 	binaries []string
 	failed   map[int]error // what could not be killed
@@ -62,11 +62,11 @@ type finder struct {
 
 // end kills until there is nothing left to kill: a master that is killed last
 // has forked anew meanwhile.
-func (f *finder) end() ([]Orphan, error) {
+func (f *orphanScanner) killAll() ([]Orphan, error) {
 	var ended []Orphan
 	deadline := time.Now().Add(killGrace)
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
-		found, err := f.kill()
+		found, err := f.killOnce()
 		for _, l := range found {
 			if !slices.Contains(ended, l) {
 				ended = append(ended, l)
@@ -86,17 +86,17 @@ func (f *finder) end() ([]Orphan, error) {
 }
 
 // kill looks once, and kills what it finds.
-func (f *finder) kill() ([]Orphan, error) {
-	sockets, err := f.sockets()
+func (f *orphanScanner) killOnce() ([]Orphan, error) {
+	sockets, err := f.orphanSockets()
 	if err != nil || len(sockets) == 0 {
 		return nil, err
 	}
-	pids, err := numbers()
+	list, err := pids()
 	if err != nil {
 		return nil, err
 	}
 	var killed []Orphan
-	for _, pid := range pids {
+	for _, pid := range list {
 		if _, ok := sockets[readLink(pid, "fd/0")]; !ok || f.failed[pid] != nil {
 			continue
 		}
@@ -109,7 +109,7 @@ func (f *finder) kill() ([]Orphan, error) {
 			continue
 		}
 		// Looked at again now: the number may have gone to another one.
-		l, ok := f.examine(pid, sockets)
+		l, ok := f.checkOrphan(pid, sockets)
 		if ok {
 			switch err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); {
 			case err == nil:
@@ -124,10 +124,10 @@ func (f *finder) kill() ([]Orphan, error) {
 }
 
 // examine reports whether a process is a leftover.
-func (f *finder) examine(pid int, sockets map[string]origin) (Orphan, bool) {
+func (f *orphanScanner) checkOrphan(pid int, sockets map[string]ownerTag) (Orphan, bool) {
 	owner, ok := sockets[readLink(pid, "fd/0")]
 	exe := strings.TrimSuffix(readLink(pid, "exe"), " (deleted)") // by an upgrade
-	if !ok || !f.isPHP(exe) || descends(pid, owner.pid) {
+	if !ok || !f.isPHP(exe) || hasAncestor(pid, owner.pid) {
 		return Orphan{}, false
 	}
 	return Orphan{PID: pid, OwnerPID: owner.pid, Binary: exe}, true
@@ -136,7 +136,7 @@ func (f *finder) examine(pid int, sockets map[string]origin) (Orphan, bool) {
 // isPHP goes by names, which packages and their upgrades change a little
 // (php8.2-cgi, .php-cgi-wrapped, php-cgi.dpkg-tmp). A program that a script has
 // started may have inherited the socket.
-func (f *finder) isPHP(exe string) bool {
+func (f *orphanScanner) isPHP(exe string) bool {
 	name := strings.ToLower(filepath.Base(exe))
 	return strings.Contains(name, "php") && strings.Contains(name, "cgi") || slices.Contains(f.binaries, exe)
 }
@@ -145,7 +145,7 @@ func (f *finder) isPHP(exe string) bool {
 // a process that is dead has not, so this one lives, whatever its start time
 // looks like from here (it is another one in another time namespace, and after
 // a container was checkpointed and restored).
-func descends(pid, from int) bool {
+func hasAncestor(pid, from int) bool {
 	for pid > 1 {
 		s, err := readStat(pid)
 		if err != nil {
@@ -161,17 +161,17 @@ func descends(pid, from int) bool {
 
 // sockets are those that were made by processes of our pid namespace that are
 // dead, as /proc/PID/fd shows them.
-func (f *finder) sockets() (map[string]origin, error) {
+func (f *orphanScanner) orphanSockets() (map[string]ownerTag, error) {
 	data, err := os.ReadFile("/proc/net/unix")
 	if err != nil {
 		return nil, err
 	}
-	return f.abandoned(data), nil
+	return f.parseSockets(data), nil
 }
 
 // abandoned reads /proc/net/unix.
-func (f *finder) abandoned(data []byte) map[string]origin {
-	found, seen := map[string]origin{}, map[string]bool{}
+func (f *orphanScanner) parseSockets(data []byte) map[string]ownerTag {
+	found, seen := map[string]ownerTag{}, map[string]bool{}
 	for line := range strings.Lines(string(data)) {
 		// Address, count, protocol, flags, type, state, inode, and a path that
 		// may hold anything.
@@ -187,7 +187,7 @@ func (f *finder) abandoned(data []byte) map[string]origin {
 			continue
 		}
 		seen[link] = true
-		if o, ok := f.left(strings.TrimSuffix(line, "\n")); ok {
+		if o, ok := f.deadOwner(strings.TrimSuffix(line, "\n")); ok {
 			found[link] = o
 		}
 	}
@@ -196,12 +196,12 @@ func (f *finder) abandoned(data []byte) map[string]origin {
 
 // left reads from what ends in the path of a socket who made it, if that was a
 // process of our pid namespace that is dead.
-func (f *finder) left(line string) (origin, bool) {
+func (f *orphanScanner) deadOwner(line string) (ownerTag, bool) {
 	dir, name := filepath.Split(line)
 	dir = filepath.Clean(dir)
-	o, ok := parseOrigin(filepath.Base(dir))
-	if !ok || name != socketName || o.space != f.space {
-		return origin{}, false
+	o, ok := parseOwnerTag(filepath.Base(dir))
+	if !ok || name != socketName || o.pidNS != f.pidNS {
+		return ownerTag{}, false
 	}
 	here := slices.ContainsFunc(f.dirs, func(d string) bool {
 		return strings.HasSuffix(line, " "+filepath.Join(d, filepath.Base(dir), name))
@@ -212,14 +212,14 @@ func (f *finder) left(line string) (origin, bool) {
 // clear removes the directories of sockets that a process had no time to remove
 // before it was killed. Any user can make one that is called so: it has to be
 // ours, and is entered but once.
-func (f *finder) clear(dir string) {
+func (f *orphanScanner) removeDirs(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, entry := range entries {
-		o, ok := parseOrigin(entry.Name())
-		if !ok || o.space != f.space || o.alive() {
+		o, ok := parseOwnerTag(entry.Name())
+		if !ok || o.pidNS != f.pidNS || o.alive() {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())

@@ -18,8 +18,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// killWithGuardian kills a stand-in and its guardian, which goes first.
-func killWithGuardian(t *testing.T, cmd *exec.Cmd, pgid int) {
+// killWithWatchdog kills a stand-in and its watchdog, which goes first.
+func killWithWatchdog(t *testing.T, cmd *exec.Cmd, pgid int) {
 	t.Helper()
 	t.Cleanup(func() {
 		if len(group(pgid)) > 0 { // the test has failed
@@ -29,7 +29,7 @@ func killWithGuardian(t *testing.T, cmd *exec.Cmd, pgid int) {
 	killed := 0
 	for _, pid := range group(pgid) {
 		command, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-		if strings.Contains(string(command), "php-pool-guardian") {
+		if strings.Contains(string(command), "php-pool-watchdog") {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -38,7 +38,7 @@ func killWithGuardian(t *testing.T, cmd *exec.Cmd, pgid int) {
 		}
 	}
 	if killed != 1 {
-		t.Fatalf("%d guardians in group %d", killed, pgid)
+		t.Fatalf("%d watchdogs in group %d", killed, pgid)
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
@@ -87,7 +87,7 @@ func TestWhatAKilledProcessLeavesIsEnded(t *testing.T) {
 				pgid := groupsOf(t, runStandIn(t, cmd, fmt.Sprintf("%s %d %s", kind, uid, dir)))[0]
 				neighbour := groupsOf(t, runStandIn(t, exec.Command(os.Args[0]), fmt.Sprintf("shared %d %s", uid, dir)))[0]
 				var alive []int
-				eventually(t, soon, "master, guardian and three children", func() bool {
+				eventually(t, soon, "master, watchdog and three children", func() bool {
 					alive = group(neighbour)
 					return len(alive) == 5
 				})
@@ -98,7 +98,7 @@ func TestWhatAKilledProcessLeavesIsEnded(t *testing.T) {
 				if kind == "single" {
 					left = nil // their death signal is KILL
 				}
-				killWithGuardian(t, cmd, pgid)
+				killWithWatchdog(t, cmd, pgid)
 				eventually(t, soon, "left with what does not hear a signal", func() bool {
 					return slices.Equal(group(pgid), left)
 				})
@@ -132,8 +132,8 @@ func TestAMasterThatIsLeftIsEndedWithItsChildren(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 	pgid := groupsOf(t, runStandIn(t, cmd, fmt.Sprintf("shared %d %s", who.UID, dir)))[0]
-	eventually(t, soon, "master, guardian and three children", func() bool { return len(group(pgid)) == 5 })
-	killWithGuardian(t, cmd, pgid)
+	eventually(t, soon, "master, watchdog and three children", func() bool { return len(group(pgid)) == 5 })
+	killWithWatchdog(t, cmd, pgid)
 	left := group(pgid)
 	if len(left) != 4 || !slices.Contains(left, pgid) {
 		t.Fatalf("left are %v, want the master %d and three children", left, pgid)
@@ -158,7 +158,7 @@ func TestRootNeedsNoPrivilegeToFindWhatIsLeft(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	pgid := groupsOf(t, runStandIn(t, cmd, "shared 33 "+dir))[0]
 	left := saidIn(t, dir, pgid)
-	killWithGuardian(t, cmd, pgid)
+	killWithWatchdog(t, cmd, pgid)
 	eventually(t, soon, "left with what computes", func() bool { return slices.Equal(group(pgid), left) })
 	var want []string
 	for _, pid := range left {

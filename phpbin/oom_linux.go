@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// oomAbove is how much rather than us the kernel is to kill php-cgi when
+	// oomScoreMargin is how much rather than us the kernel is to kill php-cgi when
 	// memory runs out. The unit is a thousandth of the memory there is
 	// (oom_badness in mm/oom_kill.c): so we are hit first only when we use more
 	// than a worker and half of the memory.
-	oomAbove = 500
+	oomScoreMargin = 500
 
 	// The bounds of oom_score_adj (include/uapi/linux/oom.h).
 	oomScoreAdjMin, oomScoreAdjMax = -1000, 1000
 )
 
 // oomScoreAdj tells the kernel how readily to kill a php-cgi that has just been
-// started, and what it will fork. The guardian is left as we are.
-func (o Options) oomScoreAdj(pid int) error {
+// started, and what it will fork. The watchdog is left as we are.
+func (o Options) setOOMScore(pid int) error {
 	path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
 	if want := o.OOMScoreAdj; want != nil {
 		err := os.WriteFile(path, []byte(strconv.Itoa(*want)), 0)
@@ -42,6 +42,6 @@ func (o Options) oomScoreAdj(pid int) error {
 	if err != nil {
 		return nil //nolint:nilerr // the same
 	}
-	_ = os.WriteFile(path, []byte(strconv.Itoa(min(own+oomAbove, oomScoreAdjMax))), 0)
+	_ = os.WriteFile(path, []byte(strconv.Itoa(min(own+oomScoreMargin, oomScoreAdjMax))), 0)
 	return nil
 }

@@ -12,44 +12,44 @@ import (
 
 // origin is a process that starts php-cgi, told apart from all others that run
 // on this machine, in whichever container, or ran since it was switched on.
-type origin struct {
-	space uint64 // its pid namespace, by inode
+type ownerTag struct {
+	pidNS uint64 // its pid namespace, by inode
 	pid   int
 	start uint64 // in clock ticks since boot
 }
 
-// dirName is what the directory of a socket is called: dirPrefix, mark, and
+// dirPattern is what the directory of a socket is called: dirPrefix, mark, and
 // what os.MkdirTemp makes of it.
-var dirName = regexp.MustCompile(`^` + dirPrefix + `([0-9a-z]+)-([0-9a-z]+)-([0-9a-z]+)-\d+$`)
+var dirPattern = regexp.MustCompile(`^` + dirPrefix + `([0-9a-z]+)-([0-9a-z]+)-([0-9a-z]+)-\d+$`)
 
 // mark is this process as the directory of a socket has it in its name. The
 // name of a socket is to be seen in /proc/net/unix for as long as anybody holds
 // it, so a php-cgi that outlives us bears our name: see KillOrphans. Without
 // a /proc to tell who we are it is empty.
-func mark() string {
-	o, err := thisProcess()
+func ownTag() string {
+	o, err := currentTag()
 	if err != nil {
 		return ""
 	}
 	// In base 36, since the path of a socket may not have more than 107 bytes.
 	base36 := func(n uint64) string { return strconv.FormatUint(n, 36) + "-" }
-	return base36(o.space) + base36(uint64(o.pid)) + base36(o.start)
+	return base36(o.pidNS) + base36(uint64(o.pid)) + base36(o.start)
 }
 
-// thisProcess is who we are.
-func thisProcess() (origin, error) {
+// currentTag is who we are.
+func currentTag() (ownerTag, error) {
 	if err := checkProc(); err != nil {
-		return origin{}, err
+		return ownerTag{}, err
 	}
-	space, err := os.Stat("/proc/self/ns/pid")
+	ns, err := os.Stat("/proc/self/ns/pid")
 	if err != nil {
-		return origin{}, err
+		return ownerTag{}, err
 	}
 	s, err := readStat(os.Getpid())
 	if err != nil {
-		return origin{}, err
+		return ownerTag{}, err
 	}
-	return origin{space: inode(space), pid: s.pid, start: s.start}, nil
+	return ownerTag{pidNS: inode(ns), pid: s.pid, start: s.start}, nil
 }
 
 // checkProc reports whether /proc counts processes as we do: it may have been
@@ -65,26 +65,26 @@ func checkProc() error {
 	return nil
 }
 
-// parseOrigin reads who made a directory from its name.
-func parseOrigin(name string) (o origin, ok bool) {
-	m := dirName.FindStringSubmatch(name)
+// parseOwnerTag reads who made a directory from its name.
+func parseOwnerTag(name string) (o ownerTag, ok bool) {
+	m := dirPattern.FindStringSubmatch(name)
 	if m == nil {
-		return origin{}, false
+		return ownerTag{}, false
 	}
 	var n [3]uint64
 	for i := range n {
 		var err error
 		if n[i], err = strconv.ParseUint(m[i+1], 36, 64); err != nil {
-			return origin{}, false
+			return ownerTag{}, false
 		}
 	}
-	o = origin{space: n[0], pid: int(n[1]), start: n[2]}
+	o = ownerTag{pidNS: n[0], pid: int(n[1]), start: n[2]}
 	return o, 0 < o.pid && n[1] <= math.MaxInt32
 }
 
 // alive reports whether the process runs, if it is one of our pid namespace. If
 // that cannot be said, it does.
-func (o origin) alive() bool {
+func (o ownerTag) alive() bool {
 	s, err := readStat(o.pid)
 	if err != nil { // /proc may hide the processes of others (hidepid)
 		return unix.Kill(o.pid, 0) != unix.ESRCH

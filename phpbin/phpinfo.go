@@ -12,9 +12,9 @@ import (
 // its value here, which for a directive is followed by the one of php.ini.
 var infoRow = regexp.MustCompile(`<tr><td class="e">(.*?)</td><td class="v">((?s:.*?))</td>`)
 
-// parseInfo reads the rows of phpinfo(). A name that occurs again, in the
+// parsePHPInfo reads the rows of phpinfo(). A name that occurs again, in the
 // section of another extension, keeps its first value.
-func parseInfo(page string) map[string]string {
+func parsePHPInfo(page string) map[string]string {
 	rows := map[string]string{}
 	for _, m := range infoRow.FindAllStringSubmatch(page, -1) {
 		name := strings.TrimSpace(html.UnescapeString(m[1]))
@@ -35,29 +35,29 @@ func (b *Binary) readVersion(page string, rows map[string]string) bool {
 	if m == nil || rows["Server API"] != "CGI/FastCGI" {
 		return false
 	}
-	v, _, _, ok := parseVersion("PHP " + m[1] + m[2] + " (" + wantSAPI + ")")
-	b.Version, b.VersionText, b.SAPI = v, m[1]+m[2], wantSAPI
+	v, _, _, ok := parseVersion("PHP " + m[1] + m[2] + " (" + cgiSAPI + ")")
+	b.Version, b.VersionText, b.SAPI = v, m[1]+m[2], cgiSAPI
 	return ok
 }
 
 // read takes from phpinfo() what concerns a pool.
-func (b *Binary) read(rows map[string]string) {
+func (b *Binary) readRows(rows map[string]string) {
 	b.ZTS = rows["Thread Safety"] == "enabled"
 	b.OPcache = rows["Opcode Caching"] == "Up and Running"
 	b.JIT = b.OPcache && rows["JIT"] == "On"
 	b.MemoryLimit = parseBytes(rows["memory_limit"])
-	b.INIFile = noNone(rows["Loaded Configuration File"])
-	b.INIPath = noNone(rows["Configuration File (php.ini) Path"])
-	b.INIScanDir = noNone(rows["Scan this dir for additional .ini files"])
-	for file := range strings.SplitSeq(noNone(rows["Additional .ini files parsed"]), ",") {
+	b.INIFile = emptyIfNone(rows["Loaded Configuration File"])
+	b.INIPath = emptyIfNone(rows["Configuration File (php.ini) Path"])
+	b.INIScanDir = emptyIfNone(rows["Scan this dir for additional .ini files"])
+	for file := range strings.SplitSeq(emptyIfNone(rows["Additional .ini files parsed"]), ",") {
 		if file = strings.TrimSpace(file); file != "" {
 			b.ScannedFiles = append(b.ScannedFiles, file)
 		}
 	}
 }
 
-// noNone turns what phpinfo() writes for nothing into nothing.
-func noNone(value string) string {
+// emptyIfNone turns what phpinfo() writes for nothing into nothing.
+func emptyIfNone(value string) string {
 	if value == "(none)" {
 		return ""
 	}

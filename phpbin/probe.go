@@ -28,43 +28,43 @@ func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 			return nil, err
 		}
 	}
-	o.INI = slices.Concat(o.INI, probeINI())
-	info, stderr, err := o.ask(ctx, "-q", "-i")
-	rows := parseInfo(info)
+	o.INI = slices.Concat(o.INI, detectINI())
+	info, stderr, err := o.run(ctx, "-q", "-i")
+	rows := parsePHPInfo(info)
 	if err != nil || !b.readVersion(info, rows) {
 		// Whatever this is, its version tells more; a PHP that did not say it
 		// before is asked once more.
-		if err := b.askVersion(ctx, o); err != nil {
+		if err := b.queryVersion(ctx, o); err != nil {
 			return nil, err
 		}
 	}
 	if err != nil {
-		return nil, probeError(ctx, path, "", stderr, err)
+		return nil, runError(ctx, path, "", stderr, err)
 	}
 	b.Warnings = nonEmpty(stderr)
-	b.read(rows)
+	b.readRows(rows)
 	return b, nil
 }
 
-// askVersion asks for nothing but the version.
-func (b *Binary) askVersion(ctx context.Context, o Options) error {
-	stdout, stderr, err := o.ask(ctx, "-v")
+// queryVersion asks for nothing but the version.
+func (b *Binary) queryVersion(ctx context.Context, o Options) error {
+	stdout, stderr, err := o.run(ctx, "-v")
 	if err != nil {
-		return probeError(ctx, b.Path, stdout, stderr, err)
+		return runError(ctx, b.Path, stdout, stderr, err)
 	}
 	var ok bool
 	if b.Version, b.VersionText, b.SAPI, ok = parseVersion(stdout); !ok {
 		return fmt.Errorf("%s is not PHP: asked for its version, it says %s", b.Path, firstLine(stdout, stderr))
 	}
-	if b.SAPI != wantSAPI {
-		return fmt.Errorf("%s is PHP %s for another use (%s), not php-cgi (%s)", b.Path, b.VersionText, b.SAPI, wantSAPI)
+	if b.SAPI != cgiSAPI {
+		return fmt.Errorf("%s is PHP %s for another use (%s), not php-cgi (%s)", b.Path, b.VersionText, b.SAPI, cgiSAPI)
 	}
 	return nil
 }
 
-// probeINI overrules ini settings for a question: preloading, and where
+// detectINI overrules ini settings for a question: preloading, and where
 // complaints go.
-func probeINI() []Setting {
+func detectINI() []Setting {
 	return append([]Setting{{Name: "opcache.preload"}}, logToStderrINI()...)
 }
 
@@ -73,20 +73,11 @@ func logToStderrINI() []Setting {
 	return []Setting{{Name: "error_log"}, {Name: "log_errors", Value: "1"}}
 }
 
-// ask runs php-cgi with one of its own questions. Its environment must be that
-// of no web server: php-cgi would refuse to answer (see refusedEnv).
-func (o Options) ask(ctx context.Context, question ...string) (stdout, stderr string, err error) {
-	return o.run(ctx, "", question...)
-}
-
-// run is ask with a script, which php-cgi reads from its stdin where the
-// question names none.
-func (o Options) run(ctx context.Context, script string, question ...string) (stdout, stderr string, err error) {
-	cmd := exec.CommandContext(ctx, o.Binary, append(o.Args(), question...)...)
+// run runs php-cgi with args. Its environment must not be that of a web server,
+// or php-cgi refuses to run (see refusedEnv).
+func (o Options) run(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	cmd := exec.CommandContext(ctx, o.Binary, append(o.Args(), args...)...)
 	cmd.Env = o.Environ()
-	if script != "" {
-		cmd.Stdin = strings.NewReader(script)
-	}
 	cmd.WaitDelay = time.Second // when killed, do not wait for what it started
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	setCredential(cmd.SysProcAttr, o.Credential)
@@ -96,8 +87,8 @@ func (o Options) run(ctx context.Context, script string, question ...string) (st
 	return out.String(), errs.String(), err
 }
 
-// probeError makes an error of a run that failed.
-func probeError(ctx context.Context, path, stdout, stderr string, err error) error {
+// runError makes an error of a run that failed.
+func runError(ctx context.Context, path, stdout, stderr string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s does not answer: %w", path, context.Cause(ctx))
 	}

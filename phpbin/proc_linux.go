@@ -62,7 +62,7 @@ func parseStat(pid int, data []byte) (stat, error) {
 }
 
 // numbers lists the processes there are.
-func numbers() ([]int, error) {
+func pids() ([]int, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -83,12 +83,12 @@ func numbers() ([]int, error) {
 
 // processes lists the processes for which ok says so.
 func processes(ok func(stat) bool) ([]stat, error) {
-	pids, err := numbers()
+	all, err := pids()
 	if err != nil {
 		return nil, err
 	}
 	var list []stat
-	for _, pid := range pids {
+	for _, pid := range all {
 		if s, err := readStat(pid); err == nil && ok(s) { // an error: it has ended meanwhile
 			list = append(list, s)
 		}
@@ -96,27 +96,27 @@ func processes(ok func(stat) bool) ([]stat, error) {
 	return list, nil
 }
 
-// lookout is the latest look at all processes. A launcher that ends asks again
+// scan is the latest look at all processes. A launcher that ends asks again
 // and again who is left of its group. If each looked for itself, hundreds of
 // them that end together, with thousands of processes, would take minutes; so
 // they share what was seen by whoever began to look after they asked.
-var lookout struct {
-	begun  atomic.Uint64 // looks
+var scan struct {
+	begun  atomic.Uint64 // scans
 	mu     sync.Mutex    // held while somebody looks; guards what follows
 	groups map[int][]stat
 	err    error
 }
 
 // members lists the processes of a process group, as they are now.
-func members(pgid int) ([]stat, error) {
-	before := lookout.begun.Load()
-	lookout.mu.Lock()
-	defer lookout.mu.Unlock()
-	if lookout.begun.Load() == before {
-		lookout.begun.Add(1)
-		lookout.groups, lookout.err = byGroup()
+func groupMembers(pgid int) ([]stat, error) {
+	before := scan.begun.Load()
+	scan.mu.Lock()
+	defer scan.mu.Unlock()
+	if scan.begun.Load() == before {
+		scan.begun.Add(1)
+		scan.groups, scan.err = byGroup()
 	}
-	return lookout.groups[pgid], lookout.err
+	return scan.groups[pgid], scan.err
 }
 
 // byGroup lists all processes by their groups.

@@ -22,7 +22,7 @@ func TestWhoAsksForAGroupSeesWhatHasHappenedBefore(t *testing.T) {
 					return
 				default:
 				}
-				if list, err := members(syscall.Getpgrp()); err != nil || len(list) == 0 {
+				if list, err := groupMembers(syscall.Getpgrp()); err != nil || len(list) == 0 {
 					t.Errorf("our own group: got %v, %v", list, err)
 					return
 				}
@@ -36,13 +36,13 @@ func TestWhoAsksForAGroupSeesWhatHasHappenedBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		pid := cmd.Process.Pid
-		list, err := members(pid)
+		list, err := groupMembers(pid)
 		if err != nil || !slices.ContainsFunc(list, func(s stat) bool { return s.pid == pid }) {
 			t.Errorf("process %d has been started: got %v, %v", pid, list, err)
 		}
 		cmd.Process.Kill() // Wait tells
 		cmd.Wait()         // "signal: killed"
-		if list, err := members(pid); err != nil || len(list) != 0 {
+		if list, err := groupMembers(pid); err != nil || len(list) != 0 {
 			t.Errorf("process %d has ended: got %v, %v", pid, list, err)
 		}
 	}

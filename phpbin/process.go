@@ -18,22 +18,22 @@ const (
 
 // Process is one worker: a slot, its process, and its one connection.
 type Process struct {
-	proc  *child
-	conn  net.Conn
-	owner owner
-	solo  *singleProcess // of a Single
+	proc   *child
+	conn   net.Conn
+	owner  owner
+	single *singleProcess // of a Single
 
 	// Both guarded by the owner's roster.
 	draining bool // its slot waits for whoever is free next
-	passed   bool // its slot, and perhaps its process, belongs to another Process
+	replaced bool // its slot, and perhaps its process, belongs to another Process
 }
 
 // owner is the launcher that a Process came from.
 type owner interface {
 	drain(ctx context.Context, p *Process) (*Process, error)
-	ledger() *slotTable
+	table() *slotTable
 	threadSafe() bool
-	programs() *programs
+	binaryCache() *binaryCache
 }
 
 // Conn returns the connection. It has answered the handshake and carried
@@ -54,15 +54,15 @@ func (p *Process) ExitStatus() string {
 	if p.proc.alive() {
 		return ""
 	}
-	return p.proc.how
+	return p.proc.exitStatus
 }
 
 // signal sends sig, unless the process is no longer ours to signal.
 func (p *Process) signal(sig syscall.Signal) error {
-	r := p.owner.ledger()
-	r.mu.Lock() // held while sending: Drain must not pass the process on meanwhile
-	defer r.mu.Unlock()
-	if p.passed {
+	t := p.owner.table()
+	t.mu.Lock() // held while sending: Drain must not pass the process on meanwhile
+	defer t.mu.Unlock()
+	if p.replaced {
 		return os.ErrProcessDone
 	}
 	return p.proc.send(sig)
@@ -103,10 +103,10 @@ func (p *Process) Stop(ctx context.Context) error {
 
 // gone reports whether there is nothing left to stop.
 func (p *Process) gone() bool {
-	r := p.owner.ledger()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return p.passed || !p.proc.alive()
+	t := p.owner.table()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return p.replaced || !p.proc.alive()
 }
 
 // Kill ends the process at once, whatever it does; its slot is free when it has

@@ -16,7 +16,7 @@ import (
 // twice that.
 const reapAfter = 2 * time.Second
 
-var reaping sync.Once
+var reapOnce sync.Once
 
 // reapOrphans reaps, from its first call to our end, children of ours that have
 // ended and that nobody here started. Where we are process 1, as in a container,
@@ -33,7 +33,7 @@ var reaping sync.Once
 //
 // It costs a goroutine that sleeps until a child ends.
 func reapOrphans() {
-	reaping.Do(func() {
+	reapOnce.Do(func() {
 		if !inheritsOrphans() || !osHoldsPidfds() || checkProc() != nil {
 			return
 		}
@@ -71,7 +71,7 @@ func reapUnclaimed() {
 	var before map[int]uint64
 	for more := true; more; {
 		time.Sleep(reapAfter)
-		now, err := zombies()
+		now, err := zombieChildren()
 		if err != nil {
 			return
 		}
@@ -93,7 +93,7 @@ func reapUnclaimed() {
 
 // reap reaps those of the zombies that are nobody's.
 func reap(pids []int) {
-	held, err := claimed()
+	held, err := heldByPidfd()
 	if err != nil {
 		return
 	}
@@ -105,7 +105,7 @@ func reap(pids []int) {
 }
 
 // zombies are our children that have ended, with their start times.
-func zombies() (map[int]uint64, error) {
+func zombieChildren() (map[int]uint64, error) {
 	var first unix.Siginfo
 	err := unix.Waitid(unix.P_ALL, 0, &first, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	if err != nil || first.Signo == 0 {
@@ -121,7 +121,7 @@ func zombies() (map[int]uint64, error) {
 }
 
 // claimed are the processes that this one holds a pidfd of.
-func claimed() (map[int]bool, error) {
+func heldByPidfd() (map[int]bool, error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return nil, err

@@ -58,8 +58,8 @@ func (o Options) allRlimits() []Rlimit {
 // limit bounds the resources of a php-cgi that has just been started. What it
 // forks inherits them, and it forks 25 ms after its start at the earliest: its
 // start-up reads php.ini and loads the extensions first.
-func (o Options) limit(pid int) error {
-	if !o.mayLimit() {
+func (o Options) setRlimits(pid int) error {
+	if !o.canSetRlimits() {
 		return nil // limiter does it
 	}
 	for _, r := range o.allRlimits() {
@@ -70,9 +70,9 @@ func (o Options) limit(pid int) error {
 	return nil
 }
 
-// mayLimit reports whether we may limit a php-cgi that runs: for another user
+// canSetRlimits reports whether we may limit a php-cgi that runs: for another user
 // that takes CAP_SYS_RESOURCE, which not even root has in an ordinary container.
-func (o Options) mayLimit() bool {
+func (o Options) canSetRlimits() bool {
 	if o.Credential == nil || int(o.Credential.UID) == os.Getuid() {
 		return true
 	}
@@ -86,8 +86,8 @@ func (o Options) mayLimit() bool {
 // later: prlimit(1) of util-linux limits itself, as the other user, and becomes
 // php-cgi. Alpine has none unless installed; there a limit that was asked for
 // is an error, and that of core dumps is left out.
-func (o Options) limiter() ([]string, error) {
-	if o.mayLimit() {
+func (o Options) prlimitCommand() ([]string, error) {
+	if o.canSetRlimits() {
 		return nil, nil
 	}
 	path, err := exec.LookPath("prlimit")
@@ -99,12 +99,12 @@ func (o Options) limiter() ([]string, error) {
 	}
 	args := []string{path}
 	for _, r := range o.allRlimits() {
-		args = append(args, fmt.Sprintf("--%s=%s:%s", r.Resource, limitText(r.Soft), limitText(r.Hard)))
+		args = append(args, fmt.Sprintf("--%s=%s:%s", r.Resource, formatLimit(r.Soft), formatLimit(r.Hard)))
 	}
 	return append(args, "--"), nil
 }
 
-func limitText(n uint64) string {
+func formatLimit(n uint64) string {
 	if n == Unlimited {
 		return "unlimited"
 	}

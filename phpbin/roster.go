@@ -16,89 +16,89 @@ type slotTable struct {
 
 	mu        sync.Mutex
 	closed    bool
-	held      map[*Process]struct{} // those with a slot; dead ones are swept when it matters
+	owners    map[*Process]struct{} // those with a slot; dead ones are swept when it matters
 	launching int
 	tasks     sync.WaitGroup // added to while mu is held and closed is false
 }
 
-func newRoster(slots int) *slotTable {
-	return &slotTable{slots: slots, closing: make(chan struct{}), held: map[*Process]struct{}{}}
+func newSlotTable(slots int) *slotTable {
+	return &slotTable{slots: slots, closing: make(chan struct{}), owners: map[*Process]struct{}{}}
 }
 
 // beginLaunch reserves a slot.
-func (r *slotTable) beginLaunch() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+func (t *slotTable) beginLaunch() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
 		return ErrClosed
 	}
-	for p := range r.held {
+	for p := range t.owners {
 		if !p.draining && !p.proc.alive() {
-			delete(r.held, p)
+			delete(t.owners, p)
 		}
 	}
-	if r.slots > 0 && len(r.held)+r.launching >= r.slots {
+	if t.slots > 0 && len(t.owners)+t.launching >= t.slots {
 		return ErrNoSlot
 	}
-	r.launching++
-	r.tasks.Add(1)
+	t.launching++
+	t.tasks.Add(1)
 	return nil
 }
 
 // endLaunch gives the slot to p, or back if p is nil.
-func (r *slotTable) endLaunch(p *Process) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.launching--
+func (t *slotTable) endLaunch(p *Process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.launching--
 	if p != nil {
-		r.held[p] = struct{}{}
+		t.owners[p] = struct{}{}
 	}
-	r.tasks.Done()
+	t.tasks.Done()
 }
 
 // beginDrain marks p as waiting.
-func (r *slotTable) beginDrain(p *Process) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (t *slotTable) beginDrain(p *Process) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch {
-	case r.closed:
+	case t.closed:
 		return ErrClosed
-	case p.passed || p.draining:
+	case p.replaced || p.draining:
 		return errDrained
 	}
 	p.draining = true
-	r.held[p] = struct{}{} // it may have died and been swept
-	r.tasks.Add(1)
+	t.owners[p] = struct{}{} // it may have died and been swept
+	t.tasks.Add(1)
 	return nil
 }
 
 // endDrain gives the slot of p to q, or leaves it if q is nil.
-func (r *slotTable) endDrain(p, q *Process) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (t *slotTable) endDrain(p, q *Process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	p.draining = false
 	if q != nil {
-		p.passed = true
-		delete(r.held, p)
-		r.held[q] = struct{}{}
+		p.replaced = true
+		delete(t.owners, p)
+		t.owners[q] = struct{}{}
 	}
-	r.tasks.Done()
+	t.tasks.Done()
 }
 
 // shut lets nothing begin any more, ends what is under way, and returns who
 // holds a slot.
-func (r *slotTable) shut() []*Process {
-	r.mu.Lock()
-	if !r.closed {
-		r.closed = true
-		close(r.closing)
+func (t *slotTable) closeSlots() []*Process {
+	t.mu.Lock()
+	if !t.closed {
+		t.closed = true
+		close(t.closing)
 	}
-	r.mu.Unlock()
-	r.tasks.Wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	t.mu.Unlock()
+	t.tasks.Wait()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var list []*Process
-	for p := range r.held {
+	for p := range t.owners {
 		list = append(list, p)
 	}
 	return list
@@ -106,15 +106,15 @@ func (r *slotTable) shut() []*Process {
 
 // until returns a context that ends when ctx does, when gone is closed, or when
 // the roster is shut; its cause says which.
-func (r *slotTable) until(ctx context.Context, gone <-chan struct{}) (context.Context, context.CancelFunc) {
+func (t *slotTable) launchContext(ctx context.Context, gone <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
 		case <-gone:
-			cancel(errGone)
-		case <-r.closing:
+			cancel(errExited)
+		case <-t.closing:
 			cancel(ErrClosed)
 		case <-ctx.Done():
 		}
@@ -125,5 +125,5 @@ func (r *slotTable) until(ctx context.Context, gone <-chan struct{}) (context.Co
 	}
 }
 
-// errGone is the cause of a context that ended with its php-cgi.
-var errGone = errors.New("php-cgi ended")
+// errExited is the cause of a context that ended with its php-cgi.
+var errExited = errors.New("php-cgi ended")

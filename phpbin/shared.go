@@ -14,7 +14,7 @@ type Shared struct {
 	*group
 	*slotTable
 	dispatcher
-	master   *server
+	master   *phpProcess
 	endpoint *endpoint
 }
 
@@ -36,22 +36,22 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shared{group: g, slotTable: newRoster(o.Slots)}
-	s.known = map[int]*child{}
+	s := &Shared{group: g, slotTable: newSlotTable(o.Slots)}
+	s.children = map[int]*child{}
 	if err := s.startMaster(); err != nil {
 		g.thread.stop()
 		return nil, err
 	}
-	if err := s.first(ctx); err != nil {
+	if err := s.awaitFirstChild(ctx); err != nil {
 		now, cancel := context.WithCancel(ctx)
 		cancel()
 		_ = s.Close(now) // what it could not end is not what was asked
-		return nil, g.explain(ctx, err)
+		return nil, g.describeFailure(ctx, err)
 	}
 	return s, nil
 }
 
-// startMaster starts master and guardian, or leaves nothing behind.
+// startMaster starts master and watchdog, or leaves nothing behind.
 func (s *Shared) startMaster() (err error) {
 	// Twice the slots: besides one connection for each there are those that
 	// wait for a busy child or were given up.
@@ -65,15 +65,15 @@ func (s *Shared) startMaster() (err error) {
 		}
 	}()
 	// The master passes a TERM on to its group. A KILL would leave the children
-	// to go on for ever. Scripts that compute do not hear a TERM: the guardian
+	// to go on for ever. Scripts that compute do not hear a TERM: the watchdog
 	// ends them.
 	s.master, err = s.start(s.endpoint, s.opts.Slots, 0, syscall.SIGTERM)
 	if err != nil {
 		return err
 	}
 	// Not reaped yet, the master holds the number of its group even if it has
-	// ended; from here on the guardian does.
-	s.guard, err = newGuard(s.master.cmd.Process.Pid)
+	// ended; from here on the watchdog does.
+	s.watchdog, err = newWatchdog(s.master.cmd.Process.Pid)
 	if err != nil {
 		_ = killGroup(s.master.cmd.Process.Pid)
 		s.discard(s.master)
@@ -84,12 +84,12 @@ func (s *Shared) startMaster() (err error) {
 }
 
 // first waits for the first child and keeps it for the first Launch.
-func (s *Shared) first(ctx context.Context) error {
-	p, err := s.obtain(ctx, nil)
+func (s *Shared) awaitFirstChild(ctx context.Context) error {
+	p, err := s.acquireChild(ctx, nil)
 	if err != nil {
 		return err
 	}
-	s.offer(p)
+	s.deliver(p)
 	return nil
 }
 
@@ -100,7 +100,7 @@ func (s *Shared) Launch(ctx context.Context) (*Process, error) {
 	if err := s.beginLaunch(); err != nil {
 		return nil, err
 	}
-	p, err := s.obtain(ctx, nil)
+	p, err := s.acquireChild(ctx, nil)
 	s.endLaunch(p)
 	return p, err
 }
@@ -109,20 +109,20 @@ func (s *Shared) drain(ctx context.Context, p *Process) (*Process, error) {
 	if err := s.beginDrain(p); err != nil {
 		return nil, err
 	}
-	q, err := s.obtain(ctx, p)
+	q, err := s.acquireChild(ctx, p)
 	s.endDrain(p, q)
 	return q, err
 }
 
 // reach connects to whichever child accepts first.
-func (s *Shared) reach(ctx context.Context) (*Process, error) {
-	var wait pause
+func (s *Shared) dialChild(ctx context.Context) (*Process, error) {
+	var retry backoff
 	for {
 		conn, who, err := connect(ctx, s.endpoint, s.opts.Handshake)
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.recognize(who)
+		c, err := s.identify(who)
 		who.close()
 		if err == nil && c != nil {
 			return &Process{proc: c, conn: conn, owner: s}, nil
@@ -131,7 +131,7 @@ func (s *Shared) reach(ctx context.Context) (*Process, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !wait.wait(ctx) {
+		if !retry.wait(ctx) {
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -142,7 +142,7 @@ func (s *Shared) reach(ctx context.Context) (*Process, error) {
 //     were a child of the master. It is killed.
 //   - it holds a slot, but has lost the connection of that slot, which the owner
 //     is yet to notice.
-func (s *Shared) recognize(who *peer) (*child, error) {
+func (s *Shared) identify(who *peer) (*child, error) {
 	seen, err := readStat(who.pid)
 	switch {
 	case err != nil: // it has ended
@@ -153,28 +153,28 @@ func (s *Shared) recognize(who *peer) (*child, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.known[who.pid]
+	c := s.children[who.pid]
 	if c == nil || !c.alive() {
 		if c, err = who.watch(); err != nil {
 			return nil, err
 		}
-		if len(s.known) > 2*s.slots {
-			maps.DeleteFunc(s.known, func(_ int, c *child) bool { return !c.alive() })
+		if len(s.children) > 2*s.slots {
+			maps.DeleteFunc(s.children, func(_ int, c *child) bool { return !c.alive() })
 		}
-		s.known[who.pid] = c
+		s.children[who.pid] = c
 		return c, nil
 	}
-	for p := range s.held {
+	for p := range s.owners {
 		if p.proc == c && !p.draining {
 			return nil, nil //nolint:nilnil // documented
 		}
 	}
-	s.dropSpareLocked(c)
+	s.dropUnassignedLocked(c)
 	return c, nil
 }
 
-func (s *Shared) ledger() *slotTable { return s.slotTable }
-func (s *Shared) threadSafe() bool   { return s.opts.ZTS }
+func (s *Shared) table() *slotTable { return s.slotTable }
+func (s *Shared) threadSafe() bool  { return s.opts.ZTS }
 
 // Slots returns how many workers there can be at a time.
 func (s *Shared) Slots() int { return s.slots }
@@ -193,7 +193,7 @@ func (s *Shared) Err() error {
 	if s.master.alive() {
 		return nil
 	}
-	return s.master.exit()
+	return s.master.exitError()
 }
 
 // MasterPID returns the number of the master, which is that of its process
@@ -207,16 +207,16 @@ func (s *Shared) MasterPID() int { return s.master.pid }
 // left is killed. It may be called twice.
 func (s *Shared) Close(ctx context.Context) error {
 	return s.close(ctx, func() error {
-		for _, p := range append(s.shut(), s.takeSpares()...) {
+		for _, p := range append(s.closeSlots(), s.takeUnassigned()...) {
 			_ = p.conn.Close()
 		}
-		standbys := s.standbys()
+		unused := s.unusedChildren()
 		_ = s.master.send(syscall.SIGTERM)
-		for _, p := range standbys { // after the master, which would fork new ones
+		for _, p := range unused { // after the master, which would fork new ones
 			p.kill()
 			p.close()
 		}
-		err := s.end()
+		err := s.shutdown()
 		s.endpoint.close()
 		s.master.stderr.close()
 		return err

@@ -243,7 +243,7 @@ func TestChildrenThatStandByAreNotAsked(t *testing.T) {
 	worker := mustLaunch(t, l)
 	run(t, worker, "pid.php", nil)
 	pgid := groupOf(t, worker.PID())
-	standbys := func() (pids []int) {
+	unusedChildren := func() (pids []int) {
 		for _, pid := range children(l.MasterPID()) {
 			if pid != worker.PID() {
 				pids = append(pids, pid)
@@ -251,8 +251,8 @@ func TestChildrenThatStandByAreNotAsked(t *testing.T) {
 		}
 		return pids
 	}
-	eventually(t, soon, "all children forked", func() bool { return len(standbys()) == l.Slots()-1 })
-	for _, pid := range standbys() {
+	eventually(t, soon, "all children forked", func() bool { return len(unusedChildren()) == l.Slots()-1 })
+	for _, pid := range unusedChildren() {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}

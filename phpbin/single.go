@@ -17,7 +17,7 @@ type Single struct {
 
 // singleProcess is the php-cgi of one worker.
 type singleProcess struct {
-	*server
+	*phpProcess
 	endpoint *endpoint
 }
 
@@ -26,16 +26,16 @@ func StartSingle(_ context.Context, o Options) (*Single, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	o.INI = append(slices.Clip(o.INI), generationINI()...)
+	o.INI = append(slices.Clip(o.INI), ownOPcacheINI()...)
 	g, err := newGroup(o)
 	if err != nil {
 		return nil, err
 	}
-	if g.guard, err = newGuard(0); err != nil {
+	if g.watchdog, err = newWatchdog(0); err != nil {
 		g.thread.stop()
 		return nil, err
 	}
-	return &Single{group: g, slotTable: newRoster(0)}, nil
+	return &Single{group: g, slotTable: newSlotTable(0)}, nil
 }
 
 // Launch starts a php-cgi and returns when it has answered. ctx bounds the
@@ -56,37 +56,37 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 	}
 	// It serves itself and does not wait for its scripts, so it is killed when
 	// we are; a TERM would let a busy loop run on.
-	server, err := s.start(e, 0, s.guard.pgid, syscall.SIGKILL)
+	phpProcess, err := s.start(e, 0, s.watchdog.pgid, syscall.SIGKILL)
 	if err != nil {
 		e.close()
 		return nil, err
 	}
-	one := &singleProcess{server: server, endpoint: e}
-	s.watch(server, func() {
+	one := &singleProcess{phpProcess: phpProcess, endpoint: e}
+	s.watch(phpProcess, func() {
 		e.close()
-		server.stderr.close()
+		phpProcess.stderr.close()
 	})
-	if err := s.guard.adopt(server.cmd.Process); err != nil {
+	if err := s.watchdog.adopt(phpProcess.cmd.Process); err != nil {
 		_ = one.kill()
 		<-one.done
 		return nil, err
 	}
 	begun := time.Now()
-	p, err := s.reach(ctx, one)
+	p, err := s.dial(ctx, one)
 	if err != nil {
-		err = one.failure(ctx, begun, err)
+		err = one.startError(ctx, begun, err)
 		_ = one.kill()
 		<-one.done
-		return nil, s.explain(ctx, err)
+		return nil, s.describeFailure(ctx, err)
 	}
 	return p, nil
 }
 
 // reach connects to a php-cgi that has been started.
-func (s *Single) reach(ctx context.Context, one *singleProcess) (*Process, error) {
-	ctx, cancel := s.until(ctx, one.done)
+func (s *Single) dial(ctx context.Context, one *singleProcess) (*Process, error) {
+	ctx, cancel := s.launchContext(ctx, one.done)
 	defer cancel()
-	var wait pause
+	var retry backoff
 	for {
 		conn, who, err := connect(ctx, one.endpoint, s.opts.Handshake)
 		if err != nil {
@@ -100,10 +100,10 @@ func (s *Single) reach(ctx context.Context, one *singleProcess) (*Process, error
 		}
 		who.close()
 		if !stranger {
-			return &Process{proc: one.child, conn: conn, owner: s, solo: one}, nil
+			return &Process{proc: one.child, conn: conn, owner: s, single: one}, nil
 		}
 		_ = conn.Close()
-		if !wait.wait(ctx) {
+		if !retry.wait(ctx) {
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -113,16 +113,16 @@ func (s *Single) drain(ctx context.Context, p *Process) (*Process, error) {
 	if err := s.beginDrain(p); err != nil {
 		return nil, err
 	}
-	q, err := s.reach(ctx, p.solo)
-	if errors.Is(err, errGone) {
+	q, err := s.dial(ctx, p.single)
+	if errors.Is(err, errExited) {
 		q, err = s.launch(ctx) // its successor, as a master would fork one
 	}
 	s.endDrain(p, q)
 	return q, err
 }
 
-func (s *Single) ledger() *slotTable { return s.slotTable }
-func (s *Single) threadSafe() bool   { return s.opts.ZTS }
+func (s *Single) table() *slotTable { return s.slotTable }
+func (s *Single) threadSafe() bool  { return s.opts.ZTS }
 
 // Slots returns 0: there is no bound.
 func (s *Single) Slots() int { return 0 }
@@ -148,12 +148,12 @@ func (s *Single) MasterPID() int { return 0 }
 // those that still run a script are killed. It may be called twice.
 func (s *Single) Close(ctx context.Context) error {
 	return s.close(ctx, func() error {
-		for _, p := range s.shut() {
+		for _, p := range s.closeSlots() {
 			if err := p.signal(syscall.SIGTERM); err != nil {
 				_ = p.Kill() // Windows has no way to ask
 			}
 			_ = p.conn.Close()
 		}
-		return s.end()
+		return s.shutdown()
 	})
 }

@@ -2,5 +2,5 @@
 
 package phpbin
 
-// standbys are none: there is no master.
-func (s *Shared) standbys() []*peer { return nil }
+// unusedChildren are none: there is no master.
+func (s *Shared) unusedChildren() []*peer { return nil }

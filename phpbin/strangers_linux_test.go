@@ -19,13 +19,13 @@ import (
 
 // made is the name of a socket's directory: who made it, as KillOrphans reads
 // it.
-func made(t *testing.T, space uint64, pid int, start string) string {
+func made(t *testing.T, pidNS uint64, pid int, start string) string {
 	t.Helper()
 	ticks, err := strconv.ParseInt(start, 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("php-pool-%s-%s-%s-1", strconv.FormatUint(space, 36), strconv.FormatInt(int64(pid), 36), strconv.FormatInt(ticks, 36))
+	return fmt.Sprintf("php-pool-%s-%s-%s-1", strconv.FormatUint(pidNS, 36), strconv.FormatInt(int64(pid), 36), strconv.FormatInt(ticks, 36))
 }
 
 const startTime = 19 // in stat

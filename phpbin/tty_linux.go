@@ -10,7 +10,7 @@ import (
 // password (git, ssh) would be stopped by the terminal for ever, and PHP as
 // another user could type into root's terminal (TIOCSTI).
 //
-// A session of its own would do, but then the guardian could not join its
+// A session of its own would do, but then the watchdog could not join its
 // process group. Go can give the terminal up (Noctty) only if it is fd 0, which
 // is where php-cgi wants its socket, so a shell moves that there. The returned
 // function is to be called after the start.

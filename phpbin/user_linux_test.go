@@ -129,7 +129,7 @@ func checkDescriptors(t *testing.T, fds []string) {
 	}
 }
 
-func TestTheGuardianIsOutOfReachOfScripts(t *testing.T) {
+func TestTheWatchdogIsOutOfReachOfScripts(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			o := options(t)
@@ -139,9 +139,9 @@ func TestTheGuardianIsOutOfReachOfScripts(t *testing.T) {
 			pgid := groupOf(t, p.PID())
 			send(t, p.Conn(), "killall.php", nil)
 			closed(t, soon, "done", p.Done())
-			eventually(t, soon, "only the guardian", func() bool { return len(group(pgid)) == 1 })
+			eventually(t, soon, "only the watchdog", func() bool { return len(group(pgid)) == 1 })
 			left := group(pgid)[0]
-			if command, _ := os.ReadFile("/proc/" + strconv.Itoa(left) + "/cmdline"); !strings.Contains(string(command), "guardian") {
+			if command, _ := os.ReadFile("/proc/" + strconv.Itoa(left) + "/cmdline"); !strings.Contains(string(command), "watchdog") {
 				t.Errorf("left is %q", command)
 			}
 			begun := time.Now()
@@ -152,14 +152,14 @@ func TestTheGuardianIsOutOfReachOfScripts(t *testing.T) {
 	}
 }
 
-func TestTheGuardianIsSmallAndHoldsNothing(t *testing.T) {
+func TestTheWatchdogIsSmallAndHoldsNothing(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			l := start(t, kind, options(t))
 			pgid := groupOf(t, mustLaunch(t, l).PID())
 			for _, pid := range group(pgid) {
 				dir := "/proc/" + strconv.Itoa(pid)
-				if command, _ := os.ReadFile(dir + "/cmdline"); !strings.Contains(string(command), "guardian") {
+				if command, _ := os.ReadFile(dir + "/cmdline"); !strings.Contains(string(command), "watchdog") {
 					continue
 				}
 				entries, err := os.ReadDir(dir + "/fd")
@@ -177,7 +177,7 @@ func TestTheGuardianIsSmallAndHoldsNothing(t *testing.T) {
 				}
 				return
 			}
-			t.Error("there is no guardian")
+			t.Error("there is no watchdog")
 		})
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func (p *Process) waiting() (Wait, error) {
-	w, err := (&witness{pid: p.proc.pid, mem: remote(p.proc.pid), ours: socketInode(p.conn)}).see()
+	w, err := (&waitReader{pid: p.proc.pid, mem: processMemory(p.proc.pid), connInode: socketInode(p.conn)}).read()
 	// Only now is it sure that the number was still that of our process.
 	if gone := p.signal(0); errors.Is(gone, os.ErrProcessDone) {
 		return Wait{}, gone
@@ -22,16 +22,16 @@ func (p *Process) waiting() (Wait, error) {
 	return w, err
 }
 
-// witness looks at a process.
-type witness struct {
-	pid  int
-	mem  memory
-	ours uint64 // the inode of our end of its connection; 0 if unknown
+// waitReader looks at a process.
+type waitReader struct {
+	pid       int
+	mem       memory
+	connInode uint64 // the inode of our end of its connection; 0 if unknown
 }
 
 // calls are the system calls that a script is likely to wait in, on every
-// architecture; olderCalls are those that newer architectures do not have.
-var calls = map[uint64]string{
+// architecture; legacyCallNames are those that newer architectures do not have.
+var callNames = map[uint64]string{
 	unix.SYS_READ: "read", unix.SYS_PREAD64: "pread64", unix.SYS_READV: "readv",
 	unix.SYS_WRITE: "write", unix.SYS_PWRITE64: "pwrite64", unix.SYS_WRITEV: "writev",
 	unix.SYS_RECVFROM: "recvfrom", unix.SYS_RECVMSG: "recvmsg",
@@ -47,36 +47,36 @@ var calls = map[uint64]string{
 }
 
 // see tells the system call, and what it waits for (proc_pid_syscall(5)).
-func (w *witness) see() (Wait, error) {
+func (w *waitReader) read() (Wait, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", w.pid))
 	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
 		return Wait{}, err
 	}
 	fields := strings.Fields(string(text))
 	if len(fields) < 7 { // no right, "running", or "-1": asleep, but in no system call
-		return w.state()
+		return w.readState()
 	}
 	number, err := strconv.ParseUint(fields[0], 10, 64)
 	if err != nil {
-		return w.state()
+		return w.readState()
 	}
 	var args [6]uint64
 	for i := range args {
 		args[i], _ = strconv.ParseUint(fields[1+i], 0, 64) // hexadecimal
 	}
-	name := calls[number]
+	name := callNames[number]
 	if name == "" {
-		name = olderCalls[number]
+		name = legacyCallNames[number]
 	}
 	if name == "" {
 		return Wait{Call: "system call " + fields[0]}, nil
 	}
-	return Wait{Call: name, Target: w.what(name, args)}, nil
+	return Wait{Call: name, Target: w.target(name, args)}, nil
 }
 
 // state tells no more than everybody may know (proc_pid_stat(5)), and in which
 // function of the kernel it sleeps if we may know that.
-func (w *witness) state() (Wait, error) {
+func (w *waitReader) readState() (Wait, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.pid))
 	if err != nil {
 		return Wait{}, err
@@ -93,29 +93,29 @@ func (w *witness) state() (Wait, error) {
 }
 
 // what tells from the arguments of a system call what it waits for.
-func (w *witness) what(call string, args [6]uint64) string {
+func (w *waitReader) target(call string, args [6]uint64) string {
 	switch call {
 	case "connect":
-		if to := w.address(args[1], args[2]); to != "" {
+		if to := w.readSockaddr(args[1], args[2]); to != "" {
 			return to
 		}
-		return w.file(args[0])
+		return w.describeFD(args[0])
 	case "read", "pread64", "readv", "write", "pwrite64", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg",
 		"accept4", "flock", "fcntl", "fsync", "fdatasync", "ftruncate", "getdents64":
-		return w.file(args[0])
+		return w.describeFD(args[0])
 	case "poll", "ppoll":
-		return w.files(w.polled(args[0], args[1]))
+		return w.describeFDs(w.pollFDs(args[0], args[1]))
 	case "select", "pselect6":
-		return w.files(append(w.selected(args[0], args[1]), w.selected(args[0], args[2])...))
+		return w.describeFDs(append(w.selectFDs(args[0], args[1]), w.selectFDs(args[0], args[2])...))
 	case "openat", "statx", "unlinkat", "newfstatat":
-		return w.path(args[1])
+		return w.readPath(args[1])
 	case "open", "stat", "lstat", "access":
-		return w.path(args[0])
+		return w.readPath(args[0])
 	case "wait4":
-		return command(int32(args[0]))
+		return describeProcess(int32(args[0]))
 	case "waitid":
 		if args[0] == unix.P_PID {
-			return command(int32(args[1]))
+			return describeProcess(int32(args[1]))
 		}
 	}
 	return ""
@@ -125,9 +125,9 @@ func (w *witness) what(call string, args [6]uint64) string {
 const maxFiles = 3
 
 // polled returns the descriptors of a list of struct pollfd.
-func (w *witness) polled(at, n uint64) []uint64 {
+func (w *waitReader) pollFDs(at, n uint64) []uint64 {
 	b := make([]byte, 8*min(n, maxFiles))
-	if len(b) == 0 || w.mem.read(part{at, b}) != nil {
+	if len(b) == 0 || w.mem.read(chunk{at, b}) != nil {
 		return nil
 	}
 	var list []uint64
@@ -138,9 +138,9 @@ func (w *witness) polled(at, n uint64) []uint64 {
 }
 
 // selected returns the first descriptors of an fd_set.
-func (w *witness) selected(n, at uint64) []uint64 {
+func (w *waitReader) selectFDs(n, at uint64) []uint64 {
 	b := make([]byte, 8*((min(n, 1024)+63)/64)) // whole longs
-	if at == 0 || len(b) == 0 || w.mem.read(part{at, b}) != nil {
+	if at == 0 || len(b) == 0 || w.mem.read(chunk{at, b}) != nil {
 		return nil
 	}
 	var list []uint64
@@ -152,10 +152,10 @@ func (w *witness) selected(n, at uint64) []uint64 {
 	return list
 }
 
-func (w *witness) files(list []uint64) string {
+func (w *waitReader) describeFDs(list []uint64) string {
 	var names []string
 	for _, fd := range list[:min(len(list), maxFiles)] {
-		if name := w.file(fd); name != "" {
+		if name := w.describeFD(fd); name != "" {
 			names = append(names, name)
 		}
 	}
@@ -163,7 +163,7 @@ func (w *witness) files(list []uint64) string {
 }
 
 // file tells what a descriptor is.
-func (w *witness) file(fd uint64) string {
+func (w *waitReader) describeFD(fd uint64) string {
 	if int32(fd) < 0 {
 		return ""
 	}
@@ -172,7 +172,7 @@ func (w *witness) file(fd uint64) string {
 		return ""
 	}
 	if inode, ok := strings.CutPrefix(target, "socket:["); ok {
-		return w.socket(strings.TrimSuffix(inode, "]"))
+		return w.describeSocket(strings.TrimSuffix(inode, "]"))
 	}
 	if kind, _, ok := strings.Cut(target, ":["); ok {
 		return kind // a pipe
@@ -181,16 +181,16 @@ func (w *witness) file(fd uint64) string {
 }
 
 // path reads the name of a file from the memory of the process.
-func (w *witness) path(at uint64) string {
+func (w *waitReader) readPath(at uint64) string {
 	b := make([]byte, 256)
-	for len(b) > 0 && w.mem.read(part{at, b}) != nil {
+	for len(b) > 0 && w.mem.read(chunk{at, b}) != nil {
 		b = b[:len(b)/2] // it ends with its page
 	}
 	return printable(b)
 }
 
 // command tells which process is waited for; 0 and less stand for any.
-func command(pid int32) string {
+func describeProcess(pid int32) string {
 	if pid <= 0 {
 		return ""
 	}

@@ -2,4 +2,4 @@
 
 package phpbin
 
-var olderCalls map[uint64]string
+var legacyCallNames map[uint64]string

@@ -19,7 +19,7 @@ import (
 )
 
 // socket tells the remote address of a socket by its inode.
-func (w *witness) socket(inode string) string {
+func (w *waitReader) describeSocket(inode string) string {
 	number, err := strconv.ParseUint(inode, 10, 64)
 	if err != nil {
 		return "socket"
@@ -28,7 +28,7 @@ func (w *witness) socket(inode string) string {
 		return to
 	}
 	for _, table := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		if to := inTable(fmt.Sprintf("/proc/%d/net/%s", w.pid, table), inode); to != "" {
+		if to := lookupRemote(fmt.Sprintf("/proc/%d/net/%s", w.pid, table), inode); to != "" {
 			return to
 		}
 	}
@@ -41,16 +41,16 @@ const maxTable = 4 << 20
 
 // inTable finds the remote address of a socket in /proc/PID/net/tcp and the like
 // (proc_tcp(5)). It is there before the connection is.
-func inTable(path, inode string) string {
+func lookupRemote(path, inode string) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	return findInTable(f, inode)
+	return findRemote(f, inode)
 }
 
-func findInTable(table io.Reader, inode string) string {
+func findRemote(table io.Reader, inode string) string {
 	wanted := []byte(" " + inode + " ")
 	lines := bufio.NewScanner(table)
 	for read := 0; read < maxTable && lines.Scan(); read += len(lines.Bytes()) {
@@ -58,15 +58,15 @@ func findInTable(table io.Reader, inode string) string {
 			continue
 		}
 		if fields := strings.Fields(lines.Text()); len(fields) > 9 && fields[9] == inode {
-			return tableAddress(fields[2])
+			return parseAddress(fields[2])
 		}
 	}
 	return ""
 }
 
-// tableAddress reads an address such as 0100007F:0CEA: groups of 4 bytes as this
+// parseAddress reads an address such as 0100007F:0CEA: groups of 4 bytes as this
 // machine orders them, and the port. The one of a socket without a peer is 0.
-func tableAddress(text string) string {
+func parseAddress(text string) string {
 	host, port, _ := strings.Cut(text, ":")
 	b, err := hex.DecodeString(host)
 	if err != nil || len(b)%4 != 0 {
@@ -84,9 +84,9 @@ func tableAddress(text string) string {
 }
 
 // address reads a struct sockaddr from the memory of the process.
-func (w *witness) address(at, size uint64) string {
+func (w *waitReader) readSockaddr(at, size uint64) string {
 	b := make([]byte, min(size, unix.SizeofSockaddrUnix))
-	if len(b) < 3 || w.mem.read(part{at, b}) != nil {
+	if len(b) < 3 || w.mem.read(chunk{at, b}) != nil {
 		return ""
 	}
 	// No port is read before it is sure to be there: the address of a unix socket
@@ -98,13 +98,13 @@ func (w *witness) address(at, size uint64) string {
 	case family == unix.AF_INET6 && len(b) >= unix.SizeofSockaddrInet6:
 		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])).Unmap(), port()).String()
 	case family == unix.AF_UNIX:
-		return unixName(b[2:])
+		return unixAddress(b[2:])
 	}
 	return ""
 }
 
-// unixName writes the address of a unix socket; an abstract one begins with NUL.
-func unixName(b []byte) string {
+// unixAddress writes the address of a unix socket; an abstract one begins with NUL.
+func unixAddress(b []byte) string {
 	if len(b) > 1 && b[0] == 0 {
 		b = append([]byte("@"), b[1:]...)
 	}
@@ -126,30 +126,30 @@ const (
 
 // unixPeer tells where a unix socket leads to, which /proc does not: the name is
 // that of the other end, or its own if the connection was made from there.
-func (w *witness) unixPeer(inode uint64) string {
-	own := askUnix(uint32(inode))
+func (w *waitReader) unixPeer(inode uint64) string {
+	own := queryUnixDiag(uint32(inode))
 	if own == nil {
 		return ""
 	}
 	name := own[diagName]
 	if peer := own[diagPeer]; len(peer) == 4 {
 		number := binary.NativeEndian.Uint32(peer)
-		if w.ours != 0 && number == uint32(w.ours) {
+		if w.connInode != 0 && number == uint32(w.connInode) {
 			return "the web server"
 		}
-		if other := askUnix(number); len(other[diagName]) > 0 {
+		if other := queryUnixDiag(number); len(other[diagName]) > 0 {
 			name = other[diagName]
 		}
 	}
-	if name := unixName(name); name != "" {
+	if name := unixAddress(name); name != "" {
 		return name
 	}
 	return "unix socket"
 }
 
-// askUnix asks the kernel for the attributes of a unix socket (sock_diag(7));
+// queryUnixDiag asks the kernel for the attributes of a unix socket (sock_diag(7));
 // nil if there is none with this inode.
-func askUnix(inode uint32) map[uint16][]byte {
+func queryUnixDiag(inode uint32) map[uint16][]byte {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil
@@ -177,11 +177,11 @@ func askUnix(inode uint32) map[uint16][]byte {
 	if err != nil || len(messages) == 0 || messages[0].Header.Type != sockDiagByFamily {
 		return nil
 	}
-	return attributes(messages[0].Data)
+	return parseAttributes(messages[0].Data)
 }
 
 // attributes reads what follows a struct unix_diag_msg (rtnetlink(3)).
-func attributes(data []byte) map[uint16][]byte {
+func parseAttributes(data []byte) map[uint16][]byte {
 	const head, message = 4, 16
 	all := map[uint16][]byte{}
 	for b := data[min(len(data), message):]; len(b) >= head; {

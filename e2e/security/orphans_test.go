@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// TestOrphans_KilledAtNextStart kills Caddy together with the guardian
+// TestOrphans_KilledAtNextStart kills Caddy together with the watchdog
 // of its workers while one of them computes.
 func TestOrphans_KilledAtNextStart(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestOrphans_KilledAtNextStart(t *testing.T) {
 		first := harness.Start(t, b, harness.PlainSite, o)
 		first.StartBlocked("busy.php")
 		for _, p := range first.Processes() {
-			if strings.Contains(p.Args, "php-pool-guardian") {
+			if strings.Contains(p.Args, "php-pool-watchdog") {
 				harness.Kill(t, p.PID, syscall.SIGKILL)
 			}
 		}

@@ -112,7 +112,7 @@ func (m *manyPools) waitIdle(what string, elapsed time.Duration) {
 		for _, p := range m.pools() {
 			workers += p.Workers.Total + p.Workers.Stopping
 		}
-		// The last masters and guardians go a moment after their workers.
+		// The last masters and watchdogs go a moment after their workers.
 		before := processes
 		processes = len(m.PHPProcesses())
 		if workers != m.dynamic || processes != before {
