@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // cgiSAPI is what php-cgi calls itself, whether it serves CGI or FastCGI.
@@ -129,6 +131,6 @@ func (b *Binary) stat() error {
 	if err != nil {
 		return err
 	}
-	b.Size, b.ModTime, b.Inode = info.Size(), info.ModTime(), inode(info)
+	b.Size, b.ModTime, b.Inode = info.Size(), info.ModTime(), procfs.Inode(info)
 	return nil
 }

@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // watchPidfd watches the process behind a pidfd, which it takes over. It parks
@@ -124,4 +128,39 @@ func watch(cmd *exec.Cmd, ended func()) *child {
 		}
 	}
 	return watchCmd(cmd, ended)
+}
+
+// softTimeout is the signal of PHP's own time limit, where that is a timer for
+// processor time (ITIMER_PROF): not in a thread-safe PHP.
+const softTimeout = syscall.SIGPROF
+
+// killCopies kills what a script has forked of its own process (pcntl_fork), and
+// what that has forked: such a copy goes on as php-cgi, with the connection and
+// the socket of its original. Programs that a script has started are let be. As
+// long as the process exists its number cannot have gone to another one.
+func killCopies(pid int, exists func() bool) {
+	self := procfs.ReadLink(pid, "exe")
+	if self == "" {
+		return
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return
+	}
+	for field := range strings.FieldsSeq(string(text)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			continue
+		}
+		fd, err := unix.PidfdOpen(child, 0)
+		if err != nil {
+			continue
+		}
+		seen, err := procfs.ReadStat(child)
+		if err == nil && seen.PPID == pid && procfs.ReadLink(child, "exe") == self && exists() {
+			killCopies(child, func() bool { return unix.PidfdSendSignal(fd, 0, nil, 0) == nil })
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+		_ = unix.Close(fd)
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/phpstack"
 )
 
 // group is what all php-cgi of a launcher have in common: the thread that starts
@@ -19,7 +21,7 @@ type group struct {
 	thread   *spawnThread
 	watchdog *watchdog
 
-	binaries binaryCache // see Process.Backtrace
+	stackCache phpstack.Cache // see Process.Backtrace
 
 	pidsMu sync.Mutex
 	pids   map[int]struct{} // what we started, and os/exec reaps
@@ -112,6 +114,8 @@ func (g *group) watch(s *phpProcess, ended func()) {
 		ended()
 	})
 }
+
+func (g *group) stacks() *phpstack.Cache { return &g.stackCache }
 
 // ours reports whether os/exec reaps the process.
 func (g *group) startedHere(pid int) bool {

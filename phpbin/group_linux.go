@@ -1,13 +1,15 @@
 package phpbin
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // end waits until the process group is empty but for the watchdog, kills it
@@ -56,19 +58,19 @@ func (g *group) waitEmpty() error {
 // ended, which it reaps where that is on us: a child whose master is dead
 // becomes ours if we are process 1, as in a container.
 func (g *group) remaining() (int, error) {
-	list, err := groupMembers(g.watchdog.pgid)
+	list, err := procfs.Group(g.watchdog.pgid)
 	if err != nil {
 		return 0, err
 	}
 	n, self := 0, os.Getpid()
 	for _, p := range list {
 		switch {
-		case p.pid == g.watchdog.cmd.Process.Pid:
-		case g.startedHere(p.pid): // until os/exec has reaped it
+		case p.PID == g.watchdog.cmd.Process.Pid:
+		case g.startedHere(p.PID): // until os/exec has reaped it
 			n++
-		case p.zombie && p.ppid == self:
-			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
-		case p.zombie: // on its parent, whoever that is
+		case p.Zombie() && p.PPID == self:
+			_, _ = unix.Wait4(p.PID, nil, unix.WNOHANG, nil)
+		case p.Zombie(): // on its parent, whoever that is
 		default:
 			n++
 		}
@@ -76,17 +78,38 @@ func (g *group) remaining() (int, error) {
 	return n, nil
 }
 
-// sharedSupported reports whether what Shared is built on is there.
-func sharedSupported() error {
-	if err := checkPidfds(); err != nil {
-		return fmt.Errorf("a shared php-cgi master needs Linux 5.3: %w: %w", err, errors.ErrUnsupported)
-	}
-	if _, err := readStat(os.Getpid()); err != nil {
-		return fmt.Errorf("a shared php-cgi master needs /proc: %w: %w", err, errors.ErrUnsupported)
-	}
-	return nil
+// procAttr is how a php-cgi is started in the process group pgid, or with 0 as
+// the leader of a new one. parentDeathSignal is sent to it when the launcher's thread
+// ends, that is also when we are killed; Go sets it after the change of user,
+// which would clear it.
+func procAttr(o Options, pgid int, parentDeathSignal syscall.Signal) *syscall.SysProcAttr {
+	pidfd := -1
+	attr := &syscall.SysProcAttr{Setpgid: true, Pgid: pgid, Pdeathsig: parentDeathSignal, PidFD: &pidfd}
+	setCredential(attr, o.Credential)
+	return attr
 }
 
-func killGroup(pgid int) error { return syscall.Kill(-pgid, syscall.SIGKILL) }
-
-func ownOPcacheINI() []Setting { return nil }
+// withoutTerminal makes cmd start without our controlling terminal, if we have
+// one: "caddy run" by hand. A program that a script runs and that asks for a
+// password (git, ssh) would be stopped by the terminal for ever, and PHP as
+// another user could type into root's terminal (TIOCSTI).
+//
+// A session of its own would do, but then the watchdog could not join its
+// process group. Go can give the terminal up (Noctty) only if it is fd 0, which
+// is where php-cgi wants its socket, so a shell moves that there. The returned
+// function is to be called after the start.
+func withoutTerminal(cmd *exec.Cmd) func() {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return func() {}
+	}
+	socket, ok := cmd.Stdin.(*os.File)
+	if !ok {
+		return func() { _ = tty.Close() }
+	}
+	cmd.Stdin, cmd.ExtraFiles = tty, []*os.File{socket} // fd 3
+	cmd.SysProcAttr.Noctty = true
+	cmd.Args = append([]string{"/bin/sh", "-c", `exec "$@" <&3 3<&-`, "sh", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
+	return func() { _ = tty.Close() }
+}

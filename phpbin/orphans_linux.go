@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // KillOrphans ends the php-cgi that have outlived the process that started
@@ -91,13 +93,13 @@ func (f *orphanScanner) killOnce() ([]Orphan, error) {
 	if err != nil || len(sockets) == 0 {
 		return nil, err
 	}
-	list, err := pids()
+	list, err := procfs.PIDs()
 	if err != nil {
 		return nil, err
 	}
 	var killed []Orphan
 	for _, pid := range list {
-		if _, ok := sockets[readLink(pid, "fd/0")]; !ok || f.failed[pid] != nil {
+		if _, ok := sockets[procfs.ReadLink(pid, "fd/0")]; !ok || f.failed[pid] != nil {
 			continue
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
@@ -125,8 +127,8 @@ func (f *orphanScanner) killOnce() ([]Orphan, error) {
 
 // examine reports whether a process is a leftover.
 func (f *orphanScanner) checkOrphan(pid int, sockets map[string]ownerTag) (Orphan, bool) {
-	owner, ok := sockets[readLink(pid, "fd/0")]
-	exe := strings.TrimSuffix(readLink(pid, "exe"), " (deleted)") // by an upgrade
+	owner, ok := sockets[procfs.ReadLink(pid, "fd/0")]
+	exe := strings.TrimSuffix(procfs.ReadLink(pid, "exe"), " (deleted)") // by an upgrade
 	if !ok || !f.isPHP(exe) || hasAncestor(pid, owner.pid) {
 		return Orphan{}, false
 	}
@@ -147,14 +149,14 @@ func (f *orphanScanner) isPHP(exe string) bool {
 // a container was checkpointed and restored).
 func hasAncestor(pid, from int) bool {
 	for pid > 1 {
-		s, err := readStat(pid)
+		s, err := procfs.ReadStat(pid)
 		if err != nil {
 			return false
 		}
-		if s.ppid == from {
+		if s.PPID == from {
 			return true
 		}
-		pid = s.ppid
+		pid = s.PPID
 	}
 	return false
 }

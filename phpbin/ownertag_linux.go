@@ -1,13 +1,14 @@
 package phpbin
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"regexp"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // origin is a process that starts php-cgi, told apart from all others that run
@@ -38,31 +39,18 @@ func ownTag() string {
 
 // currentTag is who we are.
 func currentTag() (ownerTag, error) {
-	if err := checkProc(); err != nil {
+	if err := procfs.CheckPIDNamespace(); err != nil {
 		return ownerTag{}, err
 	}
 	ns, err := os.Stat("/proc/self/ns/pid")
 	if err != nil {
 		return ownerTag{}, err
 	}
-	s, err := readStat(os.Getpid())
+	s, err := procfs.ReadStat(os.Getpid())
 	if err != nil {
 		return ownerTag{}, err
 	}
-	return ownerTag{pidNS: inode(ns), pid: s.pid, start: s.start}, nil
-}
-
-// checkProc reports whether /proc counts processes as we do: it may have been
-// mounted for another pid namespace.
-func checkProc() error {
-	self, err := os.Readlink("/proc/self")
-	if err != nil {
-		return err
-	}
-	if self != strconv.Itoa(os.Getpid()) {
-		return fmt.Errorf("/proc is that of another pid namespace: we are %d, and %s there", os.Getpid(), self)
-	}
-	return nil
+	return ownerTag{pidNS: procfs.Inode(ns), pid: s.PID, start: s.StartTime}, nil
 }
 
 // parseOwnerTag reads who made a directory from its name.
@@ -85,9 +73,9 @@ func parseOwnerTag(name string) (o ownerTag, ok bool) {
 // alive reports whether the process runs, if it is one of our pid namespace. If
 // that cannot be said, it does.
 func (o ownerTag) alive() bool {
-	s, err := readStat(o.pid)
+	s, err := procfs.ReadStat(o.pid)
 	if err != nil { // /proc may hide the processes of others (hidepid)
 		return unix.Kill(o.pid, 0) != unix.ESRCH
 	}
-	return !s.zombie && s.start == o.start
+	return !s.Zombie() && s.StartTime == o.start
 }

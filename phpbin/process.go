@@ -7,6 +7,9 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/phpstack"
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // How long an idle php-cgi may take to leave once asked (it needs about 1 ms),
@@ -33,7 +36,7 @@ type owner interface {
 	drain(ctx context.Context, p *Process) (*Process, error)
 	table() *slotTable
 	threadSafe() bool
-	binaryCache() *binaryCache
+	stacks() *phpstack.Cache
 }
 
 // Conn returns the connection. It has answered the handshake and carried
@@ -150,17 +153,40 @@ func (p *Process) Drain(ctx context.Context) (*Process, error) {
 // Memory returns how many bytes the process has for itself, which is what its
 // end would give back. errors.ErrUnsupported elsewhere than on Linux.
 func (p *Process) Memory() (int64, error) {
-	private, _, err := usage(p.proc.pid)
-	return private, err
-}
-
-// PSS returns the memory of the process with its share of what it has in common
-// with others, the OPcache above all: the sum over all workers is what they use
-// together. errors.ErrUnsupported elsewhere than on Linux.
-func (p *Process) PSS() (int64, error) {
-	_, pss, err := usage(p.proc.pid)
-	return pss, err
+	return procfs.PrivateMemory(p.proc.pid)
 }
 
 // CPU returns the processor time that the process has used; 0 where unknown.
-func (p *Process) CPU() time.Duration { return cpuTime(p.proc.pid) }
+func (p *Process) CPU() time.Duration { return procfs.CPUTime(p.proc.pid) }
+
+// Frame is one call on the stack of a PHP script.
+type Frame = phpstack.Frame
+
+// Wait is what a process does as the kernel sees it.
+type Wait = phpstack.Wait
+
+// ErrUnstable is returned by [Process.Backtrace] when the stack changed.
+var ErrUnstable = phpstack.ErrUnstable
+
+// Backtrace returns the stack.
+func (p *Process) Backtrace(depth int) ([]Frame, error) {
+	if p.owner.threadSafe() {
+		return nil, phpstack.ErrThreadSafe
+	}
+	frames, err := p.owner.stacks().Backtrace(p.proc.pid, depth)
+	// Only now is it sure that the number was still that of our process.
+	if gone := p.signal(0); errors.Is(gone, os.ErrProcessDone) {
+		return nil, gone
+	}
+	return frames, err
+}
+
+// BlockedOn returns what the process waits for right now.
+func (p *Process) BlockedOn() (Wait, error) {
+	w, err := phpstack.BlockedOn(p.proc.pid, p.conn)
+	// Only now is it sure that the number was still that of our process.
+	if gone := p.signal(0); errors.Is(gone, os.ErrProcessDone) {
+		return Wait{}, gone
+	}
+	return w, err
+}

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // reapAfter is how long a zombie that is nobody's stays at least; it may be
@@ -34,7 +36,7 @@ var reapOnce sync.Once
 // It costs a goroutine that sleeps until a child ends.
 func reapOrphans() {
 	reapOnce.Do(func() {
-		if !inheritsOrphans() || !osHoldsPidfds() || checkProc() != nil {
+		if !inheritsOrphans() || !osHoldsPidfds() || procfs.CheckPIDNamespace() != nil {
 			return
 		}
 		ended := make(chan os.Signal, 1)
@@ -112,10 +114,10 @@ func zombieChildren() (map[int]uint64, error) {
 		return nil, err // mostly: those who started them have waited for them
 	}
 	self := os.Getpid()
-	list, err := processes(func(s stat) bool { return s.zombie && s.ppid == self })
+	list, err := procfs.Processes(func(s procfs.Stat) bool { return s.Zombie() && s.PPID == self })
 	found := map[int]uint64{}
 	for _, s := range list {
-		found[s.pid] = s.start
+		found[s.PID] = s.StartTime
 	}
 	return found, err
 }

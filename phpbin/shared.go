@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"syscall"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // Shared is one php-cgi master with a fixed number of children, which it forks
@@ -143,11 +145,11 @@ func (s *Shared) dialChild(ctx context.Context) (*Process, error) {
 //   - it holds a slot, but has lost the connection of that slot, which the owner
 //     is yet to notice.
 func (s *Shared) identify(who *peer) (*child, error) {
-	seen, err := readStat(who.pid)
+	seen, err := procfs.ReadStat(who.pid)
 	switch {
 	case err != nil: // it has ended
 		return nil, nil //nolint:nilnil // documented
-	case seen.ppid != s.master.pid:
+	case seen.PPID != s.master.pid:
 		who.kill()
 		return nil, nil //nolint:nilnil // documented
 	}

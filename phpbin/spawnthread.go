@@ -1,6 +1,6 @@
 package phpbin
 
-import "runtime"
+import "github.com/mevdschee/caddy-php-pool/phpbin/internal/osthread"
 
 // spawnThread is an operating-system thread that starts processes, for as long as
 // they live. Two things hang on the thread and not on the process: the death
@@ -16,7 +16,7 @@ type spawnThread struct {
 func startSpawnThread(o Options) (*spawnThread, error) {
 	l := &spawnThread{jobs: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error, 1)
-	go onOwnThread(func() {
+	osthread.Go(func() {
 		defer close(l.done)
 		err := prepareThread(o)
 		ready <- err
@@ -45,22 +45,4 @@ func (l *spawnThread) do(f func() error) error {
 func (l *spawnThread) stop() {
 	close(l.jobs)
 	<-l.done
-}
-
-// onOwnThread runs f on a thread that runs nothing else and ends with it. The
-// main thread never ends, and is what ps and /proc/PID show of a process: where
-// the scheduler put us there, try again while it is taken.
-func onOwnThread(f func()) {
-	runtime.LockOSThread() // never unlocked where f runs
-	if !onMainThread() {
-		f()
-		return
-	}
-	elsewhere := make(chan struct{})
-	go onOwnThread(func() {
-		close(elsewhere)
-		f()
-	})
-	<-elsewhere
-	runtime.UnlockOSThread()
 }

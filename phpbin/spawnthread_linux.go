@@ -8,8 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func onMainThread() bool { return unix.Gettid() == os.Getpid() }
-
 // prepareThread changes the calling thread, which is to stay locked. None of it
 // needs a privilege, but for a niceness below ours.
 func prepareThread(o Options) error {

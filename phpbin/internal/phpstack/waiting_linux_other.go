@@ -1,0 +1,5 @@
+//go:build linux && !amd64
+
+package phpstack
+
+var legacyCallNames map[uint64]string
