@@ -116,16 +116,6 @@ func (b *Binary) INIDirs() []string {
 	return dirs
 }
 
-// FileID is [Binary.ID] of the file at path without running it: as long as it
-// stays the same, what Probe found out does.
-func FileID(path string) (string, error) {
-	b := Binary{Path: path}
-	if err := b.stat(); err != nil {
-		return "", err
-	}
-	return b.ID(), nil
-}
-
 func (b *Binary) stat() error {
 	info, err := os.Stat(b.Path)
 	if err != nil {

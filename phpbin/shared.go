@@ -185,23 +185,6 @@ func (s *Shared) Slots() int { return s.slots }
 // connection is closed, and those with a script to its end; Close ends them.
 func (s *Shared) Done() <-chan struct{} { return s.master.done }
 
-// Err says how the master ended; nil while it runs, ErrClosed after Close.
-func (s *Shared) Err() error {
-	select {
-	case <-s.closing:
-		return ErrClosed
-	default:
-	}
-	if s.master.alive() {
-		return nil
-	}
-	return s.master.exitError()
-}
-
-// MasterPID returns the number of the master, which is that of its process
-// group too.
-func (s *Shared) MasterPID() int { return s.master.pid }
-
 // Close ends master and children and returns when none is left. Children that
 // have never had a connection are killed, the others are asked. The workers
 // should be idle: the TERM that ends a master goes to all of its group, and

@@ -130,19 +130,6 @@ func (s *Single) Slots() int { return 0 }
 // Done is closed by Close and by nothing else.
 func (s *Single) Done() <-chan struct{} { return s.closing }
 
-// Err returns ErrClosed after Close.
-func (s *Single) Err() error {
-	select {
-	case <-s.closing:
-		return ErrClosed
-	default:
-		return nil
-	}
-}
-
-// MasterPID returns 0: there is none.
-func (s *Single) MasterPID() int { return 0 }
-
 // Close ends every php-cgi and returns when none is left. They should be idle:
 // a TERM interrupts a script that sleeps or waits for a lock. When ctx ends,
 // those that still run a script are killed. It may be called twice.

@@ -22,9 +22,6 @@ func (v Version) Compare(other Version) int {
 	return cmp.Or(cmp.Compare(v.Major, other.Major), cmp.Compare(v.Minor, other.Minor), cmp.Compare(v.Patch, other.Patch))
 }
 
-// Less reports whether v is older than other.
-func (v Version) Less(other Version) bool { return v.Compare(other) < 0 }
-
 // AtLeast reports whether v is the given version or a newer one.
 func (v Version) AtLeast(major, minor int, patch ...int) bool {
 	want := Version{Major: major, Minor: minor}
