@@ -6,22 +6,21 @@ import (
 	"strings"
 )
 
-// adminPrefix begins the argument that holds the sections. php-cgi takes an
-// argument of -d over as it stands, line breaks included, when its value begins
-// with a letter or a digit (sapi/cgi/cgi_main.c, case 'd'), and reads all of
-// them as one ini file, by the parser that php.ini is read by (main/php_ini.c,
-// php_init_config). The directive itself is nobody's.
+// adminPrefix begins the argument that holds the sections. php-cgi uses a -d
+// argument unchanged, line breaks included, if its value begins with a letter or a
+// digit (sapi/cgi/cgi_main.c, case 'd'), and parses all of them as one ini file
+// (main/php_ini.c, php_init_config). No extension knows a directive php_pool.
 const adminPrefix = "php_pool=1\n"
 
-// adminArg is the -d argument with a [PATH=] section for each of AdminDirs.
+// adminArg returns the -d argument with a [PATH=] section for each of AdminDirs.
 //
-// What stands in one is in force for the scripts below that directory, and final:
-// ini_set() and .user.ini are refused (php_ini_activate_per_dir sets it as
-// PHP_INI_SYSTEM). That takes no file, so there is none for anybody to read, to
-// change or to leave behind, and none that a later php-cgi of [Single] could
-// miss. [PATH=/] matches nothing, hence all top-level directories.
+// The settings of a section apply to scripts below that directory, and ini_set()
+// and .user.ini cannot change them (php_ini_activate_per_dir sets them as
+// PHP_INI_SYSTEM). An argument needs no file that could be read, changed or left
+// behind, or that a later php-cgi of [Single] could miss. [PATH=/] matches
+// nothing, hence all top-level directories.
 //
-// It has to be the last -d: what follows would belong to the last section.
+// It must be the last -d, because what follows belongs to the last section.
 func (o Options) adminArg() string {
 	var b strings.Builder
 	b.WriteString(adminPrefix)
@@ -34,8 +33,8 @@ func (o Options) adminArg() string {
 	return strings.TrimSuffix(b.String(), "\n") // php-cgi adds one
 }
 
-// maxArg is how many bytes one argument may have on Linux (MAX_ARG_STRLEN), with
-// its NUL.
+// maxArg is the maximum length of an argument on Linux in bytes (MAX_ARG_STRLEN),
+// without its NUL.
 const maxArg = 128<<10 - 1
 
 func (o Options) validateAdmin() error {
@@ -43,7 +42,7 @@ func (o Options) validateAdmin() error {
 		return nil
 	}
 	if len(o.AdminDirs) == 0 {
-		return errors.New("no directory is given for which the ini settings of the administrator are in force")
+		return errors.New("AdminINI is set, but AdminDirs is empty")
 	}
 	var errs []error
 	for _, s := range o.AdminINI {
@@ -55,7 +54,7 @@ func (o Options) validateAdmin() error {
 		}
 	}
 	if n := len(o.adminArg()); n > maxArg {
-		errs = append(errs, fmt.Errorf("the ini settings of the administrator take %d bytes for %d directories, and the system allows %d",
+		errs = append(errs, fmt.Errorf("AdminINI takes %d bytes for %d directories, but at most %d are allowed: remove settings",
 			n, len(o.AdminDirs), maxArg))
 	}
 	return errors.Join(errs...)

@@ -100,10 +100,10 @@ func TestTheTopOfEveryScriptsPathIsKnown(t *testing.T) {
 func TestAdminOptionsThatCannotBeMeantAreRefused(t *testing.T) {
 	good := phpbin.Options{Binary: "php-cgi", Handshake: handshake}
 	for want, o := range map[string]phpbin.Options{
-		"no directory is given": withAdmin(good, nil, "a", "b"),
-		"cannot be the name":    withAdmin(good, []string{"/x"}, "a\n[HOST=x]", "b"),
-		"NUL byte":              withAdmin(good, []string{"/x\x00"}, "a", "b"),
-		"the system allows":     withAdmin(good, []string{"/x", "/y"}, "a", strings.Repeat("b", 70<<10)),
+		"AdminDirs is empty":         withAdmin(good, nil, "a", "b"),
+		"invalid ini directive":      withAdmin(good, []string{"/x"}, "a\n[HOST=x]", "b"),
+		"NUL byte":                   withAdmin(good, []string{"/x\x00"}, "a", "b"),
+		"at most 131071 are allowed": withAdmin(good, []string{"/x", "/y"}, "a", strings.Repeat("b", 70<<10)),
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -9,60 +9,59 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// cgiSAPI is what php-cgi calls itself, whether it serves CGI or FastCGI.
+// cgiSAPI is the name of php-cgi's SAPI, for CGI and FastCGI alike.
 const cgiSAPI = "cgi-fcgi"
 
-// Binary is a php-cgi and what it said of itself, with the options it was asked
-// with: another php.ini makes another Binary.
+// Binary describes a php-cgi, as [Detect] found it with certain options: another
+// php.ini makes another Binary.
 type Binary struct {
-	// Path is where it is.
 	Path string
 
-	// Version and VersionText are the release; the text has what distributions
-	// and release candidates add, "8.5.0RC1".
+	// Version and VersionText are the release. The text includes the suffix of
+	// distributions and release candidates: "8.5.0RC1".
 	Version     Version
 	VersionText string
 
 	// SAPI is "cgi-fcgi".
 	SAPI string
 
-	// ZTS says that PHP is built thread-safe, which php-cgi has no use for.
+	// ZTS reports whether PHP is built thread-safe, which php-cgi does not need.
 	ZTS bool
 
-	// OPcache says that the extension is loaded and switched on; JIT that it
-	// is on as well.
+	// OPcache reports whether the extension is loaded and enabled, JIT whether its
+	// compiler is enabled too.
 	OPcache, JIT bool
 
-	// MemoryLimit is memory_limit in bytes; -1 if there is none.
+	// MemoryLimit is memory_limit in bytes; -1 means no limit.
 	MemoryLimit int64
 
-	// INIFile is the php.ini it reads, and INIPath the directory where it looks
-	// for one; ScannedFiles are the additional ones, from the directories in
-	// INIScanDir.
+	// INIFile is the php.ini that was loaded, and INIPath the directory in which
+	// PHP looks for one. ScannedFiles are the additional .ini files from the
+	// directories in INIScanDir.
 	INIFile      string
 	INIPath      string
 	INIScanDir   string
 	ScannedFiles []string
 
-	// Warnings are what it complained of: broken ini files, extensions that are
-	// not there. It runs nevertheless.
+	// Warnings are startup messages, as for a broken ini file or a missing
+	// extension. php-cgi runs nevertheless.
 	Warnings []string
 
-	// Size, ModTime and Inode are those of the file that Path leads to.
+	// Size, ModTime and Inode belong to the file that Path resolves to.
 	Size    int64
 	ModTime time.Time
 	Inode   uint64
 }
 
-// Features is what this php-cgi can do, by the names that php_pool's status
-// shows.
+// Features are the capabilities of a PHP release, by the names that php_pool's
+// status shows.
 type Features struct {
 	OPcache bool // PHP 5.5
 	JIT     bool // PHP 8.0
 	Fibers  bool // PHP 8.1
 }
 
-// List names the features.
+// List returns the names of the features.
 func (f Features) List() []string {
 	var list []string
 	for _, feature := range []struct {
@@ -76,8 +75,8 @@ func (f Features) List() []string {
 	return list
 }
 
-// Features returns what this release of PHP brings, whether or not it is
-// switched on here.
+// Features returns what this release of PHP supports, whether or not it is
+// enabled here.
 func (b *Binary) Features() Features {
 	return Features{
 		OPcache: b.Version.AtLeast(5, 5),
@@ -86,17 +85,17 @@ func (b *Binary) Features() Features {
 	}
 }
 
-// KeepsConnAfterGetValues reports whether a connection lives on after it has answered
-// FCGI_GET_VALUES. Before 8.2.13 php-cgi closed it (php bug 76922).
+// KeepsConnAfterGetValues reports whether php-cgi leaves a connection open after
+// FCGI_GET_VALUES. Releases before 8.2.13 close it (php bug 76922).
 func (b *Binary) KeepsConnAfterGetValues() bool { return b.Version.AtLeast(8, 2, 13) }
 
-// ID identifies the file: it is another one when the file is replaced, as by a
-// package upgrade.
+// ID identifies the file. It changes when the file is replaced, as by a package
+// upgrade.
 func (b *Binary) ID() string {
 	return fmt.Sprintf("%s:%d:%d:%d", b.Path, b.Size, b.ModTime.UnixNano(), b.Inode)
 }
 
-// INIFiles lists all ini files that were read.
+// INIFiles lists all ini files that were loaded.
 func (b *Binary) INIFiles() []string {
 	var files []string
 	if b.INIFile != "" {
@@ -105,7 +104,7 @@ func (b *Binary) INIFiles() []string {
 	return append(files, b.ScannedFiles...)
 }
 
-// INIDirs lists the directories in which another ini file would be found.
+// INIDirs lists the directories in which PHP looks for ini files.
 func (b *Binary) INIDirs() []string {
 	var dirs []string
 	for _, dir := range append(filepath.SplitList(b.INIScanDir), b.INIPath) {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// end waits until every php-cgi that we started has ended, and kills the
-// process group when time is up; then it sends the watchdog away, and waits for
-// what scripts have started and left in the group.
+// shutdown waits until every php-cgi that was started here has exited, and kills
+// the process group when the context of a Close ends. Then it stops the watchdog
+// and waits for programs that scripts have left in the group.
 func (g *group) shutdown() error {
 	defer g.thread.stop()
 	force := g.force
@@ -32,24 +32,25 @@ func (g *group) shutdown() error {
 			g.watchdog.killAll()
 			deadline = time.After(killGrace)
 		case <-deadline:
-			return fmt.Errorf("processes of php-cgi's group %d were killed but do not end", g.watchdog.pgid)
+			return fmt.Errorf("processes in the process group %d of php-cgi were killed but did not exit", g.watchdog.pgid)
 		}
 	}
 }
 
 func sharedSupported() error {
-	return fmt.Errorf("a shared php-cgi master: %w elsewhere than on Linux", errors.ErrUnsupported)
+	return fmt.Errorf("a shared php-cgi master: %w on systems other than Linux", errors.ErrUnsupported)
 }
 
-// procAttr is how a php-cgi is started in the process group pgid.
+// procAttr returns the attributes for starting php-cgi in the process group pgid.
 func procAttr(o Options, pgid int, _ syscall.Signal) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pgid: pgid}
 	setCredential(attr, o.Credential)
 	return attr
 }
 
-// unlink leaves the socket where it is: only Linux can reach it without a path.
+// unlink keeps the socket in the file system: only Linux can connect to one
+// without a path.
 func (e *endpoint) unlink() {}
 
-// mark is empty: only Linux shows who holds which socket.
+// ownTag returns "": only Linux shows which process holds which socket.
 func ownTag() string { return "" }

@@ -6,18 +6,15 @@ import (
 	"syscall"
 )
 
-// child is a process that is watched: its end is seen, and what is sent to it
-// reaches it or nobody, never another process that was given its number.
+// child is a process that is watched for its exit. A signal reaches this process or
+// none, never another one that was given its pid.
 type child struct {
 	pid        int
-	done       chan struct{} // closed when it has ended
-	exitStatus string        // it ended, in words; readable when done is closed, "" if unknown
+	done       chan struct{} // closed when it has exited
+	exitStatus string        // as text; may be read after done is closed; "" if unknown
 
-	// send sends a signal; os.ErrProcessDone when it has ended.
+	// send sends a signal. It returns os.ErrProcessDone if the process has exited.
 	send func(sig syscall.Signal) error
-
-	// forget stops watching a process that goes on without us.
-	forget func()
 }
 
 func (c *child) alive() bool {
@@ -29,7 +26,7 @@ func (c *child) alive() bool {
 	}
 }
 
-// kill sends SIGKILL; that there is nobody left to kill is no error.
+// kill sends SIGKILL. It is not an error if the process has exited.
 func (c *child) kill() error {
 	if err := c.send(syscall.SIGKILL); err != nil && c.alive() && err != os.ErrProcessDone { //nolint:errorlint // returned bare
 		return err
@@ -37,20 +34,19 @@ func (c *child) kill() error {
 	return nil
 }
 
-// watchCmd watches a process that we started where there is nothing better: it
-// costs an operating-system thread as long as the process lives. ended runs
+// watchCmd watches a process that was started here, on systems without pidfds. It
+// occupies an operating-system thread until the process exits. onExit is called
 // before done is closed.
-func watchCmd(cmd *exec.Cmd, ended func()) *child {
+func watchCmd(cmd *exec.Cmd, onExit func()) *child {
 	c := &child{
-		pid:    cmd.Process.Pid,
-		done:   make(chan struct{}),
-		forget: func() {},
-		send:   func(sig syscall.Signal) error { return cmd.Process.Signal(sig) },
+		pid:  cmd.Process.Pid,
+		done: make(chan struct{}),
+		send: func(sig syscall.Signal) error { return cmd.Process.Signal(sig) },
 	}
 	go func() {
-		_ = cmd.Wait() // how it ended is in cmd.ProcessState
+		_ = cmd.Wait() // the result is in cmd.ProcessState
 		c.exitStatus = cmd.ProcessState.String()
-		ended()
+		onExit()
 		close(c.done)
 	}()
 	return c

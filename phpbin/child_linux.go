@@ -15,40 +15,60 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// watchPidfd watches the process behind a pidfd, which it takes over. It parks
-// one goroutine in Go's netpoller: no thread, however many workers there are.
-// ended, if any, runs before done is closed.
-func watchPidfd(pid, fd int, ended func()) (*child, error) {
+// softTimeout is the signal of PHP's own time limit, a timer for processor time
+// (ITIMER_PROF). A thread-safe PHP does not handle it.
+const softTimeout = syscall.SIGPROF
+
+// watch watches a process that was started here, and reaps it.
+func watch(cmd *exec.Cmd, onExit func()) *child {
+	fd := -1
+	if p := cmd.SysProcAttr.PidFD; p != nil {
+		fd = *p
+	}
+	if fd >= 0 {
+		c, err := watchPidfd(cmd.Process.Pid, fd, func() {
+			_ = cmd.Wait() // returns at once; the result is in cmd.ProcessState
+			onExit()
+		})
+		if err == nil {
+			return c
+		}
+	}
+	return watchCmd(cmd, onExit)
+}
+
+// watchPidfd watches the process of a pidfd, which it takes over. It parks one
+// goroutine in Go's netpoller and occupies no thread. onExit, if not nil, is called
+// before done is closed.
+func watchPidfd(pid, fd int, onExit func()) (*child, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		_ = unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl pidfd", err)
 	}
-	file := os.NewFile(uintptr(fd), "pidfd") // non-blocking, so it goes to the netpoller
+	file := os.NewFile(uintptr(fd), "pidfd") // uses the netpoller, as fd is non-blocking
 	conn, err := file.SyscallConn()
 	if err != nil {
 		_ = file.Close()
 		return nil, err
 	}
 	c := &child{
-		pid:    pid,
-		done:   make(chan struct{}),
-		forget: func() { _ = file.Close() },
+		pid:  pid,
+		done: make(chan struct{}),
 		send: func(sig syscall.Signal) error {
-			sent := os.ErrProcessDone // also where the file is closed
-			_ = conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), sig, nil, 0) })
-			if errors.Is(sent, unix.ESRCH) {
+			sendErr := os.ErrProcessDone // also if file is closed
+			_ = conn.Control(func(fd uintptr) { sendErr = unix.PidfdSendSignal(int(fd), sig, nil, 0) })
+			if errors.Is(sendErr, unix.ESRCH) {
 				return os.ErrProcessDone
 			}
-			return sent
+			return sendErr
 		},
 	}
 	go func() {
-		err := conn.Read(func(fd uintptr) bool { return readable(int(fd)) })
-		if err != nil { // forgotten
+		if err := conn.Read(func(fd uintptr) bool { return readable(int(fd)) }); err != nil {
 			return
 		}
-		if ended != nil {
-			ended()
+		if onExit != nil {
+			onExit()
 		}
 		_ = conn.Control(func(fd uintptr) { c.exitStatus = readExitStatus(int(fd)) })
 		_ = file.Close()
@@ -57,23 +77,22 @@ func watchPidfd(pid, fd int, ended func()) (*child, error) {
 	return c, nil
 }
 
-// readExitStatus says how the process behind a pidfd has ended, also where it was not
-// our child: by PIDFD_GET_INFO, which knows it since Linux 6.15, from the moment
-// at which its parent has reaped it. A master does so at once, but on a busy
-// machine it may have to wait for its turn.
+// readExitStatus returns the exit status of a process that may not be our child,
+// by PIDFD_GET_INFO (Linux 6.15). The kernel has it when the parent has reaped the
+// process. A master does that at once, but may have to wait for a processor.
 func readExitStatus(fd int) string {
-	gone := false
+	retried := false
 	for range 50 {
 		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 		err := unix.IoctlPidfdInfo(fd, &info)
-		if errors.Is(err, unix.ESRCH) && !gone {
-			// Reaped between the kernel's look at how it ended and that at the
-			// process itself, or it has no such field.
-			gone = true
+		if errors.Is(err, unix.ESRCH) && !retried {
+			// The process was reaped between the kernel's check for an exit status and
+			// its check for the process, or the kernel has no such field.
+			retried = true
 			continue
 		}
 		if err != nil {
-			return "" // no such call
+			return "" // not supported
 		}
 		if info.Mask&unix.PIDFD_INFO_EXIT != 0 {
 			return formatWaitStatus(syscall.WaitStatus(info.Exit_code))
@@ -83,7 +102,7 @@ func readExitStatus(fd int) string {
 	return ""
 }
 
-// formatWaitStatus is os.ProcessState.String for a process that is not our child.
+// formatWaitStatus formats status as os.ProcessState.String does.
 func formatWaitStatus(status syscall.WaitStatus) string {
 	switch {
 	case status.Signaled() && status.CoreDump():
@@ -94,15 +113,16 @@ func formatWaitStatus(status syscall.WaitStatus) string {
 	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
 
-// readable reports whether a pidfd is readable, which it is when its process
-// has ended.
+// readable reports whether a pidfd is readable, which means that its process has
+// exited.
 func readable(fd int) bool {
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(poll, 0)
 	return err == nil && n == 1
 }
 
-// pidfds reports whether the kernel has pidfd_open (Linux 5.3) and lets us.
+// checkPidfds returns an error if the kernel has no pidfd_open (Linux 5.3) or
+// denies it.
 func checkPidfds() error {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
@@ -112,35 +132,14 @@ func checkPidfds() error {
 	return nil
 }
 
-// watch watches a process that we started, and reaps it.
-func watch(cmd *exec.Cmd, ended func()) *child {
-	fd := -1
-	if p := cmd.SysProcAttr.PidFD; p != nil {
-		fd = *p
-	}
-	if fd >= 0 {
-		c, err := watchPidfd(cmd.Process.Pid, fd, func() {
-			_ = cmd.Wait() // at once, it has ended; how is in cmd.ProcessState
-			ended()
-		})
-		if err == nil {
-			return c
-		}
-	}
-	return watchCmd(cmd, ended)
-}
-
-// softTimeout is the signal of PHP's own time limit, where that is a timer for
-// processor time (ITIMER_PROF): not in a thread-safe PHP.
-const softTimeout = syscall.SIGPROF
-
-// killCopies kills what a script has forked of its own process (pcntl_fork), and
-// what that has forked: such a copy goes on as php-cgi, with the connection and
-// the socket of its original. Programs that a script has started are let be. As
-// long as the process exists its number cannot have gone to another one.
+// killCopies kills the forks that a script has made of its process (pcntl_fork),
+// and their forks: such a copy goes on as php-cgi, with the connection and the
+// socket of the original. Other programs that a script has started are spared.
+// exists must report whether the process exists, because then its pid was not
+// reused.
 func killCopies(pid int, exists func() bool) {
-	self := procfs.ReadLink(pid, "exe")
-	if self == "" {
+	exe := procfs.ReadLink(pid, "exe")
+	if exe == "" {
 		return
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
@@ -156,8 +155,8 @@ func killCopies(pid int, exists func() bool) {
 		if err != nil {
 			continue
 		}
-		seen, err := procfs.ReadStat(child)
-		if err == nil && seen.PPID == pid && procfs.ReadLink(child, "exe") == self && exists() {
+		stat, err := procfs.ReadStat(child)
+		if err == nil && stat.PPID == pid && procfs.ReadLink(child, "exe") == exe && exists() {
 			killCopies(child, func() bool { return unix.PidfdSendSignal(fd, 0, nil, 0) == nil })
 			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}

@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// Args returns the arguments of php-cgi that come from o, without the program
-// itself.
+// Args returns the command-line arguments of php-cgi, without the program.
 func (o Options) Args() []string {
 	var args []string
 	if o.INIFile != "" {
@@ -27,21 +26,21 @@ func (o Options) Args() []string {
 	return args
 }
 
-// Values that php's ini parser reads as they stand. "on", "none" and "null"
-// are among them and must stay bare to mean what they mean in php.ini.
+// bareINI matches values that need no quotes. Those include "on", "none" and
+// "null", which have their meaning only without quotes.
 var bareINI = regexp.MustCompile(`^[A-Za-z0-9_.,:/@%+-]*$`)
 
-// Sums of constants, such as "E_ALL & ~E_NOTICE": quoted they would be 0.
+// expressionINI matches expressions of constants, such as "E_ALL & ~E_NOTICE",
+// which would be 0 in quotes.
 var expressionINI = regexp.MustCompile(`^[ ()|&^~!0-9]*E_[A-Z_]+[ ()|&^~!0-9A-Z_]*$`)
 
-// quoteINI makes of value what php's ini parser turns back into it
-// (Zend/zend_ini_scanner.l). Nothing is special within single quotes, where
-// ${NAME} stays as it is too; a single quote itself is written as in a shell,
-// since adjoining strings are joined.
+// quoteINI quotes value for PHP's ini parser (Zend/zend_ini_scanner.l). Nothing is
+// special within single quotes, not even ${NAME}. A single quote itself is
+// written as in a shell, since adjacent strings are concatenated.
 //
-// php-cgi adds double quotes to what begins with neither a letter, a digit nor
-// a quote (sapi/cgi/cgi_main.c, case 'd'), which would turn an expression into
-// a string: hence the leading 0|.
+// php-cgi adds double quotes to a value that begins with neither a letter, a
+// digit nor a quote (sapi/cgi/cgi_main.c, case 'd'), which would turn an
+// expression into a string: hence the prefix 0|.
 func quoteINI(value string) string {
 	switch {
 	case bareINI.MatchString(value):
@@ -64,11 +63,11 @@ func quoteINI(value string) string {
 	return b.String()
 }
 
-// What would make php-cgi believe that a web server runs it as a CGI program
-// (sapi/cgi/cgi_main.c: it then refuses to start, or reads its options from
-// the query, CVE-2012-1823), what scripts would take for a header of the
-// request (httpoxy), and what this package sets itself.
-var refusedEnv = []string{
+// reservedEnv lists variables that would make php-cgi behave as a CGI program of a
+// web server (sapi/cgi/cgi_main.c: it then refuses to start, or reads its options
+// from the query, CVE-2012-1823), that scripts would mistake for a header of the
+// request (httpoxy), or that this package sets itself.
+var reservedEnv = []string{
 	"FCGI_WEB_SERVER_ADDRS", "GATEWAY_INTERFACE", "HTTP_PROXY", "ORIG_SCRIPT_FILENAME", "PATH_INFO",
 	"PATH_TRANSLATED", "PHP_FCGI_BACKLOG", "PHP_FCGI_CHILDREN", "PHP_FCGI_MAX_REQUESTS", "QUERY_STRING",
 	"REDIRECT_STATUS", "REDIRECT_URL", "REQUEST_METHOD", "SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_NAME",
@@ -78,21 +77,21 @@ var refusedEnv = []string{
 func validateEnv(name, value string) error {
 	switch {
 	case name == "" || strings.ContainsAny(name, "=\x00"):
-		return fmt.Errorf("%q cannot be the name of an environment variable", name)
+		return fmt.Errorf("invalid environment variable name %q", name)
 	case strings.ContainsRune(value, 0):
 		return fmt.Errorf("the value of the environment variable %s contains a NUL byte", name)
 	case name == "PHP_INI_SCAN_DIR":
-		return fmt.Errorf("the environment variable %s is set by the ini scan directory", name)
-	case slices.Contains(refusedEnv, strings.ToUpper(name)):
-		return fmt.Errorf("the environment variable %s would change how php-cgi runs", name)
+		return fmt.Errorf("environment variable %s is not allowed: use INIScanDir", name)
+	case slices.Contains(reservedEnv, strings.ToUpper(name)):
+		return fmt.Errorf("environment variable %s is not allowed: it would change how php-cgi runs", name)
 	}
 	return nil
 }
 
-// Environ returns the environment that php-cgi gets, sorted: PATH, LANG, TZ
-// and TMPDIR as this process has them (on Windows also what programs cannot
-// start without), HOME and USER of the user it runs as, and o.Env. Nothing
-// else that this process was started with is ever shown to a script.
+// Environ returns the environment of php-cgi, sorted: PATH, LANG, TZ and TMPDIR of
+// this process (on Windows also what programs cannot start without), HOME and USER
+// of the user that php-cgi runs as, and o.Env. Scripts see nothing else of this
+// process's environment.
 func (o Options) Environ() []string {
 	env := map[string]string{}
 	for _, name := range baseEnv {
@@ -119,9 +118,10 @@ func (o Options) Environ() []string {
 	return list
 }
 
-// serveEnviron is Environ with what makes php-cgi a server: children forked
-// processes, or one that serves itself if that is 0, and no bound of requests,
-// because a child that ends by itself loses the request that is on its way.
+// serveEnviron returns Environ with the variables for serving FastCGI. If children
+// is 0, php-cgi forks none and serves itself. The number of requests is not
+// limited, because a child that exits by itself loses the request that is on its
+// way to it.
 func (o Options) serveEnviron(children int) []string {
 	env := append(o.Environ(), "PHP_FCGI_MAX_REQUESTS=0")
 	if children > 0 {

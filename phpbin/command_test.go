@@ -145,23 +145,23 @@ func TestValidateRefuses(t *testing.T) {
 		change func(o *phpbin.Options)
 		want   string
 	}{
-		"no binary":        {func(o *phpbin.Options) { o.Binary = "" }, "no php-cgi binary"},
-		"no handshake":     {func(o *phpbin.Options) { o.Handshake = nil }, "no handshake"},
-		"ini name":         {func(o *phpbin.Options) { o.INI = ini("a b", "").INI }, `"a b" cannot be the name`},
-		"ini line":         {func(o *phpbin.Options) { o.INI = ini("a\nb", "").INI }, "cannot be the name"},
+		"no binary":        {func(o *phpbin.Options) { o.Binary = "" }, "Options.Binary is empty"},
+		"no handshake":     {func(o *phpbin.Options) { o.Handshake = nil }, "Options.Handshake is nil"},
+		"ini name":         {func(o *phpbin.Options) { o.INI = ini("a b", "").INI }, `invalid ini directive name "a b"`},
+		"ini line":         {func(o *phpbin.Options) { o.INI = ini("a\nb", "").INI }, "invalid ini directive name"},
 		"NUL":              {func(o *phpbin.Options) { o.INI = ini("a", "\x00").INI }, "NUL"},
 		"httpoxy":          {func(o *phpbin.Options) { o.Env = map[string]string{"HTTP_PROXY": "x"} }, "HTTP_PROXY"},
 		"httpoxy, small":   {func(o *phpbin.Options) { o.Env = map[string]string{"http_proxy": "x"} }, "http_proxy"},
 		"CGI":              {func(o *phpbin.Options) { o.Env = map[string]string{"GATEWAY_INTERFACE": "x"} }, "GATEWAY_INTERFACE"},
 		"how many":         {func(o *phpbin.Options) { o.Env = map[string]string{"PHP_FCGI_CHILDREN": "9"} }, "PHP_FCGI_CHILDREN"},
-		"scan dir":         {func(o *phpbin.Options) { o.Env = map[string]string{"PHP_INI_SCAN_DIR": "x"} }, "ini scan directory"},
-		"env name":         {func(o *phpbin.Options) { o.Env = map[string]string{"A=B": "x"} }, `"A=B"`},
+		"scan dir":         {func(o *phpbin.Options) { o.Env = map[string]string{"PHP_INI_SCAN_DIR": "x"} }, "INIScanDir"},
+		"env name":         {func(o *phpbin.Options) { o.Env = map[string]string{"A=B": "x"} }, `invalid environment variable name "A=B"`},
 		"umask":            {func(o *phpbin.Options) { o.Umask = &mask }, "umask"},
 		"nice":             {func(o *phpbin.Options) { o.Nice = 20 }, "nice"},
 		"unknown resource": {func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "luck"}} }, `"luck"`},
-		"oom_score_adj":    {func(o *phpbin.Options) { o.OOMScoreAdj = new(1001) }, "oom_score_adj 1001"},
+		"oom_score_adj":    {func(o *phpbin.Options) { o.OOMScoreAdj = new(1001) }, "oom_score_adj must be between -1000 and 1000, got 1001"},
 		"soft above hard": {
-			func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "nofile", Soft: 2, Hard: 1}} }, "above the hard one",
+			func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "nofile", Soft: 2, Hard: 1}} }, "above the hard limit",
 		},
 	}
 	for name, test := range tests {

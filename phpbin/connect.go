@@ -8,26 +8,26 @@ import (
 )
 
 const (
-	// A php-cgi that ends while it answers (a child that crashes as it starts)
-	// is tried again, but not for ever.
+	// maxHandshakes is how often the handshake is tried if php-cgi accepts a
+	// connection but fails to respond, as a child does that crashes at its start.
 	maxHandshakes = 5
 
 	minBackoff = 2 * time.Millisecond
 	maxBackoff = 50 * time.Millisecond
 )
 
-// connect dials e until a php-cgi answers the handshake, and says who did.
-// Dialing is repeated as long as ctx allows: what keeps it from working (a full
-// backlog, a php-cgi that does not listen yet, no free descriptor) passes, or
-// else the process ends, which the caller sees and ends ctx.
+// connect dials e until a php-cgi completes the handshake, and returns the
+// connection and the process that responded. Dialing is retried until ctx ends: its
+// errors are temporary (a full backlog, a php-cgi that does not listen yet, no free
+// descriptor), or else the process exits, and then the caller cancels ctx.
 func connect(ctx context.Context, e *endpoint, handshake func(context.Context, net.Conn) error) (net.Conn, *peer, error) {
 	var b backoff
 	for tries := 0; ; {
 		conn, err := e.dial(ctx)
 		if err == nil {
-			var who *peer
-			if who, err = runHandshake(ctx, conn, handshake); err == nil {
-				return conn, who, nil
+			var p *peer
+			if p, err = runHandshake(ctx, conn, handshake); err == nil {
+				return conn, p, nil
 			}
 			_ = conn.Close()
 			tries++
@@ -36,17 +36,17 @@ func connect(ctx context.Context, e *endpoint, handshake func(context.Context, n
 			return nil, nil, context.Cause(ctx)
 		}
 		if tries == maxHandshakes {
-			return nil, nil, fmt.Errorf("php-cgi accepted a connection but did not answer on it: %w", err)
+			return nil, nil, fmt.Errorf("php-cgi accepted a connection but did not respond: %w", err)
 		}
 		if !b.wait(ctx) {
-			return nil, nil, fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
+			return nil, nil, fmt.Errorf("%w (last error: %w)", context.Cause(ctx), err)
 		}
 	}
 }
 
-// shake runs the handshake on conn and holds it to ctx.
+// runHandshake runs the handshake on conn, which fails when ctx ends.
 func runHandshake(ctx context.Context, conn net.Conn, handshake func(context.Context, net.Conn) error) (*peer, error) {
-	ask, who, err := withPeerCredentials(conn)
+	identified, p, err := withPeerCredentials(conn)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func runHandshake(ctx context.Context, conn net.Conn, handshake func(context.Con
 		_ = conn.SetDeadline(time.Unix(1, 0))
 		close(interrupted)
 	})
-	err = handshake(ctx, ask)
+	err = handshake(ctx, identified)
 	if !stop() {
 		<-interrupted
 		if err == nil {
@@ -63,22 +63,22 @@ func runHandshake(ctx context.Context, conn net.Conn, handshake func(context.Con
 		}
 	}
 	if err == nil {
-		_ = conn.SetDeadline(time.Time{}) // the handshake may have set one of its own
-		err = who.finish()
+		_ = conn.SetDeadline(time.Time{}) // the handshake may have set one
+		err = p.finish()
 	}
 	if err != nil {
-		who.close()
+		p.close()
 		return nil, err
 	}
-	return who, nil
+	return p, nil
 }
 
-// pause is a short wait that gets longer.
+// backoff is a delay that doubles from minBackoff to maxBackoff.
 type backoff struct {
 	next time.Duration
 }
 
-// wait returns false when ctx ended.
+// wait returns false if ctx ended.
 func (b *backoff) wait(ctx context.Context) bool {
 	b.next = min(maxBackoff, max(minBackoff, 2*b.next))
 	select {

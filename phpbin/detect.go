@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// Detect runs the php-cgi at path, briefly, with the ini options that o will
-// start it with, and as o's user, for what it is and what it has loaded (30 to
-// 50 ms). It refuses what is not php-cgi. A script of o's, opcache.preload, is
-// not run: php would do so even for -v.
+// Detect runs the php-cgi at path, with the ini options and as the user of o, to find
+// out its version and settings. It takes 30 to 50 ms. The error says so if the file
+// is not php-cgi. The script of opcache.preload is not run, which PHP otherwise does
+// even for -v.
 func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	b := &Binary{Path: path}
 	if err := b.stat(); err != nil {
@@ -32,8 +32,7 @@ func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	info, stderr, err := o.run(ctx, "-q", "-i")
 	rows := parsePHPInfo(info)
 	if err != nil || !b.readVersion(info, rows) {
-		// Whatever this is, its version tells more; a PHP that did not say it
-		// before is asked once more.
+		// Its version tells what it is, if not php-cgi.
 		if err := b.queryVersion(ctx, o); err != nil {
 			return nil, err
 		}
@@ -41,12 +40,12 @@ func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	if err != nil {
 		return nil, runError(ctx, path, "", stderr, err)
 	}
-	b.Warnings = nonEmpty(stderr)
+	b.Warnings = nonEmptyLines(stderr)
 	b.readRows(rows)
 	return b, nil
 }
 
-// queryVersion asks for nothing but the version.
+// queryVersion sets the version from php-cgi -v.
 func (b *Binary) queryVersion(ctx context.Context, o Options) error {
 	stdout, stderr, err := o.run(ctx, "-v")
 	if err != nil {
@@ -54,31 +53,31 @@ func (b *Binary) queryVersion(ctx context.Context, o Options) error {
 	}
 	var ok bool
 	if b.Version, b.VersionText, b.SAPI, ok = parseVersion(stdout); !ok {
-		return fmt.Errorf("%s is not PHP: asked for its version, it says %s", b.Path, firstLine(stdout, stderr))
+		return fmt.Errorf("%s is not PHP: the output of -v is %s", b.Path, firstLine(stdout, stderr))
 	}
 	if b.SAPI != cgiSAPI {
-		return fmt.Errorf("%s is PHP %s for another use (%s), not php-cgi (%s)", b.Path, b.VersionText, b.SAPI, cgiSAPI)
+		return fmt.Errorf("%s is PHP %s for another SAPI (%s), not php-cgi (%s)", b.Path, b.VersionText, b.SAPI, cgiSAPI)
 	}
 	return nil
 }
 
-// detectINI overrules ini settings for a question: preloading, and where
-// complaints go.
+// detectINI returns ini settings that disable preloading and send messages to
+// stderr.
 func detectINI() []Setting {
 	return append([]Setting{{Name: "opcache.preload"}}, logToStderrINI()...)
 }
 
-// logToStderrINI makes complaints go to our pipe.
+// logToStderrINI returns ini settings that send messages to stderr.
 func logToStderrINI() []Setting {
 	return []Setting{{Name: "error_log"}, {Name: "log_errors", Value: "1"}}
 }
 
 // run runs php-cgi with args. Its environment must not be that of a web server,
-// or php-cgi refuses to run (see refusedEnv).
+// or php-cgi refuses to run (see reservedEnv).
 func (o Options) run(ctx context.Context, args ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, o.Binary, append(o.Args(), args...)...)
 	cmd.Env = o.Environ()
-	cmd.WaitDelay = time.Second // when killed, do not wait for what it started
+	cmd.WaitDelay = time.Second // after a kill, do not wait for what it started
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	setCredential(cmd.SysProcAttr, o.Credential)
 	var out, errs bytes.Buffer
@@ -87,28 +86,28 @@ func (o Options) run(ctx context.Context, args ...string) (stdout, stderr string
 	return out.String(), errs.String(), err
 }
 
-// runError makes an error of a run that failed.
+// runError describes why a run failed.
 func runError(ctx context.Context, path, stdout, stderr string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s does not answer: %w", path, context.Cause(ctx))
+		return fmt.Errorf("%s did not respond: %w", path, context.Cause(ctx))
 	}
 	e := &StartError{Err: fmt.Errorf("running %s: %w", path, err), ExitCode: -1}
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
 		e.ExitCode = exit.ExitCode()
-		e.Stderr = nonEmpty(stderr + "\n" + stdout)
-		e.Err = fmt.Errorf("%s cannot be run as php-cgi (%v)", path, exit.ProcessState)
+		e.Stderr = nonEmptyLines(stderr + "\n" + stdout)
+		e.Err = fmt.Errorf("running %s as php-cgi failed (%v)", path, exit.ProcessState)
 	case errors.Is(err, syscall.ENOEXEC):
 		e.Err = fmt.Errorf("%s is not a program for this machine: %w", path, err)
 	case errors.Is(err, os.ErrPermission):
-		e.Err = fmt.Errorf("%s may not be run by this user: %w", path, err)
+		e.Err = fmt.Errorf("this user may not execute %s: %w", path, err)
 	}
 	return e
 }
 
-// nonEmpty splits text into its lines that say something.
-func nonEmpty(text string) []string {
+// nonEmptyLines splits text into lines and drops the empty ones.
+func nonEmptyLines(text string) []string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
@@ -120,9 +119,9 @@ func nonEmpty(text string) []string {
 
 func firstLine(outputs ...string) string {
 	for _, text := range outputs {
-		if lines := nonEmpty(text); len(lines) > 0 {
+		if lines := nonEmptyLines(text); len(lines) > 0 {
 			return fmt.Sprintf("%.100q", lines[0])
 		}
 	}
-	return "nothing"
+	return "empty"
 }

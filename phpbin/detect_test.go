@@ -142,9 +142,9 @@ func TestProbeRefusesWhatIsNotPHPCGI(t *testing.T) {
 		path string
 		want string
 	}{
-		"cli":        {program(t, filepath.Join(dir, "cli"), "echo 'PHP 8.2.36 (cli) (built: Nov 18 2026)'"), "another use (cli)"},
-		"not PHP":    {program(t, filepath.Join(dir, "other"), "echo hello"), `is not PHP: asked for its version, it says "hello"`},
-		"silent":     {program(t, filepath.Join(dir, "silent"), ""), "it says nothing"},
+		"cli":        {program(t, filepath.Join(dir, "cli"), "echo 'PHP 8.2.36 (cli) (built: Nov 18 2026)'"), "another SAPI (cli)"},
+		"not PHP":    {program(t, filepath.Join(dir, "other"), "echo hello"), `is not PHP: the output of -v is "hello"`},
+		"silent":     {program(t, filepath.Join(dir, "silent"), ""), "the output of -v is empty"},
 		"failing":    {program(t, filepath.Join(dir, "failing"), "echo libxml2.so missing >&2; exit 127"), "libxml2.so missing"},
 		"no program": {noise, "is not a program for this machine"},
 		"absent":     {filepath.Join(dir, "absent"), "no such file"},

@@ -6,43 +6,44 @@ import (
 	"time"
 )
 
-// dispatcher brings the children of a master that answer together with those who
-// wait for one. A connection goes to whichever child accepts it, which need not
-// be the one that its dialer has in mind: who drains a worker wants that very
-// worker back, or its successor, and not one that has been idle all along.
-// Otherwise the abandoned script would run on outside of every slot.
+// dispatcher matches children that have connected with callers that wait for one.
+// The kernel decides which child accepts a connection, so a caller may reach
+// another child than the one it needs: draining a worker needs that very worker, or
+// its successor. A child that was idle all along will not do, because the abandoned
+// script would then run on outside of every slot.
 type dispatcher struct {
-	// All guarded by the mutex of the roster.
-	children   map[int]*child // by pid; the dead are swept when it grows
-	requests   []*childRequest
-	unassigned []*Process // have answered and are nobody's yet
+	// All guarded by the mutex of the slotTable.
+	children   map[int]*child  // by pid; dead ones are removed when the map grows
+	requests   []*childRequest // the oldest first
+	unassigned []*Process      // have responded and belong to no caller yet
 }
 
-// want is someone who waits for a child.
+// childRequest is a caller that waits for a child.
 type childRequest struct {
-	from   *Process      // whose slot is to be filled again; nil for a new one
-	got    chan *Process // capacity 1
-	served bool          // got has had it; guarded as the exchange is
+	drained *Process      // the worker whose slot is refilled; nil for a new slot
+	result  chan *Process // capacity 1
+	served  bool          // result has been sent; guarded by the mutex of the slotTable
 }
 
-// fits reports whether a child that is nobody's is one for w.
-func (w *childRequest) acceptsAny() bool { return w.from == nil || !w.from.proc.alive() }
+// acceptsAny reports whether any child will do.
+func (r *childRequest) acceptsAny() bool { return r.drained == nil || !r.drained.proc.alive() }
 
-// obtain returns a child that has answered, for the slot of from if any.
-func (s *Shared) acquireChild(ctx context.Context, from *Process) (*Process, error) {
-	begun := time.Now()
-	limit, cancel := s.launchContext(ctx, s.master.done)
-	w := &childRequest{from: from, got: make(chan *Process, 1)}
-	s.addRequest(w)
-	dialed := make(chan error, 1)
-	ended := make(chan struct{})
+// acquireChild returns a child that has responded: for the slot of drained, or for
+// a new one if that is nil.
+func (s *Shared) acquireChild(ctx context.Context, drained *Process) (*Process, error) {
+	start := time.Now()
+	dialCtx, cancel := s.launchContext(ctx, s.master.done)
+	r := &childRequest{drained: drained, result: make(chan *Process, 1)}
+	s.addRequest(r)
+	dialErr := make(chan error, 1)
+	dialDone := make(chan struct{})
 	go func() {
-		defer close(ended)
-		dialed <- s.dialUntilServed(limit, w)
+		defer close(dialDone)
+		dialErr <- s.dialUntilServed(dialCtx, r)
 	}()
-	var died <-chan struct{}
-	if from != nil {
-		died = from.proc.done
+	var exited <-chan struct{}
+	if drained != nil {
+		exited = drained.proc.done
 	}
 	var (
 		p   *Process
@@ -50,31 +51,32 @@ func (s *Shared) acquireChild(ctx context.Context, from *Process) (*Process, err
 	)
 	for waiting := true; waiting; {
 		select {
-		case p = <-w.got:
+		case p = <-r.result:
 			waiting = false
-		case err = <-dialed:
+		case err = <-dialErr:
 			waiting = false
-		case <-died:
-			died = nil
-			s.match() // a spare one will do now
+		case <-exited:
+			exited = nil
+			s.match() // an unassigned child will do now
 		}
 	}
 	cancel()
-	<-ended
-	s.removeRequest(w)
+	<-dialDone
+	s.removeRequest(r)
 	if p == nil {
 		select {
-		case p = <-w.got:
+		case p = <-r.result:
 		default:
-			return nil, s.master.startError(ctx, begun, err)
+			return nil, s.master.startError(ctx, start, err)
 		}
 	}
 	return p, nil
 }
 
-// dial reaches children until w has its own. What it reaches may be another's.
-func (s *Shared) dialUntilServed(ctx context.Context, w *childRequest) error {
-	for !s.served(w) {
+// dialUntilServed dials children until r is served. Those that it reaches may be
+// for other requests.
+func (s *Shared) dialUntilServed(ctx context.Context, r *childRequest) error {
+	for !s.served(r) {
 		p, err := s.dialChild(ctx)
 		if err != nil {
 			return err
@@ -84,34 +86,35 @@ func (s *Shared) dialUntilServed(ctx context.Context, w *childRequest) error {
 	return nil
 }
 
-// enter lets w wait; what is spare is tried first.
-func (s *Shared) addRequest(w *childRequest) {
+// addRequest enqueues r, or serves it with an unassigned child.
+func (s *Shared) addRequest(r *childRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests = append(s.requests, w)
+	s.requests = append(s.requests, r)
 	s.matchLocked()
 }
 
-func (s *Shared) served(w *childRequest) bool {
+func (s *Shared) served(r *childRequest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return w.served
+	return r.served
 }
 
-// leave ends the waiting; if w was not served it will not be any more.
-func (s *Shared) removeRequest(w *childRequest) {
+// removeRequest removes r. It will not be served afterwards.
+func (s *Shared) removeRequest(r *childRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests = slices.DeleteFunc(s.requests, func(other *childRequest) bool { return other == w })
+	s.requests = slices.DeleteFunc(s.requests, func(other *childRequest) bool { return other == r })
 }
 
-// offer gives p to who waits for this very child, or for any, or keeps it.
+// deliver gives p to the request that waits for this very child, else to the
+// oldest that accepts any, else keeps it as unassigned.
 func (s *Shared) deliver(p *Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range s.requests {
-		if w.from != nil && w.from.proc == p.proc {
-			s.assignLocked(w, p)
+	for _, r := range s.requests {
+		if r.drained != nil && r.drained.proc == p.proc {
+			s.assignLocked(r, p)
 			return
 		}
 	}
@@ -125,7 +128,7 @@ func (s *Shared) match() {
 	s.matchLocked()
 }
 
-// matchLocked gives what is spare to those who wait, the longest first.
+// matchLocked assigns unassigned children to requests, the oldest first.
 func (s *Shared) matchLocked() {
 	s.unassigned = slices.DeleteFunc(s.unassigned, func(p *Process) bool {
 		if !p.proc.alive() {
@@ -134,43 +137,43 @@ func (s *Shared) matchLocked() {
 		}
 		return false
 	})
-	for _, w := range slices.Clone(s.requests) {
-		if i := s.unassignedForLocked(w); i >= 0 {
+	for _, r := range slices.Clone(s.requests) {
+		if i := s.unassignedForLocked(r); i >= 0 {
 			p := s.unassigned[i]
 			s.unassigned = slices.Delete(s.unassigned, i, i+1)
-			s.assignLocked(w, p)
+			s.assignLocked(r, p)
 		}
 	}
 }
 
-// unassignedForLocked finds the spare one that is for w, -1 if there is none: the
-// very child that it waits for, which somebody else may have reached before w
-// began to wait (and which then answers no second dialer), or any.
-func (s *Shared) unassignedForLocked(w *childRequest) int {
-	if w.from != nil {
-		if i := slices.IndexFunc(s.unassigned, func(p *Process) bool { return p.proc == w.from.proc }); i >= 0 {
+// unassignedForLocked returns the index of an unassigned child for r, or -1: the
+// very child that it waits for, which another caller may have reached before r was
+// added (and which then accepts no second connection), or any.
+func (s *Shared) unassignedForLocked(r *childRequest) int {
+	if r.drained != nil {
+		if i := slices.IndexFunc(s.unassigned, func(p *Process) bool { return p.proc == r.drained.proc }); i >= 0 {
 			return i
 		}
 	}
-	if w.acceptsAny() {
+	if r.acceptsAny() {
 		return len(s.unassigned) - 1
 	}
 	return -1
 }
 
-// assignLocked gives p to w. From now on the process that w waited for is not
-// to be signalled through it any more: p may be the same one.
-func (s *Shared) assignLocked(w *childRequest, p *Process) {
-	if w.from != nil {
-		w.from.replaced = true
+// assignLocked serves r with p. The drained worker must not signal its process any
+// more, because p may have the same one.
+func (s *Shared) assignLocked(r *childRequest, p *Process) {
+	if r.drained != nil {
+		r.drained.replaced = true
 	}
-	w.served = true
-	w.got <- p
-	s.requests = slices.DeleteFunc(s.requests, func(other *childRequest) bool { return other == w })
+	r.served = true
+	r.result <- p
+	s.requests = slices.DeleteFunc(s.requests, func(other *childRequest) bool { return other == r })
 }
 
-// dropUnassignedLocked forgets a spare that has connected anew: its first connection
-// is lost.
+// dropUnassignedLocked removes an unassigned child that has accepted another
+// connection, which means that its first one is lost.
 func (s *Shared) dropUnassignedLocked(c *child) {
 	s.unassigned = slices.DeleteFunc(s.unassigned, func(p *Process) bool {
 		if p.proc == c {

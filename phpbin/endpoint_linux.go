@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unlink takes the socket out of the file system and keeps a handle on it: then
-// there is nothing to remove when we end, however we do, and nothing that
-// another process of our user could connect to by its path. Without /proc the
-// directory stays until the end.
+// unlink removes the socket from the file system and keeps a handle by which we can
+// connect. So nothing is left behind if we are killed, and no other process of our
+// user can connect by the path. Without /proc the socket stays until close.
 func (e *endpoint) unlink() {
 	fd, err := unix.Open(e.path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {

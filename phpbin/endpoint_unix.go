@@ -14,30 +14,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The socket is socketName in a directory that begins with dirPrefix. What
-// follows names us: see mark.
+// The socket has the name socketName in a directory whose name begins with
+// dirPrefix and ownTag.
 const (
 	dirPrefix  = "php-pool-"
 	socketName = "s"
 )
 
-// endpoint is a listening socket that a php-cgi accepts on, and how we reach it.
+// endpoint is a listening socket on which a php-cgi accepts connections.
 type endpoint struct {
-	socket *os.File // php-cgi's fd 0; closed here once it has it
-	path   string   // where to connect
-	dir    string   // what to remove at the end; empty if nothing is left on disk
-	handle *os.File // what path goes through, if dir is empty
+	socket *os.File // php-cgi's fd 0; closed here after its start
+	path   string   // for connecting
+	dir    string   // to be removed by close; empty after unlink
+	handle *os.File // of the unlinked socket; path refers to it
 }
 
-// newEndpoint opens a socket for php-cgi to accept on. It listens before
-// php-cgi runs, so that who connects waits instead of failing. The socket must
-// block: with one that does not, accept fails at once in php-cgi, a single one
-// exits without a word and a master forks new children for ever (main/fastcgi.c
-// does not poll before accept). net.ListenUnix makes one that does not.
+// newEndpoint opens a listening socket for php-cgi. It listens before php-cgi runs,
+// so that connecting waits instead of failing. The socket must be blocking, unlike
+// those of net.ListenUnix: php-cgi does not poll before accept (main/fastcgi.c), so
+// with a non-blocking one a single php-cgi exits without a message, and a master
+// forks new children for ever.
 func newEndpoint(runtimeDir string, backlog int) (_ *endpoint, err error) {
 	dir, err := os.MkdirTemp(runtimeDir, dirPrefix+ownTag()) // mode 0700
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for the socket of php-cgi: %w", err)
+		return nil, fmt.Errorf("creating a directory for the socket of php-cgi: %w", err)
 	}
 	e := &endpoint{dir: dir, path: filepath.Join(dir, socketName)}
 	defer func() {
@@ -45,9 +45,9 @@ func newEndpoint(runtimeDir string, backlog int) (_ *endpoint, err error) {
 			e.close()
 		}
 	}()
-	if most := len(unix.RawSockaddrUnix{}.Path) - 1; len(e.path) > most {
-		return nil, fmt.Errorf("the socket of php-cgi would be %s, of %d bytes, and the system allows %d: "+
-			"use a directory with a shorter name (RuntimeDir, or else TMPDIR)", e.path, len(e.path), most)
+	if limit := len(unix.RawSockaddrUnix{}.Path) - 1; len(e.path) > limit {
+		return nil, fmt.Errorf("the path of php-cgi's socket is too long: %s has %d bytes, and at most %d are allowed: "+
+			"use a directory with a shorter path (RuntimeDir or TMPDIR)", e.path, len(e.path), limit)
 	}
 	syscall.ForkLock.RLock()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -69,15 +69,15 @@ func newEndpoint(runtimeDir string, backlog int) (_ *endpoint, err error) {
 	return e, nil
 }
 
-// prepare makes cmd the one that accepts.
+// prepare makes cmd inherit the socket.
 func (e *endpoint) prepare(cmd *exec.Cmd) { cmd.Stdin = e.socket }
 
-// started gives up our copy of the socket, so that connecting fails once
-// php-cgi has gone, instead of waiting for it.
+// started closes our copy of the socket, so that connecting fails instead of
+// waiting when php-cgi has exited.
 func (e *endpoint) started() { _ = e.socket.Close() }
 
-// dial connects. It may fail for a moment: on Linux with EAGAIN while the
-// backlog is full.
+// dial connects. It may fail temporarily: on Linux with EAGAIN while the backlog is
+// full.
 func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "unix", e.path)

@@ -7,15 +7,15 @@ import (
 	"os/exec"
 )
 
-// endpoint is where a php-cgi listens.
+// endpoint is the address on which a php-cgi listens.
 type endpoint struct {
 	address string
 }
 
-// newEndpoint chooses a port. php-cgi opens it itself: it cannot take over a
-// socket unless its stdout and stderr are invalid handles (main/fastcgi.c),
-// which os/exec has no way to say. Until it does, someone else may take the
-// port; then php-cgi says so and ends, and the launch fails.
+// newEndpoint chooses a free port. php-cgi opens it itself: it cannot inherit a
+// socket unless its stdout and stderr are invalid handles (main/fastcgi.c), which
+// os/exec does not support. If another process takes the port before that, php-cgi
+// reports it and exits, and the launch fails.
 func newEndpoint(string, int) (*endpoint, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -25,7 +25,7 @@ func newEndpoint(string, int) (*endpoint, error) {
 	return &endpoint{address: address}, l.Close()
 }
 
-// prepare makes cmd listen, and answer nobody from elsewhere.
+// prepare makes cmd listen, and reject clients from other hosts.
 func (e *endpoint) prepare(cmd *exec.Cmd) {
 	cmd.Args = append(cmd.Args, "-b", e.address)
 	cmd.Env = append(cmd.Env, "FCGI_WEB_SERVER_ADDRS=127.0.0.1")

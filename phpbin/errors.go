@@ -8,27 +8,35 @@ import (
 )
 
 var (
-	// ErrClosed is returned by launchers after their Close.
+	// ErrClosed is returned by the methods of a launcher after its Close.
 	ErrClosed = errors.New("phpbin: launcher is closed")
 
-	// ErrNoSlot is returned by [Shared.Launch] when every slot has its worker.
-	ErrNoSlot = errors.New("phpbin: every slot of the php-cgi master is taken")
+	// ErrNoSlot is returned by [Shared.Launch] if every slot has a worker.
+	ErrNoSlot = errors.New("phpbin: every slot of the php-cgi master is in use")
 )
 
-// StartError says why php-cgi does not serve, in its own words as far as it
-// had any.
+// The bodies of php-cgi's 403 and 404 responses when it cannot open a script
+// (sapi/cgi/cgi_main.c, php_fopen_primary_script). It sends AccessDenied only if the
+// system has denied access (EACCES).
+const (
+	AccessDenied = "Access denied.\n"
+	NoInputFile  = "No input file specified.\n"
+)
+
+// StartError reports that php-cgi failed to start, or to run at all.
 type StartError struct {
-	// Err is what was seen: the end of the process, or the end of patience.
+	// Err is the cause: the process exited, or the start timed out.
 	Err error
 
 	// Stderr are the last lines that php-cgi wrote.
 	Stderr []string
 
-	// ExitCode is that of the process; -1 if it still ran or a signal ended it.
+	// ExitCode is the exit code of the process; -1 if it was still running or was
+	// terminated by a signal.
 	ExitCode int
 }
 
-// Error is one sentence: what was seen, and the last thing that php-cgi said.
+// Error returns the cause and php-cgi's most important message in one line.
 func (e *StartError) Error() string {
 	if len(e.Stderr) == 0 {
 		return e.Err.Error()
@@ -39,8 +47,8 @@ func (e *StartError) Error() string {
 // Unwrap returns Err.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// saying picks from php's messages the one that matters most: the last fatal
-// one with what follows it (a stack trace does), or else the last line.
+// mainMessage returns the most important message of PHP: the last fatal error with
+// the lines that follow it, as those of a stack trace, or else the last line.
 func mainMessage(lines []string) string {
 	for i, line := range slices.Backward(lines) {
 		if strings.Contains(strings.ToLower(line), "fatal error") {
@@ -50,29 +58,21 @@ func mainMessage(lines []string) string {
 	return lines[len(lines)-1]
 }
 
-// NotFoundError says that there is no php-cgi, where it was looked for, and how
-// one comes by it.
+// NotFoundError reports that there is no such php-cgi, where it was searched, and
+// how to install one.
 type NotFoundError struct {
-	// Spec is what was asked for; empty for any php-cgi.
+	// Spec is the argument of [Find]; empty for any php-cgi.
 	Spec string
 
-	// Names and Dirs are what was looked for, and where.
+	// Names and Dirs are the file names and directories that were searched.
 	Names, Dirs []string
 }
 
 func (e *NotFoundError) Error() string {
-	what := "php-cgi"
+	name := "php-cgi"
 	if e.Spec != "" {
-		what = fmt.Sprintf("php-cgi %q", e.Spec)
+		name = fmt.Sprintf("php-cgi %q", e.Spec)
 	}
-	return fmt.Sprintf("%s not found: looked for %s in %s; install it with %s",
-		what, strings.Join(e.Names, ", "), strings.Join(e.Dirs, ", "), installHint)
+	return fmt.Sprintf("%s not found: searched for %s in %s; install it with %s",
+		name, strings.Join(e.Names, ", "), strings.Join(e.Dirs, ", "), installHint)
 }
-
-// What php-cgi answers, with status 403 or 404, when it cannot open a script
-// (sapi/cgi/cgi_main.c: php_fopen_primary_script failed). It says AccessDenied
-// only where the system has (EACCES).
-const (
-	AccessDenied = "Access denied.\n"
-	NoInputFile  = "No input file specified.\n"
-)

@@ -14,31 +14,31 @@ import (
 	"time"
 )
 
-// How php-cgi is named, but for a version: php-cgi8.2 (Debian, Gentoo),
+// cgiName matches the names of php-cgi: php-cgi, php-cgi8.2 (Debian, Gentoo),
 // php-cgi-8.3 (OpenBSD), php-cgi83 (Alpine, MacPorts), php83-cgi (Remi).
 var cgiName = regexp.MustCompile(`^php(?:-?(\d[\d.]*))?-cgi(?:-?(\d[\d.]*))?$`)
 
-// A directory that tells the version of what is in it: php@8.3 (Homebrew),
+// versionedDir matches a directory that contains the version: php@8.3 (Homebrew),
 // php/8.3 (Plesk), php83, ea-php83.
 var versionedDir = regexp.MustCompile(`php[@/\\]?(\d\.?\d+)`)
 
-// A version that is asked for: 8, 8.2 or 8.2.36.
+// versionSpec matches an argument of Find that is a version: 8, 8.2 or 8.2.36.
 var versionSpec = regexp.MustCompile(`^\d+(\.\d+){0,2}$`)
 
-// candidate is a file whose name is php-cgi's.
+// candidate is a file that is named like php-cgi.
 type candidate struct {
 	path  string
-	dir   int // how early its directory is searched
-	plain bool
-	major int // -1 while unknown
+	dir   int  // the index of its directory in the search order
+	plain bool // the name has no version
+	major int  // -1 if unknown
 	minor int
 }
 
-// Find returns the path of the php-cgi that spec asks for: a version ("8.2", or
-// "8" for the newest 8), a name to be looked for, or a path. Empty, it is
-// php-cgi in PATH, or else the newest there is. That the file is one can only
-// be said by running it: see [Probe]. The error is a *[NotFoundError], or says
-// what is wrong with the path.
+// Find returns the path of a php-cgi. spec is a version ("8.2", or "8" for the newest
+// 8.x), a file name, or a path; if empty, Find returns the php-cgi in PATH, or else
+// the newest one. It goes by file names: use [Detect] to find out whether the file
+// is php-cgi. The error is a *[NotFoundError] or describes what is wrong with the
+// path.
 func Find(spec string) (string, error) {
 	dirs := searchDirs()
 	switch {
@@ -78,8 +78,8 @@ func findPath(path string) (string, error) {
 	return path, nil
 }
 
-// findVersion goes by names first; only a php-cgi whose name says nothing is
-// asked.
+// findVersion goes by names first, and runs only those whose names do not tell the
+// version.
 func findVersion(spec string, dirs []string) (string, error) {
 	var unnamed []string
 	for _, c := range candidates(dirs) {
@@ -98,17 +98,16 @@ func findVersion(spec string, dirs []string) (string, error) {
 		}
 	}
 	digits := strings.ReplaceAll(spec, ".", "")
-	names := []string{"php-cgi" + spec, "php-cgi" + digits, "php" + digits + "-cgi", "a php-cgi that says it is " + spec}
+	names := []string{"php-cgi" + spec, "php-cgi" + digits, "php" + digits + "-cgi", "any php-cgi that reports version " + spec}
 	return "", &NotFoundError{Spec: spec, Names: names, Dirs: dirs}
 }
 
-// matchesVersion reports whether version begins with the numbers of spec.
+// matchesVersion reports whether the leading numbers of version are those of spec.
 func matchesVersion(spec, version string) bool {
 	return version == spec || strings.HasPrefix(version, spec+".")
 }
 
-// queryVersion runs php-cgi for nothing but its version, without any ini file,
-// which takes it about 12 ms.
+// queryVersion runs php-cgi -v without any ini file, which takes about 12 ms.
 func queryVersion(path string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -126,8 +125,8 @@ func queryVersion(path string) (string, error) {
 	return text, nil
 }
 
-// Candidates returns every php-cgi found on this machine by its name: first
-// what is called just php-cgi, in the order of PATH, then the newest versions.
+// Candidates returns every php-cgi on this machine, by file name: those without a
+// version in the order of PATH, then the others, the newest first.
 func Candidates() []string {
 	var paths []string
 	for _, c := range candidates(searchDirs()) {
@@ -141,7 +140,7 @@ func candidates(dirs []string) []candidate {
 	for i, dir := range dirs {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			continue // PATH may name what is not there
+			continue // PATH may contain directories that do not exist
 		}
 		for _, entry := range entries {
 			c, ok := parseName(filepath.Join(dir, entry.Name()))
@@ -168,8 +167,8 @@ func candidates(dirs []string) []candidate {
 	return withoutLinks(list)
 }
 
-// withoutLinks keeps the first of those that are one and the same file, as
-// /usr/bin/php-cgi is with php-cgi8.2, but with the version that a name tells.
+// withoutLinks keeps the first of candidates that are the same file, as php-cgi and
+// php-cgi8.2 in /usr/bin are, with the version from the name of any of them.
 func withoutLinks(list []candidate) []candidate {
 	first := map[string]int{}
 	var kept []candidate
@@ -190,7 +189,7 @@ func withoutLinks(list []candidate) []candidate {
 	return kept
 }
 
-// parseName reads name and version of a php-cgi from its path.
+// parseName parses the path of a php-cgi.
 func parseName(path string) (candidate, bool) {
 	m := cgiName.FindStringSubmatch(strings.TrimSuffix(filepath.Base(path), exeSuffix))
 	if m == nil {
@@ -217,8 +216,8 @@ func parseName(path string) (candidate, bool) {
 	return c, true
 }
 
-// searchDirs lists the directories of PATH, then the usual ones that are there.
-// A relative one is left out: it would mean another file in each directory.
+// searchDirs lists the directories of PATH, then those of usualDirs that exist.
+// Relative ones are omitted: they depend on the working directory.
 func searchDirs() []string {
 	dirs := filepath.SplitList(os.Getenv("PATH"))
 	for _, pattern := range usualDirs {

@@ -13,24 +13,23 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/phpstack"
 )
 
-// group is what all php-cgi of a launcher have in common: the thread that starts
-// them, the process group they are in, and the watchdog that ends them if we
-// cannot.
+// group is what all php-cgi of a launcher share: the thread that starts them,
+// their process group, and the watchdog that kills them if we die.
 type group struct {
 	opts     Options
 	thread   *spawnThread
 	watchdog *watchdog
 
-	stackCache phpstack.Cache // see Process.Backtrace
+	stackCache phpstack.Cache // for Process.Backtrace
 
 	pidsMu sync.Mutex
-	pids   map[int]struct{} // what we started, and os/exec reaps
+	pids   map[int]struct{} // started here and not yet reaped by os/exec
 
 	closeOnce sync.Once
-	force     chan struct{} // closed when a Close has no more time
+	closeDone chan struct{} // closed when closeErr is set
+	closeErr  error
 	forceOnce sync.Once
-	closeDone chan struct{} // closed at the end of end
-	closeErr  error         // readable when ended is closed
+	force     chan struct{} // closed when the context of a Close ends
 }
 
 func newGroup(o Options) (*group, error) {
@@ -44,44 +43,45 @@ func newGroup(o Options) (*group, error) {
 		opts:      o,
 		thread:    thread,
 		pids:      map[int]struct{}{},
-		force:     make(chan struct{}),
 		closeDone: make(chan struct{}),
+		force:     make(chan struct{}),
 	}, nil
 }
 
-// phpProcess is a php-cgi that we started: a master, or a single one.
+// phpProcess is a php-cgi that was started here: a master, or the process of a
+// single worker.
 type phpProcess struct {
 	*child
 	cmd    *exec.Cmd
-	stderr *stderr
+	stderr *stderrReader
 }
 
-// start starts php-cgi to accept on e, with the given number of children, in
-// the process group pgid or, with 0, in a new one. It is not watched yet, and
-// so keeps its number even if it ends at once.
+// start starts php-cgi to accept on e and to fork the given number of children.
+// It joins the process group pgid, or with 0 leads a new one. The process is not
+// watched yet, and so keeps its pid even if it exits at once.
 func (g *group) start(e *endpoint, children, pgid int, parentDeathSignal syscall.Signal) (*phpProcess, error) {
 	argv, err := g.opts.prlimitCommand()
 	if err != nil {
 		return nil, err
 	}
 	argv = append(append(argv, g.opts.Binary), g.opts.Args()...)
-	said, err := newStderr(g.opts.Stderr)
+	stderr, err := newStderrReader(g.opts.Stderr)
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = g.opts.serveEnviron(children)
-	cmd.Stderr = said.write
+	cmd.Stderr = stderr.write
 	cmd.SysProcAttr = procAttr(g.opts, pgid, parentDeathSignal)
 	e.prepare(cmd)
 	closeTerminal := withoutTerminal(cmd)
-	s := &phpProcess{cmd: cmd, stderr: said}
+	p := &phpProcess{cmd: cmd, stderr: stderr}
 	err = g.thread.do(cmd.Start)
-	said.started()
+	stderr.started()
 	e.started()
 	closeTerminal()
 	if err != nil {
-		said.close()
+		stderr.close()
 		if c := g.opts.Credential; c != nil {
 			err = fmt.Errorf("as user %d and group %d: %w", c.UID, c.GID, err)
 		}
@@ -91,33 +91,34 @@ func (g *group) start(e *endpoint, children, pgid int, parentDeathSignal syscall
 	g.pids[cmd.Process.Pid] = struct{}{}
 	g.pidsMu.Unlock()
 	if err := errors.Join(g.opts.setRlimits(cmd.Process.Pid), g.opts.setOOMScore(cmd.Process.Pid)); err != nil {
-		g.discard(s)
+		g.discard(p)
 		return nil, err
 	}
-	return s, nil
+	return p, nil
 }
 
-// discard ends a phpProcess that is not watched yet.
-func (g *group) discard(s *phpProcess) {
-	g.watch(s, func() {})
-	_ = s.kill()
-	<-s.done
-	s.stderr.close()
+// discard kills a process that is not watched yet.
+func (g *group) discard(p *phpProcess) {
+	g.watch(p, func() {})
+	_ = p.kill()
+	<-p.done
+	p.stderr.close()
 }
 
-// watch begins to watch the phpProcess; ended runs when it has ended.
-func (g *group) watch(s *phpProcess, ended func()) {
-	s.child = watch(s.cmd, func() {
+// watch begins to watch p. onExit is called when it has exited.
+func (g *group) watch(p *phpProcess, onExit func()) {
+	p.child = watch(p.cmd, func() {
 		g.pidsMu.Lock()
-		delete(g.pids, s.cmd.Process.Pid)
+		delete(g.pids, p.cmd.Process.Pid)
 		g.pidsMu.Unlock()
-		ended()
+		onExit()
 	})
 }
 
 func (g *group) stacks() *phpstack.Cache { return &g.stackCache }
 
-// ours reports whether os/exec reaps the process.
+// startedHere reports whether the process was started here and os/exec will reap
+// it.
 func (g *group) startedHere(pid int) bool {
 	g.pidsMu.Lock()
 	defer g.pidsMu.Unlock()
@@ -125,33 +126,33 @@ func (g *group) startedHere(pid int) bool {
 	return ok
 }
 
-// exit says how a phpProcess ended. It waits a moment for its last words.
-func (s *phpProcess) exitError() *StartError {
-	state := s.cmd.ProcessState
+// exitError describes the exit of p. It waits a moment for the rest of its stderr.
+func (p *phpProcess) exitError() *StartError {
+	state := p.cmd.ProcessState
 	return &StartError{
-		Err:      fmt.Errorf("php-cgi ended (%v)", state),
-		Stderr:   s.stderr.last(50 * time.Millisecond),
+		Err:      fmt.Errorf("php-cgi exited (%v)", state),
+		Stderr:   p.stderr.last(50 * time.Millisecond),
 		ExitCode: state.ExitCode(),
 	}
 }
 
-// failure explains why a launch came to nothing. err is what connecting ended
-// with: if the phpProcess ended, that is the reason, and if time ran out, what it
-// said may be.
-func (s *phpProcess) startError(ctx context.Context, begun time.Time, err error) error {
-	if !s.alive() {
-		return s.exitError()
+// startError describes why a launch that began at start failed. err is the error
+// from connecting. If the process has exited, its exit is the cause; if time ran
+// out, its stderr may tell why.
+func (p *phpProcess) startError(ctx context.Context, start time.Time, err error) error {
+	if !p.alive() {
+		return p.exitError()
 	}
 	if ctx.Err() != nil {
-		err = fmt.Errorf("php-cgi did not answer within %v: %w", time.Since(begun).Round(time.Millisecond), err)
+		err = fmt.Errorf("php-cgi did not respond within %v: %w", time.Since(start).Round(time.Millisecond), err)
 	}
-	return &StartError{Err: err, Stderr: s.stderr.last(0), ExitCode: -1}
+	return &StartError{Err: err, Stderr: p.stderr.last(0), ExitCode: -1}
 }
 
-// explain adds to the end of a php-cgi that said nothing what it would have said
-// if it had been told to say it here: with log_errors off, as without any
-// php.ini, or with an error_log of its own it ends without a word, for instance
-// when opcache.preload fails. Asking for the version runs that too.
+// describeFailure adds the missing messages to the error of a php-cgi that exited
+// without one. With log_errors off, as without any php.ini, or with an error_log,
+// its messages do not go to stderr, for instance when opcache.preload fails. So it
+// is run once more, with messages to stderr, for its version, which preloads too.
 func (g *group) describeFailure(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*StartError](err)
 	if !ok || e.ExitCode <= 0 || len(e.Stderr) > 0 {
@@ -159,18 +160,18 @@ func (g *group) describeFailure(ctx context.Context, err error) error {
 	}
 	o := g.opts
 	o.INI = append(slices.Clip(o.INI), logToStderrINI()...)
-	_, said, _ := o.run(ctx, "-v") // that it fails is what is asked about
-	e.Stderr = nonEmpty(said)
+	_, stderr, _ := o.run(ctx, "-v") // it is expected to fail
+	e.Stderr = nonEmptyLines(stderr)
 	return err
 }
 
-// close ends the group by end, once, whoever asks. When ctx ends, what is left
-// is killed.
-func (g *group) close(ctx context.Context, end func() error) error {
+// close calls shutdown once and returns its result to every caller. When ctx ends,
+// the processes that remain are killed.
+func (g *group) close(ctx context.Context, shutdown func() error) error {
 	g.closeOnce.Do(func() {
 		go func() {
 			defer close(g.closeDone)
-			g.closeErr = end()
+			g.closeErr = shutdown()
 		}()
 	})
 	select {

@@ -12,17 +12,18 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// end waits until the process group is empty but for the watchdog, kills it
-// when time is up, and clears away. It has been asked to go already.
+// shutdown waits until the process group is empty except for the watchdog, kills
+// it when the context of a Close ends, and releases what the group has. Its
+// processes have been told to exit already.
 //
-// The watchdog stays to the last, so that even now no php-cgi outlives us, and
-// so that the number of the group is taken as long as it may be killed.
+// The watchdog is stopped last, so that no php-cgi outlives us even now, and so
+// that the group's number stays reserved while the group may be killed.
 func (g *group) shutdown() error {
 	err := g.waitEmpty()
 	g.watchdog.stop()
 	g.thread.stop()
-	// What has ended but belongs to process 1 is there until that has looked,
-	// which is its business; usually it does at once.
+	// Zombies that were reparented to process 1 stay until it reaps them, usually
+	// at once. Wait a little, so that normally nothing is left when we return.
 	for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if syscall.Kill(-g.watchdog.pgid, 0) != nil {
 			break
@@ -31,14 +32,14 @@ func (g *group) shutdown() error {
 	return err
 }
 
-// empty waits for the last php-cgi, and for what scripts have started and left
-// in the group.
+// waitEmpty waits for the last php-cgi, and for programs that scripts have left in
+// the group.
 func (g *group) waitEmpty() error {
 	var deadline <-chan time.Time // set when the group has been killed
 	force := g.force
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
-		left, err := g.remaining()
-		if err != nil || left == 0 {
+		n, err := g.remaining()
+		if err != nil || n == 0 {
 			return err
 		}
 		select {
@@ -49,14 +50,14 @@ func (g *group) waitEmpty() error {
 			deadline = time.After(killGrace)
 			wait = time.Millisecond
 		case <-deadline:
-			return fmt.Errorf("%d processes of php-cgi's group %d were killed but do not end", left, g.watchdog.pgid)
+			return fmt.Errorf("%d processes in the process group %d of php-cgi were killed but did not exit", n, g.watchdog.pgid)
 		}
 	}
 }
 
-// left counts the processes of the group but for the watchdog and for what has
-// ended, which it reaps where that is on us: a child whose master is dead
-// becomes ours if we are process 1, as in a container.
+// remaining counts the running processes of the group except for the watchdog. It
+// reaps zombies that are our children: if we are process 1, as in a container, the
+// children of a dead master become ours.
 func (g *group) remaining() (int, error) {
 	list, err := procfs.Group(g.watchdog.pgid)
 	if err != nil {
@@ -70,7 +71,7 @@ func (g *group) remaining() (int, error) {
 			n++
 		case p.Zombie() && p.PPID == self:
 			_, _ = unix.Wait4(p.PID, nil, unix.WNOHANG, nil)
-		case p.Zombie(): // on its parent, whoever that is
+		case p.Zombie(): // its parent reaps it
 		default:
 			n++
 		}
@@ -78,10 +79,10 @@ func (g *group) remaining() (int, error) {
 	return n, nil
 }
 
-// procAttr is how a php-cgi is started in the process group pgid, or with 0 as
-// the leader of a new one. parentDeathSignal is sent to it when the launcher's thread
-// ends, that is also when we are killed; Go sets it after the change of user,
-// which would clear it.
+// procAttr returns the attributes for starting php-cgi in the process group pgid,
+// or with 0 as the leader of a new one. parentDeathSignal is sent to it when the
+// spawn thread ends, and so also when this process is killed; Go sets it after the
+// change of user, which would clear it.
 func procAttr(o Options, pgid int, parentDeathSignal syscall.Signal) *syscall.SysProcAttr {
 	pidfd := -1
 	attr := &syscall.SysProcAttr{Setpgid: true, Pgid: pgid, Pdeathsig: parentDeathSignal, PidFD: &pidfd}
@@ -89,15 +90,15 @@ func procAttr(o Options, pgid int, parentDeathSignal syscall.Signal) *syscall.Sy
 	return attr
 }
 
-// withoutTerminal makes cmd start without our controlling terminal, if we have
-// one: "caddy run" by hand. A program that a script runs and that asks for a
-// password (git, ssh) would be stopped by the terminal for ever, and PHP as
-// another user could type into root's terminal (TIOCSTI).
+// withoutTerminal makes cmd start without our controlling terminal, if we have one
+// (`caddy run` in a shell). Otherwise the terminal would stop a program that a
+// script runs and that prompts for a password (git, ssh), and PHP as another user
+// could insert input into root's terminal (TIOCSTI).
 //
-// A session of its own would do, but then the watchdog could not join its
-// process group. Go can give the terminal up (Noctty) only if it is fd 0, which
-// is where php-cgi wants its socket, so a shell moves that there. The returned
-// function is to be called after the start.
+// A session of its own would do that too, but then the watchdog could not join its
+// process group. Go can detach the terminal (Noctty) only if it is fd 0, where
+// php-cgi needs its socket; so a shell moves the socket there. Call the returned
+// function after the start.
 func withoutTerminal(cmd *exec.Cmd) func() {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {

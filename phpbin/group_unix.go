@@ -4,8 +4,8 @@ package phpbin
 
 import "syscall"
 
-// setCredential makes a process run as c. Without groups it has none: Go would
-// otherwise leave it ours.
+// setCredential makes a process run as c. Nil Groups mean no supplementary
+// groups: Go would otherwise keep ours.
 func setCredential(attr *syscall.SysProcAttr, c *Credential) {
 	if c != nil {
 		attr.Credential = &syscall.Credential{Uid: c.UID, Gid: c.GID, Groups: c.Groups}
@@ -14,4 +14,5 @@ func setCredential(attr *syscall.SysProcAttr, c *Credential) {
 
 func killGroup(pgid int) error { return syscall.Kill(-pgid, syscall.SIGKILL) }
 
+// ownOPcacheINI returns nothing: the OPcache of a launcher is anonymous memory.
 func ownOPcacheINI() []Setting { return nil }

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// end waits until every php-cgi has ended, and ends those that are left when
-// time is up. There is nothing that one could ask them by: who stops a worker
-// here has terminated it already.
+// shutdown waits until every php-cgi has exited, and kills those that remain when
+// the context of a Close ends. Windows has no signal that asks a process to exit:
+// stopping a worker has terminated it already.
 func (g *group) shutdown() error {
 	defer g.thread.stop()
 	defer g.watchdog.stop()
@@ -36,16 +36,16 @@ func sharedSupported() error {
 
 func killGroup(int) error { return errors.ErrUnsupported }
 
-// ownOPcacheINI gives the processes of one launcher an OPcache of their own. The
-// shared memory goes by name, and a worker that is terminated while it runs a
-// script leaves "in use" raised for good: a reset then never happens again
-// (ext/opcache/ZendAccelerator.c, accel_inc_usage). A new launcher starts anew.
+// ownOPcacheINI gives the processes of one launcher their own OPcache. Its shared
+// memory has a name, and a worker that is terminated while it runs a script leaves
+// the use count raised for good, after which a reset never happens
+// (ext/opcache/ZendAccelerator.c, accel_inc_usage).
 func ownOPcacheINI() []Setting {
 	return []Setting{{Name: "opcache.cache_id", Value: "php_pool_" + rand.Text()}}
 }
 
-// watchdog is a job object that ends all its processes when its last handle is
-// closed, which Windows does for us however we end.
+// watchdog is a job object. Windows kills its processes when its last handle is
+// closed, and closes our handle when this process ends.
 type watchdog struct {
 	job  windows.Handle
 	pgid int
@@ -67,7 +67,7 @@ func newWatchdog(int) (*watchdog, error) {
 	return &watchdog{job: job}, nil
 }
 
-// adopt puts a process into the job. It runs no script before we ask it to.
+// adopt adds a process to the job. It runs no script before we connect to it.
 func (w *watchdog) adopt(p *os.Process) error {
 	var assigned error
 	err := p.WithHandle(func(handle uintptr) {
@@ -79,13 +79,13 @@ func (w *watchdog) adopt(p *os.Process) error {
 	return err
 }
 
-// stop closes the job; nothing is in it any more.
+// stop closes the job, which is empty by then.
 func (w *watchdog) stop() { _ = windows.CloseHandle(w.job) }
 
 func (w *watchdog) killAll() { _ = windows.TerminateJobObject(w.job, 1) }
 
-// procAttr is how a php-cgi is started: without a window, and deaf to the
-// Ctrl-C that is meant for us.
+// procAttr returns the attributes for starting php-cgi: without a window, and in a
+// group of its own, so that a Ctrl-C for us does not reach it.
 func procAttr(Options, int, syscall.Signal) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		HideWindow:    true,

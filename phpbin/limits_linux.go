@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rlimits are known to prlimit(1) by the same names.
+// rlimits are the resources, by the names that prlimit(1) uses.
 var rlimits = map[string]int{
 	"as":         unix.RLIMIT_AS,
 	"core":       unix.RLIMIT_CORE,
@@ -36,34 +37,30 @@ var rlimits = map[string]int{
 func (o Options) validatePlatform() error {
 	for _, r := range o.Rlimits {
 		if _, ok := rlimits[r.Resource]; !ok {
-			names := make([]string, 0, len(rlimits))
-			for name := range rlimits {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			return fmt.Errorf("there is no resource limit %q, only %s", r.Resource, strings.Join(names, ", "))
+			names := slices.Sorted(maps.Keys(rlimits))
+			return fmt.Errorf("unknown resource limit %q (one of: %s)", r.Resource, strings.Join(names, ", "))
 		}
 		if r.Soft > r.Hard {
-			return fmt.Errorf("the soft limit of %s, %d, is above the hard one, %d", r.Resource, r.Soft, r.Hard)
+			return fmt.Errorf("resource limit %s: the soft limit %d is above the hard limit %d", r.Resource, r.Soft, r.Hard)
 		}
 	}
 	if n := o.OOMScoreAdj; n != nil && (*n < oomScoreAdjMin || *n > oomScoreAdjMax) {
-		return fmt.Errorf("oom_score_adj %d is not between %d and %d", *n, oomScoreAdjMin, oomScoreAdjMax)
+		return fmt.Errorf("oom_score_adj must be between %d and %d, got %d", oomScoreAdjMin, oomScoreAdjMax, *n)
 	}
 	return nil
 }
 
-// allRlimits is what is set, with what is set unless configured.
+// allRlimits returns the limits to set, the default for core first.
 func (o Options) allRlimits() []Rlimit {
 	return append([]Rlimit{{Resource: "core"}}, o.Rlimits...)
 }
 
-// limit bounds the resources of a php-cgi that has just been started. What it
-// forks inherits them, and it forks 25 ms after its start at the earliest: its
-// start-up reads php.ini and loads the extensions first.
+// setRlimits sets the limits of a php-cgi that has just been started. Its children
+// inherit them: it forks 25 ms after its start at the earliest, because it reads
+// php.ini and loads the extensions first.
 func (o Options) setRlimits(pid int) error {
 	if !o.canSetRlimits() {
-		return nil // limiter does it
+		return nil // prlimitCommand does it
 	}
 	for _, r := range o.allRlimits() {
 		if err := unix.Prlimit(pid, rlimits[r.Resource], &unix.Rlimit{Cur: r.Soft, Max: r.Hard}, nil); err != nil {
@@ -73,8 +70,9 @@ func (o Options) setRlimits(pid int) error {
 	return nil
 }
 
-// canSetRlimits reports whether we may limit a php-cgi that runs: for another user
-// that takes CAP_SYS_RESOURCE, which not even root has in an ordinary container.
+// canSetRlimits reports whether this process may set the limits of a running
+// php-cgi. For one of another user that takes CAP_SYS_RESOURCE, which even root does
+// not have in an ordinary container.
 func (o Options) canSetRlimits() bool {
 	if o.Credential == nil || int(o.Credential.UID) == os.Getuid() {
 		return true
@@ -85,10 +83,10 @@ func (o Options) canSetRlimits() bool {
 	return err == nil && data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
 }
 
-// limiter is what php-cgi's command line begins with where we may not limit it
-// later: prlimit(1) of util-linux limits itself, as the other user, and becomes
-// php-cgi. Alpine has none unless installed; there a limit that was asked for
-// is an error, and that of core dumps is left out.
+// prlimitCommand returns the prefix of php-cgi's command line if the limits cannot
+// be set later: prlimit(1) of util-linux limits itself, as the other user, and then
+// executes php-cgi. Alpine does not install it by default; without it, configured
+// limits are an error, and the default for core is omitted.
 func (o Options) prlimitCommand() ([]string, error) {
 	if o.canSetRlimits() {
 		return nil, nil
@@ -98,7 +96,7 @@ func (o Options) prlimitCommand() ([]string, error) {
 		if len(o.Rlimits) == 0 {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("resource limits for another user need CAP_SYS_RESOURCE, or the program prlimit: %w", err)
+		return nil, fmt.Errorf("resource limits for another user need CAP_SYS_RESOURCE or the program prlimit: %w", err)
 	}
 	args := []string{path}
 	for _, r := range o.allRlimits() {
@@ -115,37 +113,37 @@ func formatLimit(n uint64) string {
 }
 
 const (
-	// oomScoreMargin is how much rather than us the kernel is to kill php-cgi when
-	// memory runs out. The unit is a thousandth of the memory there is
-	// (oom_badness in mm/oom_kill.c): so we are hit first only when we use more
-	// than a worker and half of the memory.
+	// oomScoreMargin is how far the default oom_score_adj of php-cgi is above ours,
+	// so that the kernel kills php-cgi first when memory runs out. The unit is a
+	// thousandth of the memory (oom_badness in mm/oom_kill.c): this process is chosen
+	// first only if it uses half of the memory more than a worker.
 	oomScoreMargin = 500
 
-	// The bounds of oom_score_adj (include/uapi/linux/oom.h).
+	// The range of oom_score_adj (include/uapi/linux/oom.h).
 	oomScoreAdjMin, oomScoreAdjMax = -1000, 1000
 )
 
-// oomScoreAdj tells the kernel how readily to kill a php-cgi that has just been
-// started, and what it will fork. The watchdog is left as we are.
+// setOOMScore sets the oom_score_adj of a php-cgi that has just been started. Its
+// children inherit it; the watchdog keeps ours.
 func (o Options) setOOMScore(pid int) error {
 	path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
-	if want := o.OOMScoreAdj; want != nil {
-		err := os.WriteFile(path, []byte(strconv.Itoa(*want)), 0)
+	if score := o.OOMScoreAdj; score != nil {
+		err := os.WriteFile(path, []byte(strconv.Itoa(*score)), 0)
 		if errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w (less than what this process has itself takes CAP_SYS_RESOURCE)", err)
+			err = fmt.Errorf("%w (a value below that of this process needs CAP_SYS_RESOURCE)", err)
 		}
 		if err != nil {
-			return fmt.Errorf("setting the oom_score_adj %d of php-cgi: %w", *want, err)
+			return fmt.Errorf("setting the oom_score_adj %d of php-cgi: %w", *score, err)
 		}
 		return nil
 	}
 	text, err := os.ReadFile("/proc/self/oom_score_adj")
 	if err != nil {
-		return nil //nolint:nilerr // nobody asked for it
+		return nil //nolint:nilerr // only a default
 	}
 	own, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return nil //nolint:nilerr // the same
+		return nil //nolint:nilerr // only a default
 	}
 	_ = os.WriteFile(path, []byte(strconv.Itoa(min(own+oomScoreMargin, oomScoreAdjMax))), 0)
 	return nil

@@ -10,10 +10,21 @@ import (
 	"syscall"
 )
 
-// watch watches a process that we started, and reaps it.
-func watch(cmd *exec.Cmd, ended func()) *child { return watchCmd(cmd, ended) }
+// softTimeout is not available: PHP uses another signal on Apple Silicon, and
+// Windows has none.
+const softTimeout = syscall.Signal(0)
 
-// peer would be the process that answered; only Linux tells.
+// watch watches a process that was started here, and reaps it.
+func watch(cmd *exec.Cmd, onExit func()) *child { return watchCmd(cmd, onExit) }
+
+// running returns how many of the processes that were started here have not exited.
+func (g *group) running() int {
+	g.pidsMu.Lock()
+	defer g.pidsMu.Unlock()
+	return len(g.pids)
+}
+
+// peer would be the process that responded: only Linux can tell.
 type peer struct {
 	pid int
 }
@@ -25,42 +36,31 @@ func (p *peer) watch() (*child, error) { return nil, errors.ErrUnsupported }
 func (p *peer) kill()                  {}
 func (p *peer) close()                 {}
 
-func prepareThread(Options) error { return nil }
+// unusedChildren returns none: there is no master.
+func (s *Shared) unusedChildren() []*peer { return nil }
+
+// killCopies does nothing: only Linux lists the children of a process.
+func killCopies(int, func() bool) {}
+
+// killOrphans does nothing: only Linux shows which process holds which socket. On
+// Windows the job object leaves no orphans.
+func killOrphans([]Options) ([]Orphan, error) { return nil, nil }
+
+func reapOrphans() {}
 
 func (o Options) validatePlatform() error {
 	if o.Umask != nil || o.Nice != 0 || o.NoNewPrivs || len(o.Rlimits) > 0 || o.OOMScoreAdj != nil {
-		return fmt.Errorf("umask, niceness, resource limits, oom_score_adj and no_new_privs: %w on this system", errors.ErrUnsupported)
+		return fmt.Errorf("umask, nice, rlimits, oom_score_adj and no_new_privs: %w on this system", errors.ErrUnsupported)
 	}
 	return nil
 }
+
+func prepareThread(Options) error { return nil }
+
+func withoutTerminal(*exec.Cmd) func() { return func() {} }
 
 func (o Options) setRlimits(int) error { return nil }
 
 func (o Options) setOOMScore(int) error { return nil }
 
 func (o Options) prlimitCommand() ([]string, error) { return nil, nil }
-
-// count returns how many of what we started have not ended.
-func (g *group) running() int {
-	g.pidsMu.Lock()
-	defer g.pidsMu.Unlock()
-	return len(g.pids)
-}
-
-// KillOrphans does nothing: only Linux shows who holds which socket. On
-// Windows nothing is left, the job object sees to that.
-func KillOrphans(...Options) ([]Orphan, error) { return nil, nil }
-
-func reapOrphans() {}
-
-// unusedChildren are none: there is no master.
-func (s *Shared) unusedChildren() []*peer { return nil }
-
-func withoutTerminal(*exec.Cmd) func() { return func() {} }
-
-// killCopies does nothing: only Linux lists the children of a process.
-func killCopies(int, func() bool) {}
-
-// softTimeout is not to be had: Apple Silicon's PHP uses another signal, and
-// Windows has none.
-const softTimeout = syscall.Signal(0)

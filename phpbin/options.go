@@ -8,77 +8,80 @@ import (
 	"strings"
 )
 
-// Options is everything that a php-cgi process sees, and how its starter wants
-// to hear of it. It is plain data: two equal Options start equal processes.
+// Options configures php-cgi and how it is started. It is plain data: equal
+// Options start equal processes.
 type Options struct {
 	// Binary is the path of php-cgi, as [Find] returns it.
 	Binary string
 
-	// INIFile is php's -c: a php.ini, or a directory that holds one. Empty
-	// means the one php was built to read.
+	// INIFile is php-cgi's -c: a php.ini, or a directory that holds one. Empty
+	// means PHP's compiled-in default.
 	INIFile string
 
-	// INIScanDir is PHP_INI_SCAN_DIR: where the additional .ini files lie. Nil
-	// leaves php's own, "" reads none, ":DIR" adds DIR to php's own.
+	// INIScanDir is PHP_INI_SCAN_DIR, the directories of additional .ini files.
+	// Nil means PHP's default, "" none, ":DIR" the default and DIR.
 	INIScanDir *string
 
-	// INI are php's -d options, the last one of a name wins. They overrule
-	// php.ini and the scanned files; .user.ini and ini_set() overrule them.
+	// INI are php-cgi's -d options; the last one of a name wins. They override
+	// php.ini and the scanned files, and are overridden by .user.ini and
+	// ini_set().
 	INI []Setting
 
-	// AdminINI are settings that scripts cannot change, nor .user.ini: in force
-	// for those whose path begins with one of AdminDirs as [TopLevelDir] has it,
-	// usually all of [TopLevelDirs]. What PHP reads at its start only (disable_functions)
-	// has to be in INI; nothing can change it later.
+	// AdminINI are settings that neither scripts nor .user.ini can change. They
+	// apply to scripts whose path begins with one of AdminDirs, as [TopLevelDir]
+	// returns it; usually AdminDirs is all of [TopLevelDirs]. A setting that PHP
+	// reads at startup only (disable_functions) belongs into INI; nothing can
+	// change it later.
 	AdminINI  []Setting
 	AdminDirs []string
 
-	// Env are variables on top of the few that php-cgi gets anyway (see
-	// [Options.Environ]). A script reads them by getenv().
+	// Env are variables in addition to those of [Options.Environ]. Scripts can
+	// read them with getenv().
 	Env map[string]string
 
-	// Credential is who php-cgi runs as; nil means as this process does.
+	// Credential is the user that php-cgi runs as; nil means the user of this
+	// process.
 	Credential *Credential
 
-	// Umask, Nice, NoNewPrivs, Rlimits and OOMScoreAdj need Linux; Validate says
-	// so elsewhere. A nil Umask and a Nice of 0 leave what this process has. A
-	// nil OOMScoreAdj is 500 more than that: when memory runs out, the kernel
-	// ends php-cgi and not us.
+	// Umask, Nice, NoNewPrivs, Rlimits and OOMScoreAdj need Linux; elsewhere
+	// Validate returns an error for them. A nil Umask and a Nice of 0 inherit the
+	// values of this process. A nil OOMScoreAdj is 500 above that of this process,
+	// so that the kernel kills php-cgi first when memory runs out.
 	Umask       *int
 	Nice        int
 	NoNewPrivs  bool
 	Rlimits     []Rlimit
 	OOMScoreAdj *int
 
-	// Slots is how many workers a shared master forks (PHP_FCGI_CHILDREN).
-	// Single ignores it.
+	// Slots is how many children a shared master forks (PHP_FCGI_CHILDREN).
+	// [Single] ignores it.
 	Slots int
 
-	// ZTS is Binary.ZTS as probed. A thread-safe PHP dies of the signal that
-	// [Process.SoftTimeout] sends.
+	// ZTS is [Binary.ZTS]. The signal that [Process.SoftTimeout] sends would kill
+	// a thread-safe PHP.
 	ZTS bool
 
-	// Stderr receives every line that php-cgi writes on its own stderr, one
-	// call at a time: start-up messages, OPcache's log, php://stderr, and
-	// nothing that says which worker wrote it. A line longer than 64 KiB comes
-	// in pieces. It must not block for long: php-cgi does, once 64 KiB wait.
+	// Stderr receives every line that php-cgi writes to its own stderr, one call
+	// at a time: startup messages, OPcache's log, php://stderr. The line does not
+	// tell which worker wrote it. A line longer than 64 KiB is split. Stderr must
+	// not block for long: php-cgi blocks when 64 KiB are unread.
 	Stderr func(line string)
 
-	// Handshake makes sure that a php-cgi serves on a fresh connection: it
-	// sends something (FCGI_GET_VALUES costs least) and reads the answer, which
-	// on Linux also tells whose answer it is. It must neither close nor keep
-	// conn, must read through it, and must leave no byte unread. When ctx ends,
-	// reads and writes on conn fail.
+	// Handshake checks that php-cgi serves a new connection: it sends a request
+	// (FCGI_GET_VALUES is the cheapest) and reads the response, which on Linux
+	// also tells which process sent it. It must use conn for reading, must leave
+	// no byte unread, and must neither close nor keep conn. When ctx ends, reads
+	// and writes on conn fail.
 	Handshake func(ctx context.Context, conn net.Conn) error
 
-	// RuntimeDir is where the directory of the listening socket is made, mode
-	// 0700; empty means the system's directory for temporary files. On Linux
-	// it is gone again before php-cgi answers.
+	// RuntimeDir is where the directory of the listening socket is created, with
+	// mode 0700; empty means the system's directory for temporary files. On Linux
+	// it is removed before php-cgi runs.
 	RuntimeDir string
 }
 
-// Setting is one ini directive and its value, as one would write it in php.ini
-// but unquoted: the quotes that php's parser wants are added by [Options.Args].
+// Setting is an ini directive and its value, unquoted: [Options.Args] adds the
+// quotes that PHP's ini parser needs.
 type Setting struct {
 	Name, Value string
 }
@@ -89,10 +92,10 @@ type Credential struct {
 	Groups   []uint32
 }
 
-// Rlimit bounds a resource of every process, by its name in the shell's and
-// systemd's manuals: nofile, core, as, cpu, data, fsize, memlock, nproc, stack.
-// [Unlimited] takes a bound away. Without one for core it is 0, since a
-// crashing worker is not seen to be gone before its dump is written.
+// Rlimit limits a resource of each process (setrlimit(2)). Resource is the name
+// that prlimit(1) uses: nofile, core, as, cpu, data, fsize, memlock, nproc, stack
+// and others. [Unlimited] removes a limit. The default for core is 0: the exit of
+// a crashed worker shows only after its core dump is written.
 type Rlimit struct {
 	Resource   string
 	Soft, Hard uint64
@@ -101,14 +104,14 @@ type Rlimit struct {
 // Unlimited is RLIM_INFINITY.
 const Unlimited = ^uint64(0)
 
-// Validate reports what php-cgi could not be started with.
+// Validate returns an error if php-cgi cannot be started with o.
 func (o Options) Validate() error {
 	var errs []error
 	if o.Binary == "" {
-		errs = append(errs, errors.New("no php-cgi binary is given"))
+		errs = append(errs, errors.New("Options.Binary is empty"))
 	}
 	if o.Handshake == nil {
-		errs = append(errs, errors.New("no handshake is given"))
+		errs = append(errs, errors.New("Options.Handshake is nil"))
 	}
 	for _, s := range o.INI {
 		errs = append(errs, s.validate())
@@ -123,10 +126,10 @@ func (o Options) Validate() error {
 		}
 	}
 	if o.Umask != nil && (*o.Umask < 0 || *o.Umask > 0o777) {
-		errs = append(errs, fmt.Errorf("umask %#o is not between 0 and 0777", *o.Umask))
+		errs = append(errs, fmt.Errorf("umask must be between 0 and 0777, got %#o", *o.Umask))
 	}
 	if o.Nice < -20 || o.Nice > 19 {
-		errs = append(errs, fmt.Errorf("nice %d is not between -20 and 19", o.Nice))
+		errs = append(errs, fmt.Errorf("nice must be between -20 and 19, got %d", o.Nice))
 	}
 	errs = append(errs, o.validatePlatform())
 	return errors.Join(errs...)
@@ -134,7 +137,7 @@ func (o Options) Validate() error {
 
 func (s Setting) validate() error {
 	if s.Name == "" || strings.ContainsAny(s.Name, "=;\"'[]{}()$&|^~! \t\r\n\x00") {
-		return fmt.Errorf("%q cannot be the name of an ini directive", s.Name)
+		return fmt.Errorf("invalid ini directive name %q", s.Name)
 	}
 	if strings.ContainsRune(s.Value, 0) {
 		return fmt.Errorf("the value of the ini directive %s contains a NUL byte", s.Name)

@@ -1,9 +1,22 @@
 package phpbin
 
-// Orphan is a php-cgi that had outlived the process that started it, and was
-// ended by [KillOrphans].
+// Orphan is a php-cgi that outlived the process that started it and was killed by
+// [KillOrphans].
 type Orphan struct {
 	PID      int
-	OwnerPID int    // the number of the process that had started it
+	OwnerPID int    // of the process that had started it
 	Binary   string // the path of the program
 }
+
+// KillOrphans kills the php-cgi that outlived the process that started them, and
+// returns them. There are orphans only if the watchdog was killed too. Call it
+// before anything is started, with the options that will be used: it searches the
+// RuntimeDir of each, and kills programs that are named like php-cgi or are one of
+// the Binary: masters, children, and forks of scripts. It spares the processes of a
+// running owner, those of another container, and other programs that scripts have
+// started.
+//
+// It also removes the socket directories of dead owners. Without orphans it reads
+// /proc/net/unix and the directories, which takes 0.3 ms. On systems other than
+// Linux it does nothing.
+func KillOrphans(next ...Options) ([]Orphan, error) { return killOrphans(next) }

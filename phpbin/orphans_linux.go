@@ -14,92 +14,84 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// KillOrphans ends the php-cgi that have outlived the process that started
-// them, which takes that its watchdog was killed too, and says which those
-// were. Call it before anything is started. It looks where the options to come
-// have their RuntimeDir, and ends what has the name of a php-cgi or is one of
-// their Binary, whatever it does: masters, children, and copies that scripts
-// made. It touches nothing of a process that is alive, nor of another
-// container, and no other program: what a script has started is let be.
-//
-// It also removes the directories of sockets that such a process has left.
-//
-// What it goes by is told in the package's comment, and at mark. Where nothing
-// is left it costs one look into /proc/net/unix and the directory, 0.3 ms.
-func KillOrphans(next ...Options) ([]Orphan, error) {
-	me, err := currentTag()
+// killOrphans finds orphans by their listening socket. /proc/net/unix shows the
+// path to which a socket was bound for as long as a process holds it, even after
+// the file was removed, and the path contains the tag of the owner (ownerTag). So
+// nothing has to be stored on disk.
+func killOrphans(next []Options) ([]Orphan, error) {
+	self, err := currentTag()
 	if err != nil {
-		return nil, fmt.Errorf("looking for php-cgi that an earlier process left: %w", err)
+		return nil, fmt.Errorf("searching for orphaned php-cgi processes: %w", err)
 	}
 	if len(next) == 0 {
 		next = []Options{{}}
 	}
-	f := &orphanScanner{pidNS: me.pidNS, failed: map[int]error{}}
+	s := &orphanScanner{pidNS: self.pidNS, failed: map[int]error{}}
 	for _, o := range next {
 		dir := o.RuntimeDir
 		if dir == "" {
 			dir = os.TempDir()
 		}
-		f.dirs = append(f.dirs, filepath.Clean(dir))
+		s.dirs = append(s.dirs, filepath.Clean(dir))
 		if path, err := filepath.EvalSymlinks(o.Binary); err == nil {
-			f.binaries = append(f.binaries, path)
+			s.binaries = append(s.binaries, path)
 		}
 	}
-	slices.Sort(f.dirs)
-	f.dirs = slices.Compact(f.dirs)
-	ended, err := f.killAll()
-	for _, dir := range f.dirs {
-		f.removeDirs(dir)
+	slices.Sort(s.dirs)
+	s.dirs = slices.Compact(s.dirs)
+	killed, err := s.killAll()
+	for _, dir := range s.dirs {
+		s.removeDirs(dir)
 	}
-	return ended, err
+	return killed, err
 }
 
-// finder finds what processes that are dead have left.
+// orphanScanner finds and kills the orphans of dead processes.
 type orphanScanner struct {
 	pidNS    uint64   // our pid namespace
-	dirs     []string // where sockets are made
+	dirs     []string // where socket directories are created
 	binaries []string
-	failed   map[int]error // what could not be killed
+	failed   map[int]error // orphans that could not be killed, by pid
 }
 
-// end kills until there is nothing left to kill: a master that is killed last
-// has forked anew meanwhile.
-func (f *orphanScanner) killAll() ([]Orphan, error) {
-	var ended []Orphan
+// killAll repeats killOnce until no orphan is left: a master may have forked new
+// children before it was killed.
+func (s *orphanScanner) killAll() ([]Orphan, error) {
+	var all []Orphan
 	deadline := time.Now().Add(killGrace)
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
-		found, err := f.killOnce()
-		for _, l := range found {
-			if !slices.Contains(ended, l) {
-				ended = append(ended, l)
+		killed, err := s.killOnce()
+		for _, orphan := range killed {
+			if !slices.Contains(all, orphan) {
+				all = append(all, orphan)
 			}
 		}
-		if err == nil && len(found) > 0 && time.Now().After(deadline) {
-			err = fmt.Errorf("php-cgi %d was killed but does not end", found[0].PID)
+		if err == nil && len(killed) > 0 && time.Now().After(deadline) {
+			err = fmt.Errorf("orphaned php-cgi %d was killed but did not exit", killed[0].PID)
 		}
-		if err != nil || len(found) == 0 {
-			for _, failure := range f.failed {
+		if err != nil || len(killed) == 0 {
+			for _, failure := range s.failed {
 				err = errors.Join(err, failure)
 			}
-			return ended, err
+			return all, err
 		}
 		time.Sleep(wait)
 	}
 }
 
-// kill looks once, and kills what it finds.
-func (f *orphanScanner) killOnce() ([]Orphan, error) {
-	sockets, err := f.orphanSockets()
+// killOnce scans all processes and kills the orphans.
+func (s *orphanScanner) killOnce() ([]Orphan, error) {
+	sockets, err := s.orphanSockets()
 	if err != nil || len(sockets) == 0 {
 		return nil, err
 	}
-	list, err := procfs.PIDs()
+	pids, err := procfs.PIDs()
 	if err != nil {
 		return nil, err
 	}
 	var killed []Orphan
-	for _, pid := range list {
-		if _, ok := sockets[procfs.ReadLink(pid, "fd/0")]; !ok || f.failed[pid] != nil {
+	for _, pid := range pids {
+		if _, ok := sockets[procfs.ReadLink(pid, "fd/0")]; !ok || s.failed[pid] != nil {
 			continue
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
@@ -107,17 +99,17 @@ func (f *orphanScanner) killOnce() ([]Orphan, error) {
 			continue
 		}
 		if err != nil {
-			f.failed[pid] = fmt.Errorf("php-cgi %d that an earlier process left: pidfd_open: %w", pid, err)
+			s.failed[pid] = fmt.Errorf("orphaned php-cgi %d: pidfd_open: %w", pid, err)
 			continue
 		}
-		// Looked at again now: the number may have gone to another one.
-		l, ok := f.checkOrphan(pid, sockets)
+		// Checked only now, because the pid may have been reused before pidfd_open.
+		orphan, ok := s.checkOrphan(pid, sockets)
 		if ok {
 			switch err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); {
 			case err == nil:
-				killed = append(killed, l)
+				killed = append(killed, orphan)
 			case !errors.Is(err, unix.ESRCH):
-				f.failed[pid] = fmt.Errorf("killing php-cgi %d that process %d left: %w", pid, l.OwnerPID, err)
+				s.failed[pid] = fmt.Errorf("killing php-cgi %d, an orphan of process %d: %w", pid, orphan.OwnerPID, err)
 			}
 		}
 		_ = unix.Close(fd)
@@ -125,103 +117,102 @@ func (f *orphanScanner) killOnce() ([]Orphan, error) {
 	return killed, nil
 }
 
-// examine reports whether a process is a leftover.
-func (f *orphanScanner) checkOrphan(pid int, sockets map[string]ownerTag) (Orphan, bool) {
+// checkOrphan reports whether a process is an orphan.
+func (s *orphanScanner) checkOrphan(pid int, sockets map[string]ownerTag) (Orphan, bool) {
 	owner, ok := sockets[procfs.ReadLink(pid, "fd/0")]
 	exe := strings.TrimSuffix(procfs.ReadLink(pid, "exe"), " (deleted)") // by an upgrade
-	if !ok || !f.isPHP(exe) || hasAncestor(pid, owner.pid) {
+	if !ok || !s.isPHP(exe) || hasAncestor(pid, owner.pid) {
 		return Orphan{}, false
 	}
 	return Orphan{PID: pid, OwnerPID: owner.pid, Binary: exe}, true
 }
 
-// isPHP goes by names, which packages and their upgrades change a little
-// (php8.2-cgi, .php-cgi-wrapped, php-cgi.dpkg-tmp). A program that a script has
-// started may have inherited the socket.
-func (f *orphanScanner) isPHP(exe string) bool {
+// isPHP tells php-cgi from a program that a script has started and that has
+// inherited the socket. It goes by the name, which packages and their upgrades vary
+// a little (php8.2-cgi, .php-cgi-wrapped, php-cgi.dpkg-tmp).
+func (s *orphanScanner) isPHP(exe string) bool {
 	name := strings.ToLower(filepath.Base(exe))
-	return strings.Contains(name, "php") && strings.Contains(name, "cgi") || slices.Contains(f.binaries, exe)
+	return strings.Contains(name, "php") && strings.Contains(name, "cgi") || slices.Contains(s.binaries, exe)
 }
 
-// descends reports whether a process has another one above it. What is left by
-// a process that is dead has not, so this one lives, whatever its start time
-// looks like from here (it is another one in another time namespace, and after
-// a container was checkpointed and restored).
-func hasAncestor(pid, from int) bool {
+// hasAncestor reports whether ancestor is an ancestor of pid, and so is alive
+// whatever its start time seems to be: that differs in another time namespace, and
+// after a container was checkpointed and restored.
+func hasAncestor(pid, ancestor int) bool {
 	for pid > 1 {
-		s, err := procfs.ReadStat(pid)
+		stat, err := procfs.ReadStat(pid)
 		if err != nil {
 			return false
 		}
-		if s.PPID == from {
+		if stat.PPID == ancestor {
 			return true
 		}
-		pid = s.PPID
+		pid = stat.PPID
 	}
 	return false
 }
 
-// sockets are those that were made by processes of our pid namespace that are
-// dead, as /proc/PID/fd shows them.
-func (f *orphanScanner) orphanSockets() (map[string]ownerTag, error) {
+// orphanSockets returns the sockets that dead processes of our pid namespace have
+// made, by the target of their links in /proc/PID/fd.
+func (s *orphanScanner) orphanSockets() (map[string]ownerTag, error) {
 	data, err := os.ReadFile("/proc/net/unix")
 	if err != nil {
 		return nil, err
 	}
-	return f.parseSockets(data), nil
+	return s.parseSockets(data), nil
 }
 
-// abandoned reads /proc/net/unix.
-func (f *orphanScanner) parseSockets(data []byte) map[string]ownerTag {
-	found, seen := map[string]ownerTag{}, map[string]bool{}
+// parseSockets parses /proc/net/unix.
+func (s *orphanScanner) parseSockets(data []byte) map[string]ownerTag {
+	sockets, seen := map[string]ownerTag{}, map[string]bool{}
 	for line := range strings.Lines(string(data)) {
-		// Address, count, protocol, flags, type, state, inode, and a path that
-		// may hold anything.
+		// Address, count, protocol, flags, type, state, inode, and a path that may
+		// contain anything.
 		fields := strings.Fields(line)
 		if len(fields) < 7 {
 			continue
 		}
 		link := "socket:[" + fields[6] + "]"
 		if seen[link] {
-			// A line break in its name lets any user's socket pass for another's,
-			// but not hide that one.
-			delete(found, link)
+			// With a line break in its name, the socket of any user can claim the inode
+			// of another one; but it cannot hide the other's own line.
+			delete(sockets, link)
 			continue
 		}
 		seen[link] = true
-		if o, ok := f.deadOwner(strings.TrimSuffix(line, "\n")); ok {
-			found[link] = o
+		if owner, ok := s.deadOwner(strings.TrimSuffix(line, "\n")); ok {
+			sockets[link] = owner
 		}
 	}
-	return found
+	return sockets
 }
 
-// left reads from what ends in the path of a socket who made it, if that was a
-// process of our pid namespace that is dead.
-func (f *orphanScanner) deadOwner(line string) (ownerTag, bool) {
+// deadOwner parses the path at the end of a line and returns the process that made
+// the socket, if that was one of our pid namespace and is dead.
+func (s *orphanScanner) deadOwner(line string) (ownerTag, bool) {
 	dir, name := filepath.Split(line)
 	dir = filepath.Clean(dir)
-	o, ok := parseOwnerTag(filepath.Base(dir))
-	if !ok || name != socketName || o.pidNS != f.pidNS {
+	owner, ok := parseOwnerTag(filepath.Base(dir))
+	if !ok || name != socketName || owner.pidNS != s.pidNS {
 		return ownerTag{}, false
 	}
-	here := slices.ContainsFunc(f.dirs, func(d string) bool {
+	inDirs := slices.ContainsFunc(s.dirs, func(d string) bool {
 		return strings.HasSuffix(line, " "+filepath.Join(d, filepath.Base(dir), name))
 	})
-	return o, here && !o.alive()
+	return owner, inDirs && !owner.alive()
 }
 
-// clear removes the directories of sockets that a process had no time to remove
-// before it was killed. Any user can make one that is called so: it has to be
-// ours, and is entered but once.
-func (f *orphanScanner) removeDirs(dir string) {
+// removeDirs removes the socket directories in dir that dead owners have left. Any
+// user can create one with such a name, so it must be ours, and is opened only
+// once.
+func (s *orphanScanner) removeDirs(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
 	for _, entry := range entries {
-		o, ok := parseOwnerTag(entry.Name())
-		if !ok || o.pidNS != f.pidNS || o.alive() {
+		owner, ok := parseOwnerTag(entry.Name())
+		if !ok || owner.pidNS != s.pidNS || owner.alive() {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())

@@ -230,7 +230,7 @@ func TestADirectoryWhoseNameIsTooLongIsRefused(t *testing.T) {
 	o.RuntimeDir = dir
 	nothingLeft(t, dir)
 	_, err := phpbin.StartShared(within(t), o)
-	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "the system allows 107: use a directory with a shorter name") {
+	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "at most 107 are allowed: use a directory with a shorter path") {
 		t.Errorf("got error %v", err)
 	}
 }

@@ -11,33 +11,33 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// origin is a process that starts php-cgi, told apart from all others that run
-// on this machine, in whichever container, or ran since it was switched on.
+// ownerTag identifies a process that starts php-cgi among all that run on this
+// machine, in any container, or have run since it was booted.
 type ownerTag struct {
-	pidNS uint64 // its pid namespace, by inode
+	pidNS uint64 // the inode of its pid namespace
 	pid   int
-	start uint64 // in clock ticks since boot
+	start uint64 // procfs.Stat.StartTime
 }
 
-// dirPattern is what the directory of a socket is called: dirPrefix, mark, and
-// what os.MkdirTemp makes of it.
+// dirPattern matches the name of a socket directory: dirPrefix, ownTag, and the
+// suffix of os.MkdirTemp.
 var dirPattern = regexp.MustCompile(`^` + dirPrefix + `([0-9a-z]+)-([0-9a-z]+)-([0-9a-z]+)-\d+$`)
 
-// mark is this process as the directory of a socket has it in its name. The
-// name of a socket is to be seen in /proc/net/unix for as long as anybody holds
-// it, so a php-cgi that outlives us bears our name: see KillOrphans. Without
-// a /proc to tell who we are it is empty.
+// ownTag returns the tag of this process as text for the name of a socket
+// directory. The path of a socket is visible in /proc/net/unix for as long as a
+// process holds it, so a php-cgi that outlives us carries our tag: see killOrphans.
+// Without /proc it is empty.
 func ownTag() string {
-	o, err := currentTag()
+	tag, err := currentTag()
 	if err != nil {
 		return ""
 	}
-	// In base 36, since the path of a socket may not have more than 107 bytes.
+	// In base 36, because the path of a socket is limited to 107 bytes.
 	base36 := func(n uint64) string { return strconv.FormatUint(n, 36) + "-" }
-	return base36(o.pidNS) + base36(uint64(o.pid)) + base36(o.start)
+	return base36(tag.pidNS) + base36(uint64(tag.pid)) + base36(tag.start)
 }
 
-// currentTag is who we are.
+// currentTag returns the tag of this process.
 func currentTag() (ownerTag, error) {
 	if err := procfs.CheckPIDNamespace(); err != nil {
 		return ownerTag{}, err
@@ -46,15 +46,15 @@ func currentTag() (ownerTag, error) {
 	if err != nil {
 		return ownerTag{}, err
 	}
-	s, err := procfs.ReadStat(os.Getpid())
+	stat, err := procfs.ReadStat(os.Getpid())
 	if err != nil {
 		return ownerTag{}, err
 	}
-	return ownerTag{pidNS: procfs.Inode(ns), pid: s.PID, start: s.StartTime}, nil
+	return ownerTag{pidNS: procfs.Inode(ns), pid: stat.PID, start: stat.StartTime}, nil
 }
 
-// parseOwnerTag reads who made a directory from its name.
-func parseOwnerTag(name string) (o ownerTag, ok bool) {
+// parseOwnerTag parses the name of a socket directory.
+func parseOwnerTag(name string) (tag ownerTag, ok bool) {
 	m := dirPattern.FindStringSubmatch(name)
 	if m == nil {
 		return ownerTag{}, false
@@ -66,16 +66,16 @@ func parseOwnerTag(name string) (o ownerTag, ok bool) {
 			return ownerTag{}, false
 		}
 	}
-	o = ownerTag{pidNS: n[0], pid: int(n[1]), start: n[2]}
-	return o, 0 < o.pid && n[1] <= math.MaxInt32
+	tag = ownerTag{pidNS: n[0], pid: int(n[1]), start: n[2]}
+	return tag, 0 < tag.pid && n[1] <= math.MaxInt32
 }
 
-// alive reports whether the process runs, if it is one of our pid namespace. If
-// that cannot be said, it does.
+// alive reports whether the process runs; if unknown, it returns true. The process
+// must be of our pid namespace.
 func (o ownerTag) alive() bool {
-	s, err := procfs.ReadStat(o.pid)
-	if err != nil { // /proc may hide the processes of others (hidepid)
+	stat, err := procfs.ReadStat(o.pid)
+	if err != nil { // /proc may hide the processes of other users (hidepid)
 		return unix.Kill(o.pid, 0) != unix.ESRCH
 	}
-	return !s.Zombie() && s.StartTime == o.start
+	return !stat.Zombie() && stat.StartTime == o.start
 }

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// baseEnv is what php-cgi gets of our own environment.
+// baseEnv lists the variables of our environment that php-cgi inherits.
 var baseEnv = []string{"PATH", "LANG", "TZ", "TMPDIR", "HOME", "USER"}
 
 const (
 	exeSuffix = ""
 
-	// The packages' names differ: Fedora's php-cli holds php-cgi, Homebrew's
-	// php holds every SAPI.
+	// The names of the packages differ: Fedora's php-cli contains php-cgi, Homebrew's
+	// php contains every SAPI.
 	installHint = `"apt install php-cgi" (Debian, Ubuntu), "dnf install php-cli" (Fedora, RHEL), ` +
 		`"apk add php83-cgi" (Alpine) or "brew install php" (macOS)`
 )
 
-// usualDirs are glob patterns of where php-cgi lies without being in PATH:
-// besides the system's own directories, Remi's software collections, cPanel,
-// CloudLinux, Plesk, Homebrew and MacPorts.
+// usualDirs are glob patterns of directories outside of PATH that may contain
+// php-cgi: those of the system, Remi's software collections, cPanel, CloudLinux,
+// Plesk, Homebrew and MacPorts.
 var usualDirs = []string{
 	"/usr/local/bin", "/usr/bin", "/opt/homebrew/bin", "/opt/local/bin",
 	"/opt/homebrew/opt/php@*/bin", "/usr/local/opt/php@*/bin", "/home/linuxbrew/.linuxbrew/bin",
@@ -30,9 +30,9 @@ var usualDirs = []string{
 
 func executable(info os.FileInfo) bool { return info.Mode().IsRegular() && info.Mode()&0o111 != 0 }
 
-// TopLevelDirs lists the directories, and the links that may lead to one, in the root
-// of the file system: one of them begins the path of every script, however its
-// links are resolved.
+// TopLevelDirs lists the directories in the root of the file system, including
+// symbolic links that may lead to one. The path of every script begins with one of
+// them, however its links are resolved.
 func TopLevelDirs() ([]string, error) {
 	entries, err := os.ReadDir("/")
 	if err != nil {
@@ -47,8 +47,8 @@ func TopLevelDirs() ([]string, error) {
 	return dirs, nil
 }
 
-// TopLevelDir is the part of a script's absolute path that PHP would have to find
-// among [Options.AdminDirs]: up to the second slash, whatever that makes.
+// TopLevelDir returns the part of a script's absolute path that must be one of
+// [Options.AdminDirs] for AdminINI to apply: everything up to the second slash.
 func TopLevelDir(path string) string {
 	if path == "" {
 		return ""

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// baseEnv is what php-cgi gets of our own environment. Without SystemRoot
-// Winsock does not start.
+// baseEnv lists the variables of our environment that php-cgi inherits. Winsock
+// needs SystemRoot.
 var baseEnv = []string{
 	"PATH", "LANG", "TZ", "TEMP", "TMP", "SystemRoot", "SystemDrive", "ComSpec", "PATHEXT", "USERPROFILE", "USERNAME",
 }
@@ -16,7 +16,8 @@ const (
 	installHint = `the zip file from windows.php.net, unpacked to C:\php, or "scoop install php"`
 )
 
-// usualDirs are glob patterns of where php-cgi lies without being in PATH.
+// usualDirs are glob patterns of directories outside of PATH that may contain
+// php-cgi.
 var usualDirs = []string{
 	`C:\php*`, `C:\tools\php*`, `C:\Program Files\PHP*`, `C:\Program Files\PHP\*`, `C:\xampp\php`,
 	`C:\Users\*\scoop\apps\php*\current`,
@@ -24,8 +25,8 @@ var usualDirs = []string{
 
 func executable(info os.FileInfo) bool { return info.Mode().IsRegular() }
 
-// TopLevelDirs lists all drives that there can be, in the lower case that PHP compares
-// in. A share has none, and so no settings of the administrator.
+// TopLevelDirs lists all possible drives, in lower case, which PHP compares with. A
+// network share has none, so AdminINI does not apply to it.
 func TopLevelDirs() ([]string, error) {
 	var dirs []string
 	for drive := 'a'; drive <= 'z'; drive++ {
@@ -34,8 +35,8 @@ func TopLevelDirs() ([]string, error) {
 	return dirs, nil
 }
 
-// TopLevelDir is the part of a script's absolute path that PHP would have to find
-// among [Options.AdminDirs].
+// TopLevelDir returns the part of a script's absolute path that must be one of
+// [Options.AdminDirs] for AdminINI to apply: the drive.
 func TopLevelDir(path string) string {
 	if i := strings.IndexAny(path, `/\`); i >= 0 {
 		path = path[:i]

@@ -12,26 +12,27 @@ import (
 )
 
 // Not yet in x/sys: include/uapi/asm-generic/socket.h and linux/socket.h, Linux
-// 6.5. Older kernels refuse the option, and we open the pidfd ourselves.
+// 6.5. On older kernels, which reject the option, finish opens the pidfd.
 const (
 	soPassPidfd = 76
 	scmPidfd    = 4
 )
 
-// peer is the process that wrote what we read during a handshake. SO_PEERCRED
-// cannot tell: it names whoever called listen, which is us.
+// peer is the process that responded to a handshake. SO_PEERCRED cannot tell: it
+// names the process that called listen, which is this one.
 type peer struct {
 	conn  *net.UnixConn
 	pid   int
-	pidfd int // -1 unless the kernel gave one
+	pidfd int // -1 if none
 }
 
-// identify prepares conn, before anything is sent on it, to tell who answers.
-// The answer is to be read through the connection returned.
+// withPeerCredentials makes the kernel send the credentials of the peer with its
+// data. The response must be read from the returned connection. Call it before
+// anything is sent on conn.
 func withPeerCredentials(conn net.Conn) (net.Conn, *peer, error) {
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, nil, fmt.Errorf("a connection of type %T does not tell who answers", conn)
+		return nil, nil, fmt.Errorf("cannot identify the peer of a %T", conn)
 	}
 	p := &peer{conn: unixConn, pidfd: -1}
 	if err := p.setPassCredentials(1); err != nil {
@@ -40,30 +41,30 @@ func withPeerCredentials(conn net.Conn) (net.Conn, *peer, error) {
 	return &credentialsConn{Conn: conn, peer: p}, p, nil
 }
 
-// ask switches the credentials on or off.
+// setPassCredentials enables (1) or disables (0) the credentials.
 func (p *peer) setPassCredentials(on int) error {
 	raw, err := p.conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var set error
+	var setErr error
 	err = raw.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, on)
+		setErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, on)
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, soPassPidfd, on)
 	})
-	if err == nil && set != nil {
-		err = os.NewSyscallError("setsockopt(SO_PASSCRED)", set)
+	if err == nil && setErr != nil {
+		err = os.NewSyscallError("setsockopt(SO_PASSCRED)", setErr)
 	}
 	return err
 }
 
-// settle ends the asking; the connection is an ordinary one from now on.
+// finish disables the credentials again and makes sure that p has a pidfd.
 func (p *peer) finish() error {
 	if err := p.setPassCredentials(0); err != nil {
 		return err
 	}
 	if p.pid == 0 {
-		return errors.New("the process that answered is not visible here, it lives in another pid namespace")
+		return errors.New("php-cgi runs in another pid namespace, so its pid is unknown")
 	}
 	if p.pidfd < 0 {
 		fd, err := unix.PidfdOpen(p.pid, 0)
@@ -75,14 +76,13 @@ func (p *peer) finish() error {
 	return nil
 }
 
-// watch makes of the peer a process to watch.
+// watch begins to watch the peer. It takes over the pidfd.
 func (p *peer) watch() (*child, error) {
 	fd := p.pidfd
 	p.pidfd = -1
 	return watchPidfd(p.pid, fd, nil)
 }
 
-// kill ends the peer.
 func (p *peer) kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
@@ -96,7 +96,7 @@ func (p *peer) close() {
 	}
 }
 
-// credentialsConn reads with each piece of data the credentials of its sender.
+// credentialsConn stores the credentials that come with the data it reads in peer.
 type credentialsConn struct {
 	net.Conn
 	peer *peer
@@ -104,13 +104,13 @@ type credentialsConn struct {
 }
 
 func (c *credentialsConn) Read(b []byte) (int, error) {
-	n, oobn, _, _, err := c.peer.conn.ReadMsgUnix(b, c.oob[:]) // close-on-exec by Go
+	n, oobn, _, _, err := c.peer.conn.ReadMsgUnix(b, c.oob[:]) // Go sets close-on-exec
 	if err != nil {
 		return n, err
 	}
 	messages, err := syscall.ParseSocketControlMessage(c.oob[:oobn])
 	if err != nil {
-		return n, fmt.Errorf("reading who answered: %w", err)
+		return n, fmt.Errorf("reading the credentials of php-cgi: %w", err)
 	}
 	for _, m := range messages {
 		switch {

@@ -10,31 +10,31 @@ import (
 	"strings"
 )
 
-// PHPInfo is what a php-cgi says of itself at length.
+// PHPInfo is the content of a phpinfo() page.
 type PHPInfo struct {
-	// Extensions are the loaded ones, by the names they give themselves.
+	// Extensions are the names of the loaded extensions, sorted.
 	Extensions []string
 
 	rows map[string]string
 }
 
-// Setting returns an ini directive as it is in force, in phpinfo()'s words: "On"
-// and "Off" for what is one of both, and nothing for no value. ok says whether
-// this php-cgi knows the directive.
+// Setting returns the value of an ini directive as phpinfo() shows it: "On" and "Off"
+// for a boolean, "" for no value. ok reports whether the directive exists.
 func (i *PHPInfo) Setting(name string) (value string, ok bool) {
 	value, ok = i.rows[name]
 	return noValue.ReplaceAllString(value, ""), ok
 }
 
-// Bytes returns a directive that is a size as [Binary.MemoryLimit] has it.
+// Bytes returns the value of an ini directive that is a size, in bytes: -1 if it is
+// negative, 0 if it is not a size.
 func (i *PHPInfo) Bytes(name string) int64 {
 	value, _ := i.Setting(name)
 	return parseBytes(value)
 }
 
-// ReadPHPInfo asks the php-cgi at path, once, for all that phpinfo() tells. As with
-// [Probe], opcache.preload is not run and tells nothing here, nor do error_log
-// and log_errors.
+// ReadPHPInfo runs the php-cgi at path with the options o for its phpinfo() page. As
+// in [Detect], the values of opcache.preload, error_log and log_errors are
+// overridden.
 func ReadPHPInfo(ctx context.Context, path string, o Options) (*PHPInfo, error) {
 	o.Binary = path
 	o.INI = append(slices.Clip(o.INI), detectINI()...)
@@ -53,20 +53,20 @@ func ReadPHPInfo(ctx context.Context, path string, o Options) (*PHPInfo, error) 
 }
 
 var (
-	// The head of an extension's section of phpinfo() (ext/standard/info.c,
+	// infoModule matches the heading of an extension (ext/standard/info.c,
 	// php_info_print_module).
 	infoModule = regexp.MustCompile(`<h2><a name="module_[^"]*"[^>]*>([^<]*)</a></h2>`)
 
-	// What phpinfo() writes for an empty string.
+	// noValue matches what phpinfo() writes for an empty string.
 	noValue = regexp.MustCompile(`^<i>no value</i>$`)
 )
 
-// A row of phpinfo() as php-cgi writes it (ext/standard/info.c): the name, and
-// its value here, which for a directive is followed by the one of php.ini.
+// infoRow matches a row of phpinfo() (ext/standard/info.c): a name and its local
+// value. The master value of a directive follows.
 var infoRow = regexp.MustCompile(`<tr><td class="e">(.*?)</td><td class="v">((?s:.*?))</td>`)
 
-// parsePHPInfo reads the rows of phpinfo(). A name that occurs again, in the
-// section of another extension, keeps its first value.
+// parsePHPInfo parses the rows of a phpinfo() page. If a name occurs again, in the
+// section of another extension, the first value is kept.
 func parsePHPInfo(page string) map[string]string {
 	rows := map[string]string{}
 	for _, m := range infoRow.FindAllStringSubmatch(page, -1) {
@@ -78,11 +78,12 @@ func parsePHPInfo(page string) map[string]string {
 	return rows
 }
 
-// The heading of phpinfo(), whose version may have a suffix as that of php -v.
+// infoVersion matches the heading of phpinfo(). The version may have a suffix, as in
+// php -v.
 var infoVersion = regexp.MustCompile(`>PHP Version (\d+\.\d+\.\d+)([^<\s]*)</h1>`)
 
-// readVersion takes from phpinfo() what php -v says too. It reports false where
-// that is not to be found, or it is not that of php-cgi.
+// readVersion sets the version and the SAPI from a phpinfo() page. It returns false
+// if it cannot, or if the page is not from php-cgi.
 func (b *Binary) readVersion(page string, rows map[string]string) bool {
 	m := infoVersion.FindStringSubmatch(page)
 	if m == nil || rows["Server API"] != "CGI/FastCGI" {
@@ -93,7 +94,7 @@ func (b *Binary) readVersion(page string, rows map[string]string) bool {
 	return ok
 }
 
-// read takes from phpinfo() what concerns a pool.
+// readRows sets the rest of b from the rows of phpinfo().
 func (b *Binary) readRows(rows map[string]string) {
 	b.ZTS = rows["Thread Safety"] == "enabled"
 	b.OPcache = rows["Opcode Caching"] == "Up and Running"
@@ -109,7 +110,7 @@ func (b *Binary) readRows(rows map[string]string) {
 	}
 }
 
-// emptyIfNone turns what phpinfo() writes for nothing into nothing.
+// emptyIfNone returns "" for the placeholder of phpinfo().
 func emptyIfNone(value string) string {
 	if value == "(none)" {
 		return ""
@@ -117,8 +118,8 @@ func emptyIfNone(value string) string {
 	return value
 }
 
-// parseBytes reads a size as php does ("128M"), which stops at the first byte
-// that it does not understand. What is no size at all is 0.
+// parseBytes parses a size as PHP does: "128M" is 128 MiB. It returns -1 for a
+// negative number, and 0 for anything that is not a size.
 func parseBytes(value string) int64 {
 	digits := strings.TrimRight(value, "KkMmGgBb ")
 	n, err := strconv.ParseInt(digits, 10, 64)

@@ -12,10 +12,12 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// How long an idle php-cgi may take to leave once asked (it needs about 1 ms),
-// and how long the kernel may take to end one that was killed.
 const (
+	// stopGrace is the time for an idle php-cgi to exit after TERM; it needs about
+	// 1 ms.
 	stopGrace = time.Second
+
+	// killGrace is the time for a process to disappear after KILL.
 	killGrace = 5 * time.Second
 )
 
@@ -24,14 +26,14 @@ type Process struct {
 	proc   *child
 	conn   net.Conn
 	owner  owner
-	single *singleProcess // of a Single
+	single *singleProcess // nil in Shared
 
-	// Both guarded by the owner's roster.
-	draining bool // its slot waits for whoever is free next
-	replaced bool // its slot, and perhaps its process, belongs to another Process
+	// Both guarded by the mutex of the owner's slotTable.
+	draining bool // the slot waits for a successor
+	replaced bool // the slot, and perhaps the process, belongs to a successor
 }
 
-// owner is the launcher that a Process came from.
+// owner is the launcher of a Process.
 type owner interface {
 	drain(ctx context.Context, p *Process) (*Process, error)
 	table() *slotTable
@@ -39,20 +41,20 @@ type owner interface {
 	stacks() *phpstack.Cache
 }
 
-// Conn returns the connection. It has answered the handshake and carried
-// nothing else. Whoever has the Process closes it, unless by Stop or Drain.
+// Conn returns the connection, which has carried the handshake and nothing else.
+// The caller closes it, unless it calls Stop or Drain.
 func (p *Process) Conn() net.Conn { return p.conn }
 
-// PID returns the number of the process.
+// PID returns the pid of the process.
 func (p *Process) PID() int { return p.proc.pid }
 
-// Done is closed when the process has ended. The end of the connection proves
+// Done is closed when the process has exited. EOF on the connection proves
 // nothing: before PHP 8.4 any program that a script starts inherits it.
 func (p *Process) Done() <-chan struct{} { return p.proc.done }
 
-// ExitStatus says how the process has ended, as "signal: segmentation fault" or "exit
-// status 255". It is empty while it runs, and where the system does not tell:
-// of the child of a master only Linux 6.15 does.
+// ExitStatus returns the exit status of the process as text: "signal: segmentation
+// fault", "exit status 255". It is empty while the process runs, and where the
+// system does not tell: of the child of a master only Linux 6.15 does.
 func (p *Process) ExitStatus() string {
 	if p.proc.alive() {
 		return ""
@@ -60,10 +62,10 @@ func (p *Process) ExitStatus() string {
 	return p.proc.exitStatus
 }
 
-// signal sends sig, unless the process is no longer ours to signal.
+// signal sends sig, unless the process belongs to a successor of p.
 func (p *Process) signal(sig syscall.Signal) error {
 	t := p.owner.table()
-	t.mu.Lock() // held while sending: Drain must not pass the process on meanwhile
+	t.mu.Lock() // held while sending, so that Drain cannot hand over the process meanwhile
 	defer t.mu.Unlock()
 	if p.replaced {
 		return os.ErrProcessDone
@@ -71,17 +73,16 @@ func (p *Process) signal(sig syscall.Signal) error {
 	return p.proc.send(sig)
 }
 
-// Stop ends a worker that runs no request, closes its connection and frees its
-// slot. It asks first: php-cgi leaves when its connection is closed after a
-// TERM. After a second, or when ctx ends, it kills. It returns nil once the
-// process has ended, and may be called twice.
+// Stop terminates an idle worker and frees its slot: it sends TERM, closes the
+// connection, and sends KILL after a second or when ctx ends. It returns nil when
+// the process has exited, and may be called again.
 func (p *Process) Stop(ctx context.Context) error {
-	asked := p.signal(syscall.SIGTERM)
+	termErr := p.signal(syscall.SIGTERM)
 	_ = p.conn.Close()
-	if p.gone() {
+	if p.stopped() {
 		return nil
 	}
-	if asked == nil {
+	if termErr == nil {
 		timer := time.NewTimer(stopGrace)
 		defer timer.Stop()
 		select {
@@ -100,21 +101,21 @@ func (p *Process) Stop(ctx context.Context) error {
 	case <-p.proc.done:
 		return nil
 	case <-timer.C:
-		return errors.New("php-cgi was killed but does not end")
+		return errors.New("php-cgi was killed but did not exit")
 	}
 }
 
-// gone reports whether there is nothing left to stop.
-func (p *Process) gone() bool {
+// stopped reports whether there is no process to stop.
+func (p *Process) stopped() bool {
 	t := p.owner.table()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return p.replaced || !p.proc.alive()
 }
 
-// Kill ends the process at once, whatever it does; its slot is free when it has
-// ended. During Drain that makes way for a successor. The connection stays, and
-// with it what php-cgi wrote last.
+// Kill kills the process and the copies of itself that its script has forked. The
+// slot is free when the process has exited; a Drain that waits for it then gets its
+// successor. The connection stays open, with what php-cgi wrote last.
 func (p *Process) Kill() error {
 	killCopies(p.proc.pid, func() bool { return p.signal(0) == nil })
 	err := p.signal(syscall.SIGKILL)
@@ -124,13 +125,13 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// SoftTimeout makes PHP end the running script as if max_execution_time were
-// over: it logs file and line, runs shutdown functions, answers 500 if it still
-// can, and the worker lives on (SIGPROF, Zend/zend_execute_API.c). A script
-// stuck in C code notices when it returns to PHP; a second SoftTimeout ends the
-// process there. Only for a worker that runs a request: one that never ran any
-// dies of it. Elsewhere than on Linux, and with a thread-safe PHP, it returns
-// errors.ErrUnsupported.
+// SoftTimeout makes PHP end the running script as if max_execution_time had
+// expired: it logs file and line, runs shutdown functions, responds with 500 if it
+// still can, and the worker lives on (SIGPROF, Zend/zend_execute_API.c). A script
+// within a C function notices when that returns; a second SoftTimeout then kills
+// the process. Call it only for a worker that runs a request: one that has never
+// run any would die. On systems other than Linux, and with a thread-safe PHP, it
+// returns errors.ErrUnsupported.
 func (p *Process) SoftTimeout() error {
 	if p.owner.threadSafe() || softTimeout == 0 {
 		return errors.ErrUnsupported
@@ -138,53 +139,81 @@ func (p *Process) SoftTimeout() error {
 	return p.signal(softTimeout)
 }
 
-// Drain gives up the connection and waits until the worker is free again: the
-// client left, or the connection is of no use any more, but the script may go
-// on. PHP learns of it when it next writes. The Process returned stands in this
-// one's slot; it has the same process, or when that has ended (by Kill, say)
-// its successor. This Process is then at its end, but for Kill and SoftTimeout,
-// which do nothing from then on. On error it keeps the slot: kill it, or drain
-// it again.
+// Drain closes the connection and waits until the worker is free again. Use it when
+// the client has disconnected, or the connection is unusable, while the script may
+// still run; PHP notices a closed connection at its next write. Drain returns a
+// Process that takes over this one's slot, with the same process, or if that has
+// exited (as after Kill) with its successor. After that, Kill and SoftTimeout of
+// this Process have no effect, and nothing else may be called. On error this
+// Process keeps the slot: kill it, or drain it again.
 func (p *Process) Drain(ctx context.Context) (*Process, error) {
 	_ = p.conn.Close()
 	return p.owner.drain(ctx, p)
 }
 
-// Memory returns how many bytes the process has for itself, which is what its
-// end would give back. errors.ErrUnsupported elsewhere than on Linux.
-func (p *Process) Memory() (int64, error) {
-	return procfs.PrivateMemory(p.proc.pid)
-}
+// Memory returns how many bytes of memory the process shares with no other one,
+// which is what its exit would free. On systems other than Linux it returns
+// errors.ErrUnsupported.
+func (p *Process) Memory() (int64, error) { return procfs.PrivateMemory(p.proc.pid) }
 
-// CPU returns the processor time that the process has used; 0 where unknown.
+// CPU returns the processor time that the process has used; 0 if unknown.
 func (p *Process) CPU() time.Duration { return procfs.CPUTime(p.proc.pid) }
 
-// Frame is one call on the stack of a PHP script.
+// Frame is one call on the stack of a PHP script. Its fields are:
+//
+//   - Function: the name, with the class as in "K::m"; "{main}" for code outside of
+//     functions.
+//   - File and Line: the current position in an innermost frame, else that of the
+//     call. They are empty for functions that are not written in PHP. Line is 0 if
+//     unknown.
+//
+// String returns "K::m /srv/www/k.php:12", or "sleep".
 type Frame = phpstack.Frame
 
-// Wait is what a process does as the kernel sees it.
+// Wait describes what a process is doing as seen by the kernel. Its fields are:
+//
+//   - Call: the system call in which it is blocked, "running" if it is not blocked,
+//     "sleeping" if the system call is unknown.
+//   - Target: what it waits for, if known: the remote address of a socket, the path
+//     of a file, a process.
+//
+// String returns "poll 10.0.0.5:3306", "flock /srv/www/lock" or "running".
 type Wait = phpstack.Wait
 
-// ErrUnstable is returned by [Process.Backtrace] when the stack changed.
+// ErrUnstable is returned by [Process.Backtrace] when the stack changed on every
+// read attempt; the process is not stopped while it is read.
 var ErrUnstable = phpstack.ErrUnstable
 
-// Backtrace returns the stack.
+// Backtrace returns the stack of the running script: the innermost call first, at
+// most depth frames, none if no PHP code runs. It reads the memory of the process
+// and neither stops nor slows it. The script runs on meanwhile, so calls that come
+// and go are left out, and the line of the innermost frame is where the script last
+// left PHP's interpreter. Functions that PHP 8.4 and later call without a frame
+// (max, in_array, preg_match and others) are missing too.
+//
+// The error is ErrUnstable if the stack changed on every attempt, and wraps
+// errors.ErrUnsupported, with the reason, if a backtrace is not possible: it needs
+// Linux, a PHP that is not thread-safe, no debug build and of a known release (7.4
+// to 8.5), and the right to read the memory of the process: the same user and
+// groups with kernel.yama.ptrace_scope 0 or 1, or CAP_SYS_PTRACE.
 func (p *Process) Backtrace(depth int) ([]Frame, error) {
 	if p.owner.threadSafe() {
 		return nil, phpstack.ErrThreadSafe
 	}
 	frames, err := p.owner.stacks().Backtrace(p.proc.pid, depth)
-	// Only now is it sure that the number was still that of our process.
+	// Checked afterwards: only now it is certain that the pid was not reused.
 	if gone := p.signal(0); errors.Is(gone, os.ErrProcessDone) {
 		return nil, gone
 	}
 	return frames, err
 }
 
-// BlockedOn returns what the process waits for right now.
+// BlockedOn returns what the process waits for. To tell the system call it needs
+// the same rights as Backtrace; without them it only tells whether the process
+// runs. On systems other than Linux it returns errors.ErrUnsupported.
 func (p *Process) BlockedOn() (Wait, error) {
 	w, err := phpstack.BlockedOn(p.proc.pid, p.conn)
-	// Only now is it sure that the number was still that of our process.
+	// Checked afterwards, as in Backtrace.
 	if gone := p.signal(0); errors.Is(gone, os.ErrProcessDone) {
 		return Wait{}, gone
 	}

@@ -14,26 +14,22 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// reapAfter is how long a zombie that is nobody's stays at least; it may be
-// twice that.
+// reapAfter is how long an unclaimed zombie stays at least, and at most twice that.
 const reapAfter = 2 * time.Second
 
 var reapOnce sync.Once
 
-// reapOrphans reaps, from its first call to our end, children of ours that have
-// ended and that nobody here started. Where we are process 1, as in a container,
-// those are the workers of a master that has died, and what scripts start and do
-// not wait for. Nobody else would reap them, and where enough zombies are
-// nothing can be started any more. (What is left of a group at its end it reaps
-// at once: see group.left.)
+// reapOrphans starts a goroutine, once, that reaps zombies which are our children
+// but were not started here. If we are process 1, as in a container, those are the
+// workers of a master that has died, and programs that scripts have started without
+// waiting for them. No other process reaps them, and too many zombies exhaust the
+// pids. (group.remaining reaps those of its group at once.)
 //
-// What was started here is left to who started it: package os, in whichever
-// module of the web server, holds a pidfd of it until Wait. Where it cannot,
-// before Linux 5.4, nothing is reaped: a stolen exit status is worse than a
-// zombie. Whoever waits by number alone is asleep in wait4 and comes first,
-// because what is reaped has been seen twice, seconds apart.
-//
-// It costs a goroutine that sleeps until a child ends.
+// Processes that were started here must be reaped by their starter: package os
+// holds a pidfd of them until Wait, also in other modules of the web server. If it
+// cannot, before Linux 5.4, nothing is reaped, because a stolen exit status is worse
+// than a zombie. Code that waits by pid blocks in wait4 and so comes first, because
+// a zombie is reaped only when it was seen twice, seconds apart.
 func reapOrphans() {
 	reapOnce.Do(func() {
 		if !inheritsOrphans() || !osHoldsPidfds() || procfs.CheckPIDNamespace() != nil {
@@ -42,7 +38,7 @@ func reapOrphans() {
 		ended := make(chan os.Signal, 1)
 		signal.Notify(ended, unix.SIGCHLD)
 		go func() {
-			reapUnclaimed() // those of the time before
+			reapUnclaimed() // zombies that exist already
 			for range ended {
 				reapUnclaimed()
 			}
@@ -50,15 +46,15 @@ func reapOrphans() {
 	})
 }
 
-// inheritsOrphans reports whether processes that lose their parent become our
-// children: those of our pid namespace, or those that descend from us.
+// inheritsOrphans reports whether processes whose parent dies become our children:
+// those of our pid namespace (we are process 1), or our descendants (subreaper).
 func inheritsOrphans() bool {
 	var subreaper int32
 	_, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&subreaper)), 0)
 	return os.Getpid() == 1 || errno == 0 && subreaper != 0
 }
 
-// osHoldsPidfds reports whether package os has a pidfd of what it starts.
+// osHoldsPidfds reports whether package os holds a pidfd of each process it starts.
 func osHoldsPidfds() bool {
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {
@@ -68,7 +64,8 @@ func osHoldsPidfds() bool {
 	return self.WithHandle(func(uintptr) {}) == nil
 }
 
-// reapUnclaimed looks until it sees no new zombie.
+// reapUnclaimed scans until it finds no new zombie, and reaps those that it finds
+// twice.
 func reapUnclaimed() {
 	var before map[int]uint64
 	for more := true; more; {
@@ -93,7 +90,7 @@ func reapUnclaimed() {
 	}
 }
 
-// reap reaps those of the zombies that are nobody's.
+// reap reaps the zombies of which no pidfd is held.
 func reap(pids []int) {
 	held, err := heldByPidfd()
 	if err != nil {
@@ -106,12 +103,12 @@ func reap(pids []int) {
 	}
 }
 
-// zombies are our children that have ended, with their start times.
+// zombieChildren returns our children that are zombies, with their start times.
 func zombieChildren() (map[int]uint64, error) {
 	var first unix.Siginfo
 	err := unix.Waitid(unix.P_ALL, 0, &first, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	if err != nil || first.Signo == 0 {
-		return nil, err // mostly: those who started them have waited for them
+		return nil, err // the usual case: their starters have reaped them
 	}
 	self := os.Getpid()
 	list, err := procfs.Processes(func(s procfs.Stat) bool { return s.Zombie() && s.PPID == self })
@@ -122,7 +119,7 @@ func zombieChildren() (map[int]uint64, error) {
 	return found, err
 }
 
-// claimed are the processes that this one holds a pidfd of.
+// heldByPidfd returns the processes of which this process holds a pidfd.
 func heldByPidfd() (map[int]bool, error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -134,7 +131,7 @@ func heldByPidfd() (map[int]bool, error) {
 		if !strings.Contains(link, "pidfd") { // anon_inode:[pidfd], or pidfd:[4711] since Linux 6.9
 			continue
 		}
-		info, _ := os.ReadFile("/proc/self/fdinfo/" + entry.Name()) // an error: it has been closed
+		info, _ := os.ReadFile("/proc/self/fdinfo/" + entry.Name()) // on error it has been closed
 		_, rest, _ := strings.Cut(string(info), "\nPid:")
 		line, _, _ := strings.Cut(rest, "\n")
 		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {

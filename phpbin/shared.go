@@ -9,9 +9,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// Shared is one php-cgi master with a fixed number of children, which it forks
-// anew when they end. They have one OPcache, and what start-up made, in common:
-// an idle child costs 0.1 to 0.4 MB, a new one is there in milliseconds.
+// Shared is one php-cgi master with a fixed number of children, which it replaces
+// when they exit. They share one OPcache and the memory that the master has set up
+// at startup, so an idle child takes 0.1 to 0.4 MB, and a new one milliseconds.
 type Shared struct {
 	*group
 	*slotTable
@@ -20,10 +20,10 @@ type Shared struct {
 	endpoint *endpoint
 }
 
-// StartShared starts a master with o.Slots children, and returns when the first
-// of them has answered. ctx bounds the start only. Elsewhere than on Linux it
-// returns errors.ErrUnsupported: only there can we tell which child has
-// answered, and end all of them for sure.
+// StartShared starts a master with o.Slots children and returns when the first of
+// them has responded. ctx limits the start only. On systems other than Linux it
+// returns errors.ErrUnsupported: only Linux tells which child has responded, and
+// makes it possible to end all of them reliably.
 func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	if err := sharedSupported(); err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 		return nil, err
 	}
 	if o.Slots < 1 {
-		return nil, fmt.Errorf("a php-cgi master with %d children is none", o.Slots)
+		return nil, fmt.Errorf("slots must be at least 1, got %d", o.Slots)
 	}
 	g, err := newGroup(o)
 	if err != nil {
@@ -47,16 +47,17 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	if err := s.awaitFirstChild(ctx); err != nil {
 		now, cancel := context.WithCancel(ctx)
 		cancel()
-		_ = s.Close(now) // what it could not end is not what was asked
+		_ = s.Close(now) // the error of the start is the one to report
 		return nil, g.describeFailure(ctx, err)
 	}
 	return s, nil
 }
 
-// startMaster starts master and watchdog, or leaves nothing behind.
+// startMaster starts the master and the watchdog. On error it leaves nothing
+// behind.
 func (s *Shared) startMaster() (err error) {
-	// Twice the slots: besides one connection for each there are those that
-	// wait for a busy child or were given up.
+	// The backlog is twice the slots: besides one connection for each slot there
+	// are those that wait for a busy child or were given up.
 	s.endpoint, err = newEndpoint(s.opts.RuntimeDir, max(16, 2*s.opts.Slots))
 	if err != nil {
 		return err
@@ -66,15 +67,15 @@ func (s *Shared) startMaster() (err error) {
 			s.endpoint.close()
 		}
 	}()
-	// The master passes a TERM on to its group. A KILL would leave the children
-	// to go on for ever. Scripts that compute do not hear a TERM: the watchdog
-	// ends them.
+	// The master forwards a TERM to its group; a KILL would leave the children
+	// running for ever. PHP does not handle TERM while a script computes: the
+	// watchdog kills such children.
 	s.master, err = s.start(s.endpoint, s.opts.Slots, 0, syscall.SIGTERM)
 	if err != nil {
 		return err
 	}
-	// Not reaped yet, the master holds the number of its group even if it has
-	// ended; from here on the watchdog does.
+	// The master is not reaped yet, so the number of its group stays reserved even
+	// if it has exited; from here on the watchdog reserves it.
 	s.watchdog, err = newWatchdog(s.master.cmd.Process.Pid)
 	if err != nil {
 		_ = killGroup(s.master.cmd.Process.Pid)
@@ -85,7 +86,7 @@ func (s *Shared) startMaster() (err error) {
 	return nil
 }
 
-// first waits for the first child and keeps it for the first Launch.
+// awaitFirstChild waits for the first child and keeps it for the first Launch.
 func (s *Shared) awaitFirstChild(ctx context.Context) error {
 	p, err := s.acquireChild(ctx, nil)
 	if err != nil {
@@ -95,9 +96,9 @@ func (s *Shared) awaitFirstChild(ctx context.Context) error {
 	return nil
 }
 
-// Launch returns a worker that has answered: one of the children that the
-// master has forked already. It refuses with ErrNoSlot when every slot has its
-// worker. ctx bounds the start only.
+// Launch returns a worker that has responded: one of the children that the master
+// has forked. It returns ErrNoSlot if every slot has a worker. ctx limits the start
+// only.
 func (s *Shared) Launch(ctx context.Context) (*Process, error) {
 	if err := s.beginLaunch(); err != nil {
 		return nil, err
@@ -111,21 +112,21 @@ func (s *Shared) drain(ctx context.Context, p *Process) (*Process, error) {
 	if err := s.beginDrain(p); err != nil {
 		return nil, err
 	}
-	q, err := s.acquireChild(ctx, p)
-	s.endDrain(p, q)
-	return q, err
+	successor, err := s.acquireChild(ctx, p)
+	s.endDrain(p, successor)
+	return successor, err
 }
 
-// reach connects to whichever child accepts first.
+// dialChild connects to the child that accepts first.
 func (s *Shared) dialChild(ctx context.Context) (*Process, error) {
 	var retry backoff
 	for {
-		conn, who, err := connect(ctx, s.endpoint, s.opts.Handshake)
+		conn, peer, err := connect(ctx, s.endpoint, s.opts.Handshake)
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.identify(who)
-		who.close()
+		c, err := s.identify(peer)
+		peer.close()
 		if err == nil && c != nil {
 			return &Process{proc: c, conn: conn, owner: s}, nil
 		}
@@ -139,31 +140,31 @@ func (s *Shared) dialChild(ctx context.Context) (*Process, error) {
 	}
 }
 
-// recognize returns the child that has answered, or nil if it is of no use:
-//   - a script has forked (pcntl_fork), and the copy went on to accept as if it
+// identify returns the child that has responded, or nil if it cannot be used:
+//   - A script has forked (pcntl_fork), and its copy accepts connections as if it
 //     were a child of the master. It is killed.
-//   - it holds a slot, but has lost the connection of that slot, which the owner
-//     is yet to notice.
-func (s *Shared) identify(who *peer) (*child, error) {
-	seen, err := procfs.ReadStat(who.pid)
+//   - The child has lost the connection of its slot, which the owner of the slot
+//     has not noticed yet.
+func (s *Shared) identify(peer *peer) (*child, error) {
+	stat, err := procfs.ReadStat(peer.pid)
 	switch {
-	case err != nil: // it has ended
+	case err != nil: // it has exited
 		return nil, nil //nolint:nilnil // documented
-	case seen.PPID != s.master.pid:
-		who.kill()
+	case stat.PPID != s.master.pid:
+		peer.kill()
 		return nil, nil //nolint:nilnil // documented
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.children[who.pid]
+	c := s.children[peer.pid]
 	if c == nil || !c.alive() {
-		if c, err = who.watch(); err != nil {
+		if c, err = peer.watch(); err != nil {
 			return nil, err
 		}
 		if len(s.children) > 2*s.slots {
 			maps.DeleteFunc(s.children, func(_ int, c *child) bool { return !c.alive() })
 		}
-		s.children[who.pid] = c
+		s.children[peer.pid] = c
 		return c, nil
 	}
 	for p := range s.owners {
@@ -178,18 +179,18 @@ func (s *Shared) identify(who *peer) (*child, error) {
 func (s *Shared) table() *slotTable { return s.slotTable }
 func (s *Shared) threadSafe() bool  { return s.opts.ZTS }
 
-// Slots returns how many workers there can be at a time.
+// Slots returns the maximum number of workers.
 func (s *Shared) Slots() int { return s.slots }
 
-// Done is closed when the master has ended. Its children go on, each until its
-// connection is closed, and those with a script to its end; Close ends them.
+// Done is closed when the master has exited. A child then serves until its
+// connection is closed, and finishes a script that it runs; Close ends all of them.
 func (s *Shared) Done() <-chan struct{} { return s.master.done }
 
-// Close ends master and children and returns when none is left. Children that
-// have never had a connection are killed, the others are asked. The workers
-// should be idle: the TERM that ends a master goes to all of its group, and
-// interrupts a script that sleeps or waits for a lock. When ctx ends, what is
-// left is killed. It may be called twice.
+// Close ends the master and its children and returns when none is left. The
+// workers should be idle: the TERM that ends a master goes to its whole group, and
+// interrupts a script that sleeps or waits for a lock. Children that have never
+// served are killed. When ctx ends, those that remain are killed. Close may be
+// called again.
 func (s *Shared) Close(ctx context.Context) error {
 	return s.close(ctx, func() error {
 		for _, p := range append(s.closeSlots(), s.takeUnassigned()...) {

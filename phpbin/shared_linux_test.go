@@ -193,7 +193,7 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 		},
 		"another program":  {func(o *phpbin.Options) { o.Binary = notPHP }, 7, []string{"exit status 7", "not today"}},
 		"nothing there":    {func(o *phpbin.Options) { o.Binary = notPHP + "x" }, -1, []string{"no such file"}},
-		"it never answers": {func(o *phpbin.Options) { o.Binary = silent }, -1, []string{"did not answer within", "Godot"}},
+		"it never answers": {func(o *phpbin.Options) { o.Binary = silent }, -1, []string{"did not respond within", "Godot"}},
 	}
 	for name, test := range tests {
 		for _, kind := range []string{"shared", "single"} {
@@ -206,7 +206,7 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 				nothingLeft(t, o.RuntimeDir)
 				test.change(&o)
 				limit := soon
-				if test.want[0] == "did not answer within" {
+				if test.want[0] == "did not respond within" {
 					limit = 200 * time.Millisecond
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), limit)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Single starts one php-cgi for each worker: on every platform, at 10 MB and 35
-// ms each, and on Unix with an OPcache of its own each.
+// Single starts one php-cgi for each worker. It works on every platform; each
+// process takes 10 MB and 35 ms to start, and on Unix has its own OPcache.
 type Single struct {
 	*group
 	*slotTable
@@ -21,7 +21,7 @@ type singleProcess struct {
 	endpoint *endpoint
 }
 
-// StartSingle prepares to launch workers; php-cgi itself is started by Launch.
+// StartSingle returns a launcher. php-cgi itself is started by Launch.
 func StartSingle(_ context.Context, o Options) (*Single, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func StartSingle(_ context.Context, o Options) (*Single, error) {
 	return &Single{group: g, slotTable: newSlotTable(0)}, nil
 }
 
-// Launch starts a php-cgi and returns when it has answered. ctx bounds the
-// start only.
+// Launch starts a php-cgi and returns when it has responded. ctx limits the start
+// only.
 func (s *Single) Launch(ctx context.Context) (*Process, error) {
 	if err := s.beginLaunch(); err != nil {
 		return nil, err
@@ -54,53 +54,52 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	// It serves itself and does not wait for its scripts, so it is killed when
-	// we are; a TERM would let a busy loop run on.
-	phpProcess, err := s.start(e, 0, s.watchdog.pgid, syscall.SIGKILL)
+	// The parent death signal is KILL: with TERM a script in a busy loop would run
+	// on.
+	php, err := s.start(e, 0, s.watchdog.pgid, syscall.SIGKILL)
 	if err != nil {
 		e.close()
 		return nil, err
 	}
-	one := &singleProcess{phpProcess: phpProcess, endpoint: e}
-	s.watch(phpProcess, func() {
+	s.watch(php, func() {
 		e.close()
-		phpProcess.stderr.close()
+		php.stderr.close()
 	})
-	if err := s.watchdog.adopt(phpProcess.cmd.Process); err != nil {
-		_ = one.kill()
-		<-one.done
+	if err := s.watchdog.adopt(php.cmd.Process); err != nil {
+		_ = php.kill()
+		<-php.done
 		return nil, err
 	}
-	begun := time.Now()
-	p, err := s.dial(ctx, one)
+	start := time.Now()
+	p, err := s.dial(ctx, &singleProcess{phpProcess: php, endpoint: e})
 	if err != nil {
-		err = one.startError(ctx, begun, err)
-		_ = one.kill()
-		<-one.done
+		err = php.startError(ctx, start, err)
+		_ = php.kill()
+		<-php.done
 		return nil, s.describeFailure(ctx, err)
 	}
 	return p, nil
 }
 
-// reach connects to a php-cgi that has been started.
-func (s *Single) dial(ctx context.Context, one *singleProcess) (*Process, error) {
-	ctx, cancel := s.launchContext(ctx, one.done)
+// dial connects to a php-cgi that has been started.
+func (s *Single) dial(ctx context.Context, php *singleProcess) (*Process, error) {
+	ctx, cancel := s.launchContext(ctx, php.done)
 	defer cancel()
 	var retry backoff
 	for {
-		conn, who, err := connect(ctx, one.endpoint, s.opts.Handshake)
+		conn, peer, err := connect(ctx, php.endpoint, s.opts.Handshake)
 		if err != nil {
 			return nil, err
 		}
-		// Somebody else: a script has forked (pcntl_fork), and the copy went on
-		// to accept as if it were php-cgi.
-		stranger := who.pid != 0 && who.pid != one.pid
-		if stranger {
-			who.kill()
+		// If a script has forked (pcntl_fork), its copy accepts connections as if it
+		// were php-cgi.
+		forked := peer.pid != 0 && peer.pid != php.pid
+		if forked {
+			peer.kill()
 		}
-		who.close()
-		if !stranger {
-			return &Process{proc: one.child, conn: conn, owner: s, single: one}, nil
+		peer.close()
+		if !forked {
+			return &Process{proc: php.child, conn: conn, owner: s, single: php}, nil
 		}
 		_ = conn.Close()
 		if !retry.wait(ctx) {
@@ -113,31 +112,31 @@ func (s *Single) drain(ctx context.Context, p *Process) (*Process, error) {
 	if err := s.beginDrain(p); err != nil {
 		return nil, err
 	}
-	q, err := s.dial(ctx, p.single)
+	successor, err := s.dial(ctx, p.single)
 	if errors.Is(err, errExited) {
-		q, err = s.launch(ctx) // its successor, as a master would fork one
+		successor, err = s.launch(ctx) // as a master would fork a successor
 	}
-	s.endDrain(p, q)
-	return q, err
+	s.endDrain(p, successor)
+	return successor, err
 }
 
 func (s *Single) table() *slotTable { return s.slotTable }
 func (s *Single) threadSafe() bool  { return s.opts.ZTS }
 
-// Slots returns 0: there is no bound.
+// Slots returns 0: the number of workers is not limited.
 func (s *Single) Slots() int { return 0 }
 
-// Done is closed by Close and by nothing else.
+// Done is closed by Close.
 func (s *Single) Done() <-chan struct{} { return s.closing }
 
-// Close ends every php-cgi and returns when none is left. They should be idle:
-// a TERM interrupts a script that sleeps or waits for a lock. When ctx ends,
-// those that still run a script are killed. It may be called twice.
+// Close ends every php-cgi and returns when none is left. The workers should be
+// idle: TERM interrupts a script that sleeps or waits for a lock. When ctx ends,
+// those that remain are killed. Close may be called again.
 func (s *Single) Close(ctx context.Context) error {
 	return s.close(ctx, func() error {
 		for _, p := range s.closeSlots() {
 			if err := p.signal(syscall.SIGTERM); err != nil {
-				_ = p.Kill() // Windows has no way to ask
+				_ = p.Kill() // Windows has no TERM
 			}
 			_ = p.conn.Close()
 		}

@@ -8,17 +8,17 @@ import (
 
 var errDrained = errors.New("phpbin: the worker was drained already")
 
-// slotTable is who holds the slots of a launcher, and which launches and drains
-// are under way.
+// slotTable records which Process holds which slot of a launcher, and which
+// launches and drains are in progress.
 type slotTable struct {
-	slots   int           // 0 means any number
-	closing chan struct{} // closed by shut
+	slots   int           // 0 means unlimited
+	closing chan struct{} // closed by closeSlots
 
 	mu        sync.Mutex
 	closed    bool
-	owners    map[*Process]struct{} // those with a slot; dead ones are swept when it matters
+	owners    map[*Process]struct{} // those that hold a slot; dead ones are removed by beginLaunch
 	launching int
-	tasks     sync.WaitGroup // added to while mu is held and closed is false
+	tasks     sync.WaitGroup // added to only with mu held and closed false
 }
 
 func newSlotTable(slots int) *slotTable {
@@ -45,7 +45,7 @@ func (t *slotTable) beginLaunch() error {
 	return nil
 }
 
-// endLaunch gives the slot to p, or back if p is nil.
+// endLaunch gives the reserved slot to p, or frees it if p is nil.
 func (t *slotTable) endLaunch(p *Process) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -56,7 +56,7 @@ func (t *slotTable) endLaunch(p *Process) {
 	t.tasks.Done()
 }
 
-// beginDrain marks p as waiting.
+// beginDrain marks p as draining.
 func (t *slotTable) beginDrain(p *Process) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,26 +67,26 @@ func (t *slotTable) beginDrain(p *Process) error {
 		return errDrained
 	}
 	p.draining = true
-	t.owners[p] = struct{}{} // it may have died and been swept
+	t.owners[p] = struct{}{} // it may have died and been removed
 	t.tasks.Add(1)
 	return nil
 }
 
-// endDrain gives the slot of p to q, or leaves it if q is nil.
-func (t *slotTable) endDrain(p, q *Process) {
+// endDrain gives the slot of p to successor; p keeps it if that is nil.
+func (t *slotTable) endDrain(p, successor *Process) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.draining = false
-	if q != nil {
+	if successor != nil {
 		p.replaced = true
 		delete(t.owners, p)
-		t.owners[q] = struct{}{}
+		t.owners[successor] = struct{}{}
 	}
 	t.tasks.Done()
 }
 
-// shut lets nothing begin any more, ends what is under way, and returns who
-// holds a slot.
+// closeSlots rejects new launches and drains, cancels those in progress, and
+// returns the workers that hold a slot.
 func (t *slotTable) closeSlots() []*Process {
 	t.mu.Lock()
 	if !t.closed {
@@ -104,15 +104,16 @@ func (t *slotTable) closeSlots() []*Process {
 	return list
 }
 
-// until returns a context that ends when ctx does, when gone is closed, or when
-// the roster is shut; its cause says which.
-func (t *slotTable) launchContext(ctx context.Context, gone <-chan struct{}) (context.Context, context.CancelFunc) {
+// launchContext returns a context that ends with ctx, when exited is closed
+// (errExited), or by closeSlots (ErrClosed). Its cause tells which. The returned
+// function must be called.
+func (t *slotTable) launchContext(ctx context.Context, exited <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ended := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(done)
 		select {
-		case <-gone:
+		case <-exited:
 			cancel(errExited)
 		case <-t.closing:
 			cancel(ErrClosed)
@@ -121,9 +122,9 @@ func (t *slotTable) launchContext(ctx context.Context, gone <-chan struct{}) (co
 	}()
 	return ctx, func() {
 		cancel(nil)
-		<-ended
+		<-done
 	}
 }
 
-// errExited is the cause of a context that ended with its php-cgi.
-var errExited = errors.New("php-cgi ended")
+// errExited is the cause of a launchContext whose php-cgi exited.
+var errExited = errors.New("php-cgi exited")

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepareThread changes the calling thread, which is to stay locked. None of it
-// needs a privilege, but for a niceness below ours.
+// prepareThread sets the attributes of the calling thread, which must be locked.
+// Only a niceness below ours needs a privilege.
 func prepareThread(o Options) error {
-	markInheritedCloseOnExec()
+	closeInheritedOnExec()
 	if err := dropCapabilities(); err != nil {
 		return err
 	}
 	if o.Umask != nil {
-		// The umask is shared by all threads until one asks for its own.
+		// The umask is shared by all threads until one gets its own by unshare(2).
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return os.NewSyscallError("unshare(CLONE_FS)", err)
 		}
@@ -28,19 +28,20 @@ func prepareThread(o Options) error {
 		}
 	}
 	if o.Nice != 0 {
-		// On Linux 0 is the calling thread, whatever POSIX says of processes.
+		// On Linux, unlike in POSIX, 0 is the calling thread.
 		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, o.Nice); err != nil {
-			return fmt.Errorf("setting the niceness %d: %w", o.Nice, err)
+			return fmt.Errorf("setting nice %d: %w", o.Nice, err)
 		}
 	}
 	return nil
 }
 
-// dropCapabilities keeps what lets a web server bind port 80 without being
-// root, CAP_NET_BIND_SERVICE as an ambient capability, from the scripts: both
-// sets survive exec, and a change of user at most clears the first.
+// dropCapabilities clears the ambient and the inheritable capabilities, so that
+// scripts do not get CAP_NET_BIND_SERVICE, which lets a web server bind port 80
+// without being root. Both sets survive exec, and a change of user clears at most
+// the ambient one.
 func dropCapabilities() error {
-	// EINVAL: before Linux 4.3 there were none.
+	// EINVAL: Linux before 4.3 has no ambient capabilities.
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
 		return os.NewSyscallError("prctl(PR_CAP_AMBIENT_CLEAR_ALL)", err)
 	}
@@ -56,11 +57,11 @@ func dropCapabilities() error {
 	return nil
 }
 
-// markInheritedCloseOnExec keeps from php-cgi what this process was itself started with:
-// under socket activation those are the web server's listening sockets. What Go
-// opens it marks close-on-exec, but not what it inherited. Of all that is done
-// here only this is seen by the whole process, and what it means to pass on
-// (exec.Cmd.ExtraFiles) still goes. Before Linux 5.11 it is an error to ignore.
-func markInheritedCloseOnExec() {
+// closeInheritedOnExec marks the descriptors that this process has inherited as
+// close-on-exec, so that php-cgi does not get them: under socket activation they
+// are the web server's listening sockets. Go marks those that it opens. This
+// affects the whole process, unlike the rest of prepareThread, but exec.Cmd's
+// ExtraFiles still work. Linux before 5.11 does not support it.
+func closeInheritedOnExec() {
 	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 }

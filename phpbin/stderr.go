@@ -8,42 +8,42 @@ import (
 )
 
 const (
-	// maxLine is how much of a line is handed on in one call.
+	// maxLine is the maximum number of bytes of a line per call.
 	maxLine = 64 << 10
 
-	// tailLines and tailBytes bound what is kept for an error message.
+	// tailLines and tailBytes (per line) limit what is kept for error messages.
 	tailLines = 20
 	tailBytes = 4 << 10
 )
 
-// stderr reads what php-cgi writes on its process stderr, from its start to its
-// end: with nobody reading, php-cgi blocks once the pipe is full.
-type stderr struct {
+// stderrReader reads the stderr of a php-cgi from its start to its exit. If it did
+// not read, php-cgi would block when the pipe is full.
+type stderrReader struct {
 	read, write *os.File
 	sink        func(line string)
-	ended       chan struct{}
+	done        chan struct{} // closed at EOF
 
 	mu   sync.Mutex
 	tail []string
 }
 
-// newStderr opens a pipe. It is a pipe of ours and not one of os/exec, whose
-// Wait would wait for every program that a script leaves behind with it.
-func newStderr(sink func(line string)) (*stderr, error) {
+// newStderrReader opens a pipe. It is not one of os/exec, because Wait would then
+// wait for every program that a script leaves behind with the pipe open.
+func newStderrReader(sink func(line string)) (*stderrReader, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	s := &stderr{read: r, write: w, sink: sink, ended: make(chan struct{})}
+	s := &stderrReader{read: r, write: w, sink: sink, done: make(chan struct{})}
 	go s.run()
 	return s, nil
 }
 
-func (s *stderr) run() {
-	defer close(s.ended)
+func (s *stderrReader) run() {
+	defer close(s.done)
 	lines := bufio.NewReaderSize(s.read, maxLine)
 	for {
-		line, err := lines.ReadSlice('\n') // a full buffer comes as it is, with ErrBufferFull
+		line, err := lines.ReadSlice('\n') // returns a full buffer with ErrBufferFull
 		if n := len(line); n > 0 && line[n-1] == '\n' {
 			line = line[:n-1]
 		}
@@ -62,7 +62,7 @@ func (s *stderr) run() {
 	}
 }
 
-func (s *stderr) keep(line string) {
+func (s *stderrReader) keep(line string) {
 	if len(line) > tailBytes {
 		line = line[:tailBytes]
 	}
@@ -74,12 +74,12 @@ func (s *stderr) keep(line string) {
 	}
 }
 
-// last returns the last lines. What a process that has ended still left in the
-// pipe is read within milliseconds; unless something else holds the other end,
-// the reader then sees the end, which is worth that little wait.
-func (s *stderr) last(wait time.Duration) []string {
+// last returns the last lines. After an exit, what is left in the pipe is read within
+// milliseconds, and then EOF, unless another program has the pipe open: last waits
+// for EOF at most for the given time.
+func (s *stderrReader) last(wait time.Duration) []string {
 	select {
-	case <-s.ended:
+	case <-s.done:
 	case <-time.After(wait):
 	}
 	s.mu.Lock()
@@ -87,23 +87,22 @@ func (s *stderr) last(wait time.Duration) []string {
 	return append([]string(nil), s.tail...)
 }
 
-// started gives up our copy of the writing end, which php-cgi now has.
-func (s *stderr) started() { _ = s.write.Close() }
+// started closes our copy of the write end, which php-cgi has inherited.
+func (s *stderrReader) started() { _ = s.write.Close() }
 
-// close stops reading. A program that outlived php-cgi with its stderr gets
-// EPIPE from then on.
-func (s *stderr) close() {
+// close stops reading. Programs that outlive php-cgi with its stderr get EPIPE.
+func (s *stderrReader) close() {
 	_ = s.write.Close()
-	// What is already in the pipe is still read, if its end is in sight.
+	// Read what is in the pipe, unless EOF takes longer.
 	select {
-	case <-s.ended:
+	case <-s.done:
 	case <-time.After(10 * time.Millisecond):
 	}
 	_ = s.read.Close()
-	<-s.ended
+	<-s.done
 }
 
-// serialize makes calls of sink come one at a time.
+// serialize returns a function that calls sink one call at a time.
 func serialize(sink func(string)) func(string) {
 	if sink == nil {
 		return nil

@@ -17,12 +17,12 @@ func (v Version) String() string {
 	return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch)
 }
 
-// Compare returns -1, 0 or +1 as v is older than other, equal, or newer.
+// Compare returns -1 if v is older than other, +1 if it is newer, else 0.
 func (v Version) Compare(other Version) int {
 	return cmp.Or(cmp.Compare(v.Major, other.Major), cmp.Compare(v.Minor, other.Minor), cmp.Compare(v.Patch, other.Patch))
 }
 
-// AtLeast reports whether v is the given version or a newer one.
+// AtLeast reports whether v is the given version or newer.
 func (v Version) AtLeast(major, minor int, patch ...int) bool {
 	want := Version{Major: major, Minor: minor}
 	if len(patch) > 0 {
@@ -31,18 +31,18 @@ func (v Version) AtLeast(major, minor int, patch ...int) bool {
 	return v.Compare(want) >= 0
 }
 
-// The first line of php -v: "PHP 8.2.36 (cgi-fcgi) (built: …)". Releases to
-// come, and those of distributions, may carry a suffix: "8.5.0RC1".
+// versionLine matches the first line of php -v: "PHP 8.2.36 (cgi-fcgi) (built: …)".
+// The version may have a suffix of a prerelease or a distribution: "8.5.0RC1".
 var versionLine = regexp.MustCompile(`(?m)^PHP (\d+)\.(\d+)\.(\d+)(\S*) \(([a-z0-9-]+)\)`)
 
-// parseVersion finds version, its full text and SAPI in what php -v wrote.
+// parseVersion parses the output of php -v.
 func parseVersion(output string) (v Version, text, sapi string, ok bool) {
 	m := versionLine.FindStringSubmatch(output)
 	if m == nil {
 		return Version{}, "", "", false
 	}
 	for i, n := range []*int{&v.Major, &v.Minor, &v.Patch} {
-		*n, _ = strconv.Atoi(m[i+1]) // digits, by the expression
+		*n, _ = strconv.Atoi(m[i+1]) // matched as digits
 	}
 	return v, v.String() + m[4], m[5], true
 }

@@ -11,26 +11,27 @@ import (
 	"time"
 )
 
-// watchdogScript kills its own process group, that is all php-cgi of a
-// launcher and what their scripts started, when its stdin ends without a word:
-// this process has then gone, however it went. "kill 0" cannot hit a group that
-// merely got the same number. Signals are ignored because the TERM of php-cgi's
-// master goes to the whole group.
+// watchdogScript kills its own process group (all php-cgi of a launcher and what
+// their scripts have started) when its stdin reaches EOF without the stop message,
+// which means that this process has died. "kill 0" cannot hit another group that
+// was given the same number. Signals are ignored because php-cgi's master sends
+// TERM to its whole group.
 const watchdogScript = `trap '' HUP INT QUIT TERM USR1 USR2 PIPE ALRM TSTP TTIN TTOU
 echo ready
 IFS= read -r word
 [ "$word" = stop ] || kill -KILL 0`
 
-// watchdog is a shell in the process group of php-cgi. It runs as we
-// do, so that the scripts of another user cannot kill it, and as nothing reaps
-// it but stop, the number of the group stays taken until then.
+// watchdog is a shell in the process group of php-cgi. It runs as our user, so that
+// scripts of another user cannot kill it. Only stop reaps it, so the number of the
+// group stays reserved until then.
 type watchdog struct {
 	cmd      *exec.Cmd
 	stopPipe *os.File
 	pgid     int
 }
 
-// newWatchdog starts a watchdog in the process group pgid, or with 0 in a new one.
+// newWatchdog starts a watchdog in the process group pgid, or with 0 in a new one,
+// and returns when it is running.
 func newWatchdog(pgid int) (_ *watchdog, err error) {
 	stdin, stopPipe, err := os.Pipe()
 	if err != nil {
@@ -52,7 +53,7 @@ func newWatchdog(pgid int) (_ *watchdog, err error) {
 	_ = stdout.Close()
 	if err != nil {
 		_ = stopPipe.Close()
-		return nil, fmt.Errorf("starting the watchdog of php-cgi: %w", err)
+		return nil, fmt.Errorf("starting the watchdog of php-cgi (/bin/sh): %w", err)
 	}
 	w := &watchdog{cmd: cmd, stopPipe: stopPipe, pgid: pgid}
 	if pgid == 0 {
@@ -61,16 +62,16 @@ func newWatchdog(pgid int) (_ *watchdog, err error) {
 	_ = ready.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.ReadFull(ready, make([]byte, len("ready\n"))); err != nil {
 		w.stop()
-		return nil, fmt.Errorf("the watchdog of php-cgi did not start: %w", err)
+		return nil, fmt.Errorf("the watchdog of php-cgi (/bin/sh) did not start: %w", err)
 	}
 	return w, nil
 }
 
-// stop lets the watchdog go, and waits until it has. Call it last.
+// stop ends the watchdog and waits for its exit. Call it last.
 func (w *watchdog) stop() {
 	_, err := w.stopPipe.WriteString("stop\n")
 	if err != nil {
-		_ = w.cmd.Process.Kill() // before it sees the end of its stdin
+		_ = w.cmd.Process.Kill() // before it reads EOF
 	}
 	stuck := time.AfterFunc(time.Second, func() { _ = w.cmd.Process.Kill() })
 	_ = w.cmd.Wait()
@@ -78,8 +79,8 @@ func (w *watchdog) stop() {
 	_ = w.stopPipe.Close()
 }
 
-// killAll kills every process of the group, the watchdog too.
+// killAll kills every process of the group, including the watchdog.
 func (w *watchdog) killAll() { _ = syscall.Kill(-w.pgid, syscall.SIGKILL) }
 
-// adopt is for systems where a process does not join the group by itself.
+// adopt does nothing: processes join the group when they start.
 func (w *watchdog) adopt(*os.Process) error { return nil }

@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// Cache remembers what was found out about the files that workers run. That
-// is one as a rule, and another after an upgrade of the package.
+// Cache caches what Backtrace needs to know about the binaries of processes: usually
+// one, and another one after an upgrade of the package. The zero Cache is empty and
+// ready for use.
 type Cache struct {
 	mu      sync.Mutex
 	entries map[fileID]binaryInfo
@@ -22,16 +23,16 @@ type fileID struct {
 	size, changed int64
 }
 
-// program is what a file says of the processes that run it: addresses are those
-// of the file, to which is added where it was loaded.
+// binaryInfo describes a binary. Addresses are those in the file; loadBias gives the
+// difference to those in a process.
 type binaryInfo struct {
-	entry   uint64 // where it begins
+	entry   uint64 // the entry point
 	globals uint64 // zend_executor_globals
 	layout  layout
-	err     error // why it is of no use
+	err     error // why it does not support backtraces
 }
 
-// of returns the program that a process runs.
+// lookup returns the binary that a process runs.
 func (c *Cache) lookup(pid int) (binaryInfo, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil {
@@ -62,11 +63,12 @@ func (c *Cache) lookup(pid int) (binaryInfo, error) {
 	return p, p.err
 }
 
-// readBinary reads the symbols of a program. A script can make its worker
-// another program (pcntl_exec): one that it may have written itself is not read.
+// readBinary reads the symbols of a binary. A script can make its worker execute
+// another program (pcntl_exec), which it may have written itself; so the file must
+// belong to root or to our user.
 func readBinary(file *os.File, st *syscall.Stat_t) (binaryInfo, error) {
 	if st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return binaryInfo{}, unsupported("the program of the worker belongs to user %d, not to root nor to us", st.Uid)
+		return binaryInfo{}, unsupported("the program of the worker belongs to user %d: it must belong to root or to the user that Caddy runs as", st.Uid)
 	}
 	return parseBinary(file)
 }
@@ -74,15 +76,15 @@ func readBinary(file *os.File, st *syscall.Stat_t) (binaryInfo, error) {
 func parseBinary(file io.ReaderAt) (binaryInfo, error) {
 	f, err := elf.NewFile(file)
 	if err != nil {
-		return binaryInfo{}, unsupported("the program of the worker is not understood: %w", err)
+		return binaryInfo{}, unsupported("cannot parse the program of the worker: %w", err)
 	}
 	l, err := layoutOf(f)
 	if err != nil {
 		return binaryInfo{}, err
 	}
-	symbols, err := f.DynamicSymbols() // those that extensions need, which strip leaves
+	symbols, err := f.DynamicSymbols() // needed by extensions, so strip keeps them
 	if err != nil {
-		return binaryInfo{}, unsupported("the symbols of php-cgi are not understood: %w", err)
+		return binaryInfo{}, unsupported("cannot parse the symbols of php-cgi: %w", err)
 	}
 	for _, s := range symbols {
 		if s.Name == "executor_globals" && s.Section != elf.SHN_UNDEF && s.Size >= l.current+pointerSize {

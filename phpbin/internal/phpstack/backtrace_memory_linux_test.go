@@ -26,7 +26,7 @@ func newHeap() *heap { return &heap{base: 0x10000, l: layouts[20220829]} }
 
 func (h *heap) read(parts ...chunk) error {
 	for _, p := range parts {
-		if p.at < h.base || p.at-h.base > uint64(len(h.b)) || copy(p.b, h.b[p.at-h.base:]) < len(p.b) {
+		if p.addr < h.base || p.addr-h.base > uint64(len(h.b)) || copy(p.b, h.b[p.addr-h.base:]) < len(p.b) {
 			return ErrUnstable
 		}
 	}
@@ -188,7 +188,7 @@ type wild struct {
 func (w *wild) read(parts ...chunk) error {
 	for _, p := range parts {
 		for i := range p.b {
-			p.b[i] = w.b[(p.at+uint64(i))%uint64(len(w.b))]
+			p.b[i] = w.b[(p.addr+uint64(i))%uint64(len(w.b))]
 		}
 		w.given += len(p.b)
 	}

@@ -7,28 +7,28 @@ import (
 	"slices"
 )
 
-// call is a zend_execute_data: where it is, and the beginning of it.
+// call is a zend_execute_data: its address, and its first fields.
 type call struct {
 	at                   uint64
 	opline, fn, previous uint64
 }
 
-// stack is the chain of calls in a process that goes on meanwhile.
+// stack is the linked list of calls in a process that runs meanwhile.
 type stack struct {
 	m       memory
 	current uint64 // the address of EG(current_execute_data)
-	depth   int    // how many calls are wanted
+	depth   int    // the maximum number of calls
 
 	calls  []call
-	stable int // the calls before this one were seen to change
-	parts  []chunk
-	heads  [][]byte // of each call, in the parts
+	stable int // the index of the first call that has not changed
+	chunks []chunk
+	heads  [][]byte // of each call, within the chunks
 }
 
-// maxWalks is how often the chain is followed until it does not break.
+// maxWalks is the number of attempts to follow the list to its end.
 const maxWalks = 10
 
-// walk follows the chain from the innermost call.
+// walk follows the list from the innermost call.
 func (s *stack) walk() (err error) {
 	for range maxWalks {
 		if err = s.follow(); !errors.Is(err, ErrUnstable) {
@@ -45,8 +45,8 @@ func (s *stack) follow() error {
 	if err != nil {
 		return err
 	}
-	// Between two calls there may be one without a function, as where the engine
-	// calls back (zend_call_function) or a generator stands.
+	// There may be calls without a function, as for callbacks from the engine
+	// (zend_call_function) and generators. They do not count.
 	for named := 0; at != 0 && named < s.depth && len(s.calls) < 2*s.depth; {
 		c, err := readCall(s.m, at)
 		if err != nil {
@@ -61,18 +61,18 @@ func (s *stack) follow() error {
 	return nil
 }
 
-// maxGap is how far apart calls may lie to be read as one piece, which makes it
-// less likely that they change meanwhile.
+// maxGap is the maximum distance in bytes of calls that are read as one chunk, which
+// makes it less likely that they change meanwhile.
 const maxGap = 1024
 
-// plan makes the pieces that hold all calls: most lie side by side.
+// planReads allocates the chunks that contain all calls. Most calls are adjacent.
 func (s *stack) planReads() {
 	order := make([]int, len(s.calls))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(s.calls[a].at, s.calls[b].at) })
-	s.parts = []chunk{{s.current, make([]byte, pointerSize)}}
+	s.chunks = []chunk{{s.current, make([]byte, pointerSize)}}
 	s.heads = make([][]byte, len(s.calls))
 	for len(order) > 0 {
 		begin := s.calls[order[0]].at
@@ -82,7 +82,7 @@ func (s *stack) planReads() {
 			n++
 		}
 		b := make([]byte, end-begin+frameHead)
-		s.parts = append(s.parts, chunk{begin, b})
+		s.chunks = append(s.chunks, chunk{begin, b})
 		for _, i := range order[:n] {
 			s.heads[i] = b[s.calls[i].at-begin:][:frameHead]
 		}
@@ -90,16 +90,16 @@ func (s *stack) planReads() {
 	}
 }
 
-// look reads the whole chain again, in one go, and notes what has changed.
+// reread reads all calls again, with one system call, and updates stable.
 func (s *stack) reread() error {
-	if err := s.m.read(s.parts...); err != nil {
+	if err := s.m.read(s.chunks...); err != nil {
 		return err
 	}
-	joint, err := s.joinIndex(binary.LittleEndian.Uint64(s.parts[0].b))
+	join, err := s.joinIndex(binary.LittleEndian.Uint64(s.chunks[0].b))
 	if err != nil {
 		return err
 	}
-	s.stable = max(s.stable, joint)
+	s.stable = max(s.stable, join)
 	for i := len(s.calls) - 1; i >= s.stable; i-- {
 		now := callAt(s.calls[i].at, s.heads[i])
 		if now.fn != s.calls[i].fn || now.previous != s.calls[i].previous {
@@ -111,9 +111,9 @@ func (s *stack) reread() error {
 	return nil
 }
 
-// joint returns which of the calls is the first one in the chain that begins at
-// an address. Those before it have returned. A chain that breaks while it is
-// followed says nothing: then it is followed from where it begins now.
+// joinIndex returns the index of the first known call in the list that begins at an
+// address. The calls before it have returned. If the list changes while it is
+// followed, it retries from the current head.
 func (s *stack) joinIndex(at uint64) (int, error) {
 	for range maxWalks {
 		i, err := s.findKnown(at)
@@ -127,7 +127,7 @@ func (s *stack) joinIndex(at uint64) (int, error) {
 	return len(s.calls), nil
 }
 
-// meet follows a chain to the first of the calls.
+// findKnown follows a list to the first known call and returns its index.
 func (s *stack) findKnown(at uint64) (int, error) {
 	for range 2 * s.depth {
 		if at == 0 {

@@ -16,19 +16,21 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// BlockedOn returns what the process waits for. conn is our end of its connection.
+// BlockedOn returns what the process waits for. conn is our end of its connection,
+// which is reported as "the web server". Without the rights that Backtrace needs,
+// BlockedOn only tells whether the process runs.
 func BlockedOn(pid int, conn net.Conn) (Wait, error) {
 	return (&waitReader{pid: pid, mem: processMemory(pid), connInode: socketInode(conn)}).read()
 }
 
-// waitReader looks at a process.
+// waitReader reads what a process waits for.
 type waitReader struct {
 	pid       int
 	mem       memory
-	connInode uint64 // the inode of our end of its connection; 0 if unknown
+	connInode uint64 // of our end of its connection; 0 if unknown
 }
 
-// calls are the system calls that a script is likely to wait in, on every
+// callNames are the system calls in which scripts usually block, on every
 // architecture; legacyCallNames are those that newer architectures do not have.
 var callNames = map[uint64]string{
 	unix.SYS_READ: "read", unix.SYS_PREAD64: "pread64", unix.SYS_READV: "readv",
@@ -45,14 +47,14 @@ var callNames = map[uint64]string{
 	unix.SYS_MSGRCV: "msgrcv", unix.SYS_RESTART_SYSCALL: "restart_syscall",
 }
 
-// see tells the system call, and what it waits for (proc_pid_syscall(5)).
+// read reads the system call and its arguments (proc_pid_syscall(5)).
 func (w *waitReader) read() (Wait, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", w.pid))
 	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
 		return Wait{}, err
 	}
 	fields := strings.Fields(string(text))
-	if len(fields) < 7 { // no right, "running", or "-1": asleep, but in no system call
+	if len(fields) < 7 { // not permitted, "running", or "-1": blocked, but not in a system call
 		return w.readState()
 	}
 	number, err := strconv.ParseUint(fields[0], 10, 64)
@@ -73,8 +75,8 @@ func (w *waitReader) read() (Wait, error) {
 	return Wait{Call: name, Target: w.target(name, args)}, nil
 }
 
-// state tells no more than everybody may know (proc_pid_stat(5)), and in which
-// function of the kernel it sleeps if we may know that.
+// readState reads whether the process runs, for which every user has the right
+// (proc_pid_stat(5)), and if permitted the kernel function in which it sleeps.
 func (w *waitReader) readState() (Wait, error) {
 	stat, err := procfs.ReadStat(w.pid)
 	if err != nil {
@@ -83,19 +85,19 @@ func (w *waitReader) readState() (Wait, error) {
 	if stat.State == 'R' {
 		return Wait{Call: "running"}, nil
 	}
-	where, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", w.pid))
-	if s := string(where); s != "0" {
+	wchan, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", w.pid))
+	if s := string(wchan); s != "0" {
 		return Wait{Call: "sleeping", Target: s}, nil
 	}
 	return Wait{Call: "sleeping"}, nil
 }
 
-// what tells from the arguments of a system call what it waits for.
+// target returns what a system call waits for, by its arguments.
 func (w *waitReader) target(call string, args [6]uint64) string {
 	switch call {
 	case "connect":
-		if to := w.readSockaddr(args[1], args[2]); to != "" {
-			return to
+		if addr := w.readSockaddr(args[1], args[2]); addr != "" {
+			return addr
 		}
 		return w.describeFD(args[0])
 	case "read", "pread64", "readv", "write", "pwrite64", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg",
@@ -119,10 +121,10 @@ func (w *waitReader) target(call string, args [6]uint64) string {
 	return ""
 }
 
-// maxFiles bounds how many of the files that it waits for are told.
+// maxFiles is the maximum number of files in a Target.
 const maxFiles = 3
 
-// polled returns the descriptors of a list of struct pollfd.
+// pollFDs reads the descriptors in an array of struct pollfd.
 func (w *waitReader) pollFDs(at, n uint64) []uint64 {
 	b := make([]byte, 8*min(n, maxFiles))
 	if len(b) == 0 || w.mem.read(chunk{at, b}) != nil {
@@ -135,7 +137,7 @@ func (w *waitReader) pollFDs(at, n uint64) []uint64 {
 	return list
 }
 
-// selected returns the first descriptors of an fd_set.
+// selectFDs reads the first descriptors of an fd_set.
 func (w *waitReader) selectFDs(n, at uint64) []uint64 {
 	b := make([]byte, 8*((min(n, 1024)+63)/64)) // whole longs
 	if at == 0 || len(b) == 0 || w.mem.read(chunk{at, b}) != nil {
@@ -160,7 +162,7 @@ func (w *waitReader) describeFDs(list []uint64) string {
 	return strings.Join(names, ", ")
 }
 
-// file tells what a descriptor is.
+// describeFD returns the file or the peer of a descriptor.
 func (w *waitReader) describeFD(fd uint64) string {
 	if int32(fd) < 0 {
 		return ""
@@ -178,16 +180,16 @@ func (w *waitReader) describeFD(fd uint64) string {
 	return printable([]byte(target))
 }
 
-// path reads the name of a file from the memory of the process.
+// readPath reads a path from the memory of the process.
 func (w *waitReader) readPath(at uint64) string {
 	b := make([]byte, 256)
 	for len(b) > 0 && w.mem.read(chunk{at, b}) != nil {
-		b = b[:len(b)/2] // it ends with its page
+		b = b[:len(b)/2] // the next page may not exist
 	}
 	return printable(b)
 }
 
-// command tells which process is waited for; 0 and less stand for any.
+// describeProcess describes a process that is waited for; 0 and less mean any.
 func describeProcess(pid int32) string {
 	if pid <= 0 {
 		return ""

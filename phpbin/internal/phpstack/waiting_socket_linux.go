@@ -18,29 +18,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket tells the remote address of a socket by its inode.
+// describeSocket returns the remote address of a socket by its inode.
 func (w *waitReader) describeSocket(inode string) string {
 	number, err := strconv.ParseUint(inode, 10, 64)
 	if err != nil {
 		return "socket"
 	}
-	if to := w.unixPeer(number); to != "" {
-		return to
+	if peer := w.unixPeer(number); peer != "" {
+		return peer
 	}
 	for _, table := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		if to := lookupRemote(fmt.Sprintf("/proc/%d/net/%s", w.pid, table), inode); to != "" {
-			return to
+		if addr := lookupRemote(fmt.Sprintf("/proc/%d/net/%s", w.pid, table), inode); addr != "" {
+			return addr
 		}
 	}
 	return "socket"
 }
 
-// maxTable is how much is read of a table of sockets, which has 150 bytes for
-// each of the whole system: 28,000 of them.
+// maxTable is how many bytes are read of a table of sockets, which has 150 bytes for
+// each socket of the system: 28,000 sockets.
 const maxTable = 4 << 20
 
-// inTable finds the remote address of a socket in /proc/PID/net/tcp and the like
-// (proc_tcp(5)). It is there before the connection is.
+// lookupRemote returns the remote address of a socket from /proc/PID/net/tcp and the
+// like (proc_tcp(5)). They contain it even before the connection is established.
 func lookupRemote(path, inode string) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -64,8 +64,8 @@ func findRemote(table io.Reader, inode string) string {
 	return ""
 }
 
-// parseAddress reads an address such as 0100007F:0CEA: groups of 4 bytes as this
-// machine orders them, and the port. The one of a socket without a peer is 0.
+// parseAddress parses an address such as 0100007F:0CEA: groups of 4 bytes in the
+// machine's byte order, and the port, which is 0 for a socket without a peer.
 func parseAddress(text string) string {
 	host, port, _ := strings.Cut(text, ":")
 	b, err := hex.DecodeString(host)
@@ -83,14 +83,14 @@ func parseAddress(text string) string {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(n)).String()
 }
 
-// address reads a struct sockaddr from the memory of the process.
+// readSockaddr reads a struct sockaddr from the memory of the process.
 func (w *waitReader) readSockaddr(at, size uint64) string {
 	b := make([]byte, min(size, unix.SizeofSockaddrUnix))
 	if len(b) < 3 || w.mem.read(chunk{at, b}) != nil {
 		return ""
 	}
-	// No port is read before it is sure to be there: the address of a unix socket
-	// with a name of one letter has three bytes.
+	// Reads the port only where there is one: the address of a unix socket with a
+	// one-letter name has three bytes.
 	port := func() uint16 { return binary.BigEndian.Uint16(b[2:]) }
 	switch family := binary.NativeEndian.Uint16(b); {
 	case family == unix.AF_INET && len(b) >= unix.SizeofSockaddrInet4:
@@ -103,7 +103,7 @@ func (w *waitReader) readSockaddr(at, size uint64) string {
 	return ""
 }
 
-// unixAddress writes the address of a unix socket; an abstract one begins with NUL.
+// unixAddress formats the address of a unix socket; an abstract one begins with NUL.
 func unixAddress(b []byte) string {
 	if len(b) > 1 && b[0] == 0 {
 		b = append([]byte("@"), b[1:]...)
@@ -124,8 +124,8 @@ const (
 	diagPeer         = 2
 )
 
-// unixPeer tells where a unix socket leads to, which /proc does not: the name is
-// that of the other end, or its own if the connection was made from there.
+// unixPeer returns the name of the peer of a unix socket, which /proc does not
+// contain; if the peer has connected to this socket, it is the name of this one.
 func (w *waitReader) unixPeer(inode uint64) string {
 	own := queryUnixDiag(uint32(inode))
 	if own == nil {
@@ -147,8 +147,8 @@ func (w *waitReader) unixPeer(inode uint64) string {
 	return "unix socket"
 }
 
-// queryUnixDiag asks the kernel for the attributes of a unix socket (sock_diag(7));
-// nil if there is none with this inode.
+// queryUnixDiag returns the attributes of a unix socket (sock_diag(7)), or nil if no
+// socket has this inode.
 func queryUnixDiag(inode uint32) map[uint16][]byte {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
@@ -156,20 +156,20 @@ func queryUnixDiag(inode uint32) map[uint16][]byte {
 	}
 	defer unix.Close(fd)
 	order := binary.NativeEndian
-	ask := order.AppendUint32(nil, unix.SizeofNlMsghdr+24)
-	ask = order.AppendUint16(ask, sockDiagByFamily)
-	ask = order.AppendUint16(ask, unix.NLM_F_REQUEST)
-	ask = append(ask, make([]byte, 8)...)     // sequence and port
-	ask = append(ask, unix.AF_UNIX, 0, 0, 0)  // struct unix_diag_req
-	ask = order.AppendUint32(ask, ^uint32(0)) // in any state
-	ask = order.AppendUint32(ask, inode)
-	ask = order.AppendUint32(ask, diagShowName|diagShowPeer)
-	ask = order.AppendUint64(ask, ^uint64(0)) // whatever the cookie
-	if unix.Sendto(fd, ask, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
+	request := order.AppendUint32(nil, unix.SizeofNlMsghdr+24)
+	request = order.AppendUint16(request, sockDiagByFamily)
+	request = order.AppendUint16(request, unix.NLM_F_REQUEST)
+	request = append(request, make([]byte, 8)...)     // sequence and port
+	request = append(request, unix.AF_UNIX, 0, 0, 0)  // struct unix_diag_req
+	request = order.AppendUint32(request, ^uint32(0)) // in any state
+	request = order.AppendUint32(request, inode)
+	request = order.AppendUint32(request, diagShowName|diagShowPeer)
+	request = order.AppendUint64(request, ^uint64(0)) // any cookie
+	if unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
 		return nil
 	}
 	b := make([]byte, 1024)
-	n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT) // the answer is there before Sendto returns
+	n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT) // the response is there when Sendto returns
 	if err != nil {
 		return nil
 	}
@@ -180,7 +180,7 @@ func queryUnixDiag(inode uint32) map[uint16][]byte {
 	return parseAttributes(messages[0].Data)
 }
 
-// attributes reads what follows a struct unix_diag_msg (rtnetlink(3)).
+// parseAttributes parses the attributes after a struct unix_diag_msg (rtnetlink(3)).
 func parseAttributes(data []byte) map[uint16][]byte {
 	const head, message = 4, 16
 	all := map[uint16][]byte{}
@@ -195,7 +195,7 @@ func parseAttributes(data []byte) map[uint16][]byte {
 	return all
 }
 
-// socketInode returns the inode of our end of a connection; 0 if there is none.
+// socketInode returns the inode of a connection; 0 if unknown.
 func socketInode(conn net.Conn) uint64 {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
