@@ -54,7 +54,7 @@ func (o Options) validateAdmin() error {
 		}
 	}
 	if n := len(o.adminArg()); n > maxArg {
-		errs = append(errs, fmt.Errorf("AdminINI takes %d bytes for %d directories, but at most %d are allowed: remove settings",
+		errs = append(errs, fmt.Errorf("the admin ini settings take %d bytes for %d directories, but at most %d are allowed: remove some",
 			n, len(o.AdminDirs), maxArg))
 	}
 	return errors.Join(errs...)

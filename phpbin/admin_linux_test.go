@@ -12,13 +12,13 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// changed is what testdata/admin.php shows.
+// changed is the output of testdata/admin.php.
 type changed struct {
 	Given, Now string
 	Set        any
 }
 
-func TestScriptsCannotUndoTheAdministratorsSettings(t *testing.T) {
+func TestAdminINI_ScriptsCannotChange(t *testing.T) {
 	dirs, err := phpbin.TopLevelDirs()
 	if err != nil {
 		t.Fatal(err)
@@ -26,9 +26,9 @@ func TestScriptsCannotUndoTheAdministratorsSettings(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			o := options(t)
-			o.INI = ini("user_agent", "undone", "memory_limit", "99M").INI
-			l := start(t, kind, withAdmin(o, dirs, "user_agent", "it's; final", "memory_limit", "77M"))
-			// Of a single php-cgi each is started anew, of a master each is forked.
+			o.INI = ini("user_agent", "overridden", "memory_limit", "99M").INI
+			l := startLauncher(t, kind, withAdmin(o, dirs, "user_agent", "it's; final", "memory_limit", "77M"))
+			// In single mode each worker is a new php-cgi, in shared mode a fork.
 			for range 2 {
 				p := mustLaunch(t, l)
 				for name, want := range map[string]string{"user_agent": "it's; final", "memory_limit": "77M"} {
@@ -46,7 +46,7 @@ func TestScriptsCannotUndoTheAdministratorsSettings(t *testing.T) {
 	}
 }
 
-func TestTheKernelIsToKillPHPAndNotUs(t *testing.T) {
+func TestOOMScoreAdj(t *testing.T) {
 	text, err := os.ReadFile("/proc/self/oom_score_adj")
 	if err != nil {
 		t.Fatal(err)
@@ -58,12 +58,12 @@ func TestTheKernelIsToKillPHPAndNotUs(t *testing.T) {
 	for name, c := range map[string]struct {
 		option *int
 		want   int
-	}{"by default": {nil, min(own+500, 1000)}, "as asked for": {new(321), 321}} {
+	}{"default": {nil, min(own+500, 1000)}, "configured": {new(321), 321}} {
 		for _, kind := range kinds {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				o := options(t)
 				o.Credential, o.OOMScoreAdj = wwwData(t), c.option
-				l := start(t, kind, o)
+				l := startLauncher(t, kind, o)
 				p := mustLaunch(t, l)
 				pgid := groupOf(t, p.PID())
 				for _, pid := range group(pgid) {

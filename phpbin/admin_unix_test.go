@@ -15,14 +15,14 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// withAdmin are options with settings of the administrator for dirs.
+// withAdmin returns o with AdminINI for dirs.
 func withAdmin(o phpbin.Options, dirs []string, pairs ...string) phpbin.Options {
 	o.AdminINI, o.AdminDirs = ini(pairs...).INI, dirs
 	return o
 }
 
-// asCGI runs a script as a web server without FastCGI does: the settings of its
-// directory are in force.
+// asCGI runs a script as a web server without FastCGI does, so that the settings
+// of its directory apply.
 func asCGI(t *testing.T, o phpbin.Options, script string) string {
 	t.Helper()
 	cmd := exec.Command(php(t), append(o.Args(), "-q")...)
@@ -37,14 +37,14 @@ func asCGI(t *testing.T, o phpbin.Options, script string) string {
 	return body
 }
 
-func TestAdminValuesSurvivePHPsParser(t *testing.T) {
+func TestAdminINI_QuotedValues(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "x.php")
 	if err := os.WriteFile(script, []byte("<?php echo json_encode([ini_get('user_agent'), ini_get('from')]);"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, value := range iniValues {
-		o := withAdmin(ini("user_agent", "undone"), []string{"/nowhere", dir, "/elsewhere"}, "user_agent", value, "from", "the next line")
+		o := withAdmin(ini("user_agent", "overridden"), []string{"/nowhere", dir, "/elsewhere"}, "user_agent", value, "from", "the next line")
 		var got []string
 		if err := json.Unmarshal([]byte(asCGI(t, o, script)), &got); err != nil {
 			t.Fatalf("%q: %v", value, err)
@@ -55,7 +55,7 @@ func TestAdminValuesSurvivePHPsParser(t *testing.T) {
 	}
 }
 
-func TestAdminSettingsAreForDirectoriesOfAnyName(t *testing.T) {
+func TestAdminINI_DirectoryNames(t *testing.T) {
 	for _, name := range []string{"plain", "with space", "it's", `"quoted"`, "a]b", "a;b", "a=b", "${HOME}", "Grüße", "#x", "a'b\"c]"} {
 		dir := filepath.Join(t.TempDir(), name)
 		script := filepath.Join(dir, "below", "x.php")
@@ -65,14 +65,14 @@ func TestAdminSettingsAreForDirectoriesOfAnyName(t *testing.T) {
 		if err := os.WriteFile(script, []byte("<?php echo ini_get('user_agent');"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		o := withAdmin(phpbin.Options{}, []string{"/nowhere", dir, "/elsewhere"}, "user_agent", "of the administrator")
-		if got := asCGI(t, o, script); got != "of the administrator" {
+		o := withAdmin(phpbin.Options{}, []string{"/nowhere", dir, "/elsewhere"}, "user_agent", "admin value")
+		if got := asCGI(t, o, script); got != "admin value" {
 			t.Errorf("%s: got %q with %q", name, got, o.Args()[1])
 		}
 	}
 }
 
-func TestTheTopOfEveryScriptsPathIsKnown(t *testing.T) {
+func TestTopLevelDirs(t *testing.T) {
 	dirs, err := phpbin.TopLevelDirs()
 	if err != nil {
 		t.Fatal(err)
@@ -87,17 +87,17 @@ func TestTheTopOfEveryScriptsPathIsKnown(t *testing.T) {
 	}
 	for _, path := range []string{self, resolved} {
 		if top := phpbin.TopLevelDir(path); !slices.Contains(dirs, top) {
-			t.Errorf("%s, of %s, is not in %q", top, path, dirs)
+			t.Errorf("%s: top-level directory %s is not in %q", path, top, dirs)
 		}
 	}
 	for _, path := range []string{"", "/", "//x/y.php", "/./x/y.php", "/y.php"} {
 		if top := phpbin.TopLevelDir(path); slices.Contains(dirs, top) {
-			t.Errorf("%q has the directory %q, which PHP will not find there", path, top)
+			t.Errorf("%q: got top-level directory %q, want none of TopLevelDirs", path, top)
 		}
 	}
 }
 
-func TestAdminOptionsThatCannotBeMeantAreRefused(t *testing.T) {
+func TestAdminINI_ValidateErrors(t *testing.T) {
 	good := phpbin.Options{Binary: "php-cgi", Handshake: handshake}
 	for want, o := range map[string]phpbin.Options{
 		"AdminDirs is empty":         withAdmin(good, nil, "a", "b"),

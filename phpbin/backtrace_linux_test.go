@@ -20,43 +20,45 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// traced runs testdata/backtrace.php until end is called.
-type traced struct {
+// runningScript is a run of testdata/backtrace.php. It ends when end is called.
+type runningScript struct {
 	*phpbin.Process
 	t   *testing.T
 	dir string
 }
 
-// trace begins the script; what it does at last has dir to itself.
-func trace(t *testing.T, p *phpbin.Process, way, address string) *traced {
+// startScript starts the script, which ends in way and may use a directory of its
+// own.
+func startScript(t *testing.T, p *phpbin.Process, way, address string) *runningScript {
 	t.Helper()
-	run := &traced{p, t, openDir(t)}
+	run := &runningScript{p, t, worldWritableDir(t)}
 	send(t, p.Conn(), "backtrace.php", url.Values{"way": {way}, "dir": {run.dir}, "address": {address}})
-	eventually(t, soon, "running", func() bool {
+	eventually(t, waitLimit, "running", func() bool {
 		data, _ := os.ReadFile(filepath.Join(run.dir, "pid"))
 		return string(data) == strconv.Itoa(p.PID())
 	})
 	return run
 }
 
-// end ends the script, which must not have noticed anything.
-func (r *traced) end() {
+// end ends the script, which must have run undisturbed.
+func (r *runningScript) end() {
 	r.t.Helper()
 	if err := os.WriteFile(filepath.Join(r.dir, "stop"), nil, 0o666); err != nil {
 		r.t.Fatal(err)
 	}
-	r.answer()
+	r.wantDone()
 }
 
-func (r *traced) answer() {
+func (r *runningScript) wantDone() {
 	r.t.Helper()
 	if head, body, err := receive(r.Conn()); err != nil || body != "done" {
-		r.t.Errorf("the script ended with %q, %q, %v", head, body, err)
+		r.t.Errorf("got head %q, body %q, %v, want body \"done\"", head, body, err)
 	}
 }
 
-// line is "FILE:LINE" of the only line of a script with the mark behind it.
-func line(t *testing.T, script, mark string) string {
+// position returns "FILE:LINE" of the line of a script that ends with the mark as a
+// comment.
+func position(t *testing.T, script, mark string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("testdata", script))
 	if err != nil {
@@ -71,14 +73,14 @@ func line(t *testing.T, script, mark string) string {
 			return fmt.Sprintf("%s:%d", path, i+1)
 		}
 	}
-	t.Fatalf("%s has no line with the mark %q", script, mark)
+	t.Fatalf("%s has no line that ends with // %s", script, mark)
 	return ""
 }
 
-// above are the calls above each way of backtrace.php.
-func above(t *testing.T) []string {
+// outerFrames are the callers of each way of backtrace.php.
+func outerFrames(t *testing.T) []string {
 	t.Helper()
-	in := func(function, mark string) string { return function + " " + line(t, "backtrace.php", mark) }
+	in := func(function, mark string) string { return function + " " + position(t, "backtrace.php", mark) }
 	return []string{
 		"array_map",
 		in("Site\\{closure}", "closure"),
@@ -91,8 +93,8 @@ func above(t *testing.T) []string {
 	}
 }
 
-// names are the frames as the log shows them. PHP 8.4 says of a closure where it
-// is from.
+// names formats frames. PHP 8.4 adds the position to the name of a closure; names
+// removes it.
 func names(frames []phpbin.Frame) []string {
 	var list []string
 	for _, f := range frames {
@@ -104,12 +106,12 @@ func names(frames []phpbin.Frame) []string {
 	return list
 }
 
-// wantTrace waits until the backtrace is what is wanted.
-func (r *traced) wantTrace(depth int, want []string) {
+// wantTrace waits until the backtrace is as wanted.
+func (r *runningScript) wantTrace(depth int, want []string) {
 	r.t.Helper()
 	var got []string
 	var err error
-	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(waitLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		var frames []phpbin.Frame
 		frames, err = r.Backtrace(depth)
 		if err != nil && !errors.Is(err, phpbin.ErrUnstable) {
@@ -119,10 +121,10 @@ func (r *traced) wantTrace(depth int, want []string) {
 			return
 		}
 	}
-	r.t.Errorf("got %v and\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	r.t.Errorf("got error %v and frames\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
 }
 
-// settings are options of PHP that change where it keeps what.
+// settings are ini settings that change where PHP stores code and frames.
 var settings = map[string][]phpbin.Setting{
 	"plain":   {{Name: "opcache.enable", Value: "0"}},
 	"opcache": {{Name: "opcache.enable", Value: "1"}, {Name: "opcache.jit", Value: "off"}, {Name: "opcache.file_update_protection", Value: "0"}},
@@ -140,25 +142,25 @@ var settings = map[string][]phpbin.Setting{
 	},
 }
 
-// with launches a worker with a setting.
-func with(t *testing.T, kind, setting string) *phpbin.Process {
+// launchWith launches a worker with a setting.
+func launchWith(t *testing.T, kind, setting string) *phpbin.Process {
 	t.Helper()
 	o := options(t)
 	o.INI = settings[setting]
-	return mustLaunch(t, start(t, kind, o))
+	return mustLaunch(t, startLauncher(t, kind, o))
 }
 
-func TestABacktraceIsTheStackOfTheScript(t *testing.T) {
+func TestBacktrace_Frames(t *testing.T) {
 	for _, kind := range kinds {
 		for setting := range settings {
-			t.Run(kind+", "+setting, func(t *testing.T) { wantStacks(t, with(t, kind, setting)) })
+			t.Run(kind+", "+setting, func(t *testing.T) { wantStacks(t, launchWith(t, kind, setting)) })
 		}
 	}
 }
 
 func wantStacks(t *testing.T, p *phpbin.Process) {
 	t.Helper()
-	ways := func(function, mark string) string { return function + " " + line(t, "backtrace_ways.php", mark) }
+	ways := func(function, mark string) string { return function + " " + position(t, "backtrace_ways.php", mark) }
 	asleep := []string{"usleep", ways("way_usleep", "usleep")}
 	for _, way := range []struct {
 		name string
@@ -166,29 +168,29 @@ func wantStacks(t *testing.T, p *phpbin.Process) {
 	}{
 		{"usleep", asleep},
 		{"preg_match_all", []string{"preg_match_all", ways("way_preg_match_all", "preg_match_all")}},
-		{"include", append(asleep, "{main} "+line(t, "backtrace_leaf.php", "leaf"), ways("way_include", "include"))},
-		{"eval", append(asleep, "{main} "+strings.Replace(line(t, "backtrace_ways.php", "eval"), "php:", "php(", 1)+") : eval()'d code:3", ways("way_eval", "eval"))},
+		{"include", append(asleep, "{main} "+position(t, "backtrace_leaf.php", "leaf"), ways("way_include", "include"))},
+		{"eval", append(asleep, "{main} "+strings.Replace(position(t, "backtrace_ways.php", "eval"), "php:", "php(", 1)+") : eval()'d code:3", ways("way_eval", "eval"))},
 		{"magic", append(asleep, ways("class@anonymous::__call", "magic"), ways("way_magic", "trampoline"))},
 		{"catch", append(asleep, ways("way_catch", "catch"))},
 	} {
-		r := trace(t, p, way.name, "")
-		r.wantTrace(20, slices.Concat(way.top, above(t)))
+		r := startScript(t, p, way.name, "")
+		r.wantTrace(20, slices.Concat(way.top, outerFrames(t)))
 		r.wantTrace(2, way.top[:2])
 		r.end()
 	}
 	if frames, err := p.Backtrace(20); err != nil || len(frames) != 0 {
-		t.Errorf("an idle worker: %v, %v, want nothing", frames, err)
+		t.Errorf("idle worker: got frames %v, error %v, want none", frames, err)
 	}
-	r := trace(t, p, "recurse", "")
+	r := startScript(t, p, "recurse", "")
 	r.wantTrace(20, slices.Concat(asleep, []string{ways("way_recurse", "bottom")}, slices.Repeat([]string{ways("way_recurse", "recurse")}, 17)))
 	frames, err := r.Backtrace(1 << 30)
 	if err != nil || len(frames) != 256 {
-		t.Errorf("a recursion of 10000 calls without bounds: %d frames, %v, want 256", len(frames), err)
+		t.Errorf("recursion of 10000 calls: got %d frames, error %v, want 256", len(frames), err)
 	}
 	r.end()
 }
 
-// callers says who calls whom in way_spin.
+// callers lists the possible callers of each function in way_spin.
 var callers = map[string]string{
 	"left": "way_spin", "right": "way_spin left", "stopped": "way_spin",
 	"Pair::__construct": "right", "Pair::sum": "right", "Pair::other": "Pair::sum", "Pair::{closure}": "array_map",
@@ -196,8 +198,8 @@ var callers = map[string]string{
 	"clearstatcache": "stopped", "file_exists": "stopped",
 }
 
-// wantCalls checks that each of the frames is one that the script has, and was
-// called by the one that follows.
+// wantCalls checks that each frame is a function of the script and a possible callee
+// of the next frame.
 func wantCalls(t *testing.T, frames []phpbin.Frame) {
 	t.Helper()
 	for i, f := range frames[:len(frames)-1] {
@@ -207,65 +209,64 @@ func wantCalls(t *testing.T, frames []phpbin.Frame) {
 		}
 		internal := !strings.Contains(name, "::") && name != "left" && name != "right" && name != "stopped"
 		if internal != (f.File == "") || !internal && filepath.Base(f.File) != "backtrace_ways.php" {
-			t.Errorf("%q is said to be in the file %q", name, f.File)
+			t.Errorf("%q: got the file %q", name, f.File)
 		}
 		if caller := frames[i+1].Function; !slices.Contains(strings.Fields(callers[name]), caller) {
-			t.Errorf("%q is said to be called by %q", name, caller)
+			t.Errorf("%q: got the caller %q, want one of callers", name, caller)
 		}
 	}
 }
 
-func TestABacktraceOfWhatNeverStandsStillIsTrueOrNone(t *testing.T) {
+func TestBacktrace_UnstableStack(t *testing.T) {
 	for setting := range settings {
-		t.Run(setting, func(t *testing.T) { wantTruth(t, with(t, "shared", setting)) })
+		t.Run(setting, func(t *testing.T) { wantTruth(t, launchWith(t, "shared", setting)) })
 	}
 }
 
 func wantTruth(t *testing.T, p *phpbin.Process) {
 	t.Helper()
-	base := above(t)
-	r := trace(t, p, "spin", "")
+	base := outerFrames(t)
+	r := startScript(t, p, "spin", "")
 	const reads = 2500 // in each of the settings
-	torn, short, took, seen := 0, 0, time.Duration(0), map[int]int{}
+	unstable, short, took, seen := 0, 0, time.Duration(0), map[int]int{}
 	for range reads {
-		begun := time.Now()
+		start := time.Now()
 		frames, err := r.Backtrace(20)
-		took += time.Since(begun)
+		took += time.Since(start)
 		if errors.Is(err, phpbin.ErrUnstable) {
-			torn++
+			unstable++
 			continue
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		inner := len(frames) - len(base)
-		if inner < 1 { // only while it begins
+		if inner < 1 { // only at the start of the script
 			short++
 			continue
 		}
 		if got := names(frames[inner:]); !slices.Equal(got, base) {
-			t.Fatalf("got\n%s\nwant at its end\n%s", strings.Join(names(frames), "\n"), strings.Join(base, "\n"))
+			t.Fatalf("got\n%s\nwant as the outer frames\n%s", strings.Join(names(frames), "\n"), strings.Join(base, "\n"))
 		}
 		wantCalls(t, frames[:inner])
 		seen[inner]++
 	}
-	t.Logf("of %d %d were torn and %d short; how many had so many calls of way_spin and below: %v; %v each", reads, torn, short, seen, took/reads)
-	if torn+short > reads/5 {
-		t.Errorf("of %d %d were torn, %d short", reads, torn, short)
+	t.Logf("%d backtraces: %d unstable, %d short; number of inner frames: %v; %v each", reads, unstable, short, seen, took/reads)
+	if unstable+short > reads/5 {
+		t.Errorf("%d backtraces: %d unstable and %d short, want at most a fifth", reads, unstable, short)
 	}
 	r.end()
 	if got := run(t, p, "pid.php", nil); got != fmt.Sprint(p.PID()) {
-		t.Errorf("afterwards the script says %s, PID %d", got, p.PID())
+		t.Errorf("afterwards: the script reports pid %s, want %d", got, p.PID())
 	}
 }
 
-// asUser runs f on a thread that belongs to another user: that is how the kernel
-// judges what f does.
+// asUser runs f on a thread of another user, whose permissions the kernel checks.
 func asUser(t *testing.T, user *phpbin.Credential, f func()) {
 	t.Helper()
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // it ends with this goroutine
+		runtime.LockOSThread() // the thread ends with this goroutine
 		_, _, errno := syscall.RawSyscall(unix.SYS_SETRESGID, uintptr(user.GID), uintptr(user.GID), uintptr(user.GID))
 		if errno == 0 {
 			_, _, errno = syscall.RawSyscall(unix.SYS_SETRESUID, uintptr(user.UID), uintptr(user.UID), uintptr(user.UID))
@@ -282,23 +283,23 @@ func asUser(t *testing.T, user *phpbin.Credential, f func()) {
 	}
 }
 
-func TestOnlyThoseWhoMayTraceAWorkerSeeWhatItDoes(t *testing.T) {
+func TestBacktrace_Permission(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			o := options(t)
 			o.Credential = wwwData(t)
-			r := trace(t, mustLaunch(t, start(t, kind, o)), "usleep", "")
-			want := []string{"usleep", "way_usleep " + line(t, "backtrace_ways.php", "usleep")}
+			r := startScript(t, mustLaunch(t, startLauncher(t, kind, o)), "usleep", "")
+			want := []string{"usleep", "way_usleep " + position(t, "backtrace_ways.php", "usleep")}
 			r.wantTrace(2, want) // as root
 			asUser(t, o.Credential, func() { r.wantTrace(2, want) })
 			nobody := &phpbin.Credential{UID: 65534, GID: 65534}
 			asUser(t, nobody, func() {
 				frames, err := r.Backtrace(20)
 				if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "CAP_SYS_PTRACE") || frames != nil {
-					t.Errorf("nobody sees %v, %v, want ErrUnsupported that says what is missing", frames, err)
+					t.Errorf("as nobody: got %v, %v, want ErrUnsupported with the missing capability", frames, err)
 				}
 				if w, err := r.BlockedOn(); err != nil || w.Call != "sleeping" && w.Call != "running" || w.Target != "" {
-					t.Errorf("nobody sees that it waits for %q, %v", w, err)
+					t.Errorf("as nobody: got wait %q, error %v, want sleeping or running", w, err)
 				}
 			})
 			r.end()
@@ -306,21 +307,21 @@ func TestOnlyThoseWhoMayTraceAWorkerSeeWhatItDoes(t *testing.T) {
 	}
 }
 
-func TestAThreadSafePHPHasNoBacktrace(t *testing.T) {
+func TestBacktrace_ThreadSafePHP(t *testing.T) {
 	o := options(t)
 	o.ZTS = true
-	p := mustLaunch(t, start(t, "shared", o))
+	p := mustLaunch(t, startLauncher(t, "shared", o))
 	if frames, err := p.Backtrace(20); !errors.Is(err, errors.ErrUnsupported) || frames != nil {
 		t.Errorf("got %v, %v, want ErrUnsupported", frames, err)
 	}
 }
 
-func TestAWorkerThatHasEndedDoesNothing(t *testing.T) {
-	p := mustLaunch(t, start(t, "shared", options(t)))
+func TestBacktrace_ExitedWorker(t *testing.T) {
+	p := mustLaunch(t, startLauncher(t, "shared", options(t)))
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	closed(t, prompt, "done", p.Done())
+	waitClosed(t, promptLimit, "done", p.Done())
 	if frames, err := p.Backtrace(20); !errors.Is(err, os.ErrProcessDone) || frames != nil {
 		t.Errorf("got %v, %v, want ErrProcessDone", frames, err)
 	}
@@ -329,11 +330,11 @@ func TestAWorkerThatHasEndedDoesNothing(t *testing.T) {
 	}
 }
 
-// A script makes its worker another program, which is not php-cgi.
-func TestAWorkerThatBecameAnotherProgramHasNoBacktrace(t *testing.T) {
-	p := mustLaunch(t, start(t, "shared", options(t)))
-	r := trace(t, p, "exec", "/bin/sleep")
-	r.wantWaiting("clock_nanosleep", "nanosleep")
+// The script makes its worker execute another program (pcntl_exec).
+func TestBacktrace_AnotherProgram(t *testing.T) {
+	p := mustLaunch(t, startLauncher(t, "shared", options(t)))
+	r := startScript(t, p, "exec", "/bin/sleep")
+	r.wantBlockedOn("clock_nanosleep", "nanosleep")
 	if frames, err := p.Backtrace(20); !errors.Is(err, errors.ErrUnsupported) || frames != nil {
 		t.Errorf("got %v, %v, want ErrUnsupported", frames, err)
 	}
@@ -370,7 +371,7 @@ func BenchmarkBacktrace(b *testing.B) {
 			}
 		}
 	})
-	b.Run("Waiting", func(b *testing.B) {
+	b.Run("BlockedOn", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := p.BlockedOn(); err != nil {
 				b.Fatal(err)

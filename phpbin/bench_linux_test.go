@@ -16,7 +16,7 @@ func benchOptions(b *testing.B) phpbin.Options {
 	return phpbin.Options{Binary: path, Slots: 16, Handshake: handshake}
 }
 
-// From nothing to the first answer, and to nothing again.
+// BenchmarkStartShared measures a start up to the first response.
 func BenchmarkStartShared(b *testing.B) {
 	o := benchOptions(b)
 	for b.Loop() {
@@ -32,7 +32,7 @@ func BenchmarkStartShared(b *testing.B) {
 	}
 }
 
-// A worker that stands by already.
+// BenchmarkLaunchShared launches workers that the master has forked in advance.
 func BenchmarkLaunchShared(b *testing.B) {
 	l, err := phpbin.StartShared(context.Background(), benchOptions(b))
 	if err != nil {
@@ -66,7 +66,7 @@ func benchLaunch(b *testing.B, l launcher) {
 	}
 }
 
-// One slot: each launch waits for the master to fork.
+// BenchmarkReplaceShared has one slot, so each launch waits for the master to fork.
 func BenchmarkReplaceShared(b *testing.B) {
 	o := benchOptions(b)
 	o.Slots = 1

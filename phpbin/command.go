@@ -81,7 +81,7 @@ func validateEnv(name, value string) error {
 	case strings.ContainsRune(value, 0):
 		return fmt.Errorf("the value of the environment variable %s contains a NUL byte", name)
 	case name == "PHP_INI_SCAN_DIR":
-		return fmt.Errorf("environment variable %s is not allowed: use INIScanDir", name)
+		return fmt.Errorf("environment variable %s is not allowed: set the ini scan directory instead", name)
 	case slices.Contains(reservedEnv, strings.ToUpper(name)):
 		return fmt.Errorf("environment variable %s is not allowed: it would change how php-cgi runs", name)
 	}

@@ -48,7 +48,7 @@ func ini(pairs ...string) phpbin.Options {
 	return o
 }
 
-// iniValues are those that php's parser could take for something else.
+// iniValues are values that PHP's ini parser could misinterpret.
 var iniValues = []string{
 	"", "plain", "1", "-1", "two words", " spaces around ", "semi;colon", "a=b", "# hash", "[brackets]", "{braces}",
 	`double "quotes"`, `"quoted"`, "it's", "'", "''", `'quoted'`, `mixed "it's"`, `back\slash`, `trailing\`, `\'`, `\"`,
@@ -56,7 +56,7 @@ var iniValues = []string{
 	"/a/b:/c d", "http://example.com/?a=b&c=d#e", "E_ALL", "50%", "^a$", "`a`", "@x",
 }
 
-// parsedINI is what is to become of one of them.
+// parsedINI returns what PHP must make of one of them.
 func parsedINI(t *testing.T, value string) string {
 	t.Helper()
 	if value == "E_ALL" {
@@ -65,7 +65,7 @@ func parsedINI(t *testing.T, value string) string {
 	return value
 }
 
-// errorLevels asks PHP for E_ALL: 32767, without E_STRICT since PHP 8.4 30719.
+// errorLevels returns the value of E_ALL: 32767, since PHP 8.4 without E_STRICT 30719.
 func errorLevels(t *testing.T) string {
 	t.Helper()
 	cmd := exec.Command(php(t), "-n", "-q")
@@ -78,8 +78,7 @@ func errorLevels(t *testing.T) string {
 	return string(output)
 }
 
-// What php makes of a value is php's to say.
-func TestINIValuesSurvivePHPsParser(t *testing.T) {
+func TestArgs_QuotedINIValues(t *testing.T) {
 	for _, value := range iniValues {
 		o := ini("user_agent", value)
 		cmd := exec.Command(php(t), append(o.Args(), "-q")...)
@@ -103,7 +102,7 @@ func TestINIValuesSurvivePHPsParser(t *testing.T) {
 
 func TestEnviron(t *testing.T) {
 	for _, name := range []string{"PATH", "LANG", "TZ", "TMPDIR", "HOME", "USER"} {
-		t.Setenv(name, "") // to be restored
+		t.Setenv(name, "") // restores it afterwards
 		if err := os.Unsetenv(name); err != nil {
 			t.Fatal(err)
 		}
@@ -117,11 +116,11 @@ func TestEnviron(t *testing.T) {
 		options phpbin.Options
 		want    []string
 	}{
-		"ours":         {phpbin.Options{}, []string{"HOME=/root", "PATH=/bin"}},
+		"inherited":    {phpbin.Options{}, []string{"HOME=/root", "PATH=/bin"}},
 		"configured":   {phpbin.Options{Env: map[string]string{"A": "1", "PATH": "/x"}}, []string{"A=1", "HOME=/root", "PATH=/x"}},
 		"no scan dir":  {phpbin.Options{INIScanDir: &none}, []string{"HOME=/root", "PATH=/bin", "PHP_INI_SCAN_DIR="}},
 		"another user": {phpbin.Options{Credential: &phpbin.Credential{UID: 4242}}, []string{"PATH=/bin"}},
-		"his home": {
+		"HOME of another user": {
 			phpbin.Options{Credential: &phpbin.Credential{UID: 4242}, Env: map[string]string{"HOME": "/h"}},
 			[]string{"HOME=/h", "PATH=/bin"},
 		},
@@ -135,7 +134,7 @@ func TestEnviron(t *testing.T) {
 	}
 }
 
-func TestValidateRefuses(t *testing.T) {
+func TestValidate_Errors(t *testing.T) {
 	good := phpbin.Options{Binary: "php-cgi", Handshake: handshake}
 	if err := good.Validate(); err != nil {
 		t.Fatalf("good options: %v", err)
@@ -145,21 +144,21 @@ func TestValidateRefuses(t *testing.T) {
 		change func(o *phpbin.Options)
 		want   string
 	}{
-		"no binary":        {func(o *phpbin.Options) { o.Binary = "" }, "Options.Binary is empty"},
-		"no handshake":     {func(o *phpbin.Options) { o.Handshake = nil }, "Options.Handshake is nil"},
-		"ini name":         {func(o *phpbin.Options) { o.INI = ini("a b", "").INI }, `invalid ini directive name "a b"`},
-		"ini line":         {func(o *phpbin.Options) { o.INI = ini("a\nb", "").INI }, "invalid ini directive name"},
-		"NUL":              {func(o *phpbin.Options) { o.INI = ini("a", "\x00").INI }, "NUL"},
-		"httpoxy":          {func(o *phpbin.Options) { o.Env = map[string]string{"HTTP_PROXY": "x"} }, "HTTP_PROXY"},
-		"httpoxy, small":   {func(o *phpbin.Options) { o.Env = map[string]string{"http_proxy": "x"} }, "http_proxy"},
-		"CGI":              {func(o *phpbin.Options) { o.Env = map[string]string{"GATEWAY_INTERFACE": "x"} }, "GATEWAY_INTERFACE"},
-		"how many":         {func(o *phpbin.Options) { o.Env = map[string]string{"PHP_FCGI_CHILDREN": "9"} }, "PHP_FCGI_CHILDREN"},
-		"scan dir":         {func(o *phpbin.Options) { o.Env = map[string]string{"PHP_INI_SCAN_DIR": "x"} }, "INIScanDir"},
-		"env name":         {func(o *phpbin.Options) { o.Env = map[string]string{"A=B": "x"} }, `invalid environment variable name "A=B"`},
-		"umask":            {func(o *phpbin.Options) { o.Umask = &mask }, "umask"},
-		"nice":             {func(o *phpbin.Options) { o.Nice = 20 }, "nice"},
-		"unknown resource": {func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "luck"}} }, `"luck"`},
-		"oom_score_adj":    {func(o *phpbin.Options) { o.OOMScoreAdj = new(1001) }, "oom_score_adj must be between -1000 and 1000, got 1001"},
+		"no binary":           {func(o *phpbin.Options) { o.Binary = "" }, "Options.Binary is empty"},
+		"no handshake":        {func(o *phpbin.Options) { o.Handshake = nil }, "Options.Handshake is nil"},
+		"ini name":            {func(o *phpbin.Options) { o.INI = ini("a b", "").INI }, `invalid ini directive name "a b"`},
+		"ini line":            {func(o *phpbin.Options) { o.INI = ini("a\nb", "").INI }, "invalid ini directive name"},
+		"NUL":                 {func(o *phpbin.Options) { o.INI = ini("a", "\x00").INI }, "NUL"},
+		"httpoxy":             {func(o *phpbin.Options) { o.Env = map[string]string{"HTTP_PROXY": "x"} }, "HTTP_PROXY"},
+		"httpoxy, lower case": {func(o *phpbin.Options) { o.Env = map[string]string{"http_proxy": "x"} }, "http_proxy"},
+		"CGI":                 {func(o *phpbin.Options) { o.Env = map[string]string{"GATEWAY_INTERFACE": "x"} }, "GATEWAY_INTERFACE"},
+		"children":            {func(o *phpbin.Options) { o.Env = map[string]string{"PHP_FCGI_CHILDREN": "9"} }, "PHP_FCGI_CHILDREN"},
+		"scan dir":            {func(o *phpbin.Options) { o.Env = map[string]string{"PHP_INI_SCAN_DIR": "x"} }, "ini scan directory"},
+		"env name":            {func(o *phpbin.Options) { o.Env = map[string]string{"A=B": "x"} }, `invalid environment variable name "A=B"`},
+		"umask":               {func(o *phpbin.Options) { o.Umask = &mask }, "umask"},
+		"nice":                {func(o *phpbin.Options) { o.Nice = 20 }, "nice"},
+		"unknown resource":    {func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "luck"}} }, `"luck"`},
+		"oom_score_adj":       {func(o *phpbin.Options) { o.OOMScoreAdj = new(1001) }, "oom_score_adj must be between -1000 and 1000, got 1001"},
 		"soft above hard": {
 			func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "nofile", Soft: 2, Hard: 1}} }, "above the hard limit",
 		},

@@ -14,9 +14,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func TestProbeTellsWhatPHPIs(t *testing.T) {
+func TestDetect(t *testing.T) {
 	o := ini("memory_limit", "77M")
-	b, err := phpbin.Detect(within(t), php(t), o)
+	b, err := phpbin.Detect(testContext(t), php(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,10 +24,10 @@ func TestProbeTellsWhatPHPIs(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 	if b.MemoryLimit != 77<<20 {
-		t.Errorf("memory_limit %d", b.MemoryLimit)
+		t.Errorf("got memory_limit %d", b.MemoryLimit)
 	}
 	if b.INIFile == "" || len(b.ScannedFiles) == 0 || len(b.INIFiles()) != 1+len(b.ScannedFiles) {
-		t.Errorf("ini files %q, %q", b.INIFile, b.ScannedFiles)
+		t.Errorf("got ini files %q, %q", b.INIFile, b.ScannedFiles)
 	}
 	for _, file := range b.INIFiles() {
 		if _, err := os.Stat(file); err != nil {
@@ -35,59 +35,59 @@ func TestProbeTellsWhatPHPIs(t *testing.T) {
 		}
 	}
 	if len(b.Warnings) > 0 {
-		t.Errorf("warnings %q", b.Warnings)
+		t.Errorf("got warnings %q, want none", b.Warnings)
 	}
 	if !b.OPcache || b.ZTS {
-		t.Errorf("OPcache %v, ZTS %v", b.OPcache, b.ZTS)
+		t.Errorf("got OPcache %v, ZTS %v, want true, false", b.OPcache, b.ZTS)
 	}
 	if got := b.Features().List(); !slices.Contains(got, "opcache") {
-		t.Errorf("features %q", got)
+		t.Errorf("got features %q, want opcache among them", got)
 	}
 }
 
-// TestProbeAsksOnce: Caddy's start waits for it.
-func TestProbeAsksOnce(t *testing.T) {
+// Detect must run php-cgi only once, because Caddy's start waits for it.
+func TestDetect_RunsOnce(t *testing.T) {
 	dir := t.TempDir()
-	asked := filepath.Join(dir, "asked")
-	path := program(t, filepath.Join(dir, "php-cgi"), `echo "$@" >>`+asked+`; exec `+php(t)+` "$@"`)
-	b, err := phpbin.Detect(within(t), path, phpbin.Options{})
+	log := filepath.Join(dir, "log")
+	path := writeProgram(t, filepath.Join(dir, "php-cgi"), `echo "$@" >>`+log+`; exec `+php(t)+` "$@"`)
+	b, err := phpbin.Detect(testContext(t), path, phpbin.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	questions, err := os.ReadFile(asked)
+	runs, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(questions), "\n"); n != 1 || b.SAPI != "cgi-fcgi" {
-		t.Errorf("asked %d times: %s(SAPI %q)", n, questions, b.SAPI)
+	if n := strings.Count(string(runs), "\n"); n != 1 || b.SAPI != "cgi-fcgi" {
+		t.Errorf("php-cgi was run %d times, want 1: %s(SAPI %q)", n, runs, b.SAPI)
 	}
-	// What -v says is the same.
-	out, err := exec.CommandContext(within(t), php(t), "-v").Output()
+	// The version must be that of -v.
+	out, err := exec.CommandContext(testContext(t), php(t), "-v").Output()
 	if want := "PHP " + b.VersionText + " ("; err != nil || !strings.HasPrefix(string(out), want) {
-		t.Errorf("php-cgi -v says %q (%v), want %q", out, err, want)
+		t.Errorf("php-cgi -v: got %q (%v), want %q", out, err, want)
 	}
 }
 
-func TestProbeUsesTheINIOptions(t *testing.T) {
+func TestDetect_INIOptions(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "my.ini")
 	if err := os.WriteFile(file, []byte("memory_limit = -1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b, err := phpbin.Detect(within(t), php(t), phpbin.Options{INIFile: file, INIScanDir: &dir})
+	b, err := phpbin.Detect(testContext(t), php(t), phpbin.Options{INIFile: file, INIScanDir: &dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The scan directory holds the same file again.
+	// The scan directory contains the same file.
 	if b.INIFile != file || !slices.Equal(b.ScannedFiles, []string{file}) || b.MemoryLimit != -1 || b.INIScanDir != dir {
 		t.Errorf("%+v", b)
 	}
 	if b.OPcache {
-		t.Error("OPcache is loaded without its ini file")
+		t.Error("OPcache is enabled without its ini file")
 	}
 }
 
-func TestProbeShowsWhatPHPComplainsOf(t *testing.T) {
+func TestDetect_Warnings(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "broken.ini")
 	if err := os.WriteFile(broken, []byte("memory_limit = 64M\nfoo = (bar\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestProbeShowsWhatPHPComplainsOf(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, err := phpbin.Detect(within(t), php(t), test.options)
+			b, err := phpbin.Detect(testContext(t), php(t), test.options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +116,7 @@ func TestProbeShowsWhatPHPComplainsOf(t *testing.T) {
 	}
 }
 
-func TestProbeRunsNoScript(t *testing.T) {
+func TestDetect_RunsNoScript(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "preload.php")
 	trace := filepath.Join(dir, "trace")
@@ -124,15 +124,15 @@ func TestProbeRunsNoScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := ini("opcache.preload", script, "opcache.preload_user", "root", "auto_prepend_file", script)
-	if _, err := phpbin.Detect(within(t), php(t), o); err != nil {
+	if _, err := phpbin.Detect(testContext(t), php(t), o); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(trace); err == nil {
-		t.Error("it was run")
+		t.Error("the script was run")
 	}
 }
 
-func TestProbeRefusesWhatIsNotPHPCGI(t *testing.T) {
+func TestDetect_NotPHPCGI(t *testing.T) {
 	dir := t.TempDir()
 	noise := filepath.Join(dir, "noise")
 	if err := os.WriteFile(noise, []byte{0x7f, 'E', 'L', 'F', 0}, 0o755); err != nil {
@@ -142,16 +142,16 @@ func TestProbeRefusesWhatIsNotPHPCGI(t *testing.T) {
 		path string
 		want string
 	}{
-		"cli":        {program(t, filepath.Join(dir, "cli"), "echo 'PHP 8.2.36 (cli) (built: Nov 18 2026)'"), "another SAPI (cli)"},
-		"not PHP":    {program(t, filepath.Join(dir, "other"), "echo hello"), `is not PHP: the output of -v is "hello"`},
-		"silent":     {program(t, filepath.Join(dir, "silent"), ""), "the output of -v is empty"},
-		"failing":    {program(t, filepath.Join(dir, "failing"), "echo libxml2.so missing >&2; exit 127"), "libxml2.so missing"},
+		"cli":        {writeProgram(t, filepath.Join(dir, "cli"), "echo 'PHP 8.2.36 (cli) (built: Nov 18 2026)'"), "another SAPI (cli)"},
+		"not PHP":    {writeProgram(t, filepath.Join(dir, "other"), "echo hello"), `is not PHP: the output of -v is "hello"`},
+		"silent":     {writeProgram(t, filepath.Join(dir, "silent"), ""), "the output of -v is empty"},
+		"failing":    {writeProgram(t, filepath.Join(dir, "failing"), "echo libxml2.so missing >&2; exit 127"), "libxml2.so missing"},
 		"no program": {noise, "is not a program for this machine"},
 		"absent":     {filepath.Join(dir, "absent"), "no such file"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, err := phpbin.Detect(within(t), test.path, phpbin.Options{})
+			b, err := phpbin.Detect(testContext(t), test.path, phpbin.Options{})
 			if err == nil || b != nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -159,8 +159,8 @@ func TestProbeRefusesWhatIsNotPHPCGI(t *testing.T) {
 	}
 }
 
-func TestProbeIsBounded(t *testing.T) {
-	path := program(t, filepath.Join(t.TempDir(), "slow"), "exec sleep 60")
+func TestDetect_Timeout(t *testing.T) {
+	path := writeProgram(t, filepath.Join(t.TempDir(), "slow"), "exec sleep 60")
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := phpbin.Detect(ctx, path, phpbin.Options{}); !errors.Is(err, context.DeadlineExceeded) {
@@ -168,20 +168,20 @@ func TestProbeIsBounded(t *testing.T) {
 	}
 }
 
-func TestIDChangesWithTheFile(t *testing.T) {
-	path := program(t, filepath.Join(t.TempDir(), "php-cgi"), says("8.2.1"))
+func TestBinaryID_ReplacedFile(t *testing.T) {
+	path := writeProgram(t, filepath.Join(t.TempDir(), "php-cgi"), echoVersion("8.2.1"))
 	before, err := phpbin.FileID(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	program(t, path+".new", says("8.2.2"))
+	writeProgram(t, path+".new", echoVersion("8.2.2"))
 	if again, _ := phpbin.FileID(path); again != before {
-		t.Error("it changed by itself")
+		t.Error("the ID of the same file changed")
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := phpbin.FileID(path); after == before {
-		t.Error("it is the same for another file")
+		t.Error("the ID did not change with the file")
 	}
 }

@@ -17,8 +17,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// The least of a FastCGI client that these tests need, written for them, so that
-// they prove something about php-cgi and not about another package.
+// A minimal FastCGI client, so that these tests depend on no other package.
 
 const (
 	beginRequest = 1
@@ -38,7 +37,7 @@ func pair(name, value string) []byte {
 	return append([]byte{byte(len(name)), byte(len(value))}, name+value...)
 }
 
-// readRecord returns type and content of the next record.
+// readRecord returns the type and the content of the next record.
 func readRecord(r io.Reader) (kind byte, content []byte, err error) {
 	head := make([]byte, 8)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -53,7 +52,7 @@ func readRecord(r io.Reader) (kind byte, content []byte, err error) {
 // keepsAfterValues reports whether php-cgi leaves a connection open that begins
 // with FCGI_GET_VALUES. Releases before 8.2.13 close it (php bug 76922).
 var keepsAfterValues = sync.OnceValue(func() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	path, err := phpbin.Find("")
 	if err != nil {
@@ -83,7 +82,7 @@ func handshake(_ context.Context, conn net.Conn) error {
 	return err
 }
 
-// send begins a request for a script of testdata and does not wait for it.
+// send sends a request for a script of testdata.
 func send(t *testing.T, conn net.Conn, script string, query url.Values) {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("testdata", script))
@@ -111,7 +110,7 @@ func sendPath(conn net.Conn, path string, query url.Values) error {
 	return err
 }
 
-// receive reads the answer to a request and returns head and body.
+// receive reads the response to a request.
 func receive(conn net.Conn) (head, body string, err error) {
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	defer conn.SetReadDeadline(time.Time{})
@@ -127,14 +126,14 @@ func receive(conn net.Conn) (head, body string, err error) {
 		case endRequest:
 			head, body, ok := strings.Cut(text.String(), "\r\n\r\n")
 			if !ok {
-				return "", "", fmt.Errorf("no head in %q", text.String())
+				return "", "", fmt.Errorf("no header in %q", text.String())
 			}
 			return head, body, nil
 		}
 	}
 }
 
-// run runs a script and returns what it wrote.
+// run runs a script and returns its output.
 func run(t *testing.T, p *phpbin.Process, script string, query url.Values) string {
 	t.Helper()
 	send(t, p.Conn(), script, query)

@@ -11,8 +11,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// program writes a shell script that stands for a program.
-func program(t *testing.T, path, script string) string {
+// writeProgram writes an executable shell script.
+func writeProgram(t *testing.T, path, script string) string {
 	t.Helper()
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -20,17 +20,19 @@ func program(t *testing.T, path, script string) string {
 	return path
 }
 
-func says(version string) string { return "echo 'PHP " + version + " (cgi-fcgi) (built: today)'" }
+func echoVersion(version string) string {
+	return "echo 'PHP " + version + " (cgi-fcgi) (built: today)'"
+}
 
 func TestFind(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
 	t.Setenv("PATH", one+":"+two+":relative")
-	program(t, filepath.Join(one, "php-cgi7.4"), says("7.4.33"))
-	program(t, filepath.Join(one, "php-cgi8.1"), says("8.1.2"))
-	program(t, filepath.Join(two, "php83-cgi"), says("8.3.9"))
-	program(t, filepath.Join(two, "php-cgi"), says("6.6.6"))
-	program(t, filepath.Join(two, "php"), "echo 'PHP 8.3.9 (cli) (built: today)'")
-	program(t, filepath.Join(one, "mine"), says("6.5.4"))
+	writeProgram(t, filepath.Join(one, "php-cgi7.4"), echoVersion("7.4.33"))
+	writeProgram(t, filepath.Join(one, "php-cgi8.1"), echoVersion("8.1.2"))
+	writeProgram(t, filepath.Join(two, "php83-cgi"), echoVersion("8.3.9"))
+	writeProgram(t, filepath.Join(two, "php-cgi"), echoVersion("6.6.6"))
+	writeProgram(t, filepath.Join(two, "php"), "echo 'PHP 8.3.9 (cli) (built: today)'")
+	writeProgram(t, filepath.Join(one, "mine"), echoVersion("6.5.4"))
 	if err := os.WriteFile(filepath.Join(one, "php-cgi9.9"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func TestFind(t *testing.T) {
 	}
 	for _, spec := range []string{"9.9", "8.3.8", "absent", "/absent/php-cgi", filepath.Join(one, "php-cgi9.9")} {
 		if got, err := phpbin.Find(spec); err == nil {
-			t.Errorf("%q: got %q", spec, got)
+			t.Errorf("%q: got %q, want an error", spec, got)
 		}
 	}
 	if got := phpbin.Candidates(); len(got) < 4 || got[0] != filepath.Join(two, "php-cgi") {
@@ -59,10 +61,10 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestOneFileIsOneCandidate(t *testing.T) {
+func TestCandidates_Symlink(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
-	program(t, filepath.Join(dir, "php-cgi9.1"), "exit 1") // not to be asked
+	writeProgram(t, filepath.Join(dir, "php-cgi9.1"), "exit 1") // must not be run
 	if err := os.Symlink("php-cgi9.1", filepath.Join(dir, "php-cgi")); err != nil {
 		t.Fatal(err)
 	}
@@ -75,16 +77,16 @@ func TestOneFileIsOneCandidate(t *testing.T) {
 	}
 }
 
-func TestNotFoundSaysWhereAndWhatToDo(t *testing.T) {
+func TestFind_NotFoundError(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
 	_, err := phpbin.Find("5.1")
 	if _, ok := errors.AsType[*phpbin.NotFoundError](err); !ok {
-		t.Fatalf("%T %v", err, err)
+		t.Fatalf("got %T %v, want a *NotFoundError", err, err)
 	}
 	for _, part := range []string{`"5.1"`, "php-cgi5.1", "php51-cgi", dir, "apt install", "dnf install", "apk add", "brew install"} {
 		if !strings.Contains(err.Error(), part) {
-			t.Errorf("%q does not say %q", err, part)
+			t.Errorf("%q does not contain %q", err, part)
 		}
 	}
 }

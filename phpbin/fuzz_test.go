@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzInfo reads any page for that of phpinfo(). It is php-cgi's own, but what
-// is in it (paths, values of php.ini, the environment) may be anybody's.
+// FuzzInfo parses any text as a phpinfo() page, which contains paths, values of
+// php.ini and the environment.
 func FuzzInfo(f *testing.F) {
 	row := func(name, value string) string {
 		return `<tr><td class="e">` + name + ` </td><td class="v">` + value + " </td></tr>\n"
@@ -23,7 +23,7 @@ func FuzzInfo(f *testing.F) {
 		if b.MemoryLimit < -1 || b.JIT && !b.OPcache || slices.Contains(b.ScannedFiles, "") {
 			t.Errorf("read %+v", b)
 		}
-		// A row is read as it was written, whatever stands in it.
+		// A row must be parsed as it was written.
 		trimmed := strings.TrimSpace(html.UnescapeString(html.EscapeString(name)))
 		if strings.Contains(name, "\n") || !utf8.ValidString(name+value) {
 			return
@@ -35,7 +35,8 @@ func FuzzInfo(f *testing.F) {
 	})
 }
 
-// FuzzVersion reads any text as what php -v writes, and as a size of php.ini.
+// FuzzVersion parses any text as the output of php -v, as the name of a php-cgi, and
+// as a size of php.ini.
 func FuzzVersion(f *testing.F) {
 	f.Add("PHP 8.2.36 (cgi-fcgi) (built: Nov 18 2026)\nCopyright")
 	f.Add("PHP 7.4.3-4ubuntu2.24 (cgi-fcgi) (built: x)")
@@ -49,25 +50,25 @@ func FuzzVersion(f *testing.F) {
 			t.Errorf("got %v, %q, %q, %v", v, full, sapi, ok)
 		}
 		if ok && (v.Compare(v) != 0 || !v.AtLeast(v.Major, v.Minor, v.Patch)) {
-			t.Errorf("%v is not as new as itself", v)
+			t.Errorf("%v does not equal itself", v)
 		}
 		if c, ok := parseName(text); ok && (c.major < -1 || c.minor < -1 || !c.plain && c.major < 0) {
 			t.Errorf("got %+v", c)
 		}
 		n := parseBytes(text)
 		if negative := strings.Contains(text, "-"); n < -1 || n == -1 && !negative {
-			t.Errorf("%d bytes", n)
+			t.Errorf("got %d bytes", n)
 		}
-		// A unit never makes a size smaller.
+		// A unit must not make a size smaller.
 		if plain := parseBytes(strings.TrimRight(text, "KkMmGgBb ")); plain > 0 && n < plain {
-			t.Errorf("%d bytes, without a unit %d", n, plain)
+			t.Errorf("got %d bytes, without the unit %d", n, plain)
 		}
 	})
 }
 
-// scanned is what php makes of a value behind -d name=, by the rules of
-// sapi/cgi/cgi_main.c (case 'd') and Zend/zend_ini_scanner.l, for as much of
-// their grammar as quoteINI uses; special says that something else stood there.
+// scanned parses a value after -d name= as PHP does (sapi/cgi/cgi_main.c, case 'd',
+// and Zend/zend_ini_scanner.l), for the part of the grammar that quoteINI uses.
+// special reports that it is something else than a plain value.
 func scanned(written string) (value string, special bool) {
 	if written != "" && !strings.ContainsRune(`"'`, rune(written[0])) && !isAlnum(written[0]) {
 		written = `"` + written + `"`
@@ -97,8 +98,8 @@ func isAlnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// FuzzQuoteINI: no value of an ini directive can become anything else than
-// itself: neither a second directive, nor a variable, nor a comment.
+// FuzzQuoteINI checks that PHP reads any value of an ini directive as it is, and not
+// as a second directive, a variable or a comment.
 func FuzzQuoteINI(f *testing.F) {
 	for _, s := range []string{"", "plain", "it's", "${HOME}", "a\nextension=/tmp/x.so", "E_ALL & ~E_NOTICE", "'", `\'`, "/a:/b", "a;b", "\"x\""} {
 		f.Add(s)
@@ -109,14 +110,14 @@ func FuzzQuoteINI(f *testing.F) {
 		}
 		written := quoteINI(value)
 		if expressionINI.MatchString(value) && !bareINI.MatchString(value) {
-			// It is meant to be computed. All that can be in it computes a number.
+			// PHP evaluates it. Its characters must allow only a number.
 			if strings.Trim(written, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789 ()|&^~!") != "" || !isAlnum(written[0]) {
-				t.Errorf("%q becomes %q", value, written)
+				t.Errorf("%q is quoted as %q", value, written)
 			}
 			return
 		}
 		if got, special := scanned(written); special || got != value {
-			t.Errorf("%q is written %q, which is read as %q (special: %v)", value, written, got, special)
+			t.Errorf("%q is quoted as %q, which PHP reads as %q (special: %v)", value, written, got, special)
 		}
 	})
 }

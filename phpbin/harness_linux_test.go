@@ -16,14 +16,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(standInEnv) != "" {
-		standIn()
+	if os.Getenv(helperEnv) != "" {
+		helperMain()
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// eventually polls until ok says so, and fails after limit.
+// eventually polls until ok returns true, and fails after limit.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !ok(); time.Sleep(2 * time.Millisecond) {
@@ -33,7 +33,7 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 	}
 }
 
-// launcher is what both have in common.
+// launcher is the common interface of Shared and Single.
 type launcher interface {
 	Launch(ctx context.Context) (*phpbin.Process, error)
 	Slots() int
@@ -43,7 +43,7 @@ type launcher interface {
 	Close(ctx context.Context) error
 }
 
-// lines collects what php-cgi wrote on stderr.
+// lines collects the lines that php-cgi writes to stderr.
 type lines struct {
 	mu   sync.Mutex
 	list []string
@@ -68,28 +68,28 @@ func options(t *testing.T) phpbin.Options {
 	}}
 }
 
-// kinds are the launchers: they are to behave alike.
+// kinds are the launchers, which must behave alike.
 var kinds = []string{"shared", "single"}
 
-// start starts a launcher, and sees to it that nothing of it is left at the end
-// of the test: no process, goroutine, descriptor or file.
-func start(t *testing.T, kind string, o phpbin.Options) launcher {
+// startLauncher starts a launcher, closes it after the test, and checks that it leaves
+// no process, goroutine, descriptor or file behind.
+func startLauncher(t *testing.T, kind string, o phpbin.Options) launcher {
 	t.Helper()
 	if o.RuntimeDir == "" {
-		o.RuntimeDir = openDir(t) // t.TempDir may be too long for a socket
+		o.RuntimeDir = worldWritableDir(t) // t.TempDir may be too long for a socket
 	}
-	nothingLeft(t, o.RuntimeDir)
+	checkLeaks(t, o.RuntimeDir)
 	var (
 		l   launcher
 		err error
 	)
 	if kind == "shared" {
-		l, err = phpbin.StartShared(within(t), o)
+		l, err = phpbin.StartShared(testContext(t), o)
 	} else {
-		l, err = phpbin.StartSingle(within(t), o)
+		l, err = phpbin.StartSingle(testContext(t), o)
 	}
 	if err != nil {
-		t.Fatalf("starting: %v", err)
+		t.Fatalf("starting the launcher: %v", err)
 	}
 	t.Cleanup(func() {
 		now, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -101,23 +101,23 @@ func start(t *testing.T, kind string, o phpbin.Options) launcher {
 	return l
 }
 
-// nothingLeft compares, after the test and its Cleanups, with what was there
-// when it is called.
-func nothingLeft(t *testing.T, dir string) {
+// checkLeaks checks, after the test and its later Cleanups, that there is not more
+// than when it is called.
+func checkLeaks(t *testing.T, dir string) {
 	t.Helper()
 	goroutines, files, started := runtime.NumGoroutine(), descriptors(), len(children(os.Getpid()))
 	t.Cleanup(func() {
-		eventually(t, soon, "as many goroutines as before", func() bool {
+		eventually(t, waitLimit, "as many goroutines as before", func() bool {
 			return runtime.NumGoroutine() <= goroutines
 		})
-		eventually(t, soon, "as many descriptors as before", func() bool {
+		eventually(t, waitLimit, "as many descriptors as before", func() bool {
 			return len(descriptors()) <= len(files)
 		})
-		eventually(t, soon, "as many children as before", func() bool {
+		eventually(t, waitLimit, "as many children as before", func() bool {
 			return len(children(os.Getpid())) <= started
 		})
 		if left, _ := filepath.Glob(filepath.Join(dir, "php-pool-*")); len(left) > 0 {
-			t.Errorf("left behind: %v", left)
+			t.Errorf("directories left behind: %v", left)
 		}
 	})
 }
@@ -131,7 +131,7 @@ func descriptors() []string {
 	return list
 }
 
-// stat returns the fields of /proc/PID/stat from the state on.
+// stat returns the fields of /proc/PID/stat, beginning with the state.
 func stat(pid int) []string {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -140,8 +140,8 @@ func stat(pid int) []string {
 	return strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 }
 
-// processes lists those for which ok says so, of what follows the name in their
-// stat: state, parent, process group.
+// processes lists the processes whose stat matches: state, parent, process group,
+// and so on.
 func processes(ok func(fields []string) bool) []int {
 	entries, _ := os.ReadDir("/proc")
 	var list []int
@@ -161,7 +161,7 @@ func children(of int) []int {
 	return processes(func(f []string) bool { return f[1] == strconv.Itoa(of) })
 }
 
-// group lists the living processes of a process group.
+// group lists the processes of a process group, without zombies.
 func group(pgid int) []int {
 	return processes(func(f []string) bool { return f[2] == strconv.Itoa(pgid) && f[0] != "Z" })
 }
@@ -175,10 +175,10 @@ func groupOf(t *testing.T, pid int) int {
 	return pgid
 }
 
-// openDir is a temporary directory that every user can write to.
-func openDir(t *testing.T) string {
+// worldWritableDir returns a temporary directory that every user can write to.
+func worldWritableDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "phpbin-test-") // t.TempDir lies in a private one
+	dir, err := os.MkdirTemp("", "phpbin-test-") // t.TempDir is below a private directory
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func openDir(t *testing.T) string {
 
 func mustLaunch(t *testing.T, l launcher) *phpbin.Process {
 	t.Helper()
-	p, err := l.Launch(within(t))
+	p, err := l.Launch(testContext(t))
 	if err != nil {
 		t.Fatalf("Launch: %v", err)
 	}

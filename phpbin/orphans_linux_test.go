@@ -18,11 +18,12 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// killWithWatchdog kills a stand-in and its watchdog, which goes first.
+// killWithWatchdog kills first the watchdog of a helper process and then the helper
+// process.
 func killWithWatchdog(t *testing.T, cmd *exec.Cmd, pgid int) {
 	t.Helper()
 	t.Cleanup(func() {
-		if len(group(pgid)) > 0 { // the test has failed
+		if len(group(pgid)) > 0 { // only after a failure
 			_ = syscall.Kill(-pgid, syscall.SIGKILL)
 		}
 	})
@@ -33,20 +34,20 @@ func killWithWatchdog(t *testing.T, cmd *exec.Cmd, pgid int) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, soon, "dead", func() bool { return !slices.Contains(group(pgid), pid) })
+			eventually(t, waitLimit, "dead", func() bool { return !slices.Contains(group(pgid), pid) })
 			killed++
 		}
 	}
 	if killed != 1 {
-		t.Fatalf("%d watchdogs in group %d", killed, pgid)
+		t.Fatalf("group %d: got %d watchdogs, want 1", pgid, killed)
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 }
 
-// said by the scripts of a stand-in, in files: the numbers of those that compute,
-// or of the copies.
-func saidIn(t *testing.T, dir string, pgid int) []int {
+// pidsIn returns the pids that the scripts of a helper process have written to files:
+// those of workers that compute, or of forked copies.
+func pidsIn(t *testing.T, dir string, pgid int) []int {
 	t.Helper()
 	files, err := filepath.Glob(dir + "/[0-9]*")
 	if err != nil {
@@ -66,119 +67,119 @@ func saidIn(t *testing.T, dir string, pgid int) []int {
 	return list
 }
 
-func pidsOf(ended []phpbin.Orphan) []int {
+func pidsOf(killed []phpbin.Orphan) []int {
 	var list []int
-	for _, l := range ended {
+	for _, l := range killed {
 		list = append(list, l.PID)
 	}
 	slices.Sort(list)
 	return list
 }
 
-func TestWhatAKilledProcessLeavesIsEnded(t *testing.T) {
+func TestOrphans_KilledByNextProcess(t *testing.T) {
 	for _, kind := range []string{"shared", "single", "copies"} {
 		for _, uid := range []int{0, 33} {
 			if uid != 0 && os.Getuid() != 0 {
 				continue // only root can become another user
 			}
 			t.Run(fmt.Sprintf("%s as %d", kind, uid), func(t *testing.T) {
-				dir := openDir(t)
+				dir := worldWritableDir(t)
 				cmd := exec.Command(os.Args[0])
-				pgid := groupsOf(t, runStandIn(t, cmd, fmt.Sprintf("%s %d %s", kind, uid, dir)))[0]
-				neighbour := groupsOf(t, runStandIn(t, exec.Command(os.Args[0]), fmt.Sprintf("shared %d %s", uid, dir)))[0]
+				pgid := groupsOf(t, startHelper(t, cmd, fmt.Sprintf("%s %d %s", kind, uid, dir)))[0]
+				neighbour := groupsOf(t, startHelper(t, exec.Command(os.Args[0]), fmt.Sprintf("shared %d %s", uid, dir)))[0]
 				var alive []int
-				eventually(t, soon, "master, watchdog and three children", func() bool {
+				eventually(t, waitLimit, "master, watchdog and three children", func() bool {
 					alive = group(neighbour)
 					return len(alive) == 5
 				})
-				left := saidIn(t, dir, pgid)
+				left := pidsIn(t, dir, pgid)
 				if len(left) != 2 {
-					t.Fatalf("%v compute in group %d, want two", left, pgid)
+					t.Fatalf("got %v in group %d, want two pids", left, pgid)
 				}
 				if kind == "single" {
-					left = nil // their death signal is KILL
+					left = nil // their parent death signal is KILL
 				}
 				killWithWatchdog(t, cmd, pgid)
-				eventually(t, soon, "left with what does not hear a signal", func() bool {
+				eventually(t, waitLimit, "reduced to the orphans", func() bool {
 					return slices.Equal(group(pgid), left)
 				})
-				ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
-				if got := pidsOf(ended); err != nil || !slices.Equal(got, left) {
-					t.Errorf("ended %v, error %v, want %v", got, err, left)
+				killed, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
+				if got := pidsOf(killed); err != nil || !slices.Equal(got, left) {
+					t.Errorf("killed %v, error %v, want %v", got, err, left)
 				}
-				for _, l := range ended {
+				for _, l := range killed {
 					if l.OwnerPID != cmd.Process.Pid || !strings.Contains(l.Binary, "php") {
-						t.Errorf("got %+v of %d", l, cmd.Process.Pid)
+						t.Errorf("got %+v, want the owner %d", l, cmd.Process.Pid)
 					}
 				}
-				eventually(t, soon, "gone", func() bool { return len(group(pgid)) == 0 })
+				eventually(t, waitLimit, "gone", func() bool { return len(group(pgid)) == 0 })
 				if now := group(neighbour); !slices.Equal(now, alive) {
-					t.Errorf("of a process that lives there were %v and are %v", alive, now)
+					t.Errorf("running owner: got processes %v, want %v", alive, now)
 				}
 			})
 		}
 	}
 }
 
-// A program that changes its group as it starts has no death signal, nor has one
-// that SELinux or AppArmor gives another context: prctl(2), PR_SET_PDEATHSIG.
-func TestAMasterThatIsLeftIsEndedWithItsChildren(t *testing.T) {
-	who := wwwData(t)
-	dir := openDir(t)
+// A set-group-ID program loses its parent death signal, as does one that gets another
+// context from SELinux or AppArmor: prctl(2), PR_SET_PDEATHSIG.
+func TestOrphans_MasterWithChildren(t *testing.T) {
+	user := wwwData(t)
+	dir := worldWritableDir(t)
 	program := copyProgram(t, filepath.Join(dir, "php-cgi"))
 	if err := errors.Join(os.Chown(program, -1, 34), os.Chmod(program, 0o755|os.ModeSetgid)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-	pgid := groupsOf(t, runStandIn(t, cmd, fmt.Sprintf("shared %d %s", who.UID, dir)))[0]
-	eventually(t, soon, "master, watchdog and three children", func() bool { return len(group(pgid)) == 5 })
+	pgid := groupsOf(t, startHelper(t, cmd, fmt.Sprintf("shared %d %s", user.UID, dir)))[0]
+	eventually(t, waitLimit, "master, watchdog and three children", func() bool { return len(group(pgid)) == 5 })
 	killWithWatchdog(t, cmd, pgid)
 	left := group(pgid)
 	if len(left) != 4 || !slices.Contains(left, pgid) {
-		t.Fatalf("left are %v, want the master %d and three children", left, pgid)
+		t.Fatalf("got orphans %v, want the master %d and three children", left, pgid)
 	}
-	ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
-	got := pidsOf(ended)
-	for _, pid := range left { // the master may have forked anew
+	killed, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
+	got := pidsOf(killed)
+	for _, pid := range left { // the master may have forked new children
 		if !slices.Contains(got, pid) {
-			t.Errorf("%d was not ended, but %v", pid, got)
+			t.Errorf("orphan %d was not killed, only %v", pid, got)
 		}
 	}
 	if err != nil {
 		t.Error(err)
 	}
-	eventually(t, soon, "gone", func() bool { return len(group(pgid)) == 0 })
+	eventually(t, waitLimit, "gone", func() bool { return len(group(pgid)) == 0 })
 }
 
-// Root in an ordinary container may not look at the processes of others.
-func TestRootNeedsNoPrivilegeToFindWhatIsLeft(t *testing.T) {
+// Root in an ordinary container may not inspect the processes of other users.
+func TestOrphans_WithoutPtraceCapability(t *testing.T) {
 	wwwData(t)
-	dir := openDir(t)
+	dir := worldWritableDir(t)
 	cmd := exec.Command(os.Args[0])
-	pgid := groupsOf(t, runStandIn(t, cmd, "shared 33 "+dir))[0]
-	left := saidIn(t, dir, pgid)
+	pgid := groupsOf(t, startHelper(t, cmd, "shared 33 "+dir))[0]
+	left := pidsIn(t, dir, pgid)
 	killWithWatchdog(t, cmd, pgid)
-	eventually(t, soon, "left with what computes", func() bool { return slices.Equal(group(pgid), left) })
+	eventually(t, waitLimit, "reduced to the orphans", func() bool { return slices.Equal(group(pgid), left) })
 	var want []string
 	for _, pid := range left {
 		want = append(want, strconv.Itoa(pid))
 	}
-	said := runStandIn(t, exec.Command(os.Args[0]), fmt.Sprintf("next %d %s", left[0], dir))
-	slices.Sort(said)
+	output := startHelper(t, exec.Command(os.Args[0]), fmt.Sprintf("next %d %s", left[0], dir))
+	slices.Sort(output)
 	slices.Sort(want)
-	if !slices.Equal(said, want) {
-		t.Errorf("ended %v, want %v", said, want)
+	if !slices.Equal(output, want) {
+		t.Errorf("killed %v, want %v", output, want)
 	}
-	eventually(t, soon, "gone", func() bool { return len(group(pgid)) == 0 })
+	eventually(t, waitLimit, "gone", func() bool { return len(group(pgid)) == 0 })
 }
 
-// standInNext gives CAP_SYS_PTRACE up for good, so that it cannot look at a
-// certain process, and ends what is left in a directory.
-func standInNext(what string) error {
+// helperNext drops CAP_SYS_PTRACE for good, so that it cannot inspect a certain
+// process, and kills the orphans with sockets in a directory.
+func helperNext(what string) error {
 	number, dir, _ := strings.Cut(what, " ")
 	if _, err := os.Readlink("/proc/" + number + "/exe"); err == nil {
-		runtime.LockOSThread() // exec is to be this thread's
+		runtime.LockOSThread() // exec on the thread that has dropped it
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_PTRACE, 0, 0, 0); err != nil {
 			return err
 		}
@@ -186,11 +187,11 @@ func standInNext(what string) error {
 	} else if !errors.Is(err, os.ErrPermission) {
 		return err
 	}
-	ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
+	killed, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
 	if err != nil {
 		return err
 	}
-	for _, l := range ended {
+	for _, l := range killed {
 		fmt.Println(l.PID)
 	}
 	fmt.Println("ready")

@@ -17,9 +17,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// made is the name of a socket's directory: who made it, as KillOrphans reads
-// it.
-func made(t *testing.T, pidNS uint64, pid int, start string) string {
+// socketDir returns the name of a socket directory with the tag of its owner.
+func socketDir(t *testing.T, pidNS uint64, pid int, start string) string {
 	t.Helper()
 	ticks, err := strconv.ParseInt(start, 10, 64)
 	if err != nil {
@@ -28,10 +27,10 @@ func made(t *testing.T, pidNS uint64, pid int, start string) string {
 	return fmt.Sprintf("php-pool-%s-%s-%s-1", strconv.FormatUint(pidNS, 36), strconv.FormatInt(int64(pid), 36), strconv.FormatInt(ticks, 36))
 }
 
-const startTime = 19 // in stat
+const startTime = 19 // the index of the start time in stat
 
-// madeByTheDead is made by a process that is dead.
-func madeByTheDead(t *testing.T) (pid int, start string) {
+// deadProcess returns the pid and start time of a process that has exited.
+func deadProcess(t *testing.T) (pid int, start string) {
 	t.Helper()
 	cmd := exec.Command("true")
 	if err := cmd.Start(); err != nil {
@@ -53,7 +52,7 @@ func pidNamespace(t *testing.T) uint64 {
 	return st.Ino
 }
 
-// listen opens a socket that php-cgi can serve on, and returns its inode too.
+// listen opens a socket that php-cgi can serve on, and returns it with its inode.
 func listen(t *testing.T, path string) (*os.File, uint64) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -75,7 +74,7 @@ func listen(t *testing.T, path string) (*os.File, uint64) {
 	return file, st.Ino
 }
 
-// spawn runs a program with a socket as its fd 0.
+// spawn starts a program with a socket as its fd 0.
 func spawn(t *testing.T, socket *os.File, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(program, args...)
@@ -102,15 +101,15 @@ func copyProgram(t *testing.T, to string) string {
 	return to
 }
 
-func TestOnlyWhatIsLeftIsEnded(t *testing.T) {
-	dir, here := openDir(t), pidNamespace(t)
-	deadPID, deadStart := madeByTheDead(t)
-	dead := made(t, here, deadPID, deadStart)
+func TestOrphans_Ownership(t *testing.T) {
+	dir, here := worldWritableDir(t), pidNamespace(t)
+	deadPID, deadStart := deadProcess(t)
+	dead := socketDir(t, here, deadPID, deadStart)
 	self, selfStart := os.Getpid(), stat(os.Getpid())[startTime]
-	living := made(t, here, self, selfStart)
+	living := socketDir(t, here, self, selfStart)
 	neighbour := spawn(t, nil, "sleep", "60").Process.Pid
 	zombie := spawn(t, nil, "true").Process.Pid // until the test ends
-	eventually(t, prompt, "a zombie", func() bool { return stat(zombie)[0] == "Z" })
+	eventually(t, promptLimit, "a zombie", func() bool { return stat(zombie)[0] == "Z" })
 	own := copyProgram(t, filepath.Join(dir, "interpreter"))
 	deleted := copyProgram(t, filepath.Join(dir, "php-cgi"))
 
@@ -123,67 +122,67 @@ func TestOnlyWhatIsLeftIsEnded(t *testing.T) {
 	sleep := func(socket *os.File) *exec.Cmd { return spawn(t, socket, "sleep", "60") }
 	serve := func(socket *os.File) *exec.Cmd { return spawn(t, socket, php(t)) }
 	tests := []struct {
-		name  string
-		cmd   *exec.Cmd
-		ended bool
+		name   string
+		cmd    *exec.Cmd
+		killed bool
 	}{
-		{"left", serve(socket(dead, "s")), true},
-		{"left, upgraded meanwhile", spawn(t, socket(dead+"1", "s"), deleted), true},
-		{"left, called as nobody knows", spawn(t, socket(dead+"2", "s"), own), false},
-		{"left, of one whose number another one has", serve(socket(made(t, here, neighbour, "1"), "s")), true},
-		{"left, of one who is dead but not reaped", serve(socket(made(t, here, zombie, stat(zombie)[startTime]), "s")), true},
+		{"orphan", serve(socket(dead, "s")), true},
+		{"orphan, binary upgraded meanwhile", spawn(t, socket(dead+"1", "s"), deleted), true},
+		{"orphan, unknown binary name", spawn(t, socket(dead+"2", "s"), own), false},
+		{"orphan, owner pid reused", serve(socket(socketDir(t, here, neighbour, "1"), "s")), true},
+		{"orphan, owner is a zombie", serve(socket(socketDir(t, here, zombie, stat(zombie)[startTime]), "s")), true},
 		{"another program", sleep(socket(dead+"3", "s")), false},
-		{"of one who lives", serve(socket(living, "s")), false},
-		{"of one who lives and is not above it", serve(socket(made(t, here, neighbour, stat(neighbour)[startTime]), "s")), false},
-		{"of one who lives and whose start time is not what it was", serve(socket(made(t, here, self, "1"), "s")), false},
-		{"of another pid namespace", serve(socket(made(t, here+1, deadPID, deadStart), "s")), false},
-		{"of another directory", serve(socket("other", dead, "s")), false},
-		{"of a directory whose name ends alike", serve(socket("a b", dir, dead, "s")), false},
-		{"with a socket of another name", serve(socket("php-pool-1", "s")), false},
-		{"with a socket called like another one", serve(forged), false},
+		{"owner runs", serve(socket(living, "s")), false},
+		{"owner runs and is not an ancestor", serve(socket(socketDir(t, here, neighbour, stat(neighbour)[startTime]), "s")), false},
+		{"owner is an ancestor, with another start time", serve(socket(socketDir(t, here, self, "1"), "s")), false},
+		{"owner in another pid namespace", serve(socket(socketDir(t, here+1, deadPID, deadStart), "s")), false},
+		{"socket in another directory", serve(socket("other", dead, "s")), false},
+		{"socket in a directory whose path ends alike", serve(socket("a b", dir, dead, "s")), false},
+		{"socket with another name", serve(socket("php-pool-1", "s")), false},
+		{"socket with the inode of another one in its name", serve(forged), false},
 	}
 	if err := os.Remove(deleted); err != nil {
 		t.Fatal(err)
 	}
-	check := func(ended []phpbin.Orphan, err error) {
+	check := func(killed []phpbin.Orphan, err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, test := range tests {
 			pid := test.cmd.Process.Pid
-			if got := slices.Contains(pidsOf(ended), pid); got != test.ended {
-				t.Errorf("%s: ended %v, want %v", test.name, got, test.ended)
+			if got := slices.Contains(pidsOf(killed), pid); got != test.killed {
+				t.Errorf("%s: killed %v, want %v", test.name, got, test.killed)
 			}
-			if test.ended {
-				eventually(t, prompt, test.name+": ended", func() bool { return stat(pid)[0] == "Z" })
+			if test.killed {
+				eventually(t, promptLimit, test.name+": killed", func() bool { return stat(pid)[0] == "Z" })
 			} else if stat(pid)[0] == "Z" {
-				t.Errorf("%s: is dead", test.name)
+				t.Errorf("%s: was killed", test.name)
 			}
 		}
 	}
-	ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
-	check(ended, err)
-	tests[2].ended = true // now that somebody says what it is
+	killed, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
+	check(killed, err)
+	tests[2].killed = true // by the name in Options.Binary
 	more, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir}, phpbin.Options{RuntimeDir: dir, Binary: own})
-	check(append(ended, more...), err)
+	check(append(killed, more...), err)
 	if len(more) != 1 {
-		t.Errorf("ended %v when asked again", more)
+		t.Errorf("second call: killed %v, want one", more)
 	}
 }
 
-func TestDirectoriesThatAreLeftAreRemoved(t *testing.T) {
-	dir, here := openDir(t), pidNamespace(t)
-	deadPID, deadStart := madeByTheDead(t)
-	dead := made(t, here, deadPID, deadStart)
+func TestOrphans_SocketDirectories(t *testing.T) {
+	dir, here := worldWritableDir(t), pidNamespace(t)
+	deadPID, deadStart := deadProcess(t)
+	dead := socketDir(t, here, deadPID, deadStart)
 	stays := map[string]bool{
 		dead:       false,
-		dead + "1": true, // has more in it
-		dead + "2": true, // a link
-		made(t, here, os.Getpid(), stat(os.Getpid())[startTime]): true,
-		made(t, here+1, deadPID, deadStart):                      true,
-		"php-pool-1234":                                          true,
-		"elsewhere":                                              true, // where the link leads
+		dead + "1": true, // not empty
+		dead + "2": true, // a symbolic link
+		socketDir(t, here, os.Getpid(), stat(os.Getpid())[startTime]): true,
+		socketDir(t, here+1, deadPID, deadStart):                      true,
+		"php-pool-1234":                                               true,
+		"elsewhere":                                                   true, // the target of the link
 	}
 	for name := range stays {
 		path := filepath.Join(dir, name)
@@ -202,18 +201,18 @@ func TestDirectoriesThatAreLeftAreRemoved(t *testing.T) {
 	}
 	if os.Getuid() == 0 {
 		name := dead + "3"
-		stays[name] = true // of another user
+		stays[name] = true // belongs to another user
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, 33, 33)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if ended, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir}); err != nil || len(ended) != 0 {
-		t.Errorf("ended %v, error %v", ended, err)
+	if killed, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir}); err != nil || len(killed) != 0 {
+		t.Errorf("killed %v, error %v, want none", killed, err)
 	}
 	for name, want := range stays {
 		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != want {
-			t.Errorf("%s: there is %v, want %v", name, err == nil, want)
+			t.Errorf("%s exists: %v, want %v", name, err == nil, want)
 		}
 	}
 	if _, err := os.Lstat(filepath.Join(dir, "elsewhere", "s")); err != nil {
@@ -221,15 +220,15 @@ func TestDirectoriesThatAreLeftAreRemoved(t *testing.T) {
 	}
 }
 
-func TestADirectoryWhoseNameIsTooLongIsRefused(t *testing.T) {
+func TestRuntimeDir_TooLong(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	o := options(t)
 	o.RuntimeDir = dir
-	nothingLeft(t, dir)
-	_, err := phpbin.StartShared(within(t), o)
+	checkLeaks(t, dir)
+	_, err := phpbin.StartShared(testContext(t), o)
 	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "at most 107 are allowed: use a directory with a shorter path") {
 		t.Errorf("got error %v", err)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func TestInspectTellsSettingsAndExtensions(t *testing.T) {
-	i, err := phpbin.ReadPHPInfo(within(t), php(t), ini("post_max_size", "7M", "display_errors", "0", "opcache.preload", "/no/such"))
+func TestReadPHPInfo(t *testing.T) {
+	i, err := phpbin.ReadPHPInfo(testContext(t), php(t), ini("post_max_size", "7M", "display_errors", "0", "opcache.preload", "/no/such"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestInspectTellsSettingsAndExtensions(t *testing.T) {
 		t.Errorf("post_max_size in bytes: got %d", got)
 	}
 	if got, ok := i.Setting("no.such.directive"); ok {
-		t.Errorf("a directive that does not exist: got %q", got)
+		t.Errorf("unknown directive: got %q", got)
 	}
 	for _, name := range []string{"Core", "standard", "Zend OPcache", "session"} {
 		if !slices.Contains(i.Extensions, name) {
@@ -32,8 +32,8 @@ func TestInspectTellsSettingsAndExtensions(t *testing.T) {
 	}
 }
 
-func TestInspectSaysWhatIsWrong(t *testing.T) {
-	if i, err := phpbin.ReadPHPInfo(within(t), t.TempDir()+"/absent", phpbin.Options{}); err == nil {
-		t.Errorf("got %+v", i)
+func TestReadPHPInfo_Error(t *testing.T) {
+	if i, err := phpbin.ReadPHPInfo(testContext(t), t.TempDir()+"/absent", phpbin.Options{}); err == nil {
+		t.Errorf("got %+v, want an error", i)
 	}
 }

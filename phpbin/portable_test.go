@@ -9,7 +9,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// php returns the php-cgi of this machine.
+// php returns the path of php-cgi.
 func php(t *testing.T) string {
 	t.Helper()
 	path, err := phpbin.Find("")
@@ -23,24 +23,24 @@ func php(t *testing.T) string {
 }
 
 const (
-	// soon is how long a test waits for what should happen at all, on a machine
-	// that has much else to do.
-	soon = 30 * time.Second
+	// waitLimit is the time limit for anything that must happen, on a busy machine.
+	waitLimit = 30 * time.Second
 
-	// prompt is how long it waits for what takes milliseconds, and a second at
-	// most: the rest is for machines that have much else to do.
-	prompt = 3 * time.Second
+	// promptLimit is the time limit for what takes milliseconds, or a second at most, on
+	// a busy machine.
+	promptLimit = 3 * time.Second
 )
 
-func within(t *testing.T) context.Context {
+// testContext returns a context that ends after waitLimit, or with the test.
+func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// closed fails unless done is closed within limit.
-func closed(t *testing.T, limit time.Duration, what string, done <-chan struct{}) {
+// waitClosed fails unless done is closed within limit.
+func waitClosed(t *testing.T, limit time.Duration, what string, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
@@ -54,41 +54,41 @@ func closed(t *testing.T, limit time.Duration, what string, done <-chan struct{}
 	}
 }
 
-// What every platform must be capable of; Linux is put to more tests.
-func TestASinglePHPServesOnEveryPlatform(t *testing.T) {
-	l, err := phpbin.StartSingle(within(t), phpbin.Options{Binary: php(t), Handshake: handshake})
+// The basic functions, on every platform.
+func TestSingle_EveryPlatform(t *testing.T) {
+	l, err := phpbin.StartSingle(testContext(t), phpbin.Options{Binary: php(t), Handshake: handshake})
 	if err != nil {
-		t.Fatalf("starting: %v", err)
+		t.Fatalf("StartSingle: %v", err)
 	}
-	first, err := l.Launch(within(t))
+	first, err := l.Launch(testContext(t))
 	if err != nil {
 		t.Fatalf("Launch: %v", err)
 	}
 	if got := run(t, first, "pid.php", nil); got != strconv.Itoa(first.PID()) {
-		t.Errorf("the script says %s, PID %d", got, first.PID())
+		t.Errorf("the script reports pid %s, want %d", got, first.PID())
 	}
-	again, err := first.Drain(within(t))
+	again, err := first.Drain(testContext(t))
 	if err != nil || again.PID() != first.PID() {
-		t.Fatalf("Drain: %v, %v", again, err)
+		t.Fatalf("Drain: got %v, %v, want the same process", again, err)
 	}
-	second, err := l.Launch(within(t))
+	second, err := l.Launch(testContext(t))
 	if err != nil {
 		t.Fatalf("Launch: %v", err)
 	}
-	if err := again.Stop(within(t)); err != nil {
+	if err := again.Stop(testContext(t)); err != nil {
 		t.Errorf("Stop: %v", err)
 	}
-	closed(t, 0, "done", again.Done())
+	waitClosed(t, 0, "done", again.Done())
 	if err := second.Kill(); err != nil {
 		t.Errorf("Kill: %v", err)
 	}
-	closed(t, soon, "done", second.Done())
+	waitClosed(t, waitLimit, "done", second.Done())
 	_ = second.Conn().Close()
-	if _, err := l.Launch(within(t)); err != nil {
+	if _, err := l.Launch(testContext(t)); err != nil {
 		t.Fatalf("Launch: %v", err)
 	}
-	if err := l.Close(within(t)); err != nil {
+	if err := l.Close(testContext(t)); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	closed(t, 0, "done", l.Done())
+	waitClosed(t, 0, "done", l.Done())
 }

@@ -18,24 +18,24 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func TestOrphansAreReapedAndNoChildOfAnyoneElse(t *testing.T) {
-	runStandIn(t, exec.Command(os.Args[0]), "parent")
+func TestReaper_OnlyOrphans(t *testing.T) {
+	startHelper(t, exec.Command(os.Args[0]), "parent")
 }
 
-// standInParent inherits orphans, as process 1 of a container does: programs
-// that are not waited for, and workers that have lost their master.
-func standInParent() error {
+// helperParent inherits orphans, as process 1 of a container does: programs that
+// nothing waits for, and workers whose master has died.
+func helperParent() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*soon)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*waitLimit)
 	defer cancel()
-	early, err := orphan()
+	early, err := startOrphan()
 	if err != nil {
 		return err
 	}
-	if err := become(ctx, zombie, early); err != nil {
-		return fmt.Errorf("the orphan is no zombie: %w", err)
+	if err := waitStat(ctx, zombie, early); err != nil {
+		return fmt.Errorf("waiting until the orphan is a zombie: %w", err)
 	}
 	path, err := phpbin.Find("")
 	if err != nil {
@@ -49,56 +49,55 @@ func standInParent() error {
 	if err != nil {
 		return err
 	}
-	// This one is waited for, but not yet: as when its output is read first.
+	// Wait is called later for this one, as when its output is read first.
 	late := exec.Command("sh", "-c", "exit 7")
 	if err := late.Start(); err != nil {
 		return err
 	}
-	if err := become(ctx, zombie, late.Process.Pid); err != nil {
-		return fmt.Errorf("the command is no zombie: %w", err)
+	if err := waitStat(ctx, zombie, late.Process.Pid); err != nil {
+		return fmt.Errorf("waiting until the command is a zombie: %w", err)
 	}
-	more, err := orphan()
+	more, err := startOrphan()
 	if err != nil {
 		return err
 	}
 	if err := syscall.Kill(l.MasterPID(), syscall.SIGKILL); err != nil {
 		return err
 	}
-	<-l.Done() // before that it might reap its child itself
+	<-l.Done() // before that the master might reap its child
 	if err := syscall.Kill(worker.PID(), syscall.SIGKILL); err != nil {
 		return err
 	}
-	if err := become(ctx, nothing, early, more, worker.PID()); err != nil {
-		return fmt.Errorf("of the orphans %d, %d and %d there are %v: %w", early, more, worker.PID(), children(os.Getpid()), err)
+	if err := waitStat(ctx, nothing, early, more, worker.PID()); err != nil {
+		return fmt.Errorf("waiting until the orphans %d, %d and %d are reaped, children %v: %w", early, more, worker.PID(), children(os.Getpid()), err)
 	}
 	var exit *exec.ExitError
 	if err := late.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
-		return fmt.Errorf("the command that exits with 7: %w", err)
+		return fmt.Errorf("the command must exit with 7: %w", err)
 	}
 	var died *phpbin.StartError
 	if err := l.Err(); !errors.As(err, &died) || !strings.Contains(died.Error(), "signal: killed") {
-		return fmt.Errorf("the master that was killed: %w", err)
+		return fmt.Errorf("the master must be killed: %w", err)
 	}
 	fmt.Println("ready")
 	return nil
 }
 
-// orphan starts a program whose parent is gone when it ends, and returns its
-// number.
-func orphan() (int, error) {
+// startOrphan starts a program whose parent exits before it, and returns its pid.
+func startOrphan() (int, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return 0, err
 	}
 	defer read.Close()
-	defer write.Close() // which ends it
+	defer write.Close() // the program exits on EOF
 	cmd := exec.Command("sh", "-c", "setsid cat <&3 >/dev/null 2>&1 & echo $!")
 	cmd.ExtraFiles = []*os.File{read}
-	said, err := cmd.Output()
+	output, err := cmd.Output()
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(strings.TrimSpace(string(said)))
+	return strconv.Atoi(strings.TrimSpace(string(output)))
 }
 
 func zombie(fields []string) bool {
@@ -107,8 +106,8 @@ func zombie(fields []string) bool {
 
 func nothing(fields []string) bool { return fields == nil }
 
-// become waits until what /proc says of each process is as wanted.
-func become(ctx context.Context, wanted func(fields []string) bool, pids ...int) error {
+// waitStat waits until /proc/PID/stat of each process is as wanted.
+func waitStat(ctx context.Context, wanted func(fields []string) bool, pids ...int) error {
 	for slices.ContainsFunc(pids, func(pid int) bool { return !wanted(stat(pid)) }) {
 		if err := ctx.Err(); err != nil {
 			return err

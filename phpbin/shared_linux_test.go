@@ -17,16 +17,16 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func TestSixtyFourWorkersInParallel(t *testing.T) {
+func TestShared_ParallelLaunches(t *testing.T) {
 	o := options(t)
 	o.Slots = 64
-	l := start(t, "shared", o)
+	l := startLauncher(t, "shared", o)
 	var mu sync.Mutex
 	workers := map[int]*phpbin.Process{}
 	var all sync.WaitGroup
 	for range o.Slots {
 		all.Go(func() {
-			p, err := l.Launch(within(t))
+			p, err := l.Launch(testContext(t))
 			if err != nil {
 				t.Errorf("Launch: %v", err)
 				return
@@ -38,19 +38,19 @@ func TestSixtyFourWorkersInParallel(t *testing.T) {
 	}
 	all.Wait()
 	if len(workers) != o.Slots {
-		t.Fatalf("%d different workers, want %d", len(workers), o.Slots)
+		t.Fatalf("got %d different workers, want %d", len(workers), o.Slots)
 	}
 	for pid, p := range workers {
 		if got := run(t, p, "pid.php", nil); got != strconv.Itoa(pid) {
-			t.Errorf("the script says %s, PID %d", got, pid)
+			t.Errorf("the script reports pid %s, want %d", got, pid)
 		}
 	}
 }
 
-func TestWorkersShareOneOPcache(t *testing.T) {
+func TestShared_OneOPcache(t *testing.T) {
 	o := options(t)
 	o.INI = []phpbin.Setting{{Name: "opcache.file_update_protection", Value: "0"}}
-	l := start(t, "shared", o)
+	l := startLauncher(t, "shared", o)
 	hits := -1
 	pids := map[int]bool{}
 	for i := range 4 {
@@ -60,44 +60,44 @@ func TestWorkersShareOneOPcache(t *testing.T) {
 		}
 		pids[got.PID] = true
 		if got.Hits < hits || i > 0 && got.Hits < i {
-			t.Errorf("worker %d sees %d hits, the one before %d", i, got.Hits, hits)
+			t.Errorf("worker %d: got %d hits, the one before %d", i, got.Hits, hits)
 		}
 		hits = got.Hits
 	}
 	if len(pids) != 4 {
-		t.Errorf("%d different workers", len(pids))
+		t.Errorf("got %d different workers, want 4", len(pids))
 	}
 }
 
-func TestTheMasterGone(t *testing.T) {
-	l := start(t, "shared", options(t))
+func TestShared_MasterExit(t *testing.T) {
+	l := startLauncher(t, "shared", options(t))
 	idle, busyOne := mustLaunch(t, l), mustLaunch(t, l)
-	busy(t, busyOne, "sleep.php", url.Values{"ms": {"300"}})
+	startBusy(t, busyOne, "sleep.php", url.Values{"ms": {"300"}})
 	pgid := groupOf(t, idle.PID())
-	eventually(t, soon, "all children forked", func() bool { return len(group(pgid)) > 4 })
+	eventually(t, waitLimit, "all children forked", func() bool { return len(group(pgid)) > 4 })
 	if err := l.Err(); err != nil {
-		t.Errorf("Err of a master that runs: %v", err)
+		t.Errorf("Err while the master runs: %v", err)
 	}
 	if err := syscall.Kill(l.MasterPID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	closed(t, prompt, "done", l.Done())
+	waitClosed(t, promptLimit, "done", l.Done())
 	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Errorf("Err: %v", err)
+		t.Errorf("Err: got %v, want signal: killed", err)
 	}
-	var ended *phpbin.StartError
-	if p, err := l.Launch(within(t)); !errors.As(err, &ended) || p != nil {
-		t.Errorf("Launch: %v, %v", p, err)
+	var startErr *phpbin.StartError
+	if p, err := l.Launch(testContext(t)); !errors.As(err, &startErr) || p != nil {
+		t.Errorf("Launch: got %v, %v, want a *StartError", p, err)
 	}
-	// Its children serve on until they are closed.
+	// Its children serve until their connections are closed.
 	if _, body, err := receive(busyOne.Conn()); err != nil || body != strconv.Itoa(busyOne.PID()) {
-		t.Errorf("the request under way: %q, %v", body, err)
+		t.Errorf("the running request: got %q, %v", body, err)
 	}
 	if got := run(t, idle, "pid.php", nil); got != strconv.Itoa(idle.PID()) {
-		t.Errorf("the script says %s, PID %d", got, idle.PID())
+		t.Errorf("the script reports pid %s, want %d", got, idle.PID())
 	}
 	if len(group(pgid)) < 4 {
-		t.Errorf("left before Close: %v", group(pgid))
+		t.Errorf("before Close: got processes %v, want 4 at least", group(pgid))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
@@ -105,47 +105,48 @@ func TestTheMasterGone(t *testing.T) {
 		t.Errorf("Close: %v", err)
 	}
 	if left := group(pgid); len(left) > 0 {
-		t.Errorf("left: %v", left)
+		t.Errorf("processes left: %v", left)
 	}
 }
 
-// A copy that a script has made of its worker has php-cgi's socket and accepts.
-func TestACopyOfAWorkerIsNotTakenForOne(t *testing.T) {
+// The copy that a script has forked of its worker accepts connections on the same
+// socket.
+func TestDrain_ForkedCopy(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			o := options(t)
 			o.Slots = 1
-			l := start(t, kind, o)
+			l := startLauncher(t, kind, o)
 			p := mustLaunch(t, l)
 			file := filepath.Join(t.TempDir(), "copy")
 			if got := run(t, p, "fork.php", url.Values{"file": {file}}); got == "" {
-				t.Fatal("no answer")
+				t.Fatal("no response")
 			}
 			var copied int
-			eventually(t, soon, "copied", func() bool {
+			eventually(t, waitLimit, "copied", func() bool {
 				data, _ := os.ReadFile(file)
 				copied, _ = strconv.Atoi(string(data))
 				return copied != 0
 			})
-			// Both read from the same connection; without it both accept.
+			// Both read from the same connection; when it is closed, both accept.
 			for range 3 {
-				q, err := p.Drain(within(t))
+				q, err := p.Drain(testContext(t))
 				if err != nil {
 					t.Fatalf("Drain: %v", err)
 				}
 				if q.PID() == copied {
-					t.Fatalf("the copy %d is taken for a worker", copied)
+					t.Fatalf("Drain returned the copy %d", copied)
 				}
 				p = q
 				if got := run(t, p, "pid.php", nil); got != strconv.Itoa(p.PID()) {
-					t.Errorf("the script says %s, PID %d", got, p.PID())
+					t.Errorf("the script reports pid %s, want %d", got, p.PID())
 				}
 			}
 		})
 	}
 }
 
-func TestAStartThatFailsSaysWhy(t *testing.T) {
+func TestStartError(t *testing.T) {
 	broken, err := filepath.Abs(filepath.Join("testdata", "preload_broken.php"))
 	if err != nil {
 		t.Fatal(err)
@@ -191,21 +192,21 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 			254,
 			[]string{"exit status 254", "preload_user"},
 		},
-		"another program":  {func(o *phpbin.Options) { o.Binary = notPHP }, 7, []string{"exit status 7", "not today"}},
-		"nothing there":    {func(o *phpbin.Options) { o.Binary = notPHP + "x" }, -1, []string{"no such file"}},
-		"it never answers": {func(o *phpbin.Options) { o.Binary = silent }, -1, []string{"did not respond within", "Godot"}},
+		"another program": {func(o *phpbin.Options) { o.Binary = notPHP }, 7, []string{"exit status 7", "not today"}},
+		"no such file":    {func(o *phpbin.Options) { o.Binary = notPHP + "x" }, -1, []string{"no such file"}},
+		"no response":     {func(o *phpbin.Options) { o.Binary = silent }, -1, []string{"did not respond within", "Godot"}},
 	}
 	for name, test := range tests {
 		for _, kind := range []string{"shared", "single"} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				if test.code == 254 && os.Getuid() != 0 {
-					t.Skip("only root has to name another user")
+					t.Skip("only root needs opcache.preload_user")
 				}
 				o := options(t)
-				o.RuntimeDir = openDir(t)
-				nothingLeft(t, o.RuntimeDir)
+				o.RuntimeDir = worldWritableDir(t)
+				checkLeaks(t, o.RuntimeDir)
 				test.change(&o)
-				limit := soon
+				limit := waitLimit
 				if test.want[0] == "did not respond within" {
 					limit = 200 * time.Millisecond
 				}
@@ -215,19 +216,19 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 				if kind == "shared" {
 					_, err = phpbin.StartShared(ctx, o)
 				} else {
-					l := start(t, kind, o)
+					l := startLauncher(t, kind, o)
 					_, err = l.Launch(ctx)
 				}
 				var failed *phpbin.StartError
 				if !errors.As(err, &failed) {
-					t.Fatalf("%T %v, want a *StartError", err, err)
+					t.Fatalf("got %T %v, want a *StartError", err, err)
 				}
 				if failed.ExitCode != test.code {
-					t.Errorf("exit code %d, want %d", failed.ExitCode, test.code)
+					t.Errorf("got exit code %d, want %d", failed.ExitCode, test.code)
 				}
 				for _, part := range test.want {
 					if !strings.Contains(err.Error(), part) {
-						t.Errorf("%q does not say %q", err, part)
+						t.Errorf("%q does not contain %q", err, part)
 					}
 				}
 			})
@@ -235,11 +236,11 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 	}
 }
 
-// TestChildrenThatStandByAreNotAsked stops them (SIGSTOP), so that none of them
-// could do what it is asked to; Close does not have to wait until its time is
-// over. The worker is asked: it ends by itself.
-func TestChildrenThatStandByAreNotAsked(t *testing.T) {
-	l := start(t, "shared", options(t))
+// The unused children are stopped (SIGSTOP), so that they do not handle TERM; Close
+// must nevertheless not wait until its context ends. The worker must exit by itself,
+// after TERM.
+func TestClose_KillsUnusedChildren(t *testing.T) {
+	l := startLauncher(t, "shared", options(t))
 	worker := mustLaunch(t, l)
 	run(t, worker, "pid.php", nil)
 	pgid := groupOf(t, worker.PID())
@@ -251,7 +252,7 @@ func TestChildrenThatStandByAreNotAsked(t *testing.T) {
 		}
 		return pids
 	}
-	eventually(t, soon, "all children forked", func() bool { return len(unusedChildren()) == l.Slots()-1 })
+	eventually(t, waitLimit, "all children forked", func() bool { return len(unusedChildren()) == l.Slots()-1 })
 	for _, pid := range unusedChildren() {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -259,17 +260,17 @@ func TestChildrenThatStandByAreNotAsked(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	began := time.Now()
+	start := time.Now()
 	if err := l.Close(ctx); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	if took := time.Since(began); took > soon {
-		t.Errorf("Close took %v", took)
+	if elapsed := time.Since(start); elapsed > waitLimit {
+		t.Errorf("Close took %v", elapsed)
 	}
 	if left := group(pgid); len(left) > 0 {
-		t.Errorf("left: %v", left)
+		t.Errorf("processes left: %v", left)
 	}
-	if how := worker.ExitStatus(); how == "signal: killed" {
+	if worker.ExitStatus() == "signal: killed" {
 		t.Error("the worker was killed")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// wwwData is the user that Debian has for web servers.
+// wwwData returns Debian's user for web servers.
 func wwwData(t *testing.T) *phpbin.Credential {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -24,7 +24,7 @@ func wwwData(t *testing.T) *phpbin.Credential {
 	return &phpbin.Credential{UID: 33, GID: 33, Groups: []uint32{33}}
 }
 
-// state is what testdata/state.php shows.
+// state is the output of testdata/state.php.
 type state struct {
 	UID, GID, Umask, Nice int
 	Status, Limits, Env   map[string]string
@@ -43,7 +43,7 @@ func stateOf(t *testing.T, p *phpbin.Process) state {
 	return s
 }
 
-func TestWhatPHPIsStartedWith(t *testing.T) {
+func TestOptions_ProcessAttributes(t *testing.T) {
 	t.Setenv("PHP_POOL_SECRET", "hidden")
 	mask := syscall.Umask(0o022)
 	defer syscall.Umask(mask)
@@ -56,7 +56,7 @@ func TestWhatPHPIsStartedWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer inherited.Close()
-	// As if it had been open when we were started: not close-on-exec.
+	// Not close-on-exec, as if it had been inherited.
 	if _, err := unix.FcntlInt(inherited.Fd(), unix.F_SETFD, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -69,51 +69,51 @@ func TestWhatPHPIsStartedWith(t *testing.T) {
 			o.Rlimits = []phpbin.Rlimit{{Resource: "nofile", Soft: 100, Hard: 200}, {Resource: "cpu", Soft: phpbin.Unlimited, Hard: phpbin.Unlimited}}
 			o.Env = map[string]string{"PHP_POOL_TEST": "seen"}
 			o.INI = []phpbin.Setting{{Name: "user_agent", Value: "it's; me"}}
-			l := start(t, kind, o)
+			l := startLauncher(t, kind, o)
 			s := stateOf(t, mustLaunch(t, l))
 			if s.UID != 33 || s.GID != 33 || s.Status["Uid"] != "33\t33\t33\t33" || s.Status["Groups"] != "33" {
-				t.Errorf("user %d, group %d, %q, %q", s.UID, s.GID, s.Status["Uid"], s.Status["Groups"])
+				t.Errorf("got user %d, group %d, %q, %q", s.UID, s.GID, s.Status["Uid"], s.Status["Groups"])
 			}
 			for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapAmb"} {
 				if s.Status[set] != "0000000000000000" {
-					t.Errorf("%s %s", set, s.Status[set])
+					t.Errorf("capabilities %s: got %s, want none", set, s.Status[set])
 				}
 			}
 			if s.Umask != wanted || s.Nice != 5 || s.Status["NoNewPrivs"] != "1" {
-				t.Errorf("umask %#o, nice %d, no_new_privs %s", s.Umask, s.Nice, s.Status["NoNewPrivs"])
+				t.Errorf("got umask %#o, nice %d, no_new_privs %s", s.Umask, s.Nice, s.Status["NoNewPrivs"])
 			}
 			if got := s.Limits["open files"]; got != "100 200" {
-				t.Errorf("nofile %q", got)
+				t.Errorf("got nofile %q", got)
 			}
 			if got := s.Limits["core file size"]; got != "0 0" {
-				t.Errorf("core %q", got)
+				t.Errorf("got core %q", got)
 			}
 			if s.Getenv != "seen" || s.INI != "it's; me" {
-				t.Errorf("getenv %v, ini %q", s.Getenv, s.INI)
+				t.Errorf("got getenv %v, ini %q", s.Getenv, s.INI)
 			}
 			want := []string{"HOME", "LANG", "PATH", "PHP_FCGI_CHILDREN", "PHP_FCGI_MAX_REQUESTS", "PHP_POOL_TEST", "TMPDIR", "TZ", "USER"}
 			for name := range s.Env {
 				if !slices.Contains(want, name) {
-					t.Errorf("the environment has %s", name)
+					t.Errorf("the environment contains %s", name)
 				}
 			}
 			if s.Env["USER"] != "www-data" {
-				t.Errorf("USER %q", s.Env["USER"])
+				t.Errorf("got USER %q", s.Env["USER"])
 			}
 			checkDescriptors(t, s.FDs)
 		})
 	}
 	if got := syscall.Umask(0o022); got != 0o022 {
-		t.Errorf("our own umask is %#o", got)
+		t.Errorf("our own umask changed to %#o", got)
 	}
 	if nice, err := syscall.Getpriority(syscall.PRIO_PROCESS, os.Getpid()); err != nil || nice != niceness { // 20 - nice
-		t.Errorf("our own niceness was %d and is %d, %v", 20-niceness, 20-nice, err)
+		t.Errorf("our own niceness changed from %d to %d, %v", 20-niceness, 20-nice, err)
 	}
 }
 
-// checkDescriptors expects the listening socket, stdout, stderr and the
-// connection, and none of ours. OPcache has a lock file, which newer releases of PHP
-// create in memory.
+// checkDescriptors fails for any descriptor but the listening socket, stdout, stderr,
+// the connection, the script, and the lock file of OPcache, which newer releases of
+// PHP create in memory.
 func checkDescriptors(t *testing.T, fds []string) {
 	t.Helper()
 	for _, fd := range fds {
@@ -124,38 +124,38 @@ func checkDescriptors(t *testing.T, fds []string) {
 		case number > 2 && (target == "socket:[]" || strings.Contains(target, "ZendSem") || strings.HasPrefix(target, "/memfd:opcache_lock")):
 		case number > 2 && strings.HasSuffix(target, "/testdata/state.php"):
 		default:
-			t.Errorf("descriptor %s", fd)
+			t.Errorf("unexpected descriptor %s", fd)
 		}
 	}
 }
 
-func TestTheWatchdogIsOutOfReachOfScripts(t *testing.T) {
+func TestWatchdog_SurvivesScripts(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			o := options(t)
 			o.Credential = wwwData(t)
-			l := start(t, kind, o)
+			l := startLauncher(t, kind, o)
 			p := mustLaunch(t, l)
 			pgid := groupOf(t, p.PID())
 			send(t, p.Conn(), "killall.php", nil)
-			closed(t, soon, "done", p.Done())
-			eventually(t, soon, "only the watchdog", func() bool { return len(group(pgid)) == 1 })
+			waitClosed(t, waitLimit, "done", p.Done())
+			eventually(t, waitLimit, "only the watchdog", func() bool { return len(group(pgid)) == 1 })
 			left := group(pgid)[0]
 			if command, _ := os.ReadFile("/proc/" + strconv.Itoa(left) + "/cmdline"); !strings.Contains(string(command), "watchdog") {
-				t.Errorf("left is %q", command)
+				t.Errorf("process left: %q", command)
 			}
-			begun := time.Now()
-			if err := l.Close(within(t)); err != nil || time.Since(begun) > prompt {
-				t.Errorf("Close: %v after %v", err, time.Since(begun))
+			start := time.Now()
+			if err := l.Close(testContext(t)); err != nil || time.Since(start) > promptLimit {
+				t.Errorf("Close: %v after %v", err, time.Since(start))
 			}
 		})
 	}
 }
 
-func TestTheWatchdogIsSmallAndHoldsNothing(t *testing.T) {
+func TestWatchdog_DescriptorsAndEnvironment(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			l := start(t, kind, options(t))
+			l := startLauncher(t, kind, options(t))
 			pgid := groupOf(t, mustLaunch(t, l).PID())
 			for _, pid := range group(pgid) {
 				dir := "/proc/" + strconv.Itoa(pid)
@@ -164,10 +164,10 @@ func TestTheWatchdogIsSmallAndHoldsNothing(t *testing.T) {
 				}
 				entries, err := os.ReadDir(dir + "/fd")
 				if err != nil || len(entries) != 3 {
-					t.Errorf("its descriptors: %v, %v", entries, err)
+					t.Errorf("descriptors: got %v, %v, want 3", entries, err)
 				}
 				if environ, _ := os.ReadFile(dir + "/environ"); string(environ) != "PATH=/usr/bin:/bin\x00" {
-					t.Errorf("its environment: %q", environ)
+					t.Errorf("environment: got %q, want only PATH", environ)
 				}
 				status, _ := os.ReadFile(dir + "/status")
 				for line := range strings.Lines(string(status)) {
@@ -177,29 +177,29 @@ func TestTheWatchdogIsSmallAndHoldsNothing(t *testing.T) {
 				}
 				return
 			}
-			t.Error("there is no watchdog")
+			t.Error("no watchdog found")
 		})
 	}
 }
 
-func TestStderrComesInWholeLinesAndIsAlwaysRead(t *testing.T) {
+func TestStderr_Lines(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			var said lines
+			var output lines
 			o := options(t)
-			o.Stderr = said.add
+			o.Stderr = output.add
 			o.INI = []phpbin.Setting{{Name: "extension", Value: "no_such_thing"}}
-			l := start(t, kind, o)
+			l := startLauncher(t, kind, o)
 			p := mustLaunch(t, l)
-			eventually(t, soon, "read from its start", func() bool { return strings.Contains(said.String(), "no_such_thing") })
+			eventually(t, waitLimit, "read from the start", func() bool { return strings.Contains(output.String(), "no_such_thing") })
 			if got := run(t, p, "stderr.php", nil); got != "done" {
 				t.Errorf("got %q", got)
 			}
-			eventually(t, soon, "read", func() bool { return strings.Contains(said.String(), "the end") })
-			said.mu.Lock()
-			defer said.mu.Unlock()
+			eventually(t, waitLimit, "read", func() bool { return strings.Contains(output.String(), "the end") })
+			output.mu.Lock()
+			defer output.mu.Unlock()
 			var long, count int
-			for _, line := range said.list {
+			for _, line := range output.list {
 				if strings.HasPrefix(line, "line ") {
 					count++
 				}
@@ -207,11 +207,11 @@ func TestStderrComesInWholeLinesAndIsAlwaysRead(t *testing.T) {
 					long += len(line)
 				}
 				if len(line) > 64<<10 {
-					t.Errorf("a line of %d bytes", len(line))
+					t.Errorf("got a line of %d bytes, want 64 KiB at most", len(line))
 				}
 			}
 			if count != 10000 || long != 200000 {
-				t.Errorf("%d lines, %d bytes of the long one", count, long)
+				t.Errorf("got %d lines, and %d bytes of the long one", count, long)
 			}
 		})
 	}

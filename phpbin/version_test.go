@@ -25,7 +25,7 @@ func TestParseVersion(t *testing.T) {
 	}
 }
 
-func TestVersionOrder(t *testing.T) {
+func TestVersion_Order(t *testing.T) {
 	v := Version{8, 2, 13}
 	for _, test := range []struct {
 		got, want bool

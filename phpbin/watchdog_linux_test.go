@@ -20,33 +20,33 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// The test binary, run again with this variable, stands in for Caddy: it starts
-// php-cgi, and is then killed.
-const standInEnv = "PHP_POOL_STAND_IN"
+// helperEnv makes the test binary a helper process, which stands for Caddy: it starts
+// php-cgi, and the test then kills it.
+const helperEnv = "PHP_POOL_TEST_HELPER"
 
-// standIn starts workers that compute for ever, or such that have forked copies
-// of themselves, and says so on stdout: kind, user and a directory to write to
-// are what the variable says.
-func standIn() {
-	if err := standInRun(os.Getenv(standInEnv)); err != nil {
+// helperMain starts workers that compute for ever, or that have forked copies of
+// themselves, and prints their process groups. The variable contains the kind, the
+// user and a directory to write to.
+func helperMain() {
+	if err := runHelper(os.Getenv(helperEnv)); err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
 	}
-	select {} // until killed
+	select {} // until it is killed
 }
 
-func standInRun(what string) error {
+func runHelper(what string) error {
 	kind, rest, _ := strings.Cut(what, " ")
 	switch kind {
 	case "reaper":
-		return standInReaper()
+		return helperReaper()
 	case "parent":
-		return standInParent()
+		return helperParent()
 	case "next":
-		return standInNext(rest)
+		return helperNext(rest)
 	}
 	user, dir, _ := strings.Cut(rest, " ")
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	path, err := phpbin.Find("")
 	if err != nil {
@@ -69,7 +69,7 @@ func standInRun(what string) error {
 	if err != nil {
 		return err
 	}
-	for range 2 { // in shared a third child stands by
+	for range 2 { // in shared mode a third child stays unused
 		p, err := l.Launch(ctx)
 		if err != nil {
 			return err
@@ -101,13 +101,13 @@ func standInRun(what string) error {
 	return nil
 }
 
-// standInReaper inherits orphans, as process 1 of a container does, loses its
-// master, and closes.
-func standInReaper() error {
+// helperReaper inherits orphans, as process 1 of a container does. Its master exits,
+// and then Close must reap the children.
+func helperReaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	path, err := phpbin.Find("")
 	if err != nil {
@@ -126,29 +126,29 @@ func standInReaper() error {
 		return err
 	}
 	<-l.Done()
-	if n := len(children(os.Getpid())); n < 5 { // four, the watchdog, and what else was forked already
-		return fmt.Errorf("%d children", n)
+	if n := len(children(os.Getpid())); n < 5 { // four workers, the watchdog, and unused children
+		return fmt.Errorf("%d children, want 5 at least", n)
 	}
 	now, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	if err := l.Close(now); err != nil {
 		return err
 	}
-	if left := children(os.Getpid()); len(left) > 0 { // zombies count
-		return fmt.Errorf("left: %v", left)
+	if left := children(os.Getpid()); len(left) > 0 { // including zombies
+		return fmt.Errorf("children after Close: %v", left)
 	}
 	fmt.Println("ready")
 	return nil
 }
 
-// runStandIn starts this binary anew and returns what it says up to "ready".
-func runStandIn(t *testing.T, cmd *exec.Cmd, what string) []string {
+// startHelper starts a helper process and returns its output up to "ready".
+func startHelper(t *testing.T, cmd *exec.Cmd, what string) []string {
 	t.Helper()
 	php(t) // the stand-in needs one
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	cmd.Env = append(cmd.Env, standInEnv+"="+what)
+	cmd.Env = append(cmd.Env, helperEnv+"="+what)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -160,25 +160,26 @@ func runStandIn(t *testing.T, cmd *exec.Cmd, what string) []string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	var said []string
+	var output []string
 	for out := bufio.NewScanner(stdout); out.Scan(); {
 		if out.Text() == "ready" {
-			return said
+			return output
 		}
-		said = append(said, out.Text())
+		output = append(output, out.Text())
 	}
-	t.Fatalf("the stand-in says %q", said)
+	t.Fatalf("the helper process printed %q", output)
 	return nil
 }
 
-func groupsOf(t *testing.T, said []string) []int {
+// groupsOf parses the process groups in the output of a helper process.
+func groupsOf(t *testing.T, output []string) []int {
 	t.Helper()
 	var groups []int
-	for _, line := range said {
+	for _, line := range output {
 		number, ok := strings.CutPrefix(line, "group ")
 		pgid, err := strconv.Atoi(number)
 		if !ok || err != nil {
-			t.Fatalf("the stand-in says %q", line)
+			t.Fatalf("the helper process printed %q", line)
 		}
 		groups = append(groups, pgid)
 	}
@@ -186,12 +187,12 @@ func groupsOf(t *testing.T, said []string) []int {
 	return slices.Compact(groups)
 }
 
-func TestOrphansThatBecomeOursAreReaped(t *testing.T) {
-	runStandIn(t, exec.Command(os.Args[0]), "reaper")
+func TestReaper_CloseAfterMasterExit(t *testing.T) {
+	startHelper(t, exec.Command(os.Args[0]), "reaper")
 }
 
-// PHP does not get the terminal that its parent is run from.
-func TestPHPHasNoTerminal(t *testing.T) {
+// PHP must not get the terminal of its parent.
+func TestTerminal_Detached(t *testing.T) {
 	for _, kind := range []string{"shared", "single"} {
 		t.Run(kind, func(t *testing.T) {
 			ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -214,32 +215,32 @@ func TestPHPHasNoTerminal(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
 			cmd.Stdin = tty
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-			said := runStandIn(t, cmd, fmt.Sprintf("%s %d %s", kind, os.Getuid(), openDir(t)))
+			output := startHelper(t, cmd, fmt.Sprintf("%s %d %s", kind, os.Getuid(), worldWritableDir(t)))
 			const terminal = 4 // tty_nr
 			if stat(cmd.Process.Pid)[terminal] == "0" {
-				t.Fatal("the stand-in has none itself")
+				t.Fatal("the helper process has no terminal")
 			}
-			for _, pgid := range groupsOf(t, said) {
+			for _, pgid := range groupsOf(t, output) {
 				for _, pid := range group(pgid) {
 					command, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 					if stat(pid)[terminal] != "0" && !strings.Contains(string(command), "watchdog") {
-						t.Errorf("%d has: %q", pid, command)
+						t.Errorf("process %d has the terminal: %q", pid, command)
 					}
 				}
 				if n := len(group(pgid)); n < 3 {
-					t.Errorf("group %d has %d processes", pgid, n)
+					t.Errorf("group %d: got %d processes, want 3 at least", pgid, n)
 				}
 			}
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
-			for _, pgid := range groupsOf(t, said) {
-				eventually(t, prompt, "gone", func() bool { return len(group(pgid)) == 0 })
+			for _, pgid := range groupsOf(t, output) {
+				eventually(t, promptLimit, "gone", func() bool { return len(group(pgid)) == 0 })
 			}
 		})
 	}
 }
 
-func TestNoPHPSurvivesUs(t *testing.T) {
+func TestWatchdog_KillsGroupOnParentDeath(t *testing.T) {
 	for _, kind := range []string{"shared", "single"} {
 		for _, uid := range []int{0, 33} {
 			if uid != 0 && os.Getuid() != 0 {
@@ -248,12 +249,12 @@ func TestNoPHPSurvivesUs(t *testing.T) {
 			for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 				t.Run(fmt.Sprintf("%s as %d by %v", kind, uid, sig), func(t *testing.T) {
 					cmd := exec.Command(os.Args[0])
-					said := runStandIn(t, cmd, fmt.Sprintf("%s %d %s", kind, uid, openDir(t)))
+					output := startHelper(t, cmd, fmt.Sprintf("%s %d %s", kind, uid, worldWritableDir(t)))
 					_ = cmd.Process.Signal(sig)
 					_ = cmd.Wait()
 					died := time.Now()
-					for _, pgid := range groupsOf(t, said) {
-						eventually(t, prompt, fmt.Sprintf("without a process in group %d", pgid), func() bool {
+					for _, pgid := range groupsOf(t, output) {
+						eventually(t, promptLimit, fmt.Sprintf("without a process in group %d", pgid), func() bool {
 							return len(group(pgid)) == 0
 						})
 					}

@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// heap is memory as the engine would fill it.
+// heap is memory with PHP's data structures.
 type heap struct {
 	base uint64
 	b    []byte
@@ -33,7 +33,7 @@ func (h *heap) read(parts ...chunk) error {
 	return nil
 }
 
-// alloc returns the address of n zero bytes, set those at an address.
+// alloc allocates n zero bytes and returns their address.
 func (h *heap) alloc(n int) uint64 {
 	at := h.base + uint64(len(h.b))
 	h.b = append(h.b, make([]byte, (n+7)&^7)...)
@@ -49,14 +49,14 @@ func (h *heap) string(text string) uint64 {
 	return at
 }
 
-// class and function are a zend_class_entry and a zend_function; lines are those
-// of the opcodes.
+// class allocates a zend_class_entry.
 func (h *heap) class(name string) uint64 {
 	at := h.alloc(32)
 	h.set(at+className, h.string(name))
 	return at
 }
 
+// function allocates a zend_function with an opcode for each of lines.
 func (h *heap) function(kind byte, name, class uint64, file string, lines ...uint64) uint64 {
 	at := h.alloc(256)
 	h.b[at-h.base] = kind
@@ -66,7 +66,7 @@ func (h *heap) function(kind byte, name, class uint64, file string, lines ...uin
 		h.set(at+h.l.filename, h.string(file))
 	}
 	opcodes := h.alloc(opcodeSize * (len(lines) + 1))
-	h.set(opcodes+uint64(len(lines))*opcodeSize+opcodeLine, 99) // somebody else's
+	h.set(opcodes+uint64(len(lines))*opcodeSize+opcodeLine, 99) // not of this function
 	binary.LittleEndian.PutUint32(h.b[at+h.l.last-h.base:], uint32(len(lines)))
 	h.set(at+h.l.opcodes, opcodes)
 	for i, line := range lines {
@@ -75,7 +75,7 @@ func (h *heap) function(kind byte, name, class uint64, file string, lines ...uin
 	return at
 }
 
-// call is a zend_execute_data at an opcode of its function.
+// call allocates a zend_execute_data at an opcode of its function.
 func (h *heap) call(fn, opcode, previous uint64) uint64 {
 	at := h.alloc(80)
 	if fn != 0 {
@@ -86,7 +86,7 @@ func (h *heap) call(fn, opcode, previous uint64) uint64 {
 	return at
 }
 
-// trace reads the stack that ends with a call.
+// trace returns the stack whose innermost call is current.
 func (h *heap) trace(t *testing.T, current uint64) []string {
 	t.Helper()
 	globals := h.alloc(600)
@@ -102,7 +102,7 @@ func (h *heap) trace(t *testing.T, current uint64) []string {
 	return list
 }
 
-func TestWhatMemoryMeans(t *testing.T) {
+func TestBacktrace_Memory(t *testing.T) {
 	main := func(h *heap) uint64 {
 		return h.call(h.function(userFunction, 0, 0, "/m.php", 3, 4), 1, 0)
 	}
@@ -110,8 +110,8 @@ func TestWhatMemoryMeans(t *testing.T) {
 		stack func(h *heap) uint64
 		want  []string
 	}{
-		"nothing":  {func(*heap) uint64 { return 0 }, nil},
-		"a script": {main, []string{"{main} /m.php:4"}},
+		"no script": {func(*heap) uint64 { return 0 }, nil},
+		"a script":  {main, []string{"{main} /m.php:4"}},
 		"a method": {func(h *heap) uint64 {
 			return h.call(h.function(userFunction, h.string("m"), h.class("K"), "/k.php", 7), 0, main(h))
 		}, []string{"K::m /k.php:7", "{main} /m.php:4"}},
@@ -124,44 +124,44 @@ func TestWhatMemoryMeans(t *testing.T) {
 		"a call without a function": {func(h *heap) uint64 {
 			return h.call(0, 0, h.call(0, 0, main(h)))
 		}, []string{"{main} /m.php:4"}},
-		"an opcode behind the last": {func(h *heap) uint64 {
+		"an opcode after the last": {func(h *heap) uint64 {
 			return h.call(h.function(userFunction, h.string("f"), 0, "/f.php", 7), 1, main(h))
 		}, []string{"f /f.php", "{main} /m.php:4"}},
 		"an anonymous class": {func(h *heap) uint64 {
 			return h.call(h.function(userFunction, h.string("m"), h.class("class@anonymous\x00/k.php:7$0"), "/k.php", 7), 0, 0)
 		}, []string{"class@anonymous::m /k.php:7"}},
-		"bytes that are no text": {func(h *heap) uint64 {
+		"bytes that are not text": {func(h *heap) uint64 {
 			return h.call(h.function(internalFunction, h.string("a\n\x1b[2J\xff"), 0, ""), 0, 0)
 		}, []string{"a��[2J�"}},
 		"a long name": {func(h *heap) uint64 {
 			return h.call(h.function(internalFunction, h.string(strings.Repeat("é", 300)), 0, ""), 0, 0)
 		}, []string{strings.Repeat("é", 128) + "…"}},
-		"a name cut within a letter": {func(h *heap) uint64 {
+		"a name cut within a character": {func(h *heap) uint64 {
 			return h.call(h.function(internalFunction, h.string("x"+strings.Repeat("é", 300)), 0, ""), 0, 0)
 		}, []string{"x" + strings.Repeat("é", 127) + "…"}},
-		"a name without end": {func(h *heap) uint64 {
+		"a name with a huge length": {func(h *heap) uint64 {
 			name := h.string("f")
 			h.set(name+stringLen, 1<<40)
 			return h.call(h.function(internalFunction, name, 0, ""), 0, main(h))
 		}, []string{"{main} /m.php:4"}},
-		"a function of no kind": {func(h *heap) uint64 {
+		"a function of unknown type": {func(h *heap) uint64 {
 			return h.call(h.function(9, h.string("f"), 0, ""), 0, main(h))
 		}, []string{"{main} /m.php:4"}},
-		"a call that is nowhere":   {func(h *heap) uint64 { return h.call(0, 0, 1<<40) }, []string{ErrUnstable.Error()}},
-		"a call at an odd address": {func(h *heap) uint64 { return main(h) + 1 }, []string{ErrUnstable.Error()}},
-		"more than is asked for": {func(h *heap) uint64 {
+		"a call at an unmapped address": {func(h *heap) uint64 { return h.call(0, 0, 1<<40) }, []string{ErrUnstable.Error()}},
+		"a call at an odd address":      {func(h *heap) uint64 { return main(h) + 1 }, []string{ErrUnstable.Error()}},
+		"more calls than depth": {func(h *heap) uint64 {
 			fn, at := h.function(internalFunction, h.string("f"), 0, ""), uint64(0)
 			for range 20 {
 				at = h.call(fn, 0, at)
 			}
 			return at
 		}, slices.Repeat([]string{"f"}, 10)},
-		"a circle": {func(h *heap) uint64 {
+		"a cycle": {func(h *heap) uint64 {
 			at := h.call(h.function(internalFunction, h.string("f"), 0, ""), 0, 0)
 			h.set(at+framePrev, at)
 			return at
 		}, slices.Repeat([]string{"f"}, 10)},
-		"a circle without functions": {func(h *heap) uint64 {
+		"a cycle without functions": {func(h *heap) uint64 {
 			at := h.call(0, 0, 0)
 			h.set(at+framePrev, at)
 			return at
@@ -177,8 +177,8 @@ func TestWhatMemoryMeans(t *testing.T) {
 	}
 }
 
-// wild is memory in which every address exists, and that changes while it is
-// read. It counts what it gave.
+// wild is memory in which every address is mapped, and that changes while it is
+// read. given counts the bytes that were read.
 type wild struct {
 	b      []byte
 	change byte
@@ -221,14 +221,14 @@ func FuzzBacktrace(f *testing.F) {
 				t.Errorf("got a frame %q", text)
 			}
 		}
-		// Ten tries, of 20 calls with at most 1 KB between and 2 KB of names each.
+		// Ten attempts, with 20 calls, each with a gap of 1 KB and 2 KB of names at most.
 		if w.given > 8<<20 {
 			t.Errorf("%d bytes were read", w.given)
 		}
 	})
 }
 
-func TestTheLayoutIsToldByTheBuildID(t *testing.T) {
+func TestBacktrace_LayoutByBuildID(t *testing.T) {
 	for _, test := range []struct {
 		rodata string
 		want   layout
@@ -252,16 +252,16 @@ func TestTheLayoutIsToldByTheBuildID(t *testing.T) {
 	}
 }
 
-func TestAProgramThatIsNotPHPHasNoBacktrace(t *testing.T) {
+func TestBacktrace_NotPHP(t *testing.T) {
 	var cache Cache
-	for range 2 { // the second time it is remembered
+	for range 2 { // the second time from the cache
 		frames, err := cache.Backtrace(os.Getpid(), 20)
 		if !errors.Is(err, errors.ErrUnsupported) || frames != nil {
-			t.Errorf("of this test: got %v, %v, want ErrUnsupported", frames, err)
+			t.Errorf("this test binary: got %v, %v, want ErrUnsupported", frames, err)
 		}
 	}
 	if len(cache.entries) != 1 {
-		t.Errorf("%d programs are remembered, want 1", len(cache.entries))
+		t.Errorf("got %d cached binaries, want 1", len(cache.entries))
 	}
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte(strings.Repeat("#!/bin/sh\n", 10)), 0o600); err != nil {
@@ -279,12 +279,12 @@ func TestAProgramThatIsNotPHPHasNoBacktrace(t *testing.T) {
 		}
 		var format *elf.FormatError
 		if read := errors.As(err, &format); read != (owner == uint32(os.Geteuid())) {
-			t.Errorf("a file of user %d: got %v; it was looked into: %v", owner, err, read)
+			t.Errorf("a file of user %d: got %v; it was read: %v", owner, err, read)
 		}
 	}
 }
 
-func TestSocketAddressesOfTheKernel(t *testing.T) {
+func TestBlockedOn_SocketAddresses(t *testing.T) {
 	for text, want := range map[string]string{
 		"0100007F:0CEA":                         "127.0.0.1:3306",
 		"00000000:0000":                         "",
@@ -329,11 +329,11 @@ func TestSocketAddressesOfTheKernel(t *testing.T) {
 		}
 	}
 	if got := w.readSockaddr(1<<40, 16); got != "" {
-		t.Errorf("an address that is nowhere: got %q", got)
+		t.Errorf("an unmapped address: got %q", got)
 	}
 }
 
-func TestAttributesOfNetlinkAreBounded(t *testing.T) {
+func TestBlockedOn_NetlinkAttributes(t *testing.T) {
 	b := func(s string) []byte { return append(make([]byte, 16), s...) }
 	for _, test := range []struct {
 		data []byte

@@ -26,8 +26,8 @@ func FuzzSocketTable(f *testing.F) {
 	})
 }
 
-// FuzzWaiting lets a process sit in any system call with any arguments, and any
-// memory below it: what is told of it is one short line.
+// FuzzWaiting describes system calls with any arguments and any memory: the result
+// must be one short line.
 func FuzzWaiting(f *testing.F) {
 	f.Add([]byte("\x02\x00\x0c\xea\x0a\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00"), uint8(0), uint64(0), uint64(0), uint64(16))
 	f.Add([]byte("\x01\x00/run/mysqld/mysqld.sock\x00"), uint8(0), uint64(3), uint64(0), uint64(25))
@@ -40,13 +40,13 @@ func FuzzWaiting(f *testing.F) {
 			return
 		}
 		mem := &wild{b: bytes.Clone(b)}
-		// Our own descriptors: those of a number that cannot be are none.
+		// The descriptors are those of this process.
 		w := &waitReader{pid: os.Getpid(), mem: mem}
 		name := names[int(call)%len(names)]
 		text := w.target(name, [6]uint64{first, second, third})
 		ours, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", int32(first)))
 		if !utf8.ValidString(text) || len(text) > 3*256+len(ours)+64 || strings.ContainsFunc(text, unicode.IsControl) {
-			t.Errorf("%s waits for %q", name, text)
+			t.Errorf("%s: got target %q", name, text)
 		}
 		if mem.given > 4<<10 {
 			t.Errorf("%s: %d bytes were read", name, mem.given)
@@ -55,17 +55,17 @@ func FuzzWaiting(f *testing.F) {
 		for kind, value := range parseAttributes(b) {
 			total += len(value)
 			if got := unixAddress(value); strings.ContainsFunc(got, unicode.IsControl) {
-				t.Errorf("attribute %d is told as %q", kind, got)
+				t.Errorf("attribute %d: got %q", kind, got)
 			}
 		}
 		if total > len(b) {
-			t.Errorf("attributes of %d bytes, in %d", total, len(b))
+			t.Errorf("got attributes of %d bytes from %d", total, len(b))
 		}
 	})
 }
 
-// FuzzProgram looks for PHP in any file: a script can make its worker another
-// program, though it is only read if it is root's or ours.
+// FuzzProgram parses any file as php-cgi: a script can make its worker execute another
+// program, though only one that belongs to root or to our user is read.
 func FuzzProgram(f *testing.F) {
 	f.Add([]byte("API20220829,NTS\x00"))
 	f.Add([]byte("API20220829,TS\x00"))
@@ -79,7 +79,7 @@ func FuzzProgram(f *testing.F) {
 	f.Add(head)
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if l, err := layoutIn(file); err == nil && l == (layout{}) {
-			t.Error("a layout of nothing")
+			t.Error("got an empty layout without an error")
 		} else if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("got %v", err)
 		}
