@@ -32,7 +32,7 @@ func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	info, stderr, err := o.run(ctx, "-q", "-i")
 	rows := parsePHPInfo(info)
 	if err != nil || !b.readVersion(info, rows) {
-		// Its version tells what it is, if not php-cgi.
+		// Not php-cgi, or a page without a version: php-cgi -v shows what it is.
 		if err := b.queryVersion(ctx, o); err != nil {
 			return nil, err
 		}

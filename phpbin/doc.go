@@ -14,8 +14,8 @@
 //
 // Either gives workers by Launch. With Shared the kernel decides which child
 // accepts a connection; the credentials that come with the response
-// (SCM_CREDENTIALS) tell which one it was. A process is watched and signalled by
-// pidfd where there is one (Linux 5.3), because a pid may be reused.
+// (SCM_CREDENTIALS) identify it. A process is watched and signalled by pidfd where
+// there is one (Linux 5.3), because a pid may be reused.
 //
 // # Shutdown
 //

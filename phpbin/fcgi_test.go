@@ -65,8 +65,8 @@ var keepsAfterValues = sync.OnceValue(func() bool {
 	return binary.KeepsConnAfterGetValues()
 })
 
-// handshake asks for a value, or, where that closes the connection, for a script
-// that does not exist, which php-cgi answers with 404.
+// handshake sends FCGI_GET_VALUES, or if that closes the connection, a request for a
+// script that does not exist, to which php-cgi responds with 404.
 func handshake(_ context.Context, conn net.Conn) error {
 	if !keepsAfterValues() {
 		if err := sendPath(conn, "/no/such/script.php", nil); err != nil {

@@ -78,8 +78,8 @@ func findPath(path string) (string, error) {
 	return path, nil
 }
 
-// findVersion goes by names first, and runs only those whose names do not tell the
-// version.
+// findVersion goes by names first, and runs only those whose names do not contain
+// the version.
 func findVersion(spec string, dirs []string) (string, error) {
 	var unnamed []string
 	for _, c := range candidates(dirs) {

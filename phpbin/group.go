@@ -138,7 +138,7 @@ func (p *phpProcess) exitError() *StartError {
 
 // startError describes why a launch that began at start failed. err is the error
 // from connecting. If the process has exited, its exit is the cause; if time ran
-// out, its stderr may tell why.
+// out, its stderr may explain it.
 func (p *phpProcess) startError(ctx context.Context, start time.Time, err error) error {
 	if !p.alive() {
 		return p.exitError()

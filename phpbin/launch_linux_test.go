@@ -88,8 +88,8 @@ func TestLaunch_ReplacesKilledWorker(t *testing.T) {
 	}
 }
 
-// hasPidfdExitStatus reports whether the kernel tells the exit status of a process
-// that is not our child: Linux 6.15.
+// hasPidfdExitStatus reports whether the kernel provides the exit status of a
+// process that is not our child: Linux 6.15.
 func hasPidfdExitStatus() bool {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {

@@ -24,7 +24,7 @@ func (g *group) running() int {
 	return len(g.pids)
 }
 
-// peer would be the process that responded: only Linux can tell.
+// peer would be the process that responded: only Linux identifies it.
 type peer struct {
 	pid int
 }

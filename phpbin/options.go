@@ -63,13 +63,13 @@ type Options struct {
 
 	// Stderr receives every line that php-cgi writes to its own stderr, one call
 	// at a time: startup messages, OPcache's log, php://stderr. The line does not
-	// tell which worker wrote it. A line longer than 64 KiB is split. Stderr must
+	// show which worker wrote it. A line longer than 64 KiB is split. Stderr must
 	// not block for long: php-cgi blocks when 64 KiB are unread.
 	Stderr func(line string)
 
 	// Handshake checks that php-cgi serves a new connection: it sends a request
 	// (FCGI_GET_VALUES is the cheapest) and reads the response, which on Linux
-	// also tells which process sent it. It must use conn for reading, must leave
+	// also identifies the process. It must use conn for reading, must leave
 	// no byte unread, and must neither close nor keep conn. When ctx ends, reads
 	// and writes on conn fail.
 	Handshake func(ctx context.Context, conn net.Conn) error

@@ -127,7 +127,7 @@ func (s *orphanScanner) checkOrphan(pid int, sockets map[string]ownerTag) (Orpha
 	return Orphan{PID: pid, OwnerPID: owner.pid, Binary: exe}, true
 }
 
-// isPHP tells php-cgi from a program that a script has started and that has
+// isPHP distinguishes php-cgi from a program that a script has started and that has
 // inherited the socket. It goes by the name, which packages and their upgrades vary
 // a little (php8.2-cgi, .php-cgi-wrapped, php-cgi.dpkg-tmp).
 func (s *orphanScanner) isPHP(exe string) bool {

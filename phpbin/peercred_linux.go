@@ -18,8 +18,8 @@ const (
 	scmPidfd    = 4
 )
 
-// peer is the process that responded to a handshake. SO_PEERCRED cannot tell: it
-// names the process that called listen, which is this one.
+// peer is the process that responded to a handshake. SO_PEERCRED does not
+// identify it: it names the process that called listen, which is this one.
 type peer struct {
 	conn  *net.UnixConn
 	pid   int

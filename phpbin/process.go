@@ -54,7 +54,7 @@ func (p *Process) Done() <-chan struct{} { return p.proc.done }
 
 // ExitStatus returns the exit status of the process as text: "signal: segmentation
 // fault", "exit status 255". It is empty while the process runs, and where the
-// system does not tell: of the child of a master only Linux 6.15 does.
+// system does not provide it: for the child of a master only Linux 6.15 does.
 func (p *Process) ExitStatus() string {
 	if p.proc.alive() {
 		return ""
@@ -201,15 +201,15 @@ func (p *Process) Backtrace(depth int) ([]Frame, error) {
 		return nil, phpstack.ErrThreadSafe
 	}
 	frames, err := p.owner.stacks().Backtrace(p.proc.pid, depth)
-	// Checked afterwards: only now it is certain that the pid was not reused.
+	// Checked afterwards: only now is it certain that the pid was not reused.
 	if gone := p.signal(0); errors.Is(gone, os.ErrProcessDone) {
 		return nil, gone
 	}
 	return frames, err
 }
 
-// BlockedOn returns what the process waits for. To tell the system call it needs
-// the same rights as Backtrace; without them it only tells whether the process
+// BlockedOn returns what the process waits for. Reading the system call needs
+// the same rights as Backtrace; without them it only reports whether the process
 // runs. On systems other than Linux it returns errors.ErrUnsupported.
 func (p *Process) BlockedOn() (Wait, error) {
 	w, err := phpstack.BlockedOn(p.proc.pid, p.conn)

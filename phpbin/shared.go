@@ -22,7 +22,7 @@ type Shared struct {
 
 // StartShared starts a master with o.Slots children and returns when the first of
 // them has responded. ctx limits the start only. On systems other than Linux it
-// returns errors.ErrUnsupported: only Linux tells which child has responded, and
+// returns errors.ErrUnsupported: only Linux identifies the child that has responded, and
 // makes it possible to end all of them reliably.
 func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	if err := sharedSupported(); err != nil {

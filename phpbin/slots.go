@@ -105,7 +105,7 @@ func (t *slotTable) closeSlots() []*Process {
 }
 
 // launchContext returns a context that ends with ctx, when exited is closed
-// (errExited), or by closeSlots (ErrClosed). Its cause tells which. The returned
+// (errExited), or by closeSlots (ErrClosed). Its cause shows which. The returned
 // function must be called.
 func (t *slotTable) launchContext(ctx context.Context, exited <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)

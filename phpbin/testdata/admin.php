@@ -1,5 +1,5 @@
 <?php
-// What a script can do about an ini setting of the administrator.
+// Tries to change an ini setting.
 $name = $_GET['name'];
 $given = ini_get($name);
 $set = @ini_set($name, $_GET['to']);

@@ -1,6 +1,6 @@
 <?php
-// Goes down several kinds of calls, and at the end of them does ?way= until the
-// file stop is in ?dir=.
+// Makes calls of several kinds, and in the innermost one runs ?way= until the file
+// stop is in ?dir=.
 namespace Site;
 
 require __DIR__ . '/backtrace_ways.php';

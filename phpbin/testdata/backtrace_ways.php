@@ -92,7 +92,7 @@ function way_catch()
     }
 }
 
-// Calls come and go as fast as they can.
+// Calls begin and end as fast as possible.
 function way_spin()
 {
     do {

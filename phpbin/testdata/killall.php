@@ -1,3 +1,3 @@
 <?php
-// Kills whatever it may of its own process group.
+// Kills every process of its process group that it may signal.
 posix_kill(0, SIGKILL);

@@ -1,5 +1,5 @@
 <?php
-// Shows who it is, then sleeps for ?s= milliseconds.
+// Sleeps for ?ms= milliseconds, then outputs its pid.
 if (isset($_GET['file'])) {
     file_put_contents($_GET['file'], (string) getmypid());
 }

@@ -1,5 +1,5 @@
 <?php
-// What php-cgi sees of itself.
+// Outputs the attributes of the process.
 $status = [];
 foreach (file('/proc/self/status') as $line) {
     [$name, $value] = explode(':', $line, 2);
@@ -17,7 +17,7 @@ foreach (scandir('/proc/self/fd') as $fd) {
         $fds[] = "$fd " . preg_replace('/\d+/', '', $target);
     }
 }
-// Only the process's own environment: getenv() would add the request's.
+// Only the environment of the process: getenv() would add that of the request.
 $env = [];
 foreach (explode("\0", rtrim(file_get_contents('/proc/self/environ'), "\0")) as $pair) {
     [$name, $value] = explode('=', $pair, 2);

@@ -1,5 +1,5 @@
 <?php
-// More than a pipe holds, and a line longer than is handed on at once.
+// Writes more than the buffer of a pipe, and a line longer than maxLine.
 $stderr = fopen('php://stderr', 'w');
 for ($i = 0; $i < 10000; $i++) {
     fwrite($stderr, "line $i of many\n");

@@ -1,3 +1,3 @@
 <?php
-// More than a connection holds.
+// Writes more than the buffer of a connection.
 echo str_repeat('x', 16 << 20);

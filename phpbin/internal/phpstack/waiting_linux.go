@@ -18,7 +18,7 @@ import (
 
 // BlockedOn returns what the process waits for. conn is our end of its connection,
 // which is reported as "the web server". Without the rights that Backtrace needs,
-// BlockedOn only tells whether the process runs.
+// BlockedOn only reports whether the process runs.
 func BlockedOn(pid int, conn net.Conn) (Wait, error) {
 	return (&waitReader{pid: pid, mem: processMemory(pid), connInode: socketInode(conn)}).read()
 }

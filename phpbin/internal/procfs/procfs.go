@@ -1,5 +1,5 @@
-// Package procfs reads what Linux tells about processes below /proc
-// (proc_pid_stat(5) and others). Elsewhere its functions return
+// Package procfs reads the files of processes below /proc (proc_pid_stat(5) and
+// others), which only Linux has. Elsewhere its functions return
 // errors.ErrUnsupported or nothing.
 package procfs
 
