@@ -114,7 +114,7 @@ func TestOrphans_KilledByNextProcess(t *testing.T) {
 				}
 				eventually(t, waitLimit, "gone", func() bool { return len(group(pgid)) == 0 })
 				if now := group(neighbour); !slices.Equal(now, alive) {
-					t.Errorf("running owner: got processes %v, want %v", alive, now)
+					t.Errorf("running owner: got processes %v, want %v", now, alive)
 				}
 			})
 		}
