@@ -27,8 +27,7 @@ type runningScript struct {
 	dir string
 }
 
-// startScript starts the script, which ends in way and may use a directory of its
-// own.
+// startScript starts the script, which ends in way and may use its own directory.
 func startScript(t *testing.T, p *phpbin.Process, way, address string) *runningScript {
 	t.Helper()
 	run := &runningScript{p, t, worldWritableDir(t)}
@@ -40,7 +39,7 @@ func startScript(t *testing.T, p *phpbin.Process, way, address string) *runningS
 	return run
 }
 
-// end ends the script, which must have run undisturbed.
+// end makes the script finish, which must have run undisturbed.
 func (r *runningScript) end() {
 	r.t.Helper()
 	if err := os.WriteFile(filepath.Join(r.dir, "stop"), nil, 0o666); err != nil {
@@ -228,11 +227,11 @@ func wantTruth(t *testing.T, p *phpbin.Process) {
 	base := outerFrames(t)
 	r := startScript(t, p, "spin", "")
 	const reads = 2500 // in each of the settings
-	unstable, short, took, seen := 0, 0, time.Duration(0), map[int]int{}
+	unstable, short, elapsed, seen := 0, 0, time.Duration(0), map[int]int{}
 	for range reads {
 		start := time.Now()
 		frames, err := r.Backtrace(20)
-		took += time.Since(start)
+		elapsed += time.Since(start)
 		if errors.Is(err, phpbin.ErrUnstable) {
 			unstable++
 			continue
@@ -251,7 +250,7 @@ func wantTruth(t *testing.T, p *phpbin.Process) {
 		wantCalls(t, frames[:inner])
 		seen[inner]++
 	}
-	t.Logf("%d backtraces: %d unstable, %d short; number of inner frames: %v; %v each", reads, unstable, short, seen, took/reads)
+	t.Logf("%d backtraces: %d unstable, %d short; number of inner frames: %v; %v each", reads, unstable, short, seen, elapsed/reads)
 	if unstable+short > reads/5 {
 		t.Errorf("%d backtraces: %d unstable and %d short, want at most a fifth", reads, unstable, short)
 	}

@@ -51,7 +51,7 @@ func BenchmarkLaunchSingle(b *testing.B) {
 	benchLaunch(b, l)
 }
 
-func benchLaunch(b *testing.B, l launcher) {
+func benchLaunch(b *testing.B, l phpLauncher) {
 	b.Helper()
 	for b.Loop() {
 		p, err := l.Launch(context.Background())

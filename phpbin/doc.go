@@ -19,20 +19,20 @@
 //
 // # Shutdown
 //
-// Close ends all processes of a launcher. If this process dies without it, the
-// watchdog does: a small shell in php-cgi's process group that kills the group
-// when its pipe from us closes. If the watchdog is killed too, the parent death
-// signal (PR_SET_PDEATHSIG) ends what it can, and [KillOrphans] ends the rest at
-// the next start. On Windows the processes are in a job object.
+// Close stops all processes of a launcher. If this process dies first, the watchdog
+// kills them: a small shell in php-cgi's process group that kills the group when its
+// pipe from us is closed. If the watchdog was killed too, php-cgi still receives a
+// parent death signal (PR_SET_PDEATHSIG), and [KillOrphans] kills what remains at the
+// next start. On Windows a job object does all this.
 //
-// What a script moves to a session or process group of its own is out of reach.
+// A process that a script moves to another session or process group is out of reach.
 //
 // # Platforms
 //
-// Linux has everything. Other Unix systems and Windows have Single only, and no
-// user limits, memory figures, soft timeout or backtraces; the functions
-// concerned return [errors.ErrUnsupported].
+// Other Unix systems and Windows have [Single] only. They do not support the limits
+// in [Options] (Umask, Nice, NoNewPrivs, Rlimits, OOMScoreAdj), memory figures, soft
+// timeouts and backtraces: the functions return [errors.ErrUnsupported].
 //
-// How all this was found out, and what php-cgi surprises with, is in
-// docs/internals.md.
+// docs/internals.md describes how this works in detail, and where php-cgi behaves
+// unexpectedly.
 package phpbin

@@ -33,7 +33,7 @@ type endpoint struct {
 // so that connecting waits instead of failing. The socket must be blocking, unlike
 // those of net.ListenUnix: php-cgi does not poll before accept (main/fastcgi.c), so
 // with a non-blocking one a single php-cgi exits without a message, and a master
-// forks new children for ever.
+// forks new children forever.
 func newEndpoint(runtimeDir string, backlog int) (_ *endpoint, err error) {
 	dir, err := os.MkdirTemp(runtimeDir, dirPrefix+ownTag()) // mode 0700
 	if err != nil {

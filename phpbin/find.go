@@ -36,7 +36,7 @@ type candidate struct {
 
 // Find returns the path of a php-cgi. spec is a version ("8.2", or "8" for the newest
 // 8.x), a file name, or a path; if empty, Find returns the php-cgi in PATH, or else
-// the newest one. It goes by file names: use [Detect] to find out whether the file
+// the newest one. It uses file names only: call [Detect] to find out whether the file
 // is php-cgi. The error is a *[NotFoundError] or describes what is wrong with the
 // path.
 func Find(spec string) (string, error) {
@@ -78,8 +78,8 @@ func findPath(path string) (string, error) {
 	return path, nil
 }
 
-// findVersion goes by names first, and runs only those whose names do not contain
-// the version.
+// findVersion uses the file names first, and runs only those php-cgi whose names do
+// not contain the version.
 func findVersion(spec string, dirs []string) (string, error) {
 	var unnamed []string
 	for _, c := range candidates(dirs) {

@@ -13,8 +13,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/phpstack"
 )
 
-// group is what all php-cgi of a launcher share: the thread that starts them,
-// their process group, and the watchdog that kills them if we die.
+// group holds what all php-cgi of a launcher share: the thread that starts them,
+// their process group, and the watchdog that kills them if this process dies.
 type group struct {
 	opts     Options
 	thread   *spawnThread

@@ -14,7 +14,7 @@ import (
 
 // shutdown waits until the process group is empty except for the watchdog, kills
 // it when the context of a Close ends, and releases what the group has. Its
-// processes have been told to exit already.
+// processes have received their signals already.
 //
 // The watchdog is stopped last, so that no php-cgi outlives us even now, and so
 // that the group's number stays reserved while the group may be killed.
@@ -95,7 +95,7 @@ func procAttr(o Options, pgid int, parentDeathSignal syscall.Signal) *syscall.Sy
 // script runs and that prompts for a password (git, ssh), and PHP as another user
 // could insert input into root's terminal (TIOCSTI).
 //
-// A session of its own would do that too, but then the watchdog could not join its
+// A new session would do that too, but then the watchdog could not join its
 // process group. Go can detach the terminal (Noctty) only if it is fd 0, where
 // php-cgi needs its socket; so a shell moves the socket there. Call the returned
 // function after the start.

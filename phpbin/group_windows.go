@@ -84,8 +84,8 @@ func (w *watchdog) stop() { _ = windows.CloseHandle(w.job) }
 
 func (w *watchdog) killAll() { _ = windows.TerminateJobObject(w.job, 1) }
 
-// procAttr returns the attributes for starting php-cgi: without a window, and in a
-// group of its own, so that a Ctrl-C for us does not reach it.
+// procAttr returns the attributes for starting php-cgi: without a window, and in its
+// own group, so that a Ctrl-C for us does not reach it.
 func procAttr(Options, int, syscall.Signal) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		HideWindow:    true,

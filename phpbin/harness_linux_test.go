@@ -33,8 +33,8 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 	}
 }
 
-// launcher is the common interface of Shared and Single.
-type launcher interface {
+// phpLauncher is the common interface of Shared and Single.
+type phpLauncher interface {
 	Launch(ctx context.Context) (*phpbin.Process, error)
 	Slots() int
 	Done() <-chan struct{}
@@ -73,14 +73,14 @@ var kinds = []string{"shared", "single"}
 
 // startLauncher starts a launcher, closes it after the test, and checks that it leaves
 // no process, goroutine, descriptor or file behind.
-func startLauncher(t *testing.T, kind string, o phpbin.Options) launcher {
+func startLauncher(t *testing.T, kind string, o phpbin.Options) phpLauncher {
 	t.Helper()
 	if o.RuntimeDir == "" {
 		o.RuntimeDir = worldWritableDir(t) // t.TempDir may be too long for a socket
 	}
 	checkLeaks(t, o.RuntimeDir)
 	var (
-		l   launcher
+		l   phpLauncher
 		err error
 	)
 	if kind == "shared" {
@@ -189,7 +189,7 @@ func worldWritableDir(t *testing.T) string {
 	return dir
 }
 
-func mustLaunch(t *testing.T, l launcher) *phpbin.Process {
+func mustLaunch(t *testing.T, l phpLauncher) *phpbin.Process {
 	t.Helper()
 	p, err := l.Launch(testContext(t))
 	if err != nil {

@@ -143,7 +143,7 @@ func TestStop_BusyWorker(t *testing.T) {
 	}
 }
 
-// spin makes p compute for ever, and returns when the script runs.
+// spin makes p compute forever, and returns when the script runs.
 func spin(t *testing.T, p *phpbin.Process) {
 	t.Helper()
 	startBusy(t, p, "spin.php", nil)

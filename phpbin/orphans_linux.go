@@ -128,7 +128,7 @@ func (s *orphanScanner) checkOrphan(pid int, sockets map[string]ownerTag) (Orpha
 }
 
 // isPHP distinguishes php-cgi from a program that a script has started and that has
-// inherited the socket. It goes by the name, which packages and their upgrades vary
+// inherited the socket. It checks the name, which packages and their upgrades vary
 // a little (php8.2-cgi, .php-cgi-wrapped, php-cgi.dpkg-tmp).
 func (s *orphanScanner) isPHP(exe string) bool {
 	name := strings.ToLower(filepath.Base(exe))

@@ -151,8 +151,8 @@ func (p *Process) Drain(ctx context.Context) (*Process, error) {
 	return p.owner.drain(ctx, p)
 }
 
-// Memory returns how many bytes of memory the process shares with no other one,
-// which is what its exit would free. On systems other than Linux it returns
+// Memory returns how many bytes of memory the process shares with no other one. Its
+// exit would free them. On systems other than Linux it returns
 // errors.ErrUnsupported.
 func (p *Process) Memory() (int64, error) { return procfs.PrivateMemory(p.proc.pid) }
 
@@ -174,7 +174,7 @@ type Frame = phpstack.Frame
 //
 //   - Call: the system call in which it is blocked, "running" if it is not blocked,
 //     "sleeping" if the system call is unknown.
-//   - Target: what it waits for, if known: the remote address of a socket, the path
+//   - Target: the object it waits for, if known: the remote address of a socket, the path
 //     of a file, a process.
 //
 // String returns "poll 10.0.0.5:3306", "flock /srv/www/lock" or "running".

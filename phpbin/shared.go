@@ -23,7 +23,7 @@ type Shared struct {
 // StartShared starts a master with o.Slots children and returns when the first of
 // them has responded. ctx limits the start only. On systems other than Linux it
 // returns errors.ErrUnsupported: only Linux identifies the child that has responded, and
-// makes it possible to end all of them reliably.
+// makes it possible to stop all of them reliably.
 func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	if err := sharedSupported(); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (s *Shared) startMaster() (err error) {
 		}
 	}()
 	// The master forwards a TERM to its group; a KILL would leave the children
-	// running for ever. PHP does not handle TERM while a script computes: the
+	// running forever. PHP does not handle TERM while a script computes: the
 	// watchdog kills such children.
 	s.master, err = s.start(s.endpoint, s.opts.Slots, 0, syscall.SIGTERM)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Shared) dialChild(ctx context.Context) (*Process, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.identify(peer)
+		c, err := s.childOf(peer)
 		peer.close()
 		if err == nil && c != nil {
 			return &Process{proc: c, conn: conn, owner: s}, nil
@@ -140,12 +140,12 @@ func (s *Shared) dialChild(ctx context.Context) (*Process, error) {
 	}
 }
 
-// identify returns the child that has responded, or nil if it cannot be used:
+// childOf returns the child that has responded, or nil if it cannot be used:
 //   - A script has forked (pcntl_fork), and its copy accepts connections as if it
 //     were a child of the master. It is killed.
 //   - The child has lost the connection of its slot, which the owner of the slot
 //     has not noticed yet.
-func (s *Shared) identify(peer *peer) (*child, error) {
+func (s *Shared) childOf(peer *peer) (*child, error) {
 	stat, err := procfs.ReadStat(peer.pid)
 	switch {
 	case err != nil: // it has exited
@@ -183,11 +183,11 @@ func (s *Shared) threadSafe() bool  { return s.opts.ZTS }
 func (s *Shared) Slots() int { return s.slots }
 
 // Done is closed when the master has exited. A child then serves until its
-// connection is closed, and finishes a script that it runs; Close ends all of them.
+// connection is closed, and finishes a script that it runs; Close stops all of them.
 func (s *Shared) Done() <-chan struct{} { return s.master.done }
 
-// Close ends the master and its children and returns when none is left. The
-// workers should be idle: the TERM that ends a master goes to its whole group, and
+// Close stops the master and its children and returns when none is left. The
+// workers should be idle: the TERM that stops a master goes to its whole group, and
 // interrupts a script that sleeps or waits for a lock. Children that have never
 // served are killed. When ctx ends, those that remain are killed. Close may be
 // called again.

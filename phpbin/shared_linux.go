@@ -42,7 +42,7 @@ func (s *Shared) unusedChildren() []*peer {
 		}
 		fd, err := unix.PidfdOpen(stat.PID, 0)
 		if err != nil {
-			continue // it has exited, or the master's TERM ends it
+			continue // it has exited, or the master's TERM stops it
 		}
 		p := &peer{pid: stat.PID, pidfd: fd}
 		// The pid may have been reused since the scan.

@@ -129,7 +129,7 @@ func (s *Single) Slots() int { return 0 }
 // Done is closed by Close.
 func (s *Single) Done() <-chan struct{} { return s.closing }
 
-// Close ends every php-cgi and returns when none is left. The workers should be
+// Close stops every php-cgi and returns when none is left. The workers should be
 // idle: TERM interrupts a script that sleeps or waits for a lock. When ctx ends,
 // those that remain are killed. Close may be called again.
 func (s *Single) Close(ctx context.Context) error {

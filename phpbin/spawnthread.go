@@ -40,7 +40,7 @@ func (t *spawnThread) do(f func() error) error {
 	return <-result
 }
 
-// stop ends the thread. Processes that it has started and that still run get their
+// stop makes the thread exit. Processes that it has started and that still run get their
 // parent death signal.
 func (t *spawnThread) stop() {
 	close(t.jobs)

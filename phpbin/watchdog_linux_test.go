@@ -24,7 +24,7 @@ import (
 // php-cgi, and the test then kills it.
 const helperEnv = "PHP_POOL_TEST_HELPER"
 
-// helperMain starts workers that compute for ever, or that have forked copies of
+// helperMain starts workers that compute forever, or that have forked copies of
 // themselves, and prints their process groups. The variable contains the kind, the
 // user and a directory to write to.
 func helperMain() {
@@ -60,7 +60,7 @@ func runHelper(what string) error {
 	if uid, _ := strconv.Atoi(user); uid != 0 && uid != os.Getuid() {
 		o.Credential = &phpbin.Credential{UID: uint32(uid), GID: uint32(uid)}
 	}
-	var l launcher
+	var l phpLauncher
 	if kind == "shared" {
 		l, err = phpbin.StartShared(ctx, o)
 	} else {
@@ -144,7 +144,7 @@ func helperReaper() error {
 // startHelper starts a helper process and returns its output up to "ready".
 func startHelper(t *testing.T, cmd *exec.Cmd, what string) []string {
 	t.Helper()
-	php(t) // the stand-in needs one
+	php(t) // skips or fails the test if php-cgi is missing
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}

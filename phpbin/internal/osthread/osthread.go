@@ -1,4 +1,4 @@
-// Package osthread runs functions on operating-system threads of their own, for
+// Package osthread runs functions on dedicated operating-system threads, for
 // attributes that Linux keeps per thread: the file system user, the umask, the
 // niceness, capabilities.
 package osthread

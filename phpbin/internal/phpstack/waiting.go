@@ -6,7 +6,7 @@ type Wait struct {
 	// "sleeping" if the system call is unknown.
 	Call string
 
-	// Target is what it waits for, if known: the remote address of a socket, the path
+	// Target is the object it waits for, if known: the remote address of a socket, the path
 	// of a file, a process.
 	Target string
 }

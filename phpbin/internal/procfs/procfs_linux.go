@@ -94,9 +94,9 @@ func Processes(match func(Stat) bool) ([]Stat, error) {
 // scan is the latest scan of all processes. A launcher that closes polls which
 // processes of its group remain. If each launcher scanned /proc by itself,
 // hundreds that close at the same time, with thousands of processes, would take
-// minutes; so callers share the first scan that began after they called.
+// minutes; so callers share the first scan that starts after they called.
 var scan struct {
-	begun  atomic.Uint64 // the number of scans that have begun
+	starts atomic.Uint64 // the number of scans that were started
 	mu     sync.Mutex    // held during a scan; guards what follows
 	groups map[int][]Stat
 	err    error
@@ -104,11 +104,11 @@ var scan struct {
 
 // Group lists the members of a process group, as they are now.
 func Group(pgid int) ([]Stat, error) {
-	before := scan.begun.Load()
+	before := scan.starts.Load()
 	scan.mu.Lock()
 	defer scan.mu.Unlock()
-	if scan.begun.Load() == before {
-		scan.begun.Add(1)
+	if scan.starts.Load() == before {
+		scan.starts.Add(1)
 		scan.groups, scan.err = byGroup()
 	}
 	return scan.groups[pgid], scan.err
@@ -123,8 +123,8 @@ func byGroup() (map[int][]Stat, error) {
 	return groups, err
 }
 
-// PrivateMemory returns the bytes of memory that the process shares with no other
-// one, which is what its exit would free.
+// PrivateMemory returns how many bytes of memory the process shares with no other
+// one. Its exit would free them.
 func PrivateMemory(pid int) (int64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
