@@ -49,7 +49,7 @@ func FuzzVersion(f *testing.F) {
 		if ok != (sapi != "") || ok != strings.HasPrefix(full, v.String()) || v.Major < 0 || v.Minor < 0 || v.Patch < 0 {
 			t.Errorf("got %v, %q, %q, %v", v, full, sapi, ok)
 		}
-		if ok && (v.Compare(v) != 0 || !v.AtLeast(v.Major, v.Minor, v.Patch)) {
+		if ok && (v.Compare(Version{v.Major, v.Minor, v.Patch}) != 0 || !v.AtLeast(v.Major, v.Minor, v.Patch)) {
 			t.Errorf("%v does not equal itself", v)
 		}
 		if c, ok := parseName(text); ok && (c.major < -1 || c.minor < -1 || !c.plain && c.major < 0) {
