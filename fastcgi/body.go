@@ -14,7 +14,7 @@ import (
 // connection.
 const maxDiscard = 256 << 10
 
-var errShort = fmt.Errorf("fastcgi: response body is shorter than its Content-Length: %w", io.ErrUnexpectedEOF)
+var errShortBody = fmt.Errorf("fastcgi: response body is shorter than its Content-Length: %w", io.ErrUnexpectedEOF)
 
 // Body is the body of a response. It is one goroutine's at a time.
 //
@@ -27,23 +27,23 @@ type Body struct {
 	stream   stream
 
 	c       *Conn // nil when the request has ended, well or not
-	turn    uint64
-	unhook  func() bool
+	useID   uint64
+	unwatch func() bool
 	writer  *writer
 	timeout time.Duration
 
-	head      bool     // the request was HEAD
-	none      bool     // the response has no body, whatever PHP sends
-	closed    bool     // Close was called
-	taken     int64    // bytes delivered
-	dropped   int      // invalid header lines
-	spare     []string // room for the Content-Length
-	announced bool     // there is a Content-Length, which limits the body
-	err       error    // what comes after the content that is there
+	isHead         bool     // the request was HEAD
+	noBody         bool     // the response has no body, whatever PHP sends
+	closed         bool     // Close was called
+	delivered      int64    // bytes delivered
+	invalidHeaders int      // invalid header lines
+	valueBuf       []string // room for the Content-Length
+	hasLength      bool     // there is a Content-Length, which limits the body
+	err            error    // what comes after the content that is there
 }
 
-func newBody(c *Conn, r *Request, turn uint64, unhook func() bool) *Body {
-	b := &Body{c: c, turn: turn, unhook: unhook, timeout: r.ReadTimeout, head: r.Head}
+func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
+	b := &Body{c: c, useID: useID, unwatch: unwatch, timeout: r.ReadTimeout, isHead: r.Head}
 	b.stream.init(r.Stderr)
 	b.stream.id = c.id
 	return b
@@ -51,7 +51,7 @@ func newBody(c *Conn, r *Request, turn uint64, unhook func() bool) *Body {
 
 // InvalidHeaders returns how many lines of the response's head were not valid as
 // HTTP header fields, and so left out.
-func (b *Body) InvalidHeaders() int { return b.dropped }
+func (b *Body) InvalidHeaders() int { return b.invalidHeaders }
 
 // Next returns what comes next of the body, without copying it; it waits if
 // nothing is there. The bytes are valid until the next call of a method.
@@ -64,7 +64,7 @@ func (b *Body) Next() ([]byte, error) {
 		b.advance()
 	}
 	p := b.stream.take()
-	b.taken += int64(len(p))
+	b.delivered += int64(len(p))
 	return p, nil
 }
 
@@ -81,7 +81,7 @@ func (b *Body) Read(p []byte) (int, error) {
 		b.advance()
 	}
 	n := b.stream.copyTo(p)
-	b.taken += int64(n)
+	b.delivered += int64(n)
 	return n, nil
 }
 
@@ -122,26 +122,26 @@ func (b *Body) Ready() bool {
 // next one, though the collected bytes are still to be read from the body. The
 // length is then known: the response's ContentLength and its header
 // Content-Length are set to it, even where PHP had announced another.
-func (b *Body) Fill(limit int) (whole bool) {
+func (b *Body) Fill(limit int) (complete bool) {
 	limit = min(limit, MaxFill)
 	for b.c != nil && b.stream.buffered() <= limit {
 		if !b.poll() {
 			break
 		}
 	}
-	if errors.Is(b.err, errShort) {
+	if errors.Is(b.err, errShortBody) {
 		b.err = io.EOF
 	} else if !errors.Is(b.err, io.EOF) {
 		return false
 	}
-	if b.none {
+	if b.noBody {
 		return true
 	}
-	n := b.taken + int64(b.stream.buffered())
-	if !b.announced || b.response.ContentLength != n {
+	n := b.delivered + int64(b.stream.buffered())
+	if !b.hasLength || b.response.ContentLength != n {
 		b.response.ContentLength = n
-		b.spare[0] = strconv.FormatInt(n, 10)
-		b.response.Header["Content-Length"] = b.spare
+		b.valueBuf[0] = strconv.FormatInt(n, 10)
+		b.response.Header["Content-Length"] = b.valueBuf
 	}
 	return true
 }
@@ -169,33 +169,33 @@ func (b *Body) Close() error {
 
 // advance waits for bytes and decodes them.
 func (b *Body) advance() {
-	room := b.stream.writable()
-	n, err := b.c.read(room, b.timeout, b.writer)
-	b.arrived(n, err)
+	space := b.stream.writable()
+	n, err := b.c.read(space, b.timeout, b.writer)
+	b.received(n, err)
 }
 
 // poll decodes what has arrived and reports whether there was anything, be it
 // an error.
 func (b *Body) poll() bool {
-	room := b.stream.writable()
-	if b.c == nil || len(room) == 0 {
+	space := b.stream.writable()
+	if b.c == nil || len(space) == 0 {
 		return false
 	}
-	n, err := b.c.poll(room)
+	n, err := b.c.poll(space)
 	if errors.Is(err, errWouldBlock) {
 		return false
 	}
-	b.arrived(n, err)
+	b.received(n, err)
 	return true
 }
 
-// arrived takes note of n bytes put into the stream's room, or of an error.
-func (b *Body) arrived(n int, err error) {
+// received takes note of n bytes put into the stream's room, or of an error.
+func (b *Body) received(n int, err error) {
 	if err != nil {
 		b.abandon(err)
 		return
 	}
-	b.stream.got(n)
+	b.stream.received(n)
 	if err := b.stream.decode(); err != nil {
 		b.c.markBroken()
 		b.abandon(err)
@@ -211,8 +211,8 @@ func (b *Body) arrived(n int, err error) {
 func (b *Body) finish() {
 	sent := b.writer.finish()
 	switch {
-	case b.stream.trailing() > 0, b.stream.foreign:
-		b.c.haunted.Store(b.stream.foreign)
+	case b.stream.trailing() > 0, b.stream.otherRequest:
+		b.c.strayResponse.Store(b.stream.otherRequest)
 		b.c.markBroken()
 		b.detach(unusable)
 	case !sent:
@@ -229,21 +229,21 @@ func (b *Body) finish() {
 
 // checkLength makes a body that has ended before its announced length an error.
 func (b *Body) checkLength() {
-	if errors.Is(b.err, io.EOF) && b.announced && !b.none && b.stream.limit > 0 {
-		b.err = errShort
+	if errors.Is(b.err, io.EOF) && b.hasLength && !b.noBody && b.stream.limit > 0 {
+		b.err = errShortBody
 	}
 }
 
 // abandon gives up a request that has not ended.
 func (b *Body) abandon(cause error) {
 	c := b.c
-	c.brake.stop(b.turn, cause, false) // so that the writer ends
+	c.canceler.stop(b.useID, cause, false) // so that the writer ends
 	if !b.writer.finish() {
 		c.markAborted(cause) // PHP must not go on with a cut body
 	}
 	b.err = cause
 	if _, ok := errors.AsType[*ProtocolError](cause); !ok {
-		b.err = &TransportError{Sent: c.sent.Load(), ResponseStarted: b.stream.answered, Err: cause}
+		b.err = &TransportError{Sent: c.sent.Load(), ResponseStarted: b.stream.responseStarted, Err: cause}
 	}
 	b.detach(unusable)
 }
@@ -252,12 +252,12 @@ func (b *Body) abandon(cause error) {
 func (b *Body) detach(next state) {
 	c := b.c
 	b.c = nil
-	c.brake.end() //nolint:errcheck // who asks Reusable learns of it
-	if b.unhook != nil {
-		b.unhook()
+	c.canceler.end() //nolint:errcheck // who asks Reusable learns of it
+	if b.unwatch != nil {
+		b.unwatch()
 	}
 	if next != idle {
-		c.raw.take() // else PHP would see a reset when it is closed
+		c.raw.drain() // else PHP would see a reset when it is closed
 	}
 	// Last: from here on another goroutine may use the connection.
 	c.state.Store(uint32(next))

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
+// aLongTimeAgo is a deadline that has passed.
+var aLongTimeAgo = time.Unix(1, 0)
 
 // canceler is what stops the I/O of a connection from another goroutine: it turns
 // a cancelled context, a failed body or a dead process into deadlines, and
@@ -19,25 +19,25 @@ var past = time.Unix(1, 0)
 type canceler struct {
 	nc net.Conn
 
-	mu    sync.Mutex // guards what follows, and the calls of Set…Deadline
-	turn  uint64
-	final error // why the connection is given up for ever
-	cause error // why this turn is
-	soft  bool  // what has arrived may still be read
-	hurry bool  // the deadline of writes stays as it is
-	read  bool  // a read deadline is set
-	write bool  // a write deadline is set
+	mu                 sync.Mutex // guards what follows, and the calls of Set…Deadline
+	useID              uint64
+	abortErr           error // why the connection is given up for ever
+	cause              error // why this turn is
+	allowReads         bool  // what has arrived may still be read
+	writeDeadlineFixed bool  // the deadline of writes stays as it is
+	readDeadlineSet    bool  // a read deadline is set
+	writeDeadlineSet   bool  // a write deadline is set
 }
 
-// begin opens a turn. It fails if the connection has been given up.
-func (b *canceler) begin() (turn uint64, err error) {
+// acquire opens a turn. It fails if the connection has been given up.
+func (b *canceler) begin() (useID uint64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.final != nil {
-		return 0, b.final
+	if b.abortErr != nil {
+		return 0, b.abortErr
 	}
-	b.turn++
-	return b.turn, nil
+	b.useID++
+	return b.useID, nil
 }
 
 // end closes the turn and takes its deadlines off. It returns what stopped the
@@ -45,23 +45,23 @@ func (b *canceler) begin() (turn uint64, err error) {
 func (b *canceler) end() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.turn++
-	b.cause, b.soft, b.hurry = nil, false, false
-	if b.final == nil && (b.read || b.write) {
+	b.useID++
+	b.cause, b.allowReads, b.writeDeadlineFixed = nil, false, false
+	if b.abortErr == nil && (b.readDeadlineSet || b.writeDeadlineSet) {
 		b.nc.SetDeadline(time.Time{}) //nolint:errcheck // if it is closed, the next use tells
-		b.read, b.write = false, false
+		b.readDeadlineSet, b.writeDeadlineSet = false, false
 	}
-	return b.final
+	return b.abortErr
 }
 
 // stop gives the turn up. If soft is set, what has arrived may still be read.
-func (b *canceler) stop(turn uint64, cause error, soft bool) {
+func (b *canceler) stop(useID uint64, cause error, allowReads bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.turn != turn || b.cause != nil {
+	if b.useID != useID || b.cause != nil {
 		return
 	}
-	b.cause, b.soft = cause, soft
+	b.cause, b.allowReads = cause, allowReads
 	b.expireLocked()
 }
 
@@ -69,51 +69,51 @@ func (b *canceler) stop(turn uint64, cause error, soft bool) {
 func (b *canceler) abort(cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.final == nil {
-		b.final = cause
+	if b.abortErr == nil {
+		b.abortErr = cause
 		b.expireLocked()
 	}
 }
 
 func (b *canceler) expireLocked() {
-	b.read, b.write = true, true
-	b.nc.SetDeadline(past) //nolint:errcheck // if it is closed, I/O has ended anyway
+	b.readDeadlineSet, b.writeDeadlineSet = true, true
+	b.nc.SetDeadline(aLongTimeAgo) //nolint:errcheck // if it is closed, I/O has ended anyway
 }
 
 // stopped returns why I/O has been stopped, nil if it has not; soft says that
 // what has arrived may still be read. A cancelled context outranks a dead
 // process, because nobody waits for the answer any more.
-func (b *canceler) stopped() (soft bool, cause error) {
+func (b *canceler) stopped() (allowReads bool, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.cause != nil && !b.soft:
+	case b.cause != nil && !b.allowReads:
 		return false, b.cause
-	case b.final != nil:
-		return true, b.final
+	case b.abortErr != nil:
+		return true, b.abortErr
 	}
-	return b.soft, b.cause
+	return b.allowReads, b.cause
 }
 
-// readWithin sets the deadline of the next read; 0 is none.
-func (b *canceler) readWithin(d time.Duration) {
+// setReadTimeout sets the deadline of the next read; 0 is none.
+func (b *canceler) setReadTimeout(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.final != nil || b.cause != nil || (d == 0 && !b.read) {
+	if b.abortErr != nil || b.cause != nil || (d == 0 && !b.readDeadlineSet) {
 		return
 	}
-	b.read = d > 0
+	b.readDeadlineSet = d > 0
 	b.nc.SetReadDeadline(deadline(d)) //nolint:errcheck // if it is closed, the read tells
 }
 
-// writeWithin sets the deadline of the next write; 0 is none.
-func (b *canceler) writeWithin(d time.Duration) {
+// setWriteTimeout sets the deadline of the next write; 0 is none.
+func (b *canceler) setWriteTimeout(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.final != nil || b.cause != nil || b.hurry || (d == 0 && !b.write) {
+	if b.abortErr != nil || b.cause != nil || b.writeDeadlineFixed || (d == 0 && !b.writeDeadlineSet) {
 		return
 	}
-	b.write = d > 0
+	b.writeDeadlineSet = d > 0
 	b.nc.SetWriteDeadline(deadline(d)) //nolint:errcheck // if it is closed, the write tells
 }
 
@@ -121,11 +121,11 @@ func (b *canceler) writeWithin(d time.Duration) {
 func (b *canceler) limitWrites(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hurry = true
-	if b.final != nil || b.cause != nil {
+	b.writeDeadlineFixed = true
+	if b.abortErr != nil || b.cause != nil {
 		return
 	}
-	b.write = true
+	b.writeDeadlineSet = true
 	b.nc.SetWriteDeadline(time.Now().Add(d)) //nolint:errcheck // if it is closed, the write tells
 }
 

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// maxAfterStop is how much is still read after a stop, so that a process that
+// maxReadAfterStop is how much is still read after a stop, so that a process that
 // goes on writing cannot keep a request that was given up. It is more than
 // sockets hold.
-const maxAfterStop = 8 << 20
+const maxReadAfterStop = 8 << 20
 
 // state is what a connection can be used for.
 type state uint32
@@ -31,20 +31,20 @@ const (
 // Interrupt, Close, Reusable and Broken may be called from any goroutine. All
 // other methods, and those of the response's body, are one goroutine's at a time.
 type Conn struct {
-	nc    net.Conn
-	raw   raw
-	brake canceler
+	nc       net.Conn
+	raw      rawConn
+	canceler canceler
 
-	state  atomic.Uint32
-	broken atomic.Bool
-	cut    atomic.Bool // broken by whoever gave the request up
-	// haunted: the copy of a script that has forked has answered to an earlier
+	state   atomic.Uint32
+	broken  atomic.Bool
+	aborted atomic.Bool // broken by whoever gave the request up
+	// strayResponse: the copy of a script that has forked has answered to an earlier
 	// request.
-	haunted atomic.Bool
+	strayResponse atomic.Bool
 
-	id        uint16       // of the request, from 1
-	sent      atomic.Int64 // bytes of the request handed to the system
-	afterStop int          // bytes read since a stop
+	id            uint16       // of the request, from 1
+	sent          atomic.Int64 // bytes of the request handed to the system
+	readAfterStop int          // bytes read since a stop
 }
 
 // NewConn returns a Conn over nc, which it then owns. If nc is a socket of
@@ -52,7 +52,7 @@ type Conn struct {
 // without waiting for them.
 func NewConn(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
-	c.brake.nc = nc
+	c.canceler.nc = nc
 	c.raw.init(nc)
 	return c
 }
@@ -65,7 +65,7 @@ func (c *Conn) Reusable() bool {
 	if state(c.state.Load()) != idle || c.broken.Load() {
 		return false
 	}
-	_, cause := c.brake.stopped()
+	_, cause := c.canceler.stopped()
 	return cause == nil
 }
 
@@ -78,18 +78,18 @@ func (c *Conn) Broken() bool { return c.broken.Load() }
 // Aborted reports whether it is Broken only because the request was given up while
 // it was sent: its context had ended, or its body could not be read. PHP has
 // done nothing wrong.
-func (c *Conn) Aborted() bool { return c.cut.Load() }
+func (c *Conn) Aborted() bool { return c.aborted.Load() }
 
 // markAborted marks the connection as broken because a request was not sent wholly.
 func (c *Conn) markAborted(cause error) {
 	_, body := errors.AsType[*BodyError](cause)
-	c.cut.Store(body || errors.Is(cause, context.Canceled))
+	c.aborted.Store(body || errors.Is(cause, context.Canceled))
 	c.broken.Store(true)
 }
 
 // StrayResponse reports whether it is Broken by an earlier request, whose script has
 // forked, and not by the last one.
-func (c *Conn) StrayResponse() bool { return c.haunted.Load() }
+func (c *Conn) StrayResponse() bool { return c.strayResponse.Load() }
 
 // Interrupt gives the connection up, for a reason that the connection itself
 // may not show: the process has died, but a program that it started keeps the
@@ -99,12 +99,12 @@ func (c *Conn) Interrupt(err error) {
 	if err == nil {
 		err = ErrClosed
 	}
-	c.brake.abort(err)
+	c.canceler.abort(err)
 }
 
 // Close closes the connection. A request under way fails.
 func (c *Conn) Close() error {
-	c.brake.abort(ErrClosed)
+	c.canceler.abort(ErrClosed)
 	return c.nc.Close()
 }
 
@@ -113,20 +113,20 @@ func (c *Conn) Close() error {
 // [*ProtocolError] says that bytes have come unasked, as from the copy of a
 // script that has forked; the connection is then Broken.
 func (c *Conn) Check() error {
-	if _, cause := c.brake.stopped(); cause != nil {
+	if _, cause := c.canceler.stopped(); cause != nil {
 		return cause
 	}
 	if state(c.state.Load()) != idle {
 		return errBusy
 	}
-	if !c.raw.ok() {
+	if !c.raw.available() {
 		return nil
 	}
-	n, err := c.raw.read(c.raw.one[:])
+	n, err := c.raw.read(c.raw.oneByte[:])
 	switch {
 	case n > 0:
 		c.markBroken()
-		return protocolErrorf("bytes came unasked (first is %#x)", c.raw.one[0])
+		return protocolErrorf("bytes came unasked (first is %#x)", c.raw.oneByte[0])
 	case errors.Is(err, errWouldBlock):
 		return nil
 	}
@@ -140,30 +140,30 @@ func (c *Conn) markBroken() {
 	c.state.Store(uint32(unusable))
 }
 
-// begin takes the connection for one use, which ctx can end.
-func (c *Conn) begin(ctx context.Context) (turn uint64, unhook func() bool, err error) {
+// acquire takes the connection for one use, which ctx can end.
+func (c *Conn) acquire(ctx context.Context) (useID uint64, unwatch func() bool, err error) {
 	if ctx.Err() != nil {
 		return 0, nil, context.Cause(ctx)
 	}
 	if !c.state.CompareAndSwap(uint32(idle), uint32(busy)) {
-		if _, cause := c.brake.stopped(); cause != nil {
+		if _, cause := c.canceler.stopped(); cause != nil {
 			return 0, nil, cause
 		}
 		return 0, nil, errBusy
 	}
-	turn, err = c.brake.begin()
+	useID, err = c.canceler.begin()
 	if err != nil {
 		c.state.Store(uint32(unusable))
 		return 0, nil, err
 	}
 	c.sent.Store(0)
-	c.afterStop = 0
+	c.readAfterStop = 0
 	if ctx.Done() != nil {
-		unhook = context.AfterFunc(ctx, func() {
-			c.brake.stop(turn, context.Cause(ctx), false)
+		unwatch = context.AfterFunc(ctx, func() {
+			c.canceler.stop(useID, context.Cause(ctx), false)
 		})
 	}
-	return turn, unhook, nil
+	return useID, unwatch, nil
 }
 
 // RoundTrip sends a request and returns when the head of its response is there. It
@@ -179,7 +179,7 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	turn, unhook, err := c.begin(ctx)
+	useID, unwatch, err := c.acquire(ctx)
 	if err != nil {
 		return nil, &TransportError{Err: err}
 	}
@@ -188,24 +188,24 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 	if c.id++; c.id == 0 {
 		c.id = 1
 	}
-	b := newBody(c, r, turn, unhook)
+	b := newBody(c, r, useID, unwatch)
 	if err := b.send(r); err != nil {
-		return nil, b.giveUp(err)
+		return nil, b.fail(err)
 	}
 	if err := b.readHead(); err != nil {
-		return nil, b.giveUp(err)
+		return nil, b.fail(err)
 	}
 	return &b.response, nil
 }
 
-// write writes p, which takes no longer than timeout without progress.
+// writeDeadlineSet writes p, which takes no longer than timeout without progress.
 func (c *Conn) write(p []byte, timeout time.Duration) error {
 	for len(p) > 0 {
-		c.brake.writeWithin(timeout)
+		c.canceler.setWriteTimeout(timeout)
 		n, err := c.nc.Write(p)
 		c.sent.Add(int64(n))
 		p = p[n:]
-		if err == nil || (n > 0 && c.runOut(err)) {
+		if err == nil || (n > 0 && c.timedOut(err)) {
 			continue
 		}
 		return c.writeError(err)
@@ -213,17 +213,17 @@ func (c *Conn) write(p []byte, timeout time.Duration) error {
 	return nil
 }
 
-// runOut reports whether err is a timeout, and not a stop.
-func (c *Conn) runOut(err error) bool {
+// timedOut reports whether err is a timeout, and not a stop.
+func (c *Conn) timedOut(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
-	_, cause := c.brake.stopped()
+	_, cause := c.canceler.stopped()
 	return cause == nil
 }
 
 func (c *Conn) writeError(err error) error {
-	if _, cause := c.brake.stopped(); cause != nil {
+	if _, cause := c.canceler.stopped(); cause != nil {
 		return cause
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -232,17 +232,17 @@ func (c *Conn) writeError(err error) error {
 	return err
 }
 
-// read waits for bytes. Silence for the timeout is borne as long as w makes
+// readDeadlineSet waits for bytes. Silence for the timeout is borne as long as w makes
 // progress with the body, because PHP may be silent until it has all of it.
 func (c *Conn) read(p []byte, timeout time.Duration, w *writer) (int, error) {
-	c.raw.take()
+	c.raw.drain()
 	for {
-		c.brake.readWithin(timeout)
+		c.canceler.setReadTimeout(timeout)
 		n, err := c.nc.Read(p)
 		if n > 0 {
 			return n, nil
 		}
-		if err != nil && c.runOut(err) && w.moved() {
+		if err != nil && c.timedOut(err) && w.progressed() {
 			continue
 		}
 		if err != nil {
@@ -254,59 +254,59 @@ func (c *Conn) read(p []byte, timeout time.Duration, w *writer) (int, error) {
 // readError says what the error of a read means. After a stop that lets what
 // has arrived still be read, it reads on without waiting.
 func (c *Conn) readError(p []byte, err error) (int, error) {
-	soft, cause := c.brake.stopped()
+	allowReads, cause := c.canceler.stopped()
 	switch {
-	case cause != nil && soft:
+	case cause != nil && allowReads:
 		return c.readRest(p, cause)
 	case cause != nil:
 		return 0, cause
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return 0, ErrReadTimeout
 	}
-	return 0, lost(err)
+	return 0, connError(err)
 }
 
 // readRest reads what has arrived before the stop.
 func (c *Conn) readRest(p []byte, cause error) (int, error) {
-	if !c.raw.ok() || errors.Is(cause, ErrClosed) || c.afterStop > maxAfterStop {
+	if !c.raw.available() || errors.Is(cause, ErrClosed) || c.readAfterStop > maxReadAfterStop {
 		return 0, cause
 	}
 	n, err := c.raw.read(p)
 	if n > 0 {
-		c.afterStop += n
+		c.readAfterStop += n
 		return n, nil
 	}
 	if errors.Is(err, errWouldBlock) {
 		return 0, cause
 	}
-	return 0, fmt.Errorf("%w: %w", cause, lost(err))
+	return 0, fmt.Errorf("%w: %w", cause, connError(err))
 }
 
 // poll reads what has arrived, without waiting: errWouldBlock if that is nothing.
 func (c *Conn) poll(p []byte) (int, error) {
-	if !c.raw.ok() {
+	if !c.raw.available() {
 		return 0, errWouldBlock
 	}
-	soft, cause := c.brake.stopped()
+	allowReads, cause := c.canceler.stopped()
 	if cause != nil {
-		if !soft {
+		if !allowReads {
 			return 0, cause
 		}
 		return c.readRest(p, cause)
 	}
 	n, err := c.raw.read(p)
 	if err != nil && !errors.Is(err, errWouldBlock) {
-		err = lost(err)
+		err = connError(err)
 	}
 	return n, err
 }
 
-// lost is the error of a connection that has ended where it should not.
-func lost(err error) error {
+// connError is the error of a connection that has ended where it should not.
+func connError(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("connection closed by peer: %w", io.ErrUnexpectedEOF)
-	case gone(err):
+	case closedByPeer(err):
 		return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		return ErrClosed

@@ -8,21 +8,21 @@ import (
 // send sends the request, or starts to: a large body is left to a writer. The
 // beginning of the response may have arrived when it returns.
 func (b *Body) send(r *Request) error {
-	first, mark, whole, err := r.seal()
-	defer r.unseal(mark)
+	first, unsealedLen, complete, err := r.seal()
+	defer r.unseal(unsealedLen)
 	if err != nil {
 		b.detach(idle) // nothing was sent
 		return err
 	}
-	stamp(first, b.c.id)
-	if whole && b.c.raw.ok() {
+	setRequestID(first, b.c.id)
+	if complete && b.c.raw.available() {
 		return b.sendAndWait(first, r)
 	}
 	if err := b.c.write(first, r.WriteTimeout); err != nil {
-		return b.unsent(err)
+		return b.sendFailed(err)
 	}
-	if !whole {
-		b.writer = startWriter(b.c, b.turn, r)
+	if !complete {
+		b.writer = startWriter(b.c, b.useID, r)
 	}
 	return nil
 }
@@ -30,9 +30,9 @@ func (b *Body) send(r *Request) error {
 // sendAndWait sends a whole request and reads the beginning of the response.
 func (b *Body) sendAndWait(first []byte, r *Request) error {
 	c := b.c
-	room := b.stream.writable()
-	c.brake.readWithin(r.ReadTimeout)
-	sent, got, err := c.raw.writeRead(first, room)
+	space := b.stream.writable()
+	c.canceler.setReadTimeout(r.ReadTimeout)
+	sent, got, err := c.raw.writeRead(first, space)
 	c.sent.Add(int64(sent))
 	if sent < len(first) {
 		if err != nil {
@@ -41,21 +41,21 @@ func (b *Body) sendAndWait(first []byte, r *Request) error {
 			err = c.write(first[sent:], r.WriteTimeout)
 		}
 		if err != nil {
-			return b.unsent(err)
+			return b.sendFailed(err)
 		}
 		return nil
 	}
 	if err != nil {
-		got, err = c.readError(room, err)
+		got, err = c.readError(space, err)
 	}
-	b.arrived(got, err)
+	b.received(got, err)
 	return nil // readHead looks at b.err
 }
 
-// unsent gives up a request that could not be sent wholly.
-func (b *Body) unsent(err error) error {
-	if gone(err) {
-		err = lost(err)
+// sendFailed gives up a request that could not be sent wholly.
+func (b *Body) sendFailed(err error) error {
+	if closedByPeer(err) {
+		err = connError(err)
 	}
 	if b.c.sent.Load() > 0 {
 		// PHP waits for the rest, and would take the connection's end for it.
@@ -70,12 +70,12 @@ func (b *Body) readHead() error {
 	var scan headScan
 	for {
 		if size, ok := scan.find(b.stream.content()); ok {
-			return b.acceptHead(scan.line, size)
+			return b.acceptHead(scan.lineStart, size)
 		}
 		switch {
 		case b.stream.buffered() > maxHead:
 			return protocolErrorf("response head is larger than %d bytes", maxHead)
-		case errors.Is(b.err, io.EOF) && b.stream.answered:
+		case errors.Is(b.err, io.EOF) && b.stream.responseStarted:
 			return protocolErrorf("response head has no end")
 		case errors.Is(b.err, io.EOF):
 			return protocolErrorf("no response")
@@ -97,9 +97,9 @@ func (b *Body) acceptHead(n, size int) error {
 		return err
 	}
 	b.stream.skip(size)
-	b.dropped, b.spare = h.dropped, h.spare
-	b.none = b.head || h.code == 204 || h.code == 304
-	b.announced = h.length >= 0
+	b.invalidHeaders, b.valueBuf = h.invalid, h.valueBuf
+	b.noBody = b.isHead || h.code == 204 || h.code == 304
+	b.hasLength = h.length >= 0
 	b.response.Status = h.status
 	b.response.StatusCode = h.code
 	b.response.Proto, b.response.ProtoMajor, b.response.ProtoMinor = "HTTP/1.1", 1, 1
@@ -107,20 +107,20 @@ func (b *Body) acceptHead(n, size int) error {
 	b.response.Body = b
 	b.response.ContentLength = h.length
 	switch {
-	case b.none:
+	case b.noBody:
 		b.stream.setLimit(0)
-		if !b.head {
+		if !b.isHead {
 			b.response.ContentLength = 0
 		}
-	case b.announced:
+	case b.hasLength:
 		b.stream.setLimit(h.length)
 	}
 	b.checkLength()
 	return nil
 }
 
-// giveUp ends a request that has no response for the caller.
-func (b *Body) giveUp(err error) error {
+// fail ends a request that has no response for the caller.
+func (b *Body) fail(err error) error {
 	b.Close()
 	return err
 }

@@ -12,35 +12,35 @@ const maxHead = 1 << 20
 
 // headScan finds the end of a CGI head in content that grows.
 type headScan struct {
-	line int // where the line begins that has not ended yet
-	seen int // up to where there was no line end
+	lineStart int // where the line begins that has not ended yet
+	scanned   int // up to where there was no line end
 }
 
 // find returns the size of the head with the empty line that ends it. line is
 // then where that empty line begins.
 func (s *headScan) find(p []byte) (size int, ok bool) {
 	for {
-		i := bytes.IndexByte(p[s.seen:], '\n')
+		i := bytes.IndexByte(p[s.scanned:], '\n')
 		if i < 0 {
-			s.seen = len(p)
+			s.scanned = len(p)
 			return 0, false
 		}
-		end := s.seen + i
-		if end == s.line || (end == s.line+1 && p[s.line] == '\r') {
+		end := s.scanned + i
+		if end == s.lineStart || (end == s.lineStart+1 && p[s.lineStart] == '\r') {
 			return end + 1, true
 		}
-		s.seen, s.line = end+1, end+1
+		s.scanned, s.lineStart = end+1, end+1
 	}
 }
 
-// head is the parsed head of a response.
+// isHead is the parsed head of a response.
 type head struct {
-	code    int
-	status  string // "200 OK"
-	fields  http.Header
-	spare   []string // room for a value that is added
-	length  int64    // Content-Length; -1 if there is none or it makes no sense
-	dropped int      // lines that were not header fields
+	code     int
+	status   string // "200 OK"
+	fields   http.Header
+	valueBuf []string // room for a value that is added
+	length   int64    // Content-Length; -1 if there is none or it makes no sense
+	invalid  int      // lines that were not header fields
 }
 
 // parseHead parses a CGI response head (RFC 3875, section 6), or the HTTP-like
@@ -52,7 +52,7 @@ func parseHead(text string) (head, error) {
 	if rest, ok := strings.CutPrefix(text, "HTTP/1."); ok {
 		line, after, _ := strings.Cut(rest, "\n")
 		_, status, _ := strings.Cut(line, " ") // the minor version does not matter
-		if err := h.setStatus(trim(status)); err != nil {
+		if err := h.setStatus(trimValue(status)); err != nil {
 			return h, err
 		}
 		text = after
@@ -64,9 +64,9 @@ func parseHead(text string) (head, error) {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
 		name, value, ok := strings.Cut(line, ":")
-		value = trim(value)
+		value = trimValue(value)
 		if !ok || !validName(name) || !validValue(value) {
-			h.dropped++
+			h.invalid++
 			continue
 		}
 		if len(name) == len("Status") && strings.EqualFold(name, "Status") {
@@ -77,7 +77,7 @@ func parseHead(text string) (head, error) {
 			}
 			continue
 		}
-		name = canonical(name)
+		name = canonicalKey(name)
 		if earlier, ok := h.fields[name]; ok {
 			h.fields[name] = append(earlier, value)
 			continue
@@ -85,15 +85,15 @@ func parseHead(text string) (head, error) {
 		values[0] = value
 		h.fields[name], values = values[:1:1], values[1:]
 	}
-	h.spare = values[:1:1]
+	h.valueBuf = values[:1:1]
 	h.setDefaultStatus()
 	h.setLength()
 	return h, nil
 }
 
-// canonical is http.CanonicalHeaderKey, which has to make up what PHP sends with
+// canonicalKey is http.CanonicalHeaderKey, which has to make up what PHP sends with
 // each answer.
-func canonical(name string) string {
+func canonicalKey(name string) string {
 	if name == "Content-type" {
 		return "Content-Type"
 	}
@@ -107,10 +107,10 @@ func (h *head) setStatus(s string) error {
 	// An interim status cannot be the final one, and net/http panics at what has
 	// not three digits.
 	if err != nil || len(digits) != 3 || code < 200 || code > 999 {
-		return protocolErrorf("response has the status %q", clip(s))
+		return protocolErrorf("response has the status %q", truncate(s))
 	}
 	h.code, h.status = code, s
-	if trim(text) == "" || !validValue(text) {
+	if trimValue(text) == "" || !validValue(text) {
 		h.status = digits + " " + http.StatusText(code)
 	}
 	return nil
@@ -142,7 +142,7 @@ func (h *head) setLength() {
 	if !ok || h.code == http.StatusNoContent {
 		delete(h.fields, "Content-Length")
 		if !ok {
-			h.dropped += len(values)
+			h.invalid += len(values)
 		}
 		return
 	}
@@ -161,8 +161,8 @@ func parseLength(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// trim takes off what may surround a field value, and the \r of the line end.
-func trim(s string) string {
+// trimValue takes off what may surround a field value, and the \r of the line end.
+func trimValue(s string) string {
 	s = strings.TrimSuffix(s, "\r")
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]
@@ -173,16 +173,16 @@ func trim(s string) string {
 	return s
 }
 
-// nameMarks are the characters of a header name (RFC 9110, section 5.6.2) beside
+// tokenPunctuation are the characters of a header name (RFC 9110, section 5.6.2) beside
 // letters and digits.
-const nameMarks = "!#$%&'*+-.^_`|~"
+const tokenPunctuation = "!#$%&'*+-.^_`|~"
 
 func validName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte(nameMarks, c) < 0:
+		case strings.IndexByte(tokenPunctuation, c) < 0:
 			return false
 		}
 	}

@@ -71,8 +71,8 @@ func TestHeadsAreParsedAsPHPMeansThem(t *testing.T) {
 		if !maps.EqualFunc(h.fields, tt.fields, slices.Equal) {
 			t.Errorf("%s: fields are %q, want %q", tt.name, h.fields, tt.fields)
 		}
-		if h.length != tt.length || h.dropped != tt.dropped {
-			t.Errorf("%s: length %d, %d lines dropped, want %d, %d", tt.name, h.length, h.dropped, tt.length, tt.dropped)
+		if h.length != tt.length || h.invalid != tt.dropped {
+			t.Errorf("%s: length %d, %d lines dropped, want %d, %d", tt.name, h.length, h.invalid, tt.length, tt.dropped)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestTheEndOfTheHeadIsFoundHoweverItArrives(t *testing.T) {
 			line, size := -1, 0
 			for n := 0; size == 0 && n < len(tt.text)+step; n += step {
 				if found, ok := scan.find([]byte(tt.text[:min(n, len(tt.text))])); ok {
-					line, size = scan.line, found
+					line, size = scan.lineStart, found
 				}
 			}
 			if line != tt.line || size != tt.size {
@@ -143,10 +143,10 @@ func FuzzResponseHead(f *testing.F) {
 		if !ok {
 			return
 		}
-		if size < scan.line || size > len(text) {
-			t.Fatalf("head of %d bytes whose empty line begins at %d, in %d bytes", size, scan.line, len(text))
+		if size < scan.lineStart || size > len(text) {
+			t.Fatalf("head of %d bytes whose empty line begins at %d, in %d bytes", size, scan.lineStart, len(text))
 		}
-		h, err := parseHead(text[:scan.line])
+		h, err := parseHead(text[:scan.lineStart])
 		if err != nil {
 			if _, ok := errors.AsType[*ProtocolError](err); !ok {
 				t.Fatalf("error is %T, want *ProtocolError", err)
@@ -156,7 +156,7 @@ func FuzzResponseHead(f *testing.F) {
 		if h.code < 200 || h.code > 999 || !strings.HasPrefix(h.status, h.status[:3]+" ") && len(h.status) != 3 {
 			t.Errorf("status is %d, %q", h.code, h.status)
 		}
-		n := h.dropped
+		n := h.invalid
 		for name, values := range h.fields {
 			n += len(values)
 			if name != http.CanonicalHeaderKey(name) || !validName(name) {
@@ -168,7 +168,7 @@ func FuzzResponseHead(f *testing.F) {
 				}
 			}
 		}
-		if lines := strings.Count(text[:scan.line], "\n"); n > lines {
+		if lines := strings.Count(text[:scan.lineStart], "\n"); n > lines {
 			t.Errorf("%d fields of %d lines", n, lines)
 		}
 		if (h.length >= 0) != (h.fields.Get("Content-Length") != "") {

@@ -12,13 +12,13 @@ func AppendPair(dst []byte, name, value string) ([]byte, error) {
 		return dst, err
 	}
 	begin := len(dst)
-	dst = appendLen(dst, len(name))
-	dst = appendLen(dst, len(value))
+	dst = appendLength(dst, len(name))
+	dst = appendLength(dst, len(value))
 	text := len(dst)
 	dst = append(dst, name...)
 	dst = append(dst, value...)
 	if bytes.IndexByte(dst[text:], 0) >= 0 {
-		return dst[:begin], &ParamError{Name: clip(name), Size: len(dst) - begin, NUL: true}
+		return dst[:begin], &ParamError{Name: truncate(name), Size: len(dst) - begin, NUL: true}
 	}
 	return dst, nil
 }
@@ -36,42 +36,42 @@ func EncodePairs(pairs ...[2]string) ([]byte, error) {
 	return block, nil
 }
 
-// pairLen is the encoded size of a pair.
-func pairLen(name, value int) int { return lenLen(name) + lenLen(value) + name + value }
+// pairSize is the encoded size of a pair.
+func pairSize(name, value int) int { return lengthSize(name) + lengthSize(value) + name + value }
 
 // checkPair returns an error if the pair does not fit into a record.
 func checkPair(name string, value int) error {
-	if n := pairLen(len(name), value); n > maxContent {
-		return &ParamError{Name: clip(name), Size: n}
+	if n := pairSize(len(name), value); n > maxContent {
+		return &ParamError{Name: truncate(name), Size: n}
 	}
 	return nil
 }
 
-// clip keeps an error message readable.
-func clip(s string) string {
+// truncate keeps an error message readable.
+func truncate(s string) string {
 	if len(s) > 64 {
 		return s[:64] + "…"
 	}
 	return s
 }
 
-// lenLen is the size of an encoded length: one byte below 128, else four.
-func lenLen(n int) int {
+// lengthSize is the size of an encoded length: one byte below 128, else four.
+func lengthSize(n int) int {
 	if n < 128 {
 		return 1
 	}
 	return 4
 }
 
-func appendLen(dst []byte, n int) []byte {
+func appendLength(dst []byte, n int) []byte {
 	if n < 128 {
 		return append(dst, byte(n))
 	}
 	return binary.BigEndian.AppendUint32(dst, uint32(n)|1<<31)
 }
 
-// readLen reads an encoded length and returns its own size, 0 if p is too short.
-func readLen(p []byte) (n, size int) {
+// readLength reads an encoded length and returns its own size, 0 if p is too short.
+func readLength(p []byte) (n, size int) {
 	switch {
 	case len(p) == 0:
 		return 0, 0
@@ -86,11 +86,11 @@ func readLen(p []byte) (n, size int) {
 // nextPair takes the first pair off an encoded block. size is its encoded
 // size, 0 if the block does not begin with a whole pair.
 func nextPair(p []byte) (name, value []byte, size int) {
-	nameLen, a := readLen(p)
+	nameLen, a := readLength(p)
 	if a == 0 {
 		return nil, nil, 0
 	}
-	valueLen, b := readLen(p[a:])
+	valueLen, b := readLength(p[a:])
 	if b == 0 {
 		return nil, nil, 0
 	}

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// peekMax is the largest answer that is left in the socket: a larger one
+	// maxPeek is the largest answer that is left in the socket: a larger one
 	// would cost more to copy twice than what is gained. That it is larger shows
 	// when it has been copied once, so behind a large answer another is expected.
-	peekMax = 2 << 10
+	maxPeek = 2 << 10
 
 	// So much may be left there before it is taken: much less than the 208 KB
 	// that the other end may have under way, of which each answer takes 1 KB.
-	owedMax, leftMax = 16 << 10, 32
+	maxPeekedBytes, maxPeekedCount = 16 << 10, 32
 )
 
 // peeker reads short answers without taking them off the socket, which is done
@@ -28,10 +28,10 @@ const (
 // to read: without this PHP is woken 1.7 times for each request instead of
 // once, and the machine has 5 % more work with a hello world.
 type peeker struct {
-	on    bool // the socket can do it
-	large bool // the next answer is expected to be large; nothing is owed then
-	owed  int  // bytes that have been read and are still in the socket
-	left  int  // how many answers these are
+	enabled     bool // the socket can do it
+	expectLarge bool // the next answer is expected to be large; nothing is owed then
+	peekedBytes int  // bytes that have been read and are still in the socket
+	peekedCount int  // how many answers these are
 }
 
 // init makes the socket remember how far has been read (SO_PEEK_OFF: unix
@@ -41,17 +41,17 @@ func (x *peeker) init(nc net.Conn, rc syscall.RawConn) {
 		return
 	}
 	err := rc.Control(func(fd uintptr) {
-		x.on = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEEK_OFF, 0) == nil
+		x.enabled = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEEK_OFF, 0) == nil
 	})
-	x.on = x.on && err == nil
+	x.enabled = x.enabled && err == nil
 }
 
-// read reads what has arrived since the last read.
+// readDeadlineSet reads what has arrived since the last read.
 func (x *peeker) read(fd int, p []byte) (int, error) {
-	if !x.on || x.large {
+	if !x.enabled || x.expectLarge {
 		n, err := readFD(fd, p)
 		if n > 0 {
-			x.large = n > peekMax
+			x.expectLarge = n > maxPeek
 		}
 		return n, err
 	}
@@ -62,10 +62,10 @@ func (x *peeker) read(fd int, p []byte) (int, error) {
 		n := int(r)
 		switch {
 		case errno == 0 && n > 0:
-			x.owed += n
-			if x.left++; n > peekMax {
-				x.take(fd)
-				x.large = true
+			x.peekedBytes += n
+			if x.peekedCount++; n > maxPeek {
+				x.drain(fd)
+				x.expectLarge = true
 			}
 			return n, nil
 		case errno == 0:
@@ -78,24 +78,24 @@ func (x *peeker) read(fd int, p []byte) (int, error) {
 	}
 }
 
-// takeDue takes what was left if it is much. It is called when a request has
+// drainIfNeeded takes what was left if it is much. It is called when a request has
 // been sent, since the other end is awake then.
-func (x *peeker) takeDue(fd int) {
-	if x.owed > owedMax || x.left >= leftMax {
-		x.take(fd)
+func (x *peeker) drainIfNeeded(fd int) {
+	if x.peekedBytes > maxPeekedBytes || x.peekedCount >= maxPeekedCount {
+		x.drain(fd)
 	}
 }
 
-// take takes what was left.
-func (x *peeker) take(fd int) {
+// drain takes what was left.
+func (x *peeker) drain(fd int) {
 	buf := buffers.Get().(*[bufferSize]byte) //nolint:forcetypeassert // the pool has nothing else
 	defer buffers.Put(buf)
-	for x.owed > 0 {
-		n, err := readFD(fd, buf[:min(x.owed, len(buf))])
+	for x.peekedBytes > 0 {
+		n, err := readFD(fd, buf[:min(x.peekedBytes, len(buf))])
 		if err != nil {
 			break // it is lost: the next read tells
 		}
-		x.owed -= n
+		x.peekedBytes -= n
 	}
-	x.owed, x.left = 0, 0
+	x.peekedBytes, x.peekedCount = 0, 0
 }

@@ -73,7 +73,7 @@ func asleep(t *testing.T, pid int) bool {
 // TestWhatIsLeftInTheSocketHasBounds: short answers are left there, but not many,
 // and long ones not at all.
 func TestWhatIsLeftInTheSocketHasBounds(t *testing.T) {
-	for _, size := range []int{1, 1000, peekMax, 100_000} {
+	for _, size := range []int{1, 1000, maxPeek, 100_000} {
 		text := strings.Repeat("x", size)
 		c := connectSocket(t, answering(fastcgitest.OK(text)))
 		most := 0
@@ -86,7 +86,7 @@ func TestWhatIsLeftInTheSocketHasBounds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if large := size > 1000; c.raw.peek.large != large {
+		if large := size > 1000; c.raw.peek.expectLarge != large {
 			t.Errorf("behind answers of %d bytes a large one is expected: %t", size, !large)
 		}
 		switch {
@@ -94,7 +94,7 @@ func TestWhatIsLeftInTheSocketHasBounds(t *testing.T) {
 			t.Errorf("answers of %d bytes are not left in the socket", size)
 		case size > 1000 && most > 0:
 			t.Errorf("%d bytes were left in the socket by answers of %d", most, size)
-		case most > owedMax+2*peekMax || most > (leftMax+1)*(size+200):
+		case most > maxPeekedBytes+2*maxPeek || most > (maxPeekedCount+1)*(size+200):
 			t.Errorf("%d bytes were left in the socket by answers of %d", most, size)
 		}
 	}

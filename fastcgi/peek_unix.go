@@ -8,12 +8,12 @@ import (
 )
 
 // peeker is for Linux.
-type peeker struct{ owed int }
+type peeker struct{ peekedBytes int }
 
 func (*peeker) init(net.Conn, syscall.RawConn) {}
 
 func (*peeker) read(fd int, p []byte) (int, error) { return readFD(fd, p) }
 
-func (*peeker) takeDue(int) {}
+func (*peeker) drainIfNeeded(int) {}
 
-func (*peeker) take(int) {}
+func (*peeker) drain(int) {}

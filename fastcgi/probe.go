@@ -6,31 +6,31 @@ import (
 	"io"
 )
 
-// pingScript is a script that cannot exist.
-const pingScript = "/php_pool.probe/no.such.script"
+// missingScript is a script that cannot exist.
+const missingScript = "/php_pool.probe/no.such.script"
 
 // Ping asks with GET_VALUES whether the application is alive and listens: it
 // runs no script and costs some 15 µs. A busy application cannot answer.
-func (c *Conn) Ping(ctx context.Context) error { return c.askValues(ctx, 1) }
+func (c *Conn) Ping(ctx context.Context) error { return c.getValues(ctx, 1) }
 
 // Handshake is the first use of a connection: php-cgi closes one that is
 // silent for five seconds after it was accepted, but not after a GET_VALUES.
 // It asks twice, because PHP before 8.2.13 closes the connection after its
 // answer; that is [ErrClosedAfterGetValues]. The second question follows the
 // first answer, which a reset could otherwise take away on TCP.
-func (c *Conn) Handshake(ctx context.Context) error { return c.askValues(ctx, 2) }
+func (c *Conn) Handshake(ctx context.Context) error { return c.getValues(ctx, 2) }
 
-// askValues sends GET_VALUES and reads the answer, several times.
-func (c *Conn) askValues(ctx context.Context, times int) error {
-	_, unhook, err := c.begin(ctx)
+// getValues sends GET_VALUES and reads the answer, several times.
+func (c *Conn) getValues(ctx context.Context, times int) error {
+	_, unwatch, err := c.acquire(ctx)
 	if err != nil {
 		return &TransportError{Err: err}
 	}
 	for i := range times {
-		if err = c.askOnce(); err == nil {
+		if err = c.getValuesOnce(); err == nil {
 			continue
 		}
-		if i > 0 && (errors.Is(err, io.ErrUnexpectedEOF) || gone(err) || errors.Is(err, io.ErrClosedPipe)) {
+		if i > 0 && (errors.Is(err, io.ErrUnexpectedEOF) || closedByPeer(err) || errors.Is(err, io.ErrClosedPipe)) {
 			err = ErrClosedAfterGetValues
 		}
 		break
@@ -39,9 +39,9 @@ func (c *Conn) askValues(ctx context.Context, times int) error {
 	if err != nil {
 		next = unusable
 	}
-	c.brake.end() //nolint:errcheck // the next use tells
-	if unhook != nil {
-		unhook()
+	c.canceler.end() //nolint:errcheck // the next use tells
+	if unwatch != nil {
+		unwatch()
 	}
 	c.state.Store(uint32(next))
 	if _, ok := errors.AsType[*ProtocolError](err); ok {
@@ -54,7 +54,7 @@ func (c *Conn) askValues(ctx context.Context, times int) error {
 	return nil
 }
 
-func (c *Conn) askOnce() error {
+func (c *Conn) getValuesOnce() error {
 	var array [1 << 10]byte // an answer has some 70 bytes
 	buf := array[:]
 	if err := c.write(appendGetValues(buf[:0]), 0); err != nil {
@@ -91,9 +91,9 @@ func (c *Conn) PingRequest(ctx context.Context) error {
 		{"GATEWAY_INTERFACE", "CGI/1.1"},
 		{"SERVER_PROTOCOL", "HTTP/1.1"},
 		{"REQUEST_METHOD", "GET"},
-		{"REQUEST_URI", pingScript},
-		{"SCRIPT_NAME", pingScript},
-		{"SCRIPT_FILENAME", pingScript},
+		{"REQUEST_URI", missingScript},
+		{"SCRIPT_NAME", missingScript},
+		{"SCRIPT_FILENAME", missingScript},
 		{"QUERY_STRING", ""},
 		{"REDIRECT_STATUS", "200"},
 	} {

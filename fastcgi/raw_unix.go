@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// try is the callback of read. The sockets of package net are non-blocking.
-func (x *raw) try(fd uintptr) {
-	x.got, x.err = x.peek.read(int(fd), x.in)
+// tryRead is the callback of read. The sockets of package net are non-blocking.
+func (x *rawConn) tryRead(fd uintptr) {
+	x.received, x.err = x.peek.read(int(fd), x.in)
 }
 
 // writeRead writes out and reads the beginning of the answer into in, in one
@@ -21,26 +21,26 @@ func (x *raw) try(fd uintptr) {
 // No readiness is missed: the poller is reset before the write, and the answer
 // cannot come before it. Nor is the end of the connection: either it comes
 // after the reset as well, or the write fails.
-func (x *raw) writeRead(out, in []byte) (sent, got int, err error) {
-	x.out, x.in, x.sent, x.got, x.err = out, in, 0, 0, nil
-	if err := x.rc.Read(x.tradeFn); err != nil {
+func (x *rawConn) writeRead(out, in []byte) (sent, got int, err error) {
+	x.out, x.in, x.sent, x.received, x.err = out, in, 0, 0, nil
+	if err := x.rc.Read(x.writeReadFn); err != nil {
 		x.err = err
 	}
 	x.out, x.in = nil, nil
-	return x.sent, x.got, x.err
+	return x.sent, x.received, x.err
 }
 
 // tryWriteRead is the callback of exchange. It is called again, after a wait, as long
 // as it returns false.
-func (x *raw) tryWriteRead(fd uintptr) bool {
+func (x *rawConn) tryWriteRead(fd uintptr) bool {
 	if x.out != nil {
 		x.sent, x.err = writeFD(int(fd), x.out)
-		x.peek.takeDue(int(fd))
+		x.peek.drainIfNeeded(int(fd))
 		whole := x.err == nil && x.sent == len(x.out)
 		x.out = nil
 		return !whole
 	}
-	x.got, x.err = x.peek.read(int(fd), x.in)
+	x.received, x.err = x.peek.read(int(fd), x.in)
 	if errors.Is(x.err, errWouldBlock) {
 		x.err = nil
 		return false
@@ -79,8 +79,8 @@ func writeFD(fd int, p []byte) (int, error) {
 	}
 }
 
-// gone reports whether err says that the peer has closed the connection.
-func gone(err error) bool {
+// closedByPeer reports whether err says that the peer has closed the connection.
+func closedByPeer(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, syscall.ECONNABORTED)
 }

@@ -16,22 +16,22 @@ const pollRead = 0x0100
 
 // pollFD is WSAPOLLFD.
 type pollFD struct {
-	socket   syscall.Handle
-	events   int16
-	happened int16
+	socket  syscall.Handle
+	events  int16
+	revents int16
 }
 
 // peeker is for Linux.
-type peeker struct{ owed int }
+type peeker struct{ peekedBytes int }
 
 func (*peeker) init(net.Conn, syscall.RawConn) {}
 
-func (*peeker) take(int) {}
+func (*peeker) drain(int) {}
 
-// try is the callback of read. Sockets of package net are blocking ones on
+// tryRead is the callback of read. Sockets of package net are blocking ones on
 // Windows, so it asks first whether a read would wait.
-func (x *raw) try(fd uintptr) {
-	x.got, x.err = 0, errWouldBlock
+func (x *rawConn) tryRead(fd uintptr) {
+	x.received, x.err = 0, errWouldBlock
 	p := pollFD{socket: syscall.Handle(fd), events: pollRead}
 	n, _, errno := wsaPoll.Call(uintptr(unsafe.Pointer(&p)), 1, 0)
 	switch int32(n) {
@@ -47,20 +47,20 @@ func (x *raw) try(fd uintptr) {
 		x.err = err
 		return
 	}
-	x.got, x.err = int(got), nil
+	x.received, x.err = int(got), nil
 	if got == 0 {
 		x.err = io.EOF
 	}
 }
 
 // tryWriteRead is not used: see exchange.
-func (x *raw) tryWriteRead(uintptr) bool { return true }
+func (x *rawConn) tryWriteRead(uintptr) bool { return true }
 
 // writeRead does nothing, and so leaves it to package net to write the request
 // and to wait for the answer.
-func (x *raw) writeRead(_, _ []byte) (sent, got int, err error) { return 0, 0, nil }
+func (x *rawConn) writeRead(_, _ []byte) (sent, got int, err error) { return 0, 0, nil }
 
-// gone reports whether err says that the peer has closed the connection.
-func gone(err error) bool {
+// closedByPeer reports whether err says that the peer has closed the connection.
+func closedByPeer(err error) bool {
 	return errors.Is(err, syscall.WSAECONNRESET) || errors.Is(err, syscall.WSAECONNABORTED)
 }

@@ -30,8 +30,8 @@ const (
 	// managementID is the id of records that belong to no request.
 	managementID = 0
 
-	// endLen is the length of END_REQUEST's content.
-	endLen = 8
+	// endRequestLen is the length of END_REQUEST's content.
+	endRequestLen = 8
 )
 
 // endStatus is END_REQUEST's protocolStatus (FastCGI 1.0, section 5.5).
@@ -96,8 +96,8 @@ func appendBeginRequest(dst []byte) []byte {
 	return append(dst, 0, roleResponder, flagKeepConn, 0, 0, 0, 0, 0)
 }
 
-// stamp gives the records in p, which are whole, the id of a request.
-func stamp(p []byte, id uint16) {
+// setRequestID gives the records in p, which are whole, the id of a request.
+func setRequestID(p []byte, id uint16) {
 	for len(p) >= headerLen {
 		binary.BigEndian.PutUint16(p[2:], id)
 		h := parseHeader(p)

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// inlineMax is the size up to which a request is sent, body and all, in one
+	// maxInline is the size up to which a request is sent, body and all, in one
 	// write by the goroutine that then reads the answer. Any socket buffer takes
 	// it, so that the write cannot wait for a peer that itself waits for us.
-	inlineMax = 64 << 10
+	maxInline = 64 << 10
 
-	// keepMax is the largest buffer that goes back to the pool.
-	keepMax = 128 << 10
+	// maxPooledRequest is the largest buffer that goes back to the pool.
+	maxPooledRequest = 128 << 10
 
 	headerPrefix = "HTTP_"
 )
@@ -48,10 +48,10 @@ type Request struct {
 	// Head says that the request method is HEAD: the response has no body.
 	Head bool
 
-	buf      []byte // BEGIN_REQUEST and PARAMS; the last PARAMS record is open
-	record   int    // where in buf the header of the open record is
-	err      error  // the first parameter that could not be added
-	consumed bool   // Body has been read from
+	buf         []byte // BEGIN_REQUEST and PARAMS; the last PARAMS record is open
+	recordStart int    // where in buf the header of the open record is
+	err         error  // the first parameter that could not be added
+	consumed    bool   // Body has been read from
 }
 
 var requests = sync.Pool{New: func() any {
@@ -70,7 +70,7 @@ func NewRequest() *Request {
 // and the body of its response must have been closed or read to its end.
 func (r *Request) Free() {
 	buf := r.buf
-	if cap(buf) > keepMax {
+	if cap(buf) > maxPooledRequest {
 		buf = nil
 	}
 	*r = Request{buf: buf}
@@ -81,19 +81,19 @@ func (r *Request) Free() {
 func (r *Request) Err() error { return r.err }
 
 func (r *Request) openRecord() {
-	r.record = len(r.buf)
+	r.recordStart = len(r.buf)
 	r.buf = appendHeader(r.buf, typeParams, requestID, 0)
 }
 
 // closeRecord writes the length of the open record into its header.
 func (r *Request) closeRecord() {
-	putContentLength(r.buf[r.record:], len(r.buf)-r.record-headerLen)
+	putContentLength(r.buf[r.recordStart:], len(r.buf)-r.recordStart-headerLen)
 }
 
 // reserve makes sure that a pair of n bytes lies wholly in the open record:
 // php-cgi resets the connection when one is split over two.
 func (r *Request) reserve(n int) {
-	if len(r.buf)-r.record-headerLen+n > maxContent {
+	if len(r.buf)-r.recordStart-headerLen+n > maxContent {
 		r.closeRecord()
 		r.openRecord()
 	}
@@ -108,7 +108,7 @@ func (r *Request) fail(err error) {
 // AddParam adds a parameter. PHP takes the last of those with the same name.
 // A pair that cannot be sent is a [*ParamError], which Err and [Conn.RoundTrip] return.
 func (r *Request) AddParam(name, value string) {
-	r.reserve(pairLen(len(name), len(value)))
+	r.reserve(pairSize(len(name), len(value)))
 	buf, err := AppendPair(r.buf, name, value)
 	if err != nil {
 		r.fail(err)
@@ -130,14 +130,14 @@ func (r *Request) AddHeader(name string, values []string) {
 		nul = nul || strings.IndexByte(v, 0) >= 0
 	}
 	nameLen := len(headerPrefix) + len(name)
-	n := pairLen(nameLen, size)
+	n := pairSize(nameLen, size)
 	if n > maxContent || nul {
-		r.fail(&ParamError{Name: headerPrefix + clip(name), Size: n, NUL: nul})
+		r.fail(&ParamError{Name: headerPrefix + truncate(name), Size: n, NUL: nul})
 		return
 	}
 	r.reserve(n)
-	r.buf = appendLen(r.buf, nameLen)
-	r.buf = appendLen(r.buf, size)
+	r.buf = appendLength(r.buf, nameLen)
+	r.buf = appendLength(r.buf, size)
 	r.buf = append(r.buf, headerPrefix...)
 	r.buf = appendHeaderName(r.buf, name)
 	for i, v := range values {
@@ -165,8 +165,8 @@ func (r *Request) AddEncoded(block []byte) {
 		}
 		r.reserve(first)
 		n := len(block)
-		if room := maxContent - (len(r.buf) - r.record - headerLen); n > room {
-			n = wholePairs(block, room)
+		if space := maxContent - (len(r.buf) - r.recordStart - headerLen); n > space {
+			n = wholePairs(block, space)
 		}
 		r.buf = append(r.buf, block[:n]...)
 		block = block[n:]
@@ -193,15 +193,15 @@ func (r *Request) Rewind() error {
 // seal completes what is sent by the first write: all records up to the end of
 // PARAMS, and STDIN too if it is short (whole is then true). The buffer is
 // only valid until unseal.
-func (r *Request) seal() (first []byte, mark int, whole bool, err error) {
-	mark = len(r.buf)
-	if mark-r.record > headerLen {
+func (r *Request) seal() (first []byte, unsealedLen int, complete bool, err error) {
+	unsealedLen = len(r.buf)
+	if unsealedLen-r.recordStart > headerLen {
 		r.closeRecord()
 		r.buf = appendHeader(r.buf, typeParams, requestID, 0)
 	} // else the open record is empty, and so ends PARAMS itself
 	n := r.ContentLength
-	if n > 0 && int64(len(r.buf))+n > inlineMax {
-		return r.buf, mark, false, nil
+	if n > 0 && int64(len(r.buf))+n > maxInline {
+		return r.buf, unsealedLen, false, nil
 	}
 	if n > 0 {
 		r.buf = appendHeader(r.buf, typeStdin, requestID, int(n))
@@ -209,15 +209,15 @@ func (r *Request) seal() (first []byte, mark int, whole bool, err error) {
 		r.buf = append(r.buf, make([]byte, n)...)
 		r.consumed = true
 		if _, err := io.ReadFull(r.Body, r.buf[body:]); err != nil {
-			return nil, mark, false, &BodyError{short(err)}
+			return nil, unsealedLen, false, &BodyError{unexpectedEOF(err)}
 		}
 	}
 	r.buf = appendHeader(r.buf, typeStdin, requestID, 0)
-	return r.buf, mark, true, nil
+	return r.buf, unsealedLen, true, nil
 }
 
 // unseal takes off what seal has added, so that the request can be sent again.
-func (r *Request) unseal(mark int) { r.buf = r.buf[:mark] }
+func (r *Request) unseal(unsealedLen int) { r.buf = r.buf[:unsealedLen] }
 
 // check returns why the request cannot be sent at all.
 func (r *Request) check() error {
@@ -233,8 +233,8 @@ func (r *Request) check() error {
 	return nil
 }
 
-// short makes the end of a body that should go on an error.
-func short(err error) error {
+// unexpectedEOF makes the end of a body that should go on an error.
+func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}

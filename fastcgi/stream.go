@@ -27,22 +27,22 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // and decode moves the content of each record down to that of the one before,
 // so that what PHP wrote in many pieces is passed on in one.
 type stream struct {
-	buf        []byte
-	pooled     *[bufferSize]byte // what buf was at first; goes back to buffers
-	start, end int
-	raw, fill  int
+	buf                []byte
+	pooled             *[bufferSize]byte // what buf was at first; goes back to buffers
+	start, end         int
+	wireStart, wireEnd int
 
-	typ     recordType // the record that is being decoded
-	left    int        // what is left of its content
-	padding int        // and of its padding
-	limit   int64      // how much more content is wanted; the rest is swallowed
+	typ       recordType // the record that is being decoded
+	remaining int        // what is left of its content
+	padding   int        // and of its padding
+	limit     int64      // how much more content is wanted; the rest is swallowed
 
-	id       uint16    // of the request
-	foreign  bool      // records of an earlier request have come, and were dropped
-	answered bool      // STDOUT has had content
-	ended    bool      // END_REQUEST has been decoded
-	status   endStatus // what it said
-	total    int64     // bytes that have come from the wire
+	id              uint16    // of the request
+	otherRequest    bool      // records of an earlier request have come, and were dropped
+	responseStarted bool      // STDOUT has had content
+	ended           bool      // END_REQUEST has been decoded
+	status          endStatus // what it said
+	total           int64     // bytes that have come from the wire
 
 	stderr io.Writer
 }
@@ -60,16 +60,16 @@ func (s *stream) free() {
 		buffers.Put(s.pooled)
 	}
 	s.pooled, s.buf, s.stderr = nil, nil, nil
-	s.start, s.end, s.raw, s.fill = 0, 0, 0, 0
+	s.start, s.end, s.wireStart, s.wireEnd = 0, 0, 0, 0
 }
 
 // buffered is how much content waits to be taken.
 func (s *stream) buffered() int { return s.end - s.start }
 
 // trailing is how many bytes have come behind END_REQUEST.
-func (s *stream) trailing() int { return s.fill - s.raw }
+func (s *stream) trailing() int { return s.wireEnd - s.wireStart }
 
-// take returns the content that is there. It stays valid until room is called.
+// drain returns the content that is there. It stays valid until room is called.
 func (s *stream) take() []byte {
 	p := s.buf[s.start:s.end]
 	s.start = s.end
@@ -96,26 +96,26 @@ func (s *stream) writable() []byte {
 	if s.start == s.end {
 		s.start, s.end = 0, 0
 	}
-	if s.end < s.raw {
-		s.fill = s.end + copy(s.buf[s.end:], s.buf[s.raw:s.fill])
-		s.raw = s.end
+	if s.end < s.wireStart {
+		s.wireEnd = s.end + copy(s.buf[s.end:], s.buf[s.wireStart:s.wireEnd])
+		s.wireStart = s.end
 	}
-	return s.buf[s.fill:]
+	return s.buf[s.wireEnd:]
 }
 
 // grow doubles the buffer. Only a very large head needs it.
 func (s *stream) grow() {
 	buf := make([]byte, 2*len(s.buf))
-	copy(buf, s.buf[:s.fill])
+	copy(buf, s.buf[:s.wireEnd])
 	if s.pooled != nil {
 		buffers.Put(s.pooled)
 	}
 	s.pooled, s.buf = nil, buf
 }
 
-// got tells that n bytes have been put into room.
-func (s *stream) got(n int) {
-	s.fill += n
+// received tells that n bytes have been put into room.
+func (s *stream) received(n int) {
+	s.wireEnd += n
 	s.total += int64(n)
 }
 
@@ -135,65 +135,65 @@ func (s *stream) setLimit(n int64) {
 func (s *stream) decode() error {
 	for !s.ended {
 		switch {
-		case s.left > 0 && s.typ == typeEndRequest:
-			if s.fill-s.raw < endLen {
+		case s.remaining > 0 && s.typ == typeEndRequest:
+			if s.wireEnd-s.wireStart < endRequestLen {
 				return nil
 			}
-			s.status = endStatus(s.buf[s.raw+4])
-			s.raw += endLen
-			s.left = 0
+			s.status = endStatus(s.buf[s.wireStart+4])
+			s.wireStart += endRequestLen
+			s.remaining = 0
 			s.ended = s.padding == 0
-		case s.left > 0:
-			n := min(s.left, s.fill-s.raw)
+		case s.remaining > 0:
+			n := min(s.remaining, s.wireEnd-s.wireStart)
 			if n == 0 {
 				return nil
 			}
-			s.pass(s.buf[s.raw : s.raw+n])
-			s.raw += n
-			s.left -= n
+			s.deliver(s.buf[s.wireStart : s.wireStart+n])
+			s.wireStart += n
+			s.remaining -= n
 		case s.padding > 0:
-			n := min(s.padding, s.fill-s.raw)
+			n := min(s.padding, s.wireEnd-s.wireStart)
 			if n == 0 {
 				return nil
 			}
-			s.raw += n
+			s.wireStart += n
 			s.padding -= n
 			s.ended = s.padding == 0 && s.typ == typeEndRequest
 		default:
-			if s.fill-s.raw < headerLen {
+			if s.wireEnd-s.wireStart < headerLen {
 				return nil
 			}
-			if err := s.open(parseHeader(s.buf[s.raw:])); err != nil {
+			if err := s.startRecord(parseHeader(s.buf[s.wireStart:])); err != nil {
 				return err
 			}
-			s.raw += headerLen
+			s.wireStart += headerLen
 		}
 	}
 	return nil
 }
 
-// open begins a record.
-func (s *stream) open(h header) error {
+// startRecord begins a record.
+func (s *stream) startRecord(h header) error {
 	switch {
 	case h.version != version1:
 		return protocolErrorf("record of version %d", h.version)
 	case h.typ != typeStdout && h.typ != typeStderr && h.typ != typeEndRequest:
 		return protocolErrorf("unexpected record of type %d", h.typ)
-	case h.typ == typeEndRequest && h.content != endLen:
-		return protocolErrorf("END_REQUEST of %d bytes, expected %d", h.content, endLen)
+	case h.typ == typeEndRequest && h.content != endRequestLen:
+		return protocolErrorf("END_REQUEST of %d bytes, expected %d", h.content, endRequestLen)
 	case 0 < h.id && h.id < s.id:
 		// Of an earlier request: the copy of a script that has forked.
-		s.foreign = true
+		s.otherRequest = true
 		h.typ = typeOtherRequest
 	case h.id != s.id:
 		return protocolErrorf("record for request %d, expected %d", h.id, s.id)
 	}
-	s.typ, s.left, s.padding = h.typ, h.content, h.padding
+	s.typ, s.remaining, s.padding = h.typ, h.content, h.padding
 	return nil
 }
 
-// pass hands a piece of content on, which lies at raw.
-func (s *stream) pass(p []byte) {
+// deliver hands a piece of content on, which lies at raw.
+func (s *stream) deliver(p []byte) {
 	if s.typ == typeOtherRequest {
 		return
 	}
@@ -203,7 +203,7 @@ func (s *stream) pass(p []byte) {
 		}
 		return
 	}
-	s.answered = true
+	s.responseStarted = true
 	if s.limit != unlimited {
 		p = p[:min(int64(len(p)), s.limit)]
 		s.limit -= int64(len(p))
@@ -213,7 +213,7 @@ func (s *stream) pass(p []byte) {
 	}
 	if s.start == s.end {
 		// Nothing to join it to: it can stay where it is.
-		s.start, s.end = s.raw, s.raw+len(p)
+		s.start, s.end = s.wireStart, s.wireStart+len(p)
 		return
 	}
 	s.end += copy(s.buf[s.end:], p)

@@ -24,13 +24,13 @@ func decodeAll(wire []byte, n int) (d decoded) {
 	s.init(&stderr)
 	defer s.free()
 	for len(wire) > 0 && d.err == nil {
-		room := s.writable()
-		if len(room) == 0 {
+		space := s.writable()
+		if len(space) == 0 {
 			s.grow()
 			continue
 		}
-		n := min(n, len(wire), len(room))
-		s.got(copy(room, wire[:n]))
+		n := min(n, len(wire), len(space))
+		s.received(copy(space, wire[:n]))
 		wire = wire[n:]
 		d.err = s.decode()
 	}
@@ -100,7 +100,7 @@ func TestContentLargerThanTheBufferIsPassedOnInPieces(t *testing.T) {
 	var got strings.Builder
 	for !s.ended {
 		n := copy(s.writable(), wire)
-		s.got(n)
+		s.received(n)
 		wire = wire[n:]
 		if err := s.decode(); err != nil {
 			t.Fatal(err)
@@ -120,12 +120,12 @@ func TestContentBeyondTheLimitIsSwallowed(t *testing.T) {
 			fastcgitest.Stdout("abc"), fastcgitest.Stdout("def"), fastcgitest.Stdout("ghi"), fastcgitest.End(),
 		}, requestID)
 		half := len(wire) / 2
-		s.got(copy(s.writable(), wire[:half]))
+		s.received(copy(s.writable(), wire[:half]))
 		if err := s.decode(); err != nil {
 			t.Fatal(err)
 		}
 		s.setLimit(int64(limit))
-		s.got(copy(s.writable(), wire[half:]))
+		s.received(copy(s.writable(), wire[half:]))
 		if err := s.decode(); err != nil {
 			t.Fatal(err)
 		}

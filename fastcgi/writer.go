@@ -9,45 +9,45 @@ import (
 )
 
 const (
-	// maxStdin is the content of a STDIN record: the largest multiple of 8, as
+	// maxStdinContent is the content of a STDIN record: the largest multiple of 8, as
 	// php-cgi's own records have it.
-	maxStdin = 65528
+	maxStdinContent = 65528
 
 	// writerGrace is how long a body may still take after END_REQUEST. php-cgi
 	// has then read all of it, so that only our own goroutine has to notice.
 	writerGrace = 100 * time.Millisecond
 )
 
-// errQuit ends a writer that was told to. Nobody sees it: the request has
+// errStopped ends a writer that was told to. Nobody sees it: the request has
 // ended, or failed for another reason.
-var errQuit = errors.New("fastcgi: request given up")
+var errStopped = errors.New("fastcgi: request given up")
 
 // chunk is one STDIN record and the empty one that ends the stream.
-type chunk [headerLen + maxStdin + headerLen]byte
+type chunk [headerLen + maxStdinContent + headerLen]byte
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
 // writer sends the body of one request while its response is read. A nil
 // writer stands for a body that was sent with the first write.
 type writer struct {
-	c       *Conn
-	turn    uint64
-	body    io.Reader
-	left    int64
-	timeout time.Duration
+	c         *Conn
+	useID     uint64
+	body      io.Reader
+	remaining int64
+	timeout   time.Duration
 
-	quit    atomic.Bool  // read no more of the body
-	waiting atomic.Bool  // for the body
-	records atomic.Int64 // sent
-	seen    int64        // records that moved has seen
+	stop        atomic.Bool  // read no more of the body
+	readingBody atomic.Bool  // for the body
+	recordsSent atomic.Int64 // sent
+	recordsSeen int64        // records that moved has seen
 
-	done  chan struct{}
-	whole bool // everything was sent; valid when done is closed
+	done     chan struct{}
+	complete bool // everything was sent; valid when done is closed
 }
 
-func startWriter(c *Conn, turn uint64, r *Request) *writer {
+func startWriter(c *Conn, useID uint64, r *Request) *writer {
 	w := &writer{
-		c: c, turn: turn, body: r.Body, left: r.ContentLength, timeout: r.WriteTimeout,
+		c: c, useID: useID, body: r.Body, remaining: r.ContentLength, timeout: r.WriteTimeout,
 		done: make(chan struct{}),
 	}
 	r.consumed = true
@@ -59,42 +59,42 @@ func (w *writer) run() {
 	defer close(w.done)
 	buf := chunks.Get().(*chunk) //nolint:forcetypeassert // the pool has nothing else
 	defer chunks.Put(buf)
-	for w.left > 0 {
-		if err := w.next(buf); err != nil {
+	for w.remaining > 0 {
+		if err := w.sendRecord(buf); err != nil {
 			// What PHP has answered so far is worth having: it may say why.
-			w.c.brake.stop(w.turn, err, true)
+			w.c.canceler.stop(w.useID, err, true)
 			return
 		}
 	}
-	w.whole = true
+	w.complete = true
 }
 
-// next sends one record, and with the last one the end of STDIN.
-func (w *writer) next(buf *chunk) error {
-	n := int(min(w.left, maxStdin))
-	if err := w.fetch(buf[headerLen : headerLen+n]); err != nil {
-		return &BodyError{short(err)}
+// sendRecord sends one record, and with the last one the end of STDIN.
+func (w *writer) sendRecord(buf *chunk) error {
+	n := int(min(w.remaining, maxStdinContent))
+	if err := w.readBody(buf[headerLen : headerLen+n]); err != nil {
+		return &BodyError{unexpectedEOF(err)}
 	}
-	w.left -= int64(n)
+	w.remaining -= int64(n)
 	appendHeader(buf[:0], typeStdin, w.c.id, n)
 	record := buf[:headerLen+n]
-	if w.left == 0 {
+	if w.remaining == 0 {
 		record = appendHeader(record, typeStdin, w.c.id, 0)
 	}
 	if err := w.c.write(record, w.timeout); err != nil {
 		return err
 	}
-	w.records.Add(1)
+	w.recordsSent.Add(1)
 	return nil
 }
 
-// fetch fills p from the body, but gives up between two reads when told to quit.
-func (w *writer) fetch(p []byte) error {
-	w.waiting.Store(true)
-	defer w.waiting.Store(false)
+// readBody fills p from the body, but gives up between two reads when told to quit.
+func (w *writer) readBody(p []byte) error {
+	w.readingBody.Store(true)
+	defer w.readingBody.Store(false)
 	for len(p) > 0 {
-		if w.quit.Load() {
-			return errQuit
+		if w.stop.Load() {
+			return errStopped
 		}
 		n, err := w.body.Read(p)
 		p = p[n:]
@@ -105,15 +105,15 @@ func (w *writer) fetch(p []byte) error {
 	return nil
 }
 
-// moved reports whether the body has got on since it was last asked, or waits
+// progressed reports whether the body has got on since it was last asked, or waits
 // for whoever provides it.
-func (w *writer) moved() bool {
+func (w *writer) progressed() bool {
 	if w == nil {
 		return false
 	}
-	n := w.records.Load()
-	moved := n != w.seen || w.waiting.Load()
-	w.seen = n
+	n := w.recordsSent.Load()
+	moved := n != w.recordsSeen || w.readingBody.Load()
+	w.recordsSeen = n
 	return moved
 }
 
@@ -126,9 +126,9 @@ func (w *writer) finish() bool {
 	select {
 	case <-w.done:
 	default:
-		w.quit.Store(true)
-		w.c.brake.limitWrites(writerGrace)
+		w.stop.Store(true)
+		w.c.canceler.limitWrites(writerGrace)
 		<-w.done
 	}
-	return w.whole
+	return w.complete
 }

@@ -168,7 +168,7 @@ func (r *Request) readParams(in io.Reader) error {
 	for {
 		rec, err := readRecord(in)
 		if err != nil {
-			return unexpected(err)
+			return unexpectedEOF(err)
 		}
 		if rec.typ != TypeParams || rec.id != r.ID {
 			return fmt.Errorf("fastcgitest: record of type %d for request %d within PARAMS of %d", rec.typ, rec.id, r.ID)
@@ -195,7 +195,7 @@ func (r *Request) readStdin(in io.Reader) error {
 	for {
 		rec, err := readRecord(in)
 		if err != nil {
-			return unexpected(err)
+			return unexpectedEOF(err)
 		}
 		if rec.typ != TypeStdin || rec.id != r.ID {
 			return fmt.Errorf("fastcgitest: record of type %d for request %d within STDIN of %d", rec.typ, rec.id, r.ID)
@@ -226,7 +226,7 @@ func readRecord(in io.Reader) (record, error) {
 	n := int(binary.BigEndian.Uint16(h[4:]))
 	rec.content = make([]byte, n+rec.padding)
 	if _, err := io.ReadFull(in, rec.content); err != nil {
-		return record{}, unexpected(err)
+		return record{}, unexpectedEOF(err)
 	}
 	rec.content = rec.content[:n]
 	return rec, nil
@@ -252,7 +252,7 @@ func cutPair(p []byte) (name, value string, rest []byte, err error) {
 	return string(p[:n]), string(p[n : n+v]), p[n+v:], nil
 }
 
-func unexpected(err error) error {
+func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
