@@ -10,36 +10,36 @@ import (
 	"time"
 )
 
-// maxDiscard is how much of an unwanted response Close reads to save the
-// connection.
+// maxDiscard limits how many bytes of an unwanted response Close reads to keep
+// the connection usable.
 const maxDiscard = 256 << 10
 
 var errShortBody = fmt.Errorf("fastcgi: response body is shorter than its Content-Length: %w", io.ErrUnexpectedEOF)
 
-// Body is the body of a response. It is one goroutine's at a time.
+// Body is the body of a response. Its methods must not be called concurrently.
 //
 // [Body.Read] returns io.EOF only when PHP has ended the request. If the
-// connection was lost or given up before, the error is a [*TransportError].
-// If PHP sent less than the Content-Length that it announced, the error is an
-// io.ErrUnexpectedEOF and the connection is none the worse.
+// connection failed or was given up before that, the error is a
+// [*TransportError]. If the content is shorter than its Content-Length, the error
+// wraps io.ErrUnexpectedEOF and the connection stays usable.
 type Body struct {
-	response http.Response // together with the body: one allocation
+	response http.Response // part of the Body to save an allocation
 	stream   stream
 
-	c       *Conn // nil when the request has ended, well or not
+	c       *Conn // nil when the request has ended, successfully or not
 	useID   uint64
 	unwatch func() bool
 	writer  *writer
 	timeout time.Duration
 
-	isHead         bool     // the request was HEAD
-	noBody         bool     // the response has no body, whatever PHP sends
+	isHead         bool     // the request method is HEAD
+	noBody         bool     // the response has no body: what PHP sends is discarded
 	closed         bool     // Close was called
-	delivered      int64    // bytes delivered
-	invalidHeaders int      // invalid header lines
-	valueBuf       []string // room for the Content-Length
-	hasLength      bool     // there is a Content-Length, which limits the body
-	err            error    // what comes after the content that is there
+	delivered      int64    // bytes returned to the caller
+	invalidHeaders int      // see InvalidHeaders
+	valueBuf       []string // space for a Content-Length value, length 1
+	hasLength      bool     // the response has a Content-Length, which limits the body
+	err            error    // returned when the buffered content has been read
 }
 
 func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
@@ -49,12 +49,13 @@ func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
 	return b
 }
 
-// InvalidHeaders returns how many lines of the response's head were not valid as
-// HTTP header fields, and so left out.
+// InvalidHeaders returns the number of header lines that were dropped because
+// they are not valid HTTP header fields.
 func (b *Body) InvalidHeaders() int { return b.invalidHeaders }
 
-// Next returns what comes next of the body, without copying it; it waits if
-// nothing is there. The bytes are valid until the next call of a method.
+// Next returns the next bytes of the body without copying them, and blocks until
+// there are some. They are valid until the next call of a method. The errors are
+// those of [Body.Read].
 func (b *Body) Next() ([]byte, error) {
 	for b.stream.buffered() == 0 {
 		if b.err != nil {
@@ -68,7 +69,7 @@ func (b *Body) Next() ([]byte, error) {
 	return p, nil
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. See [Body] for the errors.
 func (b *Body) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -104,9 +105,9 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// Ready reports whether the next Read or Next would return at once. When it is
-// false PHP has written nothing more yet, which is the moment to flush what
-// was read so far to the client.
+// Ready reports whether the next Read or Next returns without blocking. If not,
+// PHP has written nothing more yet: the caller should flush what it has read so
+// far to the client.
 func (b *Body) Ready() bool {
 	for b.stream.buffered() == 0 && b.err == nil {
 		if !b.poll() {
@@ -116,12 +117,12 @@ func (b *Body) Ready() bool {
 	return true
 }
 
-// Fill collects, in memory and without waiting, what PHP has written, until
-// there are more than limit bytes (at most [MaxFill]). It returns true if that
-// is all there is: the request has ended, and the connection is free for the
-// next one, though the collected bytes are still to be read from the body. The
-// length is then known: the response's ContentLength and its header
-// Content-Length are set to it, even where PHP had announced another.
+// Fill buffers what PHP has written, without blocking, until more than limit
+// bytes (at most [MaxFill]) are buffered. It returns true if the response is
+// complete: the request has ended, and the connection can be used for the next
+// one while the buffered bytes are still read from the body. The length is then
+// known, and Fill sets the response's ContentLength and Content-Length header to
+// it, even if PHP had sent another value.
 func (b *Body) Fill(limit int) (complete bool) {
 	limit = min(limit, MaxFill)
 	for b.c != nil && b.stream.buffered() <= limit {
@@ -146,14 +147,15 @@ func (b *Body) Fill(limit int) (complete bool) {
 	return true
 }
 
-// Close ends the reading. If the request has not ended, and its end is not
-// there to be read without waiting, the connection is spent: PHP may run on.
+// Close closes the body. Unless the rest of the response, up to 256 KiB, has
+// already arrived, the connection cannot be reused, because PHP may still be
+// running. Close always returns nil and may be called more than once.
 func (b *Body) Close() error {
 	if b.closed {
 		return nil
 	}
 	b.closed = true
-	for most := b.stream.total + maxDiscard; b.c != nil && b.stream.total < most; {
+	for limit := b.stream.total + maxDiscard; b.c != nil && b.stream.total < limit; {
 		b.stream.take()
 		if !b.poll() {
 			break
@@ -167,21 +169,21 @@ func (b *Body) Close() error {
 	return nil
 }
 
-// advance waits for bytes and decodes them.
+// advance waits for bytes and decodes them. An error goes to b.err.
 func (b *Body) advance() {
-	space := b.stream.writable()
-	n, err := b.c.read(space, b.timeout, b.writer)
+	buf := b.stream.writable()
+	n, err := b.c.read(buf, b.timeout, b.writer)
 	b.received(n, err)
 }
 
-// poll decodes what has arrived and reports whether there was anything, be it
-// an error.
+// poll decodes what has arrived, without blocking. It reports whether anything
+// has, bytes or an error.
 func (b *Body) poll() bool {
-	space := b.stream.writable()
-	if b.c == nil || len(space) == 0 {
+	buf := b.stream.writable()
+	if b.c == nil || len(buf) == 0 {
 		return false
 	}
-	n, err := b.c.poll(space)
+	n, err := b.c.poll(buf)
 	if errors.Is(err, errWouldBlock) {
 		return false
 	}
@@ -189,7 +191,8 @@ func (b *Body) poll() bool {
 	return true
 }
 
-// received takes note of n bytes put into the stream's room, or of an error.
+// received decodes n bytes that were read into stream.writable, or handles the
+// error of the read.
 func (b *Body) received(n int, err error) {
 	if err != nil {
 		b.abandon(err)
@@ -206,8 +209,8 @@ func (b *Body) received(n int, err error) {
 	}
 }
 
-// finish is called when END_REQUEST has been seen. What is left of the response
-// is in memory, and the connection can go.
+// finish is called when END_REQUEST has been decoded. The rest of the response is
+// in memory, so the connection is released.
 func (b *Body) finish() {
 	sent := b.writer.finish()
 	switch {
@@ -222,12 +225,12 @@ func (b *Body) finish() {
 	}
 	b.err = io.EOF
 	if s := b.stream.status; s != requestComplete {
-		b.err = protocolErrorf("request refused: %v", s)
+		b.err = protocolErrorf("request rejected: %v", s)
 	}
 	b.checkLength()
 }
 
-// checkLength makes a body that has ended before its announced length an error.
+// checkLength sets the error of a body that is shorter than its Content-Length.
 func (b *Body) checkLength() {
 	if errors.Is(b.err, io.EOF) && b.hasLength && !b.noBody && b.stream.limit > 0 {
 		b.err = errShortBody
@@ -237,9 +240,9 @@ func (b *Body) checkLength() {
 // abandon gives up a request that has not ended.
 func (b *Body) abandon(cause error) {
 	c := b.c
-	c.canceler.stop(b.useID, cause, false) // so that the writer ends
+	c.canceler.stop(b.useID, cause, false) // stops the writer
 	if !b.writer.finish() {
-		c.markAborted(cause) // PHP must not go on with a cut body
+		c.markAborted(cause) // PHP must not run the script with a truncated body
 	}
 	b.err = cause
 	if _, ok := errors.AsType[*ProtocolError](cause); !ok {
@@ -248,17 +251,17 @@ func (b *Body) abandon(cause error) {
 	b.detach(unusable)
 }
 
-// detach lets go of the connection, which is then in state next.
+// detach releases the connection, which is then in state next.
 func (b *Body) detach(next state) {
 	c := b.c
 	b.c = nil
-	c.canceler.end() //nolint:errcheck // who asks Reusable learns of it
+	c.canceler.end() //nolint:errcheck // Reusable reports it
 	if b.unwatch != nil {
 		b.unwatch()
 	}
 	if next != idle {
-		c.raw.drain() // else PHP would see a reset when it is closed
+		c.raw.drain() // otherwise PHP would get a reset when the connection is closed
 	}
-	// Last: from here on another goroutine may use the connection.
+	// This must come last: another goroutine may now use the connection.
 	c.state.Store(uint32(next))
 }

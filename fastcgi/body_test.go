@@ -21,7 +21,7 @@ func TestAResponseWithoutASensibleHeadIsAProtocolErrorAndNoMore(t *testing.T) {
 		"status abc":     {fastcgitest.Reply("Status: abc\r\n\r\n"), `"abc"`},
 		"nothing":        {fastcgitest.Answer{fastcgitest.End()}, "no response"},
 		"stderr only":    {fastcgitest.Answer{fastcgitest.Stderr("oh"), fastcgitest.End()}, "no response"},
-		"head no end":    {fastcgitest.Reply("Content-Type: text/html\r\n"), "no end"},
+		"head no end":    {fastcgitest.Reply("Content-Type: text/html\r\n"), "ended within"},
 		"overloaded":     {fastcgitest.Answer{fastcgitest.EndStatus(0, 2)}, "OVERLOADED"},
 		"unknown role":   {fastcgitest.Answer{fastcgitest.EndStatus(0, 3)}, "UNKNOWN_ROLE"},
 		"cannot mpx":     {fastcgitest.Answer{fastcgitest.EndStatus(0, 1)}, "CANT_MPX_CONN"},

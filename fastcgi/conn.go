@@ -12,44 +12,44 @@ import (
 	"time"
 )
 
-// maxReadAfterStop is how much is still read after a stop, so that a process that
-// goes on writing cannot keep a request that was given up. It is more than
-// sockets hold.
+// maxReadAfterStop limits the bytes read after a stop, so that a process that
+// keeps writing cannot hold a request that was given up. It is more than a
+// socket buffer holds.
 const maxReadAfterStop = 8 << 20
 
-// state is what a connection can be used for.
+// state says whether a connection can take a request.
 type state uint32
 
 const (
 	idle     state = iota // the next request can be sent
-	busy                  // a request is under way
-	unusable              // a request has not ended as it should: only to be closed
+	busy                  // a request is running
+	unusable              // the last request did not end properly: close the connection
 )
 
-// Conn is one connection to a responder. It runs one request at a time.
+// Conn is a connection to a FastCGI responder. It runs one request at a time.
 //
-// Interrupt, Close, Reusable and Broken may be called from any goroutine. All
-// other methods, and those of the response's body, are one goroutine's at a time.
+// Interrupt, Close, Reusable, Broken, Aborted and StrayResponse may be called
+// from any goroutine at any time. All other methods, and the methods of the
+// response's body, must not be called concurrently.
 type Conn struct {
 	nc       net.Conn
 	raw      rawConn
 	canceler canceler
 
-	state   atomic.Uint32
-	broken  atomic.Bool
-	aborted atomic.Bool // broken by whoever gave the request up
-	// strayResponse: the copy of a script that has forked has answered to an earlier
-	// request.
-	strayResponse atomic.Bool
+	state         atomic.Uint32
+	broken        atomic.Bool // see Broken
+	aborted       atomic.Bool // see Aborted
+	strayResponse atomic.Bool // see StrayResponse
 
-	id            uint16       // of the request, from 1
-	sent          atomic.Int64 // bytes of the request handed to the system
-	readAfterStop int          // bytes read since a stop
+	id            uint16       // of the current request, from 1
+	sent          atomic.Int64 // bytes of the request passed to the operating system
+	readAfterStop int          // bytes read since the request was stopped
 }
 
-// NewConn returns a Conn over nc, which it then owns. If nc is a socket of
-// package net (a syscall.Conn), the Conn can tell whether bytes have arrived
-// without waiting for them.
+// NewConn returns a Conn over nc and takes ownership of nc. If nc is a
+// syscall.Conn, like the sockets of package net, the Conn can also read without
+// blocking. Over any other connection, as net.Pipe, Check does not see data, and
+// Body.Ready and Body.Fill see only what has been read already.
 func NewConn(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.canceler.nc = nc
@@ -57,10 +57,10 @@ func NewConn(nc net.Conn) *Conn {
 	return c
 }
 
-// Reusable reports whether the next request can be sent: the last one has
-// ended and was sent wholly, and nothing is left over. It is true as soon as
-// END_REQUEST has been seen, even while the response's body still has bytes
-// in memory to deliver.
+// Reusable reports whether the next request can be sent: the last request was
+// sent completely, its response has ended, and no bytes are left over. It
+// becomes true when END_REQUEST has been read, even if part of the response's
+// body is still in memory to be delivered.
 func (c *Conn) Reusable() bool {
 	if state(c.state.Load()) != idle || c.broken.Load() {
 		return false
@@ -69,32 +69,35 @@ func (c *Conn) Reusable() bool {
 	return cause == nil
 }
 
-// Broken reports whether the process behind the connection should be killed:
-// it has violated the protocol, or a request to it was cut off while it was
-// sent. php-cgi would run a request with a cut body as one with none when the
-// connection is closed, so kill first.
+// Broken reports whether the process behind the connection should be killed
+// before the connection is closed: it violated the protocol, or a request was
+// only partly sent. When the connection closes, php-cgi takes a truncated body
+// for the whole body and runs the script.
 func (c *Conn) Broken() bool { return c.broken.Load() }
 
-// Aborted reports whether it is Broken only because the request was given up while
-// it was sent: its context had ended, or its body could not be read. PHP has
-// done nothing wrong.
+// Aborted reports whether the connection is Broken only because the request was
+// given up while it was being sent: its context was canceled, or its body could
+// not be read. The process has done nothing wrong.
 func (c *Conn) Aborted() bool { return c.aborted.Load() }
 
-// markAborted marks the connection as broken because a request was not sent wholly.
+// markAborted marks the connection as broken because cause kept the request from
+// being sent completely.
 func (c *Conn) markAborted(cause error) {
 	_, body := errors.AsType[*BodyError](cause)
 	c.aborted.Store(body || errors.Is(cause, context.Canceled))
 	c.broken.Store(true)
 }
 
-// StrayResponse reports whether it is Broken by an earlier request, whose script has
-// forked, and not by the last one.
+// StrayResponse reports whether the connection is Broken because of an earlier
+// request: its script forked, and the copy also sent a response. The last
+// request is not the cause.
 func (c *Conn) StrayResponse() bool { return c.strayResponse.Load() }
 
-// Interrupt gives the connection up, for a reason that the connection itself
-// may not show: the process has died, but a program that it started keeps the
-// connection open. What has arrived is still delivered; then all I/O fails
-// with err. It may be called at any time, from any goroutine, more than once.
+// Interrupt gives the connection up for a reason that the connection itself may
+// not show: the process has died, but a program that it started keeps the
+// connection open. Bytes that have arrived are still delivered; then all I/O
+// fails with err, or with [ErrClosed] if err is nil. Interrupt may be called at
+// any time, from any goroutine and more than once; the first error counts.
 func (c *Conn) Interrupt(err error) {
 	if err == nil {
 		err = ErrClosed
@@ -102,16 +105,16 @@ func (c *Conn) Interrupt(err error) {
 	c.canceler.abort(err)
 }
 
-// Close closes the connection. A request under way fails.
+// Close closes the connection. A running request fails with [ErrClosed].
 func (c *Conn) Close() error {
 	c.canceler.abort(ErrClosed)
 	return c.nc.Close()
 }
 
-// Check looks, without waiting, at a connection that has no request: nil means
-// that it is quiet, as it must be; io.EOF or another error that it is lost. A
-// [*ProtocolError] says that bytes have come unasked, as from the copy of a
-// script that has forked; the connection is then Broken.
+// Check reports, without blocking, whether an idle connection is still usable.
+// It returns nil if nothing has arrived, as it should be, and io.EOF or another
+// error if the connection has ended. Unexpected data, as from the copy of a
+// script that forked, is a [*ProtocolError] and makes the connection Broken.
 func (c *Conn) Check() error {
 	if _, cause := c.canceler.stopped(); cause != nil {
 		return cause
@@ -126,7 +129,7 @@ func (c *Conn) Check() error {
 	switch {
 	case n > 0:
 		c.markBroken()
-		return protocolErrorf("bytes came unasked (first is %#x)", c.raw.oneByte[0])
+		return protocolErrorf("unexpected data on idle connection (first byte %#x)", c.raw.oneByte[0])
 	case errors.Is(err, errWouldBlock):
 		return nil
 	}
@@ -134,13 +137,14 @@ func (c *Conn) Check() error {
 	return err
 }
 
-// markBroken marks the connection as broken.
+// markBroken marks the connection as broken and unusable.
 func (c *Conn) markBroken() {
 	c.broken.Store(true)
 	c.state.Store(uint32(unusable))
 }
 
-// acquire takes the connection for one use, which ctx can end.
+// acquire reserves the connection for one request, which ends when ctx is done.
+// unwatch, if not nil, stops watching ctx.
 func (c *Conn) acquire(ctx context.Context) (useID uint64, unwatch func() bool, err error) {
 	if ctx.Err() != nil {
 		return 0, nil, context.Cause(ctx)
@@ -166,15 +170,16 @@ func (c *Conn) acquire(ctx context.Context) (useID uint64, unwatch func() bool, 
 	return useID, unwatch, nil
 }
 
-// RoundTrip sends a request and returns when the head of its response is there. It
-// reads while it sends, because PHP may do so too. The response's body is a
-// [*Body], which must be closed; until then ctx can end the request.
+// RoundTrip sends a request and returns when the header of its response has
+// arrived. It reads while it sends, because PHP may respond before it has read
+// the whole body. The response's Body is a [*Body]. The caller must close it;
+// until then the request ends when ctx is done.
 //
 // The error is a [*TransportError] if the connection failed or was given up
-// ([ErrNotSent] then tells whether the request can safely be sent elsewhere),
-// a [*ProtocolError] if the response makes no sense, a [*ParamError] or a
-// [*BodyError] if the request could not be sent as it is. After any of them
-// [Conn.Reusable] and [Conn.Broken] say what the connection is still good for.
+// (errors.Is(err, [ErrNotSent]) then reports whether the request can safely be
+// sent over another connection), a [*ProtocolError] if the response is invalid,
+// and a [*ParamError] or a [*BodyError] if the request cannot be sent. After an
+// error, [Conn.Reusable] and [Conn.Broken] report the state of the connection.
 func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error) {
 	if err := r.check(); err != nil {
 		return nil, err
@@ -183,8 +188,8 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 	if err != nil {
 		return nil, &TransportError{Err: err}
 	}
-	// An id of its own tells the answer from one that comes late: of a script
-	// that has forked, whose copy answers too.
+	// A new id for each request makes a late response recognizable: that of the
+	// copy of a script that forked.
 	if c.id++; c.id == 0 {
 		c.id = 1
 	}
@@ -198,7 +203,7 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 	return &b.response, nil
 }
 
-// writeDeadlineSet writes p, which takes no longer than timeout without progress.
+// write writes p. It fails if the peer reads nothing for timeout; 0 is no limit.
 func (c *Conn) write(p []byte, timeout time.Duration) error {
 	for len(p) > 0 {
 		c.canceler.setWriteTimeout(timeout)
@@ -213,7 +218,7 @@ func (c *Conn) write(p []byte, timeout time.Duration) error {
 	return nil
 }
 
-// timedOut reports whether err is a timeout, and not a stop.
+// timedOut reports whether err is a timeout, and not the effect of a stop.
 func (c *Conn) timedOut(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -222,6 +227,7 @@ func (c *Conn) timedOut(err error) bool {
 	return cause == nil
 }
 
+// writeError returns why a write failed with err.
 func (c *Conn) writeError(err error) error {
 	if _, cause := c.canceler.stopped(); cause != nil {
 		return cause
@@ -232,8 +238,9 @@ func (c *Conn) writeError(err error) error {
 	return err
 }
 
-// readDeadlineSet waits for bytes. Silence for the timeout is borne as long as w makes
-// progress with the body, because PHP may be silent until it has all of it.
+// read waits for bytes, for timeout at most; 0 is no limit. The timeout is
+// extended while w makes progress with the request body, because PHP may not
+// respond before it has all of it.
 func (c *Conn) read(p []byte, timeout time.Duration, w *writer) (int, error) {
 	c.raw.drain()
 	for {
@@ -251,8 +258,8 @@ func (c *Conn) read(p []byte, timeout time.Duration, w *writer) (int, error) {
 	}
 }
 
-// readError says what the error of a read means. After a stop that lets what
-// has arrived still be read, it reads on without waiting.
+// readError returns why a read failed with err. If the request was stopped but
+// bytes that have arrived may still be read, it reads them into p instead.
 func (c *Conn) readError(p []byte, err error) (int, error) {
 	allowReads, cause := c.canceler.stopped()
 	switch {
@@ -266,7 +273,8 @@ func (c *Conn) readError(p []byte, err error) (int, error) {
 	return 0, connError(err)
 }
 
-// readRest reads what has arrived before the stop.
+// readRest reads bytes that arrived before the stop. It returns cause when there
+// are none left.
 func (c *Conn) readRest(p []byte, cause error) (int, error) {
 	if !c.raw.available() || errors.Is(cause, ErrClosed) || c.readAfterStop > maxReadAfterStop {
 		return 0, cause
@@ -282,7 +290,8 @@ func (c *Conn) readRest(p []byte, cause error) (int, error) {
 	return 0, fmt.Errorf("%w: %w", cause, connError(err))
 }
 
-// poll reads what has arrived, without waiting: errWouldBlock if that is nothing.
+// poll reads what has arrived, without blocking. It returns errWouldBlock if
+// nothing has.
 func (c *Conn) poll(p []byte) (int, error) {
 	if !c.raw.available() {
 		return 0, errWouldBlock
@@ -301,7 +310,8 @@ func (c *Conn) poll(p []byte) (int, error) {
 	return n, err
 }
 
-// connError is the error of a connection that has ended where it should not.
+// connError returns err in one form for all platforms and kinds of connections:
+// an unexpected end of the connection is an io.ErrUnexpectedEOF.
 func connError(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):

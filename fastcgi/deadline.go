@@ -6,129 +6,134 @@ import (
 	"time"
 )
 
-// aLongTimeAgo is a deadline that has passed.
+// aLongTimeAgo is a deadline in the past: it makes pending I/O return at once.
 var aLongTimeAgo = time.Unix(1, 0)
 
-// canceler is what stops the I/O of a connection from another goroutine: it turns
-// a cancelled context, a failed body or a dead process into deadlines, and
-// keeps the deadlines of timeouts from undoing that.
+// canceler stops the I/O of a connection from another goroutine. It turns a
+// canceled context, a failed request body or a dead process into expired
+// deadlines, and keeps timeouts from replacing those deadlines.
 //
-// A stop belongs to one turn, which is one use of the connection, so that a
-// cancellation that is late meets another turn and does nothing: there is no
-// need to wait for a context.AfterFunc that is already running.
+// A stop applies to one use of the connection, identified by its useID. A
+// cancellation that comes too late has the id of an earlier use and does
+// nothing, so there is no need to wait for a context.AfterFunc that is running.
 type canceler struct {
 	nc net.Conn
 
-	mu                 sync.Mutex // guards what follows, and the calls of Set…Deadline
+	mu                 sync.Mutex // guards the fields below and the calls of Set…Deadline
 	useID              uint64
-	abortErr           error // why the connection is given up for ever
-	cause              error // why this turn is
-	allowReads         bool  // what has arrived may still be read
-	writeDeadlineFixed bool  // the deadline of writes stays as it is
+	abortErr           error // why the connection was given up, for good
+	cause              error // why the current use was stopped
+	allowReads         bool  // after a stop: bytes that have arrived may still be read
+	writeDeadlineFixed bool  // setWriteTimeout leaves the write deadline alone
 	readDeadlineSet    bool  // a read deadline is set
 	writeDeadlineSet   bool  // a write deadline is set
 }
 
-// acquire opens a turn. It fails if the connection has been given up.
-func (b *canceler) begin() (useID uint64, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.abortErr != nil {
-		return 0, b.abortErr
+// begin starts a use of the connection. It fails if the connection was given up.
+func (x *canceler) begin() (useID uint64, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.abortErr != nil {
+		return 0, x.abortErr
 	}
-	b.useID++
-	return b.useID, nil
+	x.useID++
+	return x.useID, nil
 }
 
-// end closes the turn and takes its deadlines off. It returns what stopped the
-// connection for ever, if anything has.
-func (b *canceler) end() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.useID++
-	b.cause, b.allowReads, b.writeDeadlineFixed = nil, false, false
-	if b.abortErr == nil && (b.readDeadlineSet || b.writeDeadlineSet) {
-		b.nc.SetDeadline(time.Time{}) //nolint:errcheck // if it is closed, the next use tells
-		b.readDeadlineSet, b.writeDeadlineSet = false, false
+// end ends the current use and clears its deadlines. It returns the error that
+// the connection was given up with, or nil.
+func (x *canceler) end() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.useID++
+	x.cause, x.allowReads, x.writeDeadlineFixed = nil, false, false
+	if x.abortErr == nil && (x.readDeadlineSet || x.writeDeadlineSet) {
+		x.nc.SetDeadline(time.Time{}) //nolint:errcheck // if it is closed, the next use fails
+		x.readDeadlineSet, x.writeDeadlineSet = false, false
 	}
-	return b.abortErr
+	return x.abortErr
 }
 
-// stop gives the turn up. If soft is set, what has arrived may still be read.
-func (b *canceler) stop(useID uint64, cause error, allowReads bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.useID != useID || b.cause != nil {
+// stop stops the I/O of the use with this id. If allowReads is set, bytes that
+// have arrived may still be read. The first call counts.
+func (x *canceler) stop(useID uint64, cause error, allowReads bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.useID != useID || x.cause != nil {
 		return
 	}
-	b.cause, b.allowReads = cause, allowReads
-	b.expireLocked()
+	x.cause, x.allowReads = cause, allowReads
+	x.expireLocked()
 }
 
-// abort gives the connection up; the first cause counts.
-func (b *canceler) abort(cause error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.abortErr == nil {
-		b.abortErr = cause
-		b.expireLocked()
+// abort gives the connection up for good. The first cause counts.
+func (x *canceler) abort(cause error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.abortErr == nil {
+		x.abortErr = cause
+		x.expireLocked()
 	}
 }
 
-func (b *canceler) expireLocked() {
-	b.readDeadlineSet, b.writeDeadlineSet = true, true
-	b.nc.SetDeadline(aLongTimeAgo) //nolint:errcheck // if it is closed, I/O has ended anyway
+// expireLocked makes pending and future I/O return at once.
+func (x *canceler) expireLocked() {
+	x.readDeadlineSet, x.writeDeadlineSet = true, true
+	x.nc.SetDeadline(aLongTimeAgo) //nolint:errcheck // if it is closed, I/O has ended anyway
 }
 
-// stopped returns why I/O has been stopped, nil if it has not; soft says that
-// what has arrived may still be read. A cancelled context outranks a dead
-// process, because nobody waits for the answer any more.
-func (b *canceler) stopped() (allowReads bool, cause error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// stopped returns why I/O was stopped, or nil if it was not. allowReads reports
+// whether bytes that have arrived may still be read. A canceled context takes
+// precedence over a dead process, because the caller no longer wants a response.
+func (x *canceler) stopped() (allowReads bool, cause error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	switch {
-	case b.cause != nil && !b.allowReads:
-		return false, b.cause
-	case b.abortErr != nil:
-		return true, b.abortErr
+	case x.cause != nil && !x.allowReads:
+		return false, x.cause
+	case x.abortErr != nil:
+		return true, x.abortErr
 	}
-	return b.allowReads, b.cause
+	return x.allowReads, x.cause
 }
 
-// setReadTimeout sets the deadline of the next read; 0 is none.
-func (b *canceler) setReadTimeout(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.abortErr != nil || b.cause != nil || (d == 0 && !b.readDeadlineSet) {
+// setReadTimeout sets the deadline of the next read to d from now; 0 is no
+// deadline.
+func (x *canceler) setReadTimeout(d time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.abortErr != nil || x.cause != nil || (d == 0 && !x.readDeadlineSet) {
 		return
 	}
-	b.readDeadlineSet = d > 0
-	b.nc.SetReadDeadline(deadline(d)) //nolint:errcheck // if it is closed, the read tells
+	x.readDeadlineSet = d > 0
+	x.nc.SetReadDeadline(deadline(d)) //nolint:errcheck // if it is closed, the read fails
 }
 
-// setWriteTimeout sets the deadline of the next write; 0 is none.
-func (b *canceler) setWriteTimeout(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.abortErr != nil || b.cause != nil || b.writeDeadlineFixed || (d == 0 && !b.writeDeadlineSet) {
+// setWriteTimeout sets the deadline of the next write to d from now; 0 is no
+// deadline.
+func (x *canceler) setWriteTimeout(d time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.abortErr != nil || x.cause != nil || x.writeDeadlineFixed || (d == 0 && !x.writeDeadlineSet) {
 		return
 	}
-	b.writeDeadlineSet = d > 0
-	b.nc.SetWriteDeadline(deadline(d)) //nolint:errcheck // if it is closed, the write tells
+	x.writeDeadlineSet = d > 0
+	x.nc.SetWriteDeadline(deadline(d)) //nolint:errcheck // if it is closed, the write fails
 }
 
-// limitWrites gives all writes of this turn together no more than d.
-func (b *canceler) limitWrites(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.writeDeadlineFixed = true
-	if b.abortErr != nil || b.cause != nil {
+// limitWrites lets all further writes of the current use take d in total.
+func (x *canceler) limitWrites(d time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writeDeadlineFixed = true
+	if x.abortErr != nil || x.cause != nil {
 		return
 	}
-	b.writeDeadlineSet = true
-	b.nc.SetWriteDeadline(time.Now().Add(d)) //nolint:errcheck // if it is closed, the write tells
+	x.writeDeadlineSet = true
+	x.nc.SetWriteDeadline(time.Now().Add(d)) //nolint:errcheck // if it is closed, the write fails
 }
 
+// deadline returns the time d from now, or no deadline if d is 0.
 func deadline(d time.Duration) time.Time {
 	if d == 0 {
 		return time.Time{}

@@ -8,28 +8,29 @@ import (
 )
 
 var (
-	// ErrNotSent is what a [*TransportError] is when not one byte of the
-	// request reached the peer: it may be sent again over another connection.
+	// ErrNotSent matches a [*TransportError], with errors.Is, if no byte of the
+	// request was sent: the request may be sent again over another connection.
 	ErrNotSent = errors.New("fastcgi: nothing of the request was sent")
 
-	// ErrClosed is why I/O fails after [Conn.Close].
+	// ErrClosed is the error of I/O after [Conn.Close].
 	ErrClosed = errors.New("fastcgi: connection closed")
 
-	// ErrClosedAfterGetValues is what [Conn.Handshake] returns when the peer
-	// answers GET_VALUES and then closes: PHP before 8.2.13 (bug #76922).
-	// Connect again and use [Conn.PingRequest].
+	// ErrClosedAfterGetValues is returned by [Conn.Handshake] if the peer
+	// closes the connection after it has responded to GET_VALUES, as PHP before
+	// 8.2.13 does (bug #76922). Connect again and use [Conn.PingRequest].
 	ErrClosedAfterGetValues = errors.New("fastcgi: peer closes the connection after GET_VALUES")
 
-	// ErrReadTimeout says that nothing came for [Request.ReadTimeout]. It is an
-	// [os.ErrDeadlineExceeded] and a net.Error.
+	// ErrReadTimeout means that nothing was received for [Request.ReadTimeout].
+	// It matches [os.ErrDeadlineExceeded] and is a net.Error.
 	ErrReadTimeout error = &timeoutError{"fastcgi: no response within the read timeout"}
 
-	// ErrWriteTimeout says that the peer took nothing for
-	// [Request.WriteTimeout]. It is an [os.ErrDeadlineExceeded] and a net.Error.
+	// ErrWriteTimeout means that the peer read nothing of the request for
+	// [Request.WriteTimeout]. It matches [os.ErrDeadlineExceeded] and is a
+	// net.Error.
 	ErrWriteTimeout error = &timeoutError{"fastcgi: request not read within the write timeout"}
 
-	errBusy   = errors.New("fastcgi: connection is in use or spent")
-	errNoBody = errors.New("no body was given")
+	errBusy   = errors.New("fastcgi: connection is in use or unusable")
+	errNoBody = errors.New("ContentLength is set but Body is nil")
 )
 
 type timeoutError struct{ text string }
@@ -39,19 +40,22 @@ func (e *timeoutError) Timeout() bool        { return true }
 func (e *timeoutError) Temporary() bool      { return true }
 func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
-// TransportError is a request that failed because the connection did, or
-// because it was given up: by its context, by a timeout or by
-// [Conn.Interrupt]. It has what decides whether the request may be repeated.
+// TransportError is the error of a request that failed because the connection
+// failed, or because it was given up: its context was done, a timeout expired,
+// or [Conn.Interrupt] was called. Its fields tell whether the request may be
+// retried.
 type TransportError struct {
-	// Sent counts the bytes of the request that were handed to the system.
+	// Sent is the number of bytes of the request that were passed to the
+	// operating system.
 	Sent int64
-	// ResponseStarted says that at least one byte of STDOUT had arrived.
+	// ResponseStarted is true if at least one byte of STDOUT was received.
 	ResponseStarted bool
-	// Err is the cause. The end of the connection before that of the response
-	// is an io.ErrUnexpectedEOF.
+	// Err is the cause. If the connection ended before the response did, it
+	// wraps io.ErrUnexpectedEOF.
 	Err error
 }
 
+// Error implements error.
 func (e *TransportError) Error() string {
 	return "fastcgi: " + strings.TrimPrefix(e.Err.Error(), "fastcgi: ")
 }
@@ -59,23 +63,23 @@ func (e *TransportError) Error() string {
 // Unwrap returns the cause.
 func (e *TransportError) Unwrap() error { return e.Err }
 
-// Is makes errors.Is(err, ErrNotSent) true when nothing was sent.
+// Is makes errors.Is(err, ErrNotSent) true if nothing was sent.
 func (e *TransportError) Is(target error) bool {
 	return target == ErrNotSent && e.Sent == 0 && !e.ResponseStarted
 }
 
-// Timeout makes a TransportError a net.Error when its cause is one.
+// Timeout reports whether the cause is a timeout. It implements net.Error.
 func (e *TransportError) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
-// Temporary is there for net.Error only.
+// Temporary implements net.Error.
 func (e *TransportError) Temporary() bool { return e.Timeout() }
 
-// ResponseStarted reports whether PHP had begun to answer the request that failed
-// with err: at least one byte of response had arrived. It is true of errors
-// that come of the response itself, as a [*ProtocolError] does.
+// ResponseStarted reports whether PHP had begun to respond to the request that
+// failed with err: at least one byte of the response was received. It is true
+// for a [*ProtocolError], which is an error in the response.
 func ResponseStarted(err error) bool {
 	if t, ok := errors.AsType[*TransportError](err); ok {
 		return t.ResponseStarted
@@ -84,31 +88,36 @@ func ResponseStarted(err error) bool {
 	return ok
 }
 
-// ProtocolError is a response that is not FastCGI, or whose head is not CGI,
-// or a request that the application refused. Where the records themselves were
-// sound, the connection stays usable: ask [Conn.Broken] and [Conn.Reusable].
+// ProtocolError means that a response is not valid FastCGI or that its header is
+// not valid CGI, or that the application rejected the request. If the records
+// themselves were valid, the connection stays usable: see [Conn.Reusable] and
+// [Conn.Broken].
 type ProtocolError struct {
-	// Problem says what was wrong.
+	// Problem describes what was wrong.
 	Problem string
 }
 
+// Error implements error.
 func (e *ProtocolError) Error() string { return "fastcgi: " + e.Problem }
 
 func protocolErrorf(format string, args ...any) *ProtocolError {
 	return &ProtocolError{fmt.Sprintf(format, args...)}
 }
 
-// ParamError is a parameter that cannot be sent. Nothing of its request is.
+// ParamError means that a parameter cannot be sent. Nothing of its request is
+// sent.
 type ParamError struct {
-	// Name is the parameter's name, cut when it is very long.
+	// Name is the parameter's name, truncated to 64 bytes.
 	Name string
 	// Size is the length of the encoded pair. A pair must fit into one record,
-	// because php-cgi drops the connection if it does not.
+	// or php-cgi closes the connection.
 	Size int
-	// NUL says that name or value has a NUL byte, at which PHP would cut it.
+	// NUL is true if the name or the value contains a NUL byte, where PHP would
+	// truncate it.
 	NUL bool
 }
 
+// Error implements error.
 func (e *ParamError) Error() string {
 	if e.NUL {
 		return fmt.Sprintf("fastcgi: parameter %q contains a NUL byte", e.Name)
@@ -116,13 +125,15 @@ func (e *ParamError) Error() string {
 	return fmt.Sprintf("fastcgi: parameter %q is too large (%d bytes encoded, at most %d)", e.Name, e.Size, maxContent)
 }
 
-// BodyError is a request body that could not be read to its announced end. It
-// is the fault of whoever made the body, not of the peer.
+// BodyError means that the request body could not be read up to its
+// ContentLength. The fault lies with the source of the body, not with the peer.
 type BodyError struct {
-	// Err is what Body.Read returned; io.ErrUnexpectedEOF if it ended early.
+	// Err is the error of Body.Read, or io.ErrUnexpectedEOF if the body ended
+	// early.
 	Err error
 }
 
+// Error implements error.
 func (e *BodyError) Error() string { return "fastcgi: reading the request body: " + e.Err.Error() }
 
 // Unwrap returns the cause.

@@ -20,7 +20,7 @@ func TestErrorsSayWhatHappenedAndWhatMayBeDone(t *testing.T) {
 		{&TransportError{Sent: 1, Err: ErrReadTimeout}, "fastcgi: no response within the read timeout", false, false, true},
 		{&TransportError{Sent: 1, ResponseStarted: true, Err: ErrClosed}, "fastcgi: connection closed", false, true, false},
 		{&TransportError{Err: ErrWriteTimeout}, "fastcgi: request not read within the write timeout", true, false, true},
-		{protocolErrorf("response has the status %q", "99"), `fastcgi: response has the status "99"`, false, true, false},
+		{protocolErrorf("response has invalid status %q", "99"), `fastcgi: response has invalid status "99"`, false, true, false},
 		{&BodyError{io.ErrUnexpectedEOF}, "fastcgi: reading the request body: unexpected EOF", false, false, false},
 		{&ParamError{Name: "A", Size: 70000}, `fastcgi: parameter "A" is too large (70000 bytes encoded, at most 65535)`, false, false, false},
 		{&ParamError{Name: "A\x00", NUL: true}, `fastcgi: parameter "A\x00" contains a NUL byte`, false, false, false},

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// maxHead is the largest head of a response. PHP itself has no limit.
+// maxHead is the largest response header, in bytes. PHP itself has no limit.
 const maxHead = 1 << 20
 
-// headScan finds the end of a CGI head in content that grows.
+// headScan finds the end of a CGI header in a growing buffer.
 type headScan struct {
-	lineStart int // where the line begins that has not ended yet
-	scanned   int // up to where there was no line end
+	lineStart int // offset of the current line
+	scanned   int // the current line has no newline before this offset
 }
 
-// find returns the size of the head with the empty line that ends it. line is
-// then where that empty line begins.
+// find returns the size of the header, including the empty line that ends it.
+// lineStart is then the offset of that empty line.
 func (s *headScan) find(p []byte) (size int, ok bool) {
 	for {
 		i := bytes.IndexByte(p[s.scanned:], '\n')
@@ -33,20 +33,20 @@ func (s *headScan) find(p []byte) (size int, ok bool) {
 	}
 }
 
-// isHead is the parsed head of a response.
+// head is a parsed response header.
 type head struct {
 	code     int
 	status   string // "200 OK"
 	fields   http.Header
-	valueBuf []string // room for a value that is added
-	length   int64    // Content-Length; -1 if there is none or it makes no sense
-	invalid  int      // lines that were not header fields
+	valueBuf []string // space for one more value, length 1
+	length   int64    // Content-Length; -1 if it is missing or invalid
+	invalid  int      // lines dropped because they are not valid header fields
 }
 
-// parseHead parses a CGI response head (RFC 3875, section 6), or the HTTP-like
-// one of cgi.rfc2616_headers. text ends with a line end, or is empty. Only a
-// status that no HTTP client could be given is an error; whatever else is
-// wrong is left out.
+// parseHead parses a CGI response header (RFC 3875, section 6), or one with an
+// HTTP status line, which PHP sends if cgi.rfc2616_headers is on. text is empty or
+// ends with a newline. Only a status that cannot be sent to an HTTP client is an
+// error; other invalid lines are dropped.
 func parseHead(text string) (head, error) {
 	h := head{length: -1}
 	if rest, ok := strings.CutPrefix(text, "HTTP/1."); ok {
@@ -59,7 +59,7 @@ func parseHead(text string) (head, error) {
 	}
 	lines := strings.Count(text, "\n")
 	h.fields = make(http.Header, lines)
-	values := make([]string, lines+1) // one allocation for all, as net/textproto does
+	values := make([]string, lines+1) // one allocation for all values, as in net/textproto
 	for text != "" {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
@@ -91,8 +91,8 @@ func parseHead(text string) (head, error) {
 	return h, nil
 }
 
-// canonicalKey is http.CanonicalHeaderKey, which has to make up what PHP sends with
-// each answer.
+// canonicalKey is http.CanonicalHeaderKey without the allocation for the name
+// that PHP sends with every response.
 func canonicalKey(name string) string {
 	if name == "Content-type" {
 		return "Content-Type"
@@ -100,14 +100,14 @@ func canonicalKey(name string) string {
 	return http.CanonicalHeaderKey(name)
 }
 
-// setStatus takes "404 Not Found" apart.
+// setStatus parses a status like "404 Not Found".
 func (h *head) setStatus(s string) error {
 	digits, text, _ := strings.Cut(s, " ")
 	code, err := strconv.Atoi(digits)
-	// An interim status cannot be the final one, and net/http panics at what has
-	// not three digits.
+	// An interim status (1xx) cannot be the final one, and net/http panics if a
+	// status does not have three digits.
 	if err != nil || len(digits) != 3 || code < 200 || code > 999 {
-		return protocolErrorf("response has the status %q", truncate(s))
+		return protocolErrorf("response has invalid status %q", truncate(s))
 	}
 	h.code, h.status = code, s
 	if trimValue(text) == "" || !validValue(text) {
@@ -116,8 +116,8 @@ func (h *head) setStatus(s string) error {
 	return nil
 }
 
-// setDefaultStatus supplies the status that the script has not set. php-cgi
-// does the 302 itself, but RFC 3875, section 6.2.3, leaves it to the server.
+// setDefaultStatus sets the status if the script has not. php-cgi sets the 302
+// for a Location itself, but RFC 3875, section 6.2.3, leaves it to the server.
 func (h *head) setDefaultStatus() {
 	switch {
 	case h.code != 0:
@@ -128,8 +128,9 @@ func (h *head) setDefaultStatus() {
 	}
 }
 
-// setLength takes the Content-Length, and drops it if the client's connection
-// could be broken by it (RFC 9110, section 8.6; RFC 9112, section 6.3).
+// setLength parses the Content-Length. It drops the header if it could break the
+// framing of the client's connection (RFC 9110, section 8.6; RFC 9112, section
+// 6.3).
 func (h *head) setLength() {
 	values, ok := h.fields["Content-Length"]
 	if !ok {
@@ -150,7 +151,7 @@ func (h *head) setLength() {
 	h.length = n
 }
 
-// parseLength accepts digits only, where strconv would take a sign too.
+// parseLength parses a decimal number. Unlike strconv it accepts no sign.
 func parseLength(s string) (int64, bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
@@ -161,7 +162,7 @@ func parseLength(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// trimValue takes off what may surround a field value, and the \r of the line end.
+// trimValue removes the white space around a field value and a trailing \r.
 func trimValue(s string) string {
 	s = strings.TrimSuffix(s, "\r")
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
@@ -173,10 +174,11 @@ func trimValue(s string) string {
 	return s
 }
 
-// tokenPunctuation are the characters of a header name (RFC 9110, section 5.6.2) beside
-// letters and digits.
+// tokenPunctuation are the characters that a header name may contain besides
+// letters and digits (RFC 9110, section 5.6.2).
 const tokenPunctuation = "!#$%&'*+-.^_`|~"
 
+// validName reports whether s is a header name.
 func validName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -189,7 +191,8 @@ func validName(s string) bool {
 	return s != ""
 }
 
-// validValue refuses control characters except the tab (RFC 9110, section 5.5).
+// validValue reports whether s has no control characters except tabs (RFC 9110,
+// section 5.5).
 func validValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < ' ' && c != '\t') || c == 0x7f {

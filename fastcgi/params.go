@@ -5,26 +5,27 @@ import (
 	"encoding/binary"
 )
 
-// AppendPair appends a name-value pair (FastCGI 1.0, section 3.4) to dst. The
-// error is a [*ParamError] and leaves dst as it was.
+// AppendPair appends an encoded name-value pair (FastCGI 1.0, section 3.4) to
+// dst. If the pair cannot be sent, it returns dst unchanged and a [*ParamError].
 func AppendPair(dst []byte, name, value string) ([]byte, error) {
 	if err := checkPair(name, len(value)); err != nil {
 		return dst, err
 	}
-	begin := len(dst)
+	start := len(dst)
 	dst = appendLength(dst, len(name))
 	dst = appendLength(dst, len(value))
 	text := len(dst)
 	dst = append(dst, name...)
 	dst = append(dst, value...)
 	if bytes.IndexByte(dst[text:], 0) >= 0 {
-		return dst[:begin], &ParamError{Name: truncate(name), Size: len(dst) - begin, NUL: true}
+		return dst[:start], &ParamError{Name: truncate(name), Size: len(dst) - start, NUL: true}
 	}
 	return dst, nil
 }
 
-// EncodePairs encodes parameters that are the same for many requests, for
-// [Request.AddEncoded]. The error is a [*ParamError].
+// EncodePairs encodes name-value pairs for [Request.AddEncoded], to be done once
+// for parameters that are the same in many requests. The error is a
+// [*ParamError].
 func EncodePairs(pairs ...[2]string) ([]byte, error) {
 	var block []byte
 	for _, p := range pairs {
@@ -36,10 +37,10 @@ func EncodePairs(pairs ...[2]string) ([]byte, error) {
 	return block, nil
 }
 
-// pairSize is the encoded size of a pair.
+// pairSize returns the encoded size of a pair.
 func pairSize(name, value int) int { return lengthSize(name) + lengthSize(value) + name + value }
 
-// checkPair returns an error if the pair does not fit into a record.
+// checkPair returns a *ParamError if the pair does not fit into a record.
 func checkPair(name string, value int) error {
 	if n := pairSize(len(name), value); n > maxContent {
 		return &ParamError{Name: truncate(name), Size: n}
@@ -47,7 +48,7 @@ func checkPair(name string, value int) error {
 	return nil
 }
 
-// truncate keeps an error message readable.
+// truncate shortens s for an error message.
 func truncate(s string) string {
 	if len(s) > 64 {
 		return s[:64] + "…"
@@ -55,7 +56,8 @@ func truncate(s string) string {
 	return s
 }
 
-// lengthSize is the size of an encoded length: one byte below 128, else four.
+// lengthSize returns the size of an encoded length: one byte below 128, else
+// four.
 func lengthSize(n int) int {
 	if n < 128 {
 		return 1
@@ -63,6 +65,7 @@ func lengthSize(n int) int {
 	return 4
 }
 
+// appendLength appends an encoded length (FastCGI 1.0, section 3.4).
 func appendLength(dst []byte, n int) []byte {
 	if n < 128 {
 		return append(dst, byte(n))
@@ -70,7 +73,8 @@ func appendLength(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(dst, uint32(n)|1<<31)
 }
 
-// readLength reads an encoded length and returns its own size, 0 if p is too short.
+// readLength decodes a length at the start of p. size is the size of the encoded
+// length, 0 if p is too short.
 func readLength(p []byte) (n, size int) {
 	switch {
 	case len(p) == 0:
@@ -83,8 +87,8 @@ func readLength(p []byte) (n, size int) {
 	return int(binary.BigEndian.Uint32(p) &^ (1 << 31)), 4
 }
 
-// nextPair takes the first pair off an encoded block. size is its encoded
-// size, 0 if the block does not begin with a whole pair.
+// nextPair decodes the first pair of an encoded block. size is its encoded size,
+// 0 if the block does not begin with a whole pair.
 func nextPair(p []byte) (name, value []byte, size int) {
 	nameLen, a := readLength(p)
 	if a == 0 {
@@ -95,15 +99,15 @@ func nextPair(p []byte) (name, value []byte, size int) {
 		return nil, nil, 0
 	}
 	rest := p[a+b:]
-	// The lengths have 31 bits each, so on a 32-bit machine their sum may not fit.
+	// Each length has 31 bits, so their sum may overflow an int of 32 bits.
 	if nameLen > len(rest) || valueLen > len(rest)-nameLen {
 		return nil, nil, 0
 	}
 	return rest[:nameLen], rest[nameLen : nameLen+valueLen], a + b + nameLen + valueLen
 }
 
-// wholePairs returns how many bytes at the start of block are whole pairs that
-// together are no longer than limit.
+// wholePairs returns the size of the whole pairs at the start of block that fit
+// into limit bytes.
 func wholePairs(block []byte, limit int) int {
 	n := 0
 	for n < len(block) {
@@ -116,8 +120,8 @@ func wholePairs(block []byte, limit int) int {
 	return n
 }
 
-// appendHeaderName appends the CGI name of an HTTP header (RFC 3875, section
-// 4.1.18) without its HTTP_: upper case, with '-' turned into '_'.
+// appendHeaderName appends the CGI name of an HTTP header without the HTTP_
+// prefix: in upper case, with '_' for '-' (RFC 3875, section 4.1.18).
 func appendHeaderName(dst []byte, name string) []byte {
 	for i := range len(name) {
 		c := name[i]

@@ -10,32 +10,33 @@ import (
 )
 
 const (
-	// maxPeek is the largest answer that is left in the socket: a larger one
-	// would cost more to copy twice than what is gained. That it is larger shows
-	// when it has been copied once, so behind a large answer another is expected.
+	// maxPeek is the largest response, in bytes, that is left in the socket
+	// buffer: to copy a larger one twice costs more than it saves. We only learn
+	// that a response is large after copying it, so after one large response we
+	// expect the next to be large too.
 	maxPeek = 2 << 10
 
-	// So much may be left there before it is taken: much less than the 208 KB
-	// that the other end may have under way, of which each answer takes 1 KB.
+	// maxPeekedBytes and maxPeekedCount limit what is left in the socket buffer.
+	// The sender may have 208 KB in flight (net.core.wmem_default), and each
+	// response occupies at least 1 KB of that.
 	maxPeekedBytes, maxPeekedCount = 16 << 10, 32
 )
 
-// peeker reads short answers without taking them off the socket, which is done
-// later for many at once.
+// peeker reads short responses with MSG_PEEK, which leaves them in the socket
+// buffer, and removes many of them at once later.
 //
-// Taking bytes off a unix socket tells the other end that it may write again
-// (unix_write_space in net/unix/af_unix.c), and wakes it even if it only waits
-// to read: without this PHP is woken 1.7 times for each request instead of
-// once, and the machine has 5 % more work with a hello world.
+// When bytes are removed from a unix socket the kernel tells the sender that it
+// may write again (unix_write_space in net/unix/af_unix.c), and wakes it even if
+// it only waits to read. With peeking, PHP is woken once for each request.
 type peeker struct {
-	enabled     bool // the socket can do it
-	expectLarge bool // the next answer is expected to be large; nothing is owed then
-	peekedBytes int  // bytes that have been read and are still in the socket
-	peekedCount int  // how many answers these are
+	enabled     bool // the socket supports SO_PEEK_OFF
+	expectLarge bool // the next response is probably large; peekedBytes is then 0
+	peekedBytes int  // bytes that were read and are still in the socket buffer
+	peekedCount int  // number of reads that returned them
 }
 
-// init makes the socket remember how far has been read (SO_PEEK_OFF: unix
-// sockets have it since Linux 3.4).
+// init makes MSG_PEEK continue where the last read ended (SO_PEEK_OFF, which unix
+// sockets have since Linux 3.4).
 func (x *peeker) init(nc net.Conn, rc syscall.RawConn) {
 	if _, ok := nc.(*net.UnixConn); !ok {
 		return
@@ -46,7 +47,8 @@ func (x *peeker) init(nc net.Conn, rc syscall.RawConn) {
 	x.enabled = x.enabled && err == nil
 }
 
-// readDeadlineSet reads what has arrived since the last read.
+// read reads what has arrived since the last read. It returns errWouldBlock if
+// nothing has.
 func (x *peeker) read(fd int, p []byte) (int, error) {
 	if !x.enabled || x.expectLarge {
 		n, err := readFD(fd, p)
@@ -56,7 +58,7 @@ func (x *peeker) read(fd int, p []byte) (int, error) {
 		return n, err
 	}
 	for {
-		// unix.Recvfrom would make up the address of the other end, on the heap.
+		// unix.Recvfrom would allocate the address of the peer.
 		r, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_PEEK, 0, 0)
 		n := int(r)
@@ -78,22 +80,22 @@ func (x *peeker) read(fd int, p []byte) (int, error) {
 	}
 }
 
-// drainIfNeeded takes what was left if it is much. It is called when a request has
-// been sent, since the other end is awake then.
+// drainIfNeeded removes the peeked bytes if there are many. It is called when a
+// request has just been sent, because the peer is awake then anyway.
 func (x *peeker) drainIfNeeded(fd int) {
 	if x.peekedBytes > maxPeekedBytes || x.peekedCount >= maxPeekedCount {
 		x.drain(fd)
 	}
 }
 
-// drain takes what was left.
+// drain removes the peeked bytes from the socket buffer.
 func (x *peeker) drain(fd int) {
 	buf := buffers.Get().(*[bufferSize]byte) //nolint:forcetypeassert // the pool has nothing else
 	defer buffers.Put(buf)
 	for x.peekedBytes > 0 {
 		n, err := readFD(fd, buf[:min(x.peekedBytes, len(buf))])
 		if err != nil {
-			break // it is lost: the next read tells
+			break // the connection has failed: so will the next read
 		}
 		x.peekedBytes -= n
 	}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// peeker is for Linux.
+// peeker is a plain reader: SO_PEEK_OFF exists on Linux only.
 type peeker struct{ peekedBytes int }
 
 func (*peeker) init(net.Conn, syscall.RawConn) {}

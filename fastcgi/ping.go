@@ -6,21 +6,25 @@ import (
 	"io"
 )
 
-// missingScript is a script that cannot exist.
+// missingScript is the path of a script that does not exist.
 const missingScript = "/php_pool.probe/no.such.script"
 
-// Ping asks with GET_VALUES whether the application is alive and listens: it
-// runs no script and costs some 15 µs. A busy application cannot answer.
+// Ping sends GET_VALUES and waits for the result, to check that the application
+// is alive. It runs no script and takes about 15 µs. The connection must be idle.
+// The error is a [*TransportError], or a [*ProtocolError], which makes the
+// connection [Conn.Broken]; after both the connection cannot be reused.
 func (c *Conn) Ping(ctx context.Context) error { return c.getValues(ctx, 1) }
 
-// Handshake is the first use of a connection: php-cgi closes one that is
-// silent for five seconds after it was accepted, but not after a GET_VALUES.
-// It asks twice, because PHP before 8.2.13 closes the connection after its
-// answer; that is [ErrClosedAfterGetValues]. The second question follows the
-// first answer, which a reset could otherwise take away on TCP.
+// Handshake must be the first use of a connection to php-cgi, which closes a
+// connection if nothing is received in the first five seconds; after a GET_VALUES
+// it does not. Handshake pings twice, because PHP before 8.2.13 closes the
+// connection after it has responded, which is [ErrClosedAfterGetValues]. The other
+// errors are those of [Conn.Ping].
 func (c *Conn) Handshake(ctx context.Context) error { return c.getValues(ctx, 2) }
 
-// getValues sends GET_VALUES and reads the answer, several times.
+// getValues sends GET_VALUES and reads the result, the given number of times. It
+// waits for each result before it sends again, because a reset of a TCP
+// connection could discard a result that was not yet read.
 func (c *Conn) getValues(ctx context.Context, times int) error {
 	_, unwatch, err := c.acquire(ctx)
 	if err != nil {
@@ -39,7 +43,7 @@ func (c *Conn) getValues(ctx context.Context, times int) error {
 	if err != nil {
 		next = unusable
 	}
-	c.canceler.end() //nolint:errcheck // the next use tells
+	c.canceler.end() //nolint:errcheck // the next use fails
 	if unwatch != nil {
 		unwatch()
 	}
@@ -54,8 +58,9 @@ func (c *Conn) getValues(ctx context.Context, times int) error {
 	return nil
 }
 
+// getValuesOnce sends GET_VALUES and reads the result.
 func (c *Conn) getValuesOnce() error {
-	var array [1 << 10]byte // an answer has some 70 bytes
+	var array [1 << 10]byte // php-cgi's result has about 70 bytes
 	buf := array[:]
 	if err := c.write(appendGetValues(buf[:0]), 0); err != nil {
 		return err
@@ -74,16 +79,17 @@ func (c *Conn) getValuesOnce() error {
 		case size > 0 && size == have:
 			return nil
 		case size > 0:
-			return protocolErrorf("bytes follow GET_VALUES_RESULT")
+			return protocolErrorf("unexpected data after GET_VALUES_RESULT")
 		case have == len(buf):
 			return protocolErrorf("GET_VALUES_RESULT is larger than %d bytes", len(buf))
 		}
 	}
 }
 
-// PingRequest asks for a script that does not exist, which every PHP answers
-// with 404. Any complete answer is nil: the application is alive. It is the
-// handshake for a PHP that closes the connection after GET_VALUES.
+// PingRequest requests a script that does not exist, and returns nil after any
+// complete response: PHP responds with 404. It replaces [Conn.Handshake] and
+// [Conn.Ping] for a PHP that closes the connection after GET_VALUES. The errors
+// are those of [Conn.RoundTrip] and [Body.Read].
 func (c *Conn) PingRequest(ctx context.Context) error {
 	r := NewRequest()
 	defer r.Free()

@@ -6,14 +6,14 @@ import (
 	"syscall"
 )
 
-// errWouldBlock says that nothing has arrived.
+// errWouldBlock means that nothing has arrived.
 var errWouldBlock = errors.New("fastcgi: nothing to read yet")
 
-// wireStart reads and writes a socket without waiting. The callbacks that
-// syscall.RawConn wants are made once, and speak with their caller through the
-// fields, because closures made per call would be allocated per call.
+// rawConn reads and writes a socket without blocking. The callbacks for
+// syscall.RawConn are created once and exchange arguments and results with their
+// caller through fields, because a closure for each call would be an allocation.
 //
-// A connection that is no socket, as net.Pipe, has none of it: ok is false.
+// It is not available for connections that are not sockets, as net.Pipe.
 type rawConn struct {
 	rc syscall.RawConn
 
@@ -29,6 +29,7 @@ type rawConn struct {
 	drainFn     func(fd uintptr)
 }
 
+// init makes x available if nc is a socket.
 func (x *rawConn) init(nc net.Conn) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
@@ -45,13 +46,14 @@ func (x *rawConn) init(nc net.Conn) {
 	x.peek.init(nc, rc)
 }
 
+// available reports whether the other methods may be called.
 func (x *rawConn) available() bool { return x.rc != nil }
 
-// readDeadlineSet reads what has arrived, without waiting and without regard to
-// deadlines. It returns errWouldBlock if that is nothing.
+// read reads what has arrived, without blocking and regardless of deadlines. It
+// returns errWouldBlock if nothing has.
 func (x *rawConn) read(p []byte) (int, error) {
 	x.in, x.received, x.err = p, 0, nil
-	// Control, unlike Read, does not fail when the deadline has passed.
+	// Unlike Read, Control does not fail if the deadline has passed.
 	if err := x.rc.Control(x.readFn); err != nil {
 		x.err = err
 	}
@@ -59,10 +61,10 @@ func (x *rawConn) read(p []byte) (int, error) {
 	return x.received, x.err
 }
 
-// drain takes off the socket what has been read and left there, so that package
-// net can read on.
+// drain removes peeked bytes from the socket buffer, so that package net reads
+// what follows them. It does nothing if x is not available.
 func (x *rawConn) drain() {
 	if x.peek.peekedBytes > 0 {
-		x.rc.Control(x.drainFn) //nolint:errcheck // if it is closed, the read tells
+		x.rc.Control(x.drainFn) //nolint:errcheck // if it is closed, the read fails
 	}
 }

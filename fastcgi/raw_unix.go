@@ -8,19 +8,19 @@ import (
 	"syscall"
 )
 
-// tryRead is the callback of read. The sockets of package net are non-blocking.
+// tryRead is the callback of read. The sockets of package net are nonblocking.
 func (x *rawConn) tryRead(fd uintptr) {
 	x.received, x.err = x.peek.read(int(fd), x.in)
 }
 
-// writeRead writes out and reads the beginning of the answer into in, in one
-// go. Package net would, after the write, first try a read that cannot succeed,
-// because no application has answered yet; here the wait comes first. sent is
-// less than len(out) if the socket did not take all of it: then nothing was read.
+// writeRead writes out, waits, and reads the beginning of the response into in.
+// Package net would try to read right after the write, which cannot succeed yet,
+// before it waits. If sent is less than len(out), the socket buffer was full, and
+// nothing was read.
 //
-// No readiness is missed: the poller is reset before the write, and the answer
-// cannot come before it. Nor is the end of the connection: either it comes
-// after the reset as well, or the write fails.
+// No event is missed, because the poller is reset before the write. The response
+// comes after the write. If the connection was closed before the reset, the write
+// fails.
 func (x *rawConn) writeRead(out, in []byte) (sent, got int, err error) {
 	x.out, x.in, x.sent, x.received, x.err = out, in, 0, 0, nil
 	if err := x.rc.Read(x.writeReadFn); err != nil {
@@ -30,8 +30,8 @@ func (x *rawConn) writeRead(out, in []byte) (sent, got int, err error) {
 	return x.sent, x.received, x.err
 }
 
-// tryWriteRead is the callback of exchange. It is called again, after a wait, as long
-// as it returns false.
+// tryWriteRead is the callback of writeRead. If it returns false, it is called
+// again when the socket is readable.
 func (x *rawConn) tryWriteRead(fd uintptr) bool {
 	if x.out != nil {
 		x.sent, x.err = writeFD(int(fd), x.out)
@@ -48,6 +48,7 @@ func (x *rawConn) tryWriteRead(fd uintptr) bool {
 	return true
 }
 
+// readFD reads what has arrived. It returns errWouldBlock if nothing has.
 func readFD(fd int, p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(fd, p)
@@ -64,7 +65,8 @@ func readFD(fd int, p []byte) (int, error) {
 	}
 }
 
-// writeFD writes what the socket takes at once, which may be nothing.
+// writeFD writes as much of p as fits into the socket buffer, which may be
+// nothing.
 func writeFD(fd int, p []byte) (int, error) {
 	for {
 		n, err := syscall.Write(fd, p)
@@ -79,7 +81,7 @@ func writeFD(fd int, p []byte) (int, error) {
 	}
 }
 
-// closedByPeer reports whether err says that the peer has closed the connection.
+// closedByPeer reports whether err means that the peer has closed the connection.
 func closedByPeer(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, syscall.ECONNABORTED)

@@ -10,8 +10,7 @@ import (
 
 var wsaPoll = syscall.NewLazyDLL("ws2_32.dll").NewProc("WSAPoll")
 
-// pollRead is POLLRDNORM, the event that WSAPoll knows for arrived bytes and
-// for the end of the connection.
+// pollRead is POLLRDNORM: bytes have arrived, or the connection has ended.
 const pollRead = 0x0100
 
 // pollFD is WSAPOLLFD.
@@ -21,15 +20,15 @@ type pollFD struct {
 	revents int16
 }
 
-// peeker is for Linux.
+// peeker does nothing: SO_PEEK_OFF exists on Linux only.
 type peeker struct{ peekedBytes int }
 
 func (*peeker) init(net.Conn, syscall.RawConn) {}
 
 func (*peeker) drain(int) {}
 
-// tryRead is the callback of read. Sockets of package net are blocking ones on
-// Windows, so it asks first whether a read would wait.
+// tryRead is the callback of read. The sockets of package net are blocking on
+// Windows, so it polls before it reads.
 func (x *rawConn) tryRead(fd uintptr) {
 	x.received, x.err = 0, errWouldBlock
 	p := pollFD{socket: syscall.Handle(fd), events: pollRead}
@@ -53,14 +52,14 @@ func (x *rawConn) tryRead(fd uintptr) {
 	}
 }
 
-// tryWriteRead is not used: see exchange.
+// tryWriteRead is not used: see writeRead.
 func (x *rawConn) tryWriteRead(uintptr) bool { return true }
 
-// writeRead does nothing, and so leaves it to package net to write the request
-// and to wait for the answer.
+// writeRead sends nothing, so that the caller writes the request and reads the
+// response with package net.
 func (x *rawConn) writeRead(_, _ []byte) (sent, got int, err error) { return 0, 0, nil }
 
-// closedByPeer reports whether err says that the peer has closed the connection.
+// closedByPeer reports whether err means that the peer has closed the connection.
 func closedByPeer(err error) bool {
 	return errors.Is(err, syscall.WSAECONNRESET) || errors.Is(err, syscall.WSAECONNABORTED)
 }

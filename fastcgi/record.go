@@ -14,23 +14,25 @@ const (
 	typeStderr          recordType = 7
 	typeGetValues       recordType = 9
 	typeGetValuesResult recordType = 10
-	// typeOtherRequest is none of the protocol: a record that is dropped.
+	// typeOtherRequest is not part of the protocol. It marks a record of an
+	// earlier request, which is skipped.
 	typeOtherRequest recordType = 255
 )
 
 const (
 	version1      = 1
 	headerLen     = 8
-	maxContent    = 65535 // contentLength is 16 bits; php-cgi takes no padding beyond it in PARAMS
+	maxContent    = 65535 // contentLength has 16 bits; php-cgi limits PARAMS content and padding to this
 	roleResponder = 1
 	flagKeepConn  = 1
 
-	// requestID stands where the id of a request will be stamped.
+	// requestID is a placeholder in encoded records: see setRequestID.
 	requestID = 1
-	// managementID is the id of records that belong to no request.
+	// managementID is the id of management records, which belong to no request
+	// (FastCGI 1.0, section 3.3).
 	managementID = 0
 
-	// endRequestLen is the length of END_REQUEST's content.
+	// endRequestLen is the content length of END_REQUEST.
 	endRequestLen = 8
 )
 
@@ -58,7 +60,7 @@ func (s endStatus) String() string {
 	return "an unknown protocol status"
 }
 
-// header is the fixed part of a record.
+// header is the header of a record (FastCGI 1.0, section 3.3).
 type header struct {
 	version uint8
 	typ     recordType
@@ -67,7 +69,8 @@ type header struct {
 	padding int
 }
 
-// parseHeader reads the header at the start of p, which has headerLen bytes.
+// parseHeader decodes the header at the start of p, which must have at least
+// headerLen bytes.
 func parseHeader(p []byte) header {
 	_ = p[headerLen-1]
 	return header{
@@ -79,8 +82,8 @@ func parseHeader(p []byte) header {
 	}
 }
 
-// appendHeader appends the header of a record without padding. Padding is only
-// advice (FastCGI 1.0, section 3.3), and php-cgi does nothing with it.
+// appendHeader appends the header of a record without padding. Padding is
+// optional (FastCGI 1.0, section 3.3), and php-cgi makes no use of it.
 func appendHeader(dst []byte, typ recordType, id uint16, content int) []byte {
 	return append(dst, version1, byte(typ), byte(id>>8), byte(id), byte(content>>8), byte(content), 0, 0)
 }
@@ -90,13 +93,13 @@ func putContentLength(p []byte, n int) {
 	binary.BigEndian.PutUint16(p[4:], uint16(n))
 }
 
-// appendBeginRequest appends the record that opens a request.
+// appendBeginRequest appends a BEGIN_REQUEST record.
 func appendBeginRequest(dst []byte) []byte {
 	dst = appendHeader(dst, typeBeginRequest, requestID, 8)
 	return append(dst, 0, roleResponder, flagKeepConn, 0, 0, 0, 0, 0)
 }
 
-// setRequestID gives the records in p, which are whole, the id of a request.
+// setRequestID sets the request id of all records in p, which must be complete.
 func setRequestID(p []byte, id uint16) {
 	for len(p) >= headerLen {
 		binary.BigEndian.PutUint16(p[2:], id)

@@ -9,47 +9,49 @@ import (
 )
 
 const (
-	// maxInline is the size up to which a request is sent, body and all, in one
-	// write by the goroutine that then reads the answer. Any socket buffer takes
-	// it, so that the write cannot wait for a peer that itself waits for us.
+	// maxInline is the largest request, including its body, that is sent in one
+	// write, by the goroutine that then reads the response. It fits into any
+	// socket buffer, so the write cannot block on a peer that is itself blocked
+	// writing to us.
 	maxInline = 64 << 10
 
-	// maxPooledRequest is the largest buffer that goes back to the pool.
+	// maxPooledRequest is the largest buffer that Free keeps for another request.
 	maxPooledRequest = 128 << 10
 
 	headerPrefix = "HTTP_"
 )
 
-// Request is one request to a responder. Its parameters are encoded as they
-// are added, behind the BEGIN_REQUEST record, so that [Conn.RoundTrip] has nothing
-// left to copy. Set the fields before Do.
+// Request is a request to a FastCGI responder. Parameters are encoded when they
+// are added, so that [Conn.RoundTrip] has nothing to copy. Its fields must be set
+// before it is passed to RoundTrip. A Request must not be used concurrently.
 type Request struct {
-	// Body is sent as STDIN; nil means none. Exactly ContentLength bytes are
-	// read from it: fewer are a [*BodyError], and PHP must then be killed,
-	// because it would take what it has for the whole. A Read that has begun is
-	// waited for even when the request is given up, so it must not block for ever.
+	// Body is sent as STDIN; nil means no body. Exactly ContentLength bytes are
+	// read from it. If it has fewer, the error is a [*BodyError], and PHP must be
+	// killed (see [Conn.Broken]), because it would take the part for the whole.
+	// A Read in progress is waited for even if the request is given up, so Read
+	// must not block forever.
 	Body io.Reader
 
-	// ContentLength is the length of Body. It must be the value of the parameter
-	// CONTENT_LENGTH too, which the caller adds: php-cgi reads as much as that
-	// says, and a body without it breaks the connection.
+	// ContentLength is the length of Body in bytes. The caller must also add the
+	// parameter CONTENT_LENGTH with the same value: it determines how much
+	// php-cgi reads, and a body without it breaks the connection.
 	ContentLength int64
 
-	// Stderr is given the content of STDERR records, in pieces as they arrive,
-	// on the goroutine that calls Do or reads the body. What it returns is
-	// ignored. nil discards them.
+	// Stderr receives the content of STDERR records in pieces as they arrive, on
+	// the goroutine that calls RoundTrip or reads the response's body. Its errors
+	// are ignored. If it is nil, the content is discarded.
 	Stderr io.Writer
 
-	// ReadTimeout limits how long PHP may be silent, WriteTimeout how long it may
-	// take nothing of the request; 0 is no limit. As long as the body is on
-	// its way, PHP's silence is not counted.
+	// ReadTimeout limits how long PHP may send nothing, and WriteTimeout how long
+	// it may read nothing of the request; 0 is no limit. ReadTimeout does not
+	// apply while the request body is being sent.
 	ReadTimeout, WriteTimeout time.Duration
 
-	// Head says that the request method is HEAD: the response has no body.
+	// Head must be set if the request method is HEAD: the response has no body.
 	Head bool
 
-	buf         []byte // BEGIN_REQUEST and PARAMS; the last PARAMS record is open
-	recordStart int    // where in buf the header of the open record is
+	buf         []byte // BEGIN_REQUEST and PARAMS; the last record has no length yet
+	recordStart int    // offset in buf of the last record's header
 	err         error  // the first parameter that could not be added
 	consumed    bool   // Body has been read from
 }
@@ -58,7 +60,8 @@ var requests = sync.Pool{New: func() any {
 	return &Request{buf: make([]byte, 0, 4<<10)}
 }}
 
-// NewRequest returns an empty request. Free it when it is done with.
+// NewRequest returns an empty request. Call [Request.Free] when it is no longer
+// needed.
 func NewRequest() *Request {
 	r := requests.Get().(*Request) //nolint:forcetypeassert // the pool has nothing else
 	r.buf = appendBeginRequest(r.buf[:0])
@@ -66,8 +69,9 @@ func NewRequest() *Request {
 	return r
 }
 
-// Free gives the request's memory back. The request must not be used any more,
-// and the body of its response must have been closed or read to its end.
+// Free makes the request's memory available to other requests. The request must
+// not be used afterwards, and the body of its response must have been closed or
+// read to its end.
 func (r *Request) Free() {
 	buf := r.buf
 	if cap(buf) > maxPooledRequest {
@@ -77,9 +81,11 @@ func (r *Request) Free() {
 	requests.Put(r)
 }
 
-// Err returns the error of the first parameter that could not be added.
+// Err returns the [*ParamError] of the first parameter that could not be added,
+// or nil.
 func (r *Request) Err() error { return r.err }
 
+// openRecord starts a PARAMS record. Its length is written by closeRecord.
 func (r *Request) openRecord() {
 	r.recordStart = len(r.buf)
 	r.buf = appendHeader(r.buf, typeParams, requestID, 0)
@@ -90,8 +96,8 @@ func (r *Request) closeRecord() {
 	putContentLength(r.buf[r.recordStart:], len(r.buf)-r.recordStart-headerLen)
 }
 
-// reserve makes sure that a pair of n bytes lies wholly in the open record:
-// php-cgi resets the connection when one is split over two.
+// reserve starts a new record if a pair of n bytes does not fit into the open
+// one: php-cgi closes the connection if a pair is split over two records.
 func (r *Request) reserve(n int) {
 	if len(r.buf)-r.recordStart-headerLen+n > maxContent {
 		r.closeRecord()
@@ -99,14 +105,16 @@ func (r *Request) reserve(n int) {
 	}
 }
 
+// fail records the first error.
 func (r *Request) fail(err error) {
 	if r.err == nil {
 		r.err = err
 	}
 }
 
-// AddParam adds a parameter. PHP takes the last of those with the same name.
-// A pair that cannot be sent is a [*ParamError], which Err and [Conn.RoundTrip] return.
+// AddParam adds a parameter. If a name is added more than once, PHP uses the last
+// value. If the parameter cannot be sent, [Request.Err] and [Conn.RoundTrip]
+// return a [*ParamError].
 func (r *Request) AddParam(name, value string) {
 	r.reserve(pairSize(len(name), len(value)))
 	buf, err := AppendPair(r.buf, name, value)
@@ -117,10 +125,11 @@ func (r *Request) AddParam(name, value string) {
 	r.buf = buf
 }
 
-// AddHeader adds the HTTP header name as HTTP_NAME. Several values are joined
-// as HTTP would: those of Cookie with "; " (RFC 9113, section 8.2.3), all
-// others with ", " (RFC 9110, section 5.3). Which headers may pass is for the
-// caller to decide; name is only translated.
+// AddHeader adds the HTTP header name as the parameter HTTP_NAME. Several values
+// are joined as HTTP defines it: values of Cookie with "; " (RFC 9113, section
+// 8.2.3), all others with ", " (RFC 9110, section 5.3). AddHeader adds any
+// header: the caller decides which ones PHP may see. The errors are those of
+// [Request.AddParam].
 func (r *Request) AddHeader(name string, values []string) {
 	sep := headerSeparator(name)
 	size := max(0, len(values)-1) * len(sep)
@@ -148,6 +157,7 @@ func (r *Request) AddHeader(name string, values []string) {
 	}
 }
 
+// headerSeparator returns what joins several values of a header.
 func headerSeparator(name string) string {
 	if strings.EqualFold(name, "Cookie") {
 		return "; "
@@ -155,7 +165,8 @@ func headerSeparator(name string) string {
 	return ", "
 }
 
-// AddEncoded adds pairs that [EncodePairs] or [AppendPair] have encoded.
+// AddEncoded adds pairs that were encoded by [EncodePairs] or [AppendPair]. The
+// errors are those of [Request.AddParam].
 func (r *Request) AddEncoded(block []byte) {
 	for len(block) > 0 {
 		_, _, first := nextPair(block)
@@ -173,15 +184,15 @@ func (r *Request) AddEncoded(block []byte) {
 	}
 }
 
-// Rewind makes the request ready for a second [Conn.RoundTrip]: it takes Body back to
-// its start. It fails if that has been read from and is not an [io.Seeker].
+// Rewind prepares the request for another [Conn.RoundTrip]: it seeks Body to its
+// start. It fails if Body has been read from and is not an [io.Seeker].
 func (r *Request) Rewind() error {
 	if !r.consumed {
 		return nil
 	}
 	s, ok := r.Body.(io.Seeker)
 	if !ok {
-		return errors.New("fastcgi: the request body cannot be sent again")
+		return errors.New("fastcgi: request body cannot be sent again: it is not an io.Seeker")
 	}
 	if _, err := s.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -190,15 +201,15 @@ func (r *Request) Rewind() error {
 	return nil
 }
 
-// seal completes what is sent by the first write: all records up to the end of
-// PARAMS, and STDIN too if it is short (whole is then true). The buffer is
-// only valid until unseal.
+// seal completes the bytes of the first write: BEGIN_REQUEST, PARAMS, and STDIN
+// too if the body is short, which makes the request complete. They are valid until
+// unseal is called.
 func (r *Request) seal() (first []byte, unsealedLen int, complete bool, err error) {
 	unsealedLen = len(r.buf)
 	if unsealedLen-r.recordStart > headerLen {
 		r.closeRecord()
 		r.buf = appendHeader(r.buf, typeParams, requestID, 0)
-	} // else the open record is empty, and so ends PARAMS itself
+	} // otherwise the open record is empty, and as such ends PARAMS
 	n := r.ContentLength
 	if n > 0 && int64(len(r.buf))+n > maxInline {
 		return r.buf, unsealedLen, false, nil
@@ -216,24 +227,25 @@ func (r *Request) seal() (first []byte, unsealedLen int, complete bool, err erro
 	return r.buf, unsealedLen, true, nil
 }
 
-// unseal takes off what seal has added, so that the request can be sent again.
+// unseal removes what seal has added, so that the request can be sent again.
 func (r *Request) unseal(unsealedLen int) { r.buf = r.buf[:unsealedLen] }
 
-// check returns why the request cannot be sent at all.
+// check returns an error if the request cannot be sent.
 func (r *Request) check() error {
 	switch {
 	case r.err != nil:
 		return r.err
 	case r.ContentLength < 0:
-		// CONTENT_LENGTH=-1 would make php-cgi read without post_max_size.
-		return &BodyError{errors.New("its length is not known")}
+		// With CONTENT_LENGTH=-1 php-cgi would ignore post_max_size.
+		return &BodyError{errors.New("ContentLength is negative: the length must be known")}
 	case r.ContentLength > 0 && r.Body == nil:
 		return &BodyError{errNoBody}
 	}
 	return nil
 }
 
-// unexpectedEOF makes the end of a body that should go on an error.
+// unexpectedEOF turns io.EOF, from a body that is too short, into
+// io.ErrUnexpectedEOF.
 func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -5,8 +5,9 @@ import (
 	"io"
 )
 
-// send sends the request, or starts to: a large body is left to a writer. The
-// beginning of the response may have arrived when it returns.
+// send sends the request. A body that is too large for one write is sent by a
+// writer, which is still running when send returns. The beginning of the
+// response may have been read when send returns.
 func (b *Body) send(r *Request) error {
 	first, unsealedLen, complete, err := r.seal()
 	defer r.unseal(unsealedLen)
@@ -27,12 +28,13 @@ func (b *Body) send(r *Request) error {
 	return nil
 }
 
-// sendAndWait sends a whole request and reads the beginning of the response.
+// sendAndWait sends a complete request and waits for the beginning of the
+// response.
 func (b *Body) sendAndWait(first []byte, r *Request) error {
 	c := b.c
-	space := b.stream.writable()
+	buf := b.stream.writable()
 	c.canceler.setReadTimeout(r.ReadTimeout)
-	sent, got, err := c.raw.writeRead(first, space)
+	sent, got, err := c.raw.writeRead(first, buf)
 	c.sent.Add(int64(sent))
 	if sent < len(first) {
 		if err != nil {
@@ -46,26 +48,27 @@ func (b *Body) sendAndWait(first []byte, r *Request) error {
 		return nil
 	}
 	if err != nil {
-		got, err = c.readError(space, err)
+		got, err = c.readError(buf, err)
 	}
 	b.received(got, err)
-	return nil // readHead looks at b.err
+	return nil // readHead checks b.err
 }
 
-// sendFailed gives up a request that could not be sent wholly.
+// sendFailed gives up a request that could not be sent completely.
 func (b *Body) sendFailed(err error) error {
 	if closedByPeer(err) {
 		err = connError(err)
 	}
 	if b.c.sent.Load() > 0 {
-		// PHP waits for the rest, and would take the connection's end for it.
+		// PHP is waiting for the rest and would take the end of the connection
+		// for the end of the request.
 		b.c.markAborted(err)
 	}
 	b.abandon(err)
 	return b.err
 }
 
-// readHead reads the response up to the end of its head.
+// readHead reads the response until its header is complete, and parses it.
 func (b *Body) readHead() error {
 	var scan headScan
 	for {
@@ -74,9 +77,9 @@ func (b *Body) readHead() error {
 		}
 		switch {
 		case b.stream.buffered() > maxHead:
-			return protocolErrorf("response head is larger than %d bytes", maxHead)
+			return protocolErrorf("response header is larger than %d bytes", maxHead)
 		case errors.Is(b.err, io.EOF) && b.stream.responseStarted:
-			return protocolErrorf("response head has no end")
+			return protocolErrorf("response ended within its header")
 		case errors.Is(b.err, io.EOF):
 			return protocolErrorf("no response")
 		case b.err != nil:
@@ -89,8 +92,8 @@ func (b *Body) readHead() error {
 	}
 }
 
-// acceptHead parses the head and sets the response up. The head is size bytes
-// long, of which the first n are its lines.
+// acceptHead parses the header and fills in the response. The header is size
+// bytes long: n bytes of header lines and the empty line.
 func (b *Body) acceptHead(n, size int) error {
 	h, err := parseHead(string(b.stream.content()[:n]))
 	if err != nil {
@@ -119,7 +122,7 @@ func (b *Body) acceptHead(n, size int) error {
 	return nil
 }
 
-// fail ends a request that has no response for the caller.
+// fail closes the body of a request that returns err instead of a response.
 func (b *Body) fail(err error) error {
 	b.Close()
 	return err

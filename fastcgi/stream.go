@@ -6,43 +6,44 @@ import (
 )
 
 const (
-	// bufferSize is the size of the buffer in which a response arrives: most
-	// responses fit wholly, and so are read at once and collected by Fill.
+	// bufferSize is the size of the read buffer. Most responses fit, including
+	// their header, so that Fill can buffer them completely.
 	bufferSize = MaxFill + 8<<10
 
-	// MaxFill is the most that [Body.Fill] collects.
+	// MaxFill is the largest number of bytes that [Body.Fill] buffers.
 	MaxFill = 128 << 10
 
-	// unlimited is the limit of a body of unknown length.
+	// unlimited is the stream.limit of a body of unknown length.
 	unlimited = -1
 )
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// stream takes a response apart: the bytes from the wire go in, the content of
-// STDOUT comes out. It works in place. Its buffer holds
+// stream decodes a response in place: bytes from the wire go in, the content of
+// STDOUT comes out. Its buffer holds
 //
-//	[ taken | content: start..end | dead | wire bytes: raw..fill | room ]
+//	[ read | content: start..end | free | wire: wireStart..wireEnd | writable ]
 //
-// and decode moves the content of each record down to that of the one before,
-// so that what PHP wrote in many pieces is passed on in one.
+// where content is decoded and wire is not. decode moves the content of each
+// record next to that of the record before it, so that what PHP wrote in many
+// pieces is delivered in one.
 type stream struct {
 	buf                []byte
-	pooled             *[bufferSize]byte // what buf was at first; goes back to buffers
+	pooled             *[bufferSize]byte // the initial buf, from buffers; nil after grow
 	start, end         int
 	wireStart, wireEnd int
 
-	typ       recordType // the record that is being decoded
-	remaining int        // what is left of its content
-	padding   int        // and of its padding
-	limit     int64      // how much more content is wanted; the rest is swallowed
+	typ       recordType // type of the current record
+	remaining int        // bytes of its content that are not decoded yet
+	padding   int        // bytes of its padding that are not decoded yet
+	limit     int64      // how much more content is wanted; the rest is discarded
 
 	id              uint16    // of the request
-	otherRequest    bool      // records of an earlier request have come, and were dropped
-	responseStarted bool      // STDOUT has had content
-	ended           bool      // END_REQUEST has been decoded
-	status          endStatus // what it said
-	total           int64     // bytes that have come from the wire
+	otherRequest    bool      // records of an earlier request were received and dropped
+	responseStarted bool      // STDOUT content was received
+	ended           bool      // END_REQUEST was decoded
+	status          endStatus // the protocolStatus of END_REQUEST
+	total           int64     // bytes received from the wire
 
 	stderr io.Writer
 }
@@ -54,7 +55,7 @@ func (s *stream) init(stderr io.Writer) {
 	s.stderr = stderr
 }
 
-// free gives the buffer back; what was in it is lost.
+// free releases the buffer and discards its content.
 func (s *stream) free() {
 	if s.pooled != nil {
 		buffers.Put(s.pooled)
@@ -63,23 +64,23 @@ func (s *stream) free() {
 	s.start, s.end, s.wireStart, s.wireEnd = 0, 0, 0, 0
 }
 
-// buffered is how much content waits to be taken.
+// buffered returns the length of the content.
 func (s *stream) buffered() int { return s.end - s.start }
 
-// trailing is how many bytes have come behind END_REQUEST.
+// trailing returns the number of bytes received after END_REQUEST.
 func (s *stream) trailing() int { return s.wireEnd - s.wireStart }
 
-// drain returns the content that is there. It stays valid until room is called.
+// take returns and consumes the content. It is valid until writable is called.
 func (s *stream) take() []byte {
 	p := s.buf[s.start:s.end]
 	s.start = s.end
 	return p
 }
 
-// content returns the content that is there, without taking it.
+// content returns the content without consuming it.
 func (s *stream) content() []byte { return s.buf[s.start:s.end] }
 
-// skip takes n bytes of content and throws them away.
+// skip discards n bytes of content.
 func (s *stream) skip(n int) { s.start += n }
 
 // copyTo moves content to p.
@@ -89,9 +90,9 @@ func (s *stream) copyTo(p []byte) int {
 	return n
 }
 
-// writable returns where the next bytes from the wire go; empty if the content
-// that has not been taken fills the buffer. What is moved is at most the
-// beginning of a record: decode leaves nothing else.
+// writable returns the space for the next bytes from the wire. It is empty if
+// content fills the buffer. writable moves the wire bytes next to the content,
+// which is cheap, because decode leaves no more than the beginning of a record.
 func (s *stream) writable() []byte {
 	if s.start == s.end {
 		s.start, s.end = 0, 0
@@ -103,7 +104,7 @@ func (s *stream) writable() []byte {
 	return s.buf[s.wireEnd:]
 }
 
-// grow doubles the buffer. Only a very large head needs it.
+// grow doubles the buffer, for a response header that does not fit.
 func (s *stream) grow() {
 	buf := make([]byte, 2*len(s.buf))
 	copy(buf, s.buf[:s.wireEnd])
@@ -113,13 +114,13 @@ func (s *stream) grow() {
 	s.pooled, s.buf = nil, buf
 }
 
-// received tells that n bytes have been put into room.
+// received adds n bytes, which were stored in writable, to the wire bytes.
 func (s *stream) received(n int) {
 	s.wireEnd += n
 	s.total += int64(n)
 }
 
-// setLimit sets how much more content is wanted; what is there counts.
+// setLimit limits the content to n more bytes, including what is buffered.
 func (s *stream) setLimit(n int64) {
 	if have := int64(s.buffered()); have > n {
 		s.end = s.start + int(n)
@@ -130,8 +131,8 @@ func (s *stream) setLimit(n int64) {
 	s.limit = n
 }
 
-// decode decodes the wire bytes that are there, up to END_REQUEST. Whatever is
-// not a record of this request is an error, after which the connection is lost.
+// decode decodes the wire bytes, up to END_REQUEST. A record that does not belong
+// to the response is an error, after which the connection cannot be used.
 func (s *stream) decode() error {
 	for !s.ended {
 		switch {
@@ -172,7 +173,7 @@ func (s *stream) decode() error {
 	return nil
 }
 
-// startRecord begins a record.
+// startRecord checks a record header and makes the record the current one.
 func (s *stream) startRecord(h header) error {
 	switch {
 	case h.version != version1:
@@ -182,7 +183,7 @@ func (s *stream) startRecord(h header) error {
 	case h.typ == typeEndRequest && h.content != endRequestLen:
 		return protocolErrorf("END_REQUEST of %d bytes, expected %d", h.content, endRequestLen)
 	case 0 < h.id && h.id < s.id:
-		// Of an earlier request: the copy of a script that has forked.
+		// The copy of a script that forked responds to an earlier request.
 		s.otherRequest = true
 		h.typ = typeOtherRequest
 	case h.id != s.id:
@@ -192,14 +193,14 @@ func (s *stream) startRecord(h header) error {
 	return nil
 }
 
-// deliver hands a piece of content on, which lies at raw.
+// deliver passes on p, a piece of content of the current record at wireStart.
 func (s *stream) deliver(p []byte) {
 	if s.typ == typeOtherRequest {
 		return
 	}
 	if s.typ == typeStderr {
 		if s.stderr != nil {
-			_, _ = s.stderr.Write(p) // see Request
+			_, _ = s.stderr.Write(p) // see Request.Stderr
 		}
 		return
 	}
@@ -212,15 +213,15 @@ func (s *stream) deliver(p []byte) {
 		return
 	}
 	if s.start == s.end {
-		// Nothing to join it to: it can stay where it is.
+		// There is no content to join it to, so it can stay where it is.
 		s.start, s.end = s.wireStart, s.wireStart+len(p)
 		return
 	}
 	s.end += copy(s.buf[s.end:], p)
 }
 
-// decodeValues decodes one GET_VALUES_RESULT record. size is 0 as long as the
-// record is not complete.
+// decodeValues decodes a GET_VALUES_RESULT record. size is the size of the record,
+// 0 if p does not hold all of it yet.
 func decodeValues(p []byte) (size int, err error) {
 	if len(p) < headerLen {
 		return 0, nil
@@ -240,12 +241,13 @@ func decodeValues(p []byte) (size int, err error) {
 	}
 	content := p[headerLen : headerLen+h.content]
 	if wholePairs(content, len(content)) != len(content) {
-		return 0, protocolErrorf("GET_VALUES_RESULT is not a list of pairs")
+		return 0, protocolErrorf("GET_VALUES_RESULT has malformed name-value pairs")
 	}
 	return size, nil
 }
 
-// appendGetValues appends the question that every FastCGI application can answer.
+// appendGetValues appends a GET_VALUES record for FCGI_MPXS_CONNS, a variable
+// that every FastCGI application knows (FastCGI 1.0, section 4.1).
 func appendGetValues(dst []byte) []byte {
 	const name = "FCGI_MPXS_CONNS"
 	dst = appendHeader(dst, typeGetValues, managementID, 2+len(name))

@@ -24,13 +24,13 @@ func decodeAll(wire []byte, n int) (d decoded) {
 	s.init(&stderr)
 	defer s.free()
 	for len(wire) > 0 && d.err == nil {
-		space := s.writable()
-		if len(space) == 0 {
+		buf := s.writable()
+		if len(buf) == 0 {
 			s.grow()
 			continue
 		}
-		n := min(n, len(wire), len(space))
-		s.received(copy(space, wire[:n]))
+		n := min(n, len(wire), len(buf))
+		s.received(copy(buf, wire[:n]))
 		wire = wire[n:]
 		d.err = s.decode()
 	}

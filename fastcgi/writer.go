@@ -9,26 +9,27 @@ import (
 )
 
 const (
-	// maxStdinContent is the content of a STDIN record: the largest multiple of 8, as
-	// php-cgi's own records have it.
+	// maxStdinContent is the content length of a STDIN record: the largest
+	// multiple of 8, as in php-cgi's own records.
 	maxStdinContent = 65528
 
-	// writerGrace is how long a body may still take after END_REQUEST. php-cgi
-	// has then read all of it, so that only our own goroutine has to notice.
+	// writerGrace limits the time to send the rest of the body after
+	// END_REQUEST. php-cgi has read all of the body by then, so the writer has
+	// nothing left to do but end.
 	writerGrace = 100 * time.Millisecond
 )
 
-// errStopped ends a writer that was told to. Nobody sees it: the request has
-// ended, or failed for another reason.
+// errStopped ends a writer whose stop flag is set. It is not returned to callers:
+// the request has ended, or failed for another reason.
 var errStopped = errors.New("fastcgi: request given up")
 
-// chunk is one STDIN record and the empty one that ends the stream.
+// chunk has space for a STDIN record and the empty record that ends the stream.
 type chunk [headerLen + maxStdinContent + headerLen]byte
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
-// writer sends the body of one request while its response is read. A nil
-// writer stands for a body that was sent with the first write.
+// writer sends the body of a request from its own goroutine while the response
+// is read. A nil writer means that the body was sent with the first write.
 type writer struct {
 	c         *Conn
 	useID     uint64
@@ -36,15 +37,16 @@ type writer struct {
 	remaining int64
 	timeout   time.Duration
 
-	stop        atomic.Bool  // read no more of the body
-	readingBody atomic.Bool  // for the body
-	recordsSent atomic.Int64 // sent
-	recordsSeen int64        // records that moved has seen
+	stop        atomic.Bool  // do not read more of the body
+	readingBody atomic.Bool  // body.Read may be blocking
+	recordsSent atomic.Int64
+	recordsSeen int64 // recordsSent at the last call of progressed
 
 	done     chan struct{}
 	complete bool // everything was sent; valid when done is closed
 }
 
+// startWriter starts sending the body of r.
 func startWriter(c *Conn, useID uint64, r *Request) *writer {
 	w := &writer{
 		c: c, useID: useID, body: r.Body, remaining: r.ContentLength, timeout: r.WriteTimeout,
@@ -61,7 +63,8 @@ func (w *writer) run() {
 	defer chunks.Put(buf)
 	for w.remaining > 0 {
 		if err := w.sendRecord(buf); err != nil {
-			// What PHP has answered so far is worth having: it may say why.
+			// Bytes that have arrived may still be read: the response may say
+			// why PHP stopped reading.
 			w.c.canceler.stop(w.useID, err, true)
 			return
 		}
@@ -69,7 +72,7 @@ func (w *writer) run() {
 	w.complete = true
 }
 
-// sendRecord sends one record, and with the last one the end of STDIN.
+// sendRecord sends the next record, and with the last one the end of STDIN.
 func (w *writer) sendRecord(buf *chunk) error {
 	n := int(min(w.remaining, maxStdinContent))
 	if err := w.readBody(buf[headerLen : headerLen+n]); err != nil {
@@ -88,7 +91,7 @@ func (w *writer) sendRecord(buf *chunk) error {
 	return nil
 }
 
-// readBody fills p from the body, but gives up between two reads when told to quit.
+// readBody fills p from the body. It checks the stop flag before each Read.
 func (w *writer) readBody(p []byte) error {
 	w.readingBody.Store(true)
 	defer w.readingBody.Store(false)
@@ -105,20 +108,20 @@ func (w *writer) readBody(p []byte) error {
 	return nil
 }
 
-// progressed reports whether the body has got on since it was last asked, or waits
-// for whoever provides it.
+// progressed reports whether more of the body was sent since the last call, or the
+// writer is waiting for body.Read.
 func (w *writer) progressed() bool {
 	if w == nil {
 		return false
 	}
 	n := w.recordsSent.Load()
-	moved := n != w.recordsSeen || w.readingBody.Load()
+	progressed := n != w.recordsSeen || w.readingBody.Load()
 	w.recordsSeen = n
-	return moved
+	return progressed
 }
 
-// finish waits for the end of the writer, which has little time left, and
-// reports whether everything was sent.
+// finish waits for the writer to end, for about writerGrace unless body.Read
+// blocks, and reports whether everything was sent.
 func (w *writer) finish() bool {
 	if w == nil {
 		return true
