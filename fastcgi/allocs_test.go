@@ -4,10 +4,10 @@ package fastcgi
 
 import "testing"
 
-// TestARequestIsEncodedWithoutAllocation, and the head of its answer parsed with
-// those alone that it is kept in: a map and its values. The race detector changes
-// the count.
-func TestARequestIsEncodedWithoutAllocation(t *testing.T) {
+// TestAllocs_RequestAndResponseHead checks that a request is encoded without
+// allocation, and that a response header is parsed with those of its result only:
+// a map and its values. The race detector changes the number of allocations.
+func TestAllocs_RequestAndResponseHead(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		r := NewRequest()
 		addParams(r)
@@ -16,13 +16,13 @@ func TestARequestIsEncodedWithoutAllocation(t *testing.T) {
 		}
 		r.Free()
 	}); n > 0 {
-		t.Errorf("a request: %v allocations", n)
+		t.Errorf("encoding a request: got %v allocations, want 0", n)
 	}
 	if n := testing.AllocsPerRun(1000, func() {
 		if _, err := parseHead("X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n"); err != nil {
 			t.Fatal(err)
 		}
 	}); n > 3 {
-		t.Errorf("the head of an answer: %v allocations, want 3 at most", n)
+		t.Errorf("parsing a response header: got %v allocations, want at most 3", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// params are about what a browser's request has.
+// addParams adds about as many parameters as a browser's request has.
 func addParams(r *Request) {
 	r.AddParam("GATEWAY_INTERFACE", "CGI/1.1")
 	r.AddParam("SERVER_PROTOCOL", "HTTP/1.1")
@@ -52,7 +52,7 @@ func encodeOnce() {
 	r.Free()
 }
 
-// headOfPHP is what PHP sends before a page that sets no header.
+// headOfPHP is the header of a page that sets none itself.
 const headOfPHP = "X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n"
 
 func BenchmarkParseHead(b *testing.B) {
@@ -64,46 +64,46 @@ func BenchmarkParseHead(b *testing.B) {
 	}
 }
 
-// BenchmarkDo runs a request over a unix socket against an answer that was
-// made before, so that nearly all that is measured is Do.
-func BenchmarkDo(b *testing.B) {
+// BenchmarkRoundTrip sends requests over a unix socket to a peer with a prepared
+// response, so that nearly all of the time is spent in RoundTrip.
+func BenchmarkRoundTrip(b *testing.B) {
 	client, server := socketPair(b)
-	go repeatAnswer(server)
+	go repeatResponse(server)
 	c := NewConn(client)
-	b.Run("background", func(b *testing.B) { benchmarkDo(context.Background(), b, c, addParams) })
-	b.Run("cancelable", func(b *testing.B) { benchmarkDo(b.Context(), b, c, addParams) })
+	b.Run("background", func(b *testing.B) { benchmarkRoundTrip(context.Background(), b, c, addParams) })
+	b.Run("cancelable", func(b *testing.B) { benchmarkRoundTrip(b.Context(), b, c, addParams) })
 }
 
-func benchmarkDo(ctx context.Context, b *testing.B, c *Conn, add func(*Request)) {
+func benchmarkRoundTrip(ctx context.Context, b *testing.B, c *Conn, add func(*Request)) {
 	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
-		exchangeOnce(ctx, b, c, add)
+		roundTripOnce(ctx, b, c, add)
 	}
 }
 
-// repeatAnswer answers whatever arrives with an answer that was made before.
-func repeatAnswer(server net.Conn) {
-	answer := fastcgitest.Encode(fastcgitest.Reply(
+// repeatResponse responds to every read with the same prepared response.
+func repeatResponse(server net.Conn) {
+	response := fastcgitest.Encode(fastcgitest.Reply(
 		"X-Powered-By: PHP/8.2\r\nContent-type: text/html; charset=UTF-8\r\n\r\nhello"), requestID)
 	buf := make([]byte, 64<<10)
 	for {
 		if _, err := server.Read(buf); err != nil {
 			return
 		}
-		// Every record has the id of the request.
-		for record := answer; len(record) > 0; {
+		// Set the id of the request in every record.
+		for record := response; len(record) > 0; {
 			copy(record[2:4], buf[2:4])
 			record = record[8+int(binary.BigEndian.Uint16(record[4:]))+int(record[6]):]
 		}
-		if _, err := server.Write(answer); err != nil {
+		if _, err := server.Write(response); err != nil {
 			return
 		}
 	}
 }
 
-// exchangeOnce asks repeatAnswer.
-func exchangeOnce(ctx context.Context, tb testing.TB, c *Conn, add func(*Request)) {
+// roundTripOnce sends a request to repeatResponse and reads the response.
+func roundTripOnce(ctx context.Context, tb testing.TB, c *Conn, add func(*Request)) {
 	tb.Helper()
 	if err := c.Check(); err != nil {
 		tb.Fatal(err)
@@ -116,16 +116,16 @@ func exchangeOnce(ctx context.Context, tb testing.TB, c *Conn, add func(*Request
 	}
 	body := resp.Body.(*Body)
 	if !body.Fill(MaxFill) {
-		tb.Fatal("the response has not arrived wholly")
+		tb.Fatal("the response is not complete")
 	}
 	if p, err := body.Next(); string(p) != "hello" || err != nil {
-		tb.Fatalf("body is %q, error %v, want hello", p, err)
+		tb.Fatalf("got body %q, error %v, want hello", p, err)
 	}
 	body.Close()
 	r.Free()
 }
 
-// socketPair returns the ends of a connection over a unix socket.
+// socketPair returns the two ends of a unix socket connection.
 func socketPair(tb testing.TB) (client, server net.Conn) {
 	tb.Helper()
 	l, err := net.Listen("unix", filepath.Join(tb.TempDir(), "socket"))

@@ -12,10 +12,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-func TestAResponseWithoutASensibleHeadIsAProtocolErrorAndNoMore(t *testing.T) {
+func TestResponseHead_InvalidKeepsConnReusable(t *testing.T) {
 	for name, tt := range map[string]struct {
-		answer fastcgitest.Answer
-		want   string
+		response fastcgitest.Answer
+		want     string
 	}{
 		"status 99":      {fastcgitest.Reply("Status: 99 X\r\n\r\nhello"), `"99 X"`},
 		"status abc":     {fastcgitest.Reply("Status: abc\r\n\r\n"), `"abc"`},
@@ -27,52 +27,52 @@ func TestAResponseWithoutASensibleHeadIsAProtocolErrorAndNoMore(t *testing.T) {
 		"cannot mpx":     {fastcgitest.Answer{fastcgitest.EndStatus(0, 1)}, "CANT_MPX_CONN"},
 		"another status": {fastcgitest.Answer{fastcgitest.EndStatus(0, 9)}, "unknown"},
 	} {
-		overBoth(t, func(t *transport) {
-			c := t.connect(&fastcgitest.Responder{Handler: answering(tt.answer)})
+		overSocketAndPipe(t, func(t *transport) {
+			c := t.connect(&fastcgitest.Responder{Handler: respondWith(tt.response)})
 			_, _, err := do(t, c, get())
 			if e, ok := errors.AsType[*ProtocolError](err); !ok || !strings.Contains(e.Error(), tt.want) {
-				t.Errorf("%s: error %v, want a ProtocolError with %s", name, err, tt.want)
+				t.Errorf("%s: got error %v, want a ProtocolError with %s", name, err, tt.want)
 			}
 			if !c.Reusable() || c.Broken() {
-				t.Errorf("%s: reusable %v, broken %v, want true, false", name, c.Reusable(), c.Broken())
+				t.Errorf("%s: got reusable %v, broken %v, want true, false", name, c.Reusable(), c.Broken())
 			}
 		})
 	}
 }
 
-func TestAHeadMayBeLargeButNotEndless(t *testing.T) {
-	overBoth(t, func(t *transport) {
+func TestResponseHead_SizeLimit(t *testing.T) {
+	overSocketAndPipe(t, func(t *transport) {
 		long := strings.Repeat("x", 900<<10)
-		c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.Reply("A: " + long + "\r\nB: c\r\n\r\nhello"))})
+		c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Reply("A: " + long + "\r\nB: c\r\n\r\nhello"))})
 		resp, body, err := do(t, c, get())
 		if err != nil || resp.Header.Get("A") != long || resp.Header.Get("B") != "c" || body != "hello" {
-			t.Errorf("a head of 900 KB: body %q, error %v", body, err)
+			t.Errorf("header of 900 KB: got body %q, error %v", body, err)
 		}
 
 		long = strings.Repeat("x", maxHead+64<<10)
-		c = t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.Reply("A: " + long + "\r\n\r\n"))})
+		c = t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Reply("A: " + long + "\r\n\r\n"))})
 		_, _, err = do(t, c, get())
 		if _, ok := errors.AsType[*ProtocolError](err); !ok {
-			t.Errorf("a head of more than 1 MB: error %v, want a ProtocolError", err)
+			t.Errorf("header of more than 1 MB: got error %v, want a ProtocolError", err)
 		}
 	})
 }
 
-func TestTheBodyIsWhatHTTPAllows(t *testing.T) {
+func TestBody_ContentLength(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		head   bool
 		output string
 		body   string
-		length int64 // the response's
-		filled int64 // the same when the response was collected
-		err    error // if it was not collected
+		length int64 // ContentLength of the response
+		filled int64 // the same after Fill
+		err    error // of reading the body without Fill
 	}{
 		{"no length", false, "A: b\r\n\r\nhello", "hello", -1, 5, nil},
 		{"right length", false, "Content-Length: 5\r\n\r\nhello", "hello", 5, 5, nil},
 		{"more than announced", false, "Content-Length: 3\r\n\r\nhello", "hel", 3, 3, nil},
 		{"less than announced", false, "Content-Length: 9\r\n\r\nhello", "hello", 9, 5, io.ErrUnexpectedEOF},
-		{"nothing of what was announced", false, "Content-Length: 9\r\n\r\n", "", 9, 0, io.ErrUnexpectedEOF},
+		{"announced but empty", false, "Content-Length: 9\r\n\r\n", "", 9, 0, io.ErrUnexpectedEOF},
 		{"invalid length", false, "Content-Length: five\r\n\r\nhello", "hello", -1, 5, nil},
 		{"204", false, "Status: 204 No Content\r\nContent-Length: 5\r\n\r\nhello", "", 0, 0, nil},
 		{"304", false, "Status: 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", "", 0, 0, nil},
@@ -86,7 +86,7 @@ func TestTheBodyIsWhatHTTPAllows(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/filled=%v/pieces=%d", tt.name, fill, pieces), func(t *testing.T) {
 					written := make(chan struct{})
 					a := fastcgitest.Answer{fastcgitest.InPieces(pieces), fastcgitest.Stdout(tt.output), fastcgitest.End(), fastcgitest.Flush()}
-					c := connectSocket(t, answering(append(a, func(*fastcgitest.Wire) error { close(written); return nil })))
+					c := connectSocket(t, respondWith(append(a, func(*fastcgitest.Wire) error { close(written); return nil })))
 					r := get()
 					r.Head = tt.head
 					resp, err := c.RoundTrip(testContext(t), r)
@@ -94,22 +94,22 @@ func TestTheBodyIsWhatHTTPAllows(t *testing.T) {
 						t.Fatal(err)
 					}
 					if resp.ContentLength != tt.length {
-						t.Errorf("length is %d, want %d", resp.ContentLength, tt.length)
+						t.Errorf("got length %d, want %d", resp.ContentLength, tt.length)
 					}
 					want := tt.err
 					if fill {
 						<-written
 						if !resp.Body.(*Body).Fill(MaxFill) {
-							t.Fatal("Fill did not collect the response")
+							t.Fatal("after Fill the response is not complete")
 						}
 						if !c.Reusable() {
-							t.Error("the connection is not reusable while the collected body is read")
+							t.Error("after Fill the connection is not reusable")
 						}
 						if resp.ContentLength != tt.filled {
-							t.Errorf("length after Fill is %d, want %d", resp.ContentLength, tt.filled)
+							t.Errorf("after Fill: got length %d, want %d", resp.ContentLength, tt.filled)
 						}
 						if n := resp.Header.Get("Content-Length"); tt.filled > 0 && resp.StatusCode == 200 && n != fmt.Sprint(tt.filled) {
-							t.Errorf("Content-Length after Fill is %q, want %d", n, tt.filled)
+							t.Errorf("after Fill: got Content-Length %q, want %d", n, tt.filled)
 						}
 						want = nil
 					}
@@ -119,7 +119,7 @@ func TestTheBodyIsWhatHTTPAllows(t *testing.T) {
 					}
 					resp.Body.Close()
 					if !c.Reusable() || c.Broken() {
-						t.Errorf("reusable %v, broken %v, want true, false", c.Reusable(), c.Broken())
+						t.Errorf("got reusable %v, broken %v, want true, false", c.Reusable(), c.Broken())
 					}
 				})
 			}
@@ -127,9 +127,9 @@ func TestTheBodyIsWhatHTTPAllows(t *testing.T) {
 	}
 }
 
-func TestFillCollectsWhatHasArrivedAndDoesNotWait(t *testing.T) {
+func TestBodyFill_DoesNotBlock(t *testing.T) {
 	more := make(chan struct{})
-	c := connectSocket(t, answering(fastcgitest.Answer{
+	c := connectSocket(t, respondWith(fastcgitest.Answer{
 		fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Wait(more), fastcgitest.Stdout(", world"), fastcgitest.End(),
 	}))
 	resp, err := c.RoundTrip(testContext(t), get())
@@ -138,16 +138,16 @@ func TestFillCollectsWhatHasArrivedAndDoesNotWait(t *testing.T) {
 	}
 	body := resp.Body.(*Body)
 	if body.Fill(MaxFill) {
-		t.Error("Fill says that the response is whole")
+		t.Error("Fill reports a complete response")
 	}
 	if !body.Ready() {
-		t.Error("the body is not ready though it has collected something")
+		t.Error("the body is not ready although bytes are buffered")
 	}
 	if p, err := body.Next(); string(p) != "hello" || err != nil {
 		t.Errorf("got %q, error %v, want hello", p, err)
 	}
 	if body.Ready() {
-		t.Error("the body is ready though PHP has written nothing")
+		t.Error("the body is ready although PHP has written nothing more")
 	}
 	close(more)
 	if p, err := io.ReadAll(body); string(p) != ", world" || err != nil {
@@ -156,21 +156,21 @@ func TestFillCollectsWhatHasArrivedAndDoesNotWait(t *testing.T) {
 	if !body.Ready() {
 		t.Error("the body is not ready at its end")
 	}
-	// What was taken counts too.
+	// The length includes what was read before.
 	if !body.Fill(MaxFill) || resp.ContentLength != int64(len("hello, world")) {
-		t.Errorf("length is %d after Fill, want %d", resp.ContentLength, len("hello, world"))
+		t.Errorf("after Fill: got length %d, want %d", resp.ContentLength, len("hello, world"))
 	}
 	if body.Close() != nil || !c.Reusable() {
 		t.Error("the connection is not reusable")
 	}
 }
 
-func TestFillStopsAtItsLimit(t *testing.T) {
+func TestBodyFill_Limit(t *testing.T) {
 	content := strings.Repeat("0123456789", 30<<10)
 	for _, size := range []int{0, 1, 1000, 64 << 10, MaxFill - 1, MaxFill, MaxFill + 1, len(content)} {
 		for _, limit := range []int{0, 1000, MaxFill, 10 * MaxFill} {
 			written := make(chan struct{})
-			c := connectSocket(t, answering(append(fastcgitest.OK(content[:size]), fastcgitest.Flush(),
+			c := connectSocket(t, respondWith(append(fastcgitest.OK(content[:size]), fastcgitest.Flush(),
 				func(*fastcgitest.Wire) error { close(written); return nil })))
 			resp, err := c.RoundTrip(testContext(t), get())
 			if err != nil {
@@ -178,17 +178,17 @@ func TestFillStopsAtItsLimit(t *testing.T) {
 			}
 			body := resp.Body.(*Body)
 			if size <= MaxFill {
-				<-written // more may not fit into the socket
+				<-written // more may not fit into the socket buffer
 			}
-			whole := body.Fill(limit)
-			if size <= min(limit, MaxFill) && !whole {
-				t.Errorf("%d bytes, limit %d: not whole", size, limit)
+			complete := body.Fill(limit)
+			if size <= min(limit, MaxFill) && !complete {
+				t.Errorf("%d bytes, limit %d: not complete", size, limit)
 			}
-			if size > 2*MaxFill && whole {
-				t.Errorf("%d bytes, limit %d: whole", size, limit)
+			if size > 2*MaxFill && complete {
+				t.Errorf("%d bytes, limit %d: complete", size, limit)
 			}
-			if whole != c.Reusable() {
-				t.Errorf("%d bytes, limit %d: whole is %v, reusable %v", size, limit, whole, c.Reusable())
+			if complete != c.Reusable() {
+				t.Errorf("%d bytes, limit %d: complete %v, reusable %v", size, limit, complete, c.Reusable())
 			}
 			var got bytes.Buffer
 			if n, err := body.WriteTo(&got); err != nil || n != int64(size) || got.String() != content[:size] {
@@ -202,9 +202,9 @@ func TestFillStopsAtItsLimit(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsClosedEarlySpendsTheConnectionUnlessTheRestIsThere(t *testing.T) {
+func TestConn_ReusableAfterEarlyClose(t *testing.T) {
 	written := make(chan struct{})
-	c := connectSocket(t, answering(append(fastcgitest.OK(strings.Repeat("x", 100<<10)), fastcgitest.Flush(),
+	c := connectSocket(t, respondWith(append(fastcgitest.OK(strings.Repeat("x", 100<<10)), fastcgitest.Flush(),
 		func(*fastcgitest.Wire) error { close(written); return nil })))
 	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
@@ -213,17 +213,17 @@ func TestABodyThatIsClosedEarlySpendsTheConnectionUnlessTheRestIsThere(t *testin
 	<-written
 	resp.Body.Close()
 	if !c.Reusable() {
-		t.Error("not reusable though the rest was there")
+		t.Error("not reusable although the rest had arrived")
 	}
 	if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
-		t.Errorf("reading a closed body: %v, want %v", err, http.ErrBodyReadAfterClose)
+		t.Errorf("reading a closed body: got %v, want %v", err, http.ErrBodyReadAfterClose)
 	}
 	if resp.Body.(*Body).Fill(MaxFill) {
-		t.Error("a closed body is whole")
+		t.Error("Fill reports that a closed body is complete")
 	}
 
-	overBoth(t, func(t *transport) {
-		c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.Answer{
+	overSocketAndPipe(t, func(t *transport) {
+		c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{
 			fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Stall(),
 		})})
 		resp, err := c.RoundTrip(testContext(t), get())
@@ -234,27 +234,27 @@ func TestABodyThatIsClosedEarlySpendsTheConnectionUnlessTheRestIsThere(t *testin
 			t.Errorf("Close: %v", err)
 		}
 		if c.Reusable() || c.Broken() {
-			t.Errorf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
+			t.Errorf("got reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
 		}
 		if _, err := c.RoundTrip(testContext(t), get()); !errors.Is(err, ErrNotSent) {
-			t.Errorf("a further request: %v, want ErrNotSent", err)
+			t.Errorf("another request: got %v, want ErrNotSent", err)
 		}
 	})
 }
 
-func TestHeaderLinesThatAreNotValidAreDroppedAndCounted(t *testing.T) {
-	c := connectSocket(t, answering(fastcgitest.Reply("A b: c\r\nD: e\r\nF\r\n\r\nhello")))
+func TestBody_InvalidHeadersDropped(t *testing.T) {
+	c := connectSocket(t, respondWith(fastcgitest.Reply("A b: c\r\nD: e\r\nF\r\n\r\nhello")))
 	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if n := resp.Body.(*Body).InvalidHeaders(); n != 2 || len(resp.Header) != 1 {
-		t.Errorf("%d lines were dropped, fields are %v, want 2, D", n, resp.Header)
+		t.Errorf("got %d invalid lines, header %v, want 2, D", n, resp.Header)
 	}
 }
 
-func TestManySmallRecordsArePassedOnInOnePiece(t *testing.T) {
+func TestBodyNext_JoinsSmallRecords(t *testing.T) {
 	written := make(chan struct{})
 	a := fastcgitest.Answer{fastcgitest.Stdout("A: b\r\n\r\n")}
 	var want strings.Builder
@@ -264,7 +264,7 @@ func TestManySmallRecordsArePassedOnInOnePiece(t *testing.T) {
 		want.WriteString(s)
 	}
 	a = append(a, fastcgitest.End(), fastcgitest.Flush(), func(*fastcgitest.Wire) error { close(written); return nil })
-	c := connectSocket(t, answering(a))
+	c := connectSocket(t, respondWith(a))
 	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
 		t.Fatal(err)
@@ -272,7 +272,7 @@ func TestManySmallRecordsArePassedOnInOnePiece(t *testing.T) {
 	<-written
 	body := resp.Body.(*Body)
 	if !body.Fill(MaxFill) {
-		t.Fatal("Fill did not collect the response")
+		t.Fatal("after Fill the response is not complete")
 	}
 	if p, err := body.Next(); string(p) != want.String() || err != nil {
 		t.Errorf("got %d bytes, error %v, want %d", len(p), err, want.Len())

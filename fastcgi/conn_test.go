@@ -17,18 +17,19 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// TestMain also looks for goroutines that were left behind.
+// TestMain fails if a writer goroutine is still running after the tests.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	buf := make([]byte, 1<<20)
 	if stacks := string(buf[:runtime.Stack(buf, true)]); code == 0 && strings.Contains(stacks, "fastcgi.(*writer)") {
-		fmt.Fprintf(os.Stderr, "a writer was left behind:\n%s", stacks)
+		fmt.Fprintf(os.Stderr, "leaked writer goroutine:\n%s", stacks)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-// testContext ends a test that hangs with an error instead of a panic.
+// testContext returns a context with a timeout, so that a test that hangs fails
+// with an error instead of a panic.
 func testContext(tb testing.TB) context.Context {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
@@ -36,26 +37,26 @@ func testContext(tb testing.TB) context.Context {
 	return ctx
 }
 
-// answering gives a handler that always gives this answer.
-func answering(a fastcgitest.Answer) func(*fastcgitest.Request) fastcgitest.Answer {
+// respondWith returns a handler that responds to every request with a.
+func respondWith(a fastcgitest.Answer) func(*fastcgitest.Request) fastcgitest.Answer {
 	return func(*fastcgitest.Request) fastcgitest.Answer { return a }
 }
 
-// transport is a test over one kind of connection.
+// transport is a test that runs over one kind of connection.
 type transport struct {
 	*testing.T
 	pair func(testing.TB) (client, server net.Conn)
 }
 
-// connect gives a Conn that a responder serves.
+// connect returns a Conn that is served by s.
 func (t *transport) connect(s *fastcgitest.Responder) *Conn {
 	t.Helper()
 	client, server := t.pair(t)
 	return serve(t, s, client, server)
 }
 
-// overBoth runs a test over a socket and over a pipe.
-func overBoth(t *testing.T, test func(*transport)) {
+// overSocketAndPipe runs a test over a unix socket and over a net.Pipe.
+func overSocketAndPipe(t *testing.T, test func(*transport)) {
 	t.Helper()
 	for name, pair := range map[string]func(testing.TB) (client, server net.Conn){
 		"socket": socketPair,
@@ -65,30 +66,30 @@ func overBoth(t *testing.T, test func(*transport)) {
 	}
 }
 
-// serve lets the responder serve one end and returns the Conn of the other.
+// serve serves one end of a connection with s and returns a Conn over the other.
 func serve(tb testing.TB, s *fastcgitest.Responder, client, server net.Conn) *Conn {
 	tb.Helper()
-	ended := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(done)
 		s.Serve(server)
 	}()
 	c := NewConn(client)
 	tb.Cleanup(func() {
 		c.Close()
-		<-ended
+		<-done
 	})
 	return c
 }
 
-// get is a small request.
+// get returns a small request.
 func get() *Request {
 	r := NewRequest()
 	r.AddParam("REQUEST_METHOD", "GET")
 	return r
 }
 
-// do runs a request and reads the whole response.
+// do sends a request and reads the whole response.
 func do(tb testing.TB, c *Conn, r *Request) (*http.Response, string, error) {
 	tb.Helper()
 	resp, err := c.RoundTrip(testContext(tb), r)
@@ -102,12 +103,12 @@ func do(tb testing.TB, c *Conn, r *Request) (*http.Response, string, error) {
 	return resp, string(body), err
 }
 
-func TestAConnectionRunsOneRequestAfterTheOther(t *testing.T) {
-	overBoth(t, func(t *transport) {
+func TestConn_SequentialRequests(t *testing.T) {
+	overSocketAndPipe(t, func(t *transport) {
 		next := uint16(0)
 		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
 			if next++; !r.KeepConn || r.Role != 1 || r.ID != next {
-				t.Errorf("request %d, role %d, keep-alive %v, want %d, 1, true", r.ID, r.Role, r.KeepConn, next)
+				t.Errorf("got request %d, role %d, keep-alive %v, want %d, 1, true", r.ID, r.Role, r.KeepConn, next)
 			}
 			return fastcgitest.OK(r.Params["N"] + string(r.Body))
 		}})
@@ -121,7 +122,7 @@ func TestAConnectionRunsOneRequestAfterTheOther(t *testing.T) {
 				t.Fatalf("got %q, error %v, want %q", body, err, want)
 			}
 			if !c.Reusable() || c.Broken() {
-				t.Fatalf("reusable %v, broken %v, want true, false", c.Reusable(), c.Broken())
+				t.Fatalf("got reusable %v, broken %v, want true, false", c.Reusable(), c.Broken())
 			}
 			if err := c.Check(); err != nil {
 				t.Fatalf("Check: %v", err)
@@ -130,10 +131,10 @@ func TestAConnectionRunsOneRequestAfterTheOther(t *testing.T) {
 	})
 }
 
-func TestAResponseMayArriveByteByByte(t *testing.T) {
-	overBoth(t, func(t *transport) {
+func TestConn_ResponseByteByByte(t *testing.T) {
+	overSocketAndPipe(t, func(t *transport) {
 		var stderr bytes.Buffer
-		c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.Answer{
+		c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{
 			fastcgitest.InPieces(1),
 			fastcgitest.Stderr("first"), fastcgitest.Stdout("Status: 201 Created\r\nA: b"), fastcgitest.Stderr(", second"),
 			fastcgitest.Stdout("\r\n"), fastcgitest.Stdout("\r\nhel"), fastcgitest.Stderr(", third"), fastcgitest.Stdout("lo"),
@@ -149,7 +150,7 @@ func TestAResponseMayArriveByteByByte(t *testing.T) {
 			t.Errorf("got %d, %v, %q, length %d", resp.StatusCode, resp.Header, body, resp.ContentLength)
 		}
 		if got, want := stderr.String(), "first, second, third"; got != want {
-			t.Errorf("stderr is %q, want %q", got, want)
+			t.Errorf("got stderr %q, want %q", got, want)
 		}
 		if !c.Reusable() {
 			t.Error("the connection is not reusable")
@@ -157,36 +158,36 @@ func TestAResponseMayArriveByteByByte(t *testing.T) {
 	})
 }
 
-// A response that ends anywhere before its end is an error, whatever it was
-// that came.
-func TestAResponseThatIsCutAnywhereIsAnError(t *testing.T) {
+// TestConn_TruncatedResponse closes the connection after every possible number
+// of bytes of a response.
+func TestConn_TruncatedResponse(t *testing.T) {
 	whole := fastcgitest.Encode(fastcgitest.Answer{
 		fastcgitest.Stderr("warning"),
 		fastcgitest.Stdout("Content-Type: text/plain\r\nContent-Length: 5\r\n\r\n"),
 		fastcgitest.Stdout("hello"),
 		fastcgitest.End(),
 	}, requestID)
-	overBoth(t, func(t *transport) {
+	overSocketAndPipe(t, func(t *transport) {
 		for n := range whole {
-			c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.Answer{
+			c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{
 				fastcgitest.Raw(whole[:n]), fastcgitest.Close(),
 			})})
 			_, body, err := do(t, c, get())
 			e, ok := errors.AsType[*TransportError](err)
 			if !ok || !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Fatalf("cut at %d: body %q, error %v, want an unexpected EOF", n, body, err)
+				t.Fatalf("truncated at %d: got body %q, error %v, want an unexpected EOF", n, body, err)
 			}
-			if answered := n > 16+8; e.Sent == 0 || e.ResponseStarted != answered || ResponseStarted(err) != answered {
-				t.Errorf("cut at %d: %d bytes sent, answered %v, want some, %v", n, e.Sent, e.ResponseStarted, answered)
+			if responseStarted := n > 16+8; e.Sent == 0 || e.ResponseStarted != responseStarted || ResponseStarted(err) != responseStarted {
+				t.Errorf("truncated at %d: got %d bytes sent, response started %v, want some, %v", n, e.Sent, e.ResponseStarted, responseStarted)
 			}
 			if c.Reusable() || c.Broken() {
-				t.Errorf("cut at %d: reusable %v, broken %v, want false, false", n, c.Reusable(), c.Broken())
+				t.Errorf("truncated at %d: got reusable %v, broken %v, want false, false", n, c.Reusable(), c.Broken())
 			}
 		}
 	})
 }
 
-func TestAResponseThatIsNotFastCGIBreaksTheConnection(t *testing.T) {
+func TestConn_BrokenByInvalidRecord(t *testing.T) {
 	head := fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhello")
 	for name, bad := range map[string]fastcgitest.Step{
 		"wrong id":          fastcgitest.Record(fastcgitest.TypeStdout, 2, "x", 0),
@@ -194,65 +195,65 @@ func TestAResponseThatIsNotFastCGIBreaksTheConnection(t *testing.T) {
 		"wrong version":     fastcgitest.Raw([]byte("\x02\x06\x00\x01\x00\x00\x00\x00")),
 		"HTTP":              fastcgitest.Raw([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")),
 		"long END":          fastcgitest.Record(fastcgitest.TypeEndRequest, 1, "123456789", 0),
-		"unasked values":    fastcgitest.Values("FCGI_MPXS_CONNS", "0"),
-		"padding not there": fastcgitest.Raw([]byte("\x01\x06\x00\x01\x00\x01\x07\x00x" + "\x01\x03\x00\x01\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
+		"unexpected values": fastcgitest.Values("FCGI_MPXS_CONNS", "0"),
+		"missing padding":   fastcgitest.Raw([]byte("\x01\x06\x00\x01\x00\x01\x07\x00x" + "\x01\x03\x00\x01\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
 	} {
-		overBoth(t, func(t *transport) {
+		overSocketAndPipe(t, func(t *transport) {
 			for where, a := range map[string]fastcgitest.Answer{
 				"before the head": {bad, head, fastcgitest.End()},
 				"in the body":     {head, fastcgitest.Flush(), bad, fastcgitest.End()},
 			} {
-				c := t.connect(&fastcgitest.Responder{Handler: answering(a)})
+				c := t.connect(&fastcgitest.Responder{Handler: respondWith(a)})
 				_, _, err := do(t, c, get())
 				if _, ok := errors.AsType[*ProtocolError](err); !ok {
-					t.Errorf("%s %s: error %v, want a ProtocolError", name, where, err)
+					t.Errorf("%s %s: got error %v, want a ProtocolError", name, where, err)
 				}
 				if c.Reusable() || !c.Broken() {
-					t.Errorf("%s %s: reusable %v, broken %v, want false, true", name, where, c.Reusable(), c.Broken())
+					t.Errorf("%s %s: got reusable %v, broken %v, want false, true", name, where, c.Reusable(), c.Broken())
 				}
 			}
 		})
 	}
 }
 
-func TestBytesAfterTheEndBreakTheConnection(t *testing.T) {
-	c := connectSocket(t, answering(append(fastcgitest.OK("hello"), fastcgitest.Raw([]byte("x")))))
+func TestConn_BrokenByTrailingData(t *testing.T) {
+	c := connectSocket(t, respondWith(append(fastcgitest.OK("hello"), fastcgitest.Raw([]byte("x")))))
 	_, body, err := do(t, c, get())
 	if err != nil || body != "hello" {
 		t.Errorf("got %q, error %v, want hello", body, err)
 	}
 	if c.Reusable() || !c.Broken() {
-		t.Errorf("reusable %v, broken %v, want false, true", c.Reusable(), c.Broken())
+		t.Errorf("got reusable %v, broken %v, want false, true", c.Reusable(), c.Broken())
 	}
 }
 
-// connectSocket gives a Conn over a socket that the handler serves.
+// connectSocket returns a Conn over a unix socket that is served by handler.
 func connectSocket(tb testing.TB, handler func(*fastcgitest.Request) fastcgitest.Answer) *Conn {
 	tb.Helper()
 	client, server := socketPair(tb)
 	return serve(tb, &fastcgitest.Responder{Handler: handler}, client, server)
 }
 
-func TestCheckSeesWhatAnIdleConnectionHasCome(t *testing.T) {
+func TestConnCheck_IdleConn(t *testing.T) {
 	client, server := socketPair(t)
 	c := NewConn(client)
 	if err := c.Check(); err != nil {
-		t.Errorf("a quiet connection: %v", err)
+		t.Errorf("idle connection: %v", err)
 	}
 	server.Write([]byte("x"))
 	_, ok := errors.AsType[*ProtocolError](c.Check())
 	if !ok || !c.Broken() || c.Reusable() {
-		t.Errorf("a stray byte: %v, broken %v, reusable %v, want an error, true, false", ok, c.Broken(), c.Reusable())
+		t.Errorf("unexpected byte: got error %v, broken %v, reusable %v, want true, true, false", ok, c.Broken(), c.Reusable())
 	}
 
 	client, server = socketPair(t)
 	c = NewConn(client)
 	server.Close()
 	if err := c.Check(); !errors.Is(err, io.EOF) {
-		t.Errorf("a closed connection: %v, want EOF", err)
+		t.Errorf("closed connection: got %v, want EOF", err)
 	}
 	if c.Broken() || c.Reusable() {
-		t.Errorf("a closed connection: broken %v, reusable %v, want false, false", c.Broken(), c.Reusable())
+		t.Errorf("closed connection: got broken %v, reusable %v, want false, false", c.Broken(), c.Reusable())
 	}
 
 	client, _ = socketPair(t)
@@ -260,28 +261,28 @@ func TestCheckSeesWhatAnIdleConnectionHasCome(t *testing.T) {
 	died := errors.New("died")
 	c.Interrupt(died)
 	if err := c.Check(); !errors.Is(err, died) || c.Reusable() {
-		t.Errorf("an interrupted connection: %v, reusable %v, want %v, false", err, c.Reusable(), died)
+		t.Errorf("interrupted connection: got %v, reusable %v, want %v, false", err, c.Reusable(), died)
 	}
 }
 
-func TestARequestThatFindsThePeerGoneWasNotSent(t *testing.T) {
+func TestErrNotSent_ClosedByPeer(t *testing.T) {
 	client, server := socketPair(t)
 	c := NewConn(client)
 	server.Close()
 	_, err := c.RoundTrip(testContext(t), get())
 	if !errors.Is(err, ErrNotSent) || !errors.Is(err, io.ErrUnexpectedEOF) || ResponseStarted(err) {
-		t.Errorf("got %v, want ErrNotSent and an unexpected EOF, not answered", err)
+		t.Errorf("got %v, want ErrNotSent, an unexpected EOF and no response", err)
 	}
 	if c.Reusable() || c.Broken() {
-		t.Errorf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
+		t.Errorf("got reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
 	}
 }
 
-func TestNothingIsSentOverAConnectionThatCannotBeUsed(t *testing.T) {
+func TestErrNotSent_UnusableConn(t *testing.T) {
 	died := errors.New("died")
 	for name, tt := range map[string]struct {
-		spoil func(*Conn)
-		want  error
+		prepare func(*Conn)
+		want    error
 	}{
 		"closed":      {func(c *Conn) { c.Close() }, ErrClosed},
 		"interrupted": {func(c *Conn) { c.Interrupt(died) }, died},
@@ -289,20 +290,20 @@ func TestNothingIsSentOverAConnectionThatCannotBeUsed(t *testing.T) {
 	} {
 		client, _ := socketPair(t)
 		c := NewConn(client)
-		tt.spoil(c)
+		tt.prepare(c)
 		_, err := c.RoundTrip(testContext(t), get())
 		if !errors.Is(err, ErrNotSent) || !errors.Is(err, tt.want) {
 			t.Errorf("%s: got %v, want ErrNotSent and %v", name, err, tt.want)
 		}
 		if err := c.Ping(testContext(t)); !errors.Is(err, ErrNotSent) || !errors.Is(err, tt.want) {
-			t.Errorf("%s: probe: got %v, want ErrNotSent and %v", name, err, tt.want)
+			t.Errorf("%s: Ping: got %v, want ErrNotSent and %v", name, err, tt.want)
 		}
 	}
 }
 
-func TestARequestThatCannotBeSentLeavesTheConnectionAlone(t *testing.T) {
+func TestConn_ReusableAfterInvalidRequest(t *testing.T) {
 	broken := errors.New("disk on fire")
-	c := connectSocket(t, answering(fastcgitest.OK("hello")))
+	c := connectSocket(t, respondWith(fastcgitest.OK("hello")))
 	for name, tt := range map[string]struct {
 		prepare func(*Request)
 		want    func(error) bool
@@ -331,13 +332,13 @@ func TestARequestThatCannotBeSentLeavesTheConnectionAlone(t *testing.T) {
 		r := get()
 		tt.prepare(r)
 		if _, err := c.RoundTrip(testContext(t), r); !tt.want(err) || errors.Is(err, ErrNotSent) {
-			t.Errorf("%s: error %v", name, err)
+			t.Errorf("%s: got error %v", name, err)
 		}
 		if !c.Reusable() {
 			t.Errorf("%s: the connection is not reusable", name)
 		}
 		if _, body, err := do(t, c, get()); body != "hello" || err != nil {
-			t.Errorf("%s: the next request gives %q, error %v", name, body, err)
+			t.Errorf("%s: next request: got %q, error %v", name, body, err)
 		}
 	}
 }
@@ -346,7 +347,7 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-func TestARequestCanBeSentAgainIfItsBodyCan(t *testing.T) {
+func TestRequestRewind(t *testing.T) {
 	echo := func(r *fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK(string(r.Body)) }
 	for _, size := range []int{0, 10, 300 << 10} {
 		want := strings.Repeat("x", size)
@@ -360,24 +361,24 @@ func TestARequestCanBeSentAgainIfItsBodyCan(t *testing.T) {
 				t.Errorf("got %d bytes, error %v, want %d", len(body), err, size)
 			}
 		}
-		r.Body = io.MultiReader(strings.NewReader(want)) // no Seeker
+		r.Body = io.MultiReader(strings.NewReader(want)) // not an io.Seeker
 		if err := r.Rewind(); (err != nil) != (size > 0) {
-			t.Errorf("rewinding a body of %d bytes that cannot seek: %v", size, err)
+			t.Errorf("rewinding a body of %d bytes that is not an io.Seeker: got %v", size, err)
 		}
 		r.Free()
 	}
 }
 
-func TestAContextThatHasEndedSendsNothing(t *testing.T) {
+func TestErrNotSent_ContextDone(t *testing.T) {
 	cause := errors.New("client left")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
-	c := connectSocket(t, answering(fastcgitest.OK("hello")))
+	c := connectSocket(t, respondWith(fastcgitest.OK("hello")))
 	_, err := c.RoundTrip(ctx, get())
 	if !errors.Is(err, cause) || !errors.Is(err, ErrNotSent) {
 		t.Errorf("got %v, want ErrNotSent and %v", err, cause)
 	}
 	if _, body, err := do(t, c, get()); body != "hello" || err != nil {
-		t.Errorf("the next request gives %q, error %v", body, err)
+		t.Errorf("next request: got %q, error %v", body, err)
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-func TestErrorsSayWhatHappenedAndWhatMayBeDone(t *testing.T) {
+func TestErrors_TextAndClassification(t *testing.T) {
 	for _, tt := range []struct {
-		err      error
-		text     string
-		notSent  bool
-		answered bool
-		timeout  bool
+		err     error
+		text    string
+		notSent bool
+		started bool
+		timeout bool
 	}{
 		{&TransportError{Err: io.ErrUnexpectedEOF}, "fastcgi: unexpected EOF", true, false, false},
 		{&TransportError{Sent: 1, Err: ErrReadTimeout}, "fastcgi: no response within the read timeout", false, false, true},
@@ -31,13 +31,13 @@ func TestErrorsSayWhatHappenedAndWhatMayBeDone(t *testing.T) {
 			t.Errorf("got %q, want %q", got, tt.text)
 		}
 		if got := errors.Is(err, ErrNotSent); got != tt.notSent {
-			t.Errorf("%v: not sent is %v, want %v", err, got, tt.notSent)
+			t.Errorf("%v: got not sent %v, want %v", err, got, tt.notSent)
 		}
-		if got := ResponseStarted(err); got != tt.answered {
-			t.Errorf("%v: answered is %v, want %v", err, got, tt.answered)
+		if got := ResponseStarted(err); got != tt.started {
+			t.Errorf("%v: got response started %v, want %v", err, got, tt.started)
 		}
 		if got := errors.Is(err, os.ErrDeadlineExceeded); got != tt.timeout {
-			t.Errorf("%v: timeout is %v, want %v", err, got, tt.timeout)
+			t.Errorf("%v: got timeout %v, want %v", err, got, tt.timeout)
 		}
 	}
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// wellFormed judges a response in the plainest way: which part of it is the
-// records of one request up to END_REQUEST, and what STDOUT was in them.
-func wellFormed(wire []byte) (size int, stdout []byte, ok bool) {
+// parseResponse is a simple decoder to compare with: it returns the size of the
+// records up to END_REQUEST, and their STDOUT. ok is false if the response is
+// invalid or incomplete.
+func parseResponse(wire []byte) (size int, stdout []byte, ok bool) {
 	for size+8 <= len(wire) {
 		h := wire[size:]
 		content, padding := int(h[4])<<8|int(h[5]), int(h[6])
@@ -35,8 +36,8 @@ func wellFormed(wire []byte) (size int, stdout []byte, ok bool) {
 	return 0, nil, false
 }
 
-// readers are the ways to deal with a body.
-var readers = []func(*Body) ([]byte, error){
+// bodyReaders are the ways to read a body. The last one closes it unread.
+var bodyReaders = []func(*Body) ([]byte, error){
 	func(b *Body) ([]byte, error) { return io.ReadAll(b) },
 	func(b *Body) ([]byte, error) {
 		b.Fill(MaxFill)
@@ -58,9 +59,9 @@ var readers = []func(*Body) ([]byte, error){
 	func(b *Body) ([]byte, error) { return nil, b.Close() },
 }
 
-// FuzzConn lets a responder send any bytes, in pieces of any size: never a
-// panic, never a hang, and the connection is reusable only if what came was the
-// records of one request.
+// FuzzConn responds with arbitrary bytes in pieces of any size. It checks that
+// nothing panics or hangs, and that the connection is reusable only after the
+// records of exactly one response.
 func FuzzConn(f *testing.F) {
 	for i := range uint8(16) {
 		f.Add(fastcgitest.Encode(fastcgitest.OK("hello"), requestID), uint16(i)*9, i)
@@ -84,10 +85,10 @@ func FuzzConn(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		ended := make(chan struct{})
+		done := make(chan struct{})
 		go func() {
-			defer close(ended)
-			respond(server, wire, int(pieces))
+			defer close(done)
+			sendWire(server, wire, int(pieces))
 		}()
 		c := NewConn(client)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -95,19 +96,20 @@ func FuzzConn(f *testing.F) {
 		resp, err := c.RoundTrip(ctx, get())
 		var body []byte
 		if err == nil {
-			body, err = readers[how%4](resp.Body.(*Body))
+			body, err = bodyReaders[how%4](resp.Body.(*Body))
 			resp.Body.Close()
 		}
 		if ctx.Err() != nil {
-			t.Fatal("it hangs")
+			t.Fatal("timeout")
 		}
-		judge(t, c, wire, body, err, how%4 == 3)
+		checkConn(t, c, wire, body, err, how%4 == 3)
 		c.Close()
-		<-ended
+		<-done
 	})
 }
 
-func respond(server net.Conn, wire []byte, pieces int) {
+// sendWire reads a request and writes wire in pieces of pieces+1 bytes.
+func sendWire(server net.Conn, wire []byte, pieces int) {
 	defer server.Close()
 	if _, err := server.Read(make([]byte, 64<<10)); err != nil {
 		return
@@ -121,19 +123,21 @@ func respond(server net.Conn, wire []byte, pieces int) {
 	}
 }
 
-func judge(t *testing.T, c *Conn, wire, body []byte, err error, early bool) {
+// checkConn checks the state of c after the response wire. closedEarly says that
+// the body was closed unread.
+func checkConn(t *testing.T, c *Conn, wire, body []byte, err error, closedEarly bool) {
 	t.Helper()
-	size, stdout, ok := wellFormed(wire)
+	size, stdout, ok := parseResponse(wire)
 	if c.Reusable() && (!ok || c.Broken()) {
 		t.Errorf("reusable after %q (broken: %v)", wire, c.Broken())
 	}
-	if ok && size == len(wire) && !early && (!c.Reusable() || c.Broken()) {
-		t.Errorf("reusable %v, broken %v after a whole response", c.Reusable(), c.Broken())
+	if ok && size == len(wire) && !closedEarly && (!c.Reusable() || c.Broken()) {
+		t.Errorf("after a complete response: got reusable %v, broken %v", c.Reusable(), c.Broken())
 	}
-	if !ok && err == nil && !early {
+	if !ok && err == nil && !closedEarly {
 		t.Errorf("no error after %q", wire)
 	}
 	if len(body) > len(stdout) && ok {
-		t.Errorf("a body of %d bytes of %d", len(body), len(stdout))
+		t.Errorf("got a body of %d bytes, but STDOUT has only %d", len(body), len(stdout))
 	}
 }

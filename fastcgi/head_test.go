@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestHeadsAreParsedAsPHPMeansThem(t *testing.T) {
+func TestResponseHead_Parse(t *testing.T) {
 	type fields = map[string][]string
 	for _, tt := range []struct {
 		name, text string
@@ -29,7 +29,7 @@ func TestHeadsAreParsedAsPHPMeansThem(t *testing.T) {
 		{"status", "Status: 404 Not Found\r\nA: b\r\n", 404, "404 Not Found", fields{"A": {"b"}}, -1, 0},
 		{"status of any case", "sTATUS: 418 I am a teapot\r\n", 418, "418 I am a teapot", fields{}, -1, 0},
 		{"status without text", "Status: 403\r\n", 403, "403 Forbidden", fields{}, -1, 0},
-		{"status nobody knows", "Status: 999\r\n", 999, "999 ", fields{}, -1, 0},
+		{"unassigned status", "Status: 999\r\n", 999, "999 ", fields{}, -1, 0},
 		{"two statuses", "Status: 404 A\r\nStatus: 500 B\r\n", 404, "404 A", fields{}, -1, 0},
 		{"rfc2616_headers", "HTTP/1.0 404 Not Found\r\nA: b\r\n", 404, "404 Not Found", fields{"A": {"b"}}, -1, 0},
 		{"control characters in the status", "HTTP/1.0 404 Not\x00 Found\r\n", 404, "404 Not Found", fields{}, -1, 0},
@@ -66,18 +66,18 @@ func TestHeadsAreParsedAsPHPMeansThem(t *testing.T) {
 			continue
 		}
 		if h.code != tt.code || h.status != tt.status {
-			t.Errorf("%s: status is %d, %q, want %d, %q", tt.name, h.code, h.status, tt.code, tt.status)
+			t.Errorf("%s: got status %d, %q, want %d, %q", tt.name, h.code, h.status, tt.code, tt.status)
 		}
 		if !maps.EqualFunc(h.fields, tt.fields, slices.Equal) {
-			t.Errorf("%s: fields are %q, want %q", tt.name, h.fields, tt.fields)
+			t.Errorf("%s: got fields %q, want %q", tt.name, h.fields, tt.fields)
 		}
 		if h.length != tt.length || h.invalid != tt.dropped {
-			t.Errorf("%s: length %d, %d lines dropped, want %d, %d", tt.name, h.length, h.invalid, tt.length, tt.dropped)
+			t.Errorf("%s: got length %d, %d invalid lines, want %d, %d", tt.name, h.length, h.invalid, tt.length, tt.dropped)
 		}
 	}
 }
 
-func TestAStatusThatHTTPDoesNotKnowIsAnErrorThatNamesIt(t *testing.T) {
+func TestResponseHead_InvalidStatus(t *testing.T) {
 	for _, status := range []string{
 		"0", "99", "99 X", "099", "100", "101", "103", "103 Early Hints", "199", "1000", "2000 OK", "abc", "", "-200",
 		"+200", "20", "200OK", "0x1F4", " ",
@@ -86,17 +86,17 @@ func TestAStatusThatHTTPDoesNotKnowIsAnErrorThatNamesIt(t *testing.T) {
 			h, err := parseHead(text)
 			e, ok := errors.AsType[*ProtocolError](err)
 			if !ok {
-				t.Errorf("%q gives status %d and error %v, want a ProtocolError", text, h.code, err)
+				t.Errorf("%q: got status %d, error %v, want a ProtocolError", text, h.code, err)
 				continue
 			}
 			if !strings.Contains(e.Error(), `"`+strings.TrimSpace(status)+`"`) {
-				t.Errorf("%q gives the error %q, which does not name the value", text, e)
+				t.Errorf("%q: got error %q, want one with the value", text, e)
 			}
 		}
 	}
 }
 
-func TestTheEndOfTheHeadIsFoundHoweverItArrives(t *testing.T) {
+func TestResponseHead_Scan(t *testing.T) {
 	for _, tt := range []struct {
 		text string
 		line int // where the empty line begins; -1 if there is none
@@ -123,14 +123,15 @@ func TestTheEndOfTheHeadIsFoundHoweverItArrives(t *testing.T) {
 				}
 			}
 			if line != tt.line || size != tt.size {
-				t.Errorf("%q in steps of %d: empty line at %d, head of %d, want %d, %d",
+				t.Errorf("%q in steps of %d: got empty line at %d, size %d, want %d, %d",
 					tt.text, step, line, size, tt.line, tt.size)
 			}
 		}
 	}
 }
 
-// FuzzResponseHead parses any head: what comes out can be given to net/http.
+// FuzzResponseHead parses arbitrary headers and checks that net/http could send
+// the result.
 func FuzzResponseHead(f *testing.F) {
 	f.Add("Status: 404 Not Found\r\nContent-type: text/html\r\n\r\n")
 	f.Add("HTTP/1.0 200 OK\nA: b\n\n")
@@ -144,35 +145,35 @@ func FuzzResponseHead(f *testing.F) {
 			return
 		}
 		if size < scan.lineStart || size > len(text) {
-			t.Fatalf("head of %d bytes whose empty line begins at %d, in %d bytes", size, scan.lineStart, len(text))
+			t.Fatalf("got size %d, empty line at %d, in a text of %d bytes", size, scan.lineStart, len(text))
 		}
 		h, err := parseHead(text[:scan.lineStart])
 		if err != nil {
 			if _, ok := errors.AsType[*ProtocolError](err); !ok {
-				t.Fatalf("error is %T, want *ProtocolError", err)
+				t.Fatalf("got error %T, want *ProtocolError", err)
 			}
 			return
 		}
 		if h.code < 200 || h.code > 999 || !strings.HasPrefix(h.status, h.status[:3]+" ") && len(h.status) != 3 {
-			t.Errorf("status is %d, %q", h.code, h.status)
+			t.Errorf("got status %d, %q", h.code, h.status)
 		}
 		n := h.invalid
 		for name, values := range h.fields {
 			n += len(values)
 			if name != http.CanonicalHeaderKey(name) || !validName(name) {
-				t.Errorf("name %q", name)
+				t.Errorf("got name %q", name)
 			}
 			for _, v := range values {
 				if strings.ContainsAny(v, "\r\n\x00") || v != strings.Trim(v, " \t") {
-					t.Errorf("%s has the value %q", name, v)
+					t.Errorf("%s: got value %q", name, v)
 				}
 			}
 		}
 		if lines := strings.Count(text[:scan.lineStart], "\n"); n > lines {
-			t.Errorf("%d fields of %d lines", n, lines)
+			t.Errorf("got %d fields from %d lines", n, lines)
 		}
 		if (h.length >= 0) != (h.fields.Get("Content-Length") != "") {
-			t.Errorf("length %d, Content-Length %q", h.length, h.fields["Content-Length"])
+			t.Errorf("got length %d, Content-Length %q", h.length, h.fields["Content-Length"])
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-func TestPairsAreEncodedAsTheSpecificationSays(t *testing.T) {
+func TestAppendPair(t *testing.T) {
 	long := strings.Repeat("v", 128)
 	for _, tt := range []struct {
 		name, value string
@@ -34,33 +34,33 @@ func TestPairsAreEncodedAsTheSpecificationSays(t *testing.T) {
 		}
 		name, value, size := nextPair([]byte(tt.want + "after"))
 		if string(name) != tt.name || string(value) != tt.value || size != len(tt.want) {
-			t.Errorf("nextPair gives %q, %q, %d, want %q, %q, %d", name, value, size, tt.name, tt.value, len(tt.want))
+			t.Errorf("nextPair: got %q, %q, %d, want %q, %q, %d", name, value, size, tt.name, tt.value, len(tt.want))
 		}
 	}
 }
 
-func TestAnIncompletePairIsNoPair(t *testing.T) {
+func TestNextPair_Incomplete(t *testing.T) {
 	whole := "\x01\x80\x00\x00\x80N" + strings.Repeat("v", 128)
 	for n := range len(whole) {
 		if _, _, size := nextPair([]byte(whole[:n])); size != 0 {
-			t.Errorf("nextPair of the first %d bytes has the size %d, want 0", n, size)
+			t.Errorf("nextPair of the first %d bytes: got size %d, want 0", n, size)
 		}
 	}
 	huge := "\xff\xff\xff\xff\xff\xff\xff\xffxx"
 	if _, _, size := nextPair([]byte(huge)); size != 0 {
-		t.Errorf("nextPair of a pair of 4 GB has the size %d, want 0", size)
+		t.Errorf("nextPair of a pair of 4 GB: got size %d, want 0", size)
 	}
 }
 
-// received lets a responder read what the request would send first.
-func received(tb testing.TB, r *Request) *fastcgitest.Request {
+// readSealed seals r and reads it as a responder would.
+func readSealed(tb testing.TB, r *Request) *fastcgitest.Request {
 	tb.Helper()
-	first, mark, whole, err := r.seal()
+	first, mark, complete, err := r.seal()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer r.unseal(mark)
-	if !whole {
+	if !complete {
 		tb.Fatal("the request is too large for one write")
 	}
 	got, err := fastcgitest.ReadRequest(bytes.NewReader(first))
@@ -70,7 +70,7 @@ func received(tb testing.TB, r *Request) *fastcgitest.Request {
 	return got
 }
 
-func TestARequestWithoutParametersIsComplete(t *testing.T) {
+func TestRequest_NoParams(t *testing.T) {
 	r := NewRequest()
 	defer r.Free()
 	first, _, _, err := r.seal()
@@ -85,14 +85,14 @@ func TestARequestWithoutParametersIsComplete(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsShortGoesWithTheFirstWrite(t *testing.T) {
+func TestRequest_ShortBodyInFirstWrite(t *testing.T) {
 	r := NewRequest()
 	defer r.Free()
 	r.AddParam("A", "b")
 	r.Body, r.ContentLength = strings.NewReader("body and more"), 4
-	first, _, whole, err := r.seal()
-	if err != nil || !whole {
-		t.Fatalf("seal: whole is %v, error %v", whole, err)
+	first, _, complete, err := r.seal()
+	if err != nil || !complete {
+		t.Fatalf("seal: got complete %v, error %v", complete, err)
 	}
 	want := "\x01\x04\x00\x01\x00\x04\x00\x00" + "\x01\x01Ab" +
 		"\x01\x04\x00\x01\x00\x00\x00\x00" +
@@ -103,20 +103,20 @@ func TestABodyThatIsShortGoesWithTheFirstWrite(t *testing.T) {
 	}
 }
 
-func TestASealedRequestCanBeExtendedAndSealedAgain(t *testing.T) {
+func TestRequest_SealAgain(t *testing.T) {
 	r := NewRequest()
 	defer r.Free()
 	want := map[string]string{}
 	for _, name := range []string{"A", "B", "C"} {
 		r.AddParam(name, "value of "+name)
 		want[name] = "value of " + name
-		if got := received(t, r); !maps.Equal(got.Params, want) {
+		if got := readSealed(t, r); !maps.Equal(got.Params, want) {
 			t.Errorf("got %v, want %v", got.Params, want)
 		}
 	}
 }
 
-func TestNoPairIsSplitOverTwoRecords(t *testing.T) {
+func TestRequest_PairsNotSplitAcrossRecords(t *testing.T) {
 	r := NewRequest()
 	defer r.Free()
 	want := map[string]string{}
@@ -129,29 +129,29 @@ func TestNoPairIsSplitOverTwoRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It is too large for the body to go with it, so that STDIN's end is there
-	// only because there is no body.
+	// The request is larger than maxInline. The end of STDIN is included only
+	// because there is no body.
 	got, err := fastcgitest.ReadRequest(bytes.NewReader(first))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !maps.Equal(got.Params, want) {
-		t.Error("the parameters are not those that were added")
+		t.Error("the received parameters differ from those that were added")
 	}
 	if got.ParamRecords < 2 {
-		t.Errorf("there are %d PARAMS records, want more than one", got.ParamRecords)
+		t.Errorf("got %d PARAMS records, want more than one", got.ParamRecords)
 	}
 }
 
-func TestAPairMayFillARecordButNotMore(t *testing.T) {
-	const most = maxContent - 1 - 4 - len("N")
+func TestRequest_LargestPair(t *testing.T) {
+	const maxBytes = maxContent - 1 - 4 - len("N")
 	r := NewRequest()
 	defer r.Free()
 	r.AddParam("FIRST", "1")
-	r.AddParam("N", strings.Repeat("v", most))
+	r.AddParam("N", strings.Repeat("v", maxBytes))
 	r.AddParam("LAST", "2")
 	if r.Err() != nil {
-		t.Fatalf("a pair of %d bytes: %v", maxContent, r.Err())
+		t.Fatalf("pair of %d bytes: %v", maxContent, r.Err())
 	}
 	first, _, _, err := r.seal()
 	if err != nil {
@@ -161,18 +161,18 @@ func TestAPairMayFillARecordButNotMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Params["N"]) != most || got.Params["FIRST"] != "1" || got.Params["LAST"] != "2" || got.ParamRecords != 3 {
+	if len(got.Params["N"]) != maxBytes || got.Params["FIRST"] != "1" || got.Params["LAST"] != "2" || got.ParamRecords != 3 {
 		t.Errorf("got %d parameters in %d records, want 3 in 3", len(got.Params), got.ParamRecords)
 	}
 
-	r.AddParam("N", strings.Repeat("v", most+1))
+	r.AddParam("N", strings.Repeat("v", maxBytes+1))
 	e, ok := errors.AsType[*ParamError](r.Err())
 	if !ok || e.Name != "N" || e.Size != maxContent+1 || e.NUL {
-		t.Errorf("a pair of %d bytes gives %#v, want a ParamError", maxContent+1, r.Err())
+		t.Errorf("pair of %d bytes: got %#v, want a ParamError", maxContent+1, r.Err())
 	}
 }
 
-func TestTheFirstBadParameterIsTheErrorOfTheRequest(t *testing.T) {
+func TestRequestErr_FirstInvalidParam(t *testing.T) {
 	large := strings.Repeat("x", maxContent)
 	for name, add := range map[string]func(*Request){
 		"NUL in a value":        func(r *Request) { r.AddParam("BAD", "x\x00y") },
@@ -180,7 +180,7 @@ func TestTheFirstBadParameterIsTheErrorOfTheRequest(t *testing.T) {
 		"too large":             func(r *Request) { r.AddParam("BAD", large) },
 		"NUL in a header":       func(r *Request) { r.AddHeader("BAD", []string{"x", "\x00"}) },
 		"header too large":      func(r *Request) { r.AddHeader("BAD", []string{large[1:], "x"}) },
-		"encoded block is cut":  func(r *Request) { r.AddEncoded([]byte("\x04\x05BAD")) },
+		"truncated block":       func(r *Request) { r.AddEncoded([]byte("\x04\x05BAD")) },
 		"encoded pair too long": func(r *Request) { r.AddEncoded([]byte("\x03\x80\x01\x00\x00BAD" + large + "x")) },
 	} {
 		r := NewRequest()
@@ -188,20 +188,20 @@ func TestTheFirstBadParameterIsTheErrorOfTheRequest(t *testing.T) {
 		add(r)
 		first := r.Err()
 		if _, ok := errors.AsType[*ParamError](first); !ok {
-			t.Errorf("%s: the error is %v, want a ParamError", name, first)
+			t.Errorf("%s: got error %v, want a ParamError", name, first)
 		}
 		r.AddParam("WORSE", "\x00")
 		if !errors.Is(r.Err(), first) {
-			t.Errorf("%s: the error became %v, want the first to stay", name, r.Err())
+			t.Errorf("%s: after a second error: got %v, want the first", name, r.Err())
 		}
 		r.Free()
 	}
 	if _, err := EncodePairs([2]string{"GOOD", "1"}, [2]string{"BAD", "\x00"}); err == nil {
-		t.Error("EncodePairs takes a NUL byte")
+		t.Error("EncodePairs accepts a NUL byte")
 	}
 }
 
-func TestHeadersAreTranslatedAndJoined(t *testing.T) {
+func TestRequestAddHeader(t *testing.T) {
 	r := NewRequest()
 	defer r.Free()
 	r.AddHeader("User-Agent", []string{"Firefox"})
@@ -216,12 +216,12 @@ func TestHeadersAreTranslatedAndJoined(t *testing.T) {
 		"HTTP_X_EMPTY":         "",
 		"HTTP_ACCEPT":          strings.Repeat("x", 200),
 	}
-	if got := received(t, r).Params; !maps.Equal(got, want) {
+	if got := readSealed(t, r).Params; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
-func TestEncodedPairsAreSplitAtTheirBordersOnly(t *testing.T) {
+func TestRequestAddEncoded_SplitsBetweenPairs(t *testing.T) {
 	var block []byte
 	want := map[string]string{}
 	for i := range 700 {
@@ -249,12 +249,12 @@ func TestEncodedPairsAreSplitAtTheirBordersOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !maps.Equal(got.Params, want) {
-		t.Error("the parameters are not those that were encoded")
+		t.Error("the received parameters differ from those that were encoded")
 	}
 }
 
-// FuzzParams sends any parameters, in each of the three ways in which they can
-// be added, to a responder that is as strict as php-cgi.
+// FuzzParams adds arbitrary parameters in each of the three ways, and reads them
+// with a responder that is as strict as php-cgi.
 func FuzzParams(f *testing.F) {
 	f.Add("NAME", "value", uint16(1))
 	f.Add("", "", uint16(300))
@@ -276,7 +276,7 @@ func FuzzParams(f *testing.F) {
 			case 2:
 				block, err := EncodePairs([2]string{n, value}, [2]string{"last", value})
 				if err != nil {
-					r.AddParam(n, value) // has to fail too
+					r.AddParam(n, value) // must fail too
 				}
 				r.AddEncoded(block)
 				want[n], want["last"] = value, value
@@ -284,7 +284,7 @@ func FuzzParams(f *testing.F) {
 		}
 		if r.Err() != nil {
 			if e, ok := errors.AsType[*ParamError](r.Err()); !ok || (!e.NUL && e.Size <= maxContent) {
-				t.Fatalf("error without a reason: %v", r.Err())
+				t.Fatalf("unjustified error: %v", r.Err())
 			}
 			return
 		}

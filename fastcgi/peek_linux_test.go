@@ -13,8 +13,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// inSocket is how many bytes are in the socket, read or not.
-func inSocket(t *testing.T, c *Conn) (n int) {
+// socketBytes returns the number of bytes in the socket buffer, peeked or not.
+func socketBytes(t *testing.T, c *Conn) (n int) {
 	t.Helper()
 	var err error
 	if ctrl := c.raw.rc.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }); ctrl != nil || err != nil {
@@ -23,9 +23,9 @@ func inSocket(t *testing.T, c *Conn) (n int) {
 	return n
 }
 
-// TestPHPIsWokenOnceForEachRequest counts how often PHP goes to sleep, which the
-// kernel knows: reading its answer must not wake it.
-func TestPHPIsWokenOnceForEachRequest(t *testing.T) {
+// TestPeeker_WakesPHPOncePerRequest counts PHP's voluntary context switches:
+// reading its response must not wake it.
+func TestPeeker_WakesPHPOncePerRequest(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	sleeps := func() (n int) {
@@ -44,23 +44,24 @@ func TestPHPIsWokenOnceForEachRequest(t *testing.T) {
 	before := sleeps()
 	for range requests {
 		p.get(c, "hello.php", "")
-		eventually(t, "PHP sleeps", func() bool { return asleep(t, p.cmd.Process.Pid) })
+		waitFor(t, "PHP to sleep", func() bool { return asleep(t, p.cmd.Process.Pid) })
 	}
 	if n := sleeps() - before; n > requests*11/10 {
-		t.Errorf("PHP slept %d times in %d requests", n, requests)
+		t.Errorf("PHP went to sleep %d times in %d requests", n, requests)
 	}
 }
 
-// eventually waits until something is so, which no event tells.
-func eventually(t *testing.T, what string, so func() bool) {
+// waitFor polls until cond returns true.
+func waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for ctx := testContext(t); !so(); time.Sleep(10 * time.Microsecond) {
+	for ctx := testContext(t); !cond(); time.Sleep(10 * time.Microsecond) {
 		if ctx.Err() != nil {
-			t.Fatalf("it never came so far: %s", what)
+			t.Fatalf("timeout waiting for %s", what)
 		}
 	}
 }
 
+// asleep reports whether the process is in an interruptible sleep.
 func asleep(t *testing.T, pid int) bool {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -70,63 +71,63 @@ func asleep(t *testing.T, pid int) bool {
 	return strings.Contains(string(stat), ") S ")
 }
 
-// TestWhatIsLeftInTheSocketHasBounds: short answers are left there, but not many,
-// and long ones not at all.
-func TestWhatIsLeftInTheSocketHasBounds(t *testing.T) {
+// TestPeeker_Limits checks that only a limited number of short responses is left
+// in the socket buffer, and no large ones.
+func TestPeeker_Limits(t *testing.T) {
 	for _, size := range []int{1, 1000, maxPeek, 100_000} {
 		text := strings.Repeat("x", size)
-		c := connectSocket(t, answering(fastcgitest.OK(text)))
-		most := 0
+		c := connectSocket(t, respondWith(fastcgitest.OK(text)))
+		maxBytes := 0
 		for range 100 {
 			if _, body, err := do(t, c, get()); err != nil || body != text {
 				t.Fatalf("got %d bytes, error %v, want %d", len(body), err, size)
 			}
-			most = max(most, inSocket(t, c))
+			maxBytes = max(maxBytes, socketBytes(t, c))
 			if err := c.Check(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if large := size > 1000; c.raw.peek.expectLarge != large {
-			t.Errorf("behind answers of %d bytes a large one is expected: %t", size, !large)
+			t.Errorf("after responses of %d bytes: got expectLarge %t, want %t", size, !large, large)
 		}
 		switch {
-		case size <= 1000 && most < size:
-			t.Errorf("answers of %d bytes are not left in the socket", size)
-		case size > 1000 && most > 0:
-			t.Errorf("%d bytes were left in the socket by answers of %d", most, size)
-		case most > maxPeekedBytes+2*maxPeek || most > (maxPeekedCount+1)*(size+200):
-			t.Errorf("%d bytes were left in the socket by answers of %d", most, size)
+		case size <= 1000 && maxBytes < size:
+			t.Errorf("responses of %d bytes are not left in the socket buffer", size)
+		case size > 1000 && maxBytes > 0:
+			t.Errorf("responses of %d bytes: %d bytes are left in the socket buffer, want 0", size, maxBytes)
+		case maxBytes > maxPeekedBytes+2*maxPeek || maxBytes > (maxPeekedCount+1)*(size+200):
+			t.Errorf("responses of %d bytes: %d bytes are left in the socket buffer, want fewer", size, maxBytes)
 		}
 	}
 }
 
-// TestWhatIsLeftInTheSocketHidesNothing: bytes that nobody asked for, and the
-// end, are seen behind it.
-func TestWhatIsLeftInTheSocketHidesNothing(t *testing.T) {
+// TestPeeker_CheckSeesUnexpectedData checks that peeked bytes in the socket buffer
+// do not hide unexpected data that follows them.
+func TestPeeker_CheckSeesUnexpectedData(t *testing.T) {
 	more := make(chan struct{})
-	goOn := sync.OnceFunc(func() { close(more) })
-	defer goOn()
-	c := connectSocket(t, answering(append(fastcgitest.OK("hello"), fastcgitest.Wait(more), fastcgitest.Stdout("late"))))
+	sendMore := sync.OnceFunc(func() { close(more) })
+	defer sendMore()
+	c := connectSocket(t, respondWith(append(fastcgitest.OK("hello"), fastcgitest.Wait(more), fastcgitest.Stdout("late"))))
 	if _, body, err := do(t, c, get()); err != nil || body != "hello" {
 		t.Fatalf("got %q, error %v", body, err)
 	}
-	if inSocket(t, c) == 0 {
-		t.Fatal("nothing was left in the socket")
+	if socketBytes(t, c) == 0 {
+		t.Fatal("nothing was left in the socket buffer")
 	}
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
-	before := inSocket(t, c)
-	goOn()
-	eventually(t, "more has come", func() bool { return inSocket(t, c) > before })
+	before := socketBytes(t, c)
+	sendMore()
+	waitFor(t, "more data", func() bool { return socketBytes(t, c) > before })
 	if err := c.Check(); err == nil || !c.Broken() {
-		t.Errorf("Check gives %v, broken %v", err, c.Broken())
+		t.Errorf("Check: got %v, broken %v, want an error, true", err, c.Broken())
 	}
 }
 
-// TestALongAnswerBehindWhatIsLeft: what package net reads begins where the
-// answer does.
-func TestALongAnswerBehindWhatIsLeft(t *testing.T) {
+// TestPeeker_LargeResponseAfterSmall checks that package net, which reads large
+// responses, does not read peeked bytes again.
+func TestPeeker_LargeResponseAfterSmall(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 1<<16)
 	c := connectSocket(t, func(r *fastcgitest.Request) fastcgitest.Answer {
 		if r.Params["QUERY_STRING"] == "long" {

@@ -13,11 +13,11 @@ import (
 	"testing"
 )
 
-// The standard library's application side knows nothing of ours. It answers
-// HTTP handlers, needs a full set of CGI variables, and ends STDOUT with an
-// empty record, which php-cgi does not. It ends GET_VALUES_RESULT so too, as if
-// that were a stream, which is why nobody shakes hands here.
-func TestTheStandardLibraryUnderstandsUs(t *testing.T) {
+// TestConn_NetHTTPFCGI uses the standard library's application side as an
+// independent peer. It needs a full set of CGI variables and, unlike php-cgi, ends
+// STDOUT with an empty record. It also ends GET_VALUES_RESULT in this way, as if it
+// were a stream, so there is no Handshake here.
+func TestConn_NetHTTPFCGI(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
 	if err != nil {
 		t.Fatal(err)
@@ -57,16 +57,16 @@ func TestTheStandardLibraryUnderstandsUs(t *testing.T) {
 			t.Fatal(err)
 		}
 		if resp.StatusCode != 202 || resp.Status != "202 Accepted" || body != string(data[:size]) {
-			t.Errorf("a body of %d bytes: got %s and %d bytes back", size, resp.Status, len(body))
+			t.Errorf("body of %d bytes: got %s and %d bytes back", size, resp.Status, len(body))
 		}
 		if got := fmt.Sprint(resp.Header["Set-Cookie"], resp.Header["X-Query"]); got != fmt.Sprintf("[a=1 b=2] [n=%d]", i) {
 			t.Errorf("got %s", got)
 		}
 		if got := resp.Header.Get("X-Agent"); len(got) != 1000 {
-			t.Errorf("the user agent came back with %d bytes, want 1000", len(got))
+			t.Errorf("got a user agent of %d bytes, want 1000", len(got))
 		}
 		if !c.Reusable() {
-			t.Fatalf("a body of %d bytes: not reusable", size)
+			t.Fatalf("body of %d bytes: not reusable", size)
 		}
 	}
 }

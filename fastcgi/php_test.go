@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// getPHP runs a script and checks that the connection stays usable.
+// get runs a script and checks that the connection is reusable afterwards.
 func (p *php) get(c *Conn, script, query string) (head string, body string) {
 	p.t.Helper()
 	r := p.request("GET", script, query, 0)
@@ -27,10 +27,10 @@ func (p *php) get(c *Conn, script, query string) (head string, body string) {
 		p.t.Fatalf("%s?%s: %v", script, query, err)
 	}
 	if !c.Reusable() || c.Broken() {
-		p.t.Fatalf("%s?%s: reusable %v, broken %v, want true, false", script, query, c.Reusable(), c.Broken())
+		p.t.Fatalf("%s?%s: got reusable %v, broken %v, want true, false", script, query, c.Reusable(), c.Broken())
 	}
 	if err := c.Check(); err != nil {
-		p.t.Fatalf("%s?%s: the connection afterwards: %v", script, query, err)
+		p.t.Fatalf("%s?%s: Check: %v", script, query, err)
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, resp.Status)
@@ -38,7 +38,7 @@ func (p *php) get(c *Conn, script, query string) (head string, body string) {
 	return strings.ReplaceAll(b.String(), "\r\n", "\n"), body
 }
 
-func TestPHPAnswersOneRequestAfterTheOther(t *testing.T) {
+func TestPHP_SequentialRequests(t *testing.T) {
 	p := startPHP(t, "expose_php=0")
 	c := p.dial()
 	for range 3 {
@@ -52,7 +52,7 @@ func TestPHPAnswersOneRequestAfterTheOther(t *testing.T) {
 	}
 }
 
-func TestPHPTakesBodiesOfEverySizeAndAnswersMeanwhile(t *testing.T) {
+func TestPHP_RequestBodySizes(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	data := make([]byte, 9<<20)
@@ -63,15 +63,15 @@ func TestPHPTakesBodiesOfEverySizeAndAnswersMeanwhile(t *testing.T) {
 		_, body, err := do(t, c, r)
 		r.Free()
 		if err != nil || body != string(data[:size]) {
-			t.Fatalf("a body of %d bytes: got %d back, error %v", size, len(body), err)
+			t.Fatalf("body of %d bytes: got %d back, error %v", size, len(body), err)
 		}
 		if !c.Reusable() {
-			t.Fatalf("a body of %d bytes: not reusable", size)
+			t.Fatalf("body of %d bytes: not reusable", size)
 		}
 	}
 }
 
-func TestPHPReadsABodyThatItsScriptDoesNot(t *testing.T) {
+func TestPHP_UnreadRequestBody(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	for range 3 {
@@ -85,7 +85,7 @@ func TestPHPReadsABodyThatItsScriptDoesNot(t *testing.T) {
 	}
 }
 
-func TestPHPGetsAllParameters(t *testing.T) {
+func TestPHP_Params(t *testing.T) {
 	p := startPHP(t, "max_input_vars=10000")
 	c := p.dial()
 	for name, params := range map[string]map[string]string{
@@ -108,6 +108,7 @@ func TestPHPGetsAllParameters(t *testing.T) {
 	}
 }
 
+// numbered returns n parameters with values of up to size bytes.
 func numbered(n, size int) map[string]string {
 	m := map[string]string{}
 	for i := range n {
@@ -116,7 +117,7 @@ func numbered(n, size int) map[string]string {
 	return m
 }
 
-func TestHeadsOfPHPAreUnderstood(t *testing.T) {
+func TestPHP_ResponseHead(t *testing.T) {
 	p := startPHP(t, "expose_php=0", "default_charset=")
 	c := p.dial()
 	q := func(pairs ...string) string {
@@ -148,11 +149,11 @@ func TestHeadsOfPHPAreUnderstood(t *testing.T) {
 	}
 	head, body := p.get(c, "head.php", "long=100000&body=x")
 	if want := "X-Long: " + strings.Repeat("x", 100_000) + "\n"; !strings.Contains(head, want) || body != "x" {
-		t.Errorf("a header of 100 KB: the head has %d bytes, the body is %q", len(head), body)
+		t.Errorf("header of 100 KB: got a header of %d bytes, body %q", len(head), body)
 	}
 }
 
-func TestAnImpossibleStatusOfPHPIsAnErrorAndNoMore(t *testing.T) {
+func TestPHP_InvalidStatusKeepsConnReusable(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	for _, status := range []string{"99 X", "103 Early", "abc", "1000", "0"} {
@@ -160,18 +161,18 @@ func TestAnImpossibleStatusOfPHPIsAnErrorAndNoMore(t *testing.T) {
 		_, _, err := do(t, c, r)
 		r.Free()
 		if e, ok := errors.AsType[*ProtocolError](err); !ok || !strings.Contains(e.Error(), status) {
-			t.Errorf("status %q: error %v, want a ProtocolError that names it", status, err)
+			t.Errorf("status %q: got error %v, want a ProtocolError with it", status, err)
 		}
 		if !c.Reusable() || c.Broken() {
-			t.Errorf("status %q: reusable %v, broken %v, want true, false", status, c.Reusable(), c.Broken())
+			t.Errorf("status %q: got reusable %v, broken %v, want true, false", status, c.Reusable(), c.Broken())
 		}
 	}
 	if _, body := p.get(c, "hello.php", ""); body != "hello" {
-		t.Errorf("afterwards: got %q, want hello", body)
+		t.Errorf("next request: got %q, want hello", body)
 	}
 }
 
-func TestStatusLinesOfPHPAreUnderstood(t *testing.T) {
+func TestPHP_StatusLine(t *testing.T) {
 	for _, ini := range []string{"cgi.rfc2616_headers=1", "cgi.nph=1"} {
 		p := startPHP(t, ini, "expose_php=0")
 		c := p.dial()
@@ -183,7 +184,7 @@ func TestStatusLinesOfPHPAreUnderstood(t *testing.T) {
 	}
 }
 
-func TestAHEADRequestHasNoBody(t *testing.T) {
+func TestPHP_HEAD(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	r := p.request("HEAD", "head.php", "h[]=Content-Length:+5&body=hello", 0)
@@ -194,7 +195,7 @@ func TestAHEADRequestHasNoBody(t *testing.T) {
 	}
 }
 
-func TestStderrOfPHPGoesItsOwnWay(t *testing.T) {
+func TestPHP_Stderr(t *testing.T) {
 	p := startPHP(t, "log_errors=1", "html_errors=0")
 	c := p.dial()
 	var stderr strings.Builder
@@ -205,11 +206,11 @@ func TestStderrOfPHPGoesItsOwnWay(t *testing.T) {
 		t.Errorf("got %d bytes, error %v", len(body), err)
 	}
 	if got := stderr.String(); !strings.Contains(got, "before the head") || !strings.Contains(got, "after the head") {
-		t.Errorf("stderr is %q", got)
+		t.Errorf("got stderr %q, want both messages", got)
 	}
 }
 
-func TestAScriptThatFailsStillEndsItsRequest(t *testing.T) {
+func TestPHP_FailedScript(t *testing.T) {
 	p := startPHP(t, "display_errors=0", "log_errors=0", "memory_limit=8M")
 	c := p.dial()
 	for how, want := range map[string]string{"exit": "200", "fatal": "500", "memory": "500"} {
@@ -219,24 +220,24 @@ func TestAScriptThatFailsStillEndsItsRequest(t *testing.T) {
 	}
 }
 
-func TestAProcessThatDiesIsAnErrorAndNoHang(t *testing.T) {
-	for query, answered := range map[string]bool{"": false, "body=1": true} {
+func TestPHP_KilledDuringRequest(t *testing.T) {
+	for query, responseStarted := range map[string]bool{"": false, "body=1": true} {
 		p := startPHP(t, "extension=posix", "display_startup_errors=0")
 		c := p.dial()
 		r := p.request("GET", "die.php", query, 0)
 		_, _, err := do(t, c, r)
 		e, ok := errors.AsType[*TransportError](err)
-		if !ok || !errors.Is(err, io.ErrUnexpectedEOF) || e.ResponseStarted != answered || e.Sent == 0 {
+		if !ok || !errors.Is(err, io.ErrUnexpectedEOF) || e.ResponseStarted != responseStarted || e.Sent == 0 {
 			t.Errorf("%q: got %v, want an unexpected EOF", query, err)
 		}
 		if c.Reusable() || c.Broken() {
-			t.Errorf("%q: reusable %v, broken %v, want false, false", query, c.Reusable(), c.Broken())
+			t.Errorf("%q: got reusable %v, broken %v, want false, false", query, c.Reusable(), c.Broken())
 		}
 		r.Free()
 	}
 }
 
-func TestAProcessThatDiedWhileIdleIsSeen(t *testing.T) {
+func TestPHP_KilledWhileIdle(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	if err := c.Check(); err != nil {
@@ -245,32 +246,33 @@ func TestAProcessThatDiedWhileIdleIsSeen(t *testing.T) {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
 	if err := c.Check(); err == nil || c.Reusable() {
-		t.Errorf("Check gives %v, reusable %v, want an error, false", err, c.Reusable())
+		t.Errorf("Check: got %v, reusable %v, want an error, false", err, c.Reusable())
 	}
 }
 
-// The copy of a script that forks has the connection too, and answers as well.
-func TestAScriptThatForksBreaksTheConnection(t *testing.T) {
+// TestPHP_ForkBreaksConn runs a script that forks: the copy also has the
+// connection, and sends a second response to the same request.
+func TestPHP_ForkBreaksConn(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	r := p.request("GET", "fork.php", "", 0)
 	defer r.Free()
 	_, body, err := do(t, c, r)
 	if body == "no pcntl" {
-		t.Fatal("this PHP cannot fork: its pcntl is missing, which Debian's php-cgi has")
+		t.Fatal("this PHP cannot fork: use one with the pcntl extension, such as Debian's php-cgi")
 	}
-	// The second answer comes with the first, between its records, or later.
+	// The second response comes with the first, between its records, or later.
 	for deadline := time.Now().Add(10 * time.Second); err == nil && !c.Broken(); c.Check() {
 		if time.Now().After(deadline) {
-			t.Fatalf("nobody has noticed; got %q", body)
+			t.Fatalf("timeout waiting for the connection to be broken; got %q", body)
 		}
 	}
 	if !c.Broken() || c.Reusable() {
-		t.Errorf("broken %v, reusable %v, want true, false (got %q, error %v)", c.Broken(), c.Reusable(), body, err)
+		t.Errorf("got broken %v, reusable %v, want true, false (body %q, error %v)", c.Broken(), c.Reusable(), body, err)
 	}
 }
 
-func TestWhatPHPFlushesIsReadyAndWhatItDoesNotIsNot(t *testing.T) {
+func TestPHP_FlushMakesBodyReady(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
 	file := filepath.Join(t.TempDir(), "go")
@@ -285,7 +287,7 @@ func TestWhatPHPFlushesIsReadyAndWhatItDoesNotIsNot(t *testing.T) {
 		t.Errorf("got %q, error %v", b, err)
 	}
 	if body.Ready() {
-		t.Error("the body is ready though the script waits")
+		t.Error("the body is ready although the script is waiting")
 	}
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -295,13 +297,14 @@ func TestWhatPHPFlushesIsReadyAndWhatItDoesNotIsNot(t *testing.T) {
 	}
 	body.Close()
 	if !c.Reusable() {
-		t.Error("not reusable")
+		t.Error("the connection is not reusable")
 	}
 }
 
-// What php-cgi makes of a cut body is why Broken asks for it to be killed: it
-// takes the end of the connection for that of the body, and runs the script.
-func TestAScriptWithACutBodyRunsUnlessPHPIsKilled(t *testing.T) {
+// TestPHP_TruncatedRequestBodyRunsScriptUnlessKilled shows why the process behind
+// a Broken connection must be killed: php-cgi takes the end of the connection for
+// the end of the body, and runs the script.
+func TestPHP_TruncatedRequestBodyRunsScriptUnlessKilled(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		p := startPHP(t)
 		c := p.dial()
@@ -318,14 +321,14 @@ func TestAScriptWithACutBodyRunsUnlessPHPIsKilled(t *testing.T) {
 			p.cmd.Wait()
 			c.Close()
 			if _, err := os.Stat(file); err == nil {
-				t.Error("the script has run")
+				t.Error("the script has run although php-cgi was killed")
 			}
 			continue
 		}
 		c.Close()
-		p.dial() // is answered when the script has ended
+		p.dial() // returns when the script has ended
 		if _, err := os.Stat(file); err != nil {
-			t.Errorf("php-cgi has become wiser: %v", err)
+			t.Errorf("this php-cgi does not run the script of a truncated request: %v", err)
 		}
 	}
 }

@@ -12,15 +12,16 @@ import (
 	"testing"
 )
 
-// php is a real php-cgi that serves one connection after the other.
+// php is a real php-cgi process, which serves one connection at a time.
 type php struct {
 	t    testing.TB
 	cmd  *exec.Cmd
 	addr string
-	root string // where the scripts are
+	root string // the directory of the scripts
 }
 
-// startPHP starts php-cgi on a unix socket of its own, with these -d settings.
+// startPHP starts php-cgi on a new unix socket with ini as -d options. It is
+// killed at the end of the test.
 func startPHP(tb testing.TB, ini ...string) *php {
 	tb.Helper()
 	binary, err := exec.LookPath("php-cgi")
@@ -40,7 +41,7 @@ func startPHP(tb testing.TB, ini ...string) *php {
 		tb.Fatal(err)
 	}
 	l.SetUnlinkOnClose(false)
-	socket, err := l.File() // exec makes it blocking, which php-cgi needs
+	socket, err := l.File() // os/exec makes it blocking, as php-cgi needs it
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func startPHP(tb testing.TB, ini ...string) *php {
 	cmd := exec.Command(binary, args...)
 	cmd.Stdin = socket
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a script may fork
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to kill forked scripts too
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PHP_FCGI_MAX_REQUESTS=0"}
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
@@ -65,7 +66,7 @@ func startPHP(tb testing.TB, ini ...string) *php {
 	return &php{t: tb, cmd: cmd, addr: addr, root: root}
 }
 
-// dial connects and shakes hands.
+// dial connects to php-cgi and completes the handshake.
 func (p *php) dial() *Conn {
 	p.t.Helper()
 	nc, err := net.Dial("unix", p.addr)
@@ -80,7 +81,7 @@ func (p *php) dial() *Conn {
 	return c
 }
 
-// request is a request for a script of testdata.
+// request returns a request for a script in testdata.
 func (p *php) request(method, script, query string, length int64) *Request {
 	r := NewRequest()
 	for _, v := range [...][2]string{
@@ -104,11 +105,11 @@ func (p *php) request(method, script, query string, length int64) *Request {
 	return r
 }
 
-func BenchmarkDoPHP(b *testing.B) {
+func BenchmarkRoundTrip_PHP(b *testing.B) {
 	p := startPHP(b)
 	c := p.dial()
 	script := filepath.Join(p.root, "hello.php")
-	benchmarkDo(b.Context(), b, c, func(r *Request) {
+	benchmarkRoundTrip(b.Context(), b, c, func(r *Request) {
 		addParams(r)
 		r.AddParam("SCRIPT_FILENAME", script)
 	})

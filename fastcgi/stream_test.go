@@ -8,16 +8,16 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// decoded is what a stream made of some bytes.
+// decoded is the result of decoding a response.
 type decoded struct {
 	stdout, stderr string
 	ended          bool
 	status         endStatus
-	stray          int
+	trailing       int
 	err            error
 }
 
-// decodeAll feeds wire in pieces of n bytes; the content is taken at the end.
+// decodeAll decodes wire in pieces of n bytes and takes the content at the end.
 func decodeAll(wire []byte, n int) (d decoded) {
 	var s stream
 	var stderr strings.Builder
@@ -35,11 +35,11 @@ func decodeAll(wire []byte, n int) (d decoded) {
 		d.err = s.decode()
 	}
 	d.stdout, d.stderr = string(s.take()), stderr.String()
-	d.ended, d.status, d.stray = s.ended, s.status, s.trailing()
+	d.ended, d.status, d.trailing = s.ended, s.status, s.trailing()
 	return d
 }
 
-func TestRecordsAreDecodedHoweverTheyArrive(t *testing.T) {
+func TestStream_Decode(t *testing.T) {
 	const end = "\x01\x03\x00\x01\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	for _, tt := range []struct {
 		name, wire string
@@ -62,7 +62,7 @@ func TestRecordsAreDecodedHoweverTheyArrive(t *testing.T) {
 			decoded{ended: true},
 		},
 		{"END_REQUEST with padding", "\x01\x03\x00\x01\x00\x08\x03\x00\x00\x00\x00\x07\x02\x00\x00\x00---", decoded{ended: true, status: overloaded}},
-		{"stray bytes", end + "xyz", decoded{ended: true, stray: 3}},
+		{"trailing bytes", end + "xyz", decoded{ended: true, trailing: 3}},
 	} {
 		for n := 1; n <= max(1, len(tt.wire)); n++ {
 			if got := decodeAll([]byte(tt.wire), n); got != tt.want {
@@ -72,7 +72,7 @@ func TestRecordsAreDecodedHoweverTheyArrive(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRecordOfTheResponseIsAnError(t *testing.T) {
+func TestStream_InvalidRecord(t *testing.T) {
 	for name, wire := range map[string]string{
 		"version":           "\x02\x06\x00\x01\x00\x00\x00\x00",
 		"HTTP":              "HTTP/1.1 200 OK\r\n",
@@ -91,7 +91,7 @@ func TestWhatIsNoRecordOfTheResponseIsAnError(t *testing.T) {
 	}
 }
 
-func TestContentLargerThanTheBufferIsPassedOnInPieces(t *testing.T) {
+func TestStream_ContentLargerThanBuffer(t *testing.T) {
 	want := strings.Repeat("0123456789abcdef", 1<<16)
 	wire := fastcgitest.Encode(fastcgitest.Reply(want), requestID)
 	var s stream
@@ -112,7 +112,7 @@ func TestContentLargerThanTheBufferIsPassedOnInPieces(t *testing.T) {
 	}
 }
 
-func TestContentBeyondTheLimitIsSwallowed(t *testing.T) {
+func TestStream_ContentBeyondLimitDiscarded(t *testing.T) {
 	for limit := range 12 {
 		var s stream
 		s.init(nil)
@@ -130,17 +130,17 @@ func TestContentBeyondTheLimitIsSwallowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, want := string(s.take()), "abcdefghi"[:min(limit, 9)]; got != want {
-			t.Errorf("limit %d gives %q, want %q", limit, got, want)
+			t.Errorf("limit %d: got %q, want %q", limit, got, want)
 		}
 		if want := int64(max(0, limit-9)); s.limit != want || !s.ended {
-			t.Errorf("limit %d leaves %d (ended: %v), want %d", limit, s.limit, s.ended, want)
+			t.Errorf("limit %d: got remaining limit %d, ended %v, want %d, true", limit, s.limit, s.ended, want)
 		}
 		s.free()
 	}
 }
 
-// FuzzRecord decodes any bytes, whole and in pieces: never a panic, and the
-// pieces make no difference.
+// FuzzRecord decodes arbitrary bytes, at once and in pieces, and checks that the
+// result is the same.
 func FuzzRecord(f *testing.F) {
 	f.Add(fastcgitest.Encode(fastcgitest.OK("hello"), requestID), uint16(1))
 	f.Add(fastcgitest.Encode(fastcgitest.Answer{
@@ -151,9 +151,9 @@ func FuzzRecord(f *testing.F) {
 		whole := decodeAll(wire, len(wire))
 		pieces := decodeAll(wire, int(n)+1)
 		if fmt.Sprint(whole.err) != fmt.Sprint(pieces.err) {
-			t.Errorf("error %v, in pieces of %d: %v", whole.err, int(n)+1, pieces.err)
+			t.Errorf("got error %v, in pieces of %d: %v", whole.err, int(n)+1, pieces.err)
 		}
-		whole.stray, pieces.stray, whole.err, pieces.err = 0, 0, nil, nil
+		whole.trailing, pieces.trailing, whole.err, pieces.err = 0, 0, nil, nil
 		if whole != pieces {
 			t.Errorf("got %+v, in pieces of %d: %+v", whole, int(n)+1, pieces)
 		}

@@ -13,9 +13,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// Requests are cut off in every way and at any moment. Each must end, a right
-// answer must be whole, and what is reusable must work.
-func TestStress(t *testing.T) {
+// TestConn_Stress stops requests in every way and at random moments. Every request
+// must end, a response without an error must be complete, and a reusable connection
+// must work.
+func TestConn_Stress(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
 	s := &fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
 		return fastcgitest.Answer{
@@ -24,20 +25,20 @@ func TestStress(t *testing.T) {
 		}
 	}}
 	died := errors.New("worker died")
-	overBoth(t, func(t *transport) {
+	overSocketAndPipe(t, func(t *transport) {
 		var last *Conn
 		for range 500 {
 			if last == nil || !last.Reusable() || last.Check() != nil {
 				last = t.connect(s)
 			}
-			c := last // of this round: a timer may be late
+			c := last // the timer must stop this connection, even if it is late
 			size := rand.IntN(len(data))
 			ctx, cancel := context.WithCancel(t.Context())
 			end := []func(){cancel, func() { c.Interrupt(died) }, func() { c.Close() }, func() {}}[rand.IntN(4)]
 			timer := time.AfterFunc(time.Duration(rand.IntN(500))*time.Microsecond, end)
 			r := get()
 			r.Body, r.ContentLength = bytes.NewReader(data), int64(size)
-			body, err := exchange(ctx, c, r)
+			body, err := roundTrip(ctx, c, r)
 			timer.Stop()
 			cancel()
 			r.Free()
@@ -51,8 +52,9 @@ func TestStress(t *testing.T) {
 	})
 }
 
-// writeRead runs a request and reads its body in one of several ways.
-func exchange(ctx context.Context, c *Conn, r *Request) (string, error) {
+// roundTrip sends a request and reads the body of its response, after a Fill or
+// without one.
+func roundTrip(ctx context.Context, c *Conn, r *Request) (string, error) {
 	resp, err := c.RoundTrip(ctx, r)
 	if err != nil {
 		return "", err

@@ -14,13 +14,13 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// bubble is a test on a fake clock, with a Conn over a pipe.
+// bubble is a test with a fake clock and a Conn over a net.Pipe.
 type bubble struct {
 	*testing.T
 	conn *Conn
 }
 
-// inBubble runs a test on a fake clock.
+// inBubble runs a test with a fake clock.
 func inBubble(t *testing.T, s *fastcgitest.Responder, test func(*bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -29,14 +29,15 @@ func inBubble(t *testing.T, s *fastcgitest.Responder, test func(*bubble)) {
 	})
 }
 
-// wantAfter checks the time that has passed on the fake clock.
+// wantAfter checks the time that has passed since start on the fake clock.
 func wantAfter(tb testing.TB, start time.Time, want time.Duration) {
 	tb.Helper()
 	if got := time.Since(start); got != want {
-		tb.Errorf("it took %v, want %v", got, want)
+		tb.Errorf("got duration %v, want %v", got, want)
 	}
 }
 
+// wantTimeout checks that err is want and a timeout.
 func wantTimeout(tb testing.TB, err, want error) {
 	tb.Helper()
 	var ne net.Error
@@ -45,20 +46,20 @@ func wantTimeout(tb testing.TB, err, want error) {
 	}
 }
 
-func TestPHPMayBeSilentForTheReadTimeoutAndNoLonger(t *testing.T) {
+func TestReadTimeout(t *testing.T) {
 	head, body := fastcgitest.Stdout("A: b\r\n\r\n"), fastcgitest.Stdout("hello")
 	second := fastcgitest.Sleep(time.Second)
 	for name, tt := range map[string]struct {
-		answer fastcgitest.Answer
-		after  time.Duration // when it fails; 0 if it does not
+		response fastcgitest.Answer
+		after    time.Duration // when it fails; 0 if it does not
 	}{
-		"never silent for long": {fastcgitest.Answer{second, head, second, body, second, fastcgitest.End()}, 0},
-		"before the head":       {fastcgitest.Answer{fastcgitest.Stall()}, 2 * time.Second},
-		"after stderr":          {fastcgitest.Answer{second, fastcgitest.Stderr("x"), fastcgitest.Stall()}, 3 * time.Second},
-		"before the body":       {fastcgitest.Answer{second, head, fastcgitest.Stall()}, 3 * time.Second},
-		"before the end":        {fastcgitest.Answer{second, head, second, body, fastcgitest.Stall()}, 4 * time.Second},
+		"no timeout":      {fastcgitest.Answer{second, head, second, body, second, fastcgitest.End()}, 0},
+		"before the head": {fastcgitest.Answer{fastcgitest.Stall()}, 2 * time.Second},
+		"after stderr":    {fastcgitest.Answer{second, fastcgitest.Stderr("x"), fastcgitest.Stall()}, 3 * time.Second},
+		"before the body": {fastcgitest.Answer{second, head, fastcgitest.Stall()}, 3 * time.Second},
+		"before the end":  {fastcgitest.Answer{second, head, second, body, fastcgitest.Stall()}, 4 * time.Second},
 	} {
-		inBubble(t, &fastcgitest.Responder{Handler: answering(tt.answer)}, func(t *bubble) {
+		inBubble(t, &fastcgitest.Responder{Handler: respondWith(tt.response)}, func(t *bubble) {
 			c := t.conn
 			start := time.Now()
 			r := get()
@@ -68,23 +69,23 @@ func TestPHPMayBeSilentForTheReadTimeoutAndNoLonger(t *testing.T) {
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
-				// The timeout must not outlive the request.
+				// The timeout must not apply after the request.
 				time.Sleep(time.Hour)
 				if _, _, err := do(t, c, get()); err != nil {
-					t.Errorf("%s: the next request: %v", name, err)
+					t.Errorf("%s: next request: %v", name, err)
 				}
 				return
 			}
 			wantTimeout(t, err, ErrReadTimeout)
 			wantAfter(t, start, tt.after)
 			if c.Reusable() || c.Broken() {
-				t.Errorf("%s: reusable %v, broken %v, want false, false", name, c.Reusable(), c.Broken())
+				t.Errorf("%s: got reusable %v, broken %v, want false, false", name, c.Reusable(), c.Broken())
 			}
 		})
 	}
 }
 
-func TestARequestThatNobodyReadsTimesOutUnsent(t *testing.T) {
+func TestWriteTimeout_NotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		defer server.Close()
@@ -101,14 +102,14 @@ func TestARequestThatNobodyReadsTimesOutUnsent(t *testing.T) {
 	})
 }
 
-func TestABodyThatNobodyReadsTimesOutAndBreaksTheConnection(t *testing.T) {
+func TestWriteTimeout_UnreadRequestBodyBreaksConn(t *testing.T) {
 	for name, limit := range map[string]func(*Request){
 		"write timeout": func(r *Request) { r.WriteTimeout = time.Second },
 		"read timeout":  func(r *Request) { r.ReadTimeout = time.Second },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &fastcgitest.Responder{Early: true, Handler: answering(fastcgitest.Answer{
-				fastcgitest.Sleep(time.Minute), // and reads nothing
+			s := &fastcgitest.Responder{Early: true, Handler: respondWith(fastcgitest.Answer{
+				fastcgitest.Sleep(time.Minute), // without reading
 				fastcgitest.Close(),
 			})}
 			inBubble(t, s, func(t *bubble) {
@@ -122,33 +123,33 @@ func TestABodyThatNobodyReadsTimesOutAndBreaksTheConnection(t *testing.T) {
 					t.Errorf("got %v, want a timeout of a request that was sent", err)
 				}
 				if c.Reusable() || !c.Broken() {
-					t.Errorf("reusable %v, broken %v, want false, true", c.Reusable(), c.Broken())
+					t.Errorf("got reusable %v, broken %v, want false, true", c.Reusable(), c.Broken())
 				}
 			})
 		})
 	}
 }
 
-// slowReader gives a kilobyte per second.
-type slowReader struct{ left int }
+// slowReader reads one kilobyte per second.
+type slowReader struct{ remaining int }
 
 func (s *slowReader) Read(p []byte) (int, error) {
-	if s.left == 0 {
+	if s.remaining == 0 {
 		return 0, io.EOF
 	}
 	time.Sleep(time.Second)
-	n := min(len(p), s.left, 1<<10)
-	s.left -= n
+	n := min(len(p), s.remaining, 1<<10)
+	s.remaining -= n
 	clear(p[:n])
 	return n, nil
 }
 
-func TestPHPIsNotSilentWhileItWaitsForTheBody(t *testing.T) {
-	inBubble(t, &fastcgitest.Responder{Handler: answering(fastcgitest.OK("hello"))}, func(t *bubble) {
+func TestReadTimeout_ExtendedBySlowRequestBody(t *testing.T) {
+	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.OK("hello"))}, func(t *bubble) {
 		c := t.conn
 		r := get()
 		r.ReadTimeout = 10 * time.Second
-		r.Body, r.ContentLength = &slowReader{left: 200 << 10}, 200<<10
+		r.Body, r.ContentLength = &slowReader{remaining: 200 << 10}, 200<<10
 		resp, err := c.RoundTrip(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
@@ -157,18 +158,18 @@ func TestPHPIsNotSilentWhileItWaitsForTheBody(t *testing.T) {
 			t.Errorf("got %q, error %v, want hello", body, err)
 		}
 		if !c.Reusable() {
-			t.Error("not reusable")
+			t.Error("the connection is not reusable")
 		}
 	})
 }
 
-func TestACancelledContextEndsARequestAtOnce(t *testing.T) {
+func TestContext_CancelEndsRequest(t *testing.T) {
 	left := errors.New("client left")
 	for name, a := range map[string]fastcgitest.Answer{
 		"before the head": {fastcgitest.Stall()},
 		"in the body":     {fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Stall()},
 	} {
-		inBubble(t, &fastcgitest.Responder{Handler: answering(a)}, func(t *bubble) {
+		inBubble(t, &fastcgitest.Responder{Handler: respondWith(a)}, func(t *bubble) {
 			c := t.conn
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { cancel(left) })
@@ -186,36 +187,36 @@ func TestACancelledContextEndsARequestAtOnce(t *testing.T) {
 	}
 }
 
-func TestARequestThatIsCancelledWhileItIsSentBreaksTheConnection(t *testing.T) {
-	inBubble(t, &fastcgitest.Responder{Handler: answering(fastcgitest.OK("hello"))}, func(t *bubble) {
+func TestContext_CancelWhileSendingBreaksConn(t *testing.T) {
+	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.OK("hello"))}, func(t *bubble) {
 		c := t.conn
 		ctx, cancel := context.WithTimeout(t.Context(), 5500*time.Millisecond)
 		defer cancel()
 		r := get()
-		r.Body, r.ContentLength = &slowReader{left: 200 << 10}, 200<<10
+		r.Body, r.ContentLength = &slowReader{remaining: 200 << 10}, 200<<10
 		start := time.Now()
 		_, err := c.RoundTrip(ctx, r)
 		if !errors.Is(err, context.DeadlineExceeded) || c.Reusable() || !c.Broken() {
 			t.Errorf("got %v, reusable %v, broken %v, want the deadline, false, true", err, c.Reusable(), c.Broken())
 		}
-		wantAfter(t, start, 6*time.Second) // a read of the body that has begun is waited for
+		wantAfter(t, start, 6*time.Second) // RoundTrip waits for a Read in progress
 	})
 }
 
-func TestTheDeadlineOfAContextIsATimeout(t *testing.T) {
-	inBubble(t, &fastcgitest.Responder{Handler: answering(fastcgitest.Answer{fastcgitest.Stall()})}, func(t *bubble) {
+func TestContext_DeadlineIsTimeout(t *testing.T) {
+	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{fastcgitest.Stall()})}, func(t *bubble) {
 		c := t.conn
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := c.RoundTrip(ctx, get())
 		if e, ok := errors.AsType[*TransportError](err); !ok || !e.Timeout() || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want the deadline", err)
+			t.Errorf("got %v, want the deadline as a timeout", err)
 		}
 	})
 }
 
-func TestACancellationThatIsTooLateHarmsNobody(t *testing.T) {
-	inBubble(t, &fastcgitest.Responder{Handler: answering(fastcgitest.OK("hello"))}, func(t *bubble) {
+func TestContext_LateCancel(t *testing.T) {
+	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.OK("hello"))}, func(t *bubble) {
 		c := t.conn
 		for range 100 {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -230,7 +231,7 @@ func TestACancellationThatIsTooLateHarmsNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err != nil {
-				return // it was in time
+				return // the cancellation was not late
 			}
 			if string(body) != "hello" || !c.Reusable() {
 				t.Fatalf("got %q, reusable %v", body, c.Reusable())
@@ -239,9 +240,9 @@ func TestACancellationThatIsTooLateHarmsNobody(t *testing.T) {
 	})
 }
 
-func TestAnInterruptEndsARequestAtOnce(t *testing.T) {
+func TestInterrupt_EndsRequest(t *testing.T) {
 	died := errors.New("worker died")
-	inBubble(t, &fastcgitest.Responder{Handler: answering(fastcgitest.Answer{fastcgitest.Stall()})}, func(t *bubble) {
+	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{fastcgitest.Stall()})}, func(t *bubble) {
 		c := t.conn
 		time.AfterFunc(time.Second, func() { c.Interrupt(died); c.Interrupt(nil) })
 		start := time.Now()
@@ -253,18 +254,18 @@ func TestAnInterruptEndsARequestAtOnce(t *testing.T) {
 	})
 }
 
-func TestAProbeEndsWithItsContext(t *testing.T) {
-	for name, probe := range map[string]func(*Conn, context.Context) error{
-		"Probe": (*Conn).Ping, "Handshake": (*Conn).Handshake, "ProbeRequest": (*Conn).PingRequest,
+func TestPing_Context(t *testing.T) {
+	for name, ping := range map[string]func(*Conn, context.Context) error{
+		"Ping": (*Conn).Ping, "Handshake": (*Conn).Handshake, "PingRequest": (*Conn).PingRequest,
 	} {
 		stall := fastcgitest.Answer{fastcgitest.Stall()}
-		s := &fastcgitest.Responder{Handler: answering(stall), Values: func() fastcgitest.Answer { return stall }}
+		s := &fastcgitest.Responder{Handler: respondWith(stall), Values: func() fastcgitest.Answer { return stall }}
 		inBubble(t, s, func(t *bubble) {
 			c := t.conn
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			start := time.Now()
-			if err := probe(c, ctx); !errors.Is(err, context.DeadlineExceeded) || c.Reusable() {
+			if err := ping(c, ctx); !errors.Is(err, context.DeadlineExceeded) || c.Reusable() {
 				t.Errorf("%s: got %v, reusable %v, want the deadline, false", name, err, c.Reusable())
 			}
 			wantAfter(t, start, time.Second)

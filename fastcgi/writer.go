@@ -37,8 +37,8 @@ type writer struct {
 	remaining int64
 	timeout   time.Duration
 
-	stop        atomic.Bool  // do not read more of the body
-	readingBody atomic.Bool  // body.Read may be blocking
+	stop        atomic.Bool // do not read more of the body
+	readingBody atomic.Bool // body.Read may be blocking
 	recordsSent atomic.Int64
 	recordsSeen int64 // recordsSent at the last call of progressed
 

@@ -13,29 +13,29 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-func TestBodiesOfEverySizeArrive(t *testing.T) {
+func TestRequestBody_Sizes(t *testing.T) {
 	data := make([]byte, 1<<20)
 	rand.Read(data)
-	overBoth(t, func(t *transport) {
+	overSocketAndPipe(t, func(t *transport) {
 		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.OK(string(r.Body))
 		}})
 		for _, size := range []int{0, 1, 65_000, 65_498, 65_499, 65_500, 65_501, 65_527, 65_528, 65_529, 65_535, 65_536, 2 * 65_528, 2*65_528 + 1, len(data)} {
 			r := get()
-			r.Body, r.ContentLength = bytes.NewReader(data), int64(size) // there is more in it
+			r.Body, r.ContentLength = bytes.NewReader(data), int64(size) // data is longer
 			_, body, err := do(t, c, r)
 			r.Free()
 			if err != nil || body != string(data[:size]) {
-				t.Fatalf("a body of %d bytes: got %d back, error %v", size, len(body), err)
+				t.Fatalf("body of %d bytes: got %d back, error %v", size, len(body), err)
 			}
 			if !c.Reusable() {
-				t.Fatalf("a body of %d bytes: not reusable", size)
+				t.Fatalf("body of %d bytes: not reusable", size)
 			}
 		}
 	})
 }
 
-func TestABodyThatEndsEarlyIsItsOwnErrorAndPHPMustNotGoOn(t *testing.T) {
+func TestRequestBody_ShortBreaksConn(t *testing.T) {
 	broken := errors.New("disk on fire")
 	const size = 300 << 10
 	half := strings.Repeat("x", size/2)
@@ -47,8 +47,8 @@ func TestABodyThatEndsEarlyIsItsOwnErrorAndPHPMustNotGoOn(t *testing.T) {
 		"empty":      {strings.NewReader(""), io.ErrUnexpectedEOF},
 		"unreadable": {io.MultiReader(strings.NewReader(half), iotest.ErrReader(broken)), broken},
 	} {
-		overBoth(t, func(t *transport) {
-			c := t.connect(&fastcgitest.Responder{Handler: answering(fastcgitest.OK("must not be reached"))})
+		overSocketAndPipe(t, func(t *transport) {
+			c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.OK("must not be reached"))})
 			r := get()
 			r.Body, r.ContentLength = tt.body, size
 			_, err := c.RoundTrip(testContext(t), r)
@@ -56,30 +56,30 @@ func TestABodyThatEndsEarlyIsItsOwnErrorAndPHPMustNotGoOn(t *testing.T) {
 				t.Errorf("%s: got %v, want a BodyError with %v", name, err, tt.want)
 			}
 			if c.Reusable() || !c.Broken() {
-				t.Errorf("%s: reusable %v, broken %v, want false, true", name, c.Reusable(), c.Broken())
+				t.Errorf("%s: got reusable %v, broken %v, want false, true", name, c.Reusable(), c.Broken())
 			}
 		})
 	}
 }
 
-func TestAResponseThatEndsBeforeTheBodyIsSentIsDeliveredButSpendsTheConnection(t *testing.T) {
-	overBoth(t, func(t *transport) {
-		c := t.connect(&fastcgitest.Responder{Early: true, Handler: answering(fastcgitest.OK("hello"))})
+func TestRequestBody_ResponseBeforeItsEnd(t *testing.T) {
+	overSocketAndPipe(t, func(t *transport) {
+		c := t.connect(&fastcgitest.Responder{Early: true, Handler: respondWith(fastcgitest.OK("hello"))})
 		r := get()
 		r.Body, r.ContentLength = strings.NewReader(strings.Repeat("x", 10<<20)), 10<<20
 		_, body, err := do(t, c, r)
 		if err != nil || body != "hello" {
 			t.Fatalf("got %q, error %v, want hello", body, err)
 		}
-		// php-cgi would have read all of it first.
+		// php-cgi itself reads all of the body before it ends the request.
 		if c.Reusable() || c.Broken() {
-			t.Fatalf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
+			t.Fatalf("got reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
 		}
 	})
 }
 
-func TestABodyThatNobodyWantsAfterTheEndSpendsTheConnection(t *testing.T) {
-	s := &fastcgitest.Responder{Early: true, Handler: answering(fastcgitest.Answer{
+func TestRequestBody_GraceAfterEndRequest(t *testing.T) {
+	s := &fastcgitest.Responder{Early: true, Handler: respondWith(fastcgitest.Answer{
 		fastcgitest.Sleep(time.Second), fastcgitest.Stdout("\r\nhello"), fastcgitest.End(), fastcgitest.Sleep(time.Minute),
 	})}
 	inBubble(t, s, func(t *bubble) {
@@ -92,44 +92,44 @@ func TestABodyThatNobodyWantsAfterTheEndSpendsTheConnection(t *testing.T) {
 			t.Errorf("got %q, error %v, want hello", body, err)
 		}
 		if c.Reusable() || c.Broken() {
-			t.Errorf("reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
+			t.Errorf("got reusable %v, broken %v, want false, false", c.Reusable(), c.Broken())
 		}
 		wantAfter(t, start, time.Second+writerGrace)
 	})
 }
 
-func TestAPeerThatDiesWhileTheBodyIsSentIsAnError(t *testing.T) {
-	overBoth(t, func(t *transport) {
+func TestRequestBody_ClosedByPeer(t *testing.T) {
+	overSocketAndPipe(t, func(t *transport) {
 		for name, tt := range map[string]struct {
-			answer   fastcgitest.Answer
-			answered bool
+			response fastcgitest.Answer
+			started  bool
 		}{
-			"silently":       {fastcgitest.Answer{fastcgitest.Close()}, false},
-			"with a message": {fastcgitest.Answer{fastcgitest.Stdout("Status: 500 No\r\n\r\nlast words"), fastcgitest.Close()}, true},
+			"no response":      {fastcgitest.Answer{fastcgitest.Close()}, false},
+			"partial response": {fastcgitest.Answer{fastcgitest.Stdout("Status: 500 No\r\n\r\nlast words"), fastcgitest.Close()}, true},
 		} {
-			c := t.connect(&fastcgitest.Responder{Early: true, Handler: answering(tt.answer)})
+			c := t.connect(&fastcgitest.Responder{Early: true, Handler: respondWith(tt.response)})
 			r := get()
 			r.Body, r.ContentLength = strings.NewReader(strings.Repeat("x", 1<<20)), 1<<20
 			_, _, err := do(t, c, r)
-			if e, ok := errors.AsType[*TransportError](err); !ok || e.ResponseStarted && !tt.answered || e.Sent == 0 {
+			if e, ok := errors.AsType[*TransportError](err); !ok || e.ResponseStarted && !tt.started || e.Sent == 0 {
 				t.Errorf("%s: got %v", name, err)
 			}
 			if c.Reusable() {
-				t.Errorf("%s: reusable", name)
+				t.Errorf("%s: the connection is reusable", name)
 			}
 		}
 	})
 }
 
-func TestAnInterruptedConnectionStillDeliversWhatHasArrived(t *testing.T) {
+func TestInterrupt_DeliversWhatArrived(t *testing.T) {
 	died := errors.New("worker died")
 	written := make(chan struct{})
 	const size = 150 << 10
 	content := strings.Repeat("x", size)
-	c := connectSocket(t, answering(fastcgitest.Answer{
+	c := connectSocket(t, respondWith(fastcgitest.Answer{
 		fastcgitest.Stdout("A: b\r\n\r\n" + content), fastcgitest.Flush(),
 		func(*fastcgitest.Wire) error { close(written); return nil },
-		fastcgitest.Stall(), // as a background program that keeps the connection open
+		fastcgitest.Stall(), // like a background program that keeps the connection open
 	}))
 	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
@@ -146,14 +146,14 @@ func TestAnInterruptedConnectionStillDeliversWhatHasArrived(t *testing.T) {
 	}
 	resp.Body.Close()
 	if c.Reusable() {
-		t.Error("reusable")
+		t.Error("the connection is reusable")
 	}
 }
 
-func TestAWholeResponseIsGoodThoughItsProcessHasDied(t *testing.T) {
+func TestInterrupt_CompleteResponse(t *testing.T) {
 	died := errors.New("worker died")
 	written := make(chan struct{})
-	c := connectSocket(t, answering(append(fastcgitest.OK(strings.Repeat("x", 150<<10)), fastcgitest.Flush(),
+	c := connectSocket(t, respondWith(append(fastcgitest.OK(strings.Repeat("x", 150<<10)), fastcgitest.Flush(),
 		func(*fastcgitest.Wire) error { close(written); return nil })))
 	resp, err := c.RoundTrip(testContext(t), get())
 	if err != nil {
@@ -166,6 +166,6 @@ func TestAWholeResponseIsGoodThoughItsProcessHasDied(t *testing.T) {
 		t.Errorf("got %d bytes, error %v", len(body), err)
 	}
 	if c.Reusable() {
-		t.Error("reusable")
+		t.Error("the connection is reusable")
 	}
 }

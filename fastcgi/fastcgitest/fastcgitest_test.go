@@ -17,7 +17,7 @@ const (
 	endOfStdin  = "\x01\x05\x00\x01\x00\x00\x00\x00"
 )
 
-func TestARequestIsReadAsItWasSent(t *testing.T) {
+func TestReadRequest(t *testing.T) {
 	r, err := fastcgitest.ReadRequest(strings.NewReader(
 		begin + param + endOfParams + "\x01\x05\x00\x01\x00\x02\x01\x00hi-" + endOfStdin))
 	if err != nil {
@@ -28,7 +28,7 @@ func TestARequestIsReadAsItWasSent(t *testing.T) {
 	}
 }
 
-func TestWhatPHPWouldNotTakeIsAnError(t *testing.T) {
+func TestReadRequest_InvalidForPHP(t *testing.T) {
 	for name, sent := range map[string]string{
 		"no BEGIN":        param,
 		"version":         "\x02" + begin[1:],
@@ -44,7 +44,7 @@ func TestWhatPHPWouldNotTakeIsAnError(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsSentStepByStep(t *testing.T) {
+func TestServe_Steps(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	goOn := make(chan struct{})

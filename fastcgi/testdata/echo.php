@@ -1,5 +1,5 @@
 <?php
-// Sends the body back while it reads it.
+// Sends the request body back while it is reading it.
 header('Content-Type: application/octet-stream');
 $in = fopen('php://input', 'r');
 while (!feof($in)) {

@@ -1,5 +1,5 @@
 <?php
-// Writes in two parts, and waits in between until the file is there.
+// Writes two parts, and waits between them until the file exists.
 echo 'first ';
 flush();
 while (!file_exists($_GET['file'])) {

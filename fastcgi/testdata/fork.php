@@ -1,5 +1,5 @@
 <?php
-// The copy runs on into php-cgi's own loop, and answers too: unasked.
+// The child returns to php-cgi's own loop and sends a second response.
 if (!function_exists('pcntl_fork')) {
 	exit('no pcntl');
 }

@@ -1,5 +1,5 @@
 <?php
-// A head of any kind: each h is a header line, the body is the query's.
+// Sends any header: each h[] is a header line; the query also sets the body.
 foreach ($_GET['h'] ?? [] as $line) {
 	header($line, false);
 }

@@ -1,5 +1,5 @@
 <?php
-// Tells what arrived: how many parameters of ours, and a digest of them.
+// Reports the parameters named X_*: their number and a digest.
 $ours = array_filter($_SERVER, fn($name) => str_starts_with($name, 'X_'), ARRAY_FILTER_USE_KEY);
 ksort($ours, SORT_STRING);
 echo count($ours), ' ', md5(http_build_query($ours));
