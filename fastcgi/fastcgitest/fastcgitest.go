@@ -1,14 +1,13 @@
-// Package fastcgitest has a FastCGI responder for tests, as net/http/httptest
-// has servers: one that can also misbehave, record by record and byte by byte.
-// It works over any net.Conn, so also over net.Pipe within a synctest bubble.
+// Package fastcgitest provides a FastCGI responder for tests, as net/http/httptest
+// provides HTTP servers. It can misbehave, record by record and byte by byte, and
+// works over any net.Conn, including net.Pipe in a synctest bubble.
 //
 //	client, server := net.Pipe()
 //	go fastcgitest.Serve(server, func(r *fastcgitest.Request) fastcgitest.Answer {
 //		return fastcgitest.OK("hello " + r.Params["HTTP_USER"])
 //	})
 //
-// It shares no code with package fastcgi, so that an error there is not made
-// here once more.
+// It shares no code with package fastcgi, so that a bug there is not repeated here.
 package fastcgitest
 
 import (
@@ -36,44 +35,47 @@ const (
 	TypeUnknownType     = 11
 )
 
-// Request is a request as the responder has received it.
+// Request is a request as the responder received it.
 type Request struct {
-	// ID, Role and KeepConn are what BEGIN_REQUEST said.
+	// ID, Role and KeepConn are the fields of BEGIN_REQUEST.
 	ID       uint16
 	Role     uint16
 	KeepConn bool
-	// Params are the parameters; of those with the same name the last.
+	// Params are the parameters. Of several with the same name it has the last.
 	Params map[string]string
-	// ParamRecords counts the PARAMS records with content.
+	// ParamRecords is the number of PARAMS records with content.
 	ParamRecords int
-	// Body is STDIN. It is nil if the Responder answers early.
+	// Body is STDIN. It is nil if the Responder is Early.
 	Body []byte
 }
 
-// Responder answers the requests of one connection, one after the other, as
-// php-cgi does.
+// Responder serves the requests of a connection, one after the other, as php-cgi
+// does.
 type Responder struct {
-	// Handler makes the answer to a request.
+	// Handler returns the response to a request.
 	Handler func(*Request) Answer
-	// Values makes the answer to GET_VALUES; nil gives what php-cgi says.
+	// Values returns the response to GET_VALUES. If it is nil, the response is
+	// that of php-cgi.
 	Values func() Answer
-	// ClosesAfterValues makes it a PHP before 8.2.13.
+	// ClosesAfterValues makes it close the connection after GET_VALUES, as PHP
+	// before 8.2.13 does.
 	ClosesAfterValues bool
-	// Early answers as soon as the parameters are there, and reads (and
-	// discards) STDIN after the answer.
+	// Early makes it respond when it has the parameters, and read and discard
+	// STDIN after the response.
 	Early bool
 }
 
-// errClosed ends a connection on purpose.
+// errClosed is returned by steps that close the connection on purpose.
 var errClosed = errors.New("fastcgitest: closed")
 
-// Serve answers the requests on conn with handler until either side closes it.
-// A request that is not correct FastCGI, by php-cgi's rules, is the error.
+// Serve serves the requests on conn with handler until either side closes it. A
+// request that is invalid by php-cgi's rules is an error.
 func Serve(conn net.Conn, handler func(*Request) Answer) error {
 	return (&Responder{Handler: handler}).Serve(conn)
 }
 
-// Serve answers the requests on conn until either side closes it.
+// Serve serves the requests on conn until either side closes it. A request that is
+// invalid by php-cgi's rules is an error.
 func (s *Responder) Serve(conn net.Conn) error {
 	defer conn.Close()
 	in := bufio.NewReaderSize(conn, 64<<10)
@@ -88,6 +90,7 @@ func (s *Responder) Serve(conn net.Conn) error {
 	}
 }
 
+// serveOne serves one request, or skips an empty STDIN record.
 func (s *Responder) serveOne(conn net.Conn, in *bufio.Reader) error {
 	rec, err := readRecord(in)
 	if err != nil {
@@ -95,7 +98,7 @@ func (s *Responder) serveOne(conn net.Conn, in *bufio.Reader) error {
 	}
 	switch {
 	case rec.typ == TypeGetValues:
-		return s.answerValues(conn, rec)
+		return s.serveValues(conn, rec)
 	case rec.typ == TypeStdin && len(rec.content) == 0:
 		return nil // php-cgi skips any number of these between requests
 	case rec.typ != TypeBeginRequest:
@@ -120,7 +123,8 @@ func (s *Responder) serveOne(conn net.Conn, in *bufio.Reader) error {
 	return s.Handler(r).send(conn, r.ID)
 }
 
-func (s *Responder) answerValues(conn net.Conn, rec record) error {
+// serveValues responds to GET_VALUES.
+func (s *Responder) serveValues(conn net.Conn, rec record) error {
 	if rec.id != 0 {
 		return fmt.Errorf("fastcgitest: GET_VALUES for request %d", rec.id)
 	}
@@ -150,6 +154,7 @@ func ReadRequest(in io.Reader) (*Request, error) {
 	return r, r.readStdin(in)
 }
 
+// begin decodes BEGIN_REQUEST.
 func begin(rec record) (*Request, error) {
 	if rec.typ != TypeBeginRequest || len(rec.content) != 8 {
 		return nil, fmt.Errorf("fastcgitest: record of type %d with %d bytes, expected BEGIN_REQUEST", rec.typ, len(rec.content))
@@ -162,8 +167,8 @@ func begin(rec record) (*Request, error) {
 	}, nil
 }
 
-// readParams reads PARAMS as php-cgi does: a pair that is split over two
-// records, or content that with its padding exceeds 65535 bytes, is an error.
+// readParams reads PARAMS. As in php-cgi it is an error if a pair is split over two
+// records, or if content and padding of a record exceed 65535 bytes.
 func (r *Request) readParams(in io.Reader) error {
 	for {
 		rec, err := readRecord(in)
@@ -191,6 +196,7 @@ func (r *Request) readParams(in io.Reader) error {
 	}
 }
 
+// readStdin reads STDIN into Body.
 func (r *Request) readStdin(in io.Reader) error {
 	for {
 		rec, err := readRecord(in)
@@ -232,7 +238,7 @@ func readRecord(in io.Reader) (record, error) {
 	return rec, nil
 }
 
-// cutPair takes the first name-value pair off p.
+// cutPair decodes the first name-value pair of p and returns the rest of p.
 func cutPair(p []byte) (name, value string, rest []byte, err error) {
 	var sizes [2]int
 	for i := range sizes {
@@ -242,16 +248,17 @@ func cutPair(p []byte) (name, value string, rest []byte, err error) {
 		case len(p) >= 4:
 			sizes[i], p = int(binary.BigEndian.Uint32(p)&0x7fffffff), p[4:]
 		default:
-			return "", "", nil, errors.New("fastcgitest: a pair is split over two records")
+			return "", "", nil, errors.New("fastcgitest: name-value pair split over two records")
 		}
 	}
 	n, v := sizes[0], sizes[1]
 	if n > len(p) || v > len(p)-n {
-		return "", "", nil, errors.New("fastcgitest: a pair is split over two records")
+		return "", "", nil, errors.New("fastcgitest: name-value pair split over two records")
 	}
 	return string(p[:n]), string(p[n : n+v]), p[n+v:], nil
 }
 
+// unexpectedEOF turns io.EOF into io.ErrUnexpectedEOF.
 func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -36,7 +36,7 @@ func TestReadRequest_InvalidForPHP(t *testing.T) {
 		"padding":         begin + "\x01\x04\x00\x01\xff\xff\x01\x00" + strings.Repeat("x", 65536) + endOfParams,
 		"STDIN in PARAMS": begin + param + endOfStdin,
 		"PARAMS in STDIN": begin + endOfParams + param,
-		"cut":             begin + param[:10],
+		"truncated":       begin + param[:10],
 	} {
 		if r, err := fastcgitest.ReadRequest(strings.NewReader(sent)); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, r)
@@ -47,12 +47,12 @@ func TestReadRequest_InvalidForPHP(t *testing.T) {
 func TestServe_Steps(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
-	goOn := make(chan struct{})
+	sendEnd := make(chan struct{})
 	served := make(chan error)
 	go func() {
 		served <- fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer {
 			return fastcgitest.Answer{
-				fastcgitest.InPieces(3), fastcgitest.Stdout("abc"), fastcgitest.Wait(goOn), fastcgitest.End(), fastcgitest.Close(),
+				fastcgitest.InPieces(3), fastcgitest.Stdout("abc"), fastcgitest.Wait(sendEnd), fastcgitest.End(), fastcgitest.Close(),
 			}
 		})
 	}()
@@ -67,7 +67,7 @@ func TestServe_Steps(t *testing.T) {
 	if want := "\x01\x06\x00\x01\x00\x03\x05\x00abc\x00\x00\x00\x00\x00"; string(got) != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	close(goOn)
+	close(sendEnd)
 	rest, err := io.ReadAll(in)
 	if want := fastcgitest.Encode(fastcgitest.Answer{fastcgitest.End()}, 1); err != nil || string(rest) != string(want) {
 		t.Errorf("got %q, error %v, want %q", rest, err, want)

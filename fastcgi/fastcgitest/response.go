@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// Answer is what the responder does with a request, step by step. Bytes of
-// consecutive steps go out in one write, as far as no step waits.
+// Response is what a [Responder] does with a request, step by step. The bytes of
+// consecutive steps are sent in one write, unless a step flushes or waits.
 type Answer []Step
 
-// Step is one step of an [Answer].
+// Step is a step of a [Response].
 type Step func(*Wire) error
 
-// Wire is where the steps of an answer write to.
+// Wire is what the steps of a response write to.
 type Wire struct {
 	conn net.Conn
 	id   uint16
 	buf  []byte
-	max  int // the size of a write; 0 is any
+	max  int // the largest write, in bytes; 0 is no limit
 }
 
-// OK is a complete answer: 200, text/plain, and the body.
+// OK returns a complete response: status 200, text/plain, and the body.
 func OK(body string) Answer {
 	return Reply("Content-Type: text/plain\r\n\r\n" + body)
 }
 
-// Reply is a complete answer of this CGI output.
+// Reply returns a complete response with this CGI output.
 func Reply(output string) Answer { return Answer{Stdout(output), End()} }
 
-// Stdout is STDOUT, in as many records as it takes.
+// Stdout sends s as STDOUT, in as many records as needed.
 func Stdout(s string) Step { return content(TypeStdout, s) }
 
-// Stderr is STDERR, in as many records as it takes.
+// Stderr sends s as STDERR, in as many records as needed.
 func Stderr(s string) Step { return content(TypeStderr, s) }
 
-// content makes records as php-cgi does: padded to a multiple of 8.
+// content sends records as php-cgi does: padded to a multiple of 8 bytes.
 func content(typ uint8, s string) Step {
 	return func(w *Wire) error {
 		for rest := s; len(rest) > 0; {
@@ -48,10 +48,11 @@ func content(typ uint8, s string) Step {
 	}
 }
 
-// End is END_REQUEST as php-cgi sends it, whatever became of the script.
+// End sends END_REQUEST as php-cgi does, even for a script that failed.
 func End() Step { return EndStatus(0, 0) }
 
-// EndStatus is END_REQUEST with another status.
+// EndStatus sends END_REQUEST with this appStatus and protocolStatus (FastCGI
+// 1.0, section 5.5).
 func EndStatus(app uint32, protocol uint8) Step {
 	var b [8]byte
 	binary.BigEndian.PutUint32(b[:], app)
@@ -62,7 +63,8 @@ func EndStatus(app uint32, protocol uint8) Step {
 	}
 }
 
-// Values is a GET_VALUES_RESULT of these names and values, which are short.
+// Values sends GET_VALUES_RESULT with these names and values, each shorter than
+// 128 bytes.
 func Values(pairs ...string) Step {
 	var s []byte
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -73,7 +75,7 @@ func Values(pairs ...string) Step {
 	return Record(TypeGetValuesResult, 0, string(s), -len(s)&7)
 }
 
-// Record is any record.
+// Record sends a record, valid or not.
 func Record(typ uint8, id uint16, content string, padding int) Step {
 	return func(w *Wire) error {
 		w.record(typ, id, content, padding)
@@ -81,7 +83,7 @@ func Record(typ uint8, id uint16, content string, padding int) Step {
 	}
 }
 
-// Raw is any bytes.
+// Raw sends p as it is.
 func Raw(p []byte) Step {
 	return func(w *Wire) error {
 		w.buf = append(w.buf, p...)
@@ -89,7 +91,7 @@ func Raw(p []byte) Step {
 	}
 }
 
-// InPieces makes all writes that follow n bytes long.
+// InPieces splits the writes that follow into pieces of n bytes; 0 is one piece.
 func InPieces(n int) Step {
 	return func(w *Wire) error {
 		w.max = n
@@ -97,10 +99,10 @@ func InPieces(n int) Step {
 	}
 }
 
-// Flush writes what the steps before have produced.
+// Flush sends the bytes of the steps before it.
 func Flush() Step { return (*Wire).flush }
 
-// Wait flushes, and waits until ch is closed or has a value.
+// Wait flushes, and waits until ch is closed or receives a value.
 func Wait(ch <-chan struct{}) Step {
 	return func(w *Wire) error {
 		err := w.flush()
@@ -109,7 +111,8 @@ func Wait(ch <-chan struct{}) Step {
 	}
 }
 
-// Sleep flushes, and sleeps: for the fake clock of testing/synctest.
+// Sleep flushes, and sleeps for d, to be used with the fake clock of
+// testing/synctest.
 func Sleep(d time.Duration) Step {
 	return func(w *Wire) error {
 		err := w.flush()
@@ -141,19 +144,19 @@ func Close() Step {
 	}
 }
 
-// Encode returns the bytes of an answer to a request of this id. Steps that
-// wait or close must not be in it.
+// Encode returns the bytes of a response to the request with this id. It must not
+// have steps that wait or close.
 func Encode(a Answer, id uint16) []byte {
 	w := &Wire{id: id}
 	for _, step := range a {
 		if err := step(w); err != nil {
-			panic("bug: fastcgitest.Encode of an answer that closes the connection")
+			panic("bug: fastcgitest.Encode of a response that closes the connection")
 		}
 	}
 	return w.buf
 }
 
-// send carries the answer out.
+// send runs the steps.
 func (a Answer) send(conn net.Conn, id uint16) error {
 	w := &Wire{conn: conn, id: id}
 	for _, step := range a {
@@ -164,9 +167,10 @@ func (a Answer) send(conn net.Conn, id uint16) error {
 	return w.flush()
 }
 
+// flush sends the buffered bytes.
 func (w *Wire) flush() error {
 	if w.conn == nil {
-		return nil // Encode only collects
+		return nil // Encode keeps the bytes in the buffer
 	}
 	p := w.buf
 	w.buf = nil
@@ -183,6 +187,7 @@ func (w *Wire) flush() error {
 	return nil
 }
 
+// record appends a record to the buffer.
 func (w *Wire) record(typ uint8, id uint16, content string, padding int) {
 	w.buf = append(w.buf, 1, typ)
 	w.buf = binary.BigEndian.AppendUint16(w.buf, id)
