@@ -145,7 +145,7 @@ func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*respons
 	if err := b.pool.CheckAdminINI(s.Filename); err != nil {
 		return nil, err
 	}
-	in, err := b.pool.Spool.Take(r, b.RequestBuffers, b.MaxBody)
+	in, err := b.pool.Spool.Read(r, b.RequestBuffers, b.MaxBody)
 	if err != nil {
 		return nil, bodyError(err)
 	}

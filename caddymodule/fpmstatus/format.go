@@ -30,7 +30,7 @@ var formats = []format{
 
 var plainText = format{"", "text/plain;charset=UTF-8", writeText}
 
-func formatOf(query url.Values) format {
+func formatFor(query url.Values) format {
 	for _, f := range formats {
 		if query.Has(f.query) {
 			return f
@@ -39,20 +39,22 @@ func formatOf(query url.Values) format {
 	return plainText
 }
 
-// Answer writes the page in the format that the query asks for, by one of the
+// Respond writes the page in the format that the query asks for, by one of the
 // names `html`, `xml`, `json` and `openmetrics`; else as text.
-func (p *Page) Answer(w http.ResponseWriter, query url.Values) error {
-	f := formatOf(query)
+func (p *Page) Respond(w http.ResponseWriter, query url.Values) error {
+	f := formatFor(query)
 	var out bytes.Buffer
 	f.write(&out, p)
-	return answer(w, f.contentType, out.Bytes())
+	return respond(w, f.contentType, out.Bytes())
 }
 
-// Pong answers as php-fpm's ping page does.
-func Pong(w http.ResponseWriter) error { return answer(w, plainText.contentType, []byte("pong")) }
+// RespondPong answers as php-fpm's ping page does.
+func RespondPong(w http.ResponseWriter) error {
+	return respond(w, plainText.contentType, []byte("pong"))
+}
 
-// answer answers with the headers of php-fpm's own pages.
-func answer(w http.ResponseWriter, contentType string, body []byte) error {
+// respond answers with the headers of php-fpm's own pages.
+func respond(w http.ResponseWriter, contentType string, body []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -84,7 +86,7 @@ func writeXML(out *bytes.Buffer, page *Page) {
 	write := func(fields []field, end string) {
 		for _, f := range fields {
 			tag := strings.ReplaceAll(f.name, " ", "-")
-			fmt.Fprintf(out, "<%s>%s</%s>%s", tag, escaped(f.text(epochTime)), tag, end)
+			fmt.Fprintf(out, "<%s>%s</%s>%s", tag, escape(f.text(epochTime)), tag, end)
 		}
 	}
 	out.WriteString("<?xml version=\"1.0\" ?>\n<status>\n")
@@ -109,7 +111,7 @@ func writeHTML(out *bytes.Buffer, page *Page) {
 <table>
 `)
 	for _, f := range page.pool {
-		fmt.Fprintf(out, "<tr><th>%s</th><td>%s</td></tr>\n", f.name, escaped(f.text(clockTime)))
+		fmt.Fprintf(out, "<tr><th>%s</th><td>%s</td></tr>\n", f.name, escape(f.text(clockTime)))
 	}
 	out.WriteString("</table>\n")
 	if page.full {
@@ -129,7 +131,7 @@ func writeTable(out *bytes.Buffer, processes [][]field) {
 	for _, fields := range processes {
 		out.WriteString("<tr>")
 		for _, f := range fields {
-			fmt.Fprintf(out, "<td>%s</td>", escaped(f.text(clockTime)))
+			fmt.Fprintf(out, "<td>%s</td>", escape(f.text(clockTime)))
 		}
 		out.WriteString("</tr>\n")
 	}
@@ -205,10 +207,10 @@ func clockTime(t time.Time) string { return t.Local().Format("02/Jan/2006:15:04:
 func epochTime(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // text is the value in one line of UTF-8.
-func (f field) text(moment func(time.Time) string) string {
+func (f field) text(formatTime func(time.Time) string) string {
 	switch v := f.value.(type) {
 	case time.Time:
-		return moment(v)
+		return formatTime(v)
 	case percentage:
 		return strconv.FormatFloat(float64(v), 'f', 2, 64)
 	case string:
@@ -253,7 +255,7 @@ func printable(s string) string {
 	return out.String()
 }
 
-// escaped is text for HTML and XML.
-func escaped(s string) string { return markup.Replace(s) }
+// escape is text for HTML and XML.
+func escape(s string) string { return markup.Replace(s) }
 
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#039;")

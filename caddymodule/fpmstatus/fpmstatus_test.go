@@ -25,21 +25,21 @@ var hostile = pool.Info{
 
 const hostileName = "a\"b</td>\n# EOF\\n"
 
-func TestNothingThatAClientSendsBreaksThePage(t *testing.T) {
-	answer := func(query string) string {
+func TestPage_HostileInput(t *testing.T) {
+	respond := func(query string) string {
 		w := httptest.NewRecorder()
 		page := Full(&pool.Stats{Name: hostileName, Manager: pool.Static}, []Worker{{WorkerStats: pool.WorkerStats{State: pool.Busy, Request: hostile}}}, true)
 		values, err := url.ParseQuery(query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := page.Answer(w, values); err != nil {
+		if err := page.Respond(w, values); err != nil {
 			t.Error(err)
 		}
 		return w.Body.String()
 	}
 	for _, query := range []string{"html", "xml"} {
-		body := answer(query)
+		body := respond(query)
 		if strings.Contains(body, "<script>alert") || strings.Contains(body, "c=<script>") || strings.Contains(body, "</td>\n#") {
 			t.Errorf("%s: markup gets through:\n%s", query, body)
 		}
@@ -54,7 +54,7 @@ func TestNothingThatAClientSendsBreaksThePage(t *testing.T) {
 	for query, read := range map[string]func(string) ([]string, error){
 		"": textStrings, "json": jsonStrings, "xml": xmlStrings, "html": htmlStrings,
 	} {
-		body := answer(query)
+		body := respond(query)
 		got, err := read(body)
 		if err != nil {
 			t.Errorf("%s: %v in\n%s", query, err, body)
@@ -66,7 +66,7 @@ func TestNothingThatAClientSendsBreaksThePage(t *testing.T) {
 			}
 		}
 	}
-	lines := strings.Split(answer("openmetrics"), "\n")
+	lines := strings.Split(respond("openmetrics"), "\n")
 	if want := `# HELP phpfpm_up Whether pool a"b</td>%0A# EOF\\n (static) is there.`; lines[0] != want {
 		t.Errorf("got  %s\nwant %s", lines[0], want)
 	}
@@ -142,7 +142,7 @@ func htmlStrings(body string) ([]string, error) {
 	}
 }
 
-func TestTheFirstFormatOfTheQueryCounts(t *testing.T) {
+func TestFormat_FirstInQuery(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "text/plain;charset=UTF-8", "full": "text/plain;charset=UTF-8", "json=0": "application/json",
 		"json&xml": "text/xml;charset=UTF-8", "openmetrics&json": "application/json", "xml&html&json": "text/html;charset=UTF-8",
@@ -152,14 +152,14 @@ func TestTheFirstFormatOfTheQueryCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := formatOf(values).contentType; got != want {
+		if got := formatFor(values).contentType; got != want {
 			t.Errorf("%q: got %s, want %s", query, got, want)
 		}
 	}
 }
 
-// TestMemoryPeak has the field where php-fpm 8.4 has it, and not otherwise.
-func TestMemoryPeak(t *testing.T) {
+// TestPage_MemoryPeak has the field where php-fpm 8.4 has it, and not otherwise.
+func TestPage_MemoryPeak(t *testing.T) {
 	for query, want := range map[string]string{
 		"":            "slow requests:        0\nmemory peak:          0\n",
 		"json":        `"slow requests":0,"memory peak":0}`,
@@ -181,7 +181,7 @@ func TestMemoryPeak(t *testing.T) {
 				page.AddMemoryPeak()
 			}
 			w := httptest.NewRecorder()
-			if err := page.Answer(w, values); err != nil {
+			if err := page.Respond(w, values); err != nil {
 				t.Error(err)
 			}
 			if body := w.Body.String(); strings.Contains(body, want) != has || !has && strings.Contains(body, "peak") {

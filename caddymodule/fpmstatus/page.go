@@ -92,10 +92,10 @@ func poolFields(s *pool.Stats) []field {
 }
 
 func processFields(w *Worker, fullURI bool) []field {
-	state, requests, took, info := "Idle", w.Requests, w.LastDuration, w.Last
+	state, requests, duration, info := "Idle", w.Requests, w.LastDuration, w.Last
 	cpu, memory := w.CPU, w.Memory
 	if w.State == pool.Busy || w.State == pool.Draining {
-		state, took, info = "Running", w.Running, w.Request
+		state, duration, info = "Running", w.Running, w.Request
 		// What the worker uses is shown when its request has ended, as php-fpm
 		// does.
 		cpu, memory = 0, 0
@@ -112,7 +112,7 @@ func processFields(w *Worker, fullURI bool) []field {
 		{"start time", w.Started},
 		{"start since", secondsSince(w.Started)},
 		{"requests", requests},
-		{"request duration", took.Microseconds()},
+		{"request duration", duration.Microseconds()},
 		{"request method", orDash(info.Method)},
 		{"request uri", orDash(info.ShownURI(fullURI))},
 		{"content length", info.ContentLength},

@@ -385,7 +385,7 @@ func (l *Pool) opcacheScope() (opcache.Scope, error) {
 	case current == nil:
 		return "", ErrNotStarted
 	case current.Spawn == poolcfg.SpawnSingle && !opcache.SinglesShare:
-		return opcache.OfWorker, nil
+		return opcache.ScopeWorker, nil
 	}
-	return opcache.OfPool, nil
+	return opcache.ScopePool, nil
 }

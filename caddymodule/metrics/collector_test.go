@@ -164,7 +164,7 @@ func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
 func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 	l := complete(t)
 	l.ClientsClosed.Store(40)
-	body, err := l.Spool.Take(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, spooledLen))), 0, 0)
+	body, err := l.Spool.Read(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, spooledLen))), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// answer is what the helper script writes: opcache_get_status() and
+// helperResponse is what the helper script writes: opcache_get_status() and
 // some of opcache_get_configuration(), as PHP has them.
-type answer struct {
+type helperResponse struct {
 	// Reason is why there is no status.
 	Reason string `json:"reason"`
 	// Reset is what opcache_reset() returned.
@@ -85,8 +85,8 @@ func isUnavailable(err error) bool {
 	return ok
 }
 
-// neverAsked reports whether no worker was asked at all.
-func neverAsked(err error) bool {
+// notQueried reports whether no worker was asked at all.
+func notQueried(err error) bool {
 	return errors.Is(err, pool.ErrBusy) || errors.Is(err, pool.ErrNoWorkers) ||
 		errors.Is(err, pool.ErrNoWorker) || errors.Is(err, pool.ErrClosed)
 }
@@ -97,48 +97,48 @@ const (
 	callReset  = "reset"
 )
 
-// ask has an idle worker run the helper: the one with that id, or for 0
+// query has an idle worker run the helper: the one with that id, or for 0
 // the one used last. The error is an UnavailableError when PHP answers that it
 // cannot, or one of package pool.
-func (c *Cache) ask(h *helper, call string, worker uint64) (*answer, pool.QueryInfo, error) {
-	path, err := h.hold()
+func (c *Cache) query(h *helper, call string, worker uint64) (*helperResponse, pool.QueryInfo, error) {
+	path, err := h.acquire()
 	if err != nil {
 		return nil, pool.QueryInfo{}, &UnavailableError{err.Error()}
 	}
-	defer h.drop()
-	q := &question{script: path}
+	defer h.release()
+	q := &scriptRun{script: path}
 	r := q.request(call)
 	defer r.Free()
-	a := new(answer)
-	asked, err := c.pool.Query(worker, r, func(resp *http.Response) error { return q.read(resp, a) })
+	a := new(helperResponse)
+	info, err := c.pool.Query(worker, r, func(resp *http.Response) error { return q.read(resp, a) })
 	switch {
-	case errors.Is(err, errNotOpened):
-		err = &UnavailableError{c.notOpened(q)}
+	case errors.Is(err, errScriptNotOpened):
+		err = &UnavailableError{c.notOpenedReason(q)}
 	case err == nil && a.Reason != "":
 		err = &UnavailableError{a.Reason}
 	case err == nil && a.Status == nil:
 		err = &UnavailableError{"opcache_get_status() tells nothing"}
-	case err != nil && !neverAsked(err) && !isUnavailable(err):
+	case err != nil && !notQueried(err) && !isUnavailable(err):
 		err = fmt.Errorf("the worker that was asked did not answer: %w", err)
 	}
-	return a, asked, err
+	return a, info, err
 }
 
-// question is one run of the helper.
-type question struct {
+// scriptRun is one run of the helper.
+type scriptRun struct {
 	script string
-	stderr beginning
+	stderr limitedBuffer
 }
 
-// maxAnswer is more than any answer has, firstWords of a wrong one are told.
+// maxResponse is more than any answer has, maxExcerpt of a wrong one are told.
 const (
-	maxAnswer  = 64 << 10
-	firstWords = 200
+	maxResponse = 64 << 10
+	maxExcerpt  = 200
 )
 
 // request is what makes a worker run the helper. PHP_POOL_CALL is a name that
 // no header of a client can get, and its value has what no client knows.
-func (q *question) request(call string) *fastcgi.Request {
+func (q *scriptRun) request(call string) *fastcgi.Request {
 	dir := filepath.Dir(q.script)
 	name := "/" + filepath.Base(dir) + "/" + filepath.Base(q.script)
 	r := fastcgi.NewRequest()
@@ -160,61 +160,61 @@ func (q *question) request(call string) *fastcgi.Request {
 	return r
 }
 
-func (q *question) token() string { return filepath.Base(filepath.Dir(q.script)) }
+func (q *scriptRun) token() string { return filepath.Base(filepath.Dir(q.script)) }
 
-// errNotOpened: PHP could not open the script.
-var errNotOpened = errors.New("php-cgi cannot open the script that asks it")
+// errScriptNotOpened: PHP could not open the script.
+var errScriptNotOpened = errors.New("php-cgi cannot open the script that asks it")
 
 // read takes the answer from behind the token: before it may stand what some
 // other script has written, which PHP was told to run first.
-func (q *question) read(resp *http.Response, to *answer) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+func (q *scriptRun) read(resp *http.Response, out *helperResponse) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return err
 	}
 	if text := string(body); text == phpbin.AccessDenied || text == phpbin.NoInputFile {
-		return errNotOpened
+		return errScriptNotOpened
 	}
-	mark := []byte("\n" + q.token() + "\n")
-	if at := bytes.LastIndex(body, mark); at >= 0 {
-		if err = json.Unmarshal(body[at+len(mark):], to); err == nil {
+	separator := []byte("\n" + q.token() + "\n")
+	if at := bytes.LastIndex(body, separator); at >= 0 {
+		if err = json.Unmarshal(body[at+len(separator):], out); err == nil {
 			return nil
 		}
 		return &UnavailableError{fmt.Sprintf("the answer of PHP makes no sense: %v", err)}
 	}
-	words := q.words()
+	words := q.phpMessage()
 	if words == "" {
-		words = fmt.Sprintf("status %d, %q", resp.StatusCode, body[:min(len(body), firstWords)])
+		words = fmt.Sprintf("status %d, %q", resp.StatusCode, body[:min(len(body), maxExcerpt)])
 	}
 	return &UnavailableError{"the script that asks PHP did not run to its end: " + words}
 }
 
-// beginning keeps what is written first, and no more than an answer may have.
-type beginning struct{ kept bytes.Buffer }
+// limitedBuffer keeps what is written first, and no more than an answer may have.
+type limitedBuffer struct{ buf bytes.Buffer }
 
-func (b *beginning) Write(p []byte) (int, error) {
-	b.kept.Write(p[:min(len(p), maxAnswer-b.kept.Len())])
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	b.buf.Write(p[:min(len(p), maxResponse-b.buf.Len())])
 	return len(p), nil
 }
 
-// words is what PHP wrote on stderr first, without the frame of a log line.
-func (q *question) words() string {
-	line, _, _ := strings.Cut(strings.TrimSpace(q.stderr.kept.String()), "\n")
+// phpMessage is what PHP wrote on stderr first, without the frame of a log line.
+func (q *scriptRun) phpMessage() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(q.stderr.buf.String()), "\n")
 	for _, prefix := range []string{"PHP Warning:  ", "PHP Fatal error:  ", "PHP Request Startup: "} {
 		line = strings.TrimPrefix(line, prefix)
 	}
 	return strings.TrimSuffix(line, " in Unknown on line 0")
 }
 
-// notOpened says why PHP could not open the script, in PHP's words if it has
+// notOpenedReason says why PHP could not open the script, in PHP's words if it has
 // sent any: with an error_log of its own it has not.
-func (c *Cache) notOpened(q *question) string {
-	why := q.words()
-	if why == "" {
-		if missing := c.missing(q.script); missing != nil {
-			return fmt.Sprintf("%v: %v", errNotOpened, missing)
+func (c *Cache) notOpenedReason(q *scriptRun) string {
+	reason := q.phpMessage()
+	if reason == "" {
+		if unreadable := c.checkReadable(q.script); unreadable != nil {
+			return fmt.Sprintf("%v: %v", errScriptNotOpened, unreadable)
 		}
-		why = "most likely open_basedir forbids it, and PHP's error_log has the words"
+		reason = "most likely open_basedir forbids it, and PHP's error_log has the words"
 	}
-	return fmt.Sprintf("%v: %s: allow %s in open_basedir", errNotOpened, why, os.TempDir())
+	return fmt.Sprintf("%v: %s: allow %s in open_basedir", errScriptNotOpened, reason, os.TempDir())
 }

@@ -15,8 +15,8 @@ import (
 // again, and may write a line in its log each time; another generation has
 // other settings, and is asked at once.
 const (
-	askEvery     = 10 * time.Second
-	refusedEvery = 5 * time.Minute
+	sampleInterval = 10 * time.Second
+	retryInterval  = 5 * time.Minute
 )
 
 // Scope is who shares an OPcache.
@@ -24,93 +24,93 @@ type Scope string
 
 // All workers of a pool, or nobody.
 const (
-	OfPool   Scope = "pool"
-	OfWorker Scope = "worker"
+	ScopePool   Scope = "pool"
+	ScopeWorker Scope = "worker"
 )
 
 // Cache is the OPcache of a pool, or those of its workers. It keeps the last
 // sample, and sees to it that workers are asked one at a time and not too often.
 type Cache struct {
-	pool    *pool.Pool
-	logger  *zap.Logger
-	scope   func() (Scope, error)
-	missing func(path string) error
+	pool          *pool.Pool
+	logger        *zap.Logger
+	scope         func() (Scope, error)
+	checkReadable func(path string) error
 
 	mu sync.Mutex
 	// sample is the last that was had, tried when a worker was last asked and
 	// generation whose it was. refused is why that was in vain.
 	sample     *Sample
-	tried      time.Time
+	lastQuery  time.Time
 	generation int
-	refused    string
-	// asking is there while a worker is asked, and closed afterwards.
-	asking chan struct{}
-	closed bool
+	lastError  string
+	// querying is there while a worker is asked, and closed afterwards.
+	querying chan struct{}
+	closed   bool
 }
 
 // New returns the Cache of a pool. scope says whose it is, or why there is none
 // yet; missing says what keeps the workers from reading a file, nil if nothing
 // does that can be seen.
-func New(p *pool.Pool, logger *zap.Logger, scope func() (Scope, error), missing func(path string) error) *Cache {
-	return &Cache{pool: p, logger: logger, scope: scope, missing: missing}
+func New(p *pool.Pool, logger *zap.Logger, scope func() (Scope, error), checkReadable func(path string) error) *Cache {
+	return &Cache{pool: p, logger: logger, scope: scope, checkReadable: checkReadable}
 }
 
 // dueLocked reports whether a worker of that generation may be asked again.
 func (c *Cache) dueLocked(now time.Time, generation int) bool {
-	every := askEvery
-	if c.refused != "" {
-		every = refusedEvery
+	every := sampleInterval
+	if c.lastError != "" {
+		every = retryInterval
 	}
-	return c.tried.IsZero() || c.generation != generation || now.Sub(c.tried) >= every
+	return c.lastQuery.IsZero() || c.generation != generation || now.Sub(c.lastQuery) >= every
 }
 
-// keep takes in how a question went.
-func (c *Cache) keep(a *answer, asked pool.QueryInfo, now time.Time, err error) {
-	if neverAsked(err) {
+// record takes in how a question went.
+func (c *Cache) record(a *helperResponse, info pool.QueryInfo, now time.Time, err error) {
+	if notQueried(err) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tried, c.refused = now, ""
-	if asked.Generation != 0 {
-		c.generation = asked.Generation
+	c.lastQuery, c.lastError = now, ""
+	if info.Generation != 0 {
+		c.generation = info.Generation
 	}
 	if err != nil {
-		c.refused = err.Error()
+		c.lastError = err.Error()
 		return
 	}
-	c.sample = newSample(a, asked, now)
+	c.sample = newSample(a, info, now)
 }
 
-// seize waits for the question under way and keeps others from asking.
-func (c *Cache) seize(ctx context.Context) error {
+// lock waits for the question under way and keeps others from asking.
+func (c *Cache) lock(ctx context.Context) error {
 	for {
 		c.mu.Lock()
 		if c.closed {
 			c.mu.Unlock()
 			return pool.ErrClosed
 		}
-		asking := c.asking
-		if asking == nil {
-			c.asking = make(chan struct{})
+		querying := c.querying
+		if querying == nil {
+			c.querying = make(chan struct{})
 			c.mu.Unlock()
 			return nil
 		}
 		c.mu.Unlock()
 		select {
-		case <-asking:
+		case <-querying:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// release lets others ask again.
-func (c *Cache) release() {
+// unlock lets others ask again.
+func (c *Cache) unlock() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	close(c.asking)
-	c.asking = nil
+	close(c.querying)
+	c.querying = nil
 }
 
 // Close waits until nothing is left of the question under way, the helper's
@@ -118,10 +118,10 @@ func (c *Cache) release() {
 func (c *Cache) Close() {
 	c.mu.Lock()
 	c.closed = true
-	asking := c.asking
+	querying := c.querying
 	c.mu.Unlock()
-	if asking != nil {
-		<-asking
+	if querying != nil {
+		<-querying
 	}
 }
 
@@ -131,19 +131,19 @@ func (c *Cache) Refresh() <-chan struct{} {
 	stats := c.pool.Stats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asking != nil || c.closed || stats.Workers.Idle == 0 || !c.dueLocked(time.Now(), stats.Generation) {
-		return c.asking
+	if c.querying != nil || c.closed || stats.Workers.Idle == 0 || !c.dueLocked(time.Now(), stats.Generation) {
+		return c.querying
 	}
-	c.asking = make(chan struct{})
+	c.querying = make(chan struct{})
 	go func() {
-		defer c.release()
-		a, asked, err := c.ask(statusHelper, callStatus, 0)
-		if asked.Generation == 0 {
-			asked.Generation = stats.Generation
+		defer c.unlock()
+		a, info, err := c.query(statusHelper, callStatus, 0)
+		if info.Generation == 0 {
+			info.Generation = stats.Generation
 		}
-		c.keep(a, asked, time.Now(), err)
+		c.record(a, info, time.Now(), err)
 	}()
-	return c.asking
+	return c.querying
 }
 
 // Shared is the last sample of the OPcache that all workers share; nil if none
@@ -151,7 +151,7 @@ func (c *Cache) Refresh() <-chan struct{} {
 // one worker or another, and a counter may not jump between them. It does not
 // wait: a new sample that is due comes with the next call.
 func (c *Cache) Shared() *Sample {
-	if scope, err := c.scope(); err != nil || scope != OfPool {
+	if scope, err := c.scope(); err != nil || scope != ScopePool {
 		return nil
 	}
 	c.Refresh()
@@ -175,9 +175,9 @@ func (c *Cache) Describe() Description {
 		out.Reason = pool.ErrBusy.Error()
 	}
 	current := c.sample != nil && c.sample.Generation == stats.Generation
-	tried := c.refused != "" && c.generation == stats.Generation
+	tried := c.lastError != "" && c.generation == stats.Generation
 	if tried {
-		out.Reason = c.refused
+		out.Reason = c.lastError
 	}
 	switch {
 	case unstarted != nil:
@@ -187,12 +187,12 @@ func (c *Cache) Describe() Description {
 	case current:
 		out.Available, out.Sample, out.Age = true, c.sample, since(c.sample.At)
 	case tried:
-		out.Age = since(c.tried)
+		out.Age = since(c.lastQuery)
 	case out.Reason == "":
-		out.Reason = errNotYet.Error()
+		out.Reason = errNoSample.Error()
 	}
 	return out
 }
 
-// errNotYet: the first sample is under way, or a request came before it.
-var errNotYet = errors.New("no worker has been asked yet: ask again")
+// errNoSample: the first sample is under way, or a request came before it.
+var errNoSample = errors.New("no worker has been asked yet: ask again")

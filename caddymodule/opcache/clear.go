@@ -10,8 +10,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Cleared is how a reset went.
-type Cleared struct {
+// ResetResult is how a reset went.
+type ResetResult struct {
 	// Reset is how many caches were told: the one of the pool, or one for each
 	// worker that was idle.
 	Reset int `json:"reset"`
@@ -21,36 +21,36 @@ type Cleared struct {
 	OPcache      Description `json:"opcache"`
 }
 
-// Clear resets the OPcache by an idle worker; where each worker has its
+// Reset resets the OPcache by an idle worker; where each worker has its
 // own, by every idle one, and replaces those that are busy after their request.
 //
 // PHP empties a cache when no request uses it any more. Until then it compiles
 // every script anew: restarts.pending says so.
-func (c *Cache) Clear(ctx context.Context) (Cleared, error) {
+func (c *Cache) Reset(ctx context.Context) (ResetResult, error) {
 	scope, err := c.scope()
 	if err != nil {
-		return Cleared{}, err
+		return ResetResult{}, err
 	}
-	if err := c.seize(ctx); err != nil {
-		return Cleared{}, err
+	if err := c.lock(ctx); err != nil {
+		return ResetResult{}, err
 	}
-	defer c.release()
-	var out Cleared
-	if scope == OfWorker {
-		out, err = c.clearEach(ctx)
-	} else if err = c.clearOne(0); err == nil {
+	defer c.unlock()
+	var out ResetResult
+	if scope == ScopeWorker {
+		out, err = c.resetEach(ctx)
+	} else if err = c.resetOne(0); err == nil {
 		out.Reset = 1
 	}
 	if err != nil {
-		return Cleared{}, err
+		return ResetResult{}, err
 	}
 	c.logger.Info("the OPcache was reset by request", zap.Int("reset", out.Reset), zap.Int("after_request", out.AfterRequest))
 	out.OPcache = c.Describe()
 	return out, nil
 }
 
-// clearEach resets the OPcache of every worker.
-func (c *Cache) clearEach(ctx context.Context) (out Cleared, err error) {
+// resetEach resets the OPcache of every worker.
+func (c *Cache) resetEach(ctx context.Context) (out ResetResult, err error) {
 	if c.pool.Stats().Workers.Total == 0 {
 		return out, pool.ErrNoWorkers
 	}
@@ -61,7 +61,7 @@ func (c *Cache) clearEach(ctx context.Context) (out Cleared, err error) {
 		if w.State == pool.Starting || w.State == pool.Stopping || w.State == pool.Gone {
 			continue // it has none yet, or no more
 		}
-		err := c.clearOne(w.ID)
+		err := c.resetOne(w.ID)
 		if errors.Is(err, pool.ErrBusy) {
 			if err = c.pool.Recycle(w.ID, false); err == nil {
 				out.AfterRequest++
@@ -76,19 +76,19 @@ func (c *Cache) clearEach(ctx context.Context) (out Cleared, err error) {
 	return out, nil
 }
 
-// clearOne resets the OPcache that a worker uses. The next request that finds
+// resetOne resets the OPcache that a worker uses. The next request that finds
 // no other one empties it: so a question follows, whose answer is the new
 // sample.
-func (c *Cache) clearOne(worker uint64) error {
-	a, asked, err := c.ask(resetHelper, callReset, worker)
+func (c *Cache) resetOne(worker uint64) error {
+	a, info, err := c.query(resetHelper, callReset, worker)
 	if err != nil {
 		return err
 	}
 	if !a.Reset && !a.Status.Pending {
 		return &UnavailableError{"opcache_reset() returned false"}
 	}
-	c.keep(a, asked, time.Now(), nil)
-	a, asked, err = c.ask(resetHelper, callStatus, asked.Worker)
-	c.keep(a, asked, time.Now(), err)
+	c.record(a, info, time.Now(), nil)
+	a, info, err = c.query(resetHelper, callStatus, info.Worker)
+	c.record(a, info, time.Now(), err)
 	return nil
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// FuzzAnswer lets a worker answer our question with anything.
-func FuzzAnswer(f *testing.F) {
+// FuzzHelperResponse lets a worker answer our question with anything.
+func FuzzHelperResponse(f *testing.F) {
 	f.Add("\ntoken\n{\"status\":{\"memory_usage\":{\"used_memory\":1}}}", "")
 	f.Add("\ntoken\n{\"reason\":\"opcache.enable is off\"}", "PHP Warning:  x in Unknown on line 0")
 	f.Add("\ntoken\n{\"status\":{\"opcache_statistics\":{\"hits\":-1,\"misses\":1,\"start_time\":9223372036854775807}},\"directives\":{\"opcache.interned_strings_buffer\":9223372036854775807}}", "")
 	f.Add("Access denied.\n", "")
 	f.Fuzz(func(t *testing.T, body, words string) {
-		q := &question{script: "/tmp/token/status.php"}
+		q := &scriptRun{script: "/tmp/token/status.php"}
 		io.WriteString(&q.stderr, words)
-		a := new(answer)
+		a := new(helperResponse)
 		err := q.read(&http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body))}, a)
 		if err != nil {
-			if !isUnavailable(err) && !errors.Is(err, errNotOpened) {
+			if !isUnavailable(err) && !errors.Is(err, errScriptNotOpened) {
 				t.Errorf("got %v", err)
 			}
 			return

@@ -29,13 +29,13 @@ type helper struct {
 	// php.ini to run with every script.
 	ini string
 
-	mu    sync.Mutex
-	dir   string
-	users int
+	mu   sync.Mutex
+	dir  string
+	refs int
 }
 
-// quietINI keeps a site's own code and sessions out of the helper.
-const quietINI = `auto_prepend_file = none
+// helperINI keeps a site's own code and sessions out of the helper.
+const helperINI = `auto_prepend_file = none
 auto_append_file = none
 session.auto_start = 0
 html_errors = 0
@@ -46,8 +46,8 @@ zlib.output_compression = 0
 // request: so the question is neither a hit nor a miss, and the answer is what
 // it would have been without it. To reset it, it has to be on.
 var (
-	statusHelper = &helper{ini: quietINI + "opcache.enable = 0\n"}
-	resetHelper  = &helper{ini: quietINI}
+	statusHelper = &helper{ini: helperINI + "opcache.enable = 0\n"}
+	resetHelper  = &helper{ini: helperINI}
 )
 
 const (
@@ -57,24 +57,24 @@ const (
 	helperDirMode = 0o711 // to be entered, not to be read
 )
 
-// hold makes sure that the script is there until drop, and returns its path.
-func (h *helper) hold() (string, error) {
+// acquire makes sure that the script is there until drop, and returns its path.
+func (h *helper) acquire() (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.users == 0 {
+	if h.refs == 0 {
 		if err := h.write(); err != nil {
 			return "", fmt.Errorf("writing the script that asks PHP: %w", err)
 		}
 	}
-	h.users++
+	h.refs++
 	return filepath.Join(h.dir, helperName), nil
 }
 
-// drop is the end of a hold.
-func (h *helper) drop() {
+// release is the end of a hold.
+func (h *helper) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.users--; h.users == 0 {
+	if h.refs--; h.refs == 0 {
 		h.remove()
 	}
 }
@@ -84,7 +84,7 @@ func (h *helper) drop() {
 // nobody but its owner can rename it.
 func (h *helper) write() (err error) {
 	temp := os.TempDir()
-	if err := onlyOwnersRename(temp); err != nil {
+	if err := checkSticky(temp); err != nil {
 		return err
 	}
 	for range helperTries {

@@ -11,10 +11,10 @@ import (
 // another share an OPcache: they have one each.
 const SinglesShare = false
 
-// onlyOwnersRename refuses a directory in which anybody can put something else
+// checkSticky refuses a directory in which anybody can put something else
 // in the place of what we have made: others may write to it, and it has no
 // sticky bit.
-func onlyOwnersRename(dir string) error {
+func checkSticky(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err

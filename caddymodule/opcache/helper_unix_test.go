@@ -14,12 +14,12 @@ func setTempDir(t *testing.T, dir string) {
 	t.Setenv("TMPDIR", dir)
 }
 
-func TestAnybodyMayReadTheHelperAndNobodyWriteIt(t *testing.T) {
+func TestHelper_FileModes(t *testing.T) {
 	setTempDir(t, t.TempDir())
 	for _, umask := range []int{0, 0o077} {
 		defer syscall.Umask(syscall.Umask(umask))
 		h := new(helper)
-		path, err := h.hold()
+		path, err := h.acquire()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,26 +29,26 @@ func TestAnybodyMayReadTheHelperAndNobodyWriteIt(t *testing.T) {
 				t.Errorf("umask %#o, %s: got %v, %v; want %v", umask, path, info.Mode(), err, want)
 			}
 		}
-		h.drop()
+		h.release()
 	}
 }
 
-func TestTheHelperFollowsNoSymlink(t *testing.T) {
+func TestHelper_Symlink(t *testing.T) {
 	temp, elsewhere := t.TempDir(), t.TempDir()
 	setTempDir(t, temp)
 	h := new(helper)
-	path, err := h.hold()
+	path, err := h.acquire()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.drop()
+	h.release()
 	if err := os.Symlink(elsewhere, filepath.Dir(path)); err != nil {
 		t.Fatal(err)
 	}
-	if path, err = h.hold(); err != nil {
+	if path, err = h.acquire(); err != nil {
 		t.Fatal(err)
 	}
-	h.drop()
+	h.release()
 	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v; want nothing written through the link", left, err)
 	}
@@ -57,7 +57,7 @@ func TestTheHelperFollowsNoSymlink(t *testing.T) {
 	}
 }
 
-func TestTheHelperIsNotPutWhereOthersCanReplaceIt(t *testing.T) {
+func TestHelper_StickyBit(t *testing.T) {
 	temp := t.TempDir()
 	setTempDir(t, temp)
 	for mode, ok := range map[os.FileMode]bool{0o777: false, 0o777 | os.ModeSticky: true, 0o755: true} {
@@ -65,12 +65,12 @@ func TestTheHelperIsNotPutWhereOthersCanReplaceIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := new(helper)
-		_, err := h.hold()
+		_, err := h.acquire()
 		if (err == nil) != ok {
 			t.Errorf("%v: got %v", mode, err)
 		}
 		if err == nil {
-			h.drop()
+			h.release()
 		}
 	}
 }

@@ -5,5 +5,5 @@ package opcache
 // (phpbin's generationINI names it).
 const SinglesShare = true
 
-// onlyOwnersRename: the directory for temporary files is the user's own.
-func onlyOwnersRename(string) error { return nil }
+// checkSticky: the directory for temporary files is the user's own.
+func checkSticky(string) error { return nil }

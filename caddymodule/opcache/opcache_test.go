@@ -16,7 +16,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-func TestTheHelperIsThereWhileItIsHeld(t *testing.T) {
+func TestHelper_FilesWhileAcquired(t *testing.T) {
 	temp := t.TempDir()
 	setTempDir(t, temp)
 	h := &helper{ini: "a = b\n"}
@@ -29,16 +29,16 @@ func TestTheHelperIsThereWhileItIsHeld(t *testing.T) {
 	}
 	var first string
 	for range 3 {
-		one, err := h.hold()
+		one, err := h.acquire()
 		if err != nil {
 			t.Fatal(err)
 		}
-		two, err := h.hold()
+		two, err := h.acquire()
 		if err != nil || one != two || first != "" && one != first {
 			t.Fatalf("got %s, %s, %v; want one path all the time, %s", one, two, err, first)
 		}
 		first = one
-		h.drop()
+		h.release()
 		for path, want := range map[string]string{one: string(script), filepath.Join(filepath.Dir(one), ".user.ini"): "a = b\n"} {
 			text, err := os.ReadFile(path)
 			if err != nil || string(text) != want {
@@ -48,7 +48,7 @@ func TestTheHelperIsThereWhileItIsHeld(t *testing.T) {
 				t.Errorf("%s: got %v, %v; want no time that OPcache would keep it by", path, info.ModTime(), err)
 			}
 		}
-		h.drop()
+		h.release()
 		if got := left(); len(got) > 0 {
 			t.Fatalf("%v is left", got)
 		}
@@ -57,30 +57,30 @@ func TestTheHelperIsThereWhileItIsHeld(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(first), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	next, err := h.hold()
+	next, err := h.acquire()
 	if err != nil || filepath.Dir(next) == filepath.Dir(first) {
 		t.Fatalf("got %s, %v; want another directory than the one that somebody made", next, err)
 	}
-	h.drop()
+	h.release()
 	if got := left(); len(got) != 1 || got[0] != filepath.Dir(first) {
 		t.Errorf("%v is left, want what is not ours", got)
 	}
 }
 
-func TestAHelperThatCannotBeWrittenLeavesNothing(t *testing.T) {
+func TestHelper_WriteError(t *testing.T) {
 	setTempDir(t, filepath.Join(t.TempDir(), "missing"))
 	h := &helper{}
 	for range 2 {
-		if _, err := h.hold(); !errors.Is(err, os.ErrNotExist) {
+		if _, err := h.acquire(); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("got %v, want that there is no such directory", err)
 		}
 	}
-	if h.users != 0 {
-		t.Errorf("it is held %d times, want 0", h.users)
+	if h.refs != 0 {
+		t.Errorf("it is held %d times, want 0", h.refs)
 	}
 }
 
-func TestAnswersOfTheHelper(t *testing.T) {
+func TestHelper_Response(t *testing.T) {
 	const token = "\nphp_pool-X\n"
 	whole := `{"reason":"","status":{"opcache_statistics":{"hits":3}}}`
 	for _, c := range []struct {
@@ -90,8 +90,8 @@ func TestAnswersOfTheHelper(t *testing.T) {
 	}{
 		{name: "as it should be", body: token + whole, hits: 3},
 		{name: "behind another script's output", body: "<html>" + token + "no" + token + whole, hits: 3},
-		{name: "not opened", body: "No input file specified.\n", reason: errNotOpened.Error()},
-		{name: "not readable", body: "Access denied.\n", reason: errNotOpened.Error()},
+		{name: "not opened", body: "No input file specified.\n", reason: errScriptNotOpened.Error()},
+		{name: "not readable", body: "Access denied.\n", reason: errScriptNotOpened.Error()},
 		{name: "cut off", body: token + whole[:20], reason: "the answer of PHP makes no sense"},
 		{name: "another script's", body: "<html>Welcome", reason: `did not run to its end: status 200, "<html>Welcome"`},
 		{
@@ -99,11 +99,11 @@ func TestAnswersOfTheHelper(t *testing.T) {
 			reason: "did not run to its end: Uncaught Error: no in /x:1",
 		},
 	} {
-		q := &question{script: filepath.FromSlash("/tmp/php_pool-X/opcache.php")}
+		q := &scriptRun{script: filepath.FromSlash("/tmp/php_pool-X/opcache.php")}
 		r := q.request(callStatus)
 		io.WriteString(r.Stderr, c.stderr)
 		r.Free()
-		got := new(answer)
+		got := new(helperResponse)
 		resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(c.body))}
 		err := q.read(resp, got)
 		if c.reason != "" {
@@ -118,87 +118,87 @@ func TestAnswersOfTheHelper(t *testing.T) {
 	}
 }
 
-func TestTheReasonIsInTheWordsOfPHP(t *testing.T) {
-	q := new(question)
+func TestHelper_PHPMessage(t *testing.T) {
+	q := new(scriptRun)
 	io.WriteString(&q.stderr, "PHP Warning:  PHP Request Startup: open_basedir restriction in effect. "+
 		"File(/tmp/x) is not within the allowed path(s): (/srv) in Unknown on line 0\nPHP Warning:  more\n")
 	want := "open_basedir restriction in effect. File(/tmp/x) is not within the allowed path(s): (/srv)"
-	if got := q.words(); got != want {
+	if got := q.phpMessage(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	r := q.request(callStatus)
 	defer r.Free()
-	r.Stderr.Write(bytes.Repeat([]byte("x"), 2*maxAnswer))
+	r.Stderr.Write(bytes.Repeat([]byte("x"), 2*maxResponse))
 	r.Stderr.Write([]byte("x"))
-	if got := q.stderr.kept.Len(); got != maxAnswer {
-		t.Errorf("%d bytes of stderr are kept, want %d", got, maxAnswer)
+	if got := q.stderr.buf.Len(); got != maxResponse {
+		t.Errorf("%d bytes of stderr are kept, want %d", got, maxResponse)
 	}
 }
 
-func TestWorkersAreNotAskedTooOften(t *testing.T) {
+func TestCache_QueryInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(Cache)
 		due := func(generation int, want bool) {
 			t.Helper()
 			if got := s.dueLocked(time.Now(), generation); got != want {
-				t.Errorf("after %v, generation %d: due %t, want %t", time.Since(s.tried), generation, got, want)
+				t.Errorf("after %v, generation %d: due %t, want %t", time.Since(s.lastQuery), generation, got, want)
 			}
 		}
-		answer := &answer{Status: new(status)}
+		answer := &helperResponse{Status: new(status)}
 		due(1, true)
-		s.keep(nil, pool.QueryInfo{}, time.Now(), pool.ErrBusy)
+		s.record(nil, pool.QueryInfo{}, time.Now(), pool.ErrBusy)
 		due(1, true) // nobody was asked
-		s.keep(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
+		s.record(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
 		due(1, false)
 		due(2, true)
-		time.Sleep(askEvery - time.Millisecond)
+		time.Sleep(sampleInterval - time.Millisecond)
 		due(1, false)
 		time.Sleep(time.Millisecond)
 		due(1, true)
-		s.keep(nil, pool.QueryInfo{Generation: 1}, time.Now(), &UnavailableError{"no"})
-		time.Sleep(refusedEvery - time.Millisecond)
+		s.record(nil, pool.QueryInfo{Generation: 1}, time.Now(), &UnavailableError{"no"})
+		time.Sleep(retryInterval - time.Millisecond)
 		due(1, false)
 		due(2, true)
 		time.Sleep(time.Millisecond)
 		due(1, true)
-		if s.sample == nil || s.refused != "no" {
+		if s.sample == nil || s.lastError != "no" {
 			t.Errorf("got %+v, want the last sample and the reason", s)
 		}
-		s.keep(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
-		if s.refused != "" {
-			t.Errorf("the reason is still %q after a sample", s.refused)
+		s.record(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
+		if s.lastError != "" {
+			t.Errorf("the reason is still %q after a sample", s.lastError)
 		}
 	})
 }
 
-func TestOneQuestionAtATime(t *testing.T) {
+func TestCache_OneQueryAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(Cache)
-		if err := s.seize(t.Context()); err != nil {
+		if err := s.lock(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := s.seize(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a second one: got %v, want it to wait", err)
 		}
-		began := time.Now()
+		start := time.Now()
 		go func() {
 			time.Sleep(time.Minute)
-			s.release()
+			s.unlock()
 		}()
 		s.Close()
-		if waited := time.Since(began); waited != time.Minute {
+		if waited := time.Since(start); waited != time.Minute {
 			t.Errorf("closing waited %v, want until the question was over", waited)
 		}
-		if err := s.seize(t.Context()); !errors.Is(err, pool.ErrClosed) {
+		if err := s.lock(t.Context()); !errors.Is(err, pool.ErrClosed) {
 			t.Errorf("after closing: got %v, want ErrClosed", err)
 		}
 	})
 }
 
-func TestASampleOfPHPsNumbers(t *testing.T) {
-	a := &answer{Status: new(status)}
+func TestSample(t *testing.T) {
+	a := &helperResponse{Status: new(status)}
 	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 2, 1
 	a.Status.Memory.Used, a.Status.Memory.Free, a.Status.Memory.Wasted = 1<<20, 2<<20, 5<<20
 	a.Directives.Strings = 8

@@ -75,7 +75,7 @@ func fakeCache(t *testing.T, workers int, handler func(*fastcgitest.Request) fas
 	if err := p.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return New(p, zap.NewNop(), func() (Scope, error) { return OfPool, nil }, func(string) error { return nil })
+	return New(p, zap.NewNop(), func() (Scope, error) { return ScopePool, nil }, func(string) error { return nil })
 }
 
 // closePool ends a fake pool.
@@ -87,35 +87,35 @@ func (c *Cache) closePool(t *testing.T) {
 	c.Close()
 }
 
-// tells answers the helper's question.
-func tells(r *fastcgitest.Request, status string) fastcgitest.Answer {
-	q := &question{script: r.Params["SCRIPT_FILENAME"]}
+// helperOutput answers the helper's question.
+func helperOutput(r *fastcgitest.Request, status string) fastcgitest.Answer {
+	q := &scriptRun{script: r.Params["SCRIPT_FILENAME"]}
 	return fastcgitest.OK("\n" + q.token() + "\n" + `{"status": {"opcache_statistics": ` + status + `}}`)
 }
 
-func TestWhoTakesASampleDoesNotWaitForIt(t *testing.T) {
+func TestCacheShared_DoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
+		var info atomic.Int32
 		ready := make(chan struct{}, 10)
 		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer {
-			asked.Add(1)
+			info.Add(1)
 			if _, err := os.Stat(r.Params["SCRIPT_FILENAME"]); err != nil {
 				t.Errorf("the helper is not there while it is run: %v", err)
 			}
-			return append(fastcgitest.Answer{fastcgitest.Wait(ready)}, tells(r, `{"hits": 7}`)...)
+			return append(fastcgitest.Answer{fastcgitest.Wait(ready)}, helperOutput(r, `{"hits": 7}`)...)
 		})
 		defer c.closePool(t)
 		took := func(hits int64, questions int32) {
 			t.Helper()
-			began := time.Now()
+			start := time.Now()
 			for range 1000 {
 				if s := c.Shared(); (s != nil) != (hits > 0) || s != nil && s.Hits != hits {
 					t.Fatalf("got %+v, want %d hits", s, hits)
 				}
 			}
 			synctest.Wait()
-			if asked.Load() != questions || time.Since(began) != 0 {
-				t.Fatalf("%d questions, %v of waiting, want %d and none (%+v)", asked.Load(), time.Since(began), questions, c.Describe())
+			if info.Load() != questions || time.Since(start) != 0 {
+				t.Fatalf("%d questions, %v of waiting, want %d and none (%+v)", info.Load(), time.Since(start), questions, c.Describe())
 			}
 		}
 		took(0, 1) // the question is on its way
@@ -123,7 +123,7 @@ func TestWhoTakesASampleDoesNotWaitForIt(t *testing.T) {
 		ready <- struct{}{}
 		synctest.Wait()
 		took(7, 1)
-		time.Sleep(askEvery)
+		time.Sleep(sampleInterval)
 		took(7, 2) // the last one, until there is another
 		if got := c.pool.Stats(); got.Requests.Total != 0 || got.Workers.Idle != 1 {
 			t.Errorf("got %+v, want no request and an idle worker", got)
@@ -133,9 +133,9 @@ func TestWhoTakesASampleDoesNotWaitForIt(t *testing.T) {
 	})
 }
 
-func TestASampleIsOfWhatRunsNow(t *testing.T) {
+func TestCache_SampleOfCurrentGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer { return tells(r, `{"hits": 7}`) })
+		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer { return helperOutput(r, `{"hits": 7}`) })
 		defer c.closePool(t)
 		<-c.Refresh()
 		if s := c.Shared(); s == nil || s.Hits != 7 {
@@ -145,15 +145,15 @@ func TestASampleIsOfWhatRunsNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if got := c.Describe(); got.Available || got.Reason != errNotYet.Error() {
+		if got := c.Describe(); got.Available || got.Reason != errNoSample.Error() {
 			t.Errorf("after a restart: got %+v, want none until somebody asks", got)
 		}
 		<-c.Refresh()
-		c.scope = func() (Scope, error) { return OfWorker, nil }
+		c.scope = func() (Scope, error) { return ScopeWorker, nil }
 		if s := c.Shared(); s != nil {
 			t.Errorf("where each worker has a cache of its own: got %+v, want nil", s)
 		}
-		if got := c.Describe(); !got.Available || got.Scope != OfWorker || got.Generation != 2 {
+		if got := c.Describe(); !got.Available || got.Scope != ScopeWorker || got.Generation != 2 {
 			t.Errorf("got %+v, want that of one worker", got)
 		}
 		c.scope = func() (Scope, error) { return "", errors.New("not yet") }

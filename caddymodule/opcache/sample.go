@@ -116,16 +116,16 @@ type Realpath struct {
 }
 
 // newSample makes one of PHP's numbers.
-func newSample(a *answer, asked pool.QueryInfo, at time.Time) *Sample {
+func newSample(a *helperResponse, info pool.QueryInfo, at time.Time) *Sample {
 	st, stats, d := a.Status, a.Status.Statistics, a.Directives
 	out := &Sample{
-		At: at, Worker: asked.Worker, PID: asked.PID, Generation: asked.Generation,
+		At: at, Worker: info.Worker, PID: info.PID, Generation: info.Generation,
 		Enabled: !st.Pending && !st.InProgress, Full: st.Full,
 		Hits: stats.Hits, Misses: stats.Misses, Scripts: stats.Scripts, Keys: stats.Keys, MaxKeys: stats.MaxKeys,
-		Started: moment(stats.Start),
+		Started: formatTime(stats.Start),
 		Memory:  newMemory(st.Memory.Used, st.Memory.Free, st.Memory.Wasted),
 		Restarts: Restarts{
-			OOM: stats.OOM, Hash: stats.Hash, Manual: stats.Manual, Last: moment(stats.LastRestart),
+			OOM: stats.OOM, Hash: stats.Hash, Manual: stats.Manual, Last: formatTime(stats.LastRestart),
 			Pending: st.Pending, InProgress: st.InProgress,
 		},
 		Configuration: Configuration{
@@ -134,8 +134,8 @@ func newSample(a *answer, asked pool.QueryInfo, at time.Time) *Sample {
 		},
 		Realpath: Realpath{a.Realpath.Used, human.Bytes(a.Realpath.Used), a.Realpath.Max, human.Bytes(a.Realpath.Max)},
 	}
-	if asks := stats.Hits + stats.Misses; asks > 0 {
-		out.HitRate = float64(stats.Hits) / float64(asks)
+	if total := stats.Hits + stats.Misses; total > 0 {
+		out.HitRate = float64(stats.Hits) / float64(total)
 	}
 	// Cut, not rounded: 100% is when nothing ever missed.
 	out.HitRateHuman = humanize.FtoaWithDigits(100*out.HitRate, 2) + "%"
@@ -154,8 +154,8 @@ func newMemory(used, free, wasted int64) Memory {
 	return Memory{total, human.Bytes(total), used, human.Bytes(used), free, human.Bytes(free), wasted, human.Bytes(wasted)}
 }
 
-// moment is a time of PHP's; none is 0.
-func moment(unix int64) string {
+// formatTime is a time of PHP's; none is 0.
+func formatTime(unix int64) string {
 	if unix == 0 {
 		return ""
 	}

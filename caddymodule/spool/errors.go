@@ -19,7 +19,7 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the request body is larger than %s (%s) allows", e.Option, humanize.IBytes(uint64(e.Limit)))
 }
 
-func overMaxBody(limit int64) error { return &TooLargeError{"max_body", limit} }
+func maxBodyError(limit int64) error { return &TooLargeError{"max_body", limit} }
 
 // FileError is why a body could not be kept in a file.
 type FileError struct {
@@ -29,7 +29,7 @@ type FileError struct {
 
 func fileError(err error) *FileError {
 	full := func(known error) bool { return errors.Is(err, known) }
-	return &FileError{err, slices.ContainsFunc(diskFull, full)}
+	return &FileError{err, slices.ContainsFunc(diskFullErrors, full)}
 }
 
 func (e *FileError) Error() string { return "keeping the request body: " + e.Err.Error() }

@@ -23,5 +23,5 @@ func tempFile(dir string) (*os.File, error) {
 
 func discardFile(f *os.File) { f.Close() } // nobody misses its content
 
-// diskFull is what the system says then: no space, or the user's quota is used up.
-var diskFull = []error{syscall.ENOSPC, syscall.EDQUOT}
+// diskFullErrors is what the system says then: no space, or the user's quota is used up.
+var diskFullErrors = []error{syscall.ENOSPC, syscall.EDQUOT}

@@ -14,5 +14,5 @@ func discardFile(f *os.File) {
 	os.Remove(f.Name()) //nolint:errcheck // a leftover in the temporary directory
 }
 
-// diskFull is what the system says then.
-var diskFull = []error{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
+// diskFullErrors is what the system says then.
+var diskFullErrors = []error{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}

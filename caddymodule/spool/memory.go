@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// sharedMost is how much memory all bodies together may take beside what
+	// sharedMax is how much memory all bodies together may take beside what
 	// each is granted by itself.
-	sharedMost = 16 << 20
+	sharedMax = 16 << 20
 
 	// sharedEach is the most of it that one body may have.
 	sharedEach = 4 << 20
@@ -20,29 +20,29 @@ const (
 
 // memory is what bodies have taken of a bounded amount.
 type memory struct {
-	most  int64
-	inUse atomic.Int64
+	max  int64
+	used atomic.Int64
 }
 
-// shared is that of all pools.
-var shared = memory{most: sharedMost}
+// sharedMemory is that of all pools.
+var sharedMemory = memory{max: sharedMax}
 
 type block [blockSize]byte
 
 var freeBlocks = sync.Pool{New: func() any { return new(block) }}
 
-// take returns nil where there is no room.
-func (m *memory) take() *block {
-	if m.inUse.Add(blockSize) > m.most {
-		m.inUse.Add(-blockSize)
+// acquire returns nil where there is no room.
+func (m *memory) acquire() *block {
+	if m.used.Add(blockSize) > m.max {
+		m.used.Add(-blockSize)
 		return nil
 	}
 	return freeBlocks.Get().(*block)
 }
 
-func (m *memory) give(b *block) {
+func (m *memory) release(b *block) {
 	freeBlocks.Put(b)
-	m.inUse.Add(-blockSize)
+	m.used.Add(-blockSize)
 }
 
 // blocks are a body in memory.
@@ -50,17 +50,17 @@ type blocks struct {
 	memory *memory
 	list   []*block
 	length int64
-	at     int64 // where the next Read begins
+	offset int64 // where the next Read begins
 }
 
-// room is where more of the body goes; nil if there is none.
-func (k *blocks) room() []byte {
+// writable is where more of the body goes; nil if there is none.
+func (k *blocks) writable() []byte {
 	i := int(k.length / blockSize)
 	if i == len(k.list) {
 		if k.length >= sharedEach {
 			return nil
 		}
-		b := k.memory.take()
+		b := k.memory.acquire()
 		if b == nil {
 			return nil
 		}
@@ -72,7 +72,7 @@ func (k *blocks) room() []byte {
 // write reports whether there was room for all of p.
 func (k *blocks) write(p []byte) bool {
 	for len(p) > 0 {
-		n := copy(k.room(), p)
+		n := copy(k.writable(), p)
 		if n == 0 {
 			return false
 		}
@@ -82,23 +82,23 @@ func (k *blocks) write(p []byte) bool {
 	return true
 }
 
-// fill reads on to the end of the body, unless the room ends before. More than
+// readFrom reads on to the end of the body, unless the room ends before. More than
 // most bytes are refused (0: no limit).
-func (k *blocks) fill(from io.Reader, most int64) (whole bool, err error) {
+func (k *blocks) readFrom(from io.Reader, maxBytes int64) (whole bool, err error) {
 	for {
-		room := k.room()
-		if room == nil {
+		buf := k.writable()
+		if buf == nil {
 			return false, nil
 		}
-		n, err := from.Read(room)
-		if k.length += int64(n); most > 0 && k.length > most {
-			return false, overMaxBody(most)
+		n, err := from.Read(buf)
+		if k.length += int64(n); maxBytes > 0 && k.length > maxBytes {
+			return false, maxBodyError(maxBytes)
 		}
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
-			return false, unread(err)
+			return false, readError(err)
 		}
 	}
 }
@@ -106,27 +106,27 @@ func (k *blocks) fill(from io.Reader, most int64) (whole bool, err error) {
 // free gives the memory back.
 func (k *blocks) free() {
 	for _, b := range k.list {
-		k.memory.give(b)
+		k.memory.release(b)
 	}
 	k.list, k.length = nil, 0
 }
 
-// next is what comes next, in the block where that stands; there must be some.
-func (k *blocks) next() []byte {
-	i := k.at % blockSize
-	return k.list[k.at/blockSize][i:min(blockSize, i+k.length-k.at)]
+// unread is what comes next, in the block where that stands; there must be some.
+func (k *blocks) unread() []byte {
+	i := k.offset % blockSize
+	return k.list[k.offset/blockSize][i:min(blockSize, i+k.length-k.offset)]
 }
 
 // Read implements io.Reader.
 func (k *blocks) Read(p []byte) (int, error) {
-	if k.at >= k.length {
+	if k.offset >= k.length {
 		return 0, io.EOF
 	}
 	n := 0
-	for n < len(p) && k.at < k.length {
-		m := copy(p[n:], k.next())
+	for n < len(p) && k.offset < k.length {
+		m := copy(p[n:], k.unread())
 		n += m
-		k.at += int64(m)
+		k.offset += int64(m)
 	}
 	return n, nil
 }
@@ -134,10 +134,10 @@ func (k *blocks) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo.
 func (k *blocks) WriteTo(w io.Writer) (int64, error) {
 	var written int64
-	for k.at < k.length {
-		n, err := w.Write(k.next())
+	for k.offset < k.length {
+		n, err := w.Write(k.unread())
 		written += int64(n)
-		k.at += int64(n)
+		k.offset += int64(n)
 		if err != nil {
 			return written, err
 		}
@@ -150,6 +150,6 @@ func (k *blocks) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekStart {
 		return 0, errors.ErrUnsupported
 	}
-	k.at = 0
+	k.offset = 0
 	return 0, nil
 }

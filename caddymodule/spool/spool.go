@@ -22,28 +22,28 @@ import (
 type Spool struct {
 	memory *memory
 
-	dir atomic.Pointer[string]
-	max atomic.Int64 // bytes in files at a time, 0 for no limit
-	// inUse is what all bodies in files hold now.
-	inUse atomic.Int64
+	dir        atomic.Pointer[string]
+	maxInFiles atomic.Int64 // bytes in files at a time, 0 for no limit
+	// used is what all bodies in files hold now.
+	used atomic.Int64
 }
 
 // New returns a Spool; dir and most are those of [Spool.Configure].
-func New(dir string, most int64) *Spool {
-	s := &Spool{memory: &shared}
-	s.Configure(dir, most)
+func New(dir string, maxBytes int64) *Spool {
+	s := &Spool{memory: &sharedMemory}
+	s.Configure(dir, maxBytes)
 	return s
 }
 
 // Configure sets the directory of files to come, that for temporary files if it
 // is empty, and how many bytes there may be in files at a time; 0 is no limit.
-func (s *Spool) Configure(dir string, most int64) {
+func (s *Spool) Configure(dir string, maxBytes int64) {
 	s.dir.Store(&dir)
-	s.max.Store(max(0, most))
+	s.maxInFiles.Store(max(0, maxBytes))
 }
 
 // InFiles is how many bytes are in files now.
-func (s *Spool) InFiles() int64 { return s.inUse.Load() }
+func (s *Spool) InFiles() int64 { return s.used.Load() }
 
 // Body is a request body that is completely here; without a reader where the
 // request has none. It must be freed.
@@ -64,72 +64,72 @@ func (b *Body) Free() {
 // buffers hold small bodies.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxGrow is up to which length a client is believed before it has sent it.
-const maxGrow = 1 << 20
+// maxPrealloc is up to which length a client is believed before it has sent it.
+const maxPrealloc = 1 << 20
 
-// Take reads the whole body of r. Up to inMemory bytes of it stay in memory
+// Read reads the whole body of r. Up to inMemory bytes of it stay in memory
 // whatever others have there; more than most bytes are refused (0: no limit).
 //
 // The error is a [*TooLargeError] or a [*FileError], or else the client's: the
 // body could not be read.
-func (s *Spool) Take(r *http.Request, inMemory, most int64) (Body, error) {
+func (s *Spool) Read(r *http.Request, inMemory, maxBytes int64) (Body, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return Body{}, nil
 	}
-	if most > 0 && r.ContentLength > most {
-		return Body{}, overMaxBody(most)
+	if maxBytes > 0 && r.ContentLength > maxBytes {
+		return Body{}, maxBodyError(maxBytes)
 	}
 	buf := buffers.Get().(*bytes.Buffer)
 	buf.Reset()
 	free := func() { buffers.Put(buf) }
-	if r.ContentLength > 0 && r.ContentLength <= min(inMemory, maxGrow) {
+	if r.ContentLength > 0 && r.ContentLength <= min(inMemory, maxPrealloc) {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, inMemory+1))
 	switch {
 	case err != nil:
 		free()
-		return Body{}, unread(err)
-	case most > 0 && n > most:
+		return Body{}, readError(err)
+	case maxBytes > 0 && n > maxBytes:
 		free()
-		return Body{}, overMaxBody(most)
+		return Body{}, maxBodyError(maxBytes)
 	case n == 0:
 		free()
 		return Body{}, nil
 	case n <= inMemory:
 		return Body{bytes.NewReader(buf.Bytes()), n, free}, nil
 	}
-	return s.keep(buf, free, r, most)
+	return s.store(buf, free, r, maxBytes)
 }
 
-// keep keeps a body that begins with head. The head's buffer is free at once:
+// store keeps a body that begins with head. The head's buffer is free at once:
 // the rest may take its client an hour.
-func (s *Spool) keep(head *bytes.Buffer, free func(), r *http.Request, most int64) (Body, error) {
-	kept := &blocks{memory: s.memory}
-	if r.ContentLength > sharedEach || !kept.write(head.Bytes()) {
-		kept.free()
-		return s.toFile(head, free, r.Body, most)
+func (s *Spool) store(head *bytes.Buffer, free func(), r *http.Request, maxBytes int64) (Body, error) {
+	mem := &blocks{memory: s.memory}
+	if r.ContentLength > sharedEach || !mem.write(head.Bytes()) {
+		mem.free()
+		return s.spill(head, free, r.Body, maxBytes)
 	}
 	free()
-	whole, err := kept.fill(r.Body, most)
+	whole, err := mem.readFrom(r.Body, maxBytes)
 	switch {
 	case err != nil:
-		kept.free()
+		mem.free()
 		return Body{}, err
 	case whole:
-		return Body{kept, kept.length, kept.free}, nil
+		return Body{mem, mem.length, mem.free}, nil
 	}
-	return s.toFile(kept, kept.free, r.Body, most)
+	return s.spill(mem, mem.free, r.Body, maxBytes)
 }
 
-// toFile keeps what begins with head, which is then free, in a temporary file.
-func (s *Spool) toFile(head io.WriterTo, free func(), rest io.Reader, most int64) (Body, error) {
+// spill keeps what begins with head, which is then free, in a temporary file.
+func (s *Spool) spill(head io.WriterTo, free func(), rest io.Reader, maxBytes int64) (Body, error) {
 	f, err := tempFile(*s.dir.Load())
 	if err != nil {
 		free()
 		return Body{}, fileError(err)
 	}
-	w := &fileWriter{spool: s, file: f, most: most}
+	w := &fileWriter{spool: s, file: f, maxBytes: maxBytes}
 	_, err = head.WriteTo(w)
 	free()
 	if err == nil {
@@ -137,49 +137,49 @@ func (s *Spool) toFile(head io.WriterTo, free func(), rest io.Reader, most int64
 	}
 	if err == nil {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			w.failed = fileError(err)
+			w.err = fileError(err)
 		}
 	}
-	done := func() {
-		s.inUse.Add(-w.held)
+	discard := func() {
+		s.used.Add(-w.written)
 		discardFile(f)
 	}
 	switch {
-	case w.failed != nil:
-		done()
-		return Body{}, w.failed
+	case w.err != nil:
+		discard()
+		return Body{}, w.err
 	case err != nil:
-		done()
-		return Body{}, unread(err)
+		discard()
+		return Body{}, readError(err)
 	}
-	return Body{f, w.held, done}, nil
+	return Body{f, w.written, discard}, nil
 }
 
 // fileWriter counts what goes to the file against both limits.
 type fileWriter struct {
-	spool  *Spool
-	file   *os.File
-	most   int64
-	held   int64
-	failed error
+	spool    *Spool
+	file     *os.File
+	maxBytes int64
+	written  int64
+	err      error
 }
 
 func (w *fileWriter) Write(p []byte) (int, error) {
 	n := int64(len(p))
-	if w.most > 0 && w.held+n > w.most {
-		w.failed = overMaxBody(w.most)
-		return 0, w.failed
+	if w.maxBytes > 0 && w.written+n > w.maxBytes {
+		w.err = maxBodyError(w.maxBytes)
+		return 0, w.err
 	}
-	w.held += n
-	if limit := w.spool.max.Load(); w.spool.inUse.Add(n) > limit && limit > 0 {
-		w.failed = &TooLargeError{"spool_max", limit}
-		return 0, w.failed
+	w.written += n
+	if limit := w.spool.maxInFiles.Load(); w.spool.used.Add(n) > limit && limit > 0 {
+		w.err = &TooLargeError{"spool_max", limit}
+		return 0, w.err
 	}
 	written, err := w.file.Write(p)
 	if err != nil {
-		w.failed = fileError(err)
+		w.err = fileError(err)
 	}
 	return written, err
 }
 
-func unread(err error) error { return fmt.Errorf("reading the request body: %w", err) }
+func readError(err error) error { return fmt.Errorf("reading the request body: %w", err) }

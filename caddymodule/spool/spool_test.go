@@ -12,40 +12,40 @@ import (
 	"testing/iotest"
 )
 
-// bodyOf is a request with such a body, of known length or not.
-func bodyOf(content string, known bool) *http.Request {
+// requestWith is a request with such a body, of known length or not.
+func requestWith(content string, lengthKnown bool) *http.Request {
 	var r io.Reader = strings.NewReader(content)
-	if !known {
-		r = &hesitant{r: iotest.HalfReader(r)}
+	if !lengthKnown {
+		r = &emptyReads{r: iotest.HalfReader(r)}
 	}
 	req := httptest.NewRequest(http.MethodPost, "/", r)
 	return req
 }
 
-// hesitant has nothing every other time, as a Reader may.
-type hesitant struct {
+// emptyReads returns nothing every other time, as a Reader may.
+type emptyReads struct {
 	r     io.Reader
 	ready bool
 }
 
-func (h *hesitant) Read(p []byte) (int, error) {
+func (h *emptyReads) Read(p []byte) (int, error) {
 	if h.ready = !h.ready; h.ready {
 		return 0, nil
 	}
 	return h.r.Read(p)
 }
 
-func TestABodyIsWholeWhateverItsSize(t *testing.T) {
+func TestSpool_BodySizes(t *testing.T) {
 	const inMemory = 1000
 	sizes := []int{
 		0, 1, inMemory - 1, inMemory, inMemory + 1, 10 * inMemory,
 		blockSize - 1, blockSize, blockSize + 1, 5 * blockSize / 2, sharedEach - 1, sharedEach, sharedEach + 1,
 	}
-	for _, shared := range []int64{0, 2 * blockSize, sharedMost} {
+	for _, shared := range []int64{0, 2 * blockSize, sharedMax} {
 		for _, size := range sizes {
 			for _, known := range []bool{true, false} {
 				s := New(t.TempDir(), 0)
-				s.memory = &memory{most: shared}
+				s.memory = &memory{max: shared}
 				// The end is only seen where there is room for more.
 				inFile := size > inMemory && (size >= sharedEach || int64(size/blockSize+1)*blockSize > shared)
 				checkBody(t, s, size, inMemory, known, inFile)
@@ -54,16 +54,16 @@ func TestABodyIsWholeWhateverItsSize(t *testing.T) {
 	}
 }
 
-func checkBody(t *testing.T, s *Spool, size, inMemory int, known, inFile bool) {
+func checkBody(t *testing.T, s *Spool, size, inMemory int, lengthKnown, inFile bool) {
 	t.Helper()
-	what := fmt.Sprintf("%d bytes, length known %t, %d bytes to share", size, known, s.memory.most)
+	desc := fmt.Sprintf("%d bytes, length known %t, %d bytes to share", size, lengthKnown, s.memory.max)
 	content := strings.Repeat("0123456789 ", size/11+1)[:size]
-	b, err := s.Take(bodyOf(content, known), int64(inMemory), 0)
+	b, err := s.Read(requestWith(content, lengthKnown), int64(inMemory), 0)
 	if err != nil {
-		t.Fatalf("%s: %v", what, err)
+		t.Fatalf("%s: %v", desc, err)
 	}
 	if b.Length != int64(size) {
-		t.Errorf("%s: got length %d", what, b.Length)
+		t.Errorf("%s: got length %d", desc, b.Length)
 	}
 	for range 2 { // it can be sent a second time
 		if size == 0 {
@@ -71,51 +71,51 @@ func checkBody(t *testing.T, s *Spool, size, inMemory int, known, inFile bool) {
 		}
 		got, err := io.ReadAll(b)
 		if err != nil || string(got) != content {
-			t.Errorf("%s: got %d bytes, %v", what, len(got), err)
+			t.Errorf("%s: got %d bytes, %v", desc, len(got), err)
 		}
 		if _, err := b.Seek(0, io.SeekStart); err != nil {
 			t.Error(err)
 		}
 	}
-	if got := s.inUse.Load() > 0; got != inFile {
-		t.Errorf("%s: it is in a file: %t", what, got)
+	if got := s.used.Load() > 0; got != inFile {
+		t.Errorf("%s: it is in a file: %t", desc, got)
 	}
-	if inMemory, want := s.memory.inUse.Load() > 0, size > inMemory && !inFile; inMemory != want {
-		t.Errorf("%s: it is in the memory of all: %t", what, inMemory)
+	if inMemory, want := s.memory.used.Load() > 0, size > inMemory && !inFile; inMemory != want {
+		t.Errorf("%s: it is in the memory of all: %t", desc, inMemory)
 	}
 	b.Free()
-	wantNothingLeft(t, s, what)
+	wantNothingLeft(t, s, desc)
 }
 
-func wantNothingLeft(t *testing.T, s *Spool, what string) {
+func wantNothingLeft(t *testing.T, s *Spool, desc string) {
 	t.Helper()
-	if file, mem := s.inUse.Load(), s.memory.inUse.Load(); file != 0 || mem != 0 {
-		t.Errorf("%s: %d bytes in files and %d in memory are still counted afterwards", what, file, mem)
+	if file, mem := s.used.Load(), s.memory.used.Load(); file != 0 || mem != 0 {
+		t.Errorf("%s: %d bytes in files and %d in memory are still counted afterwards", desc, file, mem)
 	}
 	if left, err := os.ReadDir(*s.dir.Load()); err != nil || len(left) > 0 {
-		t.Errorf("%s: %v is left, %v", what, left, err)
+		t.Errorf("%s: %v is left, %v", desc, left, err)
 	}
 }
 
-// TestBodiesShareTheirMemory has one after the other come until there is no
+// TestSpool_SharedMemory has one after the other come until there is no
 // room, and again when one has gone.
-func TestBodiesShareTheirMemory(t *testing.T) {
+func TestSpool_SharedMemory(t *testing.T) {
 	s := New(t.TempDir(), 0)
-	s.memory = &memory{most: 4 * blockSize}
+	s.memory = &memory{max: 4 * blockSize}
 	take := func() Body {
-		b, err := s.Take(bodyOf(strings.Repeat("x", 3*blockSize/2), true), 1000, 0)
+		b, err := s.Read(requestWith(strings.Repeat("x", 3*blockSize/2), true), 1000, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return b
 	}
 	first, second, third := take(), take(), take()
-	if got := s.inUse.Load(); got != third.Length {
+	if got := s.used.Load(); got != third.Length {
 		t.Errorf("%d bytes are in files, want the %d of the third", got, third.Length)
 	}
 	first.Free()
 	fourth := take()
-	if got := s.inUse.Load(); got != third.Length {
+	if got := s.used.Load(); got != third.Length {
 		t.Errorf("%d bytes are in files, want the %d of the third", got, third.Length)
 	}
 	for _, b := range []Body{second, third, fourth} {
@@ -127,7 +127,7 @@ func TestBodiesShareTheirMemory(t *testing.T) {
 	wantNothingLeft(t, s, "all")
 }
 
-func TestABodyOverALimitIsRefusedAndLeavesNothing(t *testing.T) {
+func TestSpool_TooLarge(t *testing.T) {
 	for _, c := range []struct {
 		what      string
 		most, max int64
@@ -138,16 +138,16 @@ func TestABodyOverALimitIsRefusedAndLeavesNothing(t *testing.T) {
 	}{
 		{"announced", 500, 0, true, 10000, 0, TooLargeError{"max_body", 500}},
 		{"found out in memory", 50, 0, false, 80, 0, TooLargeError{"max_body", 50}},
-		{"found out in the memory of all", 5000, 0, false, 10000, sharedMost, TooLargeError{"max_body", 5000}},
+		{"found out in the memory of all", 5000, 0, false, 10000, sharedMax, TooLargeError{"max_body", 5000}},
 		{"found out in the file", 5000, 0, false, 10000, 0, TooLargeError{"max_body", 5000}},
 		{"found out by all files", 0, 6000, false, 10000, 0, TooLargeError{"spool_max", 6000}},
 	} {
 		s := New(t.TempDir(), c.max)
-		s.memory = &memory{most: c.share}
-		r := bodyOf(strings.Repeat("x", c.size), c.known)
+		s.memory = &memory{max: c.share}
+		r := requestWith(strings.Repeat("x", c.size), c.known)
 		read := &countedBody{r: r.Body}
 		r.Body = io.NopCloser(read)
-		_, err := s.Take(r, 100, c.most)
+		_, err := s.Read(r, 100, c.most)
 		if c.known && read.n > 0 {
 			t.Errorf("%s: %d bytes were read", c.what, read.n)
 		}
@@ -170,16 +170,16 @@ func (c *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestABodyThatCannotBeReadIsTheClientsFault(t *testing.T) {
+func TestSpool_ReadError(t *testing.T) {
 	reset := errors.New("reset")
 	s := New(t.TempDir(), 0)
-	for _, share := range []int64{0, sharedMost} {
-		s.memory = &memory{most: share}
+	for _, share := range []int64{0, sharedMax} {
+		s.memory = &memory{max: share}
 		for _, arrived := range []int{0, 1000, 3 * blockSize} {
-			r := bodyOf("", false)
+			r := requestWith("", false)
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", arrived)), iotest.ErrReader(reset)))
 			r.ContentLength = 10 * blockSize
-			_, err := s.Take(r, 100, 0)
+			_, err := s.Read(r, 100, 0)
 			if _, ours := errors.AsType[*FileError](err); ours || !errors.Is(err, reset) {
 				t.Errorf("got %v, want what the reading said", err)
 			}
@@ -188,17 +188,17 @@ func TestABodyThatCannotBeReadIsTheClientsFault(t *testing.T) {
 	}
 }
 
-func TestABodyThatCannotBeKeptIsOurs(t *testing.T) {
+func TestSpool_FileError(t *testing.T) {
 	s := New(t.TempDir()+"/missing", 0)
 	s.memory = &memory{}
-	_, err := s.Take(bodyOf("too long", true), 3, 0)
+	_, err := s.Read(requestWith("too long", true), 3, 0)
 	if _, ok := errors.AsType[*FileError](err); !ok || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want a FileError that there is no such directory", err)
 	}
 }
 
-func TestAFullDiskIsToldFromOtherErrors(t *testing.T) {
-	for _, full := range diskFull {
+func TestSpool_DiskFull(t *testing.T) {
+	for _, full := range diskFullErrors {
 		if err := fileError(&os.PathError{Op: "write", Path: "/tmp/x", Err: full}); !err.DiskFull {
 			t.Errorf("%v is not taken for a full disk", err)
 		}

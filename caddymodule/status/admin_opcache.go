@@ -26,7 +26,7 @@ func showOPcache(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string)
 
 // clearOPcache empties the pool's OPcache.
 func clearOPcache(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) error {
-	out, err := l.OPcache.Clear(r.Context())
+	out, err := l.OPcache.Reset(r.Context())
 	if err != nil {
 		return clearError(err)
 	}

@@ -55,7 +55,7 @@ func ping(l *live.Pool, w http.ResponseWriter) error {
 	if err := l.Pool.Ready(); err != nil {
 		return fmt.Errorf("pool %s cannot serve: %w", l.Name, err)
 	}
-	return fpmstatus.Pong(w)
+	return fpmstatus.RespondPong(w)
 }
 
 // parsePing sets up the handler from Caddyfile tokens:

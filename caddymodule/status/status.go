@@ -64,7 +64,7 @@ func serveStatus(l *live.Pool, w http.ResponseWriter, r *http.Request, fullURI b
 	if runsPHP(l, 8, 4) {
 		page.AddMemoryPeak()
 	}
-	return page.Answer(w, query)
+	return page.Respond(w, query)
 }
 
 // runsPHP reports whether the pool's PHP is that release or a newer one.
