@@ -8,30 +8,33 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// TooLargeError refuses a body that has more bytes than an option allows, or
-// does not fit in what that grants to all.
+// TooLargeError means that a body exceeds max_body, or that all bodies in files
+// together would exceed spool_max.
 type TooLargeError struct {
-	Option string // as it is written in the configuration
-	Limit  int64
+	Option string // max_body or spool_max
+	Limit  int64  // its value in bytes
 }
 
+// Error implements error.
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the request body is larger than %s (%s) allows", e.Option, humanize.IBytes(uint64(e.Limit)))
+	return fmt.Sprintf("request body exceeds %s (%s)", e.Option, humanize.IBytes(uint64(e.Limit)))
 }
 
 func maxBodyError(limit int64) error { return &TooLargeError{"max_body", limit} }
 
-// FileError is why a body could not be kept in a file.
+// FileError means that a body could not be stored in a file.
 type FileError struct {
 	Err      error
-	DiskFull bool // there was no room for it
+	DiskFull bool // the disk is full, or the user's quota is exhausted
 }
 
 func fileError(err error) *FileError {
-	full := func(known error) bool { return errors.Is(err, known) }
-	return &FileError{err, slices.ContainsFunc(diskFullErrors, full)}
+	isErr := func(target error) bool { return errors.Is(err, target) }
+	return &FileError{err, slices.ContainsFunc(diskFullErrors, isErr)}
 }
 
-func (e *FileError) Error() string { return "keeping the request body: " + e.Err.Error() }
+// Error implements error.
+func (e *FileError) Error() string { return "storing the request body: " + e.Err.Error() }
 
+// Unwrap returns the cause.
 func (e *FileError) Unwrap() error { return e.Err }

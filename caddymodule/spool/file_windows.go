@@ -6,13 +6,14 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tempFile makes a file; Windows does not remove an open one.
+// tempFile creates a file. Windows cannot remove its name while it is open.
 func tempFile(dir string) (*os.File, error) { return os.CreateTemp(dir, "php_pool-body-") }
 
+// discardFile closes and removes a file of tempFile.
 func discardFile(f *os.File) {
-	f.Close()           //nolint:errcheck // nobody misses its content
-	os.Remove(f.Name()) //nolint:errcheck // a leftover in the temporary directory
+	f.Close()           //nolint:errcheck // the content is not needed
+	os.Remove(f.Name()) //nolint:errcheck // it stays in the temporary directory
 }
 
-// diskFullErrors is what the system says then.
+// diskFullErrors are the errors of a full disk.
 var diskFullErrors = []error{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}

@@ -8,30 +8,30 @@ import (
 )
 
 const (
-	// sharedMax is how much memory all bodies together may take beside what
-	// each is granted by itself.
+	// sharedMax limits the memory, in bytes, of all bodies that are larger than
+	// the inMemory of Spool.Read.
 	sharedMax = 16 << 20
 
-	// sharedEach is the most of it that one body may have.
-	sharedEach = 4 << 20
+	// sharedMaxPerBody limits the part of it that one body may use.
+	sharedMaxPerBody = 4 << 20
 
 	blockSize = 64 << 10
 )
 
-// memory is what bodies have taken of a bounded amount.
+// memory is a limited amount of memory, allocated in blocks.
 type memory struct {
-	max  int64
+	max  int64 // in bytes
 	used atomic.Int64
 }
 
-// sharedMemory is that of all pools.
+// sharedMemory is shared by all pools.
 var sharedMemory = memory{max: sharedMax}
 
 type block [blockSize]byte
 
 var freeBlocks = sync.Pool{New: func() any { return new(block) }}
 
-// acquire returns nil where there is no room.
+// acquire returns a block, or nil if the limit is reached.
 func (m *memory) acquire() *block {
 	if m.used.Add(blockSize) > m.max {
 		m.used.Add(-blockSize)
@@ -45,19 +45,20 @@ func (m *memory) release(b *block) {
 	m.used.Add(-blockSize)
 }
 
-// blocks are a body in memory.
+// blocks is a body in memory.
 type blocks struct {
 	memory *memory
 	list   []*block
 	length int64
-	offset int64 // where the next Read begins
+	offset int64 // of the next Read
 }
 
-// writable is where more of the body goes; nil if there is none.
+// writable returns the space for the next bytes of the body, or nil if the body may
+// not use more memory.
 func (k *blocks) writable() []byte {
 	i := int(k.length / blockSize)
 	if i == len(k.list) {
-		if k.length >= sharedEach {
+		if k.length >= sharedMaxPerBody {
 			return nil
 		}
 		b := k.memory.acquire()
@@ -69,7 +70,7 @@ func (k *blocks) writable() []byte {
 	return k.list[i][k.length%blockSize:]
 }
 
-// write reports whether there was room for all of p.
+// write appends p to the body and reports whether there was space for all of it.
 func (k *blocks) write(p []byte) bool {
 	for len(p) > 0 {
 		n := copy(k.writable(), p)
@@ -82,15 +83,15 @@ func (k *blocks) write(p []byte) bool {
 	return true
 }
 
-// readFrom reads on to the end of the body, unless the room ends before. More than
-// most bytes are refused (0: no limit).
-func (k *blocks) readFrom(from io.Reader, maxBytes int64) (whole bool, err error) {
+// readFrom appends src to the body. complete is false if src did not fit. A body of
+// more than maxBytes is a *TooLargeError; 0 is no limit.
+func (k *blocks) readFrom(src io.Reader, maxBytes int64) (complete bool, err error) {
 	for {
 		buf := k.writable()
 		if buf == nil {
 			return false, nil
 		}
-		n, err := from.Read(buf)
+		n, err := src.Read(buf)
 		if k.length += int64(n); maxBytes > 0 && k.length > maxBytes {
 			return false, maxBodyError(maxBytes)
 		}
@@ -103,7 +104,7 @@ func (k *blocks) readFrom(from io.Reader, maxBytes int64) (whole bool, err error
 	}
 }
 
-// free gives the memory back.
+// free releases the memory.
 func (k *blocks) free() {
 	for _, b := range k.list {
 		k.memory.release(b)
@@ -111,7 +112,8 @@ func (k *blocks) free() {
 	k.list, k.length = nil, 0
 }
 
-// unread is what comes next, in the block where that stands; there must be some.
+// unread returns the bytes at offset, up to the end of their block. offset must be
+// less than length.
 func (k *blocks) unread() []byte {
 	i := k.offset % blockSize
 	return k.list[k.offset/blockSize][i:min(blockSize, i+k.length-k.offset)]
@@ -145,7 +147,7 @@ func (k *blocks) WriteTo(w io.Writer) (int64, error) {
 	return written, nil
 }
 
-// Seek implements io.Seeker, but only goes to the start.
+// Seek implements io.Seeker, but can only seek to the start.
 func (k *blocks) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekStart {
 		return 0, errors.ErrUnsupported

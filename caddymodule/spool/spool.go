@@ -1,11 +1,11 @@
-// Package spool takes request bodies in before a worker is leased, so that a
-// slow client never holds one, and so that the length is known, which PHP needs.
+// Package spool reads request bodies completely before a worker is leased. A slow
+// client then does not occupy a worker, and the length of the body, which PHP
+// needs, is known.
 //
-// Small bodies stay in memory, and larger ones where there is room in what all
-// share; else they go to a file without a name. That one costs more than the
-// copy of a megabyte from the client to PHP, even where it never reaches the
-// disk: of what Caddy computes for an upload of 1 MB to ext4 with 16 clients,
-// writing it was 40 %, closing it 12 %.
+// A small body is kept in memory. A larger one, of up to 4 MiB, is kept in memory
+// shared by all pools, 16 MiB in total, if enough of it is free. All others are
+// written to a temporary file, which has no name on Unix, so that nothing is left
+// behind if Caddy is killed.
 package spool
 
 import (
@@ -18,42 +18,44 @@ import (
 	"sync/atomic"
 )
 
-// Spool is where the request bodies of one pool are kept.
+// Spool stores the request bodies of one pool. Its methods may be called
+// concurrently.
 type Spool struct {
 	memory *memory
 
 	dir        atomic.Pointer[string]
-	maxInFiles atomic.Int64 // bytes in files at a time, 0 for no limit
-	// used is what all bodies in files hold now.
-	used atomic.Int64
+	maxInFiles atomic.Int64 // limit of used, in bytes; 0 is no limit
+	used       atomic.Int64 // bytes in files
 }
 
-// New returns a Spool; dir and most are those of [Spool.Configure].
-func New(dir string, maxBytes int64) *Spool {
+// New returns a Spool with the settings of [Spool.Configure].
+func New(dir string, maxInFiles int64) *Spool {
 	s := &Spool{memory: &sharedMemory}
-	s.Configure(dir, maxBytes)
+	s.Configure(dir, maxInFiles)
 	return s
 }
 
-// Configure sets the directory of files to come, that for temporary files if it
-// is empty, and how many bytes there may be in files at a time; 0 is no limit.
-func (s *Spool) Configure(dir string, maxBytes int64) {
+// Configure sets the directory of new files, or the system's directory for
+// temporary files if dir is empty, and the number of bytes that all files together
+// may have; 0 is no limit.
+func (s *Spool) Configure(dir string, maxInFiles int64) {
 	s.dir.Store(&dir)
-	s.maxInFiles.Store(max(0, maxBytes))
+	s.maxInFiles.Store(max(0, maxInFiles))
 }
 
-// InFiles is how many bytes are in files now.
+// InFiles returns the number of bytes that are in files.
 func (s *Spool) InFiles() int64 { return s.used.Load() }
 
-// Body is a request body that is completely here; without a reader where the
-// request has none. It must be freed.
+// Body is a request body that was read completely. Its ReadSeeker is nil if the
+// request has no body. The caller must call [Body.Free].
 type Body struct {
 	io.ReadSeeker
-	Length int64
+	Length int64 // in bytes
 	free   func()
 }
 
-// Free gives back what the body takes up. It may be called twice.
+// Free releases the memory or the file of the body. It may be called more than
+// once.
 func (b *Body) Free() {
 	if b.free != nil {
 		b.free()
@@ -64,14 +66,15 @@ func (b *Body) Free() {
 // buffers hold small bodies.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxPrealloc is up to which length a client is believed before it has sent it.
+// maxPrealloc limits the memory that is allocated for a Content-Length before the
+// body has arrived.
 const maxPrealloc = 1 << 20
 
-// Read reads the whole body of r. Up to inMemory bytes of it stay in memory
-// whatever others have there; more than most bytes are refused (0: no limit).
+// Read reads the complete body of r. A body of up to inMemory bytes is always kept
+// in memory. A body of more than maxBytes is rejected; 0 is no limit.
 //
-// The error is a [*TooLargeError] or a [*FileError], or else the client's: the
-// body could not be read.
+// The error is a [*TooLargeError], a [*FileError], or wraps the error of reading
+// from the client.
 func (s *Spool) Read(r *http.Request, inMemory, maxBytes int64) (Body, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return Body{}, nil
@@ -102,27 +105,27 @@ func (s *Spool) Read(r *http.Request, inMemory, maxBytes int64) (Body, error) {
 	return s.store(buf, free, r, maxBytes)
 }
 
-// store keeps a body that begins with head. The head's buffer is free at once:
-// the rest may take its client an hour.
+// store stores a body that begins with head. It frees the buffer of head as early
+// as possible, because the rest may take the client an hour.
 func (s *Spool) store(head *bytes.Buffer, free func(), r *http.Request, maxBytes int64) (Body, error) {
 	mem := &blocks{memory: s.memory}
-	if r.ContentLength > sharedEach || !mem.write(head.Bytes()) {
+	if r.ContentLength > sharedMaxPerBody || !mem.write(head.Bytes()) {
 		mem.free()
 		return s.spill(head, free, r.Body, maxBytes)
 	}
 	free()
-	whole, err := mem.readFrom(r.Body, maxBytes)
+	complete, err := mem.readFrom(r.Body, maxBytes)
 	switch {
 	case err != nil:
 		mem.free()
 		return Body{}, err
-	case whole:
+	case complete:
 		return Body{mem, mem.length, mem.free}, nil
 	}
 	return s.spill(mem, mem.free, r.Body, maxBytes)
 }
 
-// spill keeps what begins with head, which is then free, in a temporary file.
+// spill writes head and rest to a temporary file, and frees head.
 func (s *Spool) spill(head io.WriterTo, free func(), rest io.Reader, maxBytes int64) (Body, error) {
 	f, err := tempFile(*s.dir.Load())
 	if err != nil {
@@ -155,15 +158,16 @@ func (s *Spool) spill(head io.WriterTo, free func(), rest io.Reader, maxBytes in
 	return Body{f, w.written, discard}, nil
 }
 
-// fileWriter counts what goes to the file against both limits.
+// fileWriter writes to a file and enforces max_body and spool_max.
 type fileWriter struct {
 	spool    *Spool
 	file     *os.File
-	maxBytes int64
+	maxBytes int64 // limit of written; 0 is no limit
 	written  int64
-	err      error
+	err      error // not an error of the reader
 }
 
+// Write implements io.Writer.
 func (w *fileWriter) Write(p []byte) (int, error) {
 	n := int64(len(p))
 	if w.maxBytes > 0 && w.written+n > w.maxBytes {
@@ -182,4 +186,5 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 	return written, err
 }
 
+// readError is the error of reading from the client.
 func readError(err error) error { return fmt.Errorf("reading the request body: %w", err) }

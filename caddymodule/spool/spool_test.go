@@ -12,7 +12,7 @@ import (
 	"testing/iotest"
 )
 
-// requestWith is a request with such a body, of known length or not.
+// requestWith returns a request with this body, with a Content-Length or without.
 func requestWith(content string, lengthKnown bool) *http.Request {
 	var r io.Reader = strings.NewReader(content)
 	if !lengthKnown {
@@ -22,7 +22,7 @@ func requestWith(content string, lengthKnown bool) *http.Request {
 	return req
 }
 
-// emptyReads returns nothing every other time, as a Reader may.
+// emptyReads returns 0, nil from every other Read, as an io.Reader may.
 type emptyReads struct {
 	r     io.Reader
 	ready bool
@@ -39,15 +39,15 @@ func TestSpool_BodySizes(t *testing.T) {
 	const inMemory = 1000
 	sizes := []int{
 		0, 1, inMemory - 1, inMemory, inMemory + 1, 10 * inMemory,
-		blockSize - 1, blockSize, blockSize + 1, 5 * blockSize / 2, sharedEach - 1, sharedEach, sharedEach + 1,
+		blockSize - 1, blockSize, blockSize + 1, 5 * blockSize / 2, sharedMaxPerBody - 1, sharedMaxPerBody, sharedMaxPerBody + 1,
 	}
 	for _, shared := range []int64{0, 2 * blockSize, sharedMax} {
 		for _, size := range sizes {
 			for _, known := range []bool{true, false} {
 				s := New(t.TempDir(), 0)
 				s.memory = &memory{max: shared}
-				// The end is only seen where there is room for more.
-				inFile := size > inMemory && (size >= sharedEach || int64(size/blockSize+1)*blockSize > shared)
+				// A body that fills the memory is spilled, because its end was not seen yet.
+				inFile := size > inMemory && (size >= sharedMaxPerBody || int64(size/blockSize+1)*blockSize > shared)
 				checkBody(t, s, size, inMemory, known, inFile)
 			}
 		}
@@ -65,7 +65,7 @@ func checkBody(t *testing.T, s *Spool, size, inMemory int, lengthKnown, inFile b
 	if b.Length != int64(size) {
 		t.Errorf("%s: got length %d", desc, b.Length)
 	}
-	for range 2 { // it can be sent a second time
+	for range 2 { // it can be read again after Seek
 		if size == 0 {
 			break
 		}
@@ -78,27 +78,28 @@ func checkBody(t *testing.T, s *Spool, size, inMemory int, lengthKnown, inFile b
 		}
 	}
 	if got := s.used.Load() > 0; got != inFile {
-		t.Errorf("%s: it is in a file: %t", desc, got)
+		t.Errorf("%s: got in a file %t, want %t", desc, got, inFile)
 	}
 	if inMemory, want := s.memory.used.Load() > 0, size > inMemory && !inFile; inMemory != want {
-		t.Errorf("%s: it is in the memory of all: %t", desc, inMemory)
+		t.Errorf("%s: got in shared memory %t, want %t", desc, inMemory, want)
 	}
 	b.Free()
 	wantNothingLeft(t, s, desc)
 }
 
+// wantNothingLeft checks that no body is stored.
 func wantNothingLeft(t *testing.T, s *Spool, desc string) {
 	t.Helper()
 	if file, mem := s.used.Load(), s.memory.used.Load(); file != 0 || mem != 0 {
-		t.Errorf("%s: %d bytes in files and %d in memory are still counted afterwards", desc, file, mem)
+		t.Errorf("%s: afterwards %d bytes in files and %d in memory are counted as used, want 0", desc, file, mem)
 	}
 	if left, err := os.ReadDir(*s.dir.Load()); err != nil || len(left) > 0 {
-		t.Errorf("%s: %v is left, %v", desc, left, err)
+		t.Errorf("%s: files left in the directory: %v, %v", desc, left, err)
 	}
 }
 
-// TestSpool_SharedMemory has one after the other come until there is no
-// room, and again when one has gone.
+// TestSpool_SharedMemory stores bodies until the shared memory is full, and another
+// one after a body was freed.
 func TestSpool_SharedMemory(t *testing.T) {
 	s := New(t.TempDir(), 0)
 	s.memory = &memory{max: 4 * blockSize}
@@ -111,12 +112,12 @@ func TestSpool_SharedMemory(t *testing.T) {
 	}
 	first, second, third := take(), take(), take()
 	if got := s.used.Load(); got != third.Length {
-		t.Errorf("%d bytes are in files, want the %d of the third", got, third.Length)
+		t.Errorf("got %d bytes in files, want the %d of the third body", got, third.Length)
 	}
 	first.Free()
 	fourth := take()
 	if got := s.used.Load(); got != third.Length {
-		t.Errorf("%d bytes are in files, want the %d of the third", got, third.Length)
+		t.Errorf("got %d bytes in files, want the %d of the third body", got, third.Length)
 	}
 	for _, b := range []Body{second, third, fourth} {
 		if got, err := io.ReadAll(b); err != nil || int64(len(got)) != b.Length {
@@ -136,11 +137,11 @@ func TestSpool_TooLarge(t *testing.T) {
 		share     int64
 		want      TooLargeError
 	}{
-		{"announced", 500, 0, true, 10000, 0, TooLargeError{"max_body", 500}},
-		{"found out in memory", 50, 0, false, 80, 0, TooLargeError{"max_body", 50}},
-		{"found out in the memory of all", 5000, 0, false, 10000, sharedMax, TooLargeError{"max_body", 5000}},
-		{"found out in the file", 5000, 0, false, 10000, 0, TooLargeError{"max_body", 5000}},
-		{"found out by all files", 0, 6000, false, 10000, 0, TooLargeError{"spool_max", 6000}},
+		{"by Content-Length", 500, 0, true, 10000, 0, TooLargeError{"max_body", 500}},
+		{"in memory", 50, 0, false, 80, 0, TooLargeError{"max_body", 50}},
+		{"in shared memory", 5000, 0, false, 10000, sharedMax, TooLargeError{"max_body", 5000}},
+		{"in the file", 5000, 0, false, 10000, 0, TooLargeError{"max_body", 5000}},
+		{"in all files", 0, 6000, false, 10000, 0, TooLargeError{"spool_max", 6000}},
 	} {
 		s := New(t.TempDir(), c.max)
 		s.memory = &memory{max: c.share}
@@ -149,7 +150,7 @@ func TestSpool_TooLarge(t *testing.T) {
 		r.Body = io.NopCloser(read)
 		_, err := s.Read(r, 100, c.most)
 		if c.known && read.n > 0 {
-			t.Errorf("%s: %d bytes were read", c.what, read.n)
+			t.Errorf("%s: %d bytes were read, want 0", c.what, read.n)
 		}
 		if got, ok := errors.AsType[*TooLargeError](err); !ok || *got != c.want {
 			t.Errorf("%s: got %v, want %+v", c.what, err, c.want)
@@ -158,7 +159,7 @@ func TestSpool_TooLarge(t *testing.T) {
 	}
 }
 
-// countedBody counts what is read.
+// countedBody counts the bytes that are read.
 type countedBody struct {
 	r io.Reader
 	n int
@@ -181,9 +182,9 @@ func TestSpool_ReadError(t *testing.T) {
 			r.ContentLength = 10 * blockSize
 			_, err := s.Read(r, 100, 0)
 			if _, ours := errors.AsType[*FileError](err); ours || !errors.Is(err, reset) {
-				t.Errorf("got %v, want what the reading said", err)
+				t.Errorf("got %v, want the error of the reader", err)
 			}
-			wantNothingLeft(t, s, fmt.Sprint(arrived, " bytes have arrived"))
+			wantNothingLeft(t, s, fmt.Sprint(arrived, " bytes arrived"))
 		}
 	}
 }
@@ -193,17 +194,17 @@ func TestSpool_FileError(t *testing.T) {
 	s.memory = &memory{}
 	_, err := s.Read(requestWith("too long", true), 3, 0)
 	if _, ok := errors.AsType[*FileError](err); !ok || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want a FileError that there is no such directory", err)
+		t.Errorf("got %v, want a FileError with %v", err, os.ErrNotExist)
 	}
 }
 
 func TestSpool_DiskFull(t *testing.T) {
 	for _, full := range diskFullErrors {
 		if err := fileError(&os.PathError{Op: "write", Path: "/tmp/x", Err: full}); !err.DiskFull {
-			t.Errorf("%v is not taken for a full disk", err)
+			t.Errorf("%v: got DiskFull false, want true", err)
 		}
 	}
 	if err := fileError(os.ErrPermission); err.DiskFull {
-		t.Errorf("%v is taken for a full disk", err)
+		t.Errorf("%v: got DiskFull true, want false", err)
 	}
 }

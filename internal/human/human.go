@@ -1,8 +1,9 @@
-// Package human writes numbers for people, as they stand beside the raw ones in
-// JSON and in tables.
+// Package human formats numbers for people. JSON has them in addition to the raw
+// numbers, tables instead of them.
 package human
 
 import "github.com/dustin/go-humanize"
 
-// Bytes is a size. PHP's own numbers may be negative, which then are 0.
+// Bytes formats a size with a binary unit, like "1.5 MiB". A negative number, which
+// PHP may report, is formatted as 0.
 func Bytes(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
