@@ -273,8 +273,8 @@ func (c *Conn) readError(p []byte, err error) (int, error) {
 	return 0, connError(err)
 }
 
-// readRest reads bytes that arrived before the stop. It returns cause when there
-// are none left.
+// readRest reads bytes that arrived before the stop. It returns cause after the
+// last of them.
 func (c *Conn) readRest(p []byte, cause error) (int, error) {
 	if !c.raw.available() || errors.Is(cause, ErrClosed) || c.readAfterStop > maxReadAfterStop {
 		return 0, cause

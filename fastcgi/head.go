@@ -16,7 +16,7 @@ type headScan struct {
 	scanned   int // the current line has no newline before this offset
 }
 
-// find returns the size of the header, including the empty line that ends it.
+// find returns the size of the header, including the empty line at its end.
 // lineStart is then the offset of that empty line.
 func (s *headScan) find(p []byte) (size int, ok bool) {
 	for {

@@ -99,7 +99,7 @@ func TestResponseHead_InvalidStatus(t *testing.T) {
 func TestResponseHead_Scan(t *testing.T) {
 	for _, tt := range []struct {
 		text string
-		line int // where the empty line begins; -1 if there is none
+		line int // where the empty line begins; -1 if not found
 		size int
 	}{
 		{"", -1, 0},

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Response is what a [Responder] does with a request, step by step. The bytes of
+// Response is the list of steps that a [Responder] takes for a request. The bytes of
 // consecutive steps are sent in one write, unless a step flushes or waits.
 type Answer []Step
 
 // Step is a step of a [Response].
 type Step func(*Wire) error
 
-// Wire is what the steps of a response write to.
+// Wire is the connection that the steps of a response write to.
 type Wire struct {
 	conn net.Conn
 	id   uint16
