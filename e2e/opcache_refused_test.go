@@ -33,7 +33,7 @@ func TestOPcache_Unavailable(t *testing.T) {
 		{"open_basedir with a log", []string{"ini open_basedir {$SITE}", "ini error_log {$SITE}/php.log"}, "most likely open_basedir forbids it"},
 		{"restrict_api", []string{"ini opcache.restrict_api /nowhere"}, `Zend OPcache API is restricted by "restrict_api" configuration directive`},
 		{"disable_functions", []string{"ini disable_functions opcache_get_status"}, "disable_functions forbids opcache_get_status or opcache_reset"},
-		{"no getenv, no S", []string{"ini disable_functions getenv", "ini variables_order GPC"}, "did not run to its end: status 404"},
+		{"no getenv, no S", []string{"ini disable_functions getenv", "ini variables_order GPC"}, "did not finish: status 404"},
 		{"off", []string{"ini opcache.enable 0"}, "opcache.enable is off"},
 		{"only files", []string{"ini opcache.file_cache {$SITE}", "ini opcache.file_cache_only 1"}, "there is no cache in memory"},
 		{"not loaded", []string{"ini_scan_dir {$SITE}/sub"}, "OPcache is not loaded"},
@@ -261,7 +261,7 @@ func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		// While its successor starts no worker runs.
-		opcacheBecomes(s, "refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not answer") })
+		opcacheBecomes(s, "refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not respond") })
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		s.WantExits(map[string]int{"probe_failed": 1})
 		if p := s.Pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {
@@ -294,7 +294,7 @@ func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 		// A reset is a question that is never too early.
 		for range 100 {
 			res := s.Admin("DELETE", opcachePath, "")
-			if strings.Contains(res.Text, `"reset":1`) {
+			if strings.Contains(res.Text, `"workers_reset":1`) {
 				resets++
 			} else if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusServiceUnavailable {
 				return fmt.Errorf("got %s %s", res.Status, res.Text)

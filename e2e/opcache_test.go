@@ -86,8 +86,8 @@ func opcacheBecomes(s *harness.Server, what string, is func(opcacheStatus) bool)
 
 // cleared is the answer to a reset.
 type cleared struct {
-	Reset        int
-	AfterRequest int `json:"after_request"`
+	WorkersReset int `json:"workers_reset"`
+	Deferred     int
 	OPcache      opcacheStatus
 }
 
@@ -176,7 +176,7 @@ func TestOPcache_Reset(t *testing.T) {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 			c := clearOPcache(s)
 			o := c.OPcache
-			if c.Reset != caches || c.AfterRequest != 0 {
+			if c.WorkersReset != caches || c.Deferred != 0 {
 				t.Errorf("got %+v, want %d caches reset", c, caches)
 			}
 			if !o.Available || !o.Enabled || o.Scripts != 0 || o.Restarts.Manual != manual+1 || o.Restarts.Pending {
@@ -204,7 +204,7 @@ func TestOPcache_ResetWhileBusy(t *testing.T) {
 		h.WaitRunning(1)
 		c := clearOPcache(s)
 		if b.Name == harness.SingleLean.Name {
-			if c.Reset != 1 || c.AfterRequest != 1 {
+			if c.WorkersReset != 1 || c.Deferred != 1 {
 				t.Errorf("got %+v, want one reset and one worker to be replaced", c)
 			}
 			h.Release()
@@ -212,7 +212,7 @@ func TestOPcache_ResetWhileBusy(t *testing.T) {
 			s.WantExits(map[string]int{"recycled": 1})
 			return
 		}
-		if o := c.OPcache; c.Reset != 1 || c.AfterRequest != 0 || !o.Restarts.Pending || o.Enabled {
+		if o := c.OPcache; c.WorkersReset != 1 || c.Deferred != 0 || !o.Restarts.Pending || o.Enabled {
 			t.Errorf("got %+v, want a reset that is pending", c)
 		}
 		h.Release()

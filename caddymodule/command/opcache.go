@@ -60,8 +60,7 @@ func (c *client) resetOPcaches(cmd *cobra.Command, names []string) error {
 	var errs []error
 	for _, name := range names {
 		var answer struct {
-			Reset        int `json:"reset"`
-			AfterRequest int `json:"after_request"`
+			Deferred int `json:"deferred"`
 		}
 		err := c.call(cmd.Context(), http.MethodDelete, poolPath(name, "opcache"), nil, &answer)
 		if err := c.withNames(cmd.Context(), name, err); err != nil {
@@ -69,8 +68,8 @@ func (c *client) resetOPcaches(cmd *cobra.Command, names []string) error {
 			continue
 		}
 		text := fmt.Sprintf("pool %s: OPcache is emptied when no request uses it any more", name)
-		if answer.AfterRequest > 0 {
-			text += fmt.Sprintf("; %s will be replaced after the request", count(answer.AfterRequest, "busy worker"))
+		if answer.Deferred > 0 {
+			text += fmt.Sprintf("; %s will be replaced after the request", count(answer.Deferred, "busy worker"))
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), text)
 	}

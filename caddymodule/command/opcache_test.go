@@ -62,7 +62,7 @@ func TestStatusTellsOfAFullOPcache(t *testing.T) {
 
 func TestOPcacheIsResetByName(t *testing.T) {
 	a := withOPcaches(t)
-	a.answers["DELETE /php_pool/pools/quiet/opcache"] = `{"reset":1,"after_request":1}`
+	a.answers["DELETE /php_pool/pools/quiet/opcache"] = `{"workers_reset":1,"deferred":1}`
 	a.answers["DELETE /php_pool/pools/a%2Fb/opcache"] = "409 restrict_api forbids it"
 	_, err := run(t, "opcache", "--reset", "--address", a.address)
 	wantError(t, err, "which pool", "a/b, quiet")

@@ -11,25 +11,25 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// How often a worker is asked, at most. What PHP has refused it will refuse
-// again, and may write a line in its log each time; another generation has
-// other settings, and is asked at once.
+// The minimum time between two queries. An error is likely to repeat and may add a
+// line to PHP's log each time, so it is retried less often. A new generation may
+// have other settings and is queried at once.
 const (
 	sampleInterval = 10 * time.Second
 	retryInterval  = 5 * time.Minute
 )
 
-// Scope is who shares an OPcache.
+// Scope says which workers share an OPcache.
 type Scope string
 
-// All workers of a pool, or nobody.
 const (
-	ScopePool   Scope = "pool"
-	ScopeWorker Scope = "worker"
+	ScopePool   Scope = "pool"   // all workers of the pool
+	ScopeWorker Scope = "worker" // each worker has its own
 )
 
-// Cache is the OPcache of a pool, or those of its workers. It keeps the last
-// sample, and sees to it that workers are asked one at a time and not too often.
+// Cache is the OPcache of a pool, or of its workers. It keeps the last sample, and
+// makes sure that workers are queried one at a time and not too often. Its methods
+// may be called concurrently.
 type Cache struct {
 	pool          *pool.Pool
 	logger        *zap.Logger
@@ -37,25 +37,25 @@ type Cache struct {
 	checkReadable func(path string) error
 
 	mu sync.Mutex
-	// sample is the last that was had, tried when a worker was last asked and
-	// generation whose it was. refused is why that was in vain.
+	// sample is the last sample. lastQuery, generation and lastError are the time,
+	// the generation and the error of the last query.
 	sample     *Sample
 	lastQuery  time.Time
 	generation int
 	lastError  string
-	// querying is there while a worker is asked, and closed afterwards.
+	// querying is not nil during a query, and closed after it.
 	querying chan struct{}
 	closed   bool
 }
 
-// New returns the Cache of a pool. scope says whose it is, or why there is none
-// yet; missing says what keeps the workers from reading a file, nil if nothing
-// does that can be seen.
+// New returns the Cache of a pool. scope returns which workers share it, or an error
+// while the pool has not started. checkReadable returns what seems to keep the
+// workers from reading a file, or nil.
 func New(p *pool.Pool, logger *zap.Logger, scope func() (Scope, error), checkReadable func(path string) error) *Cache {
 	return &Cache{pool: p, logger: logger, scope: scope, checkReadable: checkReadable}
 }
 
-// dueLocked reports whether a worker of that generation may be asked again.
+// dueLocked reports whether a worker of this generation may be queried.
 func (c *Cache) dueLocked(now time.Time, generation int) bool {
 	every := sampleInterval
 	if c.lastError != "" {
@@ -64,8 +64,8 @@ func (c *Cache) dueLocked(now time.Time, generation int) bool {
 	return c.lastQuery.IsZero() || c.generation != generation || now.Sub(c.lastQuery) >= every
 }
 
-// record takes in how a question went.
-func (c *Cache) record(a *helperResponse, info pool.QueryInfo, now time.Time, err error) {
+// record stores the result of a query.
+func (c *Cache) record(resp *helperResponse, info pool.QueryInfo, now time.Time, err error) {
 	if notQueried(err) {
 		return
 	}
@@ -79,10 +79,11 @@ func (c *Cache) record(a *helperResponse, info pool.QueryInfo, now time.Time, er
 		c.lastError = err.Error()
 		return
 	}
-	c.sample = newSample(a, info, now)
+	c.sample = newSample(resp, info, now)
 }
 
-// lock waits for the question under way and keeps others from asking.
+// lock waits until no query is running, and keeps others from starting one until
+// unlock is called.
 func (c *Cache) lock(ctx context.Context) error {
 	for {
 		c.mu.Lock()
@@ -105,7 +106,7 @@ func (c *Cache) lock(ctx context.Context) error {
 	}
 }
 
-// unlock lets others ask again.
+// unlock ends the query that lock or Refresh has started.
 func (c *Cache) unlock() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,8 +114,8 @@ func (c *Cache) unlock() {
 	c.querying = nil
 }
 
-// Close waits until nothing is left of the question under way, the helper's
-// files above all.
+// Close waits for the running query, so that its files are removed, and prevents
+// new ones.
 func (c *Cache) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -125,8 +126,8 @@ func (c *Cache) Close() {
 	}
 }
 
-// Refresh begins to ask a worker if that is due and one is idle. What it
-// returns is closed when the question under way is over; nil if there is none.
+// Refresh starts a query if one is due and a worker is idle. It returns a channel
+// that is closed at the end of the running query, or nil if none is running.
 func (c *Cache) Refresh() <-chan struct{} {
 	stats := c.pool.Stats()
 	c.mu.Lock()
@@ -137,19 +138,19 @@ func (c *Cache) Refresh() <-chan struct{} {
 	c.querying = make(chan struct{})
 	go func() {
 		defer c.unlock()
-		a, info, err := c.query(statusHelper, callStatus, 0)
+		resp, info, err := c.query(statusHelper, callStatus, 0)
 		if info.Generation == 0 {
 			info.Generation = stats.Generation
 		}
-		c.record(a, info, time.Now(), err)
+		c.record(resp, info, time.Now(), err)
 	}()
 	return c.querying
 }
 
-// Shared is the last sample of the OPcache that all workers share; nil if none
-// is known. Where each worker has its own there is none: the sample is then of
-// one worker or another, and a counter may not jump between them. It does not
-// wait: a new sample that is due comes with the next call.
+// Shared returns the last sample of the OPcache that all workers share, or nil. It
+// is nil if each worker has its own OPcache: samples would be of different workers,
+// and a counter must not jump between them. Shared does not block: if a new sample
+// is due, a later call returns it.
 func (c *Cache) Shared() *Sample {
 	if scope, err := c.scope(); err != nil || scope != ScopePool {
 		return nil
@@ -158,16 +159,16 @@ func (c *Cache) Shared() *Sample {
 	return c.Describe().Sample
 }
 
-// Describe tells of the last sample. One of another generation is of an OPcache
-// that is no more.
+// Describe returns the last sample, unless it is of an earlier generation, whose
+// OPcache no longer exists.
 func (c *Cache) Describe() Description {
-	scope, unstarted := c.scope()
+	scope, notStarted := c.scope()
 	out := Description{Scope: scope}
 	stats := c.pool.Stats()
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	since := func(t time.Time) *float64 {
+	secondsSince := func(t time.Time) *float64 {
 		age := now.Sub(t).Seconds()
 		return &age
 	}
@@ -175,24 +176,25 @@ func (c *Cache) Describe() Description {
 		out.Reason = pool.ErrBusy.Error()
 	}
 	current := c.sample != nil && c.sample.Generation == stats.Generation
-	tried := c.lastError != "" && c.generation == stats.Generation
-	if tried {
+	failed := c.lastError != "" && c.generation == stats.Generation
+	if failed {
 		out.Reason = c.lastError
 	}
 	switch {
-	case unstarted != nil:
-		out.Reason = unstarted.Error()
+	case notStarted != nil:
+		out.Reason = notStarted.Error()
 	case stats.Workers.Total == stats.Workers.Starting:
 		out.Reason = pool.ErrNoWorkers.Error()
 	case current:
-		out.Available, out.Sample, out.Age = true, c.sample, since(c.sample.At)
-	case tried:
-		out.Age = since(c.lastQuery)
+		out.Available, out.Sample, out.Age = true, c.sample, secondsSince(c.sample.At)
+	case failed:
+		out.Age = secondsSince(c.lastQuery)
 	case out.Reason == "":
 		out.Reason = errNoSample.Error()
 	}
 	return out
 }
 
-// errNoSample: the first sample is under way, or a request came before it.
-var errNoSample = errors.New("no worker has been asked yet: ask again")
+// errNoSample means that the first query is still running, or that a request for a
+// reset came before it.
+var errNoSample = errors.New("no worker was queried yet: try again")

@@ -15,18 +15,15 @@ import (
 //go:embed opcache.php
 var script []byte
 
-// helper is the script that asks PHP about itself. PHP runs files only, and
-// only those with a path (doc.go says what else was tried): so the script lies
-// in the directory for temporary files, in a directory of its own, while a
-// worker is asked, which takes less than a millisecond. A Caddy that is killed
-// in that moment leaves it; nothing else does.
+// helper is the helper script on disk. It exists while a worker is queried, usually
+// for less than a millisecond, in its own directory below the one for temporary
+// files. It is left behind only if Caddy is killed in that moment.
 //
-// The name of its directory is a secret that the script asks for, and stays the
-// same as long as Caddy runs, because workers remember the .user.ini of every
-// directory they have seen.
+// The name of its directory is a secret that the script requires in its request. It
+// stays the same while Caddy runs, because workers cache the .user.ini of every
+// directory.
 type helper struct {
-	// ini is the .user.ini beside the script: it keeps out what a site has in
-	// php.ini to run with every script.
+	// ini is the content of the .user.ini next to the script.
 	ini string
 
 	mu   sync.Mutex
@@ -34,7 +31,8 @@ type helper struct {
 	refs int
 }
 
-// helperINI keeps a site's own code and sessions out of the helper.
+// helperINI keeps the site's own code and sessions out of the helper script,
+// whatever the site's php.ini runs with every script.
 const helperINI = `auto_prepend_file = none
 auto_append_file = none
 session.auto_start = 0
@@ -42,9 +40,8 @@ html_errors = 0
 zlib.output_compression = 0
 `
 
-// The two calls. To be asked for its status OPcache is switched off for that
-// request: so the question is neither a hit nor a miss, and the answer is what
-// it would have been without it. To reset it, it has to be on.
+// statusHelper disables OPcache for its request, so that the query is neither a hit
+// nor a miss and does not change the result. For a reset OPcache must be enabled.
 var (
 	statusHelper = &helper{ini: helperINI + "opcache.enable = 0\n"}
 	resetHelper  = &helper{ini: helperINI}
@@ -54,23 +51,23 @@ const (
 	helperName    = "opcache.php"
 	userININame   = ".user.ini"
 	helperTries   = 3
-	helperDirMode = 0o711 // to be entered, not to be read
+	helperDirMode = 0o711 // others may enter it, but not list it
 )
 
-// acquire makes sure that the script is there until drop, and returns its path.
+// acquire returns the path of the script, which exists until release is called.
 func (h *helper) acquire() (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.refs == 0 {
 		if err := h.write(); err != nil {
-			return "", fmt.Errorf("writing the script that asks PHP: %w", err)
+			return "", fmt.Errorf("writing the OPcache helper script: %w", err)
 		}
 	}
 	h.refs++
 	return filepath.Join(h.dir, helperName), nil
 }
 
-// release is the end of a hold.
+// release undoes acquire.
 func (h *helper) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,9 +76,9 @@ func (h *helper) release() {
 	}
 }
 
-// write makes the directory and the files in it. Nobody else can get between:
-// the directory is new, ours, and closed until all is there. Where it lies
-// nobody but its owner can rename it.
+// write creates the directory and its files. No other user can interfere: the
+// directory is new, ours, and not accessible until all files are written, and the
+// directory above it lets only the owner rename it.
 func (h *helper) write() (err error) {
 	temp := os.TempDir()
 	if err := checkSticky(temp); err != nil {
@@ -94,7 +91,7 @@ func (h *helper) write() (err error) {
 		if err = os.Mkdir(h.dir, 0o700); err == nil || !errors.Is(err, fs.ErrExist) {
 			break
 		}
-		h.dir = "" // somebody has seen the name: take another one
+		h.dir = "" // another user has guessed or seen the name: use a new one
 	}
 	if err != nil {
 		return err
@@ -109,12 +106,12 @@ func (h *helper) write() (err error) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			return err
 		}
-		// Whatever the umask.
-		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // G302: PHP's user has to read it, and the text is public
+		// The mode of WriteFile depends on the umask.
+		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // G302: PHP's user must be able to read it, and the text is public
 			return err
 		}
-		// OPcache keeps no script whose time it cannot tell, and takes 0 for
-		// that: the helper never takes up room, in memory or in a file cache.
+		// OPcache does not cache a script whose modification time is 0, which it
+		// treats as unknown, so the helper uses no memory and no file cache.
 		if err := os.Chtimes(path, time.Time{}, time.Unix(0, 0)); err != nil {
 			return err
 		}
@@ -122,8 +119,9 @@ func (h *helper) write() (err error) {
 	return os.Chmod(h.dir, helperDirMode)
 }
 
+// remove deletes the files and the directory.
 func (h *helper) remove() {
 	for _, path := range []string{filepath.Join(h.dir, helperName), filepath.Join(h.dir, userININame), h.dir} {
-		os.Remove(path) // where it fails, hold takes another name
+		os.Remove(path) // if this fails, write uses a new name
 	}
 }

@@ -7,20 +7,19 @@ import (
 	"os"
 )
 
-// SinglesShare says whether php-cgi processes that were not forked from one
-// another share an OPcache: they have one each.
+// SinglesShare reports whether php-cgi processes that were not forked from a common
+// parent share an OPcache. On Unix each has its own.
 const SinglesShare = false
 
-// checkSticky refuses a directory in which anybody can put something else
-// in the place of what we have made: others may write to it, and it has no
-// sticky bit.
+// checkSticky returns an error if other users could replace our files in dir: they
+// may write to it, and it does not have the sticky bit.
 func checkSticky(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
-		return fmt.Errorf("others may rename files in %s (mode %v): give it the sticky bit (chmod +t), "+
+		return fmt.Errorf("other users may rename files in %s (mode %v): set its sticky bit (chmod +t), "+
 			"or set TMPDIR to a directory that has it", dir, info.Mode())
 	}
 	return nil

@@ -50,10 +50,10 @@ func TestHelper_Symlink(t *testing.T) {
 	}
 	h.release()
 	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
-		t.Errorf("got %v, %v; want nothing written through the link", left, err)
+		t.Errorf("got %v, %v in the target of the link, want nothing", left, err)
 	}
 	if _, err := os.Lstat(filepath.Dir(path)); !os.IsNotExist(err) {
-		t.Errorf("the helper's own directory: got %v, want it gone", err)
+		t.Errorf("helper directory: got %v, want it removed", err)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestHelper_StickyBit(t *testing.T) {
 		h := new(helper)
 		_, err := h.acquire()
 		if (err == nil) != ok {
-			t.Errorf("%v: got %v", mode, err)
+			t.Errorf("mode %v: got error %v, want error %t", mode, err, !ok)
 		}
 		if err == nil {
 			h.release()

@@ -1,9 +1,10 @@
 package opcache
 
-// SinglesShare says whether php-cgi processes that were not forked from one
-// another share an OPcache: those of a generation attach to one piece of memory
-// (phpbin's generationINI names it).
+// SinglesShare reports whether php-cgi processes that were not forked from a common
+// parent share an OPcache. On Windows those of a generation attach to the same
+// shared memory (see generationINI in package phpbin).
 const SinglesShare = true
 
-// checkSticky: the directory for temporary files is the user's own.
+// checkSticky returns nil: on Windows every user has an own directory for temporary
+// files.
 func checkSticky(string) error { return nil }

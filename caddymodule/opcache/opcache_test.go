@@ -35,7 +35,7 @@ func TestHelper_FilesWhileAcquired(t *testing.T) {
 		}
 		two, err := h.acquire()
 		if err != nil || one != two || first != "" && one != first {
-			t.Fatalf("got %s, %s, %v; want one path all the time, %s", one, two, err, first)
+			t.Fatalf("got %s, %s, %v; want the same path each time (first %s)", one, two, err, first)
 		}
 		first = one
 		h.release()
@@ -45,25 +45,25 @@ func TestHelper_FilesWhileAcquired(t *testing.T) {
 				t.Errorf("%s: got %q, %v", path, text, err)
 			}
 			if info, err := os.Stat(path); err != nil || info.ModTime().Unix() != 0 {
-				t.Errorf("%s: got %v, %v; want no time that OPcache would keep it by", path, info.ModTime(), err)
+				t.Errorf("%s: got modification time %v, %v; want 0, so that OPcache does not cache it", path, info.ModTime(), err)
 			}
 		}
 		h.release()
 		if got := left(); len(got) > 0 {
-			t.Fatalf("%v is left", got)
+			t.Fatalf("got %v after the last release, want nothing", got)
 		}
 	}
-	// Somebody has seen the name, and taken it.
+	// Another user creates the directory first.
 	if err := os.Mkdir(filepath.Dir(first), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	next, err := h.acquire()
 	if err != nil || filepath.Dir(next) == filepath.Dir(first) {
-		t.Fatalf("got %s, %v; want another directory than the one that somebody made", next, err)
+		t.Fatalf("got %s, %v; want a new directory", next, err)
 	}
 	h.release()
 	if got := left(); len(got) != 1 || got[0] != filepath.Dir(first) {
-		t.Errorf("%v is left, want what is not ours", got)
+		t.Errorf("got %v after the release, want the directory of the other user", got)
 	}
 }
 
@@ -72,40 +72,40 @@ func TestHelper_WriteError(t *testing.T) {
 	h := &helper{}
 	for range 2 {
 		if _, err := h.acquire(); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("got %v, want that there is no such directory", err)
+			t.Errorf("got %v, want %v", err, os.ErrNotExist)
 		}
 	}
 	if h.refs != 0 {
-		t.Errorf("it is held %d times, want 0", h.refs)
+		t.Errorf("got %d references, want 0", h.refs)
 	}
 }
 
 func TestHelper_Response(t *testing.T) {
 	const token = "\nphp_pool-X\n"
-	whole := `{"reason":"","status":{"opcache_statistics":{"hits":3}}}`
+	valid := `{"reason":"","status":{"opcache_statistics":{"hits":3}}}`
 	for _, c := range []struct {
 		name, body, stderr string
 		hits               int64
 		reason             string
 	}{
-		{name: "as it should be", body: token + whole, hits: 3},
-		{name: "behind another script's output", body: "<html>" + token + "no" + token + whole, hits: 3},
+		{name: "valid", body: token + valid, hits: 3},
+		{name: "after another script's output", body: "<html>" + token + "no" + token + valid, hits: 3},
 		{name: "not opened", body: "No input file specified.\n", reason: errScriptNotOpened.Error()},
 		{name: "not readable", body: "Access denied.\n", reason: errScriptNotOpened.Error()},
-		{name: "cut off", body: token + whole[:20], reason: "the answer of PHP makes no sense"},
-		{name: "another script's", body: "<html>Welcome", reason: `did not run to its end: status 200, "<html>Welcome"`},
+		{name: "truncated", body: token + valid[:20], reason: "invalid response of the OPcache helper script"},
+		{name: "another script's output only", body: "<html>Welcome", reason: `did not finish: status 200, "<html>Welcome"`},
 		{
-			name: "a fatal error", stderr: "PHP Fatal error:  Uncaught Error: no in /x:1\nStack trace:\n",
-			reason: "did not run to its end: Uncaught Error: no in /x:1",
+			name: "fatal error", stderr: "PHP Fatal error:  Uncaught Error: no in /x:1\nStack trace:\n",
+			reason: "did not finish: Uncaught Error: no in /x:1",
 		},
 	} {
-		q := &scriptRun{script: filepath.FromSlash("/tmp/php_pool-X/opcache.php")}
-		r := q.request(callStatus)
+		run := &scriptRun{script: filepath.FromSlash("/tmp/php_pool-X/opcache.php")}
+		r := run.request(callStatus)
 		io.WriteString(r.Stderr, c.stderr)
 		r.Free()
 		got := new(helperResponse)
 		resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(c.body))}
-		err := q.read(resp, got)
+		err := run.read(resp, got)
 		if c.reason != "" {
 			if err == nil || !strings.Contains(err.Error(), c.reason) {
 				t.Errorf("%s: got %v, want %s", c.name, err, c.reason)
@@ -119,19 +119,19 @@ func TestHelper_Response(t *testing.T) {
 }
 
 func TestHelper_PHPMessage(t *testing.T) {
-	q := new(scriptRun)
-	io.WriteString(&q.stderr, "PHP Warning:  PHP Request Startup: open_basedir restriction in effect. "+
+	run := new(scriptRun)
+	io.WriteString(&run.stderr, "PHP Warning:  PHP Request Startup: open_basedir restriction in effect. "+
 		"File(/tmp/x) is not within the allowed path(s): (/srv) in Unknown on line 0\nPHP Warning:  more\n")
 	want := "open_basedir restriction in effect. File(/tmp/x) is not within the allowed path(s): (/srv)"
-	if got := q.phpMessage(); got != want {
+	if got := run.phpMessage(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	r := q.request(callStatus)
+	r := run.request(callStatus)
 	defer r.Free()
 	r.Stderr.Write(bytes.Repeat([]byte("x"), 2*maxResponse))
 	r.Stderr.Write([]byte("x"))
-	if got := q.stderr.buf.Len(); got != maxResponse {
-		t.Errorf("%d bytes of stderr are kept, want %d", got, maxResponse)
+	if got := run.stderr.buf.Len(); got != maxResponse {
+		t.Errorf("got %d bytes of stderr, want %d", got, maxResponse)
 	}
 }
 
@@ -141,14 +141,14 @@ func TestCache_QueryInterval(t *testing.T) {
 		due := func(generation int, want bool) {
 			t.Helper()
 			if got := s.dueLocked(time.Now(), generation); got != want {
-				t.Errorf("after %v, generation %d: due %t, want %t", time.Since(s.lastQuery), generation, got, want)
+				t.Errorf("after %v, generation %d: got due %t, want %t", time.Since(s.lastQuery), generation, got, want)
 			}
 		}
-		answer := &helperResponse{Status: new(status)}
+		resp := &helperResponse{Status: new(status)}
 		due(1, true)
 		s.record(nil, pool.QueryInfo{}, time.Now(), pool.ErrBusy)
-		due(1, true) // nobody was asked
-		s.record(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
+		due(1, true) // no worker was queried
+		s.record(resp, pool.QueryInfo{Generation: 1}, time.Now(), nil)
 		due(1, false)
 		due(2, true)
 		time.Sleep(sampleInterval - time.Millisecond)
@@ -162,11 +162,11 @@ func TestCache_QueryInterval(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		due(1, true)
 		if s.sample == nil || s.lastError != "no" {
-			t.Errorf("got %+v, want the last sample and the reason", s)
+			t.Errorf("got %+v, want the last sample and the error", s)
 		}
-		s.record(answer, pool.QueryInfo{Generation: 1}, time.Now(), nil)
+		s.record(resp, pool.QueryInfo{Generation: 1}, time.Now(), nil)
 		if s.lastError != "" {
-			t.Errorf("the reason is still %q after a sample", s.lastError)
+			t.Errorf("after a sample: got error %q, want none", s.lastError)
 		}
 	})
 }
@@ -180,7 +180,7 @@ func TestCache_OneQueryAtATime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := s.lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a second one: got %v, want it to wait", err)
+			t.Errorf("second lock: got %v, want it to wait", err)
 		}
 		start := time.Now()
 		go func() {
@@ -189,22 +189,22 @@ func TestCache_OneQueryAtATime(t *testing.T) {
 		}()
 		s.Close()
 		if waited := time.Since(start); waited != time.Minute {
-			t.Errorf("closing waited %v, want until the question was over", waited)
+			t.Errorf("Close waited %v, want until unlock", waited)
 		}
 		if err := s.lock(t.Context()); !errors.Is(err, pool.ErrClosed) {
-			t.Errorf("after closing: got %v, want ErrClosed", err)
+			t.Errorf("lock after Close: got %v, want ErrClosed", err)
 		}
 	})
 }
 
 func TestSample(t *testing.T) {
-	a := &helperResponse{Status: new(status)}
-	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 2, 1
-	a.Status.Memory.Used, a.Status.Memory.Free, a.Status.Memory.Wasted = 1<<20, 2<<20, 5<<20
-	a.Directives.Strings = 8
-	s := newSample(a, pool.QueryInfo{Worker: 3, PID: 4, Generation: 5}, time.Now())
+	resp := &helperResponse{Status: new(status)}
+	resp.Status.Statistics.Hits, resp.Status.Statistics.Misses = 2, 1
+	resp.Status.Memory.Used, resp.Status.Memory.Free, resp.Status.Memory.Wasted = 1<<20, 2<<20, 5<<20
+	resp.Directives.Strings = 8
+	s := newSample(resp, pool.QueryInfo{Worker: 3, PID: 4, Generation: 5}, time.Now())
 	if s.HitRate != 2.0/3 || s.HitRateHuman != "66.66%" {
-		t.Errorf("hit rate: got %v, %s", s.HitRate, s.HitRateHuman)
+		t.Errorf("got hit rate %v, %s", s.HitRate, s.HitRateHuman)
 	}
 	if s.Memory.Total != 8<<20 || s.Memory.WastedHuman != "5.0 MiB" || s.Configuration.Strings != 8<<20 {
 		t.Errorf("got %+v, %+v", s.Memory, s.Configuration)
@@ -212,9 +212,9 @@ func TestSample(t *testing.T) {
 	if !s.Enabled || s.Worker != 3 || s.PID != 4 || s.Generation != 5 || s.Strings != nil || s.JIT != nil || s.Restarts.Last != "" {
 		t.Errorf("got %+v", s)
 	}
-	a.Status.Pending = true
-	a.Status.Statistics.Hits, a.Status.Statistics.Misses = 0, 0
-	if s := newSample(a, pool.QueryInfo{}, time.Now()); s.Enabled || s.HitRate != 0 {
-		t.Errorf("got %+v, want it disabled, and a hit rate of nothing to be 0", s)
+	resp.Status.Pending = true
+	resp.Status.Statistics.Hits, resp.Status.Statistics.Misses = 0, 0
+	if s := newSample(resp, pool.QueryInfo{}, time.Now()); s.Enabled || s.HitRate != 0 {
+		t.Errorf("got %+v, want it disabled, and a hit rate of 0 without hits and misses", s)
 	}
 }

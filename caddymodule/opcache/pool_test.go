@@ -17,7 +17,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// fakePHP is a generation whose workers answer with handler.
+// fakePHP is a generation whose workers respond with handler.
 type fakePHP struct {
 	handler func(*fastcgitest.Request) fastcgitest.Answer
 	done    chan struct{}
@@ -25,7 +25,7 @@ type fakePHP struct {
 
 func (f *fakePHP) Launch(context.Context) (pool.Process, error) {
 	client, server := net.Pipe()
-	go fastcgitest.Serve(server, f.handler) // it ends as it ends
+	go fastcgitest.Serve(server, f.handler) // the error does not matter
 	return &fakeWorker{conn: client, done: make(chan struct{})}, nil
 }
 
@@ -63,7 +63,7 @@ func (w *fakeWorker) Kill() error {
 	return w.conn.Close()
 }
 
-// fakeCache is that of an open pool of workers that answer with handler.
+// fakeCache returns the Cache of an open pool whose workers respond with handler.
 func fakeCache(t *testing.T, workers int, handler func(*fastcgitest.Request) fastcgitest.Answer) *Cache {
 	t.Helper()
 	p := pool.New(pool.Config{
@@ -78,7 +78,7 @@ func fakeCache(t *testing.T, workers int, handler func(*fastcgitest.Request) fas
 	return New(p, zap.NewNop(), func() (Scope, error) { return ScopePool, nil }, func(string) error { return nil })
 }
 
-// closePool ends a fake pool.
+// closePool closes the pool of fakeCache.
 func (c *Cache) closePool(t *testing.T) {
 	t.Helper()
 	if err := c.pool.Close(t.Context()); err != nil {
@@ -87,25 +87,26 @@ func (c *Cache) closePool(t *testing.T) {
 	c.Close()
 }
 
-// helperOutput answers the helper's question.
+// helperOutput returns the response of the helper script with these
+// opcache_statistics.
 func helperOutput(r *fastcgitest.Request, status string) fastcgitest.Answer {
-	q := &scriptRun{script: r.Params["SCRIPT_FILENAME"]}
-	return fastcgitest.OK("\n" + q.token() + "\n" + `{"status": {"opcache_statistics": ` + status + `}}`)
+	run := &scriptRun{script: r.Params["SCRIPT_FILENAME"]}
+	return fastcgitest.OK("\n" + run.token() + "\n" + `{"status": {"opcache_statistics": ` + status + `}}`)
 }
 
 func TestCacheShared_DoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var info atomic.Int32
+		var queries atomic.Int32
 		ready := make(chan struct{}, 10)
 		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer {
-			info.Add(1)
+			queries.Add(1)
 			if _, err := os.Stat(r.Params["SCRIPT_FILENAME"]); err != nil {
-				t.Errorf("the helper is not there while it is run: %v", err)
+				t.Errorf("the helper script does not exist while it runs: %v", err)
 			}
 			return append(fastcgitest.Answer{fastcgitest.Wait(ready)}, helperOutput(r, `{"hits": 7}`)...)
 		})
 		defer c.closePool(t)
-		took := func(hits int64, questions int32) {
+		check := func(hits int64, wantQueries int32) {
 			t.Helper()
 			start := time.Now()
 			for range 1000 {
@@ -114,17 +115,17 @@ func TestCacheShared_DoesNotBlock(t *testing.T) {
 				}
 			}
 			synctest.Wait()
-			if info.Load() != questions || time.Since(start) != 0 {
-				t.Fatalf("%d questions, %v of waiting, want %d and none (%+v)", info.Load(), time.Since(start), questions, c.Describe())
+			if queries.Load() != wantQueries || time.Since(start) != 0 {
+				t.Fatalf("got %d queries after %v, want %d after 0s (%+v)", queries.Load(), time.Since(start), wantQueries, c.Describe())
 			}
 		}
-		took(0, 1) // the question is on its way
-		took(0, 1)
+		check(0, 1) // the query is running
+		check(0, 1)
 		ready <- struct{}{}
 		synctest.Wait()
-		took(7, 1)
+		check(7, 1)
 		time.Sleep(sampleInterval)
-		took(7, 2) // the last one, until there is another
+		check(7, 2) // the last sample until the new one is available
 		if got := c.pool.Stats(); got.Requests.Total != 0 || got.Workers.Idle != 1 {
 			t.Errorf("got %+v, want no request and an idle worker", got)
 		}
@@ -146,15 +147,15 @@ func TestCache_SampleOfCurrentGeneration(t *testing.T) {
 		}
 		synctest.Wait()
 		if got := c.Describe(); got.Available || got.Reason != errNoSample.Error() {
-			t.Errorf("after a restart: got %+v, want none until somebody asks", got)
+			t.Errorf("after a restart: got %+v, want no sample before a query", got)
 		}
 		<-c.Refresh()
 		c.scope = func() (Scope, error) { return ScopeWorker, nil }
 		if s := c.Shared(); s != nil {
-			t.Errorf("where each worker has a cache of its own: got %+v, want nil", s)
+			t.Errorf("each worker has its own cache: got %+v, want nil", s)
 		}
 		if got := c.Describe(); !got.Available || got.Scope != ScopeWorker || got.Generation != 2 {
-			t.Errorf("got %+v, want that of one worker", got)
+			t.Errorf("got %+v, want the sample of one worker", got)
 		}
 		c.scope = func() (Scope, error) { return "", errors.New("not yet") }
 		if got := c.Describe(); c.Shared() != nil || got.Available || got.Reason != "not yet" {

@@ -16,12 +16,12 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// helperResponse is what the helper script writes: opcache_get_status() and
-// some of opcache_get_configuration(), as PHP has them.
+// helperResponse is the output of the helper script: opcache_get_status() and
+// parts of opcache_get_configuration(), in PHP's names and units.
 type helperResponse struct {
-	// Reason is why there is no status.
+	// Reason says why there is no status.
 	Reason string `json:"reason"`
-	// Reset is what opcache_reset() returned.
+	// Reset is the result of opcache_reset().
 	Reset  bool    `json:"reset"`
 	Status *status `json:"status"`
 
@@ -75,9 +75,10 @@ type status struct {
 	} `json:"jit"`
 }
 
-// UnavailableError is why PHP tells nothing of its OPcache.
+// UnavailableError means that PHP cannot read or reset its OPcache.
 type UnavailableError struct{ reason string }
 
+// Error returns the reason.
 func (e *UnavailableError) Error() string { return e.reason }
 
 func isUnavailable(err error) bool {
@@ -85,59 +86,58 @@ func isUnavailable(err error) bool {
 	return ok
 }
 
-// notQueried reports whether no worker was asked at all.
+// notQueried reports whether err means that no worker ran the helper script.
 func notQueried(err error) bool {
 	return errors.Is(err, pool.ErrBusy) || errors.Is(err, pool.ErrNoWorkers) ||
 		errors.Is(err, pool.ErrNoWorker) || errors.Is(err, pool.ErrClosed)
 }
 
-// The calls of the helper script.
+// The commands of the helper script.
 const (
 	callStatus = "status"
 	callReset  = "reset"
 )
 
-// query has an idle worker run the helper: the one with that id, or for 0
-// the one used last. The error is an UnavailableError when PHP answers that it
-// cannot, or one of package pool.
+// query runs the helper script in the idle worker with this id, or, if worker is 0,
+// in the one that was used last. The error is an *UnavailableError if PHP cannot do
+// it, or an error of package pool.
 func (c *Cache) query(h *helper, call string, worker uint64) (*helperResponse, pool.QueryInfo, error) {
 	path, err := h.acquire()
 	if err != nil {
 		return nil, pool.QueryInfo{}, &UnavailableError{err.Error()}
 	}
 	defer h.release()
-	q := &scriptRun{script: path}
-	r := q.request(call)
+	run := &scriptRun{script: path}
+	r := run.request(call)
 	defer r.Free()
-	a := new(helperResponse)
-	info, err := c.pool.Query(worker, r, func(resp *http.Response) error { return q.read(resp, a) })
+	out := new(helperResponse)
+	info, err := c.pool.Query(worker, r, func(resp *http.Response) error { return run.read(resp, out) })
 	switch {
 	case errors.Is(err, errScriptNotOpened):
-		err = &UnavailableError{c.notOpenedReason(q)}
-	case err == nil && a.Reason != "":
-		err = &UnavailableError{a.Reason}
-	case err == nil && a.Status == nil:
-		err = &UnavailableError{"opcache_get_status() tells nothing"}
+		err = &UnavailableError{c.notOpenedReason(run)}
+	case err == nil && out.Reason != "":
+		err = &UnavailableError{out.Reason}
+	case err == nil && out.Status == nil:
+		err = &UnavailableError{"opcache_get_status() returned nothing"}
 	case err != nil && !notQueried(err) && !isUnavailable(err):
-		err = fmt.Errorf("the worker that was asked did not answer: %w", err)
+		err = fmt.Errorf("the queried worker did not respond: %w", err)
 	}
-	return a, info, err
+	return out, info, err
 }
 
-// scriptRun is one run of the helper.
+// scriptRun is a run of the helper script.
 type scriptRun struct {
 	script string
 	stderr limitedBuffer
 }
 
-// maxResponse is more than any answer has, maxExcerpt of a wrong one are told.
 const (
-	maxResponse = 64 << 10
-	maxExcerpt  = 200
+	maxResponse = 64 << 10 // in bytes; the helper's output is much shorter
+	maxExcerpt  = 200      // how much of an invalid response an error contains
 )
 
-// request is what makes a worker run the helper. PHP_POOL_CALL is a name that
-// no header of a client can get, and its value has what no client knows.
+// request returns the request that runs the helper script. No request header can
+// have the name PHP_POOL_CALL, and its value contains a secret.
 func (q *scriptRun) request(call string) *fastcgi.Request {
 	dir := filepath.Dir(q.script)
 	name := "/" + filepath.Base(dir) + "/" + filepath.Base(q.script)
@@ -149,7 +149,7 @@ func (q *scriptRun) request(call string) *fastcgi.Request {
 		{"REQUEST_URI", name},
 		{"SCRIPT_NAME", name},
 		{"SCRIPT_FILENAME", q.script},
-		{"DOCUMENT_ROOT", dir}, // without it no .user.ini is read
+		{"DOCUMENT_ROOT", dir}, // PHP reads .user.ini only below it
 		{"QUERY_STRING", ""},
 		{"REDIRECT_STATUS", "200"},
 		{"PHP_POOL_CALL", q.token() + " " + call},
@@ -160,13 +160,14 @@ func (q *scriptRun) request(call string) *fastcgi.Request {
 	return r
 }
 
+// token returns the secret: the name of the script's directory.
 func (q *scriptRun) token() string { return filepath.Base(filepath.Dir(q.script)) }
 
-// errScriptNotOpened: PHP could not open the script.
-var errScriptNotOpened = errors.New("php-cgi cannot open the script that asks it")
+// errScriptNotOpened means that PHP could not open the helper script.
+var errScriptNotOpened = errors.New("php-cgi cannot open the OPcache helper script")
 
-// read takes the answer from behind the token: before it may stand what some
-// other script has written, which PHP was told to run first.
+// read decodes what follows the token in the response. Before it there may be the
+// output of another script, if PHP is configured to run one first.
 func (q *scriptRun) read(resp *http.Response, out *helperResponse) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
@@ -180,24 +181,26 @@ func (q *scriptRun) read(resp *http.Response, out *helperResponse) error {
 		if err = json.Unmarshal(body[at+len(separator):], out); err == nil {
 			return nil
 		}
-		return &UnavailableError{fmt.Sprintf("the answer of PHP makes no sense: %v", err)}
+		return &UnavailableError{fmt.Sprintf("invalid response of the OPcache helper script: %v", err)}
 	}
-	words := q.phpMessage()
-	if words == "" {
-		words = fmt.Sprintf("status %d, %q", resp.StatusCode, body[:min(len(body), maxExcerpt)])
+	message := q.phpMessage()
+	if message == "" {
+		message = fmt.Sprintf("status %d, %q", resp.StatusCode, body[:min(len(body), maxExcerpt)])
 	}
-	return &UnavailableError{"the script that asks PHP did not run to its end: " + words}
+	return &UnavailableError{"the OPcache helper script did not finish: " + message}
 }
 
-// limitedBuffer keeps what is written first, and no more than an answer may have.
+// limitedBuffer keeps the first maxResponse bytes that are written to it.
 type limitedBuffer struct{ buf bytes.Buffer }
 
+// Write implements io.Writer.
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	b.buf.Write(p[:min(len(p), maxResponse-b.buf.Len())])
 	return len(p), nil
 }
 
-// phpMessage is what PHP wrote on stderr first, without the frame of a log line.
+// phpMessage returns the first message that PHP wrote to stderr, without the prefix
+// and the suffix of a log line.
 func (q *scriptRun) phpMessage() string {
 	line, _, _ := strings.Cut(strings.TrimSpace(q.stderr.buf.String()), "\n")
 	for _, prefix := range []string{"PHP Warning:  ", "PHP Fatal error:  ", "PHP Request Startup: "} {
@@ -206,15 +209,15 @@ func (q *scriptRun) phpMessage() string {
 	return strings.TrimSuffix(line, " in Unknown on line 0")
 }
 
-// notOpenedReason says why PHP could not open the script, in PHP's words if it has
-// sent any: with an error_log of its own it has not.
+// notOpenedReason says why PHP could not open the script, with PHP's message if
+// there is one. There is not if PHP has an error_log.
 func (c *Cache) notOpenedReason(q *scriptRun) string {
 	reason := q.phpMessage()
 	if reason == "" {
 		if unreadable := c.checkReadable(q.script); unreadable != nil {
 			return fmt.Sprintf("%v: %v", errScriptNotOpened, unreadable)
 		}
-		reason = "most likely open_basedir forbids it, and PHP's error_log has the words"
+		reason = "most likely open_basedir forbids it (see PHP's error_log)"
 	}
 	return fmt.Sprintf("%v: %s: allow %s in open_basedir", errScriptNotOpened, reason, os.TempDir())
 }

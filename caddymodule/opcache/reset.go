@@ -10,22 +10,24 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// ResetResult is how a reset went.
+// ResetResult is the result of a reset.
 type ResetResult struct {
-	// Reset is how many caches were told: the one of the pool, or one for each
-	// worker that was idle.
-	Reset int `json:"reset"`
-	// AfterRequest is how many workers have a cache of their own and were
-	// busy: they are replaced when their request ends.
-	AfterRequest int         `json:"after_request"`
-	OPcache      Description `json:"opcache"`
+	// WorkersReset is the number of workers that reset their OPcache: one if all
+	// workers share it, else each that was idle.
+	WorkersReset int `json:"workers_reset"`
+	// Deferred is the number of busy workers that have their own OPcache. They are
+	// replaced when their request ends.
+	Deferred int         `json:"deferred"`
+	OPcache  Description `json:"opcache"`
 }
 
-// Reset resets the OPcache by an idle worker; where each worker has its
-// own, by every idle one, and replaces those that are busy after their request.
+// Reset resets the OPcache with the help of an idle worker. If each worker has its
+// own, Reset resets those of all idle workers, and replaces the busy workers when
+// their request ends. The error is an [*UnavailableError] if PHP cannot reset it, or
+// an error of package pool.
 //
-// PHP empties a cache when no request uses it any more. Until then it compiles
-// every script anew: restarts.pending says so.
+// PHP empties an OPcache when no request uses it. Until then it compiles every
+// script for each request, and Restarts.Pending is true.
 func (c *Cache) Reset(ctx context.Context) (ResetResult, error) {
 	scope, err := c.scope()
 	if err != nil {
@@ -39,12 +41,12 @@ func (c *Cache) Reset(ctx context.Context) (ResetResult, error) {
 	if scope == ScopeWorker {
 		out, err = c.resetEach(ctx)
 	} else if err = c.resetOne(0); err == nil {
-		out.Reset = 1
+		out.WorkersReset = 1
 	}
 	if err != nil {
 		return ResetResult{}, err
 	}
-	c.logger.Info("the OPcache was reset by request", zap.Int("reset", out.Reset), zap.Int("after_request", out.AfterRequest))
+	c.logger.Info("OPcache reset requested", zap.Int("workers_reset", out.WorkersReset), zap.Int("deferred", out.Deferred))
 	out.OPcache = c.Describe()
 	return out, nil
 }
@@ -59,15 +61,15 @@ func (c *Cache) resetEach(ctx context.Context) (out ResetResult, err error) {
 			return out, err
 		}
 		if w.State == pool.Starting || w.State == pool.Stopping || w.State == pool.Gone {
-			continue // it has none yet, or no more
+			continue // it has no OPcache yet, or is about to exit
 		}
 		err := c.resetOne(w.ID)
 		if errors.Is(err, pool.ErrBusy) {
 			if err = c.pool.Recycle(w.ID, false); err == nil {
-				out.AfterRequest++
+				out.Deferred++
 			}
 		} else if err == nil {
-			out.Reset++
+			out.WorkersReset++
 		}
 		if err != nil && !errors.Is(err, pool.ErrNoWorker) {
 			return out, err
@@ -76,19 +78,19 @@ func (c *Cache) resetEach(ctx context.Context) (out ResetResult, err error) {
 	return out, nil
 }
 
-// resetOne resets the OPcache that a worker uses. The next request that finds
-// no other one empties it: so a question follows, whose answer is the new
-// sample.
+// resetOne resets the OPcache that a worker uses. PHP empties it at the beginning of
+// the next request, if no other is running, so a query follows, which also returns
+// the new sample.
 func (c *Cache) resetOne(worker uint64) error {
-	a, info, err := c.query(resetHelper, callReset, worker)
+	resp, info, err := c.query(resetHelper, callReset, worker)
 	if err != nil {
 		return err
 	}
-	if !a.Reset && !a.Status.Pending {
+	if !resp.Reset && !resp.Status.Pending {
 		return &UnavailableError{"opcache_reset() returned false"}
 	}
-	c.record(a, info, time.Now(), nil)
-	a, info, err = c.query(resetHelper, callStatus, info.Worker)
-	c.record(a, info, time.Now(), err)
+	c.record(resp, info, time.Now(), nil)
+	resp, info, err = c.query(resetHelper, callStatus, info.Worker)
+	c.record(resp, info, time.Now(), err)
 	return nil
 }

@@ -9,21 +9,22 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Description is the sample as the admin API tells of it.
+// Description is the response of the admin API.
 type Description struct {
+	// Available is true if there is a sample of the current generation.
 	Available bool `json:"available"`
-	// Reason is why there is no sample, or no newer one.
+	// Reason says why there is no sample, or no newer one.
 	Reason string `json:"reason,omitempty"`
-	// Age is that of the sample, or of the last try.
+	// Age is the age of the sample, or of the last failed query.
 	Age *float64 `json:"age_seconds,omitempty"`
-	// Scope is `pool` where all workers share an OPcache, `worker` where each
-	// has its own and this is that of one.
+	// Scope is `pool` if all workers share an OPcache, and `worker` if each has its
+	// own and the sample is of one of them.
 	Scope Scope `json:"scope,omitempty"`
 	*Sample
 }
 
-// Sample is what a worker said of its OPcache: raw numbers, bytes, and a
-// text for people beside those that need one.
+// Sample is the OPcache status of a worker. Sizes are in bytes, each also as a text
+// for people.
 type Sample struct {
 	At time.Time `json:"-"` // when it was taken
 
@@ -31,8 +32,8 @@ type Sample struct {
 	PID        int    `json:"pid"`
 	Generation int    `json:"generation"`
 
-	// Enabled is false while a restart is pending: until then PHP compiles
-	// every script anew.
+	// Enabled is false while a restart is pending: PHP then compiles every script
+	// for each request.
 	Enabled       bool          `json:"enabled"`
 	Full          bool          `json:"full"`
 	Hits          int64         `json:"hits"`
@@ -48,11 +49,11 @@ type Sample struct {
 	Restarts      Restarts      `json:"restarts"`
 	JIT           *JIT          `json:"jit,omitempty"`
 	Configuration Configuration `json:"configuration"`
-	// Realpath is that of the one worker that was asked: each has its own.
+	// Realpath is the cache of the queried worker: each worker has its own.
 	Realpath Realpath `json:"realpath_cache"`
 }
 
-// Memory is that of scripts.
+// Memory is the memory of compiled scripts.
 type Memory struct {
 	Total       int64  `json:"total_bytes"`
 	TotalHuman  string `json:"total_human"`
@@ -75,8 +76,8 @@ type Strings struct {
 	Count      int64  `json:"count"`
 }
 
-// Restarts count how often the cache was emptied: for want of memory, of
-// places for keys, and by opcache_reset().
+// Restarts counts how often the cache was emptied: because memory or the hash table
+// of keys was full, or by opcache_reset().
 type Restarts struct {
 	OOM        int64  `json:"oom"`
 	Hash       int64  `json:"hash"`
@@ -86,7 +87,7 @@ type Restarts struct {
 	InProgress bool   `json:"in_progress"`
 }
 
-// JIT is the compiler and its buffer.
+// JIT is the state of the JIT compiler and its buffer.
 type JIT struct {
 	Enabled   bool   `json:"enabled"`
 	On        bool   `json:"on"`
@@ -96,7 +97,7 @@ type JIT struct {
 	FreeHuman string `json:"buffer_free_human"`
 }
 
-// Configuration is what php.ini has of it.
+// Configuration has the settings of OPcache in php.ini.
 type Configuration struct {
 	Memory     int64  `json:"memory_consumption_bytes"`
 	Strings    int64  `json:"interned_strings_buffer_bytes"`
@@ -107,7 +108,7 @@ type Configuration struct {
 	JITBuffer  int64  `json:"jit_buffer_size_bytes"`
 }
 
-// Realpath is the cache of resolved paths.
+// Realpath is the realpath cache.
 type Realpath struct {
 	Used      int64  `json:"used_bytes"`
 	UsedHuman string `json:"used_human"`
@@ -115,9 +116,9 @@ type Realpath struct {
 	MaxHuman  string `json:"max_human"`
 }
 
-// newSample makes one of PHP's numbers.
-func newSample(a *helperResponse, info pool.QueryInfo, at time.Time) *Sample {
-	st, stats, d := a.Status, a.Status.Statistics, a.Directives
+// newSample returns the sample for a response of the helper script.
+func newSample(resp *helperResponse, info pool.QueryInfo, at time.Time) *Sample {
+	st, stats, d := resp.Status, resp.Status.Statistics, resp.Directives
 	out := &Sample{
 		At: at, Worker: info.Worker, PID: info.PID, Generation: info.Generation,
 		Enabled: !st.Pending && !st.InProgress, Full: st.Full,
@@ -132,12 +133,12 @@ func newSample(a *helperResponse, info pool.QueryInfo, at time.Time) *Sample {
 			Memory: d.Memory, Strings: d.Strings << 20, Files: d.Files, Validate: d.Validate,
 			Revalidate: d.Revalidate, JIT: d.JIT, JITBuffer: d.JITBuffer,
 		},
-		Realpath: Realpath{a.Realpath.Used, human.Bytes(a.Realpath.Used), a.Realpath.Max, human.Bytes(a.Realpath.Max)},
+		Realpath: Realpath{resp.Realpath.Used, human.Bytes(resp.Realpath.Used), resp.Realpath.Max, human.Bytes(resp.Realpath.Max)},
 	}
 	if total := stats.Hits + stats.Misses; total > 0 {
 		out.HitRate = float64(stats.Hits) / float64(total)
 	}
-	// Cut, not rounded: 100% is when nothing ever missed.
+	// FtoaWithDigits truncates, so that 100% means no misses.
 	out.HitRateHuman = humanize.FtoaWithDigits(100*out.HitRate, 2) + "%"
 	if s := st.Strings; s != nil {
 		out.Strings = &Strings{s.Size, human.Bytes(s.Size), s.Used, human.Bytes(s.Used), s.Free, human.Bytes(s.Free), s.Number}
@@ -148,13 +149,13 @@ func newSample(a *helperResponse, info pool.QueryInfo, at time.Time) *Sample {
 	return out
 }
 
-// newMemory: what PHP calls used does not count what is wasted.
+// newMemory returns the Memory for PHP's numbers. PHP's used does not include wasted.
 func newMemory(used, free, wasted int64) Memory {
 	total := used + free + wasted
 	return Memory{total, human.Bytes(total), used, human.Bytes(used), free, human.Bytes(free), wasted, human.Bytes(wasted)}
 }
 
-// formatTime is a time of PHP's; none is 0.
+// formatTime formats a Unix time of PHP; 0 means never.
 func formatTime(unix int64) string {
 	if unix == 0 {
 		return ""
