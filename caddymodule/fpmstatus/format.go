@@ -13,14 +13,14 @@ import (
 	"unicode/utf8"
 )
 
-// format is one of the forms in which php-fpm shows its status.
+// format is an output format of php-fpm's status page.
 type format struct {
-	query       string // that asks for it
+	query       string // the query parameter that selects it
 	contentType string
 	write       func(*bytes.Buffer, *Page)
 }
 
-// formats are looked for in this order, as php-fpm does.
+// formats are the formats in the order in which php-fpm checks the query for them.
 var formats = []format{
 	{"html", "text/html;charset=UTF-8", writeHTML},
 	{"xml", "text/xml;charset=UTF-8", writeXML},
@@ -30,6 +30,7 @@ var formats = []format{
 
 var plainText = format{"", "text/plain;charset=UTF-8", writeText}
 
+// formatFor returns the first of formats that query has, or plainText.
 func formatFor(query url.Values) format {
 	for _, f := range formats {
 		if query.Has(f.query) {
@@ -39,8 +40,9 @@ func formatFor(query url.Values) format {
 	return plainText
 }
 
-// Respond writes the page in the format that the query asks for, by one of the
-// names `html`, `xml`, `json` and `openmetrics`; else as text.
+// Respond writes the page as the response to a request with this query. One of the
+// parameters html, xml, json and openmetrics, with any value, selects the format; the
+// default is plain text. The error is that of w.
 func (p *Page) Respond(w http.ResponseWriter, query url.Values) error {
 	f := formatFor(query)
 	var out bytes.Buffer
@@ -48,12 +50,12 @@ func (p *Page) Respond(w http.ResponseWriter, query url.Values) error {
 	return respond(w, f.contentType, out.Bytes())
 }
 
-// RespondPong answers as php-fpm's ping page does.
+// RespondPong writes the response of php-fpm's ping page. The error is that of w.
 func RespondPong(w http.ResponseWriter) error {
 	return respond(w, plainText.contentType, []byte("pong"))
 }
 
-// respond answers with the headers of php-fpm's own pages.
+// respond writes a response with the headers of php-fpm's pages.
 func respond(w http.ResponseWriter, contentType string, body []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -70,7 +72,7 @@ func writeText(out *bytes.Buffer, page *Page) {
 		for _, f := range fields {
 			name := f.name
 			if name == "request uri" {
-				name = "request URI" // in this format alone
+				name = "request URI" // php-fpm spells it so in this format only
 			}
 			fmt.Fprintf(out, "%-21s %s\n", name+":", f.text(clockTime))
 		}
@@ -120,10 +122,10 @@ func writeHTML(out *bytes.Buffer, page *Page) {
 	out.WriteString("</body></html>")
 }
 
-// writeTable has a column for each field.
+// writeTable writes the HTML table of the processes, with a column for each field.
 func writeTable(out *bytes.Buffer, processes [][]field) {
 	out.WriteString("<table border=\"1\">\n<tr>")
-	// The head is there without a process too.
+	// The table has a header row even if there is no process.
 	for _, f := range processFields(new(Worker), false) {
 		fmt.Fprintf(out, "<th>%s</th>", f.name)
 	}
@@ -164,21 +166,21 @@ func writeJSON(out *bytes.Buffer, page *Page) {
 	out.WriteByte('}')
 }
 
-// metrics are php-fpm's, in its order; they know no processes. Names and
-// types are php-fpm's too, though some that it calls counters are gauges.
+// metrics are the fields of the OpenMetrics format, which has no processes. Order,
+// names and types are those of php-fpm, even where a counter should be a gauge.
 var metrics = []struct{ name, kind, field, help string }{
-	{"start_since", "counter", "start since", "Seconds since the pool was made."},
+	{"start_since", "counter", "start since", "Seconds since the pool was created."},
 	{"accepted_connections", "counter", "accepted conn", "Requests that got a worker."},
-	{"listen_queue", "gauge", "listen queue", "Requests that wait for a worker."},
-	{"max_listen_queue", "counter", "max listen queue", "The most requests that ever waited at a time."},
-	{"listen_queue_length", "gauge", "listen queue len", "How many requests may wait (max_queue)."},
-	{"idle_processes", "gauge", "idle processes", "Workers that are idle."},
-	{"active_processes", "gauge", "active processes", "Workers that run PHP."},
-	{"total_processes", "gauge", "total processes", "Workers that are idle or run PHP."},
-	{"max_active_processes", "counter", "max active processes", "The most workers that ever ran PHP at a time."},
-	{"max_children_reached", "counter", "max children reached", "How often a request waited although there were as many workers as there may be."},
-	{"slow_requests", "counter", "slow requests", "Requests that ran longer than slow_request."},
-	{"memory_peak", "gauge", "memory peak", "Always 0: php-cgi does not report the memory that a request used at most."},
+	{"listen_queue", "gauge", "listen queue", "Requests waiting for a worker."},
+	{"max_listen_queue", "counter", "max listen queue", "Highest number of requests waiting at the same time."},
+	{"listen_queue_length", "gauge", "listen queue len", "Maximum number of waiting requests (max_queue)."},
+	{"idle_processes", "gauge", "idle processes", "Idle workers."},
+	{"active_processes", "gauge", "active processes", "Workers running PHP."},
+	{"total_processes", "gauge", "total processes", "Idle workers and workers running PHP."},
+	{"max_active_processes", "counter", "max active processes", "Highest number of workers running PHP at the same time."},
+	{"max_children_reached", "counter", "max children reached", "How often a request had to wait because the maximum number of workers was reached."},
+	{"slow_requests", "counter", "slow requests", "Requests slower than slow_request."},
+	{"memory_peak", "gauge", "memory peak", "Always 0, because php-cgi does not report the peak memory of requests."},
 }
 
 func writeMetrics(out *bytes.Buffer, page *Page) {
@@ -189,10 +191,10 @@ func writeMetrics(out *bytes.Buffer, page *Page) {
 	write := func(name, kind, help, value string) {
 		fmt.Fprintf(out, "# HELP phpfpm_%[1]s %[3]s\n# TYPE phpfpm_%[1]s %[2]s\nphpfpm_%[1]s %[4]s\n", name, kind, help, value)
 	}
-	// The only place where the pool's name is. In a help text the backslash
-	// escapes.
-	about := fmt.Sprintf("Whether pool %s (%s) is there.", values["pool"], values["process manager"])
-	write("up", "gauge", strings.ReplaceAll(about, `\`, `\\`), "1")
+	// The pool's name is in this help text only. OpenMetrics requires backslashes in
+	// help texts to be escaped.
+	help := fmt.Sprintf("Whether pool %s (%s) is up.", values["pool"], values["process manager"])
+	write("up", "gauge", strings.ReplaceAll(help, `\`, `\\`), "1")
 	for _, m := range metrics {
 		if value, ok := values[m.field]; ok {
 			write(m.name, m.kind, m.help, value)
@@ -201,12 +203,11 @@ func writeMetrics(out *bytes.Buffer, page *Page) {
 	out.WriteString("# EOF\n")
 }
 
-// clockTime is how the formats for people write a moment, in local time;
-// epochTime that for machines.
+// clockTime formats a time for text and HTML, epochTime for the other formats.
 func clockTime(t time.Time) string { return t.Local().Format("02/Jan/2006:15:04:05 -0700") }
 func epochTime(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-// text is the value in one line of UTF-8.
+// text returns the value as a line of UTF-8 text.
 func (f field) text(formatTime func(time.Time) string) string {
 	switch v := f.value.(type) {
 	case time.Time:
@@ -220,7 +221,7 @@ func (f field) text(formatTime func(time.Time) string) string {
 	}
 }
 
-// json is the value in JSON: but for strings that is what the text is.
+// json returns the value as JSON.
 func (f field) json() string {
 	text := f.text(epochTime)
 	if _, ok := f.value.(string); !ok {
@@ -228,22 +229,22 @@ func (f field) json() string {
 	}
 	quoted, err := json.Marshal(text)
 	if err != nil {
-		panic("bug: a string that has no JSON: " + err.Error())
+		panic("bug: cannot marshal a string: " + err.Error())
 	}
 	return string(quoted)
 }
 
-// printable writes what would break a line, or could not be written in XML or
-// UTF-8, as %XX, as it is in URIs.
+// printable percent-encodes control characters, and characters that are not valid in
+// UTF-8 or XML.
 func printable(s string) string {
-	broken := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError || r == 0xFFFE || r == 0xFFFF }
-	if strings.IndexFunc(s, broken) < 0 {
+	unprintable := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError || r == 0xFFFE || r == 0xFFFF }
+	if strings.IndexFunc(s, unprintable) < 0 {
 		return s
 	}
 	var out strings.Builder
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
-		if broken(r) {
+		if unprintable(r) {
 			for i := range size {
 				fmt.Fprintf(&out, "%%%02X", s[i])
 			}
@@ -255,7 +256,7 @@ func printable(s string) string {
 	return out.String()
 }
 
-// escape is text for HTML and XML.
+// escape escapes text for HTML and XML.
 func escape(s string) string { return markup.Replace(s) }
 
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#039;")

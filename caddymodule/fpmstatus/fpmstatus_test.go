@@ -17,7 +17,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// hostile is what a client may send, or a file be called, to break the page.
+// hostile has values, as a client or the name of a file may contain, that could break
+// the page.
 var hostile = pool.Info{
 	Method: "GET", URI: "/<script>alert('1')</script>", Query: `a="b"&c=<script>` + "\xff\u0085",
 	User: "eve\npool: x", Script: "/srv/a&b\r\n# EOF\x00\uFFFE.php",
@@ -41,7 +42,7 @@ func TestPage_HostileInput(t *testing.T) {
 	for _, query := range []string{"html", "xml"} {
 		body := respond(query)
 		if strings.Contains(body, "<script>alert") || strings.Contains(body, "c=<script>") || strings.Contains(body, "</td>\n#") {
-			t.Errorf("%s: markup gets through:\n%s", query, body)
+			t.Errorf("%s: markup is not escaped:\n%s", query, body)
 		}
 	}
 	const (
@@ -62,24 +63,25 @@ func TestPage_HostileInput(t *testing.T) {
 		}
 		for _, w := range want {
 			if !slices.Contains(got, w) {
-				t.Errorf("%s: no %q in %q", query, w, got)
+				t.Errorf("%s: %q is missing in %q", query, w, got)
 			}
 		}
 	}
 	lines := strings.Split(respond("openmetrics"), "\n")
-	if want := `# HELP phpfpm_up Whether pool a"b</td>%0A# EOF\\n (static) is there.`; lines[0] != want {
+	if want := `# HELP phpfpm_up Whether pool a"b</td>%0A# EOF\\n (static) is up.`; lines[0] != want {
 		t.Errorf("got  %s\nwant %s", lines[0], want)
 	}
 	for i, line := range lines[:len(lines)-2] {
 		if !metricsLine.MatchString(line) {
-			t.Errorf("line %d is none of this format: %s", i+1, line)
+			t.Errorf("line %d is not in OpenMetrics format: %s", i+1, line)
 		}
 	}
 }
 
 var metricsLine = regexp.MustCompile(`^(# (HELP|TYPE) phpfpm_[a-z_]+ .+|phpfpm_[a-z_]+ \d+)$`)
 
-// These read all strings of a page with parsers that are not ours.
+// The following functions return all strings of a page. They use parsers of other
+// packages.
 
 func textStrings(body string) ([]string, error) {
 	var list []string
@@ -88,7 +90,7 @@ func textStrings(body string) ([]string, error) {
 		switch {
 		case line == "\n", line == "************************\n":
 		case !ok || len(name) > 20:
-			return nil, errors.New("no field: " + line)
+			return nil, errors.New("not a field: " + line)
 		default:
 			list = append(list, strings.TrimLeft(value, " "))
 		}
@@ -158,7 +160,8 @@ func TestFormat_FirstInQuery(t *testing.T) {
 	}
 }
 
-// TestPage_MemoryPeak has the field where php-fpm 8.4 has it, and not otherwise.
+// TestPage_MemoryPeak checks that the field is in the same place as in php-fpm 8.4, and
+// only after AddMemoryPeak.
 func TestPage_MemoryPeak(t *testing.T) {
 	for query, want := range map[string]string{
 		"":            "slow requests:        0\nmemory peak:          0\n",
@@ -185,7 +188,7 @@ func TestPage_MemoryPeak(t *testing.T) {
 				t.Error(err)
 			}
 			if body := w.Body.String(); strings.Contains(body, want) != has || !has && strings.Contains(body, "peak") {
-				t.Errorf("%s: memory peak %v:\n%s", query, has, body)
+				t.Errorf("%s: want memory peak %v, got:\n%s", query, has, body)
 			}
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// FuzzStatus puts anything into the request that a worker runs: no format of the
-// status page lets it out of its field.
+// FuzzStatus puts arbitrary values into the request of a worker and checks that they
+// stay within their fields in every format.
 func FuzzStatus(f *testing.F) {
 	f.Add("GET", "/a?b", "q=<script>", "ada", "/srv/a.php")
 	f.Add("G\nET", "/\n************************\npid: 1", "]]>", "\x00", "\"'\\\u2028")
@@ -30,10 +30,10 @@ func FuzzStatus(f *testing.F) {
 			f.write(&plain, page("a", "/a", "a", "a", "/a"))
 			text := got.String()
 			if lines := strings.Count(plain.String(), "\n"); strings.Count(text, "\n") != lines || strings.ContainsFunc(text, isControl) {
-				t.Errorf("%s: %q", f.contentType, text)
+				t.Errorf("%s: line breaks or control characters in %q", f.contentType, text)
 			}
 			if tags := strings.Count(plain.String(), "<"); f.query != "json" && f.query != "" && f.query != "openmetrics" && strings.Count(text, "<") != tags {
-				t.Errorf("%s: %q", f.contentType, text)
+				t.Errorf("%s: unescaped markup in %q", f.contentType, text)
 			}
 			switch f.query {
 			case "json":

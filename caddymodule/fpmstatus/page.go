@@ -1,25 +1,28 @@
-// Package fpmstatus writes php-fpm's status page of a pool: the fields of PHP
-// 8.2 or 8.4 in their order, in each of its formats (sapi/fpm/fpm/fpm_status.c), so that
-// whoever reads php-fpm's reads ours. Where the words do not fit, this is what
-// stands in the fields:
+// Package fpmstatus writes the status page of a pool in php-fpm's format, so that
+// tools made for php-fpm can read it. The page has the fields of php-fpm 8.2, or 8.4,
+// in the same order (see sapi/fpm/fpm/fpm_status.c in php-src). The short page has
+// one field per line, `name: value`, about the pool; the full page adds a block of
+// such lines for each process. Both exist as text, HTML, XML and JSON, and the pool's
+// fields also in OpenMetrics format.
 //
-//   - accepted conn: requests that got a worker. Asking for this page takes none,
-//     so it does not count itself.
-//   - listen queue: requests that wait for a worker; its length is max_queue.
-//   - active processes: workers that run PHP, also when the client has left.
-//   - max children reached: how often a request waited although there were as
-//     many workers as there may be.
-//   - request uri: what the client asked for, before rewrites; php-fpm shows the
-//     script. The query is there only where it is asked for.
-//   - last request cpu: how much of the time in which the worker ran requests it
-//     was computing, in percent: of the last 100 ms of such time or more, not of
-//     one request alone. php-fpm asks the system after each request.
-//   - last request memory: what the worker has for itself now, in bytes, not more
-//     than a second ago. php-fpm shows the peak of memory_get_peak_usage, which
-//     only PHP knows.
-//   - memory peak, from PHP 8.4 on: always 0, as in a php-fpm before its first
-//     request. php-fpm shows the highest memory_get_peak_usage of all requests,
+// These fields differ from those of php-fpm:
+//
+//   - accepted conn: requests that got a worker. A request for the status page needs
+//     none, so it is not counted.
+//   - listen queue: requests waiting for a worker. listen queue len is max_queue.
+//   - active processes: workers running PHP, even if the client has disconnected.
+//   - max children reached: how often a request had to wait because all workers were
+//     busy and no more may be started.
+//   - request uri: the URI of the client's request, before rewrites. php-fpm shows
+//     that of the script. The query is included only if the caller wants it.
+//   - last request cpu: CPU time in percent of the time in which the worker ran
+//     requests, measured over at least 100 ms of that time. php-fpm measures the last
+//     request only.
+//   - last request memory: the private memory of the worker in bytes, measured at
+//     most a second ago. php-fpm shows memory_get_peak_usage of the last request,
 //     which php-cgi does not report.
+//   - memory peak, since PHP 8.4: always 0. php-fpm shows the highest
+//     memory_get_peak_usage of all requests, which php-cgi does not report.
 package fpmstatus
 
 import (
@@ -35,8 +38,8 @@ type Page struct {
 	processes [][]field
 }
 
-// field is one line of the page. Its value is a string, an integer, a
-// percentage or a moment.
+// field is a field of the page. Its value is a string, an integer, a percentage or a
+// time.Time.
 type field struct {
 	name  string
 	value any
@@ -45,30 +48,30 @@ type field struct {
 // percentage is written with two decimals.
 type percentage float64
 
-// Short is the page without its workers.
+// Short returns the short page, without the workers.
 func Short(s *pool.Stats) *Page { return &Page{pool: poolFields(s)} }
 
-// Worker is one process of the full page.
+// Worker is a process of the full page.
 type Worker struct {
 	pool.WorkerStats
-	CPU    float64 // in percent
-	Memory int64   // in bytes
+	CPU    float64 // last request cpu, in percent
+	Memory int64   // last request memory, in bytes
 }
 
-// Full is the page with its workers; fullURI adds the queries of their
-// requests, which may hold what not everybody who may see the status should see.
+// Full returns the full page, with the workers except those that are stopping.
+// fullURI includes the query strings of their requests, which may contain secrets.
 func Full(s *pool.Stats, workers []Worker, fullURI bool) *Page {
 	p := &Page{pool: poolFields(s), full: true}
 	for i := range workers {
-		if workers[i].State != pool.Stopping { // then it does not count as a process any more
+		if workers[i].State != pool.Stopping { // "total processes" does not count it either
 			p.processes = append(p.processes, processFields(&workers[i], fullURI))
 		}
 	}
 	return p
 }
 
-// AddMemoryPeak adds the field that php-fpm's page has at the end of the pool's
-// since PHP 8.4. It is 0: nothing but PHP knows the value.
+// AddMemoryPeak adds the pool's last field since PHP 8.4. Its value is 0, because
+// php-cgi does not report it.
 func (p *Page) AddMemoryPeak() { p.pool = append(p.pool, field{"memory peak", 0}) }
 
 func poolFields(s *pool.Stats) []field {
@@ -96,12 +99,11 @@ func processFields(w *Worker, fullURI bool) []field {
 	cpu, memory := w.CPU, w.Memory
 	if w.State == pool.Busy || w.State == pool.Draining {
 		state, duration, info = "Running", w.Running, w.Request
-		// What the worker uses is shown when its request has ended, as php-fpm
-		// does.
+		// Like php-fpm, show CPU and memory only when the request has ended.
 		cpu, memory = 0, 0
 	}
 	if w.State == pool.Busy {
-		requests++ // php-fpm counts them as they begin
+		requests++ // php-fpm counts a request when it begins
 	}
 	if requests == 0 {
 		cpu, memory = 0, 0
@@ -123,7 +125,7 @@ func processFields(w *Worker, fullURI bool) []field {
 	}
 }
 
-// secondsSince counts as php-fpm does: in whole seconds of the clock.
+// secondsSince returns the difference of Unix times, as php-fpm does.
 func secondsSince(t time.Time) int64 { return max(0, time.Now().Unix()-t.Unix()) }
 
 func orDash(s string) string {
