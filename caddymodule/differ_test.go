@@ -122,7 +122,7 @@ func newDiffer(tb testing.TB) *differ {
 	return d
 }
 
-func (d *differ) told(r *fastcgitest.Request) fastcgitest.Answer {
+func (d *differ) told(r *fastcgitest.Request) fastcgitest.Response {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.seen = r.Params

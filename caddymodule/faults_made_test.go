@@ -13,26 +13,26 @@ import (
 
 // faultAnswers are what workers answer to a request with that token: all the
 // ways in which an answer travels.
-var faultAnswers = []func(token string) fastcgitest.Answer{
-	func(token string) fastcgitest.Answer { return fastcgitest.OK("hello " + token) },
-	func(token string) fastcgitest.Answer {
+var faultAnswers = []func(token string) fastcgitest.Response{
+	func(token string) fastcgitest.Response { return fastcgitest.OK("hello " + token) },
+	func(token string) fastcgitest.Response {
 		body := "created " + token
 		return fastcgitest.Reply(fmt.Sprintf("Status: 201 Created\r\nSet-Cookie: a=%s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body))
 	},
-	func(token string) fastcgitest.Answer {
-		return fastcgitest.Answer{
+	func(token string) fastcgitest.Response {
+		return fastcgitest.Response{
 			fastcgitest.Stderr("PHP Warning:  x"), fastcgitest.Stdout("X-A: b\n"), fastcgitest.Stdout("\nin "),
 			fastcgitest.Stdout("pieces "), fastcgitest.Stderr("y"), fastcgitest.Stdout(token), fastcgitest.EndStatus(1, 0),
 		}
 	},
-	func(token string) fastcgitest.Answer {
+	func(token string) fastcgitest.Response {
 		return fastcgitest.Reply("Status: 302 Found\r\nLocation: /" + token + "\r\n\r\n")
 	},
 }
 
 // longAnswer is one that is passed on while it still comes: faults go near the
 // borders of its records.
-func longAnswer(token string) fastcgitest.Answer {
+func longAnswer(token string) fastcgitest.Response {
 	return fastcgitest.OK(token + strings.Repeat("0123456789abcdef", 13000) + token)
 }
 
@@ -45,17 +45,17 @@ type fault struct {
 
 // apply returns the bytes that are sent, and what follows them: by default the
 // responder waits for the next request.
-func (f fault) apply(wire []byte) ([]byte, fastcgitest.Answer) {
+func (f fault) apply(wire []byte) ([]byte, fastcgitest.Response) {
 	at := min(f.at, len(wire))
 	head, tail := wire[:at], wire[at:]
 	switch f.kind {
 	case "cut":
-		return head, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Close()}
+		return head, fastcgitest.Response{fastcgitest.Raw(head), fastcgitest.Close()}
 	case "stall":
 		wire = head
 	case "late": // see reply
 	case "delay":
-		return wire, fastcgitest.Answer{fastcgitest.Raw(head), fastcgitest.Sleep(time.Millisecond), fastcgitest.Raw(tail)}
+		return wire, fastcgitest.Response{fastcgitest.Raw(head), fastcgitest.Sleep(time.Millisecond), fastcgitest.Raw(tail)}
 	case "insert":
 		wire = slices.Concat(head, []byte{f.b}, tail)
 	case "remove":
@@ -67,11 +67,11 @@ func (f fault) apply(wire []byte) ([]byte, fastcgitest.Answer) {
 	default:
 		panic("bug: a fault " + f.kind)
 	}
-	return wire, fastcgitest.Answer{fastcgitest.Raw(wire)}
+	return wire, fastcgitest.Response{fastcgitest.Raw(wire)}
 }
 
 // everyFault calls inject with each kind of fault at each place of each answer.
-func everyFault(long bool, inject func(answer func(string) fastcgitest.Answer, method string, f fault)) {
+func everyFault(long bool, inject func(answer func(string) fastcgitest.Response, method string, f fault)) {
 	for _, answer := range faultAnswers {
 		size := len(fastcgitest.Encode(answer("00000000"), 2))
 		for at := range size + 1 {
@@ -115,7 +115,7 @@ var allBytes = func() []byte {
 }()
 
 // randomFault makes up to three faults, one of which may be a wait.
-func randomFault() (answer func(string) fastcgitest.Answer, method string, faults []fault) {
+func randomFault() (answer func(string) fastcgitest.Response, method string, faults []fault) {
 	answer, method = faultAnswers[rand.IntN(len(faultAnswers))], http.MethodGet
 	if rand.IntN(50) == 0 {
 		answer = longAnswer

@@ -35,7 +35,7 @@ type injector struct {
 	asked            int
 
 	mu     sync.Mutex
-	answer func(token string) fastcgitest.Answer
+	answer func(token string) fastcgitest.Response
 	spoil  []fault
 	token  string // of the request whose answer is spoilt, at its first try
 	// arrived: the client has the answer; written: late bytes have followed it.
@@ -58,7 +58,7 @@ func newInjector(t *testing.T, root string) *injector {
 		number := in.launched.Add(1)
 		in.open.Add(1)
 		defer in.open.Add(-1)
-		fastcgitest.Serve(c, func(r *fastcgitest.Request) fastcgitest.Answer { return in.reply(r, number) })
+		fastcgitest.Serve(c, func(r *fastcgitest.Request) fastcgitest.Response { return in.reply(r, number) })
 	})
 	hurried := *in.patient
 	hurried.ReadTimeout = caddy.Duration(readLimit)
@@ -67,11 +67,11 @@ func newInjector(t *testing.T, root string) *injector {
 }
 
 // response answers a request, spoilt once.
-func (in *injector) reply(r *fastcgitest.Request, number int64) fastcgitest.Answer {
+func (in *injector) reply(r *fastcgitest.Request, number int64) fastcgitest.Response {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	wire := fastcgitest.Encode(in.answer(r.Params["QUERY_STRING"]), r.ID)
-	steps := fastcgitest.Answer{fastcgitest.Raw(wire)}
+	steps := fastcgitest.Response{fastcgitest.Raw(wire)}
 	var spoil []fault
 	if r.Params["QUERY_STRING"] == in.token {
 		spoil = in.spoil
@@ -161,7 +161,7 @@ func judgedStatus(err error) int {
 }
 
 // inject spoils one answer, and looks at what that came to and at the next.
-func (in *injector) inject(answer func(string) fastcgitest.Answer, method string, faults []fault) {
+func (in *injector) inject(answer func(string) fastcgitest.Response, method string, faults []fault) {
 	in.Helper()
 	in.mu.Lock()
 	in.answer, in.spoil, in.token, in.victim = answer, faults, in.next(), 0
@@ -220,7 +220,7 @@ func (in *injector) inject(answer func(string) fastcgitest.Answer, method string
 // next gets their own answer; and nothing is left behind.
 func TestNoFaultOfAWorkerReachesAnotherClient(t *testing.T) {
 	type task struct {
-		answer func(string) fastcgitest.Answer
+		answer func(string) fastcgitest.Response
 		method string
 		faults []fault
 	}
@@ -239,13 +239,13 @@ func TestNoFaultOfAWorkerReachesAnotherClient(t *testing.T) {
 			})
 		}
 		began := time.Now()
-		give := func(answer func(string) fastcgitest.Answer, method string, faults ...fault) {
+		give := func(answer func(string) fastcgitest.Response, method string, faults ...fault) {
 			if !t.Failed() && (*faultsFor == 0 || time.Since(began) < *faultsFor) {
 				injected++
 				tasks <- task{answer, method, faults}
 			}
 		}
-		everyFault(*faultsFor > 0, func(answer func(string) fastcgitest.Answer, method string, f fault) { give(answer, method, f) })
+		everyFault(*faultsFor > 0, func(answer func(string) fastcgitest.Response, method string, f fault) { give(answer, method, f) })
 		t.Logf("%d of them each at its place", injected)
 		for time.Since(began) < *faultsFor && !t.Failed() {
 			answer, method, faults := randomFault()

@@ -34,10 +34,10 @@ func (c *slowClient) Write(p []byte) (int, error) {
 }
 
 // long is an answer that no one read takes in.
-func long() ([]byte, fastcgitest.Answer) {
+func long() ([]byte, fastcgitest.Response) {
 	const size = 3 << 20
 	content := make([]byte, 0, size)
-	answer := fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\n")}
+	answer := fastcgitest.Response{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\n")}
 	for i := 0; len(content) < size; i++ {
 		part := bytes.Repeat([]byte{byte(i), byte(i >> 8), byte(i * 7)}, 10000)
 		content = append(content, part...)
@@ -50,7 +50,7 @@ func long() ([]byte, fastcgitest.Answer) {
 func slowSite(t *testing.T, buffers int64) (*Handler, []byte) {
 	t.Helper()
 	content, answer := long()
-	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response {
 		return slices.Clone(answer)
 	}))
 	h.ResponseBuffers = buffers
@@ -156,8 +156,8 @@ func TestWhatIsReadAheadComesWholeThroughTheTransport(t *testing.T) {
 func TestReadingAheadDelaysNoStream(t *testing.T) {
 	next := make(chan struct{})
 	big := bytes.Repeat([]byte("x"), 2*fastcgi.MaxFill)
-	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer {
-		return fastcgitest.Answer{
+	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response {
+		return fastcgitest.Response{
 			fastcgitest.Stdout("Content-Type: text/event-stream\r\n\r\n"), fastcgitest.Stdout("data: first\n\n"), fastcgitest.Flush(),
 			fastcgitest.Wait(next), fastcgitest.Stdout(string(big[:50000])), fastcgitest.Stdout(string(big[50000:100000])), fastcgitest.End(),
 		}

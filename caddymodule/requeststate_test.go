@@ -44,7 +44,7 @@ const allPlaceholders = "{http.php_pool.worker} {http.php_pool.pid} {http.php_po
 
 func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
-	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
+	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
 	for name, serve := range ways {
 		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
 		if err := serve(h, r); err != nil {
@@ -82,9 +82,9 @@ func TestThePlaceholdersAreEmptyForAFileThatIsNoScript(t *testing.T) {
 
 func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
 	root := testfiles.Write(t, "index.php", "error.php")
-	h := fakeSite(t, root, 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, root, 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
 		if strings.HasSuffix(r.Params["SCRIPT_FILENAME"], "error.php") {
-			return fastcgitest.Answer{fastcgitest.Close()}
+			return fastcgitest.Response{fastcgitest.Close()}
 		}
 		return fastcgitest.OK("hello")
 	}))
@@ -103,7 +103,7 @@ func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
 
 func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
-	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }))
+	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
 	for name, serve := range ways {
 		for _, logs := range []*caddyhttp.ServerLogConfig{nil, {}} {
 			r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), &caddyhttp.Server{Logs: logs})
@@ -200,13 +200,13 @@ func TestAClientThatLeavesIsCountedOnce(t *testing.T) {
 		}},
 	} {
 		ctx, leave := context.WithCancel(t.Context())
-		h := fakeSite(t, testfiles.Write(t, "silent.php", "half.php", "whole.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+		h := fakeSite(t, testfiles.Write(t, "silent.php", "half.php", "whole.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
 			switch r.Params["SCRIPT_NAME"] {
 			case "/silent.php":
 				leave()
-				return fastcgitest.Answer{fastcgitest.Wait(held)}
+				return fastcgitest.Response{fastcgitest.Wait(held)}
 			case "/half.php":
-				return fastcgitest.Answer{
+				return fastcgitest.Response{
 					fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(), fastcgitest.Wait(held),
 				}
 			}

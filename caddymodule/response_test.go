@@ -20,12 +20,12 @@ const inAFile = 5 << 20
 // Whatever becomes of a request, it leaves the pool, and the file with its body
 // goes.
 func TestARequestLeavesNothingBehind(t *testing.T) {
-	h := fakeSite(t, testfiles.Write(t, "whole.php", "die.php", "break.php"), 2, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, testfiles.Write(t, "whole.php", "die.php", "break.php"), 2, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
 		switch r.Params["SCRIPT_NAME"] {
 		case "/die.php":
-			return fastcgitest.Answer{fastcgitest.Close()}
+			return fastcgitest.Response{fastcgitest.Close()}
 		case "/break.php":
-			return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(), fastcgitest.Close()}
+			return fastcgitest.Response{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(), fastcgitest.Close()}
 		}
 		return fastcgitest.OK("whole")
 	}))
@@ -57,7 +57,7 @@ func TestARequestLeavesNothingBehind(t *testing.T) {
 
 // While the client reads a short answer, nothing is held for it any more.
 func TestABodyGoesWhenTheAnswerIsThere(t *testing.T) {
-	h := fakeSite(t, testfiles.Write(t, "whole.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("whole") }))
+	h := fakeSite(t, testfiles.Write(t, "whole.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("whole") }))
 	r := prepared(httptest.NewRequest(http.MethodPost, "http://example.com/whole.php",
 		bytes.NewReader(make([]byte, inAFile))), new(caddyhttp.Server))
 	res, err := (&Transport{Backend: h.Backend}).RoundTrip(r)

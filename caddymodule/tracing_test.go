@@ -26,10 +26,10 @@ import (
 // tracedSite is a site whose PHP echoes the traceparent it was given.
 func tracedSite(t *testing.T) *Handler {
 	t.Helper()
-	h := fakeSite(t, testfiles.Write(t, "index.php", "die.php", "late.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Answer {
+	h := fakeSite(t, testfiles.Write(t, "index.php", "die.php", "late.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
 		switch r.Params["SCRIPT_NAME"] {
 		case "/die.php":
-			return fastcgitest.Answer{fastcgitest.Close()}
+			return fastcgitest.Response{fastcgitest.Close()}
 		case "/late.php":
 			return fastcgitest.Reply("Status: 503\r\nContent-Type: text/plain\r\n\r\nlater")
 		}

@@ -14,18 +14,18 @@ import (
 
 func TestResponseHead_InvalidKeepsConnReusable(t *testing.T) {
 	for name, tt := range map[string]struct {
-		response fastcgitest.Answer
+		response fastcgitest.Response
 		want     string
 	}{
 		"status 99":      {fastcgitest.Reply("Status: 99 X\r\n\r\nhello"), `"99 X"`},
 		"status abc":     {fastcgitest.Reply("Status: abc\r\n\r\n"), `"abc"`},
-		"nothing":        {fastcgitest.Answer{fastcgitest.End()}, "no response"},
-		"stderr only":    {fastcgitest.Answer{fastcgitest.Stderr("oh"), fastcgitest.End()}, "no response"},
+		"nothing":        {fastcgitest.Response{fastcgitest.End()}, "no response"},
+		"stderr only":    {fastcgitest.Response{fastcgitest.Stderr("oh"), fastcgitest.End()}, "no response"},
 		"head no end":    {fastcgitest.Reply("Content-Type: text/html\r\n"), "ended within"},
-		"overloaded":     {fastcgitest.Answer{fastcgitest.EndStatus(0, 2)}, "OVERLOADED"},
-		"unknown role":   {fastcgitest.Answer{fastcgitest.EndStatus(0, 3)}, "UNKNOWN_ROLE"},
-		"cannot mpx":     {fastcgitest.Answer{fastcgitest.EndStatus(0, 1)}, "CANT_MPX_CONN"},
-		"another status": {fastcgitest.Answer{fastcgitest.EndStatus(0, 9)}, "unknown"},
+		"overloaded":     {fastcgitest.Response{fastcgitest.EndStatus(0, 2)}, "OVERLOADED"},
+		"unknown role":   {fastcgitest.Response{fastcgitest.EndStatus(0, 3)}, "UNKNOWN_ROLE"},
+		"cannot mpx":     {fastcgitest.Response{fastcgitest.EndStatus(0, 1)}, "CANT_MPX_CONN"},
+		"another status": {fastcgitest.Response{fastcgitest.EndStatus(0, 9)}, "unknown"},
 	} {
 		overSocketAndPipe(t, func(t *transport) {
 			c := t.connect(&fastcgitest.Responder{Handler: respondWith(tt.response)})
@@ -85,7 +85,7 @@ func TestBody_ContentLength(t *testing.T) {
 			for _, pieces := range []int{0, 1} {
 				t.Run(fmt.Sprintf("%s/filled=%v/pieces=%d", tt.name, fill, pieces), func(t *testing.T) {
 					written := make(chan struct{})
-					a := fastcgitest.Answer{fastcgitest.InPieces(pieces), fastcgitest.Stdout(tt.output), fastcgitest.End(), fastcgitest.Flush()}
+					a := fastcgitest.Response{fastcgitest.InPieces(pieces), fastcgitest.Stdout(tt.output), fastcgitest.End(), fastcgitest.Flush()}
 					c := connectSocket(t, respondWith(append(a, func(*fastcgitest.Wire) error { close(written); return nil })))
 					r := get()
 					r.Head = tt.head
@@ -129,7 +129,7 @@ func TestBody_ContentLength(t *testing.T) {
 
 func TestBodyFill_DoesNotBlock(t *testing.T) {
 	more := make(chan struct{})
-	c := connectSocket(t, respondWith(fastcgitest.Answer{
+	c := connectSocket(t, respondWith(fastcgitest.Response{
 		fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Wait(more), fastcgitest.Stdout(", world"), fastcgitest.End(),
 	}))
 	resp, err := c.RoundTrip(testContext(t), get())
@@ -223,7 +223,7 @@ func TestConn_ReusableAfterEarlyClose(t *testing.T) {
 	}
 
 	overSocketAndPipe(t, func(t *transport) {
-		c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{
+		c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
 			fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Stall(),
 		})})
 		resp, err := c.RoundTrip(testContext(t), get())
@@ -256,7 +256,7 @@ func TestBody_InvalidHeadersDropped(t *testing.T) {
 
 func TestBodyNext_JoinsSmallRecords(t *testing.T) {
 	written := make(chan struct{})
-	a := fastcgitest.Answer{fastcgitest.Stdout("A: b\r\n\r\n")}
+	a := fastcgitest.Response{fastcgitest.Stdout("A: b\r\n\r\n")}
 	var want strings.Builder
 	for i := range 20 {
 		s := strings.Repeat(fmt.Sprint(i%10), 4096)

@@ -38,8 +38,8 @@ func testContext(tb testing.TB) context.Context {
 }
 
 // respondWith returns a handler that responds to every request with a.
-func respondWith(a fastcgitest.Answer) func(*fastcgitest.Request) fastcgitest.Answer {
-	return func(*fastcgitest.Request) fastcgitest.Answer { return a }
+func respondWith(a fastcgitest.Response) func(*fastcgitest.Request) fastcgitest.Response {
+	return func(*fastcgitest.Request) fastcgitest.Response { return a }
 }
 
 // transport is a test that runs over one kind of connection.
@@ -106,7 +106,7 @@ func do(tb testing.TB, c *Conn, r *Request) (*http.Response, string, error) {
 func TestConn_SequentialRequests(t *testing.T) {
 	overSocketAndPipe(t, func(t *transport) {
 		next := uint16(0)
-		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
+		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Response {
 			if next++; !r.KeepConn || r.Role != 1 || r.ID != next {
 				t.Errorf("got request %d, role %d, keep-alive %v, want %d, 1, true", r.ID, r.Role, r.KeepConn, next)
 			}
@@ -134,7 +134,7 @@ func TestConn_SequentialRequests(t *testing.T) {
 func TestConn_ResponseByteByByte(t *testing.T) {
 	overSocketAndPipe(t, func(t *transport) {
 		var stderr bytes.Buffer
-		c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{
+		c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
 			fastcgitest.InPieces(1),
 			fastcgitest.Stderr("first"), fastcgitest.Stdout("Status: 201 Created\r\nA: b"), fastcgitest.Stderr(", second"),
 			fastcgitest.Stdout("\r\n"), fastcgitest.Stdout("\r\nhel"), fastcgitest.Stderr(", third"), fastcgitest.Stdout("lo"),
@@ -161,7 +161,7 @@ func TestConn_ResponseByteByByte(t *testing.T) {
 // TestConn_TruncatedResponse closes the connection after every possible number
 // of bytes of a response.
 func TestConn_TruncatedResponse(t *testing.T) {
-	whole := fastcgitest.Encode(fastcgitest.Answer{
+	whole := fastcgitest.Encode(fastcgitest.Response{
 		fastcgitest.Stderr("warning"),
 		fastcgitest.Stdout("Content-Type: text/plain\r\nContent-Length: 5\r\n\r\n"),
 		fastcgitest.Stdout("hello"),
@@ -169,7 +169,7 @@ func TestConn_TruncatedResponse(t *testing.T) {
 	}, requestID)
 	overSocketAndPipe(t, func(t *transport) {
 		for n := range whole {
-			c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{
+			c := t.connect(&fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
 				fastcgitest.Raw(whole[:n]), fastcgitest.Close(),
 			})})
 			_, body, err := do(t, c, get())
@@ -199,7 +199,7 @@ func TestConn_BrokenByInvalidRecord(t *testing.T) {
 		"missing padding":   fastcgitest.Raw([]byte("\x01\x06\x00\x01\x00\x01\x07\x00x" + "\x01\x03\x00\x01\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
 	} {
 		overSocketAndPipe(t, func(t *transport) {
-			for where, a := range map[string]fastcgitest.Answer{
+			for where, a := range map[string]fastcgitest.Response{
 				"before the head": {bad, head, fastcgitest.End()},
 				"in the body":     {head, fastcgitest.Flush(), bad, fastcgitest.End()},
 			} {
@@ -228,7 +228,7 @@ func TestConn_BrokenByTrailingData(t *testing.T) {
 }
 
 // connectSocket returns a Conn over a unix socket that is served by handler.
-func connectSocket(tb testing.TB, handler func(*fastcgitest.Request) fastcgitest.Answer) *Conn {
+func connectSocket(tb testing.TB, handler func(*fastcgitest.Request) fastcgitest.Response) *Conn {
 	tb.Helper()
 	client, server := socketPair(tb)
 	return serve(tb, &fastcgitest.Responder{Handler: handler}, client, server)
@@ -348,7 +348,7 @@ type errReader struct{ err error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
 func TestRequestRewind(t *testing.T) {
-	echo := func(r *fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK(string(r.Body)) }
+	echo := func(r *fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK(string(r.Body)) }
 	for _, size := range []int{0, 10, 300 << 10} {
 		want := strings.Repeat("x", size)
 		r := get()

@@ -12,7 +12,7 @@ import (
 
 func ExampleConn() {
 	client, server := net.Pipe()
-	go fastcgitest.Serve(server, func(r *fastcgitest.Request) fastcgitest.Answer {
+	go fastcgitest.Serve(server, func(r *fastcgitest.Request) fastcgitest.Response {
 		return fastcgitest.OK("Hello, " + r.Params["HTTP_USER_AGENT"] + "!")
 	})
 	c := fastcgi.NewConn(client)

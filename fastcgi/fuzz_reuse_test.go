@@ -106,7 +106,7 @@ func checkSecond(ctx context.Context, t *testing.T, c *Conn, wire []byte) {
 // FuzzValues responds to GET_VALUES, as used by Handshake and Ping, with arbitrary
 // bytes.
 func FuzzValues(f *testing.F) {
-	f.Add(fastcgitest.Encode(fastcgitest.Answer{fastcgitest.Values("FCGI_MPXS_CONNS", "0")}, 0), uint8(255))
+	f.Add(fastcgitest.Encode(fastcgitest.Response{fastcgitest.Values("FCGI_MPXS_CONNS", "0")}, 0), uint8(255))
 	f.Add(fastcgitest.Encode(fastcgitest.OK("x"), 0), uint8(9))
 	f.Add([]byte("\x01\x0a\x00\x00\xff\xff\xff\x00"), uint8(1))
 	f.Fuzz(func(t *testing.T, wire []byte, pieces uint8) {

@@ -65,7 +65,7 @@ var bodyReaders = []func(*Body) ([]byte, error){
 func FuzzConn(f *testing.F) {
 	for i := range uint8(16) {
 		f.Add(fastcgitest.Encode(fastcgitest.OK("hello"), requestID), uint16(i)*9, i)
-		f.Add(fastcgitest.Encode(fastcgitest.Answer{
+		f.Add(fastcgitest.Encode(fastcgitest.Response{
 			fastcgitest.Stderr("x"), fastcgitest.Reply("Content-Length: 9\r\n\r\nhello")[0], fastcgitest.EndStatus(1, 0), fastcgitest.Raw([]byte("stray")),
 		}, requestID), uint16(i), i)
 	}

@@ -129,7 +129,7 @@ func TestPeeker_CheckSeesUnexpectedData(t *testing.T) {
 // responses, does not read peeked bytes again.
 func TestPeeker_LargeResponseAfterSmall(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 1<<16)
-	c := connectSocket(t, func(r *fastcgitest.Request) fastcgitest.Answer {
+	c := connectSocket(t, func(r *fastcgitest.Request) fastcgitest.Response {
 		if r.Params["QUERY_STRING"] == "long" {
 			return fastcgitest.OK(long)
 		}

@@ -13,15 +13,15 @@ func TestPing_KeepsConnReusable(t *testing.T) {
 	overSocketAndPipe(t, func(t *transport) {
 		pings := 0
 		c := t.connect(&fastcgitest.Responder{
-			Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
+			Handler: func(r *fastcgitest.Request) fastcgitest.Response {
 				if r.Params["SCRIPT_FILENAME"] != "" {
 					return fastcgitest.Reply("Status: 404 Not Found\r\n\r\nNo input file specified.\n")
 				}
 				return fastcgitest.OK("hello")
 			},
-			Values: func() fastcgitest.Answer {
+			Values: func() fastcgitest.Response {
 				pings++
-				return fastcgitest.Answer{fastcgitest.InPieces(pings), fastcgitest.Values("FCGI_MPXS_CONNS", "0")}
+				return fastcgitest.Response{fastcgitest.InPieces(pings), fastcgitest.Values("FCGI_MPXS_CONNS", "0")}
 			},
 		})
 		ctx := testContext(t)
@@ -45,7 +45,7 @@ func TestPing_KeepsConnReusable(t *testing.T) {
 
 func TestHandshake_ClosedAfterGetValues(t *testing.T) {
 	overSocketAndPipe(t, func(t *transport) {
-		c := t.connect(&fastcgitest.Responder{ClosesAfterValues: true})
+		c := t.connect(&fastcgitest.Responder{CloseAfterGetValues: true})
 		if err := c.Handshake(testContext(t)); !errors.Is(err, ErrClosedAfterGetValues) {
 			t.Errorf("got %v, want %v", err, ErrClosedAfterGetValues)
 		}
@@ -57,7 +57,7 @@ func TestHandshake_ClosedAfterGetValues(t *testing.T) {
 
 func TestHandshake_ClosedByPeer(t *testing.T) {
 	overSocketAndPipe(t, func(t *transport) {
-		c := t.connect(&fastcgitest.Responder{Values: func() fastcgitest.Answer { return fastcgitest.Answer{fastcgitest.Close()} }})
+		c := t.connect(&fastcgitest.Responder{Values: func() fastcgitest.Response { return fastcgitest.Response{fastcgitest.Close()} }})
 		if err := c.Handshake(testContext(t)); !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrClosedAfterGetValues) {
 			t.Errorf("got %v, want an unexpected EOF", err)
 		}
@@ -78,7 +78,7 @@ func TestPing_InvalidResultBreaksConn(t *testing.T) {
 		"incomplete record": fastcgitest.Raw([]byte("\x01\x0a\x00\x00\xff\xff\x00\x00" + strings.Repeat("x", 9999))),
 	} {
 		overSocketAndPipe(t, func(t *transport) {
-			c := t.connect(&fastcgitest.Responder{Values: func() fastcgitest.Answer { return fastcgitest.Answer{step} }})
+			c := t.connect(&fastcgitest.Responder{Values: func() fastcgitest.Response { return fastcgitest.Response{step} }})
 			err := c.Ping(testContext(t))
 			if _, ok := errors.AsType[*ProtocolError](err); !ok || c.Reusable() || !c.Broken() {
 				t.Errorf("%s: got error %v, reusable %v, broken %v, want a ProtocolError, false, true", name, err, c.Reusable(), c.Broken())

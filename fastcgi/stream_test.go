@@ -116,7 +116,7 @@ func TestStream_ContentBeyondLimitDiscarded(t *testing.T) {
 	for limit := range 12 {
 		var s stream
 		s.init(nil)
-		wire := fastcgitest.Encode(fastcgitest.Answer{
+		wire := fastcgitest.Encode(fastcgitest.Response{
 			fastcgitest.Stdout("abc"), fastcgitest.Stdout("def"), fastcgitest.Stdout("ghi"), fastcgitest.End(),
 		}, requestID)
 		half := len(wire) / 2
@@ -143,7 +143,7 @@ func TestStream_ContentBeyondLimitDiscarded(t *testing.T) {
 // result is the same.
 func FuzzRecord(f *testing.F) {
 	f.Add(fastcgitest.Encode(fastcgitest.OK("hello"), requestID), uint16(1))
-	f.Add(fastcgitest.Encode(fastcgitest.Answer{
+	f.Add(fastcgitest.Encode(fastcgitest.Response{
 		fastcgitest.Stderr("warning"), fastcgitest.Stdout("abc"), fastcgitest.EndStatus(1, 2),
 	}, requestID), uint16(7))
 	f.Add([]byte("\x01\x06\x00\x01\xff\xff\xff\x00"), uint16(3))

@@ -18,8 +18,8 @@ import (
 // must work.
 func TestConn_Stress(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
-	s := &fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
-		return fastcgitest.Answer{
+	s := &fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Response {
+		return fastcgitest.Response{
 			fastcgitest.Stderr("noise"), fastcgitest.Stdout("A: b\r\n\r\n"), fastcgitest.Flush(),
 			fastcgitest.Stdout(string(r.Body)), fastcgitest.Flush(), fastcgitest.End(),
 		}

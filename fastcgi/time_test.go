@@ -50,14 +50,14 @@ func TestReadTimeout(t *testing.T) {
 	head, body := fastcgitest.Stdout("A: b\r\n\r\n"), fastcgitest.Stdout("hello")
 	second := fastcgitest.Sleep(time.Second)
 	for name, tt := range map[string]struct {
-		response fastcgitest.Answer
+		response fastcgitest.Response
 		after    time.Duration // when it fails; 0 if it does not
 	}{
-		"no timeout":      {fastcgitest.Answer{second, head, second, body, second, fastcgitest.End()}, 0},
-		"before the head": {fastcgitest.Answer{fastcgitest.Stall()}, 2 * time.Second},
-		"after stderr":    {fastcgitest.Answer{second, fastcgitest.Stderr("x"), fastcgitest.Stall()}, 3 * time.Second},
-		"before the body": {fastcgitest.Answer{second, head, fastcgitest.Stall()}, 3 * time.Second},
-		"before the end":  {fastcgitest.Answer{second, head, second, body, fastcgitest.Stall()}, 4 * time.Second},
+		"no timeout":      {fastcgitest.Response{second, head, second, body, second, fastcgitest.End()}, 0},
+		"before the head": {fastcgitest.Response{fastcgitest.Stall()}, 2 * time.Second},
+		"after stderr":    {fastcgitest.Response{second, fastcgitest.Stderr("x"), fastcgitest.Stall()}, 3 * time.Second},
+		"before the body": {fastcgitest.Response{second, head, fastcgitest.Stall()}, 3 * time.Second},
+		"before the end":  {fastcgitest.Response{second, head, second, body, fastcgitest.Stall()}, 4 * time.Second},
 	} {
 		inBubble(t, &fastcgitest.Responder{Handler: respondWith(tt.response)}, func(t *bubble) {
 			c := t.conn
@@ -108,7 +108,7 @@ func TestWriteTimeout_UnreadRequestBodyBreaksConn(t *testing.T) {
 		"read timeout":  func(r *Request) { r.ReadTimeout = time.Second },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &fastcgitest.Responder{Early: true, Handler: respondWith(fastcgitest.Answer{
+			s := &fastcgitest.Responder{Early: true, Handler: respondWith(fastcgitest.Response{
 				fastcgitest.Sleep(time.Minute), // without reading
 				fastcgitest.Close(),
 			})}
@@ -165,7 +165,7 @@ func TestReadTimeout_ExtendedBySlowRequestBody(t *testing.T) {
 
 func TestContext_CancelEndsRequest(t *testing.T) {
 	left := errors.New("client left")
-	for name, a := range map[string]fastcgitest.Answer{
+	for name, a := range map[string]fastcgitest.Response{
 		"before the head": {fastcgitest.Stall()},
 		"in the body":     {fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Stall()},
 	} {
@@ -204,7 +204,7 @@ func TestContext_CancelWhileSendingBreaksConn(t *testing.T) {
 }
 
 func TestContext_DeadlineIsTimeout(t *testing.T) {
-	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{fastcgitest.Stall()})}, func(t *bubble) {
+	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{fastcgitest.Stall()})}, func(t *bubble) {
 		c := t.conn
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -242,7 +242,7 @@ func TestContext_LateCancel(t *testing.T) {
 
 func TestInterrupt_EndsRequest(t *testing.T) {
 	died := errors.New("worker died")
-	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Answer{fastcgitest.Stall()})}, func(t *bubble) {
+	inBubble(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{fastcgitest.Stall()})}, func(t *bubble) {
 		c := t.conn
 		time.AfterFunc(time.Second, func() { c.Interrupt(died); c.Interrupt(nil) })
 		start := time.Now()
@@ -258,8 +258,8 @@ func TestPing_Context(t *testing.T) {
 	for name, ping := range map[string]func(*Conn, context.Context) error{
 		"Ping": (*Conn).Ping, "Handshake": (*Conn).Handshake, "PingRequest": (*Conn).PingRequest,
 	} {
-		stall := fastcgitest.Answer{fastcgitest.Stall()}
-		s := &fastcgitest.Responder{Handler: respondWith(stall), Values: func() fastcgitest.Answer { return stall }}
+		stall := fastcgitest.Response{fastcgitest.Stall()}
+		s := &fastcgitest.Responder{Handler: respondWith(stall), Values: func() fastcgitest.Response { return stall }}
 		inBubble(t, s, func(t *bubble) {
 			c := t.conn
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -17,7 +17,7 @@ func TestRequestBody_Sizes(t *testing.T) {
 	data := make([]byte, 1<<20)
 	rand.Read(data)
 	overSocketAndPipe(t, func(t *transport) {
-		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
+		c := t.connect(&fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Response {
 			return fastcgitest.OK(string(r.Body))
 		}})
 		for _, size := range []int{0, 1, 65_000, 65_498, 65_499, 65_500, 65_501, 65_527, 65_528, 65_529, 65_535, 65_536, 2 * 65_528, 2*65_528 + 1, len(data)} {
@@ -79,7 +79,7 @@ func TestRequestBody_ResponseBeforeItsEnd(t *testing.T) {
 }
 
 func TestRequestBody_GraceAfterEndRequest(t *testing.T) {
-	s := &fastcgitest.Responder{Early: true, Handler: respondWith(fastcgitest.Answer{
+	s := &fastcgitest.Responder{Early: true, Handler: respondWith(fastcgitest.Response{
 		fastcgitest.Sleep(time.Second), fastcgitest.Stdout("\r\nhello"), fastcgitest.End(), fastcgitest.Sleep(time.Minute),
 	})}
 	inBubble(t, s, func(t *bubble) {
@@ -101,11 +101,11 @@ func TestRequestBody_GraceAfterEndRequest(t *testing.T) {
 func TestRequestBody_ClosedByPeer(t *testing.T) {
 	overSocketAndPipe(t, func(t *transport) {
 		for name, tt := range map[string]struct {
-			response fastcgitest.Answer
+			response fastcgitest.Response
 			started  bool
 		}{
-			"no response":      {fastcgitest.Answer{fastcgitest.Close()}, false},
-			"partial response": {fastcgitest.Answer{fastcgitest.Stdout("Status: 500 No\r\n\r\nlast words"), fastcgitest.Close()}, true},
+			"no response":      {fastcgitest.Response{fastcgitest.Close()}, false},
+			"partial response": {fastcgitest.Response{fastcgitest.Stdout("Status: 500 No\r\n\r\nlast words"), fastcgitest.Close()}, true},
 		} {
 			c := t.connect(&fastcgitest.Responder{Early: true, Handler: respondWith(tt.response)})
 			r := get()
@@ -126,7 +126,7 @@ func TestInterrupt_DeliversWhatArrived(t *testing.T) {
 	written := make(chan struct{})
 	const size = 150 << 10
 	content := strings.Repeat("x", size)
-	c := connectSocket(t, respondWith(fastcgitest.Answer{
+	c := connectSocket(t, respondWith(fastcgitest.Response{
 		fastcgitest.Stdout("A: b\r\n\r\n" + content), fastcgitest.Flush(),
 		func(*fastcgitest.Wire) error { close(written); return nil },
 		fastcgitest.Stall(), // like a background program that keeps the connection open

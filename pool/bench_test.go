@@ -53,7 +53,7 @@ func (l *socketLauncher) Launch(context.Context) (Process, error) {
 		return nil, err
 	}
 	p := &fakeProcess{pid: int(l.pids.Add(1)), client: client, server: server, done: make(chan struct{})}
-	go fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }) // until the pool is closed
+	go fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }) // until the pool is closed
 	return p, nil
 }
 

@@ -159,8 +159,8 @@ func TestClientLimit_QueuedGivesUp(t *testing.T) {
 
 func TestClientLimit_DrainingWorkerCounts(t *testing.T) {
 	run(t, limited(3, 1), func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return append(fastcgitest.Answer{fastcgitest.Sleep(5 * time.Second)}, fastcgitest.OK("late")...)
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return append(fastcgitest.Response{fastcgitest.Sleep(5 * time.Second)}, fastcgitest.OK("late")...)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		time.AfterFunc(time.Second, cancel)

@@ -84,7 +84,7 @@ type fakeProcess struct {
 
 func (p *fakeProcess) serve(conn net.Conn) {
 	defer close(p.served)
-	responder := fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Answer {
+	responder := fastcgitest.Responder{Handler: func(r *fastcgitest.Request) fastcgitest.Response {
 		p.gen.tt.mu.Lock()
 		h := p.gen.tt.handler
 		p.gen.tt.mu.Unlock()
@@ -95,11 +95,11 @@ func (p *fakeProcess) serve(conn net.Conn) {
 }
 
 // values responds to a health check.
-func (p *fakeProcess) values() fastcgitest.Answer {
+func (p *fakeProcess) values() fastcgitest.Response {
 	if p.deaf.Load() {
-		return fastcgitest.Answer{fastcgitest.Stall()}
+		return fastcgitest.Response{fastcgitest.Stall()}
 	}
-	return fastcgitest.Answer{fastcgitest.Values("FCGI_MAX_CONNS", "1", "FCGI_MAX_REQS", "1", "FCGI_MPXS_CONNS", "0")}
+	return fastcgitest.Response{fastcgitest.Values("FCGI_MAX_CONNS", "1", "FCGI_MAX_REQS", "1", "FCGI_MPXS_CONNS", "0")}
 }
 
 func (p *fakeProcess) Conn() net.Conn { return p.client }

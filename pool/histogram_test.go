@@ -46,8 +46,8 @@ func TestStats_HistogramBuckets(t *testing.T) {
 
 func TestStats_RequestTimes(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{
 				fastcgitest.Sleep(20 * time.Millisecond), fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nx"),
 				fastcgitest.Flush(), fastcgitest.Sleep(30 * time.Millisecond), fastcgitest.End(),
 			}
@@ -65,7 +65,7 @@ func TestStats_RequestTimeWithoutResponse(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 3 * time.Second
 	run(t, s, func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.Answer{fastcgitest.Stall()} }
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.Response{fastcgitest.Stall()} }
 		if _, err := tt.get("/a.php"); err == nil {
 			t.Fatal("got a response, want an error")
 		}

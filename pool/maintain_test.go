@@ -119,8 +119,8 @@ func TestDrain_StoppedWhenRequestsWait(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		hang := make(chan struct{})
 		defer close(hang)
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{fastcgitest.Wait(hang)}
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{fastcgitest.Wait(hang)}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

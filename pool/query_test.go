@@ -63,11 +63,11 @@ func (tt *tester) querySlowly() (let func()) {
 	ready := make(chan struct{})
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
-	tt.handler = func(r *fastcgitest.Request) fastcgitest.Answer {
+	tt.handler = func(r *fastcgitest.Request) fastcgitest.Response {
 		if r.Params["SCRIPT_FILENAME"] != "/ask.php" {
 			return fastcgitest.OK("hello")
 		}
-		return append(fastcgitest.Answer{fastcgitest.Wait(ready)}, fastcgitest.OK("asked")...)
+		return append(fastcgitest.Response{fastcgitest.Wait(ready)}, fastcgitest.OK("asked")...)
 	}
 	return func() { close(ready) }
 }
@@ -230,10 +230,10 @@ func TestQuery_WorkerCrashes(t *testing.T) {
 	s := static(2)
 	s.Deaths, s.Period = 1, time.Minute
 	run(t, s, func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			tt.proc(0).end()
 			tt.proc(1).end()
-			return fastcgitest.Answer{fastcgitest.Stall()}
+			return fastcgitest.Response{fastcgitest.Stall()}
 		}
 		query := tt.startQuery()
 		tt.settle()
@@ -250,7 +250,7 @@ func TestQuery_WorkerCrashes(t *testing.T) {
 
 func TestQuery_ReadError(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			return fastcgitest.OK(strings.Repeat("much ", 1<<20))
 		}
 		r := fastcgi.NewRequest()

@@ -16,12 +16,12 @@ import (
 func (tt *tester) killer(n int32) {
 	var left atomic.Int32
 	left.Store(n)
-	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 		if left.Add(-1) < 0 {
 			return fastcgitest.OK("hello")
 		}
 		tt.killBusy()
-		return fastcgitest.Answer{fastcgitest.Stall()}
+		return fastcgitest.Response{fastcgitest.Stall()}
 	}
 }
 
@@ -78,8 +78,8 @@ func TestRetry_OnlyOnce(t *testing.T) {
 
 func TestRetry_NotAfterFirstByte(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{
 				fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(),
 				func(*fastcgitest.Wire) error { tt.killBusy(); return nil }, fastcgitest.Stall(),
 			}
@@ -98,7 +98,7 @@ func TestRetry_NotAfterFirstByte(t *testing.T) {
 func TestRetry_NotAfterClientDisconnect(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		ctx, cancel := context.WithCancel(context.Background())
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			cancel()
 			synctest.Wait()
 			return fastcgitest.OK("late")
@@ -114,7 +114,7 @@ func TestRetry_NotAfterClientDisconnect(t *testing.T) {
 
 func TestRequest_InvalidHeader(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			return fastcgitest.Reply("Status: 99 No\r\n\r\nbody")
 		}
 		_, err := tt.get("/a.php")

@@ -92,7 +92,7 @@ type reconnected struct {
 
 func reconnect(p *fakeProcess) *reconnected {
 	client, server := net.Pipe()
-	responder := fastcgitest.Responder{Handler: func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }, Values: p.values}
+	responder := fastcgitest.Responder{Handler: func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }, Values: p.values}
 	go responder.Serve(server) // until the process exits
 	go func() {
 		<-p.done
@@ -118,15 +118,15 @@ func (r *reconnected) Kill() error {
 // abandon makes a client disconnect during the response.
 func (tt *tester) abandon() {
 	tt.Helper()
-	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-		return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Stall()}
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+		return fastcgitest.Response{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Stall()}
 	}
 	_, leave, err := tt.send(context.Background(), "/a.php", true)
 	if err != nil {
 		tt.Fatal(err)
 	}
 	leave()
-	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }
 }
 
 func TestWorker_ExitsWhileIdle(t *testing.T) {
@@ -142,8 +142,8 @@ func TestWorker_ExitsWhileIdle(t *testing.T) {
 func TestDrain_ClientDisconnects(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
 		hang := make(chan struct{})
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Wait(hang), fastcgitest.End()}
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Wait(hang), fastcgitest.End()}
 		}
 		x, free, err := tt.send(context.Background(), "/a.php", true)
 		if err != nil {

@@ -22,8 +22,8 @@ func runSlow(t *testing.T, workers int, takes time.Duration, f func(tt *tester))
 	s := static(workers)
 	s.SlowRequest = 5 * time.Second
 	run(t, s, func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return append(fastcgitest.Answer{fastcgitest.Sleep(takes)}, fastcgitest.OK("hello")...)
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return append(fastcgitest.Response{fastcgitest.Sleep(takes)}, fastcgitest.OK("hello")...)
 		}
 		time.Sleep(300 * time.Millisecond)
 		f(tt)

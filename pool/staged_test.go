@@ -60,9 +60,9 @@ func TestWarmup_WorkerCrashes(t *testing.T) {
 			t.Fatal(err)
 		}
 		victim := pr.workers[0].proc.(*fakeProcess)
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			victim.end()
-			return fastcgitest.Answer{fastcgitest.Stall()}
+			return fastcgitest.Response{fastcgitest.Stall()}
 		}
 		if err := tt.warm(pr, 0); !errors.Is(err, ErrWorkerDied) {
 			t.Errorf("got %v, want ErrWorkerDied", err)
@@ -73,7 +73,7 @@ func TestWarmup_WorkerCrashes(t *testing.T) {
 		if n := pr.DiscardFailed(context.Background()); n != 1 || pr.Workers() != 1 {
 			t.Errorf("%d workers were discarded and %d are left, want 1 and 1", n, pr.Workers())
 		}
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }
 		if err := pr.Commit(); err != nil {
 			t.Fatal(err)
 		}

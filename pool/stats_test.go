@@ -100,8 +100,8 @@ func TestStats_AbandonedRequestIsNotLast(t *testing.T) {
 
 func TestStats_ReplacementStartsEmpty(t *testing.T) {
 	run(t, static(1), func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{fastcgitest.Stdout("X-A: b\r\n\r\n"), fastcgitest.Flush(), fastcgitest.Stall()}
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{fastcgitest.Stdout("X-A: b\r\n\r\n"), fastcgitest.Flush(), fastcgitest.Stall()}
 		}
 		ctx, leave := context.WithCancel(context.Background())
 		_, free, err := tt.send(ctx, "/a.php", true)
@@ -147,9 +147,9 @@ func TestStats_RejectionsByReason(t *testing.T) {
 		waiting.wantLease().Release()
 		deferred.wantLease().Release()
 
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			tt.proc(-1).end()
-			return fastcgitest.Answer{fastcgitest.Stall()}
+			return fastcgitest.Response{fastcgitest.Stall()}
 		}
 		if _, err := tt.do(context.Background(), "/bad.php", false); !errors.Is(err, ErrWorkerDied) {
 			t.Errorf("got error %v, want ErrWorkerDied", err)

@@ -115,8 +115,8 @@ func TestStress(t *testing.T) {
 func stress(tt *tester, s Settings) {
 	const steps, clients = 3000, 12
 	tt.mu.Lock()
-	tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-		return append(fastcgitest.Answer{fastcgitest.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)},
+	tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+		return append(fastcgitest.Response{fastcgitest.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)},
 			fastcgitest.OK("hello")...)
 	}
 	tt.mu.Unlock()

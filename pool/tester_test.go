@@ -27,7 +27,7 @@ type tester struct {
 
 	mu sync.Mutex
 	// handler responds to requests; tests replace it before they send one.
-	handler func(*fastcgitest.Request) fastcgitest.Answer
+	handler func(*fastcgitest.Request) fastcgitest.Response
 	// launch is called before each launch, which fails if it returns an error.
 	launch func(ctx context.Context) error
 	// activity is the result of Activity.
@@ -82,7 +82,7 @@ func newTester(t *testing.T, s Settings) *tester {
 	t.Helper()
 	tt := &tester{
 		T:          t,
-		handler:    func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") },
+		handler:    func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") },
 		launch:     func(context.Context) error { return nil },
 		activity:   func(*fakeProcess) (Activity, error) { return Activity{}, errors.ErrUnsupported },
 		maxWorkers: s.MaxWorkers,

@@ -13,8 +13,8 @@ func TestRequestTimeout_Soft(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 10 * time.Second
 	run(t, s, func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return append(fastcgitest.Answer{untilSoft(tt.proc(0))}, fastcgitest.Reply("Status: 500\r\n\r\ntime is over")...)
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return append(fastcgitest.Response{untilSoft(tt.proc(0))}, fastcgitest.Reply("Status: 500\r\n\r\ntime is over")...)
 		}
 		start := time.Now()
 		if _, err := tt.get("/a.php"); !errors.Is(err, ErrRequestTimeout) {
@@ -44,8 +44,8 @@ func TestRequestTimeout_Kill(t *testing.T) {
 	s := static(1)
 	s.RequestTimeout = 10 * time.Second
 	run(t, s, func(tt *tester) {
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{fastcgitest.Stall()}
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{fastcgitest.Stall()}
 		}
 		start := time.Now()
 		if _, err := tt.get("/a.php"); !errors.Is(err, ErrRequestTimeout) {
@@ -67,8 +67,8 @@ func TestRequestTimeout_WhileDraining(t *testing.T) {
 	run(t, s, func(tt *tester) {
 		hang := make(chan struct{})
 		defer close(hang)
-		tt.handler = func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{fastcgitest.Wait(hang)}
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{fastcgitest.Wait(hang)}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -99,7 +99,7 @@ func planOf(spawn string) *poolcfg.Plan {
 }
 
 // tellsOfOPcache answers as the script does that asks PHP about its OPcache.
-func tellsOfOPcache(r *fastcgitest.Request) fastcgitest.Answer {
+func tellsOfOPcache(r *fastcgitest.Request) fastcgitest.Response {
 	token, _, _ := strings.Cut(r.Params["PHP_POOL_CALL"], " ")
 	return fastcgitest.OK("\n" + token + "\n" + `{"status": {
 		"cache_full": true,
@@ -287,7 +287,7 @@ func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n ui
 }
 
 func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
-	unknown := func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("no") }
+	unknown := func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("no") }
 	unasked := livetest.NewPool(t, 2, livetest.Answers(unknown), planOf(poolcfg.SpawnShared))
 	each := livetest.NewPool(t, 2, livetest.Answers(tellsOfOPcache), planOf(poolcfg.SpawnSingle))
 	<-each.OPcache.Refresh()
@@ -342,7 +342,7 @@ func BenchmarkScrape(b *testing.B) {
 }
 
 func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
-	l := livetest.NewPool(t, 2, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Answer { return fastcgitest.OK("hello") }), nil)
+	l := livetest.NewPool(t, 2, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }), nil)
 	var done atomic.Bool
 	var all sync.WaitGroup
 	for range 4 {

@@ -19,7 +19,7 @@ import (
 
 // fakePHP is a generation whose workers respond with handler.
 type fakePHP struct {
-	handler func(*fastcgitest.Request) fastcgitest.Answer
+	handler func(*fastcgitest.Request) fastcgitest.Response
 	done    chan struct{}
 }
 
@@ -64,7 +64,7 @@ func (w *fakeWorker) Kill() error {
 }
 
 // fakeCache returns the Cache of an open pool whose workers respond with handler.
-func fakeCache(t *testing.T, workers int, handler func(*fastcgitest.Request) fastcgitest.Answer) *Cache {
+func fakeCache(t *testing.T, workers int, handler func(*fastcgitest.Request) fastcgitest.Response) *Cache {
 	t.Helper()
 	p := pool.New(pool.Config{
 		Start: func(context.Context, int) (pool.Launcher, error) {
@@ -89,7 +89,7 @@ func (c *Cache) closePool(t *testing.T) {
 
 // helperOutput returns the response of the helper script with these
 // opcache_statistics.
-func helperOutput(r *fastcgitest.Request, status string) fastcgitest.Answer {
+func helperOutput(r *fastcgitest.Request, status string) fastcgitest.Response {
 	run := &scriptRun{script: r.Params["SCRIPT_FILENAME"]}
 	return fastcgitest.OK("\n" + run.token() + "\n" + `{"status": {"opcache_statistics": ` + status + `}}`)
 }
@@ -98,12 +98,12 @@ func TestCacheShared_DoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queries atomic.Int32
 		ready := make(chan struct{}, 10)
-		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer {
+		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Response {
 			queries.Add(1)
 			if _, err := os.Stat(r.Params["SCRIPT_FILENAME"]); err != nil {
 				t.Errorf("the helper script does not exist while it runs: %v", err)
 			}
-			return append(fastcgitest.Answer{fastcgitest.Wait(ready)}, helperOutput(r, `{"hits": 7}`)...)
+			return append(fastcgitest.Response{fastcgitest.Wait(ready)}, helperOutput(r, `{"hits": 7}`)...)
 		})
 		defer c.closePool(t)
 		check := func(hits int64, wantQueries int32) {
@@ -136,7 +136,7 @@ func TestCacheShared_DoesNotBlock(t *testing.T) {
 
 func TestCache_SampleOfCurrentGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Answer { return helperOutput(r, `{"hits": 7}`) })
+		c := fakeCache(t, 1, func(r *fastcgitest.Request) fastcgitest.Response { return helperOutput(r, `{"hits": 7}`) })
 		defer c.closePool(t)
 		<-c.Refresh()
 		if s := c.Shared(); s == nil || s.Hits != 7 {

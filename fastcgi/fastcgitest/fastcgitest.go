@@ -3,7 +3,7 @@
 // works over any net.Conn, including net.Pipe in a synctest bubble.
 //
 //	client, server := net.Pipe()
-//	go fastcgitest.Serve(server, func(r *fastcgitest.Request) fastcgitest.Answer {
+//	go fastcgitest.Serve(server, func(r *fastcgitest.Request) fastcgitest.Response {
 //		return fastcgitest.OK("hello " + r.Params["HTTP_USER"])
 //	})
 //
@@ -53,13 +53,13 @@ type Request struct {
 // does.
 type Responder struct {
 	// Handler returns the response to a request.
-	Handler func(*Request) Answer
+	Handler func(*Request) Response
 	// Values returns the response to GET_VALUES. If it is nil, the response is
 	// that of php-cgi.
-	Values func() Answer
-	// ClosesAfterValues makes it close the connection after GET_VALUES, as PHP
+	Values func() Response
+	// CloseAfterGetValues makes it close the connection after GET_VALUES, as PHP
 	// before 8.2.13 does.
-	ClosesAfterValues bool
+	CloseAfterGetValues bool
 	// Early makes it respond when it has the parameters, and read and discard
 	// STDIN after the response.
 	Early bool
@@ -70,7 +70,7 @@ var errClosed = errors.New("fastcgitest: closed")
 
 // Serve serves the requests on conn with handler until either side closes it. A
 // request that is invalid by php-cgi's rules is an error.
-func Serve(conn net.Conn, handler func(*Request) Answer) error {
+func Serve(conn net.Conn, handler func(*Request) Response) error {
 	return (&Responder{Handler: handler}).Serve(conn)
 }
 
@@ -128,11 +128,11 @@ func (s *Responder) serveValues(conn net.Conn, rec record) error {
 	if rec.id != 0 {
 		return fmt.Errorf("fastcgitest: GET_VALUES for request %d", rec.id)
 	}
-	a := Answer{Values("FCGI_MPXS_CONNS", "0")}
+	a := Response{Values("FCGI_MPXS_CONNS", "0")}
 	if s.Values != nil {
 		a = s.Values()
 	}
-	if s.ClosesAfterValues {
+	if s.CloseAfterGetValues {
 		a = append(slices.Clip(a), Close())
 	}
 	return a.send(conn, 0)

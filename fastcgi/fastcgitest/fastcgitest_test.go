@@ -50,8 +50,8 @@ func TestServe_Steps(t *testing.T) {
 	sendEnd := make(chan struct{})
 	served := make(chan error)
 	go func() {
-		served <- fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Answer {
-			return fastcgitest.Answer{
+		served <- fastcgitest.Serve(server, func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{
 				fastcgitest.InPieces(3), fastcgitest.Stdout("abc"), fastcgitest.Wait(sendEnd), fastcgitest.End(), fastcgitest.Close(),
 			}
 		})
@@ -69,7 +69,7 @@ func TestServe_Steps(t *testing.T) {
 	}
 	close(sendEnd)
 	rest, err := io.ReadAll(in)
-	if want := fastcgitest.Encode(fastcgitest.Answer{fastcgitest.End()}, 1); err != nil || string(rest) != string(want) {
+	if want := fastcgitest.Encode(fastcgitest.Response{fastcgitest.End()}, 1); err != nil || string(rest) != string(want) {
 		t.Errorf("got %q, error %v, want %q", rest, err, want)
 	}
 	if err := <-served; err != nil {

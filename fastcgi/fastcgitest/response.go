@@ -9,7 +9,7 @@ import (
 
 // Response is the list of steps that a [Responder] takes for a request. The bytes of
 // consecutive steps are sent in one write, unless a step flushes or waits.
-type Answer []Step
+type Response []Step
 
 // Step is a step of a [Response].
 type Step func(*Wire) error
@@ -23,12 +23,12 @@ type Wire struct {
 }
 
 // OK returns a complete response: status 200, text/plain, and the body.
-func OK(body string) Answer {
+func OK(body string) Response {
 	return Reply("Content-Type: text/plain\r\n\r\n" + body)
 }
 
 // Reply returns a complete response with this CGI output.
-func Reply(output string) Answer { return Answer{Stdout(output), End()} }
+func Reply(output string) Response { return Response{Stdout(output), End()} }
 
 // Stdout sends s as STDOUT, in as many records as needed.
 func Stdout(s string) Step { return content(TypeStdout, s) }
@@ -146,7 +146,7 @@ func Close() Step {
 
 // Encode returns the bytes of a response to the request with this id. It must not
 // have steps that wait or close.
-func Encode(a Answer, id uint16) []byte {
+func Encode(a Response, id uint16) []byte {
 	w := &Wire{id: id}
 	for _, step := range a {
 		if err := step(w); err != nil {
@@ -157,7 +157,7 @@ func Encode(a Answer, id uint16) []byte {
 }
 
 // send runs the steps.
-func (a Answer) send(conn net.Conn, id uint16) error {
+func (a Response) send(conn net.Conn, id uint16) error {
 	w := &Wire{conn: conn, id: id}
 	for _, step := range a {
 		if err := step(w); err != nil {

@@ -105,7 +105,7 @@ func (p *socketWorker) Drain(context.Context) (pool.Process, error) {
 }
 
 // Answers serves requests on the worker's end of a connection as handle says.
-func Answers(handle func(*fastcgitest.Request) fastcgitest.Answer) func(net.Conn) {
+func Answers(handle func(*fastcgitest.Request) fastcgitest.Response) func(net.Conn) {
 	return func(c net.Conn) { fastcgitest.Serve(c, handle) } // it ends with the test
 }
 
