@@ -27,7 +27,7 @@ const (
 type Request struct {
 	// Body is sent as STDIN; nil means no body. Exactly ContentLength bytes are
 	// read from it. If it has fewer, the error is a [*BodyError], and PHP must be
-	// killed (see [Conn.Broken]), because it would take the part for the whole.
+	// killed if part of it was sent (see [Conn.Broken]).
 	// A Read in progress is waited for even if the request is given up, so Read
 	// must not block forever.
 	Body io.Reader
@@ -43,8 +43,9 @@ type Request struct {
 	Stderr io.Writer
 
 	// ReadTimeout limits how long PHP may send nothing, and WriteTimeout how long
-	// it may read nothing of the request; 0 is no limit. ReadTimeout does not
-	// apply while the request body is being sent.
+	// it may read nothing of the request; 0 is no limit. ReadTimeout is extended
+	// while the body makes progress, because PHP may not respond before it has
+	// all of it.
 	ReadTimeout, WriteTimeout time.Duration
 
 	// Head must be set if the request method is HEAD: the response has no body.
