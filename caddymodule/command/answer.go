@@ -26,14 +26,19 @@ type poolAnswer struct {
 		Max    int `json:"max"`
 	} `json:"queue"`
 	Requests struct {
-		Total   uint64 `json:"total"`
-		Failed  uint64 `json:"failed"`
-		Refused uint64 `json:"refused"`
+		Total      uint64 `json:"total"`
+		Failed     uint64 `json:"failed"`
+		Rejected   uint64 `json:"rejected"`
+		Rejections struct {
+			QueueFull   uint64 `json:"queue_full"`
+			ClientLimit uint64 `json:"client_limit"`
+			Quarantined uint64 `json:"quarantined"`
+		} `json:"rejections"`
 		Slow    uint64 `json:"slow"`
 		Retried uint64 `json:"retried"`
 	} `json:"requests"`
 	Exits         map[string]uint64 `json:"exits"`
-	Restarts      uint64            `json:"restarts"`
+	MasterExits   uint64            `json:"master_exits"`
 	Uptime        float64           `json:"uptime_seconds"`
 	Memory        *int64            `json:"memory_bytes"`
 	LastCrash     *crashAnswer      `json:"last_crash"`
@@ -57,22 +62,22 @@ type workerAnswer struct {
 	Request  *requestAnswer `json:"request"`
 
 	// What it does at this moment, where that was asked for.
-	Backtrace   []string `json:"backtrace"`
-	WaitingOn   string   `json:"waiting_on"`
-	Unexplained string   `json:"unexplained"`
+	Backtrace      []string `json:"backtrace"`
+	BlockedOn      string   `json:"blocked_on"`
+	BacktraceError string   `json:"backtrace_error"`
 }
 
 type requestAnswer struct {
-	Method string  `json:"method"`
-	URI    string  `json:"uri"`
-	Script string  `json:"script"`
-	Since  float64 `json:"since_seconds"`
+	Method   string  `json:"method"`
+	URI      string  `json:"uri"`
+	Script   string  `json:"script"`
+	Duration float64 `json:"duration_seconds"`
 }
 
 type crashAnswer struct {
-	At      string         `json:"at"`
-	Ended   string         `json:"ended"`
-	Request *requestAnswer `json:"request"`
+	Time       string         `json:"time"`
+	ExitStatus string         `json:"exit_status"`
+	Request    *requestAnswer `json:"request"`
 }
 
 // opcacheAnswer is what it tells of a pool's OPcache.

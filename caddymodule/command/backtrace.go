@@ -70,7 +70,7 @@ func backtraceText(all []explained) []byte {
 	if len(all) == 0 {
 		return []byte("no worker runs a script\n")
 	}
-	slices.SortStableFunc(all, func(a, b explained) int { return cmp.Compare(b.Request.Since, a.Request.Since) })
+	slices.SortStableFunc(all, func(a, b explained) int { return cmp.Compare(b.Request.Duration, a.Request.Duration) })
 	var b bytes.Buffer
 	for i := range all {
 		w := &all[i]
@@ -80,7 +80,7 @@ func backtraceText(all []explained) []byte {
 		line := func(format string, args ...any) {
 			b.WriteString(doctor.Printable(fmt.Sprintf(format, args...)) + "\n")
 		}
-		line("%s: worker %d, pid %d, %s for %s s: %s %s", w.pool, w.ID, w.PID, w.State, secondsText(w.Request.Since),
+		line("%s: worker %d, pid %d, %s for %s s: %s %s", w.pool, w.ID, w.PID, w.State, secondsText(w.Request.Duration),
 			w.Request.Method, w.Request.URI)
 		for _, frame := range w.Backtrace {
 			line("  %s", frame)
@@ -88,11 +88,11 @@ func backtraceText(all []explained) []byte {
 		if len(w.Backtrace) == 0 {
 			line("  %s", w.Request.Script)
 		}
-		if w.WaitingOn != "" {
-			line("  now: %s", w.WaitingOn)
+		if w.BlockedOn != "" {
+			line("  now: %s", w.BlockedOn)
 		}
-		if w.Unexplained != "" {
-			line("  no backtrace: %s", w.Unexplained)
+		if w.BacktraceError != "" {
+			line("  no backtrace: %s", w.BacktraceError)
 		}
 	}
 	return b.Bytes()

@@ -3,11 +3,11 @@ package command
 import "testing"
 
 const busyWorkers = `[
-	{"id":1,"pid":100,"state":"busy","request":{"method":"GET","uri":"/a","script":"/srv/a.php","since_seconds":2.5},
-		"backtrace":["sleep","work /srv/a.php:7","{main} /srv/a.php:9"],"waiting_on":"clock_nanosleep"},
+	{"id":1,"pid":100,"state":"busy","request":{"method":"GET","uri":"/a","script":"/srv/a.php","duration_seconds":2.5},
+		"backtrace":["sleep","work /srv/a.php:7","{main} /srv/a.php:9"],"blocked_on":"clock_nanosleep"},
 	{"id":2,"pid":101,"state":"idle"},
-	{"id":3,"pid":102,"state":"draining","request":{"method":"POST","uri":"/\u001b[2J","script":"/srv/b.php","since_seconds":70},
-		"unexplained":"not here"}]`
+	{"id":3,"pid":102,"state":"draining","request":{"method":"POST","uri":"/\u001b[2J","script":"/srv/b.php","duration_seconds":70},
+		"backtrace_error":"not here"}]`
 
 func TestBacktraceShowsTheLongestFirst(t *testing.T) {
 	a := twoPools(t)

@@ -136,18 +136,18 @@ func wantError(t *testing.T, err error, parts ...string) {
 // Two pools as the admin API shows them: one at ease, one in trouble.
 const (
 	quietPool = `{"name":"quiet","manager":"dynamic","generation":1,"php":{"version":"8.2.36"},
-		"workers":{"total":2,"idle":2,"max":16},"queue":{"max":1024},"requests":{"total":7},"restarts":0,
+		"workers":{"total":2,"idle":2,"max":16},"queue":{"max":1024},"requests":{"total":7},"master_exits":0,
 		"workers_list":[{"id":1,"pid":100,"state":"idle","requests":4,"memory_bytes":1048576,"cpu_seconds":0.5},
 			{"id":2,"pid":101,"state":"idle","requests":3,"cpu_seconds":0.1}]}`
 	sickPool = `{"name":"a/b","manager":"static","generation":3,"php":{"version":"8.4.1"},"memory_bytes":209715200,
 		"workers":{"total":2,"busy":1,"draining":1,"max":2,"max_reached":50},"queue":{"length":5,"max":5},
-		"requests":{"total":1000,"failed":3,"refused":9,"slow":2},"restarts":1,"exits":{"crashed":4,"recycled":1},
+		"requests":{"total":1000,"failed":3,"rejected":9,"slow":2},"master_exits":1,"exits":{"crashed":4,"recycled":1},
 		"last_failure":"php-cgi said: no","quarantined":{"/srv/bad.php":"2026-11-23T12:00:00Z"},
 		"workers_list":[
 			{"id":7,"pid":200,"state":"busy","requests":10,"memory_bytes":2097152,"cpu_seconds":9,
-				"request":{"method":"GET","uri":"/\u001b[31mred","script":"/srv/index.php","since_seconds":3.25}},
+				"request":{"method":"GET","uri":"/\u001b[31mred","script":"/srv/index.php","duration_seconds":3.25}},
 			{"id":8,"pid":201,"state":"draining","requests":2,"memory_bytes":3145728,"cpu_seconds":2,
-				"request":{"method":"POST","uri":"/export","script":"/srv/index.php","since_seconds":1234.5}}]}`
+				"request":{"method":"POST","uri":"/export","script":"/srv/index.php","duration_seconds":1234.5}}]}`
 )
 
 func twoPools(t *testing.T) *fakeAdmin {

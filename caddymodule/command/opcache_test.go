@@ -78,9 +78,9 @@ func TestOPcacheIsResetByName(t *testing.T) {
 
 func TestStatusTellsOfTheLastCrash(t *testing.T) {
 	for answer, want := range map[string]string{
-		`{"at":"T","ended":"signal: segmentation fault","request":{"method":"GET","uri":"/x","script":"/srv/x.php"}}`: "; the last at T by signal: segmentation fault, running GET /x (/srv/x.php)",
-		`{"at":"T"}`: "; the last at T",
-		`null`:       "",
+		`{"time":"T","exit_status":"signal: segmentation fault","request":{"method":"GET","uri":"/x","script":"/srv/x.php"}}`: "; the last at T by signal: segmentation fault, running GET /x (/srv/x.php)",
+		`{"time":"T"}`: "; the last at T",
+		`null`:         "",
 	} {
 		p := poolAnswer{Exits: map[string]uint64{"crashed": 2}}
 		if err := json.Unmarshal([]byte(answer), &p.LastCrash); err != nil {

@@ -113,14 +113,14 @@ func statusText(list []poolAnswer, workers bool) []byte {
 func poolTable(list []poolAnswer) *table {
 	t := &table{head: []column{
 		left("POOL"), left("PHP"), left("MANAGER"), right("BUSY"), right("IDLE"), right("MAX"), right("QUEUE"),
-		right("REQUESTS"), right("FAILED"), right("SLOW"), right("RESTARTS"), right("MEMORY"),
+		right("REQUESTS"), right("FAILED"), right("SLOW"), right("MASTER EXITS"), right("MEMORY"),
 	}}
 	for i := range list {
 		p := &list[i]
 		number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 		t.add(p.Name, p.PHP.Version, p.Manager, strconv.Itoa(p.Workers.Busy+p.Workers.Draining), strconv.Itoa(p.Workers.Idle),
 			strconv.Itoa(p.Workers.Max), strconv.Itoa(p.Queue.Length), number(p.Requests.Total), number(p.Requests.Failed),
-			number(p.Requests.Slow), number(p.Restarts), memoryText(p.memory()))
+			number(p.Requests.Slow), number(p.MasterExits), memoryText(p.memory()))
 	}
 	return t
 }

@@ -15,9 +15,9 @@ func TestStatusShowsThePoolsAndWhatIsWrong(t *testing.T) {
 	}
 	head, troubles, _ := strings.Cut(out, "\n\n")
 	wantLines(t, head+"\n",
-		"POOL   PHP     MANAGER  BUSY  IDLE  MAX  QUEUE  REQUESTS  FAILED  SLOW  RESTARTS   MEMORY",
-		"a/b    8.4.1   static      2     0    2      5      1000       3     2         1  200 MiB",
-		"quiet  8.2.36  dynamic     0     2   16      0         7       0     0         0  1.0 MiB",
+		"POOL   PHP     MANAGER  BUSY  IDLE  MAX  QUEUE  REQUESTS  FAILED  SLOW  MASTER EXITS   MEMORY",
+		"a/b    8.4.1   static      2     0    2      5      1000       3     2             1  200 MiB",
+		"quiet  8.2.36  dynamic     0     2   16      0         7       0     0             0  1.0 MiB",
 	)
 	for _, want := range []string{
 		"a/b: no worker can be started: php-cgi said: no\n  → run `caddy php-pool doctor`\n",
@@ -73,10 +73,10 @@ func TestTroublesAreThoseOfThePool(t *testing.T) {
 		"problem the line is full: 1 request waits, and one more is answered 503": `{"queue":{"length":1,"max":1}}`,
 		"note 2 requests wait for a worker; 3 of 3 are busy":                      `{"queue":{"length":2,"max":9},"workers":{"busy":2,"draining":1,"max":3}}`,
 		"note 1 worker crashed": `{"exits":{"crashed":1}}`,
-		"note 1 request was turned away: the line was full or too slow, or the script quarantined": `{"requests":{"refused":1}}`,
+		"note 1 request was turned away: the line was full or too slow, or the script quarantined": `{"requests":{"rejected":1}}`,
 		"note 10 requests had to wait because all 1 worker were busy":                              `{"workers":{"max":1,"max_reached":10},"requests":{"total":1000}}`,
 		"": `{"workers":{"max":1,"max_reached":9},"requests":{"total":1000},"exits":{"recycled":5,"max_requests":4},
-			"workers_list":[{"id":1,"request":{"since_seconds":29.9}}]}`,
+			"workers_list":[{"id":1,"request":{"duration_seconds":29.9}}]}`,
 	} {
 		var p poolAnswer
 		if err := json.Unmarshal([]byte(answer), &p); err != nil {

@@ -165,7 +165,7 @@ func (r *row) since() float64 {
 	if r.Request == nil {
 		return -1
 	}
-	return r.Request.Since
+	return r.Request.Duration
 }
 
 func (r *row) memory() int64 {
@@ -219,7 +219,7 @@ func workerTable(rows []row, share bool) *table {
 		r := &rows[i]
 		seconds, what := "-", ""
 		if r.Request != nil {
-			seconds, what = secondsText(r.Request.Since), r.Request.Method+" "+r.Request.URI
+			seconds, what = secondsText(r.Request.Duration), r.Request.Method+" "+r.Request.URI
 		}
 		cells := []string{r.pool, strconv.FormatUint(r.ID, 10), strconv.Itoa(r.PID), r.State, seconds}
 		if share {

@@ -14,7 +14,7 @@ import (
 func worker(id uint64, seconds, cpu float64, memory int64, requests int) workerAnswer {
 	w := workerAnswer{ID: id, PID: int(id) + 1000, State: "idle", CPU: cpu, Memory: &memory, Requests: requests}
 	if seconds >= 0 {
-		w.State, w.Request = "busy", &requestAnswer{Method: "GET", URI: fmt.Sprint("/", id), Since: seconds}
+		w.State, w.Request = "busy", &requestAnswer{Method: "GET", URI: fmt.Sprint("/", id), Duration: seconds}
 	}
 	return w
 }

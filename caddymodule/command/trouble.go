@@ -36,10 +36,10 @@ func troubles(p *poolAnswer) []doctor.Finding {
 	}
 	for i := range p.WorkersList {
 		w := &p.WorkersList[i]
-		if r := w.Request; r != nil && r.Since >= hangs {
+		if r := w.Request; r != nil && r.Duration >= hangs {
 			add(doctor.Note, fmt.Sprintf("`caddy php-pool backtrace %s` shows where it is, `caddy php-pool recycle --force %s %d` ends it; "+
 				"request_timeout would have", p.Name, p.Name, w.ID),
-				"worker %d runs %s %s for %s s (%s)", w.ID, r.Method, r.URI, secondsText(r.Since), r.Script)
+				"worker %d runs %s %s for %s s (%s)", w.ID, r.Method, r.URI, secondsText(r.Duration), r.Script)
 		}
 	}
 	if p.opcache != nil && p.opcache.Full {
@@ -66,7 +66,7 @@ func troubles(p *poolAnswer) []doctor.Finding {
 	if o := p.opcache; o != nil && !o.Full && o.restarts() > 0 {
 		add(doctor.Note, o.moreRoom(), "OPcache was full and emptied itself %s", times(o.restarts()))
 	}
-	if n := p.Requests.Refused; n > 0 {
+	if n := p.Requests.Rejected; n > 0 {
 		add(doctor.Note, larger, "%s turned away: the line was full or too slow, or the script quarantined", were(n, "request"))
 	}
 	if n := p.Workers.MaxReached; n > 0 && n >= p.Requests.Total/often {
@@ -83,9 +83,9 @@ func (c *crashAnswer) text() string {
 	if c == nil {
 		return ""
 	}
-	text := "; the last at " + c.At
-	if c.Ended != "" {
-		text += " by " + c.Ended
+	text := "; the last at " + c.Time
+	if c.ExitStatus != "" {
+		text += " by " + c.ExitStatus
 	}
 	if r := c.Request; r != nil {
 		text += fmt.Sprintf(", running %s %s (%s)", r.Method, r.URI, r.Script)

@@ -21,8 +21,8 @@ const (
 // problem.
 type Finding struct {
 	Level Level  `json:"level"`
-	Text  string `json:"text"`
-	Cure  string `json:"cure,omitempty"`
+	Text  string `json:"summary"`
+	Cure  string `json:"remedy,omitempty"`
 }
 
 // Subject is something that was looked at.
