@@ -2,8 +2,8 @@ package command
 
 import "encoding/json"
 
-// poolAnswer is what the admin API tells of a pool.
-type poolAnswer struct {
+// poolInfo is what the admin API tells of a pool.
+type poolInfo struct {
 	Name       string `json:"name"`
 	Manager    string `json:"manager"`
 	Generation int    `json:"generation"`
@@ -41,25 +41,25 @@ type poolAnswer struct {
 	MasterExits   uint64            `json:"master_exits"`
 	Uptime        float64           `json:"uptime_seconds"`
 	Memory        *int64            `json:"memory_bytes"`
-	LastCrash     *crashAnswer      `json:"last_crash"`
+	LastCrash     *crashInfo        `json:"last_crash"`
 	LastFailure   string            `json:"last_failure"`
 	Quarantined   map[string]string `json:"quarantined"`
-	WorkersList   []workerAnswer    `json:"workers_list"`
+	WorkersList   []workerInfo      `json:"workers_list"`
 	NewGeneration bool              `json:"new_generation"` // of a scale call
 
-	opcache *opcacheAnswer // where it was asked for
+	opcache *opcacheInfo // where it was asked for
 }
 
-// workerAnswer is what it tells of a worker.
-type workerAnswer struct {
-	ID       uint64         `json:"id"`
-	PID      int            `json:"pid"`
-	State    string         `json:"state"`
-	Requests int            `json:"requests"`
-	Uptime   float64        `json:"uptime_seconds"`
-	Memory   *int64         `json:"memory_bytes"`
-	CPU      float64        `json:"cpu_seconds"`
-	Request  *requestAnswer `json:"request"`
+// workerInfo is what it tells of a worker.
+type workerInfo struct {
+	ID       uint64       `json:"id"`
+	PID      int          `json:"pid"`
+	State    string       `json:"state"`
+	Requests int          `json:"requests"`
+	Uptime   float64      `json:"uptime_seconds"`
+	Memory   *int64       `json:"memory_bytes"`
+	CPU      float64      `json:"cpu_seconds"`
+	Request  *requestInfo `json:"request"`
 
 	// What it does at this moment, where that was asked for.
 	Backtrace      []string `json:"backtrace"`
@@ -67,21 +67,21 @@ type workerAnswer struct {
 	BacktraceError string   `json:"backtrace_error"`
 }
 
-type requestAnswer struct {
+type requestInfo struct {
 	Method   string  `json:"method"`
 	URI      string  `json:"uri"`
 	Script   string  `json:"script"`
 	Duration float64 `json:"duration_seconds"`
 }
 
-type crashAnswer struct {
-	Time       string         `json:"time"`
-	ExitStatus string         `json:"exit_status"`
-	Request    *requestAnswer `json:"request"`
+type crashInfo struct {
+	Time       string       `json:"time"`
+	ExitStatus string       `json:"exit_status"`
+	Request    *requestInfo `json:"request"`
 }
 
-// opcacheAnswer is what it tells of a pool's OPcache.
-type opcacheAnswer struct {
+// opcacheInfo is what it tells of a pool's OPcache.
+type opcacheInfo struct {
 	Available bool    `json:"available"`
 	Reason    string  `json:"reason"`
 	Scope     string  `json:"scope"`
@@ -127,7 +127,7 @@ type opcacheAnswer struct {
 
 // memory is what the workers have for themselves: the pool's own figure, else
 // the sum over those that are listed.
-func (p *poolAnswer) memory() (int64, bool) {
+func (p *poolInfo) memory() (int64, bool) {
 	if p.Memory != nil {
 		return *p.Memory, true
 	}

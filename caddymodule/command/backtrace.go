@@ -31,7 +31,7 @@ func runBacktrace(cmd *cobra.Command, args []string) error {
 			}
 		}
 	}
-	var all []explained
+	var all []runningWorker
 	for _, name := range names {
 		list, err := c.running(cmd.Context(), name)
 		if err != nil {
@@ -43,37 +43,37 @@ func runBacktrace(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// explained is a worker that runs a script, and of which pool it is.
-type explained struct {
+// runningWorker is a worker that runs a script, and of which pool it is.
+type runningWorker struct {
 	pool string
-	workerAnswer
+	workerInfo
 }
 
 // running asks what the busy workers of a pool do.
-func (c *client) running(ctx context.Context, name string) ([]explained, error) {
-	var list []workerAnswer
+func (c *client) running(ctx context.Context, name string) ([]runningWorker, error) {
+	var list []workerInfo
 	err := c.call(ctx, http.MethodGet, poolPath(name, "workers"), nil, &list)
-	if err := c.withNames(ctx, name, err); err != nil {
+	if err := c.withPoolNames(ctx, name, err); err != nil {
 		return nil, err
 	}
-	var busy []explained
+	var busy []runningWorker
 	for _, w := range list {
 		if w.Request != nil {
-			busy = append(busy, explained{name, w})
+			busy = append(busy, runningWorker{name, w})
 		}
 	}
 	return busy, nil
 }
 
 // backtraceText has the request that has run longest first.
-func backtraceText(all []explained) []byte {
-	if len(all) == 0 {
+func backtraceText(workers []runningWorker) []byte {
+	if len(workers) == 0 {
 		return []byte("no worker runs a script\n")
 	}
-	slices.SortStableFunc(all, func(a, b explained) int { return cmp.Compare(b.Request.Duration, a.Request.Duration) })
+	slices.SortStableFunc(workers, func(a, b runningWorker) int { return cmp.Compare(b.Request.Duration, a.Request.Duration) })
 	var b bytes.Buffer
-	for i := range all {
-		w := &all[i]
+	for i := range workers {
+		w := &workers[i]
 		if i > 0 {
 			b.WriteByte('\n')
 		}

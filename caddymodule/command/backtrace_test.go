@@ -11,8 +11,8 @@ const busyWorkers = `[
 
 func TestBacktraceShowsTheLongestFirst(t *testing.T) {
 	a := twoPools(t)
-	a.answers["GET /php_pool/pools/a%2Fb/workers"] = busyWorkers
-	a.answers["GET /php_pool/pools/quiet/workers"] = `[]`
+	a.responses["GET /php_pool/pools/a%2Fb/workers"] = busyWorkers
+	a.responses["GET /php_pool/pools/quiet/workers"] = `[]`
 	for _, args := range [][]string{{}, {"a/b"}, {"quiet", "a/b"}} {
 		out, err := run(t, append([]string{"backtrace", "--address", a.address}, args...)...)
 		if err != nil {
@@ -31,8 +31,8 @@ func TestBacktraceShowsTheLongestFirst(t *testing.T) {
 		)
 	}
 	// Without names only those are asked that run something.
-	if asked := a.requests("GET /php_pool/pools/quiet/workers"); len(asked) != 1 {
-		t.Errorf("the idle pool was asked %d times, want once", len(asked))
+	if received := a.requests("GET /php_pool/pools/quiet/workers"); len(received) != 1 {
+		t.Errorf("the idle pool was asked %d times, want once", len(received))
 	}
 	out, err := run(t, "backtrace", "quiet", "--address", a.address)
 	if err != nil || out != "no worker runs a script\n" {

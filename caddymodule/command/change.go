@@ -22,34 +22,34 @@ func runRestart(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	before, there := map[string]int{}, namesOf(list)
+	generations, known := map[string]int{}, namesOf(list)
 	for i := range list {
-		before[list[i].Name] = list[i].Generation
+		generations[list[i].Name] = list[i].Generation
 	}
 	all, _ := cmd.Flags().GetBool("all")
 	switch {
 	case all && len(names) > 0:
 		return errors.New("--all and names of pools exclude each other: give one of both")
 	case all:
-		names = there
+		names = known
 	case len(names) == 0:
-		return fmt.Errorf("which pool? Name it, or write --all; there is %s", strings.Join(there, ", "))
+		return fmt.Errorf("which pool? Name it, or write --all; there is %s", strings.Join(known, ", "))
 	}
 	for _, name := range names {
-		if _, ok := before[name]; !ok {
-			return noSuchPool(name, there)
+		if _, ok := generations[name]; !ok {
+			return unknownPool(name, known)
 		}
 	}
 	var errs []error
 	for _, name := range names {
-		began := time.Now()
-		var p poolAnswer
+		start := time.Now()
+		var p poolInfo
 		if err := c.call(cmd.Context(), http.MethodPost, poolPath(name, "restart"), nil, &p); err != nil {
-			errs = append(errs, fmt.Errorf("pool %s goes on with generation %d: %w", name, before[name], err))
+			errs = append(errs, fmt.Errorf("pool %s goes on with generation %d: %w", name, generations[name], err))
 			continue
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "pool %s: generation %d serves, after %d; that took %v\n", name, p.Generation, before[name],
-			time.Since(began).Round(time.Millisecond))
+		fmt.Fprintf(cmd.OutOrStdout(), "pool %s: generation %d serves, after %d; that took %v\n", name, p.Generation, generations[name],
+			time.Since(start).Round(time.Millisecond))
 	}
 	return errors.Join(errs...)
 }
@@ -73,9 +73,9 @@ func runScale(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	name := args[0]
-	var p poolAnswer
+	var p poolInfo
 	err = c.call(cmd.Context(), http.MethodPost, poolPath(name, "scale"), size, &p)
-	if err := c.withNames(cmd.Context(), name, err); err != nil {
+	if err := c.withPoolNames(cmd.Context(), name, err); err != nil {
 		return err
 	}
 	text := fmt.Sprintf("pool %s: at most %s", name, count(p.Workers.Max, "worker"))
@@ -107,7 +107,7 @@ func runRecycle(cmd *cobra.Command, args []string) error {
 	var errs []error
 	for _, id := range ids {
 		err := c.call(cmd.Context(), http.MethodDelete, poolPath(name, "workers", id)+query, nil, nil)
-		if err = c.withNames(cmd.Context(), name, err); err != nil {
+		if err = c.withPoolNames(cmd.Context(), name, err); err != nil {
 			errs = append(errs, err)
 			continue
 		}

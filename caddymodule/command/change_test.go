@@ -32,7 +32,7 @@ func TestRestartTellsTheGenerations(t *testing.T) {
 
 func TestRestartGoesOnWhenOnePoolCannot(t *testing.T) {
 	a := twoPools(t)
-	a.answers["POST /php_pool/pools/a%2Fb/restart"] = "409 php.ini is broken"
+	a.responses["POST /php_pool/pools/a%2Fb/restart"] = "409 php.ini is broken"
 	out, err := run(t, "restart", "--all", "--address", a.address)
 	wantError(t, err, "pool a/b goes on with generation 3: php.ini is broken")
 	if want := []string{"POST /php_pool/pools/a%2Fb/restart", "POST /php_pool/pools/quiet/restart"}; !slices.Equal(a.requests("POST"), want) {

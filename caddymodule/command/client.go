@@ -77,39 +77,39 @@ func (e *unreachableError) Error() string {
 
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// failed is the text that caddycmd.AdminAPIRequest makes of an error status.
-var failed = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
+// errorStatus is the text that caddycmd.AdminAPIRequest makes of an error status.
+var errorStatus = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
 
-// performing is what it puts before an error of the connection.
-var performing = regexp.MustCompile(`^performing request: \w+ "[^"]*": `)
+// requestPrefix is what it puts before an error of the connection.
+var requestPrefix = regexp.MustCompile(`^performing request: \w+ "[^"]*": `)
 
 // call asks the admin API; body and answer are JSON, or nil. A *json.RawMessage
 // takes the answer as it is.
-func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
+func (c *client) call(ctx context.Context, method, path string, body, response any) error {
 	type result struct {
 		text []byte
 		err  error
 	}
 	done := make(chan result, 1)
 	go func() { // AdminAPIRequest takes no context
-		text, err := c.exchange(method, path, body)
+		text, err := c.roundTrip(method, path, body)
 		done <- result{text, err}
 	}()
 	select {
 	case <-ctx.Done():
 		return &unreachableError{c.address, context.Cause(ctx)}
 	case r := <-done:
-		if r.err != nil || answer == nil {
+		if r.err != nil || response == nil {
 			return r.err
 		}
-		if err := json.Unmarshal(r.text, answer); err != nil {
+		if err := json.Unmarshal(r.text, response); err != nil {
 			return fmt.Errorf("what answers at %s%s is not php_pool: %w", c.address, path, err)
 		}
 		return nil
 	}
 }
 
-func (c *client) exchange(method, path string, body any) ([]byte, error) {
+func (c *client) roundTrip(method, path string, body any) ([]byte, error) {
 	var reader io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -122,32 +122,32 @@ func (c *client) exchange(method, path string, body any) ([]byte, error) {
 	headers := http.Header{"Connection": {"close"}}
 	res, err := caddycmd.AdminAPIRequest(c.address, method, path, headers, reader)
 	if err != nil {
-		return nil, c.explain(err)
+		return nil, c.parseError(err)
 	}
 	defer res.Body.Close()
 	return io.ReadAll(res.Body)
 }
 
-// explain tells an error of the admin API from one on the way to it.
-func (c *client) explain(err error) error {
-	m := failed.FindStringSubmatch(err.Error())
+// parseError tells an error of the admin API from one on the way to it.
+func (c *client) parseError(err error) error {
+	m := errorStatus.FindStringSubmatch(err.Error())
 	if m == nil {
-		return &unreachableError{c.address, errors.New(performing.ReplaceAllString(err.Error(), ""))}
+		return &unreachableError{c.address, errors.New(requestPrefix.ReplaceAllString(err.Error(), ""))}
 	}
 	e := &apiError{message: strings.TrimSpace(m[2])}
 	e.status, _ = strconv.Atoi(m[1]) // digits, by the expression
-	var answer struct {
+	var response struct {
 		Error string `json:"error"`
 	}
-	if json.Unmarshal([]byte(m[2]), &answer) == nil && answer.Error != "" {
-		e.message = answer.Error
+	if json.Unmarshal([]byte(m[2]), &response) == nil && response.Error != "" {
+		e.message = response.Error
 	}
 	return e
 }
 
 // pools asks for all pools.
-func (c *client) pools(ctx context.Context) ([]poolAnswer, error) {
-	var list []poolAnswer
+func (c *client) pools(ctx context.Context) ([]poolInfo, error) {
+	var list []poolInfo
 	err := c.call(ctx, http.MethodGet, poolsPath, nil, &list)
 	var api *apiError
 	if errors.As(err, &api) && api.status == http.StatusNotFound {
@@ -170,14 +170,14 @@ func poolPath(name string, call ...string) string {
 }
 
 // pool asks for one pool, with its workers.
-func (c *client) pool(ctx context.Context, name string) (poolAnswer, error) {
-	var p poolAnswer
+func (c *client) pool(ctx context.Context, name string) (poolInfo, error) {
+	var p poolInfo
 	err := c.call(ctx, http.MethodGet, poolPath(name), nil, &p)
-	return p, c.withNames(ctx, name, err)
+	return p, c.withPoolNames(ctx, name, err)
 }
 
-// withNames adds to the error that there is no such pool which ones there are.
-func (c *client) withNames(ctx context.Context, name string, err error) error {
+// withPoolNames adds to the error that there is no such pool which ones there are.
+func (c *client) withPoolNames(ctx context.Context, name string, err error) error {
 	var api *apiError
 	if !errors.As(err, &api) || api.status != http.StatusNotFound {
 		return err
@@ -190,10 +190,10 @@ func (c *client) withNames(ctx context.Context, name string, err error) error {
 	if slices.Contains(names, name) {
 		return err // it is something else that is not there
 	}
-	return noSuchPool(name, names)
+	return unknownPool(name, names)
 }
 
-func namesOf(list []poolAnswer) []string {
+func namesOf(list []poolInfo) []string {
 	var names []string
 	for i := range list {
 		names = append(names, list[i].Name)
@@ -201,7 +201,7 @@ func namesOf(list []poolAnswer) []string {
 	return names
 }
 
-func noSuchPool(name string, names []string) error {
+func unknownPool(name string, names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("there is no pool %s: this Caddy runs none, its config has no php_pool", name)
 	}

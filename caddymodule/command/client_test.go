@@ -37,7 +37,7 @@ func TestTheAdminSocketMayBeAUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &fakeAdmin{answers: map[string]string{"GET /php_pool/pools": "[]"}}
+	a := &fakeAdmin{responses: map[string]string{"GET /php_pool/pools": "[]"}}
 	server := &http.Server{Handler: a, ReadHeaderTimeout: time.Second}
 	go server.Serve(l)
 	defer server.Close()

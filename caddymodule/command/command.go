@@ -29,17 +29,17 @@ admin API, and finds out what is wrong with PHP on this machine.
 The admin API is looked for as 'caddy reload' does: at --address if it is given,
 else where the config of --config has it, else where a Caddyfile in the current
 directory has it, else at Caddy's default address.`,
-		CobraFunc: func(cmd *cobra.Command) { addTo(cmd, plan) },
+		CobraFunc: func(cmd *cobra.Command) { addCommands(cmd, plan) },
 	})
 }
 
-// addTo makes of a command the parent of ours.
-func addTo(cmd *cobra.Command, plan Planner) {
+// addCommands makes of a command the parent of ours.
+func addCommands(cmd *cobra.Command, plan Planner) {
 	flags := cmd.PersistentFlags()
 	flags.StringP("config", "c", "", "Configuration file that names the admin address, if --address is not used")
 	flags.StringP("adapter", "a", "", "Name of config adapter to apply (when --config is used)")
 	flags.String("address", "", "The address to use to reach the admin API endpoint, if not the default")
-	cmd.RunE = runs(func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = runE(func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("there is no command php-pool %s: see caddy php-pool --help", args[0])
 		}
@@ -49,9 +49,9 @@ func addTo(cmd *cobra.Command, plan Planner) {
 		recycleCommand(), doctorCommand(plan))
 }
 
-// runs makes a function the body of a command. Errors are shown as Caddy shows
+// runE makes a function the body of a command. Errors are shown as Caddy shows
 // those of its own commands.
-func runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+func runE(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := f(cmd, args)
 		if errors.Is(err, errReported) {
@@ -83,7 +83,7 @@ requests that wait or hang, a pool that is too small, an OPcache that is full.
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().Bool("json", false, "Print the admin API's answer")
-	cmd.RunE = runs(runStatus)
+	cmd.RunE = runE(runStatus)
 	return cmd
 }
 
@@ -102,7 +102,7 @@ Where the output is not a terminal, or with --once, it is one table.`,
 	cmd.Flags().Bool("once", false, "Print one table and quit")
 	cmd.Flags().String("sort", string(bySeconds), "What comes first: most seconds, cpu, memory or requests")
 	cmd.Flags().Duration("interval", defaultInterval, "Time between two looks")
-	cmd.RunE = runs(runTop)
+	cmd.RunE = runE(runTop)
 	return cmd
 }
 
@@ -118,7 +118,7 @@ what its process waits for. The one that has run longest comes first.
 It reads the workers' memory and does not stop them. Where that cannot be had
 (elsewhere than on Linux, in some containers) it says why.`,
 	}
-	cmd.RunE = runs(runBacktrace)
+	cmd.RunE = runE(runBacktrace)
 	return cmd
 }
 
@@ -133,7 +133,7 @@ looked for, and how often it was emptied for want of room. With --reset it is
 emptied.`,
 	}
 	cmd.Flags().Bool("reset", false, "Empty it; the pools have to be named")
-	cmd.RunE = runs(runOPcache)
+	cmd.RunE = runE(runOPcache)
 	return cmd
 }
 
@@ -147,7 +147,7 @@ now, and lets the old one finish its requests. When a new one cannot be started
 the old one goes on, and the exit code is 1.`,
 	}
 	cmd.Flags().Bool("all", false, "Restart all pools")
-	cmd.RunE = runs(runRestart)
+	cmd.RunE = runE(runRestart)
 	return cmd
 }
 
@@ -162,7 +162,7 @@ the number of workers. The next config that is loaded has its own size again.`,
 	}
 	cmd.Flags().Int("max", 0, "The most workers")
 	cmd.Flags().Int("min", 0, "The fewest workers")
-	cmd.RunE = runs(runScale)
+	cmd.RunE = runE(runScale)
 	return cmd
 }
 
@@ -176,7 +176,7 @@ request that it runs; with --force at once, which ends that request with 502.`,
 		Args: cobra.MinimumNArgs(2),
 	}
 	cmd.Flags().Bool("force", false, "Do not wait for the request that the worker runs")
-	cmd.RunE = runs(runRecycle)
+	cmd.RunE = runE(runRecycle)
 	return cmd
 }
 
@@ -195,6 +195,6 @@ Run it as the user that Caddy runs as. The exit code is 1 if there is a problem.
 	}
 	cmd.Flags().Bool("json", false, "Print the report as JSON")
 	cmd.Flags().BoolP("verbose", "v", false, "List extensions and ini files too")
-	cmd.RunE = runs(func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd, plan) })
+	cmd.RunE = runE(func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd, plan) })
 	return cmd
 }

@@ -7,30 +7,30 @@ import (
 	"testing"
 )
 
-// roomy is an OPcache that lacks nothing.
-const roomy = `{"available":true,"keys":100,"max_keys":16229,
+// healthyOPcache is an OPcache that lacks nothing.
+const healthyOPcache = `{"available":true,"keys":100,"max_keys":16229,
 	"memory":{"total_bytes":134217728,"used_bytes":9000000},
 	"interned_strings":{"total_bytes":8388608,"used_bytes":2000000,"free_bytes":6388608},
 	"jit":{"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000},
 	"configuration":{"memory_consumption_bytes":134217728,"interned_strings_buffer_bytes":8388608,"max_accelerated_files":10000,"jit_buffer_size_bytes":67108864},
 	"realpath_cache":{"used_bytes":3000,"max_bytes":4194304}}`
 
-// remarksOn are the troubles of a pool with that OPcache, one a line.
-func remarksOn(t *testing.T, opcache string) string {
+// opcacheWarnings are the troubles of a pool with that OPcache, one a line.
+func opcacheWarnings(t *testing.T, opcache string) string {
 	t.Helper()
-	p := poolAnswer{opcache: new(opcacheAnswer)}
+	p := poolInfo{opcache: new(opcacheInfo)}
 	if err := json.Unmarshal([]byte(opcache), p.opcache); err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for _, f := range troubles(&p) {
-		fmt.Fprintf(&b, "%v: %s → %s\n", f.Level, f.Text, f.Cure)
+	for _, f := range diagnose(&p) {
+		fmt.Fprintf(&b, "%v: %s → %s\n", f.Level, f.Summary, f.Remedy)
 	}
 	return b.String()
 }
 
 func TestStatusTellsOfCachesWithoutRoom(t *testing.T) {
-	if got := remarksOn(t, roomy); got != "" {
+	if got := opcacheWarnings(t, healthyOPcache); got != "" {
 		t.Errorf("nothing is wrong, and it says %s", got)
 	}
 	for _, c := range []struct{ from, to, want string }{
@@ -57,17 +57,17 @@ func TestStatusTellsOfCachesWithoutRoom(t *testing.T) {
 				" → write `ini realpath_cache_size 8388608` (now 4194304)\n",
 		},
 	} {
-		changed := strings.Replace(roomy, c.from, c.to, 1)
-		if changed == roomy {
+		changed := strings.Replace(healthyOPcache, c.from, c.to, 1)
+		if changed == healthyOPcache {
 			t.Fatalf("%s is not there", c.from)
 		}
-		if got := remarksOn(t, changed); got != "note: "+c.want {
+		if got := opcacheWarnings(t, changed); got != "note: "+c.want {
 			t.Errorf("%s: got %s, want %s", c.to, got, c.want)
 		}
 	}
 	// What is switched off, or not told, has no room and needs none.
-	for _, gone := range []string{`{"available":true}`, strings.Replace(roomy, `"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000`, `"on":false,"buffer_size_bytes":67108848,"buffer_free_bytes":0`, 1)} {
-		if got := remarksOn(t, gone); got != "" {
+	for _, gone := range []string{`{"available":true}`, strings.Replace(healthyOPcache, `"on":true,"buffer_size_bytes":67108848,"buffer_free_bytes":60000000`, `"on":false,"buffer_size_bytes":67108848,"buffer_free_bytes":0`, 1)} {
+		if got := opcacheWarnings(t, gone); got != "" {
 			t.Errorf("%s: got %s", gone, got)
 		}
 	}
@@ -75,25 +75,25 @@ func TestStatusTellsOfCachesWithoutRoom(t *testing.T) {
 
 func TestStatusNotesRevalidateFrequencyZero(t *testing.T) {
 	for frequency, want := range map[string]bool{"0": true, "2": false} {
-		p := poolAnswer{opcache: new(opcacheAnswer)}
+		p := poolInfo{opcache: new(opcacheInfo)}
 		sample := `{"available":true,"configuration":{"validate_timestamps":true,"revalidate_freq_seconds":` + frequency + `}}`
 		if err := json.Unmarshal([]byte(sample), p.opcache); err != nil {
 			t.Fatal(err)
 		}
-		if got := troubles(&p); want != (len(got) == 1 && strings.Contains(got[0].Text, "opcache.revalidate_freq is 0")) {
+		if got := diagnose(&p); want != (len(got) == 1 && strings.Contains(got[0].Summary, "opcache.revalidate_freq is 0")) {
 			t.Errorf("%s: got %+v", frequency, got)
 		}
 	}
 }
 
 func TestStatusTellsWhenThereIsNoOPcache(t *testing.T) {
-	for answer, want := range map[string]bool{`{"opcache":false}`: true, `{"opcache":true}`: false, `{}`: false} {
-		var p poolAnswer
-		if err := json.Unmarshal([]byte(answer), &p.PHP); err != nil {
+	for response, want := range map[string]bool{`{"opcache":false}`: true, `{"opcache":true}`: false, `{}`: false} {
+		var p poolInfo
+		if err := json.Unmarshal([]byte(response), &p.PHP); err != nil {
 			t.Fatal(err)
 		}
-		if got := troubles(&p); want != (len(got) == 1 && strings.Contains(got[0].Text, "OPcache is off")) {
-			t.Errorf("%s: got %+v", answer, got)
+		if got := diagnose(&p); want != (len(got) == 1 && strings.Contains(got[0].Summary, "OPcache is off")) {
+			t.Errorf("%s: got %+v", response, got)
 		}
 	}
 }

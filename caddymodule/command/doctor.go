@@ -13,34 +13,34 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// knock is how long doctor waits for a running Caddy, which it can do without.
-const knock = 5 * time.Second
+// adminTimeout is how long doctor waits for a running Caddy, which it can do without.
+const adminTimeout = 5 * time.Second
 
 func runDoctor(cmd *cobra.Command, plan Planner) error {
 	ctx := cmd.Context()
 	var config []byte
-	var about doctor.Subject
+	var configSubject doctor.Subject
 	c, err := newClient(cmd)
 	if err == nil {
 		config = c.config
 	} else {
-		about = refusedConfig("", err)
+		configSubject = configProblem("", err)
 	}
 	pools, err := plan(ctx, config)
 	switch {
 	case err == nil && config != nil:
-		about = c.examineConfig(pools)
+		configSubject = c.checkConfig(pools)
 	case err != nil && config != nil:
-		about = refusedConfig(c.file, err)
+		configSubject = configProblem(c.file, err)
 		pools, err = plan(ctx, nil)
 	}
 	if err != nil {
 		return err
 	}
-	report := doctor.Examine(ctx, pools)
-	report.Add(about)
+	report := doctor.Run(ctx, pools)
+	report.Add(configSubject)
 	if c != nil {
-		c.examineRunning(ctx, report)
+		c.checkRunning(ctx, report)
 	}
 	return printReport(cmd, report)
 }
@@ -62,15 +62,15 @@ func printReport(cmd *cobra.Command, report *doctor.Report) error {
 	return err
 }
 
-func refusedConfig(file string, err error) doctor.Subject {
-	return doctor.Subject{Kind: "config", Name: file, Findings: []doctor.Finding{{Level: doctor.Problem, Text: err.Error()}}}
+func configProblem(file string, err error) doctor.Subject {
+	return doctor.Subject{Kind: "config", Name: file, Findings: []doctor.Finding{{Level: doctor.Problem, Summary: err.Error()}}}
 }
 
-// examineConfig looks at what a config says besides its pools.
-func (c *client) examineConfig(pools []doctor.Pool) doctor.Subject {
+// checkConfig looks at what a config says besides its pools.
+func (c *client) checkConfig(pools []doctor.Pool) doctor.Subject {
 	s := doctor.Subject{Kind: "config", Name: c.file}
-	add := func(level doctor.Level, cure, format string, args ...any) {
-		s.Findings = append(s.Findings, doctor.Finding{Level: level, Text: fmt.Sprintf(format, args...), Cure: cure})
+	add := func(level doctor.Level, remedy, format string, args ...any) {
+		s.Findings = append(s.Findings, doctor.Finding{Level: level, Summary: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	if len(pools) == 0 {
 		add(doctor.Note, "write php_pool where PHP is to answer", "there is no php_pool in it")
@@ -92,36 +92,36 @@ func (c *client) examineConfig(pools []doctor.Pool) doctor.Subject {
 	return s
 }
 
-// examineRunning looks at the pools of the Caddy that runs, if one does.
-func (c *client) examineRunning(ctx context.Context, report *doctor.Report) {
-	ctx, cancel := context.WithTimeoutCause(ctx, knock, fmt.Errorf("no answer within %v", knock))
+// checkRunning looks at the pools of the Caddy that runs, if one does.
+func (c *client) checkRunning(ctx context.Context, report *doctor.Report) {
+	ctx, cancel := context.WithTimeoutCause(ctx, adminTimeout, fmt.Errorf("no answer within %v", adminTimeout))
 	defer cancel()
-	list, err := c.detailed(ctx, nil)
+	list, err := c.poolsWithWorkers(ctx, nil)
 	var gone *unreachableError
 	switch {
 	case errors.As(err, &gone):
 		report.Add(doctor.Subject{Kind: "caddy", Findings: []doctor.Finding{{
-			Level: doctor.Note, Text: fmt.Sprintf("no Caddy answers at %s, so running pools were not looked at", c.address),
-			Cure: "name its admin address by --address, or its config by --config, if one runs",
+			Level: doctor.Note, Summary: fmt.Sprintf("no Caddy answers at %s, so running pools were not looked at", c.address),
+			Remedy: "name its admin address by --address, or its config by --config, if one runs",
 		}}})
 		return
 	case err != nil:
-		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{Level: doctor.Problem, Text: err.Error()}}})
+		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{Level: doctor.Problem, Summary: err.Error()}}})
 		return
 	}
 	c.withOPcache(ctx, list)
 	for i := range list {
 		p := &list[i]
 		s := doctor.Subject{Kind: "running pool", Name: p.Name, Findings: []doctor.Finding{{
-			Level: doctor.OK, Text: fmt.Sprintf("PHP %s, %s of at most %d, %s served", p.PHP.Version, count(p.Workers.Total, "worker"),
+			Level: doctor.OK, Summary: fmt.Sprintf("PHP %s, %s of at most %d, %s served", p.PHP.Version, count(p.Workers.Total, "worker"),
 				p.Workers.Max, count(p.Requests.Total, "request")),
 		}}}
-		s.Findings = append(s.Findings, troubles(p)...)
+		s.Findings = append(s.Findings, diagnose(p)...)
 		report.Add(s)
 	}
 	if len(list) == 0 {
 		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{
-			Level: doctor.Note, Text: "it has no pool", Cure: "write php_pool in its config, and load that (caddy reload)",
+			Level: doctor.Note, Summary: "it has no pool", Remedy: "write php_pool in its config, and load that (caddy reload)",
 		}}})
 	}
 }

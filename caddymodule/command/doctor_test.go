@@ -12,8 +12,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// examined runs doctor --json and returns its report.
-func examined(t *testing.T, plan Planner, args ...string) (doctor.Report, error) {
+// runDoctorJSON runs doctor --json and returns its report.
+func runDoctorJSON(t *testing.T, plan Planner, args ...string) (doctor.Report, error) {
 	t.Helper()
 	out, err := runWith(t, plan, append([]string{"doctor", "--json"}, args...)...)
 	var report doctor.Report
@@ -38,20 +38,20 @@ func find(t *testing.T, r doctor.Report, kind, name string) []doctor.Finding {
 func wantFinding(t *testing.T, list []doctor.Finding, level doctor.Level, part string) {
 	t.Helper()
 	for _, f := range list {
-		if f.Level == level && strings.Contains(f.Text, part) {
+		if f.Level == level && strings.Contains(f.Summary, part) {
 			return
 		}
 	}
 	t.Errorf("no %s says %q: got %+v", level, part, list)
 }
 
-// planOf is a plan of these pools.
-func planOf(pools ...doctor.Pool) Planner {
+// fixedPlan is a plan of these pools.
+func fixedPlan(pools ...doctor.Pool) Planner {
 	return func(context.Context, []byte) ([]doctor.Pool, error) { return pools, nil }
 }
 
 func TestDoctorLooksAtRunningPools(t *testing.T) {
-	report, err := examined(t, planOf(), "--address", twoPools(t).address)
+	report, err := runDoctorJSON(t, fixedPlan(), "--address", twoPools(t).address)
 	if !errors.Is(err, errReported) || report.Problems == 0 {
 		t.Errorf("got %v and %d problems", err, report.Problems)
 	}
@@ -60,7 +60,7 @@ func TestDoctorLooksAtRunningPools(t *testing.T) {
 }
 
 func TestDoctorNeedsNoCaddy(t *testing.T) {
-	report, _ := examined(t, planOf(), "--address", "127.0.0.1:1")
+	report, _ := runDoctorJSON(t, fixedPlan(), "--address", "127.0.0.1:1")
 	wantFinding(t, find(t, report, "caddy", ""), doctor.Note, "no Caddy answers at 127.0.0.1:1")
 	find(t, report, "system", "")
 }
@@ -69,7 +69,7 @@ func TestDoctorLooksAtTheConfig(t *testing.T) {
 	a := newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"})
 	path := file(t, "caddy.json", `{"admin":{"listen":"`+a.address+`"}}`)
 	var seen string
-	report, _ := examined(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {
+	report, _ := runDoctorJSON(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {
 		seen = string(config)
 		return []doctor.Pool{{Name: "x", User: "www-data", Workers: 3, StopTimeout: time.Second}, {Name: "y", Err: errors.New("workers -1 is wrong")}}, nil
 	}, "--config", path)
@@ -82,13 +82,13 @@ func TestDoctorLooksAtTheConfig(t *testing.T) {
 	wantFinding(t, find(t, report, "pool", "y"), doctor.Problem, "workers -1 is wrong")
 	wantFinding(t, find(t, report, "caddy", "at "+a.address), doctor.Note, "no pool")
 
-	report, _ = examined(t, planOf(), "--config", path)
+	report, _ = runDoctorJSON(t, fixedPlan(), "--config", path)
 	wantFinding(t, find(t, report, "config", path), doctor.Note, "no php_pool in it")
 }
 
 func TestDoctorReportsAConfigThatCannotBeRead(t *testing.T) {
 	path := file(t, "caddy.json", `{"apps":{}}`)
-	report, err := examined(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {
+	report, err := runDoctorJSON(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {
 		if config == nil {
 			return []doctor.Pool{{Name: "default"}}, nil
 		}
@@ -99,7 +99,7 @@ func TestDoctorReportsAConfigThatCannotBeRead(t *testing.T) {
 	if !errors.Is(err, errReported) {
 		t.Errorf("got %v", err)
 	}
-	report, _ = examined(t, planOf(), "--config", path+".absent")
+	report, _ = runDoctorJSON(t, fixedPlan(), "--config", path+".absent")
 	wantFinding(t, find(t, report, "config", ""), doctor.Problem, "absent")
 }
 
@@ -107,7 +107,7 @@ func TestDoctorWritesForPeople(t *testing.T) {
 	if _, err := exec.LookPath("php-cgi"); err != nil && testing.Short() {
 		t.Skip("needs php-cgi, which is missing: make test installs it")
 	}
-	out, err := runWith(t, planOf(doctor.Pool{Name: "y", Err: errors.New("workers -1 is wrong")}), "doctor", "--address", "127.0.0.1:1")
+	out, err := runWith(t, fixedPlan(doctor.Pool{Name: "y", Err: errors.New("workers -1 is wrong")}), "doctor", "--address", "127.0.0.1:1")
 	if !errors.Is(err, errReported) || !strings.Contains(out, "pool y\n  problem  workers -1 is wrong\n") ||
 		!strings.Contains(out, "1 problem, ") {
 		t.Errorf("got %v and\n%s", err, out)

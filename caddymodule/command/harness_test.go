@@ -23,16 +23,16 @@ type fakeAdmin struct {
 	address string
 	conns   sync.Map // each connection there was, and its state
 
-	mu      sync.Mutex
-	answers map[string]string // by method and path as it was sent
-	asked   []string          // the same, with query and body
+	mu        sync.Mutex
+	responses map[string]string // by method and path as it was sent
+	received  []string          // the same, with query and body
 }
 
 // newAdmin answers what it is told: "GET /php_pool/pools" and what to say. What
 // begins with an error's number is an error.
-func newAdmin(t *testing.T, answers map[string]string) *fakeAdmin {
+func newAdmin(t *testing.T, responses map[string]string) *fakeAdmin {
 	t.Helper()
-	a := &fakeAdmin{answers: answers}
+	a := &fakeAdmin{responses: responses}
 	a.Server = httptest.NewUnstartedServer(a)
 	a.Config.ConnState = func(c net.Conn, s http.ConnState) { a.conns.Store(c, s) }
 	a.Start()
@@ -47,24 +47,24 @@ func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := r.Method + " " + r.URL.EscapedPath()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	asked := call
+	received := call
 	if r.URL.RawQuery != "" {
-		asked += "?" + r.URL.RawQuery
+		received += "?" + r.URL.RawQuery
 	}
 	if body.Len() > 0 {
-		asked += " " + body.String()
+		received += " " + body.String()
 	}
-	a.asked = append(a.asked, asked)
-	answer, ok := a.answers[call]
+	a.received = append(a.received, received)
+	response, ok := a.responses[call]
 	switch {
 	case !ok:
 		w.WriteHeader(http.StatusNotFound)
 		w.Write([]byte(`{"error":"nothing is known of ` + call + `"}`))
-	case strings.HasPrefix(answer, "409 "):
+	case strings.HasPrefix(response, "409 "):
 		w.WriteHeader(http.StatusConflict)
-		w.Write([]byte(`{"error":"` + answer[4:] + `"}`))
+		w.Write([]byte(`{"error":"` + response[4:] + `"}`))
 	default:
-		w.Write([]byte(answer))
+		w.Write([]byte(response))
 	}
 }
 
@@ -73,9 +73,9 @@ func (a *fakeAdmin) requests(prefix string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []string
-	for _, asked := range a.asked {
-		if strings.HasPrefix(asked, prefix) {
-			list = append(list, asked)
+	for _, received := range a.received {
+		if strings.HasPrefix(received, prefix) {
+			list = append(list, received)
 		}
 	}
 	return list
@@ -91,7 +91,7 @@ func runWith(t *testing.T, plan Planner, args ...string) (string, error) {
 	t.Helper()
 	root := &cobra.Command{Use: "caddy", SilenceUsage: true}
 	cmd := &cobra.Command{Use: "php-pool"}
-	addTo(cmd, plan)
+	addCommands(cmd, plan)
 	root.AddCommand(cmd)
 	var out bytes.Buffer
 	root.SetArgs(append([]string{"php-pool"}, args...))
@@ -135,11 +135,11 @@ func wantError(t *testing.T, err error, parts ...string) {
 
 // Two pools as the admin API shows them: one at ease, one in trouble.
 const (
-	quietPool = `{"name":"quiet","manager":"dynamic","generation":1,"php":{"version":"8.2.36"},
+	healthyPool = `{"name":"quiet","manager":"dynamic","generation":1,"php":{"version":"8.2.36"},
 		"workers":{"total":2,"idle":2,"max":16},"queue":{"max":1024},"requests":{"total":7},"master_exits":0,
 		"workers_list":[{"id":1,"pid":100,"state":"idle","requests":4,"memory_bytes":1048576,"cpu_seconds":0.5},
 			{"id":2,"pid":101,"state":"idle","requests":3,"cpu_seconds":0.1}]}`
-	sickPool = `{"name":"a/b","manager":"static","generation":3,"php":{"version":"8.4.1"},"memory_bytes":209715200,
+	failingPool = `{"name":"a/b","manager":"static","generation":3,"php":{"version":"8.4.1"},"memory_bytes":209715200,
 		"workers":{"total":2,"busy":1,"draining":1,"max":2,"max_reached":50},"queue":{"length":5,"max":5},
 		"requests":{"total":1000,"failed":3,"rejected":9,"slow":2},"master_exits":1,"exits":{"crashed":4,"recycled":1},
 		"last_failure":"php-cgi said: no","quarantined":{"/srv/bad.php":"2026-11-23T12:00:00Z"},
@@ -153,9 +153,9 @@ const (
 func twoPools(t *testing.T) *fakeAdmin {
 	t.Helper()
 	return newAdmin(t, map[string]string{
-		"GET /php_pool/pools":                "[" + sickPool + "," + quietPool + "]",
-		"GET /php_pool/pools/quiet":          quietPool,
-		"GET /php_pool/pools/a%2Fb":          sickPool,
+		"GET /php_pool/pools":                "[" + failingPool + "," + healthyPool + "]",
+		"GET /php_pool/pools/quiet":          healthyPool,
+		"GET /php_pool/pools/a%2Fb":          failingPool,
 		"POST /php_pool/pools/quiet/restart": `{"name":"quiet","generation":2}`,
 	})
 }

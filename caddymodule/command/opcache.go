@@ -49,27 +49,28 @@ func runOPcache(cmd *cobra.Command, names []string) error {
 }
 
 // opcache asks for the OPcache of a pool.
-func (c *client) opcache(ctx context.Context, name string) (opcacheAnswer, error) {
-	var o opcacheAnswer
+func (c *client) opcache(ctx context.Context, name string) (opcacheInfo, error) {
+	var o opcacheInfo
 	err := c.call(ctx, http.MethodGet, poolPath(name, "opcache"), nil, &o)
-	return o, c.withNames(ctx, name, err)
+	return o, c.withPoolNames(ctx, name, err)
 }
 
 // resetOPcaches empties those of the pools that are named.
 func (c *client) resetOPcaches(cmd *cobra.Command, names []string) error {
 	var errs []error
 	for _, name := range names {
-		var answer struct {
+		var response struct {
+			Reset    int `json:"workers_reset"`
 			Deferred int `json:"deferred"`
 		}
-		err := c.call(cmd.Context(), http.MethodDelete, poolPath(name, "opcache"), nil, &answer)
-		if err := c.withNames(cmd.Context(), name, err); err != nil {
+		err := c.call(cmd.Context(), http.MethodDelete, poolPath(name, "opcache"), nil, &response)
+		if err := c.withPoolNames(cmd.Context(), name, err); err != nil {
 			errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
 			continue
 		}
 		text := fmt.Sprintf("pool %s: OPcache is emptied when no request uses it any more", name)
-		if answer.Deferred > 0 {
-			text += fmt.Sprintf("; %s will be replaced after the request", count(answer.Deferred, "busy worker"))
+		if response.Deferred > 0 {
+			text += fmt.Sprintf("; %s will be replaced after the request", count(response.Deferred, "busy worker"))
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), text)
 	}
@@ -77,7 +78,7 @@ func (c *client) resetOPcaches(cmd *cobra.Command, names []string) error {
 }
 
 // state is one word for it.
-func (o *opcacheAnswer) state() string {
+func (o *opcacheInfo) state() string {
 	switch {
 	case !o.Available:
 		return "unavailable"
@@ -90,10 +91,10 @@ func (o *opcacheAnswer) state() string {
 }
 
 // restarts counts how often it emptied itself because it was full.
-func (o *opcacheAnswer) restarts() int64 { return o.Restarts.OOM + o.Restarts.Hash }
+func (o *opcacheInfo) restarts() int64 { return o.Restarts.OOM + o.Restarts.Hash }
 
 // cells are a line of the table, after the pool's name.
-func (o *opcacheAnswer) cells() []string {
+func (o *opcacheInfo) cells() []string {
 	if !o.Available {
 		return []string{o.state(), "-", "-", "-", "-", "-", "-", "-", "-", o.Reason}
 	}
@@ -110,8 +111,8 @@ func (o *opcacheAnswer) cells() []string {
 	}
 }
 
-// fullness says why a full OPcache is full, and what to do about it.
-func (o *opcacheAnswer) fullness() (text, cure string) {
+// fullReason says why a full OPcache is full, and what to do about it.
+func (o *opcacheInfo) fullReason() (text, remedy string) {
 	if o.Keys >= o.MaxKeys {
 		return fmt.Sprintf("all %d places for keys are taken, by %s", o.MaxKeys, count(uint64(o.Scripts), "script")), o.moreKeys()
 	}
@@ -119,18 +120,18 @@ func (o *opcacheAnswer) fullness() (text, cure string) {
 		count(uint64(o.Scripts), "script")), o.moreMemory()
 }
 
-// moreRoom is what would have kept it from emptying itself.
-func (o *opcacheAnswer) moreRoom() string {
+// restartRemedy is what would have kept it from emptying itself.
+func (o *opcacheInfo) restartRemedy() string {
 	if o.Restarts.Hash > o.Restarts.OOM {
 		return o.moreKeys()
 	}
 	return o.moreMemory()
 }
 
-func (o *opcacheAnswer) moreKeys() string {
+func (o *opcacheInfo) moreKeys() string {
 	return doubled("opcache.max_accelerated_files", o.Configuration.Files)
 }
 
-func (o *opcacheAnswer) moreMemory() string {
+func (o *opcacheInfo) moreMemory() string {
 	return doubled("opcache.memory_consumption", o.Configuration.Memory>>20)
 }

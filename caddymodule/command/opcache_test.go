@@ -18,8 +18,8 @@ const (
 func withOPcaches(t *testing.T) *fakeAdmin {
 	t.Helper()
 	a := twoPools(t)
-	a.answers["GET /php_pool/pools/a%2Fb/opcache"] = fullOPcache
-	a.answers["GET /php_pool/pools/quiet/opcache"] = noOPcache
+	a.responses["GET /php_pool/pools/a%2Fb/opcache"] = fullOPcache
+	a.responses["GET /php_pool/pools/quiet/opcache"] = noOPcache
 	return a
 }
 
@@ -45,16 +45,16 @@ func TestStatusTellsOfAFullOPcache(t *testing.T) {
 	if !strings.Contains(out, want) || strings.Contains(out, "quiet: OPcache") {
 		t.Errorf("got:\n%s", out)
 	}
-	for text, cure := range map[string]string{
+	for text, remedy := range map[string]string{
 		`{"available":true,"keys":22,"max_keys":223,"restarts":{"hash":1},"configuration":{"max_accelerated_files":200}}`:      "write `ini opcache.max_accelerated_files 400` (now 200)",
 		`{"available":true,"keys":1,"max_keys":223,"restarts":{"oom":1},"configuration":{"memory_consumption_bytes":8388608}}`: "write `ini opcache.memory_consumption 16` (now 8)",
 	} {
-		p := poolAnswer{opcache: new(opcacheAnswer)}
+		p := poolInfo{opcache: new(opcacheInfo)}
 		if err := json.Unmarshal([]byte(text), p.opcache); err != nil {
 			t.Fatal(err)
 		}
-		got := troubles(&p)
-		if len(got) != 1 || got[0] != (doctor.Finding{Level: doctor.Note, Text: "OPcache was full and emptied itself once", Cure: cure}) {
+		got := diagnose(&p)
+		if len(got) != 1 || got[0] != (doctor.Finding{Level: doctor.Note, Summary: "OPcache was full and emptied itself once", Remedy: remedy}) {
 			t.Errorf("%s: got %+v", text, got)
 		}
 	}
@@ -62,8 +62,8 @@ func TestStatusTellsOfAFullOPcache(t *testing.T) {
 
 func TestOPcacheIsResetByName(t *testing.T) {
 	a := withOPcaches(t)
-	a.answers["DELETE /php_pool/pools/quiet/opcache"] = `{"workers_reset":1,"deferred":1}`
-	a.answers["DELETE /php_pool/pools/a%2Fb/opcache"] = "409 restrict_api forbids it"
+	a.responses["DELETE /php_pool/pools/quiet/opcache"] = `{"workers_reset":1,"deferred":1}`
+	a.responses["DELETE /php_pool/pools/a%2Fb/opcache"] = "409 restrict_api forbids it"
 	_, err := run(t, "opcache", "--reset", "--address", a.address)
 	wantError(t, err, "which pool", "a/b, quiet")
 	if got := a.requests("DELETE"); len(got) != 0 {
@@ -77,16 +77,16 @@ func TestOPcacheIsResetByName(t *testing.T) {
 }
 
 func TestStatusTellsOfTheLastCrash(t *testing.T) {
-	for answer, want := range map[string]string{
+	for response, want := range map[string]string{
 		`{"time":"T","exit_status":"signal: segmentation fault","request":{"method":"GET","uri":"/x","script":"/srv/x.php"}}`: "; the last at T by signal: segmentation fault, running GET /x (/srv/x.php)",
 		`{"time":"T"}`: "; the last at T",
 		`null`:         "",
 	} {
-		p := poolAnswer{Exits: map[string]uint64{"crashed": 2}}
-		if err := json.Unmarshal([]byte(answer), &p.LastCrash); err != nil {
+		p := poolInfo{Exits: map[string]uint64{"crashed": 2}}
+		if err := json.Unmarshal([]byte(response), &p.LastCrash); err != nil {
 			t.Fatal(err)
 		}
-		if got := troubles(&p)[0].Text; got != "2 workers crashed"+want {
+		if got := diagnose(&p)[0].Summary; got != "2 workers crashed"+want {
 			t.Errorf("got %q", got)
 		}
 	}

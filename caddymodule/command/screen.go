@@ -10,7 +10,7 @@ import (
 )
 
 // liveTop shows the view on the terminal until a key or a signal ends it.
-func liveTop(ctx context.Context, c *client, v *view) error {
+func liveTop(ctx context.Context, c *client, v *topModel) error {
 	// A terminal that is not UTF-8 gets what it can show.
 	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII)
 	screen, err := tcell.NewScreen(tcell.OptSanitizeContent(true), tcell.OptKeyboardProtocol(tcell.LegacyKeyboard))
@@ -21,24 +21,24 @@ func liveTop(ctx context.Context, c *client, v *view) error {
 		return fmt.Errorf("this terminal cannot be drawn on: %w: write --once", err)
 	}
 	defer screen.Fini() // also when something panics: a raw terminal is of no use
-	show(ctx, screen, v, c.look)
+	runScreen(ctx, screen, v, c.snapshot)
 	return nil
 }
 
-// show is top's loop: it draws, takes keys, and looks again when the interval
+// runScreen is top's loop: it draws, takes keys, and looks again when the interval
 // has passed since the last answer.
-func show(ctx context.Context, screen tcell.Screen, v *view, ask func(ctx context.Context, pool string) look) {
+func runScreen(ctx context.Context, screen tcell.Screen, v *topModel, query func(ctx context.Context, pool string) snapshot) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := make(chan look, 1)
-	asking := false
-	begin := func() {
-		if asking {
+	snapshots := make(chan snapshot, 1)
+	pending := false
+	query2 := func() {
+		if pending {
 			return
 		}
-		asking = true
+		pending = true
 		pool := v.pool
-		go func() { answers <- ask(ctx, pool) }()
+		go func() { snapshots <- query(ctx, pool) }()
 	}
 	next := time.NewTimer(v.interval)
 	defer next.Stop()
@@ -48,10 +48,10 @@ func show(ctx context.Context, screen tcell.Screen, v *view, ask func(ctx contex
 		case <-ctx.Done():
 			return
 		case <-next.C:
-			begin()
-		case l := <-answers:
-			asking = false
-			v.arrived(l)
+			query2()
+		case l := <-snapshots:
+			pending = false
+			v.update(l)
 			next.Reset(v.interval)
 		case ev, open := <-screen.EventQ():
 			if !open {
@@ -61,12 +61,12 @@ func show(ctx context.Context, screen tcell.Screen, v *view, ask func(ctx contex
 			if !ok {
 				break // another size, and it is drawn anew
 			}
-			quit, other := v.key(keyName(key))
+			quit, other := v.handleKey(keyName(key))
 			if quit {
 				return
 			}
 			if other {
-				begin()
+				query2()
 			}
 		}
 	}
@@ -85,20 +85,20 @@ func keyName(ev *tcell.EventKey) string {
 }
 
 // draw puts the view on the screen.
-func draw(screen tcell.Screen, v *view) {
+func draw(screen tcell.Screen, v *topModel) {
 	screen.Clear()
 	screen.HideCursor()
 	width, height := screen.Size()
-	for y, l := range v.lines(height) {
+	for y, l := range v.render(height) {
 		style := tcell.StyleDefault
-		switch l.tone {
+		switch l.style {
 		case plain:
-		case title:
+		case header:
 			style = style.Reverse(true)
 			screen.FillArea(0, y, width, 1, ' ', style)
-		case faint:
+		case dim:
 			style = style.Dim(true)
-		case alarm:
+		case alert:
 			style = style.Bold(true).Foreground(color.Red)
 		}
 		screen.PutStrStyled(0, y, l.text, style)

@@ -13,19 +13,19 @@ import (
 
 // terminal is a terminal emulator with top on it.
 type terminal struct {
-	t     *testing.T
-	term  vt.MockTerm
-	looks chan look // what the next look will be
-	ended chan struct{}
-	stop  context.CancelFunc
+	t         *testing.T
+	term      vt.MockTerm
+	snapshots chan snapshot // what the next look will be
+	ended     chan struct{}
+	stop      context.CancelFunc
 }
 
 const width, height = 100, 12
 
-func startTop(t *testing.T, v *view) *terminal {
+func startTop(t *testing.T, v *topModel) *terminal {
 	t.Helper()
 	tt := &terminal{
-		t: t, term: vt.NewMockTerm(vt.MockOptSize{X: width, Y: height}), looks: make(chan look), ended: make(chan struct{}),
+		t: t, term: vt.NewMockTerm(vt.MockOptSize{X: width, Y: height}), snapshots: make(chan snapshot), ended: make(chan struct{}),
 	}
 	screen, err := tcell.NewTerminfoScreenFromTty(tt.term)
 	if err == nil {
@@ -39,12 +39,12 @@ func startTop(t *testing.T, v *view) *terminal {
 	go func() {
 		defer close(tt.ended)
 		defer screen.Fini()
-		show(ctx, screen, v, func(ctx context.Context, _ string) look {
+		runScreen(ctx, screen, v, func(ctx context.Context, _ string) snapshot {
 			select {
-			case l := <-tt.looks:
+			case l := <-tt.snapshots:
 				return l
 			case <-ctx.Done():
-				return look{err: ctx.Err()}
+				return snapshot{err: ctx.Err()}
 			}
 		})
 	}()
@@ -83,11 +83,11 @@ func (tt *terminal) shows(y int, text string) {
 	}
 }
 
-// sees gives top what it looks for.
-func (tt *terminal) sees(l look) {
+// snapshot gives top what it looks for.
+func (tt *terminal) snapshot(l snapshot) {
 	tt.t.Helper()
 	select {
-	case tt.looks <- l:
+	case tt.snapshots <- l:
 	case <-time.After(10 * time.Second):
 		tt.t.Fatal("top does not look again")
 	}
@@ -103,8 +103,8 @@ func (tt *terminal) isOver() {
 }
 
 func TestTopIsDrawnAndListensToKeys(t *testing.T) {
-	v := &view{order: bySeconds, interval: time.Millisecond}
-	v.arrived(lookAt(0, poolOf("x", 0, worker(1, 5, 0, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
+	v := &topModel{order: bySeconds, interval: time.Millisecond}
+	v.update(snapshotAt(0, poolOf("x", 0, worker(1, 5, 0, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
 	tt := startTop(t, v)
 	tt.shows(0, "12:00:00   all pools, by seconds")
 	tt.shows(1, "2 pools:")
@@ -117,11 +117,11 @@ func TestTopIsDrawnAndListensToKeys(t *testing.T) {
 	tt.shows(0, "by memory")
 	tt.shows(4, "y      2")
 
-	tt.sees(lookAt(1, poolOf("x", 0, worker(1, 6, 0.5, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
+	tt.snapshot(snapshotAt(1, poolOf("x", 0, worker(1, 6, 0.5, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
 	tt.shows(0, "12:00:01")
 	tt.shows(5, "x      1  1001  busy       6.0    50")
 
-	tt.sees(look{err: errors.New("no Caddy answers")})
+	tt.snapshot(snapshot{err: errors.New("no Caddy answers")})
 	tt.shows(1, "no Caddy answers")
 	tt.shows(4, "y      2")
 
@@ -134,8 +134,8 @@ func TestTopIsDrawnAndListensToKeys(t *testing.T) {
 }
 
 func TestTopEndsWithItsContext(t *testing.T) {
-	v := &view{order: bySeconds, interval: time.Hour}
-	v.arrived(lookAt(0))
+	v := &topModel{order: bySeconds, interval: time.Hour}
+	v.update(snapshotAt(0))
 	tt := startTop(t, v)
 	tt.shows(1, "0 pools")
 	tt.stop()
@@ -143,8 +143,8 @@ func TestTopEndsWithItsContext(t *testing.T) {
 }
 
 func TestTopFollowsTheSizeOfTheTerminal(t *testing.T) {
-	v := &view{order: bySeconds, interval: time.Hour}
-	v.arrived(lookAt(0, poolOf("x", 0)))
+	v := &topModel{order: bySeconds, interval: time.Hour}
+	v.update(snapshotAt(0, poolOf("x", 0)))
 	tt := startTop(t, v)
 	tt.shows(height-1, "q quit")
 	tt.term.SetSize(vt.Coord{X: width, Y: 8})

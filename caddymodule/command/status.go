@@ -22,18 +22,18 @@ func runStatus(cmd *cobra.Command, args []string) error {
 		path = poolPath(args[0])
 	}
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-		var answer raw
-		err := c.call(cmd.Context(), http.MethodGet, path, nil, &answer)
+		var response raw
+		err := c.call(cmd.Context(), http.MethodGet, path, nil, &response)
 		if len(args) > 0 {
-			err = c.withNames(cmd.Context(), args[0], err)
+			err = c.withPoolNames(cmd.Context(), args[0], err)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), string(bytes.TrimSpace(answer)))
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), string(bytes.TrimSpace(response)))
 		return err
 	}
-	list, err := c.detailed(cmd.Context(), args)
+	list, err := c.poolsWithWorkers(cmd.Context(), args)
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,12 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// detailed asks for all pools or for the one that is named, with the workers of
+// poolsWithWorkers asks for all pools or for the one that is named, with the workers of
 // those that have some.
-func (c *client) detailed(ctx context.Context, names []string) ([]poolAnswer, error) {
+func (c *client) poolsWithWorkers(ctx context.Context, names []string) ([]poolInfo, error) {
 	if len(names) > 0 {
 		p, err := c.pool(ctx, names[0])
-		return []poolAnswer{p}, err
+		return []poolInfo{p}, err
 	}
 	list, err := c.pools(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *client) detailed(ctx context.Context, names []string) ([]poolAnswer, er
 
 // withOPcache adds the OPcache of the pools that have workers. Where it cannot be
 // had nothing is said of it here: the opcache command says why.
-func (c *client) withOPcache(ctx context.Context, list []poolAnswer) {
+func (c *client) withOPcache(ctx context.Context, list []poolInfo) {
 	for i := range list {
 		if list[i].Workers.Total == 0 {
 			continue
@@ -80,7 +80,7 @@ func (c *client) withOPcache(ctx context.Context, list []poolAnswer) {
 
 // statusText is the table of pools, with that of the workers if asked for, and
 // what is wrong.
-func statusText(list []poolAnswer, workers bool) []byte {
+func statusText(list []poolInfo, workers bool) []byte {
 	if len(list) == 0 {
 		return []byte("no pool: the config of this Caddy has no php_pool\n")
 	}
@@ -98,19 +98,19 @@ func statusText(list []poolAnswer, workers bool) []byte {
 		write(workerTable(rows, false))
 	}
 	for i := range list {
-		told := map[string]bool{"": true} // cures; what happens now and what happened may have the same
-		for _, f := range troubles(&list[i]) {
-			fmt.Fprintf(&b, "\n%s: %s\n", doctor.Printable(list[i].Name), doctor.Printable(f.Text))
-			if !told[f.Cure] {
-				fmt.Fprintf(&b, "  → %s\n", doctor.Printable(f.Cure))
+		shown := map[string]bool{"": true} // cures; what happens now and what happened may have the same
+		for _, f := range diagnose(&list[i]) {
+			fmt.Fprintf(&b, "\n%s: %s\n", doctor.Printable(list[i].Name), doctor.Printable(f.Summary))
+			if !shown[f.Remedy] {
+				fmt.Fprintf(&b, "  → %s\n", doctor.Printable(f.Remedy))
 			}
-			told[f.Cure] = true
+			shown[f.Remedy] = true
 		}
 	}
 	return b.Bytes()
 }
 
-func poolTable(list []poolAnswer) *table {
+func poolTable(list []poolInfo) *table {
 	t := &table{head: []column{
 		left("POOL"), left("PHP"), left("MANAGER"), right("BUSY"), right("IDLE"), right("MAX"), right("QUEUE"),
 		right("REQUESTS"), right("FAILED"), right("SLOW"), right("MASTER EXITS"), right("MEMORY"),

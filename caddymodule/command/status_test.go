@@ -59,17 +59,17 @@ func TestStatusOfOnePoolShowsItsWorkersAndNoEscapes(t *testing.T) {
 func TestStatusAsJSONIsTheAnswer(t *testing.T) {
 	a := twoPools(t)
 	out, err := run(t, "status", "--json", "--address", a.address)
-	if err != nil || out != "["+sickPool+","+quietPool+"]\n" {
+	if err != nil || out != "["+failingPool+","+healthyPool+"]\n" {
 		t.Errorf("got %v and %s", err, out)
 	}
 	out, err = run(t, "status", "a/b", "--json", "--address", a.address)
-	if err != nil || out != sickPool+"\n" {
+	if err != nil || out != failingPool+"\n" {
 		t.Errorf("one pool: got %v and %s", err, out)
 	}
 }
 
 func TestTroublesAreThoseOfThePool(t *testing.T) {
-	for want, answer := range map[string]string{
+	for want, response := range map[string]string{
 		"problem the line is full: 1 request waits, and one more is answered 503": `{"queue":{"length":1,"max":1}}`,
 		"note 2 requests wait for a worker; 3 of 3 are busy":                      `{"queue":{"length":2,"max":9},"workers":{"busy":2,"draining":1,"max":3}}`,
 		"note 1 worker crashed": `{"exits":{"crashed":1}}`,
@@ -78,19 +78,19 @@ func TestTroublesAreThoseOfThePool(t *testing.T) {
 		"": `{"workers":{"max":1,"max_reached":9},"requests":{"total":1000},"exits":{"recycled":5,"max_requests":4},
 			"workers_list":[{"id":1,"request":{"duration_seconds":29.9}}]}`,
 	} {
-		var p poolAnswer
-		if err := json.Unmarshal([]byte(answer), &p); err != nil {
+		var p poolInfo
+		if err := json.Unmarshal([]byte(response), &p); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, f := range troubles(&p) {
-			got = append(got, string(f.Level)+" "+f.Text)
-			if f.Level != doctor.OK && f.Cure == "" {
-				t.Errorf("%s: no cure", f.Text)
+		for _, f := range diagnose(&p) {
+			got = append(got, string(f.Level)+" "+f.Summary)
+			if f.Level != doctor.OK && f.Remedy == "" {
+				t.Errorf("%s: no cure", f.Summary)
 			}
 		}
 		if strings.Join(got, "\n") != want {
-			t.Errorf("%s: got %q, want %q", answer, got, want)
+			t.Errorf("%s: got %q, want %q", response, got, want)
 		}
 	}
 }

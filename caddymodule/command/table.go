@@ -32,7 +32,7 @@ func (t *table) add(cells ...string) {
 	t.rows = append(t.rows, cells)
 }
 
-// lines are the head and the rows, without blanks at their ends.
+// render are the head and the rows, without blanks at their ends.
 func (t *table) lines() []string {
 	widths := make([]int, len(t.head))
 	titles := make([]string, len(t.head))

@@ -22,7 +22,7 @@ const (
 	// workers use once a second at most, so that asking sooner than that would
 	// show the same again.
 	defaultInterval = time.Second
-	leastInterval   = 100 * time.Millisecond
+	minInterval     = 100 * time.Millisecond
 )
 
 // sortKey is what the rows are sorted by, the largest first.
@@ -45,8 +45,8 @@ func runTop(cmd *cobra.Command, args []string) error {
 	if !slices.Contains(sortKeys, sortKey(order)) {
 		return fmt.Errorf("--sort %s is unknown: write seconds, cpu, memory or requests", order)
 	}
-	if interval < leastInterval {
-		return fmt.Errorf("--interval %v is too short: write %v or more", interval, leastInterval)
+	if interval < minInterval {
+		return fmt.Errorf("--interval %v is too short: write %v or more", interval, minInterval)
 	}
 	c, err := newClient(cmd)
 	if err != nil {
@@ -54,15 +54,15 @@ func runTop(cmd *cobra.Command, args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	v := &view{order: sortKey(order), interval: interval}
+	v := &topModel{order: sortKey(order), interval: interval}
 	if len(args) > 0 {
 		v.pool = args[0]
 	}
-	first := c.look(ctx, v.pool)
+	first := c.snapshot(ctx, v.pool)
 	if first.err != nil {
 		return first.err
 	}
-	v.arrived(first)
+	v.update(first)
 	if once || !isTerminal(cmd.OutOrStdout()) {
 		return plainTop(ctx, cmd.OutOrStdout(), c, v)
 	}
@@ -77,35 +77,35 @@ func isTerminal(w io.Writer) bool {
 
 // plainTop prints one table, after a second look: processor time is a matter of
 // two.
-func plainTop(ctx context.Context, w io.Writer, c *client, v *view) error {
+func plainTop(ctx context.Context, w io.Writer, c *client, v *topModel) error {
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-time.After(v.interval):
 	}
-	next := c.look(ctx, v.pool)
+	next := c.snapshot(ctx, v.pool)
 	if next.err != nil {
 		return next.err
 	}
-	v.arrived(next)
+	v.update(next)
 	_, err := fmt.Fprintln(w, v.summary()+"\n\n"+strings.Join(workerTable(v.rows(), true).lines(), "\n"))
 	return err
 }
 
-// look is one moment of all pools, or of one.
-type look struct {
-	at    time.Time
-	pools []poolAnswer
+// snapshot is one moment of all pools, or of one.
+type snapshot struct {
+	time  time.Time
+	pools []poolInfo
 	err   error
 }
 
-func (c *client) look(ctx context.Context, pool string) look {
+func (c *client) snapshot(ctx context.Context, pool string) snapshot {
 	var names []string
 	if pool != "" {
 		names = []string{pool}
 	}
-	list, err := c.detailed(ctx, names)
-	return look{time.Now(), list, err}
+	list, err := c.poolsWithWorkers(ctx, names)
+	return snapshot{time.Now(), list, err}
 }
 
 // workerKey names a worker over time; what drains may change its process.
@@ -123,25 +123,25 @@ type history struct {
 	cpu   []map[workerKey]float64
 }
 
-// remembered is how many looks a share is taken over.
-const remembered = 4
+// historySize is how many looks a share is taken over.
+const historySize = 4
 
-func (h *history) add(l look) {
+func (h *history) add(l snapshot) {
 	used := map[workerKey]float64{}
 	for i := range l.pools {
 		for _, w := range l.pools[i].WorkersList {
 			used[workerKey{l.pools[i].Name, w.ID, w.PID}] = w.CPU
 		}
 	}
-	h.times, h.cpu = append(h.times, l.at), append(h.cpu, used)
-	if drop := len(h.times) - remembered; drop > 0 {
+	h.times, h.cpu = append(h.times, l.time), append(h.cpu, used)
+	if drop := len(h.times) - historySize; drop > 0 {
 		h.times, h.cpu = h.times[drop:], h.cpu[drop:]
 	}
 }
 
-// share is how much of a processor a worker has used lately, in percent; false
+// cpuPercent is how much of a processor a worker has used lately, in percent; false
 // before the second look at it.
-func (h *history) share(key workerKey) (percent float64, known bool) {
+func (h *history) cpuPercent(key workerKey) (percent float64, known bool) {
 	last := len(h.times) - 1
 	for i := range last {
 		then, ok := h.cpu[i][key]
@@ -155,13 +155,13 @@ func (h *history) share(key workerKey) (percent float64, known bool) {
 // row is one worker.
 type row struct {
 	pool string
-	workerAnswer
-	percent float64
-	known   bool // percent is
+	workerInfo
+	percent    float64
+	hasPercent bool // percent is
 }
 
-// since is how many seconds its request has run; negative if there is none.
-func (r *row) since() float64 {
+// duration is how many seconds its request has run; negative if there is none.
+func (r *row) duration() float64 {
 	if r.Request == nil {
 		return -1
 	}
@@ -176,13 +176,13 @@ func (r *row) memory() int64 {
 }
 
 // rowsOf lists the workers of pools; h may be nil.
-func rowsOf(pools []poolAnswer, h *history) []row {
+func rowsOf(pools []poolInfo, h *history) []row {
 	var rows []row
 	for i := range pools {
 		for _, w := range pools[i].WorkersList {
-			r := row{pool: pools[i].Name, workerAnswer: w}
+			r := row{pool: pools[i].Name, workerInfo: w}
 			if h != nil {
-				r.percent, r.known = h.share(workerKey{r.pool, w.ID, w.PID})
+				r.percent, r.hasPercent = h.cpuPercent(workerKey{r.pool, w.ID, w.PID})
 			}
 			rows = append(rows, r)
 		}
@@ -204,7 +204,7 @@ func sortRows(rows []row, order sortKey) {
 		case byRequests:
 			by = cmp.Compare(b.Requests, a.Requests)
 		}
-		return cmp.Or(by, cmp.Compare(b.since(), a.since()), strings.Compare(a.pool, b.pool), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(by, cmp.Compare(b.duration(), a.duration()), strings.Compare(a.pool, b.pool), cmp.Compare(a.ID, b.ID))
 	})
 }
 
@@ -224,7 +224,7 @@ func workerTable(rows []row, share bool) *table {
 		cells := []string{r.pool, strconv.FormatUint(r.ID, 10), strconv.Itoa(r.PID), r.State, seconds}
 		if share {
 			percent := "-"
-			if r.known {
+			if r.hasPercent {
 				percent = strconv.FormatFloat(r.percent, 'f', 0, 64)
 			}
 			cells = append(cells, percent)

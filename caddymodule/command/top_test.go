@@ -11,29 +11,29 @@ import (
 
 // worker is a worker that runs a request for so many seconds, or none if they
 // are negative.
-func worker(id uint64, seconds, cpu float64, memory int64, requests int) workerAnswer {
-	w := workerAnswer{ID: id, PID: int(id) + 1000, State: "idle", CPU: cpu, Memory: &memory, Requests: requests}
+func worker(id uint64, seconds, cpu float64, memory int64, requests int) workerInfo {
+	w := workerInfo{ID: id, PID: int(id) + 1000, State: "idle", CPU: cpu, Memory: &memory, Requests: requests}
 	if seconds >= 0 {
-		w.State, w.Request = "busy", &requestAnswer{Method: "GET", URI: fmt.Sprint("/", id), Duration: seconds}
+		w.State, w.Request = "busy", &requestInfo{Method: "GET", URI: fmt.Sprint("/", id), Duration: seconds}
 	}
 	return w
 }
 
-// lookAt is a look at pools, so many seconds after the first.
-func lookAt(seconds float64, pools ...poolAnswer) look {
+// snapshotAt is a look at pools, so many seconds after the first.
+func snapshotAt(seconds float64, pools ...poolInfo) snapshot {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
-	return look{at: at, pools: pools}
+	return snapshot{time: at, pools: pools}
 }
 
-func poolOf(name string, requests uint64, workers ...workerAnswer) poolAnswer {
-	p := poolAnswer{Name: name, WorkersList: workers}
+func poolOf(name string, requests uint64, workers ...workerInfo) poolInfo {
+	p := poolInfo{Name: name, WorkersList: workers}
 	p.Requests.Total = requests
 	p.Workers.Idle, p.Workers.Max = len(workers), 9
 	return p
 }
 
 // ids are the workers of a view in their order.
-func ids(v *view) []uint64 {
+func ids(v *topModel) []uint64 {
 	var list []uint64
 	for _, r := range v.rows() {
 		list = append(list, r.ID)
@@ -42,9 +42,9 @@ func ids(v *view) []uint64 {
 }
 
 func TestKeysSortTheWorkers(t *testing.T) {
-	v := &view{order: bySeconds}
-	v.arrived(lookAt(0, poolOf("x", 0, worker(1, -1, 0, 10, 1), worker(2, 5, 0, 40, 2), worker(3, 50, 0, 20, 3), worker(4, -1, 0, 30, 9))))
-	v.arrived(lookAt(1, poolOf("x", 0, worker(1, -1, 0.9, 10, 1), worker(2, 6, 0, 40, 2), worker(3, 51, 0.2, 20, 3), worker(4, -1, 0, 30, 9))))
+	v := &topModel{order: bySeconds}
+	v.update(snapshotAt(0, poolOf("x", 0, worker(1, -1, 0, 10, 1), worker(2, 5, 0, 40, 2), worker(3, 50, 0, 20, 3), worker(4, -1, 0, 30, 9))))
+	v.update(snapshotAt(1, poolOf("x", 0, worker(1, -1, 0.9, 10, 1), worker(2, 6, 0, 40, 2), worker(3, 51, 0.2, 20, 3), worker(4, -1, 0, 30, 9))))
 	for _, c := range []struct {
 		key  string
 		want []uint64
@@ -56,7 +56,7 @@ func TestKeysSortTheWorkers(t *testing.T) {
 		{"s", []uint64{3, 2, 1, 4}},
 		{"x", []uint64{3, 2, 1, 4}}, // no key of ours
 	} {
-		if quit, ask := v.key(c.key); quit || ask {
+		if quit, ask := v.handleKey(c.key); quit || ask {
 			t.Errorf("key %q: quits %v, asks %v", c.key, quit, ask)
 		}
 		if got := ids(v); !slices.Equal(got, c.want) {
@@ -64,17 +64,17 @@ func TestKeysSortTheWorkers(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"q", "Esc", "Ctrl-C"} {
-		if quit, _ := v.key(key); !quit {
+		if quit, _ := v.handleKey(key); !quit {
 			t.Errorf("%s does not quit", key)
 		}
 	}
 }
 
 func TestProcessorTimeIsAShareOfTheLastLooks(t *testing.T) {
-	v := &view{}
+	v := &topModel{}
 	percent := func() string {
 		r := v.rows()[0]
-		return fmt.Sprint(r.known, " ", r.percent)
+		return fmt.Sprint(r.hasPercent, " ", r.percent)
 	}
 	for i, c := range []struct {
 		seconds, cpu float64
@@ -86,7 +86,7 @@ func TestProcessorTimeIsAShareOfTheLastLooks(t *testing.T) {
 		{3, 13, "true 100"},
 		{4, 13.5, "true 100"}, // the first is forgotten: 3 in 3 seconds
 	} {
-		v.arrived(lookAt(c.seconds, poolOf("x", 0, worker(1, 1, c.cpu, 0, 0))))
+		v.update(snapshotAt(c.seconds, poolOf("x", 0, worker(1, 1, c.cpu, 0, 0))))
 		if got := percent(); got != c.want {
 			t.Errorf("look %d: got %s, want %s", i, got, c.want)
 		}
@@ -94,20 +94,20 @@ func TestProcessorTimeIsAShareOfTheLastLooks(t *testing.T) {
 	// Another process has the number now.
 	w := worker(1, 1, 0.1, 0, 0)
 	w.PID++
-	v.arrived(lookAt(5, poolOf("x", 0, w)))
+	v.update(snapshotAt(5, poolOf("x", 0, w)))
 	if got := percent(); got != "false 0" {
 		t.Errorf("another process: got %s", got)
 	}
 }
 
 func TestPoolsAreShownOneByOne(t *testing.T) {
-	v := &view{}
-	v.arrived(lookAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0)), poolOf("y", 0, worker(2, 1, 0, 0, 0), worker(3, 1, 0, 0, 0))))
+	v := &topModel{}
+	v.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0)), poolOf("y", 0, worker(2, 1, 0, 0, 0), worker(3, 1, 0, 0, 0))))
 	for _, c := range []struct {
 		pool string
 		want []uint64
 	}{{"x", []uint64{1}}, {"y", []uint64{2, 3}}, {"", []uint64{1, 2, 3}}, {"x", []uint64{1}}} {
-		if _, ask := v.key("p"); !ask || v.pool != c.pool {
+		if _, ask := v.handleKey("p"); !ask || v.pool != c.pool {
 			t.Errorf("got pool %q, want %q", v.pool, c.pool)
 		}
 		if got := ids(v); !slices.Equal(got, c.want) {
@@ -115,41 +115,41 @@ func TestPoolsAreShownOneByOne(t *testing.T) {
 		}
 	}
 	// Asked for alone, the pool does not make the others unknown.
-	v.arrived(lookAt(1, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
-	v.key("p")
+	v.update(snapshotAt(1, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
+	v.handleKey("p")
 	if v.pool != "y" {
 		t.Errorf("got pool %q after x, want y", v.pool)
 	}
 }
 
 func TestTheSummaryCountsWhatIsShown(t *testing.T) {
-	v := &view{}
+	v := &topModel{}
 	one, two := poolOf("x", 100, worker(1, -1, 0, 1<<20, 0)), poolOf("y", 10, worker(2, -1, 0, 1<<20, 0))
 	one.Queue.Length = 3
-	v.arrived(lookAt(0, one, two))
+	v.update(snapshotAt(0, one, two))
 	one.Requests.Total, two.Requests.Total = 160, 30
 	if got, want := v.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	v.arrived(lookAt(2, one, two))
+	v.update(snapshotAt(2, one, two))
 	if got, want := v.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB; 40 requests/s"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	v.key("p")
+	v.handleKey("p")
 	if got, want := v.summary(), "1 pool: 0 busy, 1 idle, at most 9; queue 3; memory 1.0 MiB; 30 requests/s"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
-	v := &view{order: bySeconds, interval: time.Second}
-	var workers []workerAnswer
+	v := &topModel{order: bySeconds, interval: time.Second}
+	var workers []workerInfo
 	for id := range uint64(20) {
 		workers = append(workers, worker(id+1, float64(100-id), 0, 0, 0))
 	}
-	v.arrived(lookAt(0, poolOf("x", 0, workers...)))
+	v.update(snapshotAt(0, poolOf("x", 0, workers...)))
 	for height := range 40 {
-		lines := v.lines(height)
+		lines := v.render(height)
 		if len(lines) != max(1, height) {
 			t.Errorf("height %d: got %d lines", height, len(lines))
 		}
@@ -157,12 +157,12 @@ func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
 			t.Errorf("height %d: the last line is %q", height, last)
 		}
 	}
-	lines := v.lines(10)
-	if !strings.Contains(lines[4].text, "GET /1") || lines[3].tone != title || lines[4].tone != alarm {
+	lines := v.render(10)
+	if !strings.Contains(lines[4].text, "GET /1") || lines[3].style != header || lines[4].style != alert {
 		t.Errorf("got %+v", lines)
 	}
 	shown := func() string {
-		lines := v.lines(10)
+		lines := v.render(10)
 		_, first, _ := strings.Cut(lines[4].text, "GET ")
 		_, last, _ := strings.Cut(lines[8].text, "GET ")
 		return first + " to " + last
@@ -174,33 +174,33 @@ func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
 		{"PgUp", "/1 to /5"},
 		{"Up", "/1 to /5"},
 	} {
-		v.key(c.key)
+		v.handleKey(c.key)
 		if got := shown(); got != c.want {
 			t.Errorf("after %s: got %s, want %s", c.key, got, c.want)
 		}
 	}
 	for range 30 {
-		v.key("PgDn")
-		v.lines(10)
+		v.handleKey("PgDn")
+		v.render(10)
 	}
 	if got := shown(); got != "/16 to /20" {
 		t.Errorf("at the end: got %s", got)
 	}
-	v.key("Home")
+	v.handleKey("Home")
 	if got := shown(); got != "/1 to /5" {
 		t.Errorf("at home: got %s", got)
 	}
 }
 
 func TestALookThatFailsLeavesTheLastOne(t *testing.T) {
-	v := &view{}
-	v.arrived(lookAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
-	v.arrived(look{err: errors.New("no Caddy\x1b answers")})
-	if lines := v.lines(10); lines[1].tone != alarm || lines[1].text != "no Caddy� answers" || !strings.Contains(lines[4].text, "GET /1") {
+	v := &topModel{}
+	v.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
+	v.update(snapshot{err: errors.New("no Caddy\x1b answers")})
+	if lines := v.render(10); lines[1].style != alert || lines[1].text != "no Caddy� answers" || !strings.Contains(lines[4].text, "GET /1") {
 		t.Errorf("got %+v", lines)
 	}
-	v.arrived(lookAt(1, poolOf("x", 0)))
-	if lines := v.lines(10); lines[1].tone == alarm {
+	v.update(snapshotAt(1, poolOf("x", 0)))
+	if lines := v.render(10); lines[1].style == alert {
 		t.Errorf("it is over, but the screen says %q", lines[1].text)
 	}
 }

@@ -8,41 +8,41 @@ import (
 
 // What php-cgi says when it cannot do what its ini files ask.
 var (
-	noLibrary     = regexp.MustCompile(`Unable to load dynamic library '([^']+)'`)
-	noZend        = regexp.MustCompile(`Failed loading (?:Zend extension '([^']+)'|(\S+):)`)
-	twice         = regexp.MustCompile(`Module "([^"]+)" is already loaded`)
-	syntaxError   = regexp.MustCompile(`syntax error.* in (\S+) on line (\d+)`)
-	noPreloadUser = regexp.MustCompile(`"opcache\.preload_user" has not been defined`)
-	noSharedLib   = regexp.MustCompile(`error while loading shared libraries: ([^:]+):`)
-	noLockFile    = regexp.MustCompile(`Unable to create lock file`)
-	badValue      = regexp.MustCompile(`Invalid "([^"]+)" setting`)
+	missingLibrary       = regexp.MustCompile(`Unable to load dynamic library '([^']+)'`)
+	missingZendExtension = regexp.MustCompile(`Failed loading (?:Zend extension '([^']+)'|(\S+):)`)
+	loadedTwice          = regexp.MustCompile(`Module "([^"]+)" is already loaded`)
+	syntaxError          = regexp.MustCompile(`syntax error.* in (\S+) on line (\d+)`)
+	missingPreloadUser   = regexp.MustCompile(`"opcache\.preload_user" has not been defined`)
+	missingSharedLibrary = regexp.MustCompile(`error while loading shared libraries: ([^:]+):`)
+	lockFileFailed       = regexp.MustCompile(`Unable to create lock file`)
+	badValue             = regexp.MustCompile(`Invalid "([^"]+)" setting`)
 )
 
-// cureOf says what to do about a complaint of php-cgi; "" if that is not known.
+// remedyFor says what to do about a complaint of php-cgi; "" if that is not known.
 // files are the ini files that it has read.
-func cureOf(complaint string, files []string) string {
-	if m := noLibrary.FindStringSubmatch(complaint); m != nil {
+func remedyFor(warning string, files []string) string {
+	if m := missingLibrary.FindStringSubmatch(warning); m != nil {
 		return missingExtension(m[1], files)
 	}
-	if m := noZend.FindStringSubmatch(complaint); m != nil {
+	if m := missingZendExtension.FindStringSubmatch(warning); m != nil {
 		return missingExtension(m[1]+m[2], files)
 	}
-	if m := twice.FindStringSubmatch(complaint); m != nil {
-		return "take it out of all but one of " + orNone(strings.Join(loading(m[1], files), ", "))
+	if m := loadedTwice.FindStringSubmatch(warning); m != nil {
+		return "take it out of all but one of " + orNone(strings.Join(filesLoading(m[1], files), ", "))
 	}
-	if m := syntaxError.FindStringSubmatch(complaint); m != nil {
+	if m := syntaxError.FindStringSubmatch(warning); m != nil {
 		return "correct line " + m[2] + " of " + m[1] + ": a value with any of ;()&|^~!{} or = needs double quotes"
 	}
-	if noPreloadUser.MatchString(complaint) {
+	if missingPreloadUser.MatchString(warning) {
 		return "write `ini opcache.preload_user www-data`, or run the pool as another user than root"
 	}
-	if m := noSharedLib.FindStringSubmatch(complaint); m != nil {
+	if m := missingSharedLibrary.FindStringSubmatch(warning); m != nil {
 		return "install the package that has " + m[1] + ", or php-cgi anew"
 	}
-	if noLockFile.MatchString(complaint) {
+	if lockFileFailed.MatchString(warning) {
 		return "write `ini opcache.lockfile_path <a directory that PHP's user can write to>`"
 	}
-	if m := badValue.FindStringSubmatch(complaint); m != nil {
+	if m := badValue.FindStringSubmatch(warning); m != nil {
 		return "give " + m[1] + " a value such as 128M"
 	}
 	return ""
@@ -51,11 +51,11 @@ func cureOf(complaint string, files []string) string {
 // missingExtension says how to come by an extension or to do without.
 func missingExtension(name string, files []string) string {
 	short := extensionName(name)
-	cure := "install it (Debian, Ubuntu: apt install php-" + short + ")"
-	if where := loading(short, files); len(where) > 0 {
-		return cure + ", or take it out of " + strings.Join(where, ", ")
+	remedy := "install it (Debian, Ubuntu: apt install php-" + short + ")"
+	if where := filesLoading(short, files); len(where) > 0 {
+		return remedy + ", or take it out of " + strings.Join(where, ", ")
 	}
-	return cure + ", or take the line out that loads it"
+	return remedy + ", or take the line out that loads it"
 }
 
 // extensionName is "redis" for redis.so, php_redis.dll and a path to it.
@@ -67,8 +67,8 @@ func extensionName(name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(name, ".so"), ".dll")
 }
 
-// loading lists the ini files that load an extension.
-func loading(name string, files []string) []string {
+// filesLoading lists the ini files that load an extension.
+func filesLoading(name string, files []string) []string {
 	var where []string
 	for _, file := range files {
 		text, err := os.ReadFile(file)

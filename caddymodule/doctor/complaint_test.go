@@ -24,14 +24,14 @@ func TestComplaintsHaveCures(t *testing.T) {
 		{"php-cgi: error while loading shared libraries: libonig.so.5: cannot open", []string{"has libonig.so.5,"}},
 		{`PHP Warning:  Invalid "memory_limit" setting. Invalid quantity`, []string{"give memory_limit"}},
 	} {
-		got := cureOf(c.complaint, files)
+		got := remedyFor(c.complaint, files)
 		for _, want := range c.want {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s: got %q, want it to say %q", c.complaint, got, want)
 			}
 		}
 	}
-	if got := cureOf("PHP Warning:  something new", files); got != "" {
+	if got := remedyFor("PHP Warning:  something new", files); got != "" {
 		t.Errorf("got %q for what is not known", got)
 	}
 }

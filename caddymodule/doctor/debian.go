@@ -13,7 +13,7 @@ import (
 // debian compares php-cgi's settings with those of a php-fpm beside it. Debian
 // and Ubuntu give each SAPI a directory of its own, /etc/php/8.2/cgi and
 // /etc/php/8.2/fpm, so a site that moves from php-fpm loses what was set there.
-func (c *checkup) debian() {
+func (c *check) debian() {
 	own := c.binary.INIPath
 	if filepath.Base(own) != "cgi" || filepath.Dir(c.binary.INIFile) != own {
 		return
@@ -63,8 +63,8 @@ func differences(theirs, ours []iniSetting) []string {
 	return diff
 }
 
-// numbered is what phpenmod puts before a name in conf.d.
-var numbered = regexp.MustCompile(`^\d+-`)
+// orderPrefix is what phpenmod puts before a name in conf.d.
+var orderPrefix = regexp.MustCompile(`^\d+-`)
 
 // onlyIn names the ini files that one directory has and another has not.
 func onlyIn(dir, other string) []string {
@@ -73,7 +73,7 @@ func onlyIn(dir, other string) []string {
 		entries, _ := os.ReadDir(dir) // one that is not there has none
 		for _, e := range entries {
 			if name, ok := strings.CutSuffix(e.Name(), ".ini"); ok {
-				found[numbered.ReplaceAllString(name, "")] = true
+				found[orderPrefix.ReplaceAllString(name, "")] = true
 			}
 		}
 		return found
@@ -86,7 +86,7 @@ func onlyIn(dir, other string) []string {
 var phpValue = regexp.MustCompile(`^php(?:_admin)?_(?:value|flag)\[([^\]]+)\]$`)
 
 // fpmPools names PHP settings that stand in php-fpm's pool files.
-func (c *checkup) fpmPools(dir string) {
+func (c *check) fpmPools(dir string) {
 	files, _ := filepath.Glob(filepath.Join(dir, "*.conf"))
 	for _, file := range files {
 		text, err := os.ReadFile(file)

@@ -8,7 +8,7 @@ import (
 )
 
 // debianPHP is a checkup of a php-cgi that has its settings where Debian does.
-func debianPHP(t *testing.T, cgi, fpm string) (c *checkup, dir string) {
+func debianPHP(t *testing.T, cgi, fpm string) (c *check, dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "8.2")
 	write(t, dir, "cgi/conf.d/10-opcache.ini", "")
@@ -16,7 +16,7 @@ func debianPHP(t *testing.T, cgi, fpm string) (c *checkup, dir string) {
 	write(t, dir, "fpm/conf.d/10-opcache.ini", "")
 	ini := write(t, dir, "cgi/php.ini", cgi)
 	write(t, dir, "fpm/php.ini", fpm)
-	return &checkup{binary: &phpbin.Binary{INIFile: ini, INIPath: filepath.Join(dir, "cgi")}}, dir
+	return &check{binary: &phpbin.Binary{INIFile: ini, INIPath: filepath.Join(dir, "cgi")}}, dir
 }
 
 func TestSettingsOfPHPFPMThatAreMissing(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSettingsOfPHPFPMThatAreMissing(t *testing.T) {
 	wantFinding(t, c.findings, Note, "enabled for php-fpm and not for php-cgi: apcu, redis", "phpenmod -v 8.2 -s cgi apcu redis")
 	wantFinding(t, c.findings, Note, "fpm/pool.d/www.conf has PHP settings", "`ini open_basedir /srv`, `ini display_errors off`")
 	if len(c.findings) != 3 {
-		t.Errorf("got:\n%s", show(c.findings))
+		t.Errorf("got:\n%s", format(c.findings))
 	}
 }
 
@@ -47,11 +47,11 @@ func TestNothingIsMissingWhereBothAreEqual(t *testing.T) {
 	with.binary.INIFile = filepath.Join(dir, "fpm/php.ini")
 	with.debian()
 	// Another distribution.
-	other := &checkup{binary: &phpbin.Binary{INIFile: "/etc/php.ini", INIPath: "/etc"}}
+	other := &check{binary: &phpbin.Binary{INIFile: "/etc/php.ini", INIPath: "/etc"}}
 	other.debian()
-	for _, c := range []*checkup{c, with, other} {
+	for _, c := range []*check{c, with, other} {
 		if len(c.findings) > 0 {
-			t.Errorf("got:\n%s", show(c.findings))
+			t.Errorf("got:\n%s", format(c.findings))
 		}
 	}
 }

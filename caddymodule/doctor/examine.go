@@ -35,44 +35,44 @@ type Pool struct {
 	Err error
 }
 
-// patience is how long one question to one php-cgi may take.
-const patience = 15 * time.Second
+// checkTimeout is how long one question to one php-cgi may take.
+const checkTimeout = 15 * time.Second
 
-// Examine looks at every php-cgi on this machine, at the pools and at the
+// Run looks at every php-cgi on this machine, at the pools and at the
 // system.
-func Examine(ctx context.Context, pools []Pool) *Report {
+func Run(ctx context.Context, pools []Pool) *Report {
 	r := new(Report)
-	list := ways(pools)
+	list := invocations(pools)
 	for _, w := range list {
-		r.Add(w.examine(ctx))
+		r.Add(w.run(ctx))
 	}
 	if len(list) == 0 {
 		_, err := phpbin.Find("")
 		if _, ok := errors.AsType[*phpbin.NotFoundError](err); ok { // it says what to install
-			r.Add(Subject{Kind: "php-cgi", Findings: []Finding{{Level: Problem, Text: err.Error()}}})
+			r.Add(Subject{Kind: "php-cgi", Findings: []Finding{{Level: Problem, Summary: err.Error()}}})
 		}
 	}
 	for i := range pools {
-		r.Add(pools[i].examine())
+		r.Add(pools[i].check())
 	}
-	r.Add(examineSystem(pools))
+	r.Add(checkSystem(pools))
 	return r
 }
 
-// way is a php-cgi and how it is started; other options make another PHP of it.
-type way struct {
+// invocation is a php-cgi and how it is started; other options make another PHP of it.
+type invocation struct {
 	path    string
 	options phpbin.Options
 	shared  bool
 	pools   []string // that start it like this
 }
 
-// ways lists each php-cgi of this machine, and those that pools name, in all
+// invocations lists each php-cgi of this machine, and those that pools name, in all
 // ways in which pools start it.
-func ways(pools []Pool) []*way {
-	var list []*way
-	byKey := map[string]*way{}
-	taken := map[string]bool{}
+func invocations(pools []Pool) []*invocation {
+	var list []*invocation
+	byKey := map[string]*invocation{}
+	used := map[string]bool{}
 	base := phpbin.Options{}
 	for i := range pools {
 		p := &pools[i]
@@ -88,41 +88,41 @@ func ways(pools []Pool) []*way {
 		}
 		key := fmt.Sprint(o.Binary, o.Args(), o.Environ(), o.Credential, o.Rlimits, p.Shared)
 		if byKey[key] == nil {
-			byKey[key] = &way{path: o.Binary, options: o, shared: p.Shared}
+			byKey[key] = &invocation{path: o.Binary, options: o, shared: p.Shared}
 			list = append(list, byKey[key])
 		}
 		byKey[key].pools = append(byKey[key].pools, p.Name)
-		taken[o.Binary] = true
+		used[o.Binary] = true
 	}
 	for _, path := range phpbin.Candidates() {
-		if !taken[path] {
+		if !used[path] {
 			o := base
 			o.Binary = path
-			list = append(list, &way{path: path, options: o, shared: sharedIsDefault})
+			list = append(list, &invocation{path: path, options: o, shared: sharedIsDefault})
 		}
 	}
 	return list
 }
 
-// examine looks at one php-cgi. What is wrong with one that no pool runs is
+// check looks at one php-cgi. What is wrong with one that no pool runs is
 // worth a note only.
-func (w *way) examine(ctx context.Context) Subject {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (w *invocation) run(ctx context.Context) Subject {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	s := w.examinePHP(ctx)
+	s := w.checkPHP(ctx)
 	if len(w.pools) == 0 {
 		for i := range s.Findings {
 			if s.Findings[i].Level == Problem {
 				s.Findings[i].Level = Note
-				s.Findings[i].Text += " (no pool runs it)"
+				s.Findings[i].Summary += " (no pool runs it)"
 			}
 		}
 	}
 	return s
 }
 
-// examine says what a pool would be like.
-func (p *Pool) examine() Subject {
+// check says what a pool would be like.
+func (p *Pool) check() Subject {
 	var f findings
 	if p.Err != nil {
 		f.problem("", "%v", p.Err)

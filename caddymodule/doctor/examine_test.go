@@ -11,8 +11,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// onlyFiles names what is in a directory.
-func onlyFiles(t *testing.T, dir string) []string {
+// fileNames names what is in a directory.
+func fileNames(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -33,7 +33,7 @@ func TestEveryPHPIsLookedAtInEachWayItIsStarted(t *testing.T) {
 		o.Binary = sound
 		return Pool{Name: name, Process: o, Shared: sharedIsDefault, Workers: 3}
 	}
-	r := Examine(t.Context(), []Pool{
+	r := Run(t.Context(), []Pool{
 		pool("a", phpbin.Options{}), pool("b", settings("memory_limit", "-1")), pool("c", phpbin.Options{}),
 		{Name: "d", Err: errors.New("workers -1 is wrong")},
 	})
@@ -54,7 +54,7 @@ func TestAMachineWithoutPHPIsToldWhatToInstall(t *testing.T) {
 	if len(phpbin.Candidates()) > 0 {
 		return // it is where it is found without PATH
 	}
-	r := Examine(t.Context(), nil)
+	r := Run(t.Context(), nil)
 	wantFinding(t, r.Subjects[0].Findings, Problem, "install it with", "")
 }
 
@@ -66,7 +66,7 @@ func TestTheReportIsReadable(t *testing.T) {
 	f.problem("do this", "bad")
 	r.Add(Subject{Kind: "php-cgi", Name: "/usr/bin/php-cgi", Findings: f, PHP: &PHP{Extensions: []string{"Core", "xml"}, INIFile: "/etc/php.ini"}})
 	r.Add(Subject{Kind: "nothing"})
-	r.Add(Subject{Kind: "system", Findings: findings{{Level: Note, Text: "a thought"}}})
+	r.Add(Subject{Kind: "system", Findings: findings{{Level: Note, Summary: "a thought"}}})
 	var b bytes.Buffer
 	if err := r.Write(&b, true); err != nil {
 		t.Fatal(err)
@@ -98,10 +98,10 @@ func TestAPoolSaysWhoPHPRunsAs(t *testing.T) {
 		"ok: PHP runs as www-data":                 {User: "www-data", Sizing: "because"},
 		"note: not root":                           {User: "www-data", Caution: errors.New("not root")},
 	} {
-		if got := show(p.examine().Findings); !strings.HasPrefix(got, want) {
+		if got := format(p.check().Findings); !strings.HasPrefix(got, want) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	sized := Pool{Sizing: "60 % of 8 GiB"}
-	wantFinding(t, sized.examine().Findings, OK, "max_workers auto: 60 % of 8 GiB", "")
+	wantFinding(t, sized.check().Findings, OK, "max_workers auto: 60 % of 8 GiB", "")
 }

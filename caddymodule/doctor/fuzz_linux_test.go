@@ -29,7 +29,7 @@ func FuzzFiles(f *testing.F) {
 		if d, ok := unitTime(u.service["TimeoutStopSec"]); ok && d <= 0 {
 			t.Errorf("%q gives %v", text, d)
 		}
-		cureOf(text, nil)
+		remedyFor(text, nil)
 		shown := Printable(text)
 		if !utf8.ValidString(shown) || strings.ContainsFunc(shown, func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' }) {
 			t.Errorf("%q is shown as %q", text, shown)

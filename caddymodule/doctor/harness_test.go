@@ -24,12 +24,12 @@ func php(t *testing.T) string {
 	return path
 }
 
-// examinePHP looks at the real php-cgi, started by a pool with these settings.
-func examinePHP(t *testing.T, o phpbin.Options) Subject {
+// checkRealPHP looks at the real php-cgi, started by a pool with these settings.
+func checkRealPHP(t *testing.T, o phpbin.Options) Subject {
 	t.Helper()
 	o.Binary = php(t)
-	w := &way{path: o.Binary, options: o, shared: sharedIsDefault, pools: []string{"x"}}
-	return w.examine(t.Context())
+	w := &invocation{path: o.Binary, options: o, shared: sharedIsDefault, pools: []string{"x"}}
+	return w.run(t.Context())
 }
 
 func settings(pairs ...string) phpbin.Options {
@@ -53,32 +53,32 @@ func write(t *testing.T, dir, name, content string) string {
 	return path
 }
 
-// show is findings as a test compares them: level, text, cure.
-func show(list []Finding) string {
+// format is findings as a test compares them: level, text, cure.
+func format(list []Finding) string {
 	var lines []string
 	for _, f := range list {
-		lines = append(lines, fmt.Sprintf("%s: %s → %s", f.Level, f.Text, f.Cure))
+		lines = append(lines, fmt.Sprintf("%s: %s → %s", f.Level, f.Summary, f.Remedy))
 	}
 	return strings.Join(lines, "\n")
 }
 
 // wantFinding wants one of that level whose text and cure say this.
-func wantFinding(t *testing.T, list []Finding, level Level, text, cure string) {
+func wantFinding(t *testing.T, list []Finding, level Level, text, remedy string) {
 	t.Helper()
 	for _, f := range list {
-		if f.Level == level && strings.Contains(f.Text, text) && strings.Contains(f.Cure, cure) {
+		if f.Level == level && strings.Contains(f.Summary, text) && strings.Contains(f.Remedy, remedy) {
 			return
 		}
 	}
-	t.Errorf("no %s says %q with the cure %q, only:\n%s", level, text, cure, show(list))
+	t.Errorf("no %s says %q with the cure %q, only:\n%s", level, text, remedy, format(list))
 }
 
-// wantNothingOf wants no note or problem that says this.
-func wantNothingOf(t *testing.T, list []Finding, text string) {
+// wantNoFinding wants no note or problem that says this.
+func wantNoFinding(t *testing.T, list []Finding, text string) {
 	t.Helper()
 	for _, f := range list {
-		if f.Level != OK && strings.Contains(f.Text, text) {
-			t.Errorf("got %s: %s", f.Level, f.Text)
+		if f.Level != OK && strings.Contains(f.Summary, text) {
+			t.Errorf("got %s: %s", f.Level, f.Summary)
 		}
 	}
 }

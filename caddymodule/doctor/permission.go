@@ -6,7 +6,7 @@ import (
 )
 
 // directories checks that PHP can write where it has to: uploads and sessions.
-func (c *checkup) directories() {
+func (c *check) directories() {
 	temp := c.setting("sys_temp_dir")
 	if temp == "" {
 		temp = os.TempDir()
@@ -29,8 +29,8 @@ func (c *checkup) directories() {
 }
 
 // writable checks one directory.
-func (c *checkup) writable(directive, dir string) {
-	if err := mayWrite(dir, c.options.Credential); err != nil {
+func (c *check) writable(directive, dir string) {
+	if err := checkWritable(dir, c.options.Credential); err != nil {
 		c.problem("give its user that permission, or write `ini "+directive+" <a directory of its own>`",
 			"PHP cannot write to %s (%s): %v", dir, directive, err)
 		return

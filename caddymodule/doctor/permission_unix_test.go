@@ -16,7 +16,7 @@ func TestWhoMayWriteIsSaidByTheMode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := ownerOf(info)
+	st := owner(info)
 	other, friend := st.Uid+7, &phpbin.Credential{UID: st.Uid + 7, GID: st.Gid}
 	member := &phpbin.Credential{UID: other, GID: st.Gid + 7, Groups: []uint32{st.Gid + 8, st.Gid}}
 	stranger := &phpbin.Credential{UID: other, GID: st.Gid + 7}
@@ -39,18 +39,18 @@ func TestWhoMayWriteIsSaidByTheMode(t *testing.T) {
 		if err := os.Chmod(dir, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := mayWrite(dir, c.who); (err == nil) != c.may {
+		if err := checkWritable(dir, c.who); (err == nil) != c.may {
 			t.Errorf("mode %o, %+v: got %v", c.mode, c.who, err)
 		}
 	}
 	os.Chmod(dir, 0o700)
-	if err := mayWrite(write(t, dir, "file", ""), nil); err == nil || !strings.Contains(err.Error(), "not a directory") {
+	if err := checkWritable(write(t, dir, "file", ""), nil); err == nil || !strings.Contains(err.Error(), "not a directory") {
 		t.Errorf("a file: got %v", err)
 	}
-	if err := mayWrite(dir+"/absent", nil); err == nil {
+	if err := checkWritable(dir+"/absent", nil); err == nil {
 		t.Error("a directory that is not there can be written to")
 	}
-	if root := (&phpbin.Credential{}); mayWrite(dir, root) != nil {
+	if root := (&phpbin.Credential{}); checkWritable(dir, root) != nil {
 		t.Error("root may not write")
 	}
 }

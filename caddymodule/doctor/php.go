@@ -14,16 +14,16 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// checkup is one php-cgi being looked at.
-type checkup struct {
-	*way
+// check is one php-cgi being looked at.
+type check struct {
+	*invocation
 	findings
 	binary *phpbin.Binary
 	info   *phpbin.PHPInfo
 }
 
-func (w *way) examinePHP(ctx context.Context) Subject {
-	c := &checkup{way: w}
+func (w *invocation) checkPHP(ctx context.Context) Subject {
+	c := &check{invocation: w}
 	s := Subject{Kind: "php-cgi", Name: w.path}
 	if len(w.pools) > 0 {
 		s.Name += " as " + strings.Join(w.pools, ", ") + " would start it"
@@ -33,7 +33,7 @@ func (w *way) examinePHP(ctx context.Context) Subject {
 		c.info, err = phpbin.ReadPHPInfo(ctx, w.path, w.options)
 	}
 	if err != nil {
-		c.refused(err)
+		c.cannotRun(err)
 		s.Findings = c.findings
 		return s
 	}
@@ -41,33 +41,33 @@ func (w *way) examinePHP(ctx context.Context) Subject {
 	c.version()
 	c.opcache()
 	c.files()
-	c.complaints()
+	c.startupWarnings()
 	c.limits()
-	c.unfit()
+	c.debugExtensions()
 	c.debian()
 	c.directories()
-	c.works(ctx, s.PHP)
+	c.selfTest(ctx, s.PHP)
 	s.Findings = c.findings
 	return s
 }
 
-// refused tells why a program does not even say what it is.
-func (c *checkup) refused(err error) {
-	cure := "install it anew, or name another one with `binary <path>`"
+// cannotRun tells why a program does not even say what it is.
+func (c *check) cannotRun(err error) {
+	remedy := "install it anew, or name another one with `binary <path>`"
 	var start *phpbin.StartError
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		cure = "give this user the permission to run it (chmod), or name another one with `binary <path>`"
+		remedy = "give this user the permission to run it (chmod), or name another one with `binary <path>`"
 	case errors.As(err, &start):
-		cure = "see to what it says, or name another one with `binary <path>`"
-		if known := cureOf(strings.Join(start.Stderr, "\n"), nil); known != "" {
-			cure = known
+		remedy = "see to what it says, or name another one with `binary <path>`"
+		if known := remedyFor(strings.Join(start.Stderr, "\n"), nil); known != "" {
+			remedy = known
 		}
 	}
-	c.problem(cure, "%v", err)
+	c.problem(remedy, "%v", err)
 }
 
-func (c *checkup) facts() *PHP {
+func (c *check) facts() *PHP {
 	b := c.binary
 	p := &PHP{
 		Path: b.Path, Version: b.VersionText, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
@@ -80,18 +80,18 @@ func (c *checkup) facts() *PHP {
 	return p
 }
 
-func (c *checkup) setting(name string) string {
+func (c *check) setting(name string) string {
 	value, _ := c.info.Setting(name)
 	return value
 }
 
 // isOn is for directives that are "On" or "1".
-func (c *checkup) isOn(name string) bool {
+func (c *check) isOn(name string) bool {
 	value := strings.ToLower(c.setting(name))
 	return value != "" && value != "off" && value != "0" && value != "no"
 }
 
-func (c *checkup) version() {
+func (c *check) version() {
 	b := c.binary
 	if b.ZTS {
 		c.note("install the build that is not thread-safe (nts): php-cgi has no use for the other",
@@ -102,7 +102,7 @@ func (c *checkup) version() {
 }
 
 // opcacheMemory is in bytes; the directive is in megabytes.
-func (c *checkup) opcacheMemory() int64 {
+func (c *check) opcacheMemory() int64 {
 	n, err := strconv.ParseInt(c.setting("opcache.memory_consumption"), 10, 64)
 	if err != nil || n > 1<<20 {
 		return 0
@@ -110,14 +110,14 @@ func (c *checkup) opcacheMemory() int64 {
 	return n << 20
 }
 
-func (c *checkup) opcache() {
+func (c *check) opcache() {
 	if !c.binary.OPcache {
-		cure := "write `ini opcache.enable 1`"
+		remedy := "write `ini opcache.enable 1`"
 		if _, loaded := c.info.Setting("opcache.enable"); !loaded {
-			cure = "install the extension (Debian: apt install php" + minor(c.binary.Version) + "-opcache) and load it by " +
+			remedy = "install the extension (Debian: apt install php" + minor(c.binary.Version) + "-opcache) and load it by " +
 				"`zend_extension=opcache` in an ini file"
 		}
-		c.note(cure, "OPcache is off: each request compiles its scripts anew")
+		c.note(remedy, "OPcache is off: each request compiles its scripts anew")
 		return
 	}
 	jit := "off"
@@ -136,7 +136,7 @@ func minor(v phpbin.Version) string { return strconv.Itoa(v.Major) + "." + strco
 
 // files looks at which ini files are read and at what visitors would see for
 // want of one.
-func (c *checkup) files() {
+func (c *check) files() {
 	b := c.binary
 	if b.INIFile != "" {
 		c.ok("reads %s and %s", b.INIFile, c.scanned())
@@ -153,26 +153,26 @@ func (c *checkup) files() {
 		c.note("write `ini_file <path>`, or take that file away",
 			"its php.ini is that of the current directory: a Caddy that is started elsewhere has another one")
 	}
-	cure := "write `ini display_errors 0`"
+	remedy := "write `ini display_errors 0`"
 	if b.INIFile == "" {
 		where := b.INIPath
 		if where == "" {
 			where = "the directory that php-cgi -i names"
 		}
-		cure = "copy PHP's own php.ini-production to " + filepath.Join(where, "php.ini") + ", or write `ini display_errors 0`"
+		remedy = "copy PHP's own php.ini-production to " + filepath.Join(where, "php.ini") + ", or write `ini display_errors 0`"
 	}
 	shown := c.isOn("display_errors")
 	switch {
 	case shown && b.INIFile == "":
-		c.problem(cure, "there is no php.ini, so visitors see PHP's error messages (display_errors is on)")
+		c.problem(remedy, "there is no php.ini, so visitors see PHP's error messages (display_errors is on)")
 	case shown:
-		c.note(cure, "visitors see PHP's error messages (display_errors is on)")
+		c.note(remedy, "visitors see PHP's error messages (display_errors is on)")
 	case b.INIFile == "":
 		c.ok("no php.ini, %s", c.scanned())
 	}
 }
 
-func (c *checkup) scanned() string {
+func (c *check) scanned() string {
 	return count(len(c.binary.ScannedFiles), "more file") + " in " + orNone(c.binary.INIScanDir)
 }
 
@@ -183,21 +183,21 @@ func orNone(text string) string {
 	return text
 }
 
-// complaints are what php-cgi says at its start.
-func (c *checkup) complaints() {
+// startupWarnings are what php-cgi says at its start.
+func (c *check) startupWarnings() {
 	for _, line := range c.binary.Warnings {
-		cure := cureOf(line, c.binary.INIFiles())
-		if cure == "" {
-			cure = "see to it in " + strings.Join(c.binary.INIFiles(), ", ")
+		remedy := remedyFor(line, c.binary.INIFiles())
+		if remedy == "" {
+			remedy = "see to it in " + strings.Join(c.binary.INIFiles(), ", ")
 			if len(c.binary.INIFiles()) > 3 {
-				cure = "see to it in " + c.binary.INIFile + " or " + c.binary.INIScanDir
+				remedy = "see to it in " + c.binary.INIFile + " or " + c.binary.INIScanDir
 			}
 		}
-		c.problem(cure, "at its start it complains: %s", line)
+		c.problem(remedy, "at its start it complains: %s", line)
 	}
 }
 
-func (c *checkup) limits() {
+func (c *check) limits() {
 	memory := "none"
 	if c.binary.MemoryLimit > 0 {
 		memory = humanize.IBytes(uint64(c.binary.MemoryLimit))
@@ -216,8 +216,8 @@ func (c *checkup) limits() {
 	}
 }
 
-// unfit are settings and extensions that do not belong where visitors are.
-func (c *checkup) unfit() {
+// debugExtensions are settings and extensions that do not belong where visitors are.
+func (c *check) debugExtensions() {
 	if slices.Contains(c.info.Extensions, "xdebug") && c.setting("xdebug.mode") != "off" {
 		c.note("write `ini xdebug.mode off`, or take the extension out",
 			"Xdebug is on (xdebug.mode %s): it slows each request and turns the JIT off", c.setting("xdebug.mode"))

@@ -9,10 +9,10 @@ import (
 )
 
 func TestASoundPHPHasNoProblem(t *testing.T) {
-	s := examinePHP(t, settings("display_errors", "0", "opcache.enable", "1", "session.save_path", t.TempDir()))
+	s := checkRealPHP(t, settings("display_errors", "0", "opcache.enable", "1", "session.save_path", t.TempDir()))
 	for _, f := range s.Findings {
 		if f.Level == Problem {
-			t.Errorf("problem: %s", f.Text)
+			t.Errorf("problem: %s", f.Summary)
 		}
 	}
 	wantFinding(t, s.Findings, OK, "works as a FastCGI worker", "")
@@ -49,7 +49,7 @@ func TestWhatIsWrongWithSettingsIsTold(t *testing.T) {
 		"shared memory":  {settings("opcache.memory_consumption", "100000000", "opcache.enable", "1"), Problem, "Unable to allocate shared memory segment", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantFinding(t, examinePHP(t, c.options).Findings, c.level, c.text, c.cure)
+			wantFinding(t, checkRealPHP(t, c.options).Findings, c.level, c.text, c.cure)
 		})
 	}
 }
@@ -61,18 +61,18 @@ func TestALockFileThatCannotBeCreated(t *testing.T) {
 echo 'Sat Nov 28 04:01:57 2026 (1): Fatal Error Unable to create lock file: No such file or directory (2)' >&2
 exit 254
 `)
-	w := &way{path: path, shared: sharedIsDefault, pools: []string{"x"}}
-	wantFinding(t, w.examine(t.Context()).Findings, Problem, "Unable to create lock file", "ini opcache.lockfile_path")
+	w := &invocation{path: path, shared: sharedIsDefault, pools: []string{"x"}}
+	wantFinding(t, w.run(t.Context()).Findings, Problem, "Unable to create lock file", "ini opcache.lockfile_path")
 }
 
 func TestSessionsThatAreNoFilesNeedNoDirectory(t *testing.T) {
 	path := write(t, t.TempDir(), "php-cgi", `#!/bin/sh
 `+php(t)+` "$@" | sed '/session.save_handler/s/>files</>redis</g; /session.save_path/s/>[^<]*</>tcp:\/\/127.0.0.1</g'
 `)
-	w := &way{path: path, pools: []string{"x"}}
-	f := w.examine(t.Context()).Findings
+	w := &invocation{path: path, pools: []string{"x"}}
+	f := w.run(t.Context()).Findings
 	wantFinding(t, f, OK, "memory_limit", "")
-	wantNothingOf(t, f, "session.save_path")
+	wantNoFinding(t, f, "session.save_path")
 }
 
 func TestAWorkerThatDoesNotServeIsAProblem(t *testing.T) {
@@ -84,8 +84,8 @@ echo 'PHP Fatal error: no more' >&2
 exit 9
 `)
 	for _, shared := range []bool{false, sharedIsDefault} {
-		w := &way{path: path, shared: shared, pools: []string{"x"}}
-		wantFinding(t, w.examine(t.Context()).Findings, Problem, "it does not work as a FastCGI worker", "by hand")
+		w := &invocation{path: path, shared: shared, pools: []string{"x"}}
+		wantFinding(t, w.run(t.Context()).Findings, Problem, "it does not work as a FastCGI worker", "by hand")
 	}
 }
 
@@ -95,22 +95,22 @@ func TestAPHPIniInTheCurrentDirectoryIsNoticed(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, dir, "php.ini", "memory_limit = 77M\n")
 	t.Chdir(dir)
-	s := examinePHP(t, phpbin.Options{})
+	s := checkRealPHP(t, phpbin.Options{})
 	wantFinding(t, s.Findings, Note, "php.ini is that of the current directory", "ini_file")
 	if s.PHP.MemoryLimit != 77<<20 {
 		t.Errorf("got memory_limit %d", s.PHP.MemoryLimit)
 	}
-	wantNothingOf(t, examinePHP(t, phpbin.Options{INIFile: path}).Findings, "current directory")
+	wantNoFinding(t, checkRealPHP(t, phpbin.Options{INIFile: path}).Findings, "current directory")
 }
 
 // TestNoScriptIsRun has a script that php-cgi would run at its start.
 func TestNoScriptIsRun(t *testing.T) {
 	dir := t.TempDir()
 	script := write(t, dir, "preload.php", "<?php touch('"+dir+"/ran');")
-	s := examinePHP(t, settings("opcache.preload", script, "opcache.preload_user", "root", "error_log", dir+"/log", "extension", "no_such"))
+	s := checkRealPHP(t, settings("opcache.preload", script, "opcache.preload_user", "root", "error_log", dir+"/log", "extension", "no_such"))
 	wantFinding(t, s.Findings, OK, "works as a FastCGI worker", "")
 	for _, name := range []string{"ran", "log"} {
-		if got := onlyFiles(t, dir); slices.Contains(got, name) {
+		if got := fileNames(t, dir); slices.Contains(got, name) {
 			t.Errorf("%s was made", name)
 		}
 	}
@@ -123,9 +123,9 @@ func TestAFileThatIsNotPHPIsToldApart(t *testing.T) {
 		"noise": {"echo hello", "is not PHP", "install it anew"},
 	} {
 		path := write(t, dir, name, "#!/bin/sh\n"+c.script+"\n")
-		used := &way{path: path, pools: []string{"x"}}
-		wantFinding(t, used.examine(t.Context()).Findings, Problem, c.text, c.cure)
-		unused := &way{path: path}
-		wantFinding(t, unused.examine(t.Context()).Findings, Note, "(no pool runs it)", c.cure)
+		used := &invocation{path: path, pools: []string{"x"}}
+		wantFinding(t, used.run(t.Context()).Findings, Problem, c.text, c.cure)
+		unused := &invocation{path: path}
+		wantFinding(t, unused.run(t.Context()).Findings, Note, "(no pool runs it)", c.cure)
 	}
 }

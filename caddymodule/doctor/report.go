@@ -20,9 +20,9 @@ const (
 // Finding is one thing that was seen. Cure says what to do about a note or a
 // problem.
 type Finding struct {
-	Level Level  `json:"level"`
-	Text  string `json:"summary"`
-	Cure  string `json:"remedy,omitempty"`
+	Level   Level  `json:"level"`
+	Summary string `json:"summary"`
+	Remedy  string `json:"remedy,omitempty"`
 }
 
 // Subject is something that was looked at.
@@ -81,9 +81,9 @@ func (r *Report) Write(w io.Writer, verbose bool) error {
 	for _, s := range r.Subjects {
 		fmt.Fprintf(&b, "%s\n", Printable(s.title()))
 		for _, f := range s.Findings {
-			fmt.Fprintf(&b, "  %-8s %s\n", f.Level, Printable(f.Text))
-			if f.Cure != "" {
-				fmt.Fprintf(&b, "  %-8s → %s\n", "", Printable(f.Cure))
+			fmt.Fprintf(&b, "  %-8s %s\n", f.Level, Printable(f.Summary))
+			if f.Remedy != "" {
+				fmt.Fprintf(&b, "  %-8s → %s\n", "", Printable(f.Remedy))
 			}
 		}
 		if verbose && s.PHP != nil {
@@ -108,15 +108,15 @@ func (s *Subject) title() string {
 type findings []Finding
 
 func (f *findings) ok(format string, args ...any) {
-	*f = append(*f, Finding{Level: OK, Text: fmt.Sprintf(format, args...)})
+	*f = append(*f, Finding{Level: OK, Summary: fmt.Sprintf(format, args...)})
 }
 
-func (f *findings) note(cure, format string, args ...any) {
-	*f = append(*f, Finding{Level: Note, Cure: cure, Text: fmt.Sprintf(format, args...)})
+func (f *findings) note(remedy, format string, args ...any) {
+	*f = append(*f, Finding{Level: Note, Remedy: remedy, Summary: fmt.Sprintf(format, args...)})
 }
 
-func (f *findings) problem(cure, format string, args ...any) {
-	*f = append(*f, Finding{Level: Problem, Cure: cure, Text: fmt.Sprintf(format, args...)})
+func (f *findings) problem(remedy, format string, args ...any) {
+	*f = append(*f, Finding{Level: Problem, Remedy: remedy, Summary: fmt.Sprintf(format, args...)})
 }
 
 // count is "1 note", "2 notes".

@@ -41,13 +41,13 @@ func (f *findings) prlimit(pools []Pool) {
 	if _, err := exec.LookPath("prlimit"); err == nil {
 		return
 	}
-	const cure = "install it (util-linux; Alpine: apk add util-linux-misc), or give Caddy CAP_SYS_RESOURCE"
+	const remedy = "install it (util-linux; Alpine: apk add util-linux-misc), or give Caddy CAP_SYS_RESOURCE"
 	for i := range pools {
 		if p := &pools[i]; len(p.Process.Rlimits) > 0 && p.Process.Credential != nil {
-			f.problem(cure, "pool %s has rlimit_*, which needs the program prlimit here", p.Name)
+			f.problem(remedy, "pool %s has rlimit_*, which needs the program prlimit here", p.Name)
 		}
 	}
-	f.note(cure, "without the program prlimit core dumps of workers are not turned off, and a crash is noticed late")
+	f.note(remedy, "without the program prlimit core dumps of workers are not turned off, and a crash is noticed late")
 }
 
 func hasResourceCapability() bool {

@@ -47,10 +47,10 @@ func TestTheUnitIsJudged(t *testing.T) {
 	var f findings
 	f.unit(&unit{service: map[string]string{"KillMode": "mixed", "TimeoutStopSec": "5s", "MemoryDenyWriteExecute": "no"}}, pools)
 	if len(f) != 1 {
-		t.Errorf("got:\n%s", show(f))
+		t.Errorf("got:\n%s", format(f))
 	}
 	f = nil
 	if f.unit(nil, pools); len(f) > 0 {
-		t.Errorf("without a unit: got:\n%s", show(f))
+		t.Errorf("without a unit: got:\n%s", format(f))
 	}
 }
