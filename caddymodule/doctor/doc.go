@@ -1,22 +1,22 @@
-// Package doctor says what is wrong with PHP on a machine, and what to do about
-// it: it asks every php-cgi that it finds what it is, starts it as a worker,
-// compares its settings with what sites usually need, and looks at the system
-// around it. It changes nothing and needs no running Caddy.
+// Package doctor finds out what is wrong with PHP on a machine, and how to fix
+// it. It runs every php-cgi that it finds, starts it as a worker, compares its
+// settings with what sites usually need, and checks the system. It changes
+// nothing and needs no running Caddy.
 //
-// What it knows of pools it is told ([Pool]); it knows nothing of Caddy's
-// configs. Each thing that it looked at is a [Subject] with [Finding]s, each
-// of them ok, a note or a problem. A problem is what keeps scripts from running
-// as they should, or is unsafe; a note is worth a thought.
+// Callers pass the pools ([Pool]); doctor does not read Caddy's configs. The
+// report has a [Subject] for each thing that was checked, with its [Finding]s.
+// A problem keeps scripts from running as they should, or is unsafe; a note is
+// worth considering.
 //
-//	examine.go     which php-cgi are looked at, and as started by which pools
-//	php.go         one php-cgi: what it says of itself
-//	trial.go       one php-cgi: whether it works as a worker
-//	debian.go      settings that Debian's php-fpm has and its php-cgi has not
-//	complaint.go   what php-cgi complains of at its start, and the cures
-//	permission.go  directories that PHP has to write to
-//	system.go      the machine
-//	unit.go        Caddy's systemd unit
+//	run.go             all checks: each php-cgi as the pools start it, pools, system
+//	php.go             one php-cgi: version, OPcache, ini files, limits
+//	selftest.go        one php-cgi: whether it works as a worker
+//	debian.go          settings that only Debian's php-fpm has, not its php-cgi
+//	startup_errors.go  startup warnings and errors of php-cgi, and their remedies
+//	permission.go      directories that PHP must be able to write to
+//	system.go          the machine
+//	unit_linux.go      Caddy's systemd unit
 //
-// Of a php-cgi everything is asked as phpbin asks: opcache.preload is not run,
-// error_log is not written to.
+// php-cgi is run without opcache.preload and error_log: no script of a site
+// runs, and no log is written.
 package doctor

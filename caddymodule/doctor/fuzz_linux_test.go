@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzFiles reads any text as the files of the system that doctor looks into,
-// and as a complaint of php-cgi.
+// FuzzFiles parses arbitrary text as ini file and systemd unit, and as output of
+// php-cgi.
 func FuzzFiles(f *testing.F) {
 	f.Add("[Service]\nKillMode=mixed\nTimeoutStopSec=5min\nUser=caddy\n")
 	f.Add("memory_limit = \"128M\" ; x\n[PATH=/srv]\na=b\n[opcache]\nextension=redis.so\n")
@@ -18,21 +18,21 @@ func FuzzFiles(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, s := range parseINI(text) {
 			if strings.ContainsAny(s.name+s.value, "\n") || !strings.Contains(text, s.name) || !strings.Contains(text, s.value) {
-				t.Errorf("%q has %q set to %q", text, s.name, s.value)
+				t.Errorf("%q: got setting %q with value %q", text, s.name, s.value)
 			}
 		}
 		u := unit{service: map[string]string{}}
 		u.read(text)
 		if len(u.service) > 0 && !strings.Contains(text, "[Service]") {
-			t.Errorf("%q has %q", text, u.service)
+			t.Errorf("%q: got settings %q without a section [Service]", text, u.service)
 		}
 		if d, ok := unitTime(u.service["TimeoutStopSec"]); ok && d <= 0 {
-			t.Errorf("%q gives %v", text, d)
+			t.Errorf("%q: got duration %v", text, d)
 		}
 		remedyFor(text, nil)
 		shown := Printable(text)
 		if !utf8.ValidString(shown) || strings.ContainsFunc(shown, func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' }) {
-			t.Errorf("%q is shown as %q", text, shown)
+			t.Errorf("%q: got %q, which has control characters", text, shown)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// php is the php-cgi of this machine.
+// php returns the path of the php-cgi of this machine.
 func php(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("php-cgi")
@@ -24,14 +24,15 @@ func php(t *testing.T) string {
 	return path
 }
 
-// checkRealPHP looks at the real php-cgi, started by a pool with these settings.
+// checkRealPHP checks the real php-cgi with the options of a pool x.
 func checkRealPHP(t *testing.T, o phpbin.Options) Subject {
 	t.Helper()
 	o.Binary = php(t)
-	w := &invocation{path: o.Binary, options: o, shared: sharedIsDefault, pools: []string{"x"}}
-	return w.run(t.Context())
+	inv := &invocation{path: o.Binary, options: o, shared: sharedIsDefault, pools: []string{"x"}}
+	return inv.run(t.Context())
 }
 
+// settings returns options with these names and values of ini settings.
 func settings(pairs ...string) phpbin.Options {
 	var o phpbin.Options
 	for i := 0; i < len(pairs); i += 2 {
@@ -40,7 +41,7 @@ func settings(pairs ...string) phpbin.Options {
 	return o
 }
 
-// write writes a file of a test below dir.
+// write creates an executable file below dir and returns its path.
 func write(t *testing.T, dir, name, content string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -53,7 +54,7 @@ func write(t *testing.T, dir, name, content string) string {
 	return path
 }
 
-// format is findings as a test compares them: level, text, cure.
+// format returns one line for each finding.
 func format(list []Finding) string {
 	var lines []string
 	for _, f := range list {
@@ -62,7 +63,7 @@ func format(list []Finding) string {
 	return strings.Join(lines, "\n")
 }
 
-// wantFinding wants one of that level whose text and cure say this.
+// wantFinding fails unless a finding has the level and contains both texts.
 func wantFinding(t *testing.T, list []Finding, level Level, text, remedy string) {
 	t.Helper()
 	for _, f := range list {
@@ -70,15 +71,15 @@ func wantFinding(t *testing.T, list []Finding, level Level, text, remedy string)
 			return
 		}
 	}
-	t.Errorf("no %s says %q with the cure %q, only:\n%s", level, text, remedy, format(list))
+	t.Errorf("no %s with %q and the remedy %q in:\n%s", level, text, remedy, format(list))
 }
 
-// wantNoFinding wants no note or problem that says this.
+// wantNoFinding fails if a note or problem contains the text.
 func wantNoFinding(t *testing.T, list []Finding, text string) {
 	t.Helper()
 	for _, f := range list {
 		if f.Level != OK && strings.Contains(f.Summary, text) {
-			t.Errorf("got %s: %s", f.Level, f.Summary)
+			t.Errorf("unexpected %s: %s", f.Level, f.Summary)
 		}
 	}
 }

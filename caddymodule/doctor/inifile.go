@@ -2,13 +2,13 @@ package doctor
 
 import "strings"
 
-// iniSetting is a line of an ini file.
+// iniSetting is one setting of an ini file.
 type iniSetting struct{ name, value string }
 
-// parseINI reads the settings of an ini file well enough to compare two of
-// them: quotes and comments are taken off, nothing is computed. What is in the
-// sections [PATH=] and [HOST=] is for some scripts only and left out; all other
-// sections are for the eye (main/php_ini.c).
+// parseINI reads the settings of an ini file well enough to compare two files:
+// it removes quotes and comments, and evaluates no expressions. It skips the
+// sections [PATH=] and [HOST=], which apply to some scripts only; PHP ignores all
+// other section headings (main/php_ini.c).
 func parseINI(text string) []iniSetting {
 	var list []iniSetting
 	special := false
@@ -28,6 +28,7 @@ func parseINI(text string) []iniSetting {
 	return list
 }
 
+// plainValue returns a value without quotes and without a comment behind it.
 func plainValue(value string) string {
 	value = strings.TrimSpace(value)
 	if len(value) > 0 && (value[0] == '"' || value[0] == '\'') {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// directories checks that PHP can write where it has to: uploads and sessions.
+// directories checks that PHP can write to the directories for uploads and sessions.
 func (c *check) directories() {
 	temp := c.setting("sys_temp_dir")
 	if temp == "" {
@@ -28,10 +28,10 @@ func (c *check) directories() {
 	c.writable("session.save_path", sessions)
 }
 
-// writable checks one directory.
+// writable checks the directory of one directive.
 func (c *check) writable(directive, dir string) {
 	if err := checkWritable(dir, c.options.Credential); err != nil {
-		c.problem("give its user that permission, or write `ini "+directive+" <a directory of its own>`",
+		c.problem("give PHP's user write permission, or write `ini "+directive+" <dir>` with a directory that it owns",
 			"PHP cannot write to %s (%s): %v", dir, directive, err)
 		return
 	}

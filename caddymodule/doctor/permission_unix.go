@@ -14,8 +14,21 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// checkWritable says why a user cannot make files in a directory; nil is whoever we
-// are.
+// sameUserRemedy says how to separate PHP from Caddy.
+const sameUserRemedy = "run Caddy as root and write `user www-data`, or make sure that all sites trust each other"
+
+// installExtension says how to install an extension, by its name without suffix.
+func installExtension(name string) string {
+	return "install it (Debian, Ubuntu: apt install php-" + name + ")"
+}
+
+// installOPcache says how to install OPcache for a PHP version such as 8.2.
+func installOPcache(version string) string {
+	return "install the extension (Debian: apt install php" + version + "-opcache) and load it with `zend_extension=opcache` in an ini file"
+}
+
+// checkWritable returns an error if the user cannot create files in a directory.
+// A nil user means the current one.
 func checkWritable(dir string, user *phpbin.Credential) error {
 	info, err := os.Stat(dir)
 	switch {
@@ -41,11 +54,11 @@ func checkWritable(dir string, user *phpbin.Credential) error {
 		need <<= 3
 	}
 	if info.Mode().Perm()&need != need {
-		return fmt.Errorf("it belongs to user %d, group %d with mode %v, and PHP runs as user %d",
+		return fmt.Errorf("it belongs to user %d and group %d with mode %v, but PHP runs as user %d",
 			st.Uid, st.Gid, info.Mode(), user.UID)
 	}
 	return nil
 }
 
-// owner has the owner of a file in it; os.Stat on Unix always has that.
+// owner returns the part of a FileInfo with user and group; on Unix os.Stat always sets it.
 func owner(info fs.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }

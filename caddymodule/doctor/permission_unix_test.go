@@ -10,7 +10,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func TestWhoMayWriteIsSaidByTheMode(t *testing.T) {
+func TestPermission_FileMode(t *testing.T) {
 	dir := t.TempDir()
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -29,11 +29,11 @@ func TestWhoMayWriteIsSaidByTheMode(t *testing.T) {
 		{0o700, stranger, false},
 		{0o770, stranger, false},
 		{0o773, stranger, true},
-		{0o772, stranger, false}, // may not enter it
+		{0o772, stranger, false}, // write but not enter
 		{0o770, friend, true},
 		{0o750, friend, false},
 		{0o770, member, true},
-		{0o707, member, false}, // the group's bits count, not the others'
+		{0o707, member, false}, // a member has the group's permissions, not those of others
 		{0o777, stranger, true},
 	} {
 		if err := os.Chmod(dir, c.mode); err != nil {
@@ -48,9 +48,9 @@ func TestWhoMayWriteIsSaidByTheMode(t *testing.T) {
 		t.Errorf("a file: got %v", err)
 	}
 	if err := checkWritable(dir+"/absent", nil); err == nil {
-		t.Error("a directory that is not there can be written to")
+		t.Error("a missing directory: got no error")
 	}
 	if root := (&phpbin.Credential{}); checkWritable(dir, root) != nil {
-		t.Error("root may not write")
+		t.Error("root: got an error")
 	}
 }

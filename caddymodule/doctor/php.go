@@ -9,12 +9,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// check is one php-cgi being looked at.
+// check collects the findings about one php-cgi.
 type check struct {
 	*invocation
 	findings
@@ -22,15 +21,16 @@ type check struct {
 	info   *phpbin.PHPInfo
 }
 
-func (w *invocation) checkPHP(ctx context.Context) Subject {
-	c := &check{invocation: w}
-	s := Subject{Kind: "php-cgi", Name: w.path}
-	if len(w.pools) > 0 {
-		s.Name += " as " + strings.Join(w.pools, ", ") + " would start it"
+// checkPHP runs all checks of php-cgi, or reports why it cannot be run.
+func (inv *invocation) checkPHP(ctx context.Context) Subject {
+	c := &check{invocation: inv}
+	s := Subject{Kind: "php-cgi", Name: inv.path}
+	if len(inv.pools) > 0 {
+		s.Name += " as started by " + strings.Join(inv.pools, ", ")
 	}
 	var err error
-	if c.binary, err = phpbin.Detect(ctx, w.path, w.options); err == nil {
-		c.info, err = phpbin.ReadPHPInfo(ctx, w.path, w.options)
+	if c.binary, err = phpbin.Detect(ctx, inv.path, inv.options); err == nil {
+		c.info, err = phpbin.ReadPHPInfo(ctx, inv.path, inv.options)
 	}
 	if err != nil {
 		c.cannotRun(err)
@@ -40,7 +40,7 @@ func (w *invocation) checkPHP(ctx context.Context) Subject {
 	s.PHP = c.facts()
 	c.version()
 	c.opcache()
-	c.files()
+	c.iniFiles()
 	c.startupWarnings()
 	c.limits()
 	c.debugExtensions()
@@ -51,15 +51,15 @@ func (w *invocation) checkPHP(ctx context.Context) Subject {
 	return s
 }
 
-// cannotRun tells why a program does not even say what it is.
+// cannotRun reports a program that does not even print its version.
 func (c *check) cannotRun(err error) {
-	remedy := "install it anew, or name another one with `binary <path>`"
+	remedy := "reinstall it, or choose another php-cgi with `binary <path>`"
 	var start *phpbin.StartError
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		remedy = "give this user the permission to run it (chmod), or name another one with `binary <path>`"
+		remedy = "give this user permission to run it (chmod), or choose another php-cgi with `binary <path>`"
 	case errors.As(err, &start):
-		remedy = "see to what it says, or name another one with `binary <path>`"
+		remedy = "fix the error that it reports, or choose another php-cgi with `binary <path>`"
 		if known := remedyFor(strings.Join(start.Stderr, "\n"), nil); known != "" {
 			remedy = known
 		}
@@ -85,7 +85,7 @@ func (c *check) setting(name string) string {
 	return value
 }
 
-// isOn is for directives that are "On" or "1".
+// isOn reports whether a boolean directive is on.
 func (c *check) isOn(name string) bool {
 	value := strings.ToLower(c.setting(name))
 	return value != "" && value != "off" && value != "0" && value != "no"
@@ -94,14 +94,14 @@ func (c *check) isOn(name string) bool {
 func (c *check) version() {
 	b := c.binary
 	if b.ZTS {
-		c.note("install the build that is not thread-safe (nts): php-cgi has no use for the other",
-			"PHP %s, thread-safe: request_timeout can only kill, and threads cost time", b.VersionText)
+		c.note("install the non-thread-safe build (nts): php-cgi uses no threads",
+			"PHP %s, thread-safe build: it is slower, and request_timeout can only kill the worker", b.VersionText)
 		return
 	}
-	c.ok("PHP %s with %s", b.VersionText, count(len(c.info.Extensions), "extension"))
+	c.ok("PHP %s with %s", b.VersionText, human.Plural(len(c.info.Extensions), "extension"))
 }
 
-// opcacheMemory is in bytes; the directive is in megabytes.
+// opcacheMemory returns the size in bytes; the directive has it in MiB.
 func (c *check) opcacheMemory() int64 {
 	n, err := strconv.ParseInt(c.setting("opcache.memory_consumption"), 10, 64)
 	if err != nil || n > 1<<20 {
@@ -114,35 +114,34 @@ func (c *check) opcache() {
 	if !c.binary.OPcache {
 		remedy := "write `ini opcache.enable 1`"
 		if _, loaded := c.info.Setting("opcache.enable"); !loaded {
-			remedy = "install the extension (Debian: apt install php" + minor(c.binary.Version) + "-opcache) and load it by " +
-				"`zend_extension=opcache` in an ini file"
+			remedy = installOPcache(minor(c.binary.Version))
 		}
-		c.note(remedy, "OPcache is off: each request compiles its scripts anew")
+		c.note(remedy, "OPcache is off: every request compiles its scripts")
 		return
 	}
 	jit := "off"
 	if c.binary.JIT {
 		jit = "on"
 	}
-	c.ok("OPcache on with %s, JIT %s", humanize.IBytes(uint64(c.opcacheMemory())), jit)
+	c.ok("OPcache on with %s, JIT %s", human.Bytes(c.opcacheMemory()), jit)
 	if !c.isOn("opcache.validate_timestamps") {
 		c.note("run `caddy php-pool restart` after each deploy, or write `ini opcache.validate_timestamps 1`",
-			"opcache.validate_timestamps is off: a script that changes is not seen")
+			"opcache.validate_timestamps is off: PHP does not notice changed scripts")
 	}
 }
 
-// minor is "8.2".
+// minor returns a version without its last part, such as 8.2.
 func minor(v phpbin.Version) string { return strconv.Itoa(v.Major) + "." + strconv.Itoa(v.Minor) }
 
-// files looks at which ini files are read and at what visitors would see for
-// want of one.
-func (c *check) files() {
+// iniFiles checks which ini files are read, and display_errors, which is on by
+// default where there is no php.ini.
+func (c *check) iniFiles() {
 	b := c.binary
 	if b.INIFile != "" {
 		c.ok("reads %s and %s", b.INIFile, c.scanned())
 		for _, file := range b.INIFiles() {
 			if f, err := os.Open(file); err != nil {
-				c.note("run doctor as root", "an ini file cannot be looked at: %v", err)
+				c.note("run doctor as root", "cannot read an ini file: %v", err)
 			} else {
 				f.Close()
 			}
@@ -150,22 +149,22 @@ func (c *check) files() {
 	}
 	if here, err := os.Getwd(); err == nil && b.INIFile == filepath.Join(here, "php.ini") && b.INIPath != here &&
 		c.options.INIFile == "" {
-		c.note("write `ini_file <path>`, or take that file away",
-			"its php.ini is that of the current directory: a Caddy that is started elsewhere has another one")
+		c.note("write `ini_file <path>`, or remove that file",
+			"it reads php.ini from the current directory: a Caddy that is started elsewhere reads another one")
 	}
 	remedy := "write `ini display_errors 0`"
 	if b.INIFile == "" {
 		where := b.INIPath
 		if where == "" {
-			where = "the directory that php-cgi -i names"
+			where = "the configuration path that `php-cgi -i` shows"
 		}
-		remedy = "copy PHP's own php.ini-production to " + filepath.Join(where, "php.ini") + ", or write `ini display_errors 0`"
+		remedy = "copy php.ini-production of PHP to " + filepath.Join(where, "php.ini") + ", or write `ini display_errors 0`"
 	}
-	shown := c.isOn("display_errors")
+	displayed := c.isOn("display_errors")
 	switch {
-	case shown && b.INIFile == "":
+	case displayed && b.INIFile == "":
 		c.problem(remedy, "there is no php.ini, so visitors see PHP's error messages (display_errors is on)")
-	case shown:
+	case displayed:
 		c.note(remedy, "visitors see PHP's error messages (display_errors is on)")
 	case b.INIFile == "":
 		c.ok("no php.ini, %s", c.scanned())
@@ -173,9 +172,10 @@ func (c *check) files() {
 }
 
 func (c *check) scanned() string {
-	return count(len(c.binary.ScannedFiles), "more file") + " in " + orNone(c.binary.INIScanDir)
+	return human.Plural(len(c.binary.ScannedFiles), "more file") + " in " + orNone(c.binary.INIScanDir)
 }
 
+// orNone replaces an empty directory or list of files.
 func orNone(text string) string {
 	if text == "" {
 		return "no directory"
@@ -183,43 +183,43 @@ func orNone(text string) string {
 	return text
 }
 
-// startupWarnings are what php-cgi says at its start.
+// startupWarnings reports the messages that php-cgi prints when it starts.
 func (c *check) startupWarnings() {
 	for _, line := range c.binary.Warnings {
 		remedy := remedyFor(line, c.binary.INIFiles())
 		if remedy == "" {
-			remedy = "see to it in " + strings.Join(c.binary.INIFiles(), ", ")
+			remedy = "correct it in " + strings.Join(c.binary.INIFiles(), ", ")
 			if len(c.binary.INIFiles()) > 3 {
-				remedy = "see to it in " + c.binary.INIFile + " or " + c.binary.INIScanDir
+				remedy = "correct it in " + c.binary.INIFile + " or " + c.binary.INIScanDir
 			}
 		}
-		c.problem(remedy, "at its start it complains: %s", line)
+		c.problem(remedy, "startup warning: %s", line)
 	}
 }
 
 func (c *check) limits() {
 	memory := "none"
 	if c.binary.MemoryLimit > 0 {
-		memory = humanize.IBytes(uint64(c.binary.MemoryLimit))
+		memory = human.Bytes(c.binary.MemoryLimit)
 	}
 	c.ok("memory_limit %s, max_execution_time %s s, post_max_size %s, upload_max_filesize %s",
 		memory, c.setting("max_execution_time"), c.setting("post_max_size"), c.setting("upload_max_filesize"))
 	if c.binary.MemoryLimit <= 0 {
-		c.note("write `ini memory_limit 256M`, or what the site needs",
-			"memory_limit is off: one script can take all memory, and max_workers auto counts each worker as 128 MiB")
+		c.note("write `ini memory_limit 256M`, or as much as the site needs",
+			"memory_limit is off: one script can use all memory, and max_workers auto assumes 128 MiB for each worker")
 	}
 	post, upload := c.info.Bytes("post_max_size"), c.info.Bytes("upload_max_filesize")
 	if post > 0 && post < upload {
-		c.note("write `ini post_max_size` larger than upload_max_filesize",
-			"post_max_size %s is less than upload_max_filesize %s: an upload of that size does not arrive",
+		c.note("write `ini post_max_size <size>` with a size larger than upload_max_filesize",
+			"post_max_size %s is less than upload_max_filesize %s: PHP rejects uploads of that size",
 			c.setting("post_max_size"), c.setting("upload_max_filesize"))
 	}
 }
 
-// debugExtensions are settings and extensions that do not belong where visitors are.
+// debugExtensions reports extensions that do not belong in production.
 func (c *check) debugExtensions() {
 	if slices.Contains(c.info.Extensions, "xdebug") && c.setting("xdebug.mode") != "off" {
-		c.note("write `ini xdebug.mode off`, or take the extension out",
-			"Xdebug is on (xdebug.mode %s): it slows each request and turns the JIT off", c.setting("xdebug.mode"))
+		c.note("write `ini xdebug.mode off`, or remove the extension",
+			"Xdebug is on (xdebug.mode %s): it slows down every request and disables the JIT", c.setting("xdebug.mode"))
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable makes text safe for a terminal: what would move its cursor, colour
-// it or say something to it is shown as U+FFFD. URIs, scripts' names and what
-// PHP wrote come from outside.
+// Printable makes text safe for a terminal: it replaces control characters,
+// which could move the cursor or change colors, by U+FFFD. URIs, names of scripts
+// and PHP's output are untrusted.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// Level is how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels.
@@ -17,47 +19,77 @@ const (
 	Problem Level = "problem"
 )
 
-// Finding is one thing that was seen. Cure says what to do about a note or a
-// problem.
+// Finding is the result of one check.
 type Finding struct {
-	Level   Level  `json:"level"`
+	Level Level `json:"level"`
+
+	// Summary says in one line what was found.
 	Summary string `json:"summary"`
-	Remedy  string `json:"remedy,omitempty"`
+
+	// Remedy says how to fix a note or a problem.
+	Remedy string `json:"remedy,omitempty"`
 }
 
-// Subject is something that was looked at.
+// Subject is something that was checked.
 type Subject struct {
-	Kind     string    `json:"kind"` // php-cgi, pool, system, config or caddy
-	Name     string    `json:"name"`
-	PHP      *PHP      `json:"php,omitempty"`
+	// Kind is php-cgi, pool, system, config, caddy or running pool.
+	Kind string `json:"kind"`
+
+	// Name is empty where there is only one of this kind.
+	Name string `json:"name"`
+
+	// PHP is set if Kind is php-cgi and it could be run.
+	PHP *PHP `json:"php,omitempty"`
+
 	Findings []Finding `json:"findings"`
 }
 
-// PHP are the facts about a php-cgi.
+// PHP describes a php-cgi as pools start it.
 type PHP struct {
-	Path             string   `json:"path"`
-	Version          string   `json:"version"`
-	ZTS              bool     `json:"zts"`
-	OPcache          bool     `json:"opcache"`
-	OPcacheMemory    int64    `json:"opcache_memory_bytes,omitempty"`
-	JIT              bool     `json:"jit"`
-	MemoryLimit      int64    `json:"memory_limit_bytes"` // -1: none
-	MaxExecutionTime string   `json:"max_execution_time"`
-	INIFile          string   `json:"ini_file"`
-	ScannedFiles     []string `json:"scanned_files"`
-	Extensions       []string `json:"extensions"`
-	Start            float64  `json:"start_seconds,omitempty"` // until the first worker answers
-	Pools            []string `json:"pools"`                   // that run it
+	Path    string `json:"path"`
+	Version string `json:"version"`
+
+	// ZTS reports whether this is a thread-safe build.
+	ZTS bool `json:"zts"`
+
+	// OPcache and JIT report whether they are switched on.
+	OPcache bool `json:"opcache"`
+	JIT     bool `json:"jit"`
+
+	// OPcacheMemory is opcache.memory_consumption.
+	OPcacheMemory int64 `json:"opcache_memory_bytes,omitempty"`
+
+	// MemoryLimit is memory_limit; -1 means no limit.
+	MemoryLimit int64 `json:"memory_limit_bytes"`
+
+	// MaxExecutionTime is the value of the directive, in seconds.
+	MaxExecutionTime string `json:"max_execution_time"`
+
+	// INIFile is php.ini; empty if none was read. ScannedFiles are the other
+	// ini files that were read.
+	INIFile      string   `json:"ini_file"`
+	ScannedFiles []string `json:"scanned_files"`
+
+	Extensions []string `json:"extensions"`
+
+	// Start is the time from the start of php-cgi to the first response of a
+	// worker.
+	Start float64 `json:"start_seconds,omitempty"`
+
+	// Pools are the names of the pools that start it like this.
+	Pools []string `json:"pools"`
 }
 
-// Report is all that was found.
+// Report has the results of all checks.
 type Report struct {
 	Subjects []Subject `json:"subjects"`
-	Problems int       `json:"problems"`
-	Notes    int       `json:"notes"`
+
+	// Problems and Notes count the findings of these levels.
+	Problems int `json:"problems"`
+	Notes    int `json:"notes"`
 }
 
-// Add appends a subject; one without findings says nothing.
+// Add appends a subject, unless it has no findings.
 func (r *Report) Add(s Subject) {
 	if len(s.Findings) == 0 {
 		return
@@ -74,8 +106,8 @@ func (r *Report) Add(s Subject) {
 	}
 }
 
-// Write writes the report for people. verbose adds the names of extensions and
-// ini files.
+// Write writes the report as text. If verbose is set, it includes the names of
+// extensions and ini files.
 func (r *Report) Write(w io.Writer, verbose bool) error {
 	var b bytes.Buffer
 	for _, s := range r.Subjects {
@@ -92,7 +124,7 @@ func (r *Report) Write(w io.Writer, verbose bool) error {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%s, %s\n", count(r.Problems, "problem"), count(r.Notes, "note"))
+	fmt.Fprintf(&b, "%s, %s\n", human.Plural(r.Problems, "problem"), human.Plural(r.Notes, "note"))
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -104,7 +136,7 @@ func (s *Subject) title() string {
 	return s.Kind + " " + s.Name
 }
 
-// findings gathers what is found about one subject.
+// findings collects the findings about one subject.
 type findings []Finding
 
 func (f *findings) ok(format string, args ...any) {
@@ -117,12 +149,4 @@ func (f *findings) note(remedy, format string, args ...any) {
 
 func (f *findings) problem(remedy, format string, args ...any) {
 	*f = append(*f, Finding{Level: Problem, Remedy: remedy, Summary: fmt.Sprintf(format, args...)})
-}
-
-// count is "1 note", "2 notes".
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }

@@ -7,48 +7,49 @@ import (
 	"os"
 	"time"
 
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// Pool is a pool as a config would have it.
+// Pool describes a pool of a config.
 type Pool struct {
 	Name string
 
-	// Process is how its workers would be started, Shared whether they would
-	// be forked from one master. Only Process.Binary is there when Err is set.
+	// Process has the options that the workers are started with. Shared reports
+	// whether they are forked from one master. When Err is set, Process has no
+	// more than the Binary.
 	Process phpbin.Options
 	Shared  bool
 
-	// User is who they would run as; empty is whoever Caddy is. Caution is what
-	// speaks against it.
+	// User is the name of the user that the workers run as; empty means Caddy's
+	// own user. Caution is the reason why Caddy may be unable to use it.
 	User    string
 	Caution error
 
-	// Workers is the most there would be, and Sizing the arithmetic behind it,
-	// if there is one.
+	// Workers is the maximum number of workers. Sizing explains how it was
+	// computed; empty if the config sets it.
 	Workers int
 	Sizing  string
 
 	StopTimeout time.Duration
 
-	// Err is why there can be no such pool.
+	// Err is the reason why the pool cannot be created.
 	Err error
 }
 
-// checkTimeout is how long one question to one php-cgi may take.
+// checkTimeout limits all checks of one php-cgi together.
 const checkTimeout = 15 * time.Second
 
-// Run looks at every php-cgi on this machine, at the pools and at the
-// system.
+// Run checks every php-cgi on this machine, the pools and the system.
 func Run(ctx context.Context, pools []Pool) *Report {
 	r := new(Report)
 	list := invocations(pools)
-	for _, w := range list {
-		r.Add(w.run(ctx))
+	for _, inv := range list {
+		r.Add(inv.run(ctx))
 	}
 	if len(list) == 0 {
 		_, err := phpbin.Find("")
-		if _, ok := errors.AsType[*phpbin.NotFoundError](err); ok { // it says what to install
+		if _, ok := errors.AsType[*phpbin.NotFoundError](err); ok { // its text says what to install
 			r.Add(Subject{Kind: "php-cgi", Findings: []Finding{{Level: Problem, Summary: err.Error()}}})
 		}
 	}
@@ -59,16 +60,17 @@ func Run(ctx context.Context, pools []Pool) *Report {
 	return r
 }
 
-// invocation is a php-cgi and how it is started; other options make another PHP of it.
+// invocation is a php-cgi with the options that it is started with: with other
+// options it may have other settings and extensions.
 type invocation struct {
 	path    string
 	options phpbin.Options
 	shared  bool
-	pools   []string // that start it like this
+	pools   []string // the pools that start it like this
 }
 
-// invocations lists each php-cgi of this machine, and those that pools name, in all
-// ways in which pools start it.
+// invocations lists each php-cgi of this machine and of the pools, once for each
+// different set of options that pools start it with.
 func invocations(pools []Pool) []*invocation {
 	var list []*invocation
 	byKey := map[string]*invocation{}
@@ -81,7 +83,7 @@ func invocations(pools []Pool) []*invocation {
 		}
 		o := p.Process
 		if os.Geteuid() != 0 {
-			o.Credential = nil // only root can ask as somebody else
+			o.Credential = nil // only root can run it as another user
 		}
 		if p.Err == nil && base.Credential == nil {
 			base.Credential = o.Credential
@@ -104,13 +106,12 @@ func invocations(pools []Pool) []*invocation {
 	return list
 }
 
-// check looks at one php-cgi. What is wrong with one that no pool runs is
-// worth a note only.
-func (w *invocation) run(ctx context.Context) Subject {
+// run checks one php-cgi. Problems count as notes if no pool runs it.
+func (inv *invocation) run(ctx context.Context) Subject {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	s := w.checkPHP(ctx)
-	if len(w.pools) == 0 {
+	s := inv.checkPHP(ctx)
+	if len(inv.pools) == 0 {
 		for i := range s.Findings {
 			if s.Findings[i].Level == Problem {
 				s.Findings[i].Level = Note
@@ -121,7 +122,7 @@ func (w *invocation) run(ctx context.Context) Subject {
 	return s
 }
 
-// check says what a pool would be like.
+// check checks the user and the size of a pool.
 func (p *Pool) check() Subject {
 	var f findings
 	if p.Err != nil {
@@ -130,17 +131,16 @@ func (p *Pool) check() Subject {
 	}
 	switch {
 	case p.Caution != nil:
-		f.note("nothing, if Caddy does run as root", "%v", p.Caution)
+		f.note("ignore this if Caddy itself runs as root", "%v", p.Caution)
 	case p.User == "":
-		f.note("run Caddy as root and write `user www-data`, or see that no site is another's enemy",
-			"PHP runs as the same user as Caddy, so scripts can read all that Caddy can, its TLS keys included")
+		f.note(sameUserRemedy, "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys")
 	default:
 		f.ok("PHP runs as %s", p.User)
 	}
 	if p.Sizing != "" {
 		f.ok("max_workers auto: %s", p.Sizing)
 	} else {
-		f.ok("at most %s", count(p.Workers, "worker"))
+		f.ok("at most %s", human.Plural(p.Workers, "worker"))
 	}
 	return Subject{Kind: "pool", Name: p.Name, Findings: f}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// fileNames names what is in a directory.
+// fileNames lists the files in a directory.
 func fileNames(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -25,7 +25,7 @@ func fileNames(t *testing.T, dir string) []string {
 	return names
 }
 
-func TestEveryPHPIsLookedAtInEachWayItIsStarted(t *testing.T) {
+func TestRun_EachInvocation(t *testing.T) {
 	sound := php(t)
 	broken := filepath.Dir(write(t, t.TempDir(), "php-cgi", "#!/bin/sh\nexit 3\n"))
 	t.Setenv("PATH", broken+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -41,24 +41,24 @@ func TestEveryPHPIsLookedAtInEachWayItIsStarted(t *testing.T) {
 	for _, s := range r.Subjects {
 		byName[s.Kind+" "+s.Name] = s
 	}
-	wantFinding(t, byName["php-cgi "+sound+" as a, c would start it"].Findings, OK, "works", "")
-	wantFinding(t, byName["php-cgi "+sound+" as b would start it"].Findings, Note, "memory_limit is off", "")
+	wantFinding(t, byName["php-cgi "+sound+" as started by a, c"].Findings, OK, "works", "")
+	wantFinding(t, byName["php-cgi "+sound+" as started by b"].Findings, Note, "memory_limit is off", "")
 	wantFinding(t, byName["php-cgi "+broken+"/php-cgi"].Findings, Note, "no pool runs it", "")
 	wantFinding(t, byName["pool a"].Findings, OK, "at most 3 workers", "")
 	wantFinding(t, byName["pool d"].Findings, Problem, "workers -1 is wrong", "")
-	wantFinding(t, byName["system "].Findings, OK, "files can be made in", "")
+	wantFinding(t, byName["system "].Findings, OK, "can create files in", "")
 }
 
-func TestAMachineWithoutPHPIsToldWhatToInstall(t *testing.T) {
+func TestRun_PHPMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if len(phpbin.Candidates()) > 0 {
-		return // it is where it is found without PATH
+		return // it is in a directory that is searched without PATH
 	}
 	r := Run(t.Context(), nil)
 	wantFinding(t, r.Subjects[0].Findings, Problem, "install it with", "")
 }
 
-func TestTheReportIsReadable(t *testing.T) {
+func TestReport_Text(t *testing.T) {
 	var r Report
 	var f findings
 	f.ok("fine")
@@ -92,7 +92,7 @@ func TestTheReportIsReadable(t *testing.T) {
 	}
 }
 
-func TestAPoolSaysWhoPHPRunsAs(t *testing.T) {
+func TestPool_UserAndSize(t *testing.T) {
 	for want, p := range map[string]Pool{
 		"note: PHP runs as the same user as Caddy": {Workers: 1},
 		"ok: PHP runs as www-data":                 {User: "www-data", Sizing: "because"},

@@ -11,15 +11,15 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// selfTest starts php-cgi as a worker, asks it over FastCGI, and stops it.
+// selfTest starts php-cgi as a worker, sends it a FastCGI request, and stops it.
 func (c *check) selfTest(ctx context.Context, facts *PHP) {
 	elapsed, err := c.startAndStop(ctx, c.shared)
 	if c.shared && errors.Is(err, errors.ErrUnsupported) {
-		c.note("write `spawn single`: a php-cgi for each worker", "workers cannot be forked from one master here: %v", err)
+		c.note("write `spawn single`", "workers cannot be forked from one master here: %v", err)
 		elapsed, err = c.startAndStop(ctx, false)
 	}
 	if err != nil {
-		remedy := "see what it says; `php-cgi -b 127.0.0.1:9000` run by hand shows all of it"
+		remedy := "fix the error that it reports; run `php-cgi -b 127.0.0.1:9000` in a shell to see its full output"
 		if start, ok := errors.AsType[*phpbin.StartError](err); ok {
 			if known := remedyFor(strings.Join(start.Stderr, "\n"), c.binary.INIFiles()); known != "" {
 				remedy = known
@@ -29,10 +29,10 @@ func (c *check) selfTest(ctx context.Context, facts *PHP) {
 		return
 	}
 	facts.Start = elapsed.Seconds()
-	c.ok("works as a FastCGI worker: answers %v after its start", elapsed.Round(time.Millisecond))
+	c.ok("works as a FastCGI worker: responds %v after its start", elapsed.Round(time.Millisecond))
 }
 
-// startAndStop starts one worker and returns how long that took.
+// startAndStop starts one worker, stops it, and returns how long the start took.
 func (c *check) startAndStop(ctx context.Context, shared bool) (elapsed time.Duration, err error) {
 	o := c.options
 	o.Binary, o.Slots, o.ZTS = c.path, 1, c.binary.ZTS
@@ -41,7 +41,7 @@ func (c *check) startAndStop(ctx context.Context, shared bool) (elapsed time.Dur
 	if !c.binary.KeepsConnAfterGetValues() {
 		o.Handshake = func(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).PingRequest(ctx) }
 	}
-	// A script of the site's is not for us to run, nor a log to write to.
+	// Run no script of the site, and write to none of its logs.
 	o.INI = append(append([]phpbin.Setting{}, o.INI...),
 		phpbin.Setting{Name: "opcache.preload"}, phpbin.Setting{Name: "error_log"})
 	start := time.Now()
@@ -57,8 +57,8 @@ func (c *check) startAndStop(ctx context.Context, shared bool) (elapsed time.Dur
 		return 0, err
 	}
 	defer func() {
-		if closing := s.Close(ctx); err == nil {
-			err = closing
+		if closeErr := s.Close(ctx); err == nil {
+			err = closeErr
 		}
 	}()
 	p, err := s.Launch(ctx)

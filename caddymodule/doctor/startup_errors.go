@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What php-cgi says when it cannot do what its ini files ask.
+// Messages of php-cgi when it starts and cannot apply its ini files.
 var (
 	missingLibrary       = regexp.MustCompile(`Unable to load dynamic library '([^']+)'`)
 	missingZendExtension = regexp.MustCompile(`Failed loading (?:Zend extension '([^']+)'|(\S+):)`)
@@ -18,8 +18,8 @@ var (
 	badValue             = regexp.MustCompile(`Invalid "([^"]+)" setting`)
 )
 
-// remedyFor says what to do about a complaint of php-cgi; "" if that is not known.
-// files are the ini files that it has read.
+// remedyFor returns the remedy for a startup warning or error of php-cgi, or "" for
+// an unknown one. files are the ini files that php-cgi has read.
 func remedyFor(warning string, files []string) string {
 	if m := missingLibrary.FindStringSubmatch(warning); m != nil {
 		return missingExtension(m[1], files)
@@ -28,37 +28,37 @@ func remedyFor(warning string, files []string) string {
 		return missingExtension(m[1]+m[2], files)
 	}
 	if m := loadedTwice.FindStringSubmatch(warning); m != nil {
-		return "take it out of all but one of " + orNone(strings.Join(filesLoading(m[1], files), ", "))
+		return "remove it from all but one of " + orNone(strings.Join(filesLoading(m[1], files), ", "))
 	}
 	if m := syntaxError.FindStringSubmatch(warning); m != nil {
-		return "correct line " + m[2] + " of " + m[1] + ": a value with any of ;()&|^~!{} or = needs double quotes"
+		return "correct line " + m[2] + " of " + m[1] + ": quote a value that has any of ;()&|^~!{}="
 	}
 	if missingPreloadUser.MatchString(warning) {
-		return "write `ini opcache.preload_user www-data`, or run the pool as another user than root"
+		return "write `ini opcache.preload_user www-data`, or run the pool as a user other than root"
 	}
 	if m := missingSharedLibrary.FindStringSubmatch(warning); m != nil {
-		return "install the package that has " + m[1] + ", or php-cgi anew"
+		return "install the package that has " + m[1] + ", or reinstall php-cgi"
 	}
 	if lockFileFailed.MatchString(warning) {
-		return "write `ini opcache.lockfile_path <a directory that PHP's user can write to>`"
+		return "write `ini opcache.lockfile_path <dir>` with a directory that PHP's user can write to"
 	}
 	if m := badValue.FindStringSubmatch(warning); m != nil {
-		return "give " + m[1] + " a value such as 128M"
+		return "set " + m[1] + " to a value such as 128M"
 	}
 	return ""
 }
 
-// missingExtension says how to come by an extension or to do without.
+// missingExtension says how to install an extension, or which line to remove.
 func missingExtension(name string, files []string) string {
 	short := extensionName(name)
-	remedy := "install it (Debian, Ubuntu: apt install php-" + short + ")"
+	remedy := installExtension(short)
 	if where := filesLoading(short, files); len(where) > 0 {
-		return remedy + ", or take it out of " + strings.Join(where, ", ")
+		return remedy + ", or remove it from " + strings.Join(where, ", ")
 	}
-	return remedy + ", or take the line out that loads it"
+	return remedy + ", or remove the line that loads it"
 }
 
-// extensionName is "redis" for redis.so, php_redis.dll and a path to it.
+// extensionName returns redis for redis.so, php_redis.dll and a path to either.
 func extensionName(name string) string {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]
@@ -73,7 +73,7 @@ func filesLoading(name string, files []string) []string {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			continue // what cannot be read is told elsewhere
+			continue // iniFiles reports files that cannot be read
 		}
 		for _, s := range parseINI(string(text)) {
 			if (s.name == "extension" || s.name == "zend_extension") && extensionName(s.value) == extensionName(name) {

@@ -3,17 +3,19 @@ package doctor
 import (
 	"os"
 	"runtime"
+
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// checkSystem looks at the machine that all pools are on.
+// checkSystem checks the machine.
 func checkSystem(pools []Pool) Subject {
 	var f findings
-	f.ok("%s on %s, %s for Go programs", runtime.GOOS, runtime.GOARCH, count(runtime.GOMAXPROCS(0), "CPU"))
+	f.ok("%s on %s, Caddy can use %s", runtime.GOOS, runtime.GOARCH, human.Plural(runtime.GOMAXPROCS(0), "CPU"))
 	if err := checkWritable(os.TempDir(), nil); err != nil {
 		f.problem("set TMPDIR to a directory where Caddy can write",
-			"no files can be made in %s, where request bodies and workers' sockets go: %v", os.TempDir(), err)
+			"cannot create files in %s, which is used for request bodies and the workers' sockets: %v", os.TempDir(), err)
 	} else {
-		f.ok("files can be made in %s", os.TempDir())
+		f.ok("can create files in %s", os.TempDir())
 	}
 	f.descriptors()
 	f.kernel(pools)

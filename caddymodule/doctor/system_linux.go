@@ -7,33 +7,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharedIsDefault says how workers are started unless a pool says otherwise.
+// sharedIsDefault reports whether `spawn shared` is the default.
 const sharedIsDefault = true
 
-// kernel looks at what only Linux has.
+// kernel checks what php_pool needs of Linux: /proc, pidfds, prlimit, systemd.
 func (f *findings) kernel(pools []Pool) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		f.problem("mount it: mount -t proc none /proc", "/proc is missing, and with it spawn shared and all memory figures: %v", err)
+		f.problem("mount it: mount -t proc none /proc", "/proc is missing: `spawn shared` cannot work, and memory use is unknown: %v", err)
 	}
 	f.pidfd()
 	f.prlimit(pools)
 	f.unit(findUnit(unitDirs), pools)
 }
 
-// pidfd asks for what spawn shared watches workers by.
+// pidfd checks for pidfd_open(2), with which `spawn shared` notices that a worker exited.
 func (f *findings) pidfd() {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
-		f.note("write `spawn single`; in a container, allow pidfd_open (seccomp)",
-			"no pidfd here (%v), so workers cannot be forked from one master", err)
+		f.note("write `spawn single`, or allow pidfd_open in the container's seccomp profile",
+			"pidfd_open does not work (%v), so workers cannot be forked from one master", err)
 		return
 	}
 	_ = unix.Close(fd)
-	f.ok("pidfd works: workers can be forked from one master")
+	f.ok("pidfd_open works: workers can be forked from one master")
 }
 
-// prlimit looks for the program that limits workers of another user where we
-// may not.
+// prlimit checks for the program prlimit, which sets the limits of workers of
+// another user if Caddy does not have the capability to do so.
 func (f *findings) prlimit(pools []Pool) {
 	if os.Geteuid() != 0 || hasResourceCapability() {
 		return
@@ -44,10 +44,10 @@ func (f *findings) prlimit(pools []Pool) {
 	const remedy = "install it (util-linux; Alpine: apk add util-linux-misc), or give Caddy CAP_SYS_RESOURCE"
 	for i := range pools {
 		if p := &pools[i]; len(p.Process.Rlimits) > 0 && p.Process.Credential != nil {
-			f.problem(remedy, "pool %s has rlimit_*, which needs the program prlimit here", p.Name)
+			f.problem(remedy, "pool %s has rlimit_* options, which need the program prlimit", p.Name)
 		}
 	}
-	f.note(remedy, "without the program prlimit core dumps of workers are not turned off, and a crash is noticed late")
+	f.note(remedy, "the program prlimit is missing: workers may write core dumps, which delays the detection of a crash")
 }
 
 func hasResourceCapability() bool {

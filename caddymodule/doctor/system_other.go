@@ -2,8 +2,8 @@
 
 package doctor
 
-// sharedIsDefault says how workers are started unless a pool says otherwise.
+// sharedIsDefault reports whether `spawn shared` is the default.
 const sharedIsDefault = false
 
-// kernel: what it looks at elsewhere is Linux's own.
+// kernel has nothing to check on other systems.
 func (*findings) kernel([]Pool) {}

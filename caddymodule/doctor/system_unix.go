@@ -4,12 +4,12 @@ package doctor
 
 import "golang.org/x/sys/unix"
 
-// enoughFiles is how many open files a web server can well need: a connection
-// each for client and worker, files, logs.
+// enoughFiles is a number of open files that a busy web server may need: a client
+// connection and a worker connection for each request, files, logs.
 const enoughFiles = 4096
 
-// descriptors looks at `ulimit -n`. Go raises the soft limit to the hard one by
-// itself.
+// descriptors checks the hard limit of `ulimit -n`. Go raises the soft limit to
+// the hard limit when a program starts.
 func (f *findings) descriptors() {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -17,9 +17,9 @@ func (f *findings) descriptors() {
 	}
 	hard := uint64(limit.Max) //nolint:unconvert // FreeBSD has an int64
 	if hard < enoughFiles {
-		f.note("raise it: `LimitNOFILE=1048576` in Caddy's systemd unit, or ulimit -n in the shell that starts it",
-			"only %d open files are allowed to a process that is started here", hard)
+		f.note("raise the limit: `LimitNOFILE=1048576` in Caddy's systemd unit, or ulimit -n in the shell that starts it",
+			"a process that is started here can open only %d files", hard)
 		return
 	}
-	f.ok("%d open files are allowed", hard)
+	f.ok("a process can open %d files", hard)
 }

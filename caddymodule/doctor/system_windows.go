@@ -1,4 +1,4 @@
 package doctor
 
-// descriptors: Windows has no limit that matters.
+// descriptors has nothing to check: Windows has no such limit.
 func (*findings) descriptors() {}

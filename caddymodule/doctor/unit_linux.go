@@ -12,20 +12,21 @@ import (
 	"time"
 )
 
-// unitDirs are where systemd looks for units, what counts most first
-// (systemd.unit(5)).
+// unitDirs are the directories in which systemd looks for units, in their order of
+// precedence (systemd.unit(5)).
 var unitDirs = []string{
 	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
 	"/lib/systemd/system",
 }
 
-// unit is what Caddy's systemd unit says.
+// unit has the settings of Caddy's systemd unit.
 type unit struct {
 	path    string
-	service map[string]string // of its section [Service], drop-ins included
+	service map[string]string // of its section [Service], including drop-ins
 }
 
-// findUnit reads caddy.service as systemd would; nil if there is none.
+// findUnit reads caddy.service and its drop-ins as systemd does; nil if it does
+// not exist.
 func findUnit(dirs []string) *unit {
 	for _, dir := range dirs {
 		path := filepath.Join(dir, "caddy.service")
@@ -45,8 +46,9 @@ func findUnit(dirs []string) *unit {
 	return nil
 }
 
-// dropIns lists what `systemctl edit caddy` and packages add, in the order in
-// which it counts; of one name only the first directory's.
+// dropIns lists the files that `systemctl edit caddy` and packages add, in the
+// order in which systemd applies them. Of files with the same name only the one
+// in the first directory counts.
 func dropIns(dirs []string) []string {
 	byName := map[string]string{}
 	var names []string
@@ -66,7 +68,7 @@ func dropIns(dirs []string) []string {
 	return names
 }
 
-// read takes in the section [Service] of a unit file; what comes later counts.
+// read adds the section [Service] of a unit file; it overrides earlier settings.
 func (u *unit) read(text string) {
 	section := ""
 	for line := range strings.Lines(text) {
@@ -82,7 +84,7 @@ func (u *unit) read(text string) {
 	}
 }
 
-// unit judges Caddy's systemd unit.
+// unit checks Caddy's systemd unit.
 func (f *findings) unit(u *unit, pools []Pool) {
 	if u == nil {
 		return
@@ -91,28 +93,28 @@ func (f *findings) unit(u *unit, pools []Pool) {
 	case "mixed", "process", "none":
 		f.ok("%s has KillMode=%s", u.path, mode)
 	default:
-		f.note("run `systemctl edit caddy` and write [Service] and KillMode=mixed",
-			"%s has not KillMode=mixed: at a stop systemd sends SIGTERM to PHP's workers too, which interrupts scripts that sleep "+
-				"or wait for a lock", u.path)
+		f.note("run `systemctl edit caddy` and add KillMode=mixed in the section [Service]",
+			"%s lacks KillMode=mixed: to stop Caddy systemd sends SIGTERM to PHP's workers too, which interrupts scripts that "+
+				"sleep or wait for a lock", u.path)
 	}
 	if name := u.service["User"]; name != "" && !isUser(name) {
 		f.note("run `sudo -u "+name+" caddy php-pool doctor`",
-			"%s runs Caddy as %s, and doctor runs as another user: what it says of users and permissions may not hold", u.path, name)
+			"%s runs Caddy as %s, but doctor runs as another user: its findings about users and permissions may be wrong", u.path, name)
 	}
 	stop, ok := unitTime(u.service["TimeoutStopSec"])
 	for i := range pools {
 		if p := &pools[i]; ok && p.StopTimeout >= stop {
-			f.note("make TimeoutStopSec a second longer than stop_timeout",
+			f.note("set TimeoutStopSec to at least a second more than stop_timeout",
 				"%s gives Caddy %v to stop, and pool %s gives its requests %v (stop_timeout)", u.path, stop, p.Name, p.StopTimeout)
 		}
 	}
 	if yes := u.service["MemoryDenyWriteExecute"]; yes == "yes" || yes == "true" || yes == "1" || yes == "on" {
-		f.problem("take it out, or write `ini pcre.jit 0` and `ini opcache.jit off`",
-			"%s has MemoryDenyWriteExecute: PHP's JIT and regular expressions fail", u.path)
+		f.problem("remove it, or write `ini pcre.jit 0` and `ini opcache.jit off`",
+			"%s has MemoryDenyWriteExecute: PHP's JIT and its regular expressions fail", u.path)
 	}
 }
 
-// isUser reports whether we run as the user of that name or number.
+// isUser reports whether this process runs as the user of that name or number.
 func isUser(name string) bool {
 	if u, err := user.Lookup(name); err == nil {
 		name = u.Uid
@@ -120,7 +122,7 @@ func isUser(name string) bool {
 	return name == strconv.Itoa(os.Geteuid())
 }
 
-// unitTime reads the simple forms of systemd.time(7): 5, 5s, 2min.
+// unitTime parses the simple forms of systemd.time(7): 5, 5s, 2min.
 func unitTime(text string) (time.Duration, bool) {
 	if n, err := strconv.Atoi(text); err == nil {
 		return time.Duration(n) * time.Second, n > 0

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-func TestTheUnitIsReadAsSystemdDoes(t *testing.T) {
+func TestUnit_DropIns(t *testing.T) {
 	admin, vendor := t.TempDir(), t.TempDir()
 	dirs := []string{admin, vendor}
 	if u := findUnit(dirs); u != nil {
-		t.Errorf("got %+v where there is none", u)
+		t.Errorf("no unit: got %+v", u)
 	}
 	path := write(t, vendor, "caddy.service", "[Unit]\nKillMode=process\n[Service]\nUser=caddy\n# KillMode=none\nTimeoutStopSec=5s\n")
 	write(t, vendor, "caddy.service.d/20-b.conf", "[Service]\nTimeoutStopSec = 2min\n")
@@ -25,14 +25,14 @@ func TestTheUnitIsReadAsSystemdDoes(t *testing.T) {
 	}
 }
 
-func TestTheUnitIsJudged(t *testing.T) {
+func TestUnit_Findings(t *testing.T) {
 	pools := []Pool{{Name: "x", StopTimeout: 4 * time.Second}}
 	for name, c := range map[string]struct {
-		service    map[string]string
-		level      Level
-		text, cure string
+		service      map[string]string
+		level        Level
+		text, remedy string
 	}{
-		"kill mode":   {map[string]string{}, Note, "has not KillMode=mixed", "systemctl edit caddy"},
+		"kill mode":   {map[string]string{}, Note, "lacks KillMode=mixed", "systemctl edit caddy"},
 		"mixed":       {map[string]string{"KillMode": "mixed"}, OK, "KillMode=mixed", ""},
 		"user":        {map[string]string{"User": "nobody"}, Note, "runs Caddy as nobody", "sudo -u nobody caddy php-pool doctor"},
 		"short stop":  {map[string]string{"TimeoutStopSec": "4"}, Note, "gives Caddy 4s to stop, and pool x gives its requests 4s", ""},
@@ -41,7 +41,7 @@ func TestTheUnitIsJudged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var f findings
 			f.unit(&unit{path: "caddy.service", service: c.service}, pools)
-			wantFinding(t, f, c.level, c.text, c.cure)
+			wantFinding(t, f, c.level, c.text, c.remedy)
 		})
 	}
 	var f findings
