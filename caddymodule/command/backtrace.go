@@ -13,7 +13,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// runBacktrace prints what the workers that run a script do at this moment.
+// runBacktrace prints the PHP backtraces of the busy workers.
 func runBacktrace(cmd *cobra.Command, args []string) error {
 	c, err := newClient(cmd)
 	if err != nil {
@@ -43,13 +43,13 @@ func runBacktrace(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// runningWorker is a worker that runs a script, and of which pool it is.
+// runningWorker is a worker that runs a script, with the name of its pool.
 type runningWorker struct {
 	pool string
 	workerInfo
 }
 
-// running asks what the busy workers of a pool do.
+// running returns the busy workers of a pool with their backtraces.
 func (c *client) running(ctx context.Context, name string) ([]runningWorker, error) {
 	var list []workerInfo
 	err := c.call(ctx, http.MethodGet, poolPath(name, "workers"), nil, &list)
@@ -65,10 +65,10 @@ func (c *client) running(ctx context.Context, name string) ([]runningWorker, err
 	return busy, nil
 }
 
-// backtraceText has the request that has run longest first.
+// backtraceText formats backtraces, that of the longest running request first.
 func backtraceText(workers []runningWorker) []byte {
 	if len(workers) == 0 {
-		return []byte("no worker runs a script\n")
+		return []byte("no worker is running a script\n")
 	}
 	slices.SortStableFunc(workers, func(a, b runningWorker) int { return cmp.Compare(b.Request.Duration, a.Request.Duration) })
 	var b bytes.Buffer

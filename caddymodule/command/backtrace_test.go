@@ -9,7 +9,7 @@ const busyWorkers = `[
 	{"id":3,"pid":102,"state":"draining","request":{"method":"POST","uri":"/\u001b[2J","script":"/srv/b.php","duration_seconds":70},
 		"backtrace_error":"not here"}]`
 
-func TestBacktraceShowsTheLongestFirst(t *testing.T) {
+func TestBacktrace_LongestRequestFirst(t *testing.T) {
 	a := twoPools(t)
 	a.responses["GET /php_pool/pools/a%2Fb/workers"] = busyWorkers
 	a.responses["GET /php_pool/pools/quiet/workers"] = `[]`
@@ -30,14 +30,14 @@ func TestBacktraceShowsTheLongestFirst(t *testing.T) {
 			"  now: clock_nanosleep",
 		)
 	}
-	// Without names only those are asked that run something.
+	// Without names only pools with busy workers are queried.
 	if received := a.requests("GET /php_pool/pools/quiet/workers"); len(received) != 1 {
-		t.Errorf("the idle pool was asked %d times, want once", len(received))
+		t.Errorf("idle pool: got %d requests, want 1", len(received))
 	}
 	out, err := run(t, "backtrace", "quiet", "--address", a.address)
-	if err != nil || out != "no worker runs a script\n" {
+	if err != nil || out != "no worker is running a script\n" {
 		t.Errorf("got %q, %v", out, err)
 	}
 	_, err = run(t, "backtrace", "absent", "--address", a.address)
-	wantError(t, err, "no pool absent: there is a/b, quiet")
+	wantError(t, err, "unknown pool absent: the pools are a/b, quiet")
 }

@@ -5,20 +5,28 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// runRestart restarts the pools that are named. All of them at once have to be
-// asked for: a name that is forgotten should not restart a machine's every site.
+// runRestart restarts pools. To restart all of them requires --all, so that a
+// forgotten name does not restart every site of the machine.
 func runRestart(cmd *cobra.Command, names []string) error {
+	all, _ := cmd.Flags().GetBool("all")
+	if all && len(names) > 0 {
+		return errors.New("--all and names of pools exclude each other: use one of them")
+	}
 	c, err := newClient(cmd)
 	if err != nil {
 		return err
 	}
 	list, err := c.pools(cmd.Context())
+	if !all && len(names) == 0 {
+		return missingPool("or use --all", list)
+	}
 	if err != nil {
 		return err
 	}
@@ -26,14 +34,8 @@ func runRestart(cmd *cobra.Command, names []string) error {
 	for i := range list {
 		generations[list[i].Name] = list[i].Generation
 	}
-	all, _ := cmd.Flags().GetBool("all")
-	switch {
-	case all && len(names) > 0:
-		return errors.New("--all and names of pools exclude each other: give one of both")
-	case all:
+	if all {
 		names = known
-	case len(names) == 0:
-		return fmt.Errorf("which pool? Name it, or write --all; there is %s", strings.Join(known, ", "))
 	}
 	for _, name := range names {
 		if _, ok := generations[name]; !ok {
@@ -45,28 +47,29 @@ func runRestart(cmd *cobra.Command, names []string) error {
 		start := time.Now()
 		var p poolInfo
 		if err := c.call(cmd.Context(), http.MethodPost, poolPath(name, "restart"), nil, &p); err != nil {
-			errs = append(errs, fmt.Errorf("pool %s goes on with generation %d: %w", name, generations[name], err))
+			errs = append(errs, fmt.Errorf("pool %s keeps generation %d: %w", name, generations[name], err))
 			continue
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "pool %s: generation %d serves, after %d; that took %v\n", name, p.Generation, generations[name],
+		fmt.Fprintf(cmd.OutOrStdout(), "pool %s: generation %d has replaced generation %d after %v\n", name, p.Generation, generations[name],
 			time.Since(start).Round(time.Millisecond))
 	}
 	return errors.Join(errs...)
 }
 
+// runScale changes the size of a pool.
 func runScale(cmd *cobra.Command, args []string) error {
 	var size scaleRequest
-	for name, to := range map[string]**int{"max": &size.MaxWorkers, "min": &size.MinWorkers} {
+	for name, field := range map[string]**int{"max": &size.MaxWorkers, "min": &size.MinWorkers} {
 		if cmd.Flags().Changed(name) {
 			n, err := cmd.Flags().GetInt(name)
 			if err != nil {
 				return err
 			}
-			*to = &n
+			*field = &n
 		}
 	}
 	if size == (scaleRequest{}) {
-		return errors.New("neither --max nor --min is given: give one")
+		return errors.New("--max and --min are missing: set at least one")
 	}
 	c, err := newClient(cmd)
 	if err != nil {
@@ -78,22 +81,23 @@ func runScale(cmd *cobra.Command, args []string) error {
 	if err := c.withPoolNames(cmd.Context(), name, err); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("pool %s: at most %s", name, count(p.Workers.Max, "worker"))
+	text := fmt.Sprintf("pool %s: at most %s", name, human.Plural(p.Workers.Max, "worker"))
 	if size.MinWorkers != nil {
 		text += fmt.Sprintf(", at least %d", *size.MinWorkers)
 	}
 	if p.NewGeneration {
-		text += fmt.Sprintf("; generation %d serves, since the one before had no room for so many", p.Generation)
+		text += fmt.Sprintf("; started generation %d, because the previous one had too few slots", p.Generation)
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), text+"; this holds until the next config is loaded")
+	fmt.Fprintln(cmd.OutOrStdout(), text+"; valid until the next config is loaded")
 	return nil
 }
 
+// runRecycle replaces single workers.
 func runRecycle(cmd *cobra.Command, args []string) error {
 	name, ids := args[0], args[1:]
 	for _, id := range ids {
 		if _, err := strconv.ParseUint(id, 10, 64); err != nil {
-			return fmt.Errorf("%s is no worker's id: write the number that `caddy php-pool status %s` shows", id, name)
+			return fmt.Errorf("invalid worker ID %q: write a number that `caddy php-pool status %s` shows", id, name)
 		}
 	}
 	c, err := newClient(cmd)

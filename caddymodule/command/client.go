@@ -18,14 +18,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// client speaks to the admin API of a running Caddy.
+// client calls the admin API of a running Caddy.
 type client struct {
 	address string
-	config  []byte // Caddy's JSON; nil where there is no config
-	file    string // that it is from
+	config  []byte // as JSON; nil without a config
+	file    string // the file that config is from
 }
 
-// newClient finds the admin API by a command's flags.
+// newClient finds the admin API by the flags of a command.
 func newClient(cmd *cobra.Command) (*client, error) {
 	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
 	address, file, adapter := flags.String("address"), flags.String("config"), flags.String("adapter")
@@ -35,13 +35,13 @@ func newClient(cmd *cobra.Command) (*client, error) {
 	c := new(client)
 	var err error
 	if c.config, c.file, _, err = caddycmd.LoadConfig(file, adapter); err != nil {
-		return nil, fmt.Errorf("%w: correct the config, or name Caddy's admin address by --address", err)
+		return nil, fmt.Errorf("%w: correct the config, or give Caddy's admin address with --address", err)
 	}
 	if c.file == "" {
 		c.config = nil
 	}
 	if address == "" && c.adminOff() {
-		return nil, fmt.Errorf("%s turns the admin endpoint off (admin off), so a running Caddy cannot be asked", c.file)
+		return nil, fmt.Errorf("%s disables the admin endpoint (admin off), which this command needs: enable it", c.file)
 	}
 	c.address, err = caddycmd.DetermineAdminAPIAddress(address, c.config, c.file, adapter)
 	return c, err
@@ -56,7 +56,7 @@ func (c *client) adminOff() bool {
 	return json.Unmarshal(c.config, &parsed) == nil && parsed.Admin.Disabled
 }
 
-// apiError is what the admin API answered instead of doing what it was asked.
+// apiError is an error response of the admin API.
 type apiError struct {
 	status  int
 	message string
@@ -64,27 +64,28 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.message }
 
-// unreachableError says that there is no Caddy to ask.
+// unreachableError reports that no Caddy responds at an address.
 type unreachableError struct {
 	address string
 	err     error
 }
 
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("no Caddy answers at %s (%v): is it running? Name its admin address by --address, or its config by --config",
+	return fmt.Sprintf("no Caddy responds at %s (%v): if it is running, give its admin address with --address or its config with --config",
 		e.address, e.err)
 }
 
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// errorStatus is the text that caddycmd.AdminAPIRequest makes of an error status.
+// errorStatus matches the error of caddycmd.AdminAPIRequest for an error status.
 var errorStatus = regexp.MustCompile(`(?s)^caddy responded with error: HTTP (\d+): (.*)$`)
 
-// requestPrefix is what it puts before an error of the connection.
+// requestPrefix matches the beginning of its error for a failed connection.
 var requestPrefix = regexp.MustCompile(`^performing request: \w+ "[^"]*": `)
 
-// call asks the admin API; body and answer are JSON, or nil. A *json.RawMessage
-// takes the answer as it is.
+// call calls the admin API. It sends body as JSON and decodes the response into
+// response; both may be nil. The error is an [apiError] for an error response, or
+// an [unreachableError].
 func (c *client) call(ctx context.Context, method, path string, body, response any) error {
 	type result struct {
 		text []byte
@@ -103,7 +104,7 @@ func (c *client) call(ctx context.Context, method, path string, body, response a
 			return r.err
 		}
 		if err := json.Unmarshal(r.text, response); err != nil {
-			return fmt.Errorf("what answers at %s%s is not php_pool: %w", c.address, path, err)
+			return fmt.Errorf("the response from %s%s is not from php_pool: %w", c.address, path, err)
 		}
 		return nil
 	}
@@ -118,7 +119,8 @@ func (c *client) roundTrip(method, path string, body any) ([]byte, error) {
 		}
 		reader = bytes.NewReader(text)
 	}
-	// Each request has a transport of its own, which would keep its connection.
+	// AdminAPIRequest creates a transport for each request, which would leave its
+	// connection open.
 	headers := http.Header{"Connection": {"close"}}
 	res, err := caddycmd.AdminAPIRequest(c.address, method, path, headers, reader)
 	if err != nil {
@@ -128,14 +130,15 @@ func (c *client) roundTrip(method, path string, body any) ([]byte, error) {
 	return io.ReadAll(res.Body)
 }
 
-// parseError tells an error of the admin API from one on the way to it.
+// parseError turns an error of caddycmd.AdminAPIRequest into an [apiError] or an
+// [unreachableError].
 func (c *client) parseError(err error) error {
 	m := errorStatus.FindStringSubmatch(err.Error())
 	if m == nil {
 		return &unreachableError{c.address, errors.New(requestPrefix.ReplaceAllString(err.Error(), ""))}
 	}
 	e := &apiError{message: strings.TrimSpace(m[2])}
-	e.status, _ = strconv.Atoi(m[1]) // digits, by the expression
+	e.status, _ = strconv.Atoi(m[1]) // only digits match
 	var response struct {
 		Error string `json:"error"`
 	}
@@ -145,22 +148,22 @@ func (c *client) parseError(err error) error {
 	return e
 }
 
-// pools asks for all pools.
+// pools returns all pools.
 func (c *client) pools(ctx context.Context) ([]poolInfo, error) {
 	var list []poolInfo
 	err := c.call(ctx, http.MethodGet, poolsPath, nil, &list)
 	var api *apiError
 	if errors.As(err, &api) && api.status == http.StatusNotFound {
-		return nil, fmt.Errorf("the Caddy at %s has no php_pool module, or an older one: build it with the module (caddy list-modules)",
+		return nil, fmt.Errorf("the Caddy at %s has no php_pool module or an older version of it: run a Caddy that has it (`caddy list-modules` shows)",
 			c.address)
 	}
 	return list, err
 }
 
-// poolsPath is where the admin API has the pools.
+// poolsPath is the path of the pools in the admin API.
 const poolsPath = "/php_pool/pools"
 
-// poolPath is the path of a call for one pool.
+// poolPath returns the path of a call for one pool.
 func poolPath(name string, call ...string) string {
 	path := []string{poolsPath, url.PathEscape(name)}
 	for _, part := range call {
@@ -169,14 +172,14 @@ func poolPath(name string, call ...string) string {
 	return strings.Join(path, "/")
 }
 
-// pool asks for one pool, with its workers.
+// pool returns one pool with its workers.
 func (c *client) pool(ctx context.Context, name string) (poolInfo, error) {
 	var p poolInfo
 	err := c.call(ctx, http.MethodGet, poolPath(name), nil, &p)
 	return p, c.withPoolNames(ctx, name, err)
 }
 
-// withPoolNames adds to the error that there is no such pool which ones there are.
+// withPoolNames replaces the error for an unknown pool by one that lists the pools.
 func (c *client) withPoolNames(ctx context.Context, name string, err error) error {
 	var api *apiError
 	if !errors.As(err, &api) || api.status != http.StatusNotFound {
@@ -188,7 +191,7 @@ func (c *client) withPoolNames(ctx context.Context, name string, err error) erro
 	}
 	names := namesOf(list)
 	if slices.Contains(names, name) {
-		return err // it is something else that is not there
+		return err // the pool exists, something in it does not
 	}
 	return unknownPool(name, names)
 }
@@ -203,7 +206,20 @@ func namesOf(list []poolInfo) []string {
 
 func unknownPool(name string, names []string) error {
 	if len(names) == 0 {
-		return fmt.Errorf("there is no pool %s: this Caddy runs none, its config has no php_pool", name)
+		return fmt.Errorf("unknown pool %s: this Caddy has no pools; its config has no php_pool, or is still being loaded", name)
 	}
-	return fmt.Errorf("there is no pool %s: there is %s", name, strings.Join(names, ", "))
+	return fmt.Errorf("unknown pool %s: the pools are %s", name, strings.Join(names, ", "))
+}
+
+// missingPool is the error of a command that needs the name of a pool. The list
+// is empty if the pools are not known.
+func missingPool(alternative string, list []poolInfo) error {
+	text := "the name of a pool is missing: add it"
+	if alternative != "" {
+		text += ", " + alternative
+	}
+	if len(list) > 0 {
+		text += " (pools: " + strings.Join(namesOf(list), ", ") + ")"
+	}
+	return errors.New(text)
 }

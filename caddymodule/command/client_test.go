@@ -13,7 +13,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile" // the Caddyfile adapter
 )
 
-func TestTheAdminAddressIsThatOfTheConfig(t *testing.T) {
+func TestAdminAddress_FromConfig(t *testing.T) {
 	a := twoPools(t)
 	for name, args := range map[string][]string{
 		"address":         {"--address", a.address},
@@ -31,7 +31,7 @@ func TestTheAdminAddressIsThatOfTheConfig(t *testing.T) {
 	}
 }
 
-func TestTheAdminSocketMayBeAUnixSocket(t *testing.T) {
+func TestAdminAddress_UnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -42,12 +42,12 @@ func TestTheAdminSocketMayBeAUnixSocket(t *testing.T) {
 	go server.Serve(l)
 	defer server.Close()
 	out, err := run(t, "status", "--address", "unix/"+path)
-	if err != nil || !strings.HasPrefix(out, "no pool") {
+	if err != nil || !strings.HasPrefix(out, "no pools") {
 		t.Errorf("got %v and %s", err, out)
 	}
 }
 
-func TestWithoutACaddyTheErrorSaysWhereItLooked(t *testing.T) {
+func TestClient_CaddyNotRunning(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -58,22 +58,22 @@ func TestWithoutACaddyTheErrorSaysWhereItLooked(t *testing.T) {
 		{"status"}, {"top"}, {"restart", "x"}, {"scale", "x", "--max", "3"}, {"recycle", "x", "1"},
 	} {
 		_, err := run(t, append(args, "--address", address)...)
-		wantError(t, err, "no Caddy answers at "+address, "refused", "--config")
+		wantError(t, err, "no Caddy responds at "+address, "refused", "--config")
 	}
 }
 
-func TestAnAdminEndpointThatIsOffIsNamed(t *testing.T) {
+func TestClient_AdminOff(t *testing.T) {
 	path := file(t, "caddy.json", `{"admin":{"disabled":true}}`)
 	_, err := run(t, "status", "--config", path)
 	wantError(t, err, path, "admin off")
 }
 
-func TestAConfigThatCannotBeReadIsNamed(t *testing.T) {
+func TestClient_ConfigUnreadable(t *testing.T) {
 	_, err := run(t, "status", "--config", filepath.Join(t.TempDir(), "absent"))
 	wantError(t, err, "absent", "--address")
 }
 
-func TestAPoolThatIsNotThereIsToldFromOthers(t *testing.T) {
+func TestClient_UnknownPool(t *testing.T) {
 	a := twoPools(t)
 	for _, args := range [][]string{
 		{"status", "absent"},
@@ -84,42 +84,42 @@ func TestAPoolThatIsNotThereIsToldFromOthers(t *testing.T) {
 		{"recycle", "absent", "1"},
 	} {
 		_, err := run(t, append(args, "--address", a.address)...)
-		wantError(t, err, "there is no pool absent", "a/b, quiet")
+		wantError(t, err, "unknown pool absent", "a/b, quiet")
 	}
-	// What is not there in a pool that is there is something else.
+	// An unknown worker of a known pool is another error.
 	_, err := run(t, "recycle", "quiet", "1", "--address", a.address)
-	wantError(t, err, "nothing is known of DELETE /php_pool/pools/quiet/workers/1")
+	wantError(t, err, "unexpected call: DELETE /php_pool/pools/quiet/workers/1")
 }
 
-func TestACaddyWithoutPoolsSaysSo(t *testing.T) {
+func TestClient_NoPools(t *testing.T) {
 	a := newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"})
 	_, err := run(t, "restart", "x", "--address", a.address)
-	wantError(t, err, "there is no pool x", "runs none")
+	wantError(t, err, "unknown pool x", "has no pools")
 	none := newAdmin(t, nil)
 	_, err = run(t, "status", "--address", none.address)
 	wantError(t, err, "no php_pool module")
 	other := newAdmin(t, map[string]string{"GET /php_pool/pools": "hello"})
 	_, err = run(t, "status", "--address", other.address)
-	wantError(t, err, "is not php_pool")
+	wantError(t, err, "is not from php_pool")
 }
 
-func TestAnAnswerIsNotWaitedForForEver(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+func TestClient_ContextCanceled(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts no connection
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	why := errors.New("patience is over")
+	cause := errors.New("canceled by the test")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(why)
+	cancel(cause)
 	c := &client{address: l.Addr().String()}
-	if _, err := c.pools(ctx); !errors.Is(err, why) {
-		t.Errorf("got %v, want %v", err, why)
+	if _, err := c.pools(ctx); !errors.Is(err, cause) {
+		t.Errorf("got %v, want %v", err, cause)
 	}
 }
 
-// TestNoConnectionIsKept: top asks each second.
-func TestNoConnectionIsKept(t *testing.T) {
+// TestClient_ClosesConnections matters for top, which sends requests every second.
+func TestClient_ClosesConnections(t *testing.T) {
 	a := newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"})
 	c := &client{address: a.address}
 	for range 3 {
@@ -140,16 +140,16 @@ func TestNoConnectionIsKept(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are kept", left)
+			t.Fatalf("%d connections are still open", left)
 		}
 		<-time.After(time.Millisecond)
 	}
 }
 
-func TestAnUnknownCommandIsAnError(t *testing.T) {
+func TestCommand_Unknown(t *testing.T) {
 	_, err := run(t, "stats")
-	wantError(t, err, "no command php-pool stats")
+	wantError(t, err, "unknown command php-pool stats")
 	if out, err := run(t); err != nil || !strings.Contains(out, "doctor") {
-		t.Errorf("without a command: got %v and %s", err, out)
+		t.Errorf("no subcommand: got error %v and output %q", err, out)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// Planner says which pools a config in Caddy's JSON would have; without one,
-// which pool a php_pool without options would be.
+// Planner returns the pools that a config, in Caddy's JSON, would have. For an
+// empty config it returns the pool of a php_pool without options.
 type Planner func(ctx context.Context, config []byte) ([]doctor.Pool, error)
 
 // Register adds `caddy php-pool` to Caddy's commands. Call it in an init
@@ -21,19 +21,19 @@ func Register(plan Planner) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "php-pool",
 		Usage: "<command> [--address <interface>] [--config <path> [--adapter <name>]]",
-		Short: "Shows and steers the PHP workers of a running Caddy",
+		Short: "Inspects and manages the php_pool workers of a running Caddy",
 		Long: `
-Shows and steers the pools of php-cgi workers of a running Caddy through its
-admin API, and finds out what is wrong with PHP on this machine.
+Inspects and manages the pools of php-cgi workers of a running Caddy through its
+admin API, and diagnoses problems with PHP on this machine.
 
-The admin API is looked for as 'caddy reload' does: at --address if it is given,
-else where the config of --config has it, else where a Caddyfile in the current
-directory has it, else at Caddy's default address.`,
+The address of the admin API is found as by 'caddy reload': from --address, else
+from the config of --config, else from a Caddyfile in the current directory, else
+it is Caddy's default address.`,
 		CobraFunc: func(cmd *cobra.Command) { addCommands(cmd, plan) },
 	})
 }
 
-// addCommands makes of a command the parent of ours.
+// addCommands adds the subcommands to cmd.
 func addCommands(cmd *cobra.Command, plan Planner) {
 	flags := cmd.PersistentFlags()
 	flags.StringP("config", "c", "", "Configuration file that names the admin address, if --address is not used")
@@ -41,7 +41,7 @@ func addCommands(cmd *cobra.Command, plan Planner) {
 	flags.String("address", "", "The address to use to reach the admin API endpoint, if not the default")
 	cmd.RunE = runE(func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("there is no command php-pool %s: see caddy php-pool --help", args[0])
+			return fmt.Errorf("unknown command php-pool %s: see caddy php-pool --help", args[0])
 		}
 		return cmd.Help()
 	})
@@ -49,8 +49,8 @@ func addCommands(cmd *cobra.Command, plan Planner) {
 		recycleCommand(), doctorCommand(plan))
 }
 
-// runE makes a function the body of a command. Errors are shown as Caddy shows
-// those of its own commands.
+// runE turns a function into the RunE of a command, and makes Caddy print its
+// errors as it prints other errors.
 func runE(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := f(cmd, args)
@@ -67,22 +67,22 @@ func runE(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, 
 	}
 }
 
-// errReported makes the exit code 1 where everything has been said.
+// errReported makes the exit code 1 after the problems have been printed.
 var errReported = errors.New("there are problems")
 
 func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [<pool>] [--json]",
-		Short: "Shows the pools, and what is wrong with them",
+		Short: "Shows the pools and their problems",
 		Long: `
-Shows a table of the pools, or one pool with its workers, and below it what is
-wrong: scripts that are quarantined, workers that crashed or cannot be started,
-requests that wait or hang, a pool that is too small, an OPcache that is full.
+Shows a table of the pools, or one pool with its workers, and below it their
+problems with remedies: quarantined scripts, workers that crashed or cannot be
+started, requests that wait or hang, a pool that is too small, a full OPcache.
 
---json prints what the admin API answers.`,
+--json prints the response of the admin API.`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	cmd.Flags().Bool("json", false, "Print the admin API's answer")
+	cmd.Flags().Bool("json", false, "Print the response of the admin API")
 	cmd.RunE = runE(runStatus)
 	return cmd
 }
@@ -90,18 +90,18 @@ requests that wait or hang, a pool that is too small, an OPcache that is full.
 func topCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "top [<pool>] [--once] [--sort seconds|cpu|memory|requests] [--interval <duration>]",
-		Short: "Shows live what the workers do",
+		Short: "Shows the workers live, with their requests, CPU time and memory",
 		Long: `
-Shows the workers of all pools, one on a line: what they run and for how long,
-processor time, memory. Keys: s, c, m and r sort by seconds, CPU, memory and
-requests; p shows the next pool alone; arrows scroll; q quits.
+Shows the workers of all pools, one per row: the request and its duration, CPU
+time, memory. Keys: s, c, m and r sort by seconds, CPU, memory and requests; p
+shows the next pool alone; the arrow keys scroll; q quits.
 
-Where the output is not a terminal, or with --once, it is one table.`,
+With --once, or if the output is not a terminal, prints one table.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().Bool("once", false, "Print one table and quit")
-	cmd.Flags().String("sort", string(bySeconds), "What comes first: most seconds, cpu, memory or requests")
-	cmd.Flags().Duration("interval", defaultInterval, "Time between two looks")
+	cmd.Flags().String("sort", string(bySeconds), "Sort by seconds, cpu, memory or requests, largest first")
+	cmd.Flags().Duration("interval", defaultInterval, "Time between two updates")
 	cmd.RunE = runE(runTop)
 	return cmd
 }
@@ -109,14 +109,14 @@ Where the output is not a terminal, or with --once, it is one table.`,
 func backtraceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backtrace [<pool>...]",
-		Short: "Shows where the scripts are that run now",
+		Short: "Shows PHP backtraces of the running scripts",
 		Long: `
-Shows for each worker that runs a script, of the pools that are named or of all,
-the calls in which the script is, the innermost first, with file and line, and
-what its process waits for. The one that has run longest comes first.
+Shows a PHP backtrace for each worker that runs a script, in the given pools or
+in all: the active function calls, innermost first, with file and line, and what
+the process waits for. The longest running request comes first.
 
-It reads the workers' memory and does not stop them. Where that cannot be had
-(elsewhere than on Linux, in some containers) it says why.`,
+It reads the memory of the workers without stopping them. Where this is not
+possible (on systems other than Linux, in some containers) it says why.`,
 	}
 	cmd.RunE = runE(runBacktrace)
 	return cmd
@@ -125,14 +125,13 @@ It reads the workers' memory and does not stop them. Where that cannot be had
 func opcacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "opcache [<pool>...] [--reset]",
-		Short: "Shows how full OPcache is, or empties it",
+		Short: "Shows how full OPcache is, or resets it",
 		Long: `
-Shows the OPcache of the pools that are named, or of all: whether it is full, the
-memory and the places for keys that are taken, how many lookups found what they
-looked for, and how often it was emptied for want of room. With --reset it is
-emptied.`,
+Shows the OPcache of the given pools or of all: whether it is full, the memory
+and keys in use, the hit rate, and how often OPcache restarted because it was
+full. --reset empties it.`,
 	}
-	cmd.Flags().Bool("reset", false, "Empty it; the pools have to be named")
+	cmd.Flags().Bool("reset", false, "Empty the OPcache of the given pools")
 	cmd.RunE = runE(runOPcache)
 	return cmd
 }
@@ -140,11 +139,11 @@ emptied.`,
 func restartCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restart <pool>...|--all",
-		Short: "Replaces the workers of pools by new ones, without losing a request",
+		Short: "Replaces all workers of pools without losing a request",
 		Long: `
-Starts a new generation of workers, from php-cgi and its ini files as they are
-now, and lets the old one finish its requests. When a new one cannot be started
-the old one goes on, and the exit code is 1.`,
+Starts a new generation of workers, with the current php-cgi and ini files, and
+lets the old one finish its requests. If the new generation cannot be started,
+the old one stays active and the exit code is 1.`,
 	}
 	cmd.Flags().Bool("all", false, "Restart all pools")
 	cmd.RunE = runE(runRestart)
@@ -154,14 +153,14 @@ the old one goes on, and the exit code is 1.`,
 func scaleCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scale <pool> [--max <n>] [--min <n>]",
-		Short: "Gives a pool another size, until the next config is loaded",
+		Short: "Changes the size of a pool until the next config is loaded",
 		Long: `
-Changes max_workers and min_workers of a running pool; of a static pool --max is
-the number of workers. The next config that is loaded has its own size again.`,
+Changes max_workers and min_workers of a running pool. For a static pool --max is
+the number of workers. Loading a config restores the size of that config.`,
 		Args: cobra.ExactArgs(1),
 	}
-	cmd.Flags().Int("max", 0, "The most workers")
-	cmd.Flags().Int("min", 0, "The fewest workers")
+	cmd.Flags().Int("max", 0, "Maximum number of workers")
+	cmd.Flags().Int("min", 0, "Minimum number of workers")
 	cmd.RunE = runE(runScale)
 	return cmd
 }
@@ -171,11 +170,11 @@ func recycleCommand() *cobra.Command {
 		Use:   "recycle <pool> <worker>... [--force]",
 		Short: "Replaces single workers",
 		Long: `
-Replaces workers, by the ids that 'status <pool>' and 'top' show, each after the
-request that it runs; with --force at once, which ends that request with 502.`,
+Replaces workers, by the IDs that 'status <pool>' and 'top' show, each after its
+current request. --force replaces them at once: their requests get 502.`,
 		Args: cobra.MinimumNArgs(2),
 	}
-	cmd.Flags().Bool("force", false, "Do not wait for the request that the worker runs")
+	cmd.Flags().Bool("force", false, "Do not wait for the current request")
 	cmd.RunE = runE(runRecycle)
 	return cmd
 }
@@ -183,18 +182,18 @@ request that it runs; with --force at once, which ends that request with 502.`,
 func doctorCommand(plan Planner) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [--json] [-v]",
-		Short: "Finds out what is wrong with PHP here, and what to do about it",
+		Short: "Diagnoses problems with PHP on this machine, with remedies",
 		Long: `
-Looks at every php-cgi on this machine, asks it what it is, starts it as a
-worker for a moment, and looks at its settings and at the system. With a config
-it does so for the pools of that config; if a Caddy runs, it looks at the pools
-in it too. It changes nothing.
+Checks every php-cgi on this machine, its settings, and the system, and starts
+each php-cgi as a worker for a moment. With a config it checks php-cgi as the
+pools of that config start it. If Caddy is running, it checks its pools too. It
+changes nothing.
 
 Run it as the user that Caddy runs as. The exit code is 1 if there is a problem.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().Bool("json", false, "Print the report as JSON")
-	cmd.Flags().BoolP("verbose", "v", false, "List extensions and ini files too")
+	cmd.Flags().BoolP("verbose", "v", false, "Also list extensions and ini files")
 	cmd.RunE = runE(func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd, plan) })
 	return cmd
 }

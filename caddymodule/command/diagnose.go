@@ -4,81 +4,137 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
 const (
-	// longRunningAfter is how many seconds a request runs before it is shown as one that
-	// may hang.
+	// longRunningAfter is the duration in seconds after which a request is reported
+	// because it may hang.
 	longRunningAfter = 30
-	// waitShare is the share of requests, one in so many, from which on waiting for
-	// a worker is worth a word.
+
+	// waitShare: a pool is reported as too small if at least one request in so many
+	// had to wait for a worker.
 	waitShare = 100
+
+	// raiseMaxWorkers is the remedy for a pool that is too small.
+	raiseMaxWorkers = "raise max_workers if memory allows (`caddy php-pool scale`), or find the slow requests with `caddy php-pool top`"
 )
 
-// diagnose says what is wrong with a pool: first what is so now, then what
-// happened since it began.
+// diagnose returns the problems of a pool: first the current ones, then those
+// since its start.
 func diagnose(p *poolInfo) []doctor.Finding {
-	var list []doctor.Finding
-	add := func(level doctor.Level, remedy, format string, args ...any) {
-		list = append(list, doctor.Finding{Level: level, Summary: fmt.Sprintf(format, args...), Remedy: remedy})
+	d := diagnosis{pool: p}
+	d.workers()
+	if p.opcache != nil {
+		d.opcache(p.opcache)
 	}
+	if on := p.PHP.OPcache; on != nil && !*on {
+		d.add(doctor.Note, "run `caddy php-pool doctor`, which says how to turn it on", "OPcache is off: every request compiles its scripts")
+	}
+	for _, script := range slices.Sorted(maps.Keys(p.Quarantined)) {
+		d.add(doctor.Problem, "see Caddy's log for the exit status of its workers",
+			"%s is quarantined until %s after repeated worker crashes", script, p.Quarantined[script])
+	}
+	d.history()
+	return d.findings
+}
+
+// diagnosis collects the problems of a pool.
+type diagnosis struct {
+	pool     *poolInfo
+	findings []doctor.Finding
+}
+
+func (d *diagnosis) add(level doctor.Level, remedy, format string, args ...any) {
+	d.findings = append(d.findings, doctor.Finding{Level: level, Summary: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+// workers reports failed launches, the queue, and long requests.
+func (d *diagnosis) workers() {
+	p := d.pool
 	if p.LastFailure != "" {
-		add(doctor.Problem, "run `caddy php-pool doctor`", "no worker can be started: %s", p.LastFailure)
+		d.add(doctor.Problem, "run `caddy php-pool doctor`", "cannot start a worker: %s", p.LastFailure)
+	}
+	waiting := "1 request is waiting"
+	if p.Queue.Length > 1 {
+		waiting = fmt.Sprintf("%d requests are waiting", p.Queue.Length)
 	}
 	switch {
 	case p.Queue.Length > 0 && p.Queue.Length >= p.Queue.Max:
-		add(doctor.Problem, poolTooSmall, "the line is full: %s, and one more is answered 503", wait(p.Queue.Length))
+		d.add(doctor.Problem, raiseMaxWorkers, "the queue is full: %s, and further ones get 503", waiting)
 	case p.Queue.Length > 0:
-		add(doctor.Note, poolTooSmall, "%s for a worker; %d of %d are busy", wait(p.Queue.Length),
-			p.Workers.Busy+p.Workers.Draining, p.Workers.Max)
+		d.add(doctor.Note, raiseMaxWorkers, "%s for a worker; %d of %d are busy", waiting, p.Workers.Busy+p.Workers.Draining, p.Workers.Max)
 	}
 	for i := range p.WorkersList {
 		w := &p.WorkersList[i]
 		if r := w.Request; r != nil && r.Duration >= longRunningAfter {
-			add(doctor.Note, fmt.Sprintf("`caddy php-pool backtrace %s` shows where it is, `caddy php-pool recycle --force %s %d` ends it; "+
-				"request_timeout would have", p.Name, p.Name, w.ID),
-				"worker %d runs %s %s for %s s (%s)", w.ID, r.Method, r.URI, secondsText(r.Duration), r.Script)
+			d.add(doctor.Note, fmt.Sprintf("find out where it is with `caddy php-pool backtrace %s`, or kill the worker with "+
+				"`caddy php-pool recycle --force %s %d`; request_timeout limits all requests", p.Name, p.Name, w.ID),
+				"worker %d has been running %s %s for %s s (%s)", w.ID, r.Method, r.URI, secondsText(r.Duration), r.Script)
 		}
 	}
-	if p.opcache != nil && p.opcache.Full {
-		text, remedy := p.opcache.fullReason()
-		add(doctor.Problem, remedy, "OPcache is full, and scripts that are not in it are compiled for each request: %s", text)
-	}
-	if p.opcache != nil && p.opcache.Available {
-		list = append(list, p.opcache.cacheWarnings()...)
-		if c := &p.opcache.Configuration; c.Validate && c.Frequency == 0 {
-			add(doctor.Note, "write `ini opcache.revalidate_freq 2`, unless this is a development machine",
-				"opcache.revalidate_freq is 0: PHP looks at the file of every script at each request, for 3 to 13 %% of the CPU time")
-		}
-	}
-	if on := p.PHP.OPcache; on != nil && !*on {
-		add(doctor.Note, "`caddy php-pool doctor` says how to turn it on", "OPcache is off: each request compiles its scripts anew")
-	}
-	for _, script := range slices.Sorted(maps.Keys(p.Quarantined)) {
-		add(doctor.Problem, "see Caddy's log for how its workers ended",
-			"%s is not run until %s: it killed worker after worker", script, p.Quarantined[script])
-	}
-	if n := p.Exits["crashed"]; n > 0 {
-		add(doctor.Note, "see Caddy's log for all of them (worker lost)", "%s crashed%s", count(n, "worker"), p.LastCrash.details())
-	}
-	if o := p.opcache; o != nil && !o.Full && o.restarts() > 0 {
-		add(doctor.Note, o.restartRemedy(), "OPcache was full and emptied itself %s", times(o.restarts()))
-	}
-	if n := p.Requests.Rejected; n > 0 {
-		add(doctor.Note, poolTooSmall, "%s turned away: the line was full or too slow, or the script quarantined", were(n, "request"))
-	}
-	if n := p.Workers.MaxReached; n > 0 && n >= p.Requests.Total/waitShare {
-		add(doctor.Note, poolTooSmall, "%s had to wait because all %s were busy", count(n, "request"), count(p.Workers.Max, "worker"))
-	}
-	return list
 }
 
-// poolTooSmall is what to do about a pool that is too small.
-const poolTooSmall = "raise max_workers, if memory allows (`caddy php-pool scale`), or see by `caddy php-pool top` what takes so long"
+// opcache reports an OPcache that is full, almost full, or slow.
+func (d *diagnosis) opcache(o *opcacheInfo) {
+	if o.Full {
+		reason, remedy := o.fullReason()
+		d.add(doctor.Problem, remedy, "OPcache is full, and scripts that are not in it are compiled for each request: %s", reason)
+	}
+	if !o.Available {
+		return
+	}
+	d.findings = append(d.findings, o.cacheWarnings()...)
+	if c := &o.Configuration; c.Validate && c.Frequency == 0 {
+		d.add(doctor.Note, "write `ini opcache.revalidate_freq 2`, unless this is a development machine",
+			"opcache.revalidate_freq is 0: PHP checks the file of every script for each request, which takes 3 to 13 %% of the CPU time")
+	}
+}
 
-// details is what follows the number of crashes.
+// history reports crashes, restarts of OPcache, and requests that were rejected
+// or had to wait, since the pool started.
+func (d *diagnosis) history() {
+	p := d.pool
+	if n := p.Exits["crashed"]; n > 0 {
+		d.add(doctor.Note, "see Caddy's log for all of them (worker exited unexpectedly)", "%s crashed%s",
+			human.Plural(n, "worker"), p.LastCrash.details())
+	}
+	if o := p.opcache; o != nil && !o.Full && o.restarts() > 0 {
+		d.add(doctor.Note, o.restartRemedy(), "OPcache was full and restarted %s", human.Plural(o.restarts(), "time"))
+	}
+	if n := p.Requests.Rejected; n > 0 {
+		d.add(doctor.Note, raiseMaxWorkers, "rejected %s%s", human.Plural(n, "request"), p.rejectionReasons())
+	}
+	if n := p.Workers.MaxReached; n > 0 && n >= p.Requests.Total/waitShare {
+		d.add(doctor.Note, raiseMaxWorkers, "%s had to wait because all workers were busy (maximum %d)",
+			human.Plural(n, "request"), p.Workers.Max)
+	}
+}
+
+// rejectionReasons returns the reasons why requests were rejected, with a number
+// for each, to follow the total.
+func (p *poolInfo) rejectionReasons() string {
+	var reasons []string
+	add := func(n uint64, reason string) {
+		if n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%s %d", reason, n))
+		}
+	}
+	r := &p.Requests.Rejections
+	add(r.QueueFull, "queue full")
+	add(r.ClientLimit, "client limit")
+	add(r.Quarantined, "script in quarantine")
+	if len(reasons) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(reasons, ", ")
+}
+
+// details returns time, exit status and request of a crash, to follow the number
+// of crashes.
 func (c *crashInfo) details() string {
 	if c == nil {
 		return ""
@@ -91,28 +147,4 @@ func (c *crashInfo) details() string {
 		text += fmt.Sprintf(", running %s %s (%s)", r.Method, r.URI, r.Script)
 	}
 	return text
-}
-
-// times is "once", "5 times".
-func times(n int64) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
-// wait is "1 request waits", "2 requests wait".
-func wait(n int) string {
-	if n == 1 {
-		return "1 request waits"
-	}
-	return count(n, "request") + " wait"
-}
-
-// were is "1 request was", "2 requests were".
-func were(n uint64, what string) string {
-	if n == 1 {
-		return count(n, what) + " was"
-	}
-	return count(n, what) + " were"
 }

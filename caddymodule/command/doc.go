@@ -1,26 +1,26 @@
-// Package command has the subcommands of `caddy php-pool`. They talk to a Caddy
-// that runs, by its admin API and as Caddy's own commands do; only doctor does
-// without one.
+// Package command implements the subcommands of `caddy php-pool`. They use the
+// admin API of a running Caddy, as Caddy's own commands do; only doctor works
+// without a running Caddy.
 //
-//	command.go       the commands, their flags
-//	client.go        the admin API, seen from here
-//	answer.go        what it answers
-//	status.go        status: a table and what is wrong
-//	trouble.go       what is wrong with a pool, as far as its numbers tell
-//	cramped.go       which of PHP's caches have no room left
-//	change.go        restart, scale, recycle
-//	backtrace.go     backtrace
-//	opcache.go       opcache
-//	top.go           top: what it shows, and how it reacts
-//	screen.go        top on a terminal
-//	doctor.go        doctor
-//	table.go         columns of text
+//	command.go           the commands and their flags
+//	client.go            client of the admin API
+//	response.go          the JSON of the admin API
+//	status.go            status: the pools and their problems
+//	diagnose.go          problems that the numbers of a pool show
+//	opcache_capacity.go  PHP's caches that are almost full
+//	change.go            restart, scale, recycle
+//	backtrace.go         backtrace
+//	opcache.go           opcache
+//	top.go               top: the command and its rows
+//	top_model.go         top: its state, independent of the terminal
+//	top_screen.go        top: the terminal
+//	doctor.go            doctor
+//	table.go             text in columns
 //
-// It decodes the API's answers into types of its own, and takes a key that is
-// missing for one that is not known: the Caddy that answers may be another build
-// than the one whose command is run.
+// The package decodes the JSON of the API into its own types and accepts missing
+// keys: the running Caddy may be of another version than the command.
 //
-// Nothing here imports caddymodule, which imports this package so that the
-// commands are in every Caddy that has the module. What only caddymodule knows,
-// the pools that a config would have, it passes to [Register].
+// It must not import caddymodule, which imports it so that every Caddy with the
+// module has the commands. caddymodule passes a [Planner] to [Register], which
+// computes the pools of a config.
 package command

@@ -11,11 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// adminTimeout is how long doctor waits for a running Caddy, which it can do without.
+// adminTimeout is how long doctor waits for a running Caddy, which is optional.
 const adminTimeout = 5 * time.Second
 
+// runDoctor checks PHP, the config and a running Caddy, and prints a report.
 func runDoctor(cmd *cobra.Command, plan Planner) error {
 	ctx := cmd.Context()
 	var config []byte
@@ -66,17 +68,17 @@ func configProblem(file string, err error) doctor.Subject {
 	return doctor.Subject{Kind: "config", Name: file, Findings: []doctor.Finding{{Level: doctor.Problem, Summary: err.Error()}}}
 }
 
-// checkConfig looks at what a config says besides its pools.
+// checkConfig checks the parts of a config other than the options of its pools.
 func (c *client) checkConfig(pools []doctor.Pool) doctor.Subject {
 	s := doctor.Subject{Kind: "config", Name: c.file}
 	add := func(level doctor.Level, remedy, format string, args ...any) {
 		s.Findings = append(s.Findings, doctor.Finding{Level: level, Summary: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	if len(pools) == 0 {
-		add(doctor.Note, "write php_pool where PHP is to answer", "there is no php_pool in it")
+		add(doctor.Note, "write php_pool in each site that runs PHP", "it has no php_pool")
 		return s
 	}
-	add(doctor.OK, "", "it uses %s", count(len(pools), "pool"))
+	add(doctor.OK, "", "it uses %s", human.Plural(len(pools), "pool"))
 	address, err := caddy.ParseNetworkAddress(c.address)
 	if err != nil || address.IsUnixNetwork() || address.IsFdNetwork() || c.adminOff() {
 		return s
@@ -84,7 +86,7 @@ func (c *client) checkConfig(pools []doctor.Pool) doctor.Subject {
 	for i := range pools {
 		if pools[i].User != "" {
 			add(doctor.Note, "write `admin unix//run/caddy/admin.sock` in the global options, in a directory that PHP's user cannot enter",
-				"the admin endpoint listens at %s, where each PHP script can load another config, and PHP runs as another user than Caddy (%s)",
+				"the admin endpoint listens at %s, where any PHP script can load another config, although PHP runs as another user than Caddy (%s)",
 				c.address, pools[i].User)
 			break
 		}
@@ -92,17 +94,17 @@ func (c *client) checkConfig(pools []doctor.Pool) doctor.Subject {
 	return s
 }
 
-// checkRunning looks at the pools of the Caddy that runs, if one does.
+// checkRunning checks the pools of a running Caddy, if there is one.
 func (c *client) checkRunning(ctx context.Context, report *doctor.Report) {
-	ctx, cancel := context.WithTimeoutCause(ctx, adminTimeout, fmt.Errorf("no answer within %v", adminTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, adminTimeout, fmt.Errorf("no response within %v", adminTimeout))
 	defer cancel()
 	list, err := c.poolsWithWorkers(ctx, nil)
-	var gone *unreachableError
+	var unreachable *unreachableError
 	switch {
-	case errors.As(err, &gone):
+	case errors.As(err, &unreachable):
 		report.Add(doctor.Subject{Kind: "caddy", Findings: []doctor.Finding{{
-			Level: doctor.Note, Summary: fmt.Sprintf("no Caddy answers at %s, so running pools were not looked at", c.address),
-			Remedy: "name its admin address by --address, or its config by --config, if one runs",
+			Level: doctor.Note, Summary: fmt.Sprintf("no Caddy responds at %s, so running pools were not checked", c.address),
+			Remedy: "if Caddy is running, give its admin address with --address or its config with --config",
 		}}})
 		return
 	case err != nil:
@@ -113,15 +115,15 @@ func (c *client) checkRunning(ctx context.Context, report *doctor.Report) {
 	for i := range list {
 		p := &list[i]
 		s := doctor.Subject{Kind: "running pool", Name: p.Name, Findings: []doctor.Finding{{
-			Level: doctor.OK, Summary: fmt.Sprintf("PHP %s, %s of at most %d, %s served", p.PHP.Version, count(p.Workers.Total, "worker"),
-				p.Workers.Max, count(p.Requests.Total, "request")),
+			Level: doctor.OK, Summary: fmt.Sprintf("PHP %s, %s of at most %d, %s served", p.PHP.Version, human.Plural(p.Workers.Total, "worker"),
+				p.Workers.Max, human.Plural(p.Requests.Total, "request")),
 		}}}
 		s.Findings = append(s.Findings, diagnose(p)...)
 		report.Add(s)
 	}
 	if len(list) == 0 {
 		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{
-			Level: doctor.Note, Summary: "it has no pool", Remedy: "write php_pool in its config, and load that (caddy reload)",
+			Level: doctor.Note, Summary: "it has no pools", Remedy: "write php_pool in its config and load it (caddy reload)",
 		}}})
 	}
 }

@@ -23,7 +23,7 @@ func runDoctorJSON(t *testing.T, plan Planner, args ...string) (doctor.Report, e
 	return report, err
 }
 
-// find returns the findings about a subject.
+// find returns the findings about a subject, which must be in the report.
 func find(t *testing.T, r doctor.Report, kind, name string) []doctor.Finding {
 	t.Helper()
 	for _, s := range r.Subjects {
@@ -31,10 +31,11 @@ func find(t *testing.T, r doctor.Report, kind, name string) []doctor.Finding {
 			return s.Findings
 		}
 	}
-	t.Errorf("nothing is said of %s %q", kind, name)
+	t.Errorf("the report has no subject %s %q", kind, name)
 	return nil
 }
 
+// wantFinding fails unless a finding has the level and contains the text.
 func wantFinding(t *testing.T, list []doctor.Finding, level doctor.Level, part string) {
 	t.Helper()
 	for _, f := range list {
@@ -42,30 +43,30 @@ func wantFinding(t *testing.T, list []doctor.Finding, level doctor.Level, part s
 			return
 		}
 	}
-	t.Errorf("no %s says %q: got %+v", level, part, list)
+	t.Errorf("no %s with %q in %+v", level, part, list)
 }
 
-// fixedPlan is a plan of these pools.
+// fixedPlan returns a planner that returns these pools for any config.
 func fixedPlan(pools ...doctor.Pool) Planner {
 	return func(context.Context, []byte) ([]doctor.Pool, error) { return pools, nil }
 }
 
-func TestDoctorLooksAtRunningPools(t *testing.T) {
+func TestDoctor_RunningPools(t *testing.T) {
 	report, err := runDoctorJSON(t, fixedPlan(), "--address", twoPools(t).address)
 	if !errors.Is(err, errReported) || report.Problems == 0 {
 		t.Errorf("got %v and %d problems", err, report.Problems)
 	}
-	wantFinding(t, find(t, report, "running pool", "a/b"), doctor.Problem, "no worker can be started")
+	wantFinding(t, find(t, report, "running pool", "a/b"), doctor.Problem, "cannot start a worker")
 	wantFinding(t, find(t, report, "running pool", "quiet"), doctor.OK, "PHP 8.2.36, 2 workers of at most 16")
 }
 
-func TestDoctorNeedsNoCaddy(t *testing.T) {
+func TestDoctor_CaddyNotRunning(t *testing.T) {
 	report, _ := runDoctorJSON(t, fixedPlan(), "--address", "127.0.0.1:1")
-	wantFinding(t, find(t, report, "caddy", ""), doctor.Note, "no Caddy answers at 127.0.0.1:1")
+	wantFinding(t, find(t, report, "caddy", ""), doctor.Note, "no Caddy responds at 127.0.0.1:1")
 	find(t, report, "system", "")
 }
 
-func TestDoctorLooksAtTheConfig(t *testing.T) {
+func TestDoctor_Config(t *testing.T) {
 	a := newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"})
 	path := file(t, "caddy.json", `{"admin":{"listen":"`+a.address+`"}}`)
 	var seen string
@@ -74,19 +75,19 @@ func TestDoctorLooksAtTheConfig(t *testing.T) {
 		return []doctor.Pool{{Name: "x", User: "www-data", Workers: 3, StopTimeout: time.Second}, {Name: "y", Err: errors.New("workers -1 is wrong")}}, nil
 	}, "--config", path)
 	if !strings.Contains(seen, a.address) {
-		t.Errorf("the plan was asked about %q", seen)
+		t.Errorf("the planner got the config %q", seen)
 	}
 	wantFinding(t, find(t, report, "config", path), doctor.OK, "it uses 2 pools")
-	wantFinding(t, find(t, report, "config", path), doctor.Note, "each PHP script can load another config")
+	wantFinding(t, find(t, report, "config", path), doctor.Note, "any PHP script can load another config")
 	wantFinding(t, find(t, report, "pool", "x"), doctor.OK, "PHP runs as www-data")
 	wantFinding(t, find(t, report, "pool", "y"), doctor.Problem, "workers -1 is wrong")
-	wantFinding(t, find(t, report, "caddy", "at "+a.address), doctor.Note, "no pool")
+	wantFinding(t, find(t, report, "caddy", "at "+a.address), doctor.Note, "no pools")
 
 	report, _ = runDoctorJSON(t, fixedPlan(), "--config", path)
-	wantFinding(t, find(t, report, "config", path), doctor.Note, "no php_pool in it")
+	wantFinding(t, find(t, report, "config", path), doctor.Note, "it has no php_pool")
 }
 
-func TestDoctorReportsAConfigThatCannotBeRead(t *testing.T) {
+func TestDoctor_ConfigInvalid(t *testing.T) {
 	path := file(t, "caddy.json", `{"apps":{}}`)
 	report, err := runDoctorJSON(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {
 		if config == nil {
@@ -103,7 +104,7 @@ func TestDoctorReportsAConfigThatCannotBeRead(t *testing.T) {
 	wantFinding(t, find(t, report, "config", ""), doctor.Problem, "absent")
 }
 
-func TestDoctorWritesForPeople(t *testing.T) {
+func TestDoctor_Text(t *testing.T) {
 	if _, err := exec.LookPath("php-cgi"); err != nil && testing.Short() {
 		t.Skip("needs php-cgi, which is missing: make test installs it")
 	}

@@ -17,19 +17,19 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// fakeAdmin is an admin API with pools that a test makes up.
+// fakeAdmin is an admin API with the responses of a test.
 type fakeAdmin struct {
 	*httptest.Server
 	address string
-	conns   sync.Map // each connection there was, and its state
+	conns   sync.Map // the state of each connection
 
 	mu        sync.Mutex
-	responses map[string]string // by method and path as it was sent
-	received  []string          // the same, with query and body
+	responses map[string]string // by method and escaped path
+	received  []string          // method, path, query and body of each request
 }
 
-// newAdmin answers what it is told: "GET /php_pool/pools" and what to say. What
-// begins with an error's number is an error.
+// newAdmin starts a fakeAdmin. The keys are method and path, such as "GET
+// /php_pool/pools". A response that begins with "409 " is an error message.
 func newAdmin(t *testing.T, responses map[string]string) *fakeAdmin {
 	t.Helper()
 	a := &fakeAdmin{responses: responses}
@@ -59,7 +59,7 @@ func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		w.WriteHeader(http.StatusNotFound)
-		w.Write([]byte(`{"error":"nothing is known of ` + call + `"}`))
+		w.Write([]byte(`{"error":"unexpected call: ` + call + `"}`))
 	case strings.HasPrefix(response, "409 "):
 		w.WriteHeader(http.StatusConflict)
 		w.Write([]byte(`{"error":"` + response[4:] + `"}`))
@@ -68,7 +68,7 @@ func (a *fakeAdmin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// requests are what was asked that matches.
+// requests returns the received requests that begin with prefix.
 func (a *fakeAdmin) requests(prefix string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -81,12 +81,13 @@ func (a *fakeAdmin) requests(prefix string) []string {
 	return list
 }
 
-// run runs `caddy php-pool` with these arguments, and returns what it printed.
+// run runs `caddy php-pool` with these arguments and returns its output.
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	return runWith(t, func(context.Context, []byte) ([]doctor.Pool, error) { return nil, nil }, args...)
 }
 
+// runWith does the same with a planner.
 func runWith(t *testing.T, plan Planner, args ...string) (string, error) {
 	t.Helper()
 	root := &cobra.Command{Use: "caddy", SilenceUsage: true}
@@ -101,7 +102,7 @@ func runWith(t *testing.T, plan Planner, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// file writes a file and returns its path.
+// file creates a file and returns its path.
 func file(t *testing.T, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -119,21 +120,21 @@ func wantLines(t *testing.T, got string, want ...string) {
 	}
 }
 
-// wantError checks that an error says all of these.
+// wantError fails unless the error contains all parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
-		t.Errorf("got no error, want one that says %q", parts)
+		t.Errorf("got no error, want one with %q", parts)
 		return
 	}
 	for _, part := range parts {
 		if !strings.Contains(err.Error(), part) {
-			t.Errorf("got error %q, want one that says %q", err, part)
+			t.Errorf("got error %q, want one with %q", err, part)
 		}
 	}
 }
 
-// Two pools as the admin API shows them: one at ease, one in trouble.
+// Two pools in the format of the admin API: one healthy, one with problems.
 const (
 	healthyPool = `{"name":"quiet","manager":"dynamic","generation":1,"php":{"version":"8.2.36"},
 		"workers":{"total":2,"idle":2,"max":16},"queue":{"max":1024},"requests":{"total":7},"master_exits":0,
@@ -141,7 +142,7 @@ const (
 			{"id":2,"pid":101,"state":"idle","requests":3,"cpu_seconds":0.1}]}`
 	failingPool = `{"name":"a/b","manager":"static","generation":3,"php":{"version":"8.4.1"},"memory_bytes":209715200,
 		"workers":{"total":2,"busy":1,"draining":1,"max":2,"max_reached":50},"queue":{"length":5,"max":5},
-		"requests":{"total":1000,"failed":3,"rejected":9,"slow":2},"master_exits":1,"exits":{"crashed":4,"recycled":1},
+		"requests":{"total":1000,"failed":3,"rejected":9,"rejections":{"queue_full":8,"client_limit":0,"quarantined":1},"slow":2},"master_exits":1,"exits":{"crashed":4,"recycled":1},
 		"last_failure":"php-cgi said: no","quarantined":{"/srv/bad.php":"2026-11-23T12:00:00Z"},
 		"workers_list":[
 			{"id":7,"pid":200,"state":"busy","requests":10,"memory_bytes":2097152,"cpu_seconds":9,
@@ -150,6 +151,7 @@ const (
 				"request":{"method":"POST","uri":"/export","script":"/srv/index.php","duration_seconds":1234.5}}]}`
 )
 
+// twoPools starts an admin API with healthyPool and failingPool.
 func twoPools(t *testing.T) *fakeAdmin {
 	t.Helper()
 	return newAdmin(t, map[string]string{

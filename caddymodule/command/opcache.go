@@ -10,9 +10,11 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// runOPcache prints how full the OPcaches are, or empties them.
+// runOPcache prints how full the OPcaches are, or resets them.
 func runOPcache(cmd *cobra.Command, names []string) error {
 	c, err := newClient(cmd)
 	if err != nil {
@@ -22,20 +24,20 @@ func runOPcache(cmd *cobra.Command, names []string) error {
 	reset, _ := cmd.Flags().GetBool("reset")
 	if len(names) == 0 {
 		list, err := c.pools(ctx)
+		if reset {
+			return missingPool("", list)
+		}
 		if err != nil {
 			return err
 		}
 		names = namesOf(list)
-		if reset {
-			return fmt.Errorf("the OPcache of which pool? Name it; there is %s", strings.Join(names, ", "))
-		}
 	}
 	if reset {
 		return c.resetOPcaches(cmd, names)
 	}
 	t := &table{head: []column{
 		left("POOL"), left("OPCACHE"), right("USED"), right("WASTED"), right("OF"), right("HITS"), right("SCRIPTS"), right("KEYS"),
-		right("OF"), right("EMPTIED"), left("REMARK"),
+		right("OF"), right("RESTARTS"), left("REMARK"),
 	}}
 	for _, name := range names {
 		o, err := c.opcache(ctx, name)
@@ -48,14 +50,14 @@ func runOPcache(cmd *cobra.Command, names []string) error {
 	return err
 }
 
-// opcache asks for the OPcache of a pool.
+// opcache returns the OPcache of a pool.
 func (c *client) opcache(ctx context.Context, name string) (opcacheInfo, error) {
 	var o opcacheInfo
 	err := c.call(ctx, http.MethodGet, poolPath(name, "opcache"), nil, &o)
 	return o, c.withPoolNames(ctx, name, err)
 }
 
-// resetOPcaches empties those of the pools that are named.
+// resetOPcaches resets the OPcache of each pool.
 func (c *client) resetOPcaches(cmd *cobra.Command, names []string) error {
 	var errs []error
 	for _, name := range names {
@@ -68,16 +70,16 @@ func (c *client) resetOPcaches(cmd *cobra.Command, names []string) error {
 			errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
 			continue
 		}
-		text := fmt.Sprintf("pool %s: OPcache is emptied when no request uses it any more", name)
+		text := fmt.Sprintf("pool %s: OPcache is reset as soon as no request uses it", name)
 		if response.Deferred > 0 {
-			text += fmt.Sprintf("; %s will be replaced after the request", count(response.Deferred, "busy worker"))
+			text += fmt.Sprintf("; %s will be replaced after the current request", human.Plural(response.Deferred, "busy worker"))
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), text)
 	}
 	return errors.Join(errs...)
 }
 
-// state is one word for it.
+// state summarizes the OPcache in one word.
 func (o *opcacheInfo) state() string {
 	switch {
 	case !o.Available:
@@ -90,10 +92,10 @@ func (o *opcacheInfo) state() string {
 	return "ok"
 }
 
-// restarts counts how often it emptied itself because it was full.
+// restarts returns how often OPcache restarted because it was full.
 func (o *opcacheInfo) restarts() int64 { return o.Restarts.OOM + o.Restarts.Hash }
 
-// cells are a line of the table, after the pool's name.
+// cells returns the row of the table after the name of the pool.
 func (o *opcacheInfo) cells() []string {
 	if !o.Available {
 		return []string{o.state(), "-", "-", "-", "-", "-", "-", "-", "-", o.Reason}
@@ -101,26 +103,26 @@ func (o *opcacheInfo) cells() []string {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	remark := o.Reason
 	if o.Scope == "worker" {
-		remark = strings.TrimPrefix(remark+"; that of one worker of several", "; ")
+		remark = strings.TrimPrefix(remark+"; of one worker", "; ")
 	}
 	return []string{
 		o.state(), memoryText(o.Memory.Used, true), memoryText(o.Memory.Wasted, true), memoryText(o.Memory.Total, true),
-		// Cut, not rounded: 100% is when nothing ever missed.
+		// Truncated, not rounded: 100% means that there was no miss.
 		humanize.FtoaWithDigits(100*o.HitRate, 1) + "%",
 		number(o.Scripts), number(o.Keys), number(o.MaxKeys), number(o.restarts()), remark,
 	}
 }
 
-// fullReason says why a full OPcache is full, and what to do about it.
-func (o *opcacheInfo) fullReason() (text, remedy string) {
+// fullReason returns the reason why OPcache is full, and the remedy.
+func (o *opcacheInfo) fullReason() (reason, remedy string) {
 	if o.Keys >= o.MaxKeys {
-		return fmt.Sprintf("all %d places for keys are taken, by %s", o.MaxKeys, count(uint64(o.Scripts), "script")), o.moreKeys()
+		return fmt.Sprintf("all %d keys are used, by %s", o.MaxKeys, human.Plural(o.Scripts, "script")), o.moreKeys()
 	}
-	return fmt.Sprintf("%s of %s are taken, by %s", memoryText(o.Memory.Used+o.Memory.Wasted, true), memoryText(o.Memory.Total, true),
-		count(uint64(o.Scripts), "script")), o.moreMemory()
+	return fmt.Sprintf("%s of %s are used, by %s", memoryText(o.Memory.Used+o.Memory.Wasted, true), memoryText(o.Memory.Total, true),
+		human.Plural(o.Scripts, "script")), o.moreMemory()
 }
 
-// restartRemedy is what would have kept it from emptying itself.
+// restartRemedy returns the remedy for the more frequent reason of restarts.
 func (o *opcacheInfo) restartRemedy() string {
 	if o.Restarts.Hash > o.Restarts.OOM {
 		return o.moreKeys()

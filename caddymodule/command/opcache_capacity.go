@@ -6,18 +6,17 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// lowWatermark is the share of a cache's room, one part in so many, that is left when it
-// is as good as full.
+// lowWatermark: a cache is almost full when less than one part in so many is free.
 const lowWatermark = 20
 
-// longPath is about what a path takes in the realpath cache, in bytes.
+// longPath is the size of a long path in the realpath cache, in bytes.
 const longPath = 500
 
-// isLow reports whether so little is left of the whole.
-func isLow(left, whole int64) bool { return whole > 0 && left <= whole/lowWatermark }
+// isLow reports whether a cache is almost full.
+func isLow(free, total int64) bool { return total > 0 && free <= total/lowWatermark }
 
-// cacheWarnings says which of PHP's caches have no room left, before that costs as much
-// as a full OPcache does. Each cure is a line of the Caddyfile.
+// cacheWarnings reports caches of PHP that are almost full. Each remedy is a line
+// for the Caddyfile.
 func (o *opcacheInfo) cacheWarnings() []doctor.Finding {
 	var list []doctor.Finding
 	add := func(full bool, remedy, format string, args ...any) {
@@ -26,28 +25,28 @@ func (o *opcacheInfo) cacheWarnings() []doctor.Finding {
 		}
 	}
 	m := &o.Memory
-	left := m.Total - m.Used - m.Wasted
-	add(!o.Full && isLow(left, m.Total), o.moreMemory(),
-		"OPcache is almost full: %s of %s are left", memoryText(left, true), memoryText(m.Total, true))
+	free := m.Total - m.Used - m.Wasted
+	add(!o.Full && isLow(free, m.Total), o.moreMemory(),
+		"OPcache is almost full: %s of %s are free", memoryText(free, true), memoryText(m.Total, true))
 	add(!o.Full && isLow(o.MaxKeys-o.Keys, o.MaxKeys), o.moreKeys(),
-		"OPcache is almost full: %d of %d places for keys are left", o.MaxKeys-o.Keys, o.MaxKeys)
+		"OPcache is almost full: %d of %d keys are free", o.MaxKeys-o.Keys, o.MaxKeys)
 	if s := o.Strings; s != nil {
 		add(isLow(s.Free, s.Total), doubled("opcache.interned_strings_buffer", o.Configuration.Strings>>20),
-			"OPcache's room for strings is as good as full (%s of %s): what does not fit takes more of its memory, once for each script",
+			"OPcache's string buffer is almost full (%s of %s): strings that do not fit are stored again for each script",
 			memoryText(s.Used, true), memoryText(s.Total, true))
 	}
 	if j := o.JIT; j != nil && j.On {
 		add(isLow(j.Free, j.Size), doubled("opcache.jit_buffer_size", o.Configuration.JITBuffer),
-			"the JIT has hardly room for more code: %s of %s are left", memoryText(j.Free, true), memoryText(j.Size, true))
+			"the JIT buffer is almost full: %s of %s are free", memoryText(j.Free, true), memoryText(j.Size, true))
 	}
 	r := &o.Realpath
 	add(r.Used > 0 && (isLow(r.Max-r.Used, r.Max) || r.Max-r.Used < longPath), doubled("realpath_cache_size", r.Max),
-		"the realpath cache of a worker is as good as full (%s of %s): paths that are not in it are looked up anew, part by part, at each use",
+		"the realpath cache of a worker is almost full (%s of %s): other paths are resolved at each use",
 		memoryText(r.Used, true), memoryText(r.Max, true))
 	return list
 }
 
-// doubled is the line that gives a setting twice its value.
+// doubled returns the remedy that doubles the value of a setting.
 func doubled(directive string, now int64) string {
 	return fmt.Sprintf("write `ini %s %d` (now %d)", directive, 2*now, now)
 }

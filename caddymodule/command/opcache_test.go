@@ -23,24 +23,24 @@ func withOPcaches(t *testing.T) *fakeAdmin {
 	return a
 }
 
-func TestOPcacheIsATable(t *testing.T) {
+func TestOPcache_Table(t *testing.T) {
 	out, err := run(t, "opcache", "--address", withOPcaches(t).address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantLines(t, out,
-		"POOL   OPCACHE         USED   WASTED       OF   HITS  SCRIPTS  KEYS     OF  EMPTIED  REMARK",
-		"a/b    full         124 MiB  4.0 MiB  128 MiB  99.9%      900  1500  16229        3  that of one worker of several",
-		"quiet  unavailable        -        -        -      -        -     -      -        -  opcache.enable is off",
+		"POOL   OPCACHE         USED   WASTED       OF   HITS  SCRIPTS  KEYS     OF  RESTARTS  REMARK",
+		"a/b    full         124 MiB  4.0 MiB  128 MiB  99.9%      900  1500  16229         3  of one worker",
+		"quiet  unavailable        -        -        -      -        -     -      -         -  opcache.enable is off",
 	)
 }
 
-func TestStatusTellsOfAFullOPcache(t *testing.T) {
+func TestStatus_OPcacheFull(t *testing.T) {
 	out, err := run(t, "status", "--address", withOPcaches(t).address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "a/b: OPcache is full, and scripts that are not in it are compiled for each request: 128 MiB of 128 MiB are taken, " +
+	const want = "a/b: OPcache is full, and scripts that are not in it are compiled for each request: 128 MiB of 128 MiB are used, " +
 		"by 900 scripts\n  → write `ini opcache.memory_consumption 256` (now 128)\n"
 	if !strings.Contains(out, want) || strings.Contains(out, "quiet: OPcache") {
 		t.Errorf("got:\n%s", out)
@@ -54,29 +54,29 @@ func TestStatusTellsOfAFullOPcache(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := diagnose(&p)
-		if len(got) != 1 || got[0] != (doctor.Finding{Level: doctor.Note, Summary: "OPcache was full and emptied itself once", Remedy: remedy}) {
+		if len(got) != 1 || got[0] != (doctor.Finding{Level: doctor.Note, Summary: "OPcache was full and restarted 1 time", Remedy: remedy}) {
 			t.Errorf("%s: got %+v", text, got)
 		}
 	}
 }
 
-func TestOPcacheIsResetByName(t *testing.T) {
+func TestOPcacheReset_NeedsNames(t *testing.T) {
 	a := withOPcaches(t)
 	a.responses["DELETE /php_pool/pools/quiet/opcache"] = `{"workers_reset":1,"deferred":1}`
 	a.responses["DELETE /php_pool/pools/a%2Fb/opcache"] = "409 restrict_api forbids it"
 	_, err := run(t, "opcache", "--reset", "--address", a.address)
-	wantError(t, err, "which pool", "a/b, quiet")
+	wantError(t, err, "name of a pool is missing", "a/b, quiet")
 	if got := a.requests("DELETE"); len(got) != 0 {
-		t.Errorf("it asked for %q", got)
+		t.Errorf("got requests %q, want none", got)
 	}
 	out, err := run(t, "opcache", "--reset", "a/b", "quiet", "--address", a.address)
 	wantError(t, err, "pool a/b: restrict_api forbids it")
-	if want := "pool quiet: OPcache is emptied when no request uses it any more; 1 busy worker will be replaced after the request\n"; out != want {
+	if want := "pool quiet: OPcache is reset as soon as no request uses it; 1 busy worker will be replaced after the current request\n"; out != want {
 		t.Errorf("got %q, want %q", out, want)
 	}
 }
 
-func TestStatusTellsOfTheLastCrash(t *testing.T) {
+func TestStatus_LastCrash(t *testing.T) {
 	for response, want := range map[string]string{
 		`{"time":"T","exit_status":"signal: segmentation fault","request":{"method":"GET","uri":"/x","script":"/srv/x.php"}}`: "; the last at T by signal: segmentation fault, running GET /x (/srv/x.php)",
 		`{"time":"T"}`: "; the last at T",

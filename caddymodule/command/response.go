@@ -1,8 +1,6 @@
 package command
 
-import "encoding/json"
-
-// poolInfo is what the admin API tells of a pool.
+// poolInfo is a pool in the responses of the admin API.
 type poolInfo struct {
 	Name       string `json:"name"`
 	Manager    string `json:"manager"`
@@ -45,12 +43,12 @@ type poolInfo struct {
 	LastFailure   string            `json:"last_failure"`
 	Quarantined   map[string]string `json:"quarantined"`
 	WorkersList   []workerInfo      `json:"workers_list"`
-	NewGeneration bool              `json:"new_generation"` // of a scale call
+	NewGeneration bool              `json:"new_generation"` // only after a scale call
 
-	opcache *opcacheInfo // where it was asked for
+	opcache *opcacheInfo // nil unless withOPcache has set it
 }
 
-// workerInfo is what it tells of a worker.
+// workerInfo is a worker.
 type workerInfo struct {
 	ID       uint64       `json:"id"`
 	PID      int          `json:"pid"`
@@ -61,12 +59,13 @@ type workerInfo struct {
 	CPU      float64      `json:"cpu_seconds"`
 	Request  *requestInfo `json:"request"`
 
-	// What it does at this moment, where that was asked for.
+	// Only in the responses of the path workers.
 	Backtrace      []string `json:"backtrace"`
 	BlockedOn      string   `json:"blocked_on"`
 	BacktraceError string   `json:"backtrace_error"`
 }
 
+// requestInfo is the request that a worker runs, or ran when it crashed.
 type requestInfo struct {
 	Method   string  `json:"method"`
 	URI      string  `json:"uri"`
@@ -74,13 +73,14 @@ type requestInfo struct {
 	Duration float64 `json:"duration_seconds"`
 }
 
+// crashInfo is an unexpected exit of a worker.
 type crashInfo struct {
 	Time       string       `json:"time"`
 	ExitStatus string       `json:"exit_status"`
 	Request    *requestInfo `json:"request"`
 }
 
-// opcacheInfo is what it tells of a pool's OPcache.
+// opcacheInfo is the OPcache of a pool.
 type opcacheInfo struct {
 	Available bool    `json:"available"`
 	Reason    string  `json:"reason"`
@@ -125,21 +125,19 @@ type opcacheInfo struct {
 	} `json:"realpath_cache"`
 }
 
-// memory is what the workers have for themselves: the pool's own figure, else
-// the sum over those that are listed.
-func (p *poolInfo) memory() (int64, bool) {
+// memory returns the private memory of the workers: the total of the pool if the
+// response has it, else the sum over the listed workers.
+func (p *poolInfo) memory() (n int64, known bool) {
 	if p.Memory != nil {
 		return *p.Memory, true
 	}
-	var sum int64
-	known := false
 	for i := range p.WorkersList {
-		if n := p.WorkersList[i].Memory; n != nil {
-			sum += *n
+		if m := p.WorkersList[i].Memory; m != nil {
+			n += *m
 			known = true
 		}
 	}
-	return sum, known
+	return n, known
 }
 
 // scaleRequest is the body of a scale call.
@@ -147,6 +145,3 @@ type scaleRequest struct {
 	MaxWorkers *int `json:"max_workers,omitempty"`
 	MinWorkers *int `json:"min_workers,omitempty"`
 }
-
-// raw is an answer that is passed on as it came.
-type raw = json.RawMessage

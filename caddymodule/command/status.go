@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
+// runStatus prints the pools and their problems, or the JSON of the admin API.
 func runStatus(cmd *cobra.Command, args []string) error {
 	c, err := newClient(cmd)
 	if err != nil {
@@ -22,7 +24,7 @@ func runStatus(cmd *cobra.Command, args []string) error {
 		path = poolPath(args[0])
 	}
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-		var response raw
+		var response json.RawMessage
 		err := c.call(cmd.Context(), http.MethodGet, path, nil, &response)
 		if len(args) > 0 {
 			err = c.withPoolNames(cmd.Context(), args[0], err)
@@ -42,8 +44,7 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// poolsWithWorkers asks for all pools or for the one that is named, with the workers of
-// those that have some.
+// poolsWithWorkers returns all pools, or the given one, with their workers.
 func (c *client) poolsWithWorkers(ctx context.Context, names []string) ([]poolInfo, error) {
 	if len(names) > 0 {
 		p, err := c.pool(ctx, names[0])
@@ -57,7 +58,7 @@ func (c *client) poolsWithWorkers(ctx context.Context, names []string) ([]poolIn
 		if list[i].Workers.Total == 0 {
 			continue
 		}
-		// A pool may go between the two questions: then it is as it was.
+		// The pool may have been removed in between: then keep the first response.
 		if p, err := c.pool(ctx, list[i].Name); err == nil {
 			list[i] = p
 		}
@@ -65,8 +66,8 @@ func (c *client) poolsWithWorkers(ctx context.Context, names []string) ([]poolIn
 	return list, nil
 }
 
-// withOPcache adds the OPcache of the pools that have workers. Where it cannot be
-// had nothing is said of it here: the opcache command says why.
+// withOPcache adds the OPcache of the pools that have workers. It ignores errors:
+// the opcache command reports them.
 func (c *client) withOPcache(ctx context.Context, list []poolInfo) {
 	for i := range list {
 		if list[i].Workers.Total == 0 {
@@ -78,11 +79,11 @@ func (c *client) withOPcache(ctx context.Context, list []poolInfo) {
 	}
 }
 
-// statusText is the table of pools, with that of the workers if asked for, and
-// what is wrong.
+// statusText formats the table of pools, optionally a table of their workers, and
+// the problems. A pool's problems with the same remedy show it once.
 func statusText(list []poolInfo, workers bool) []byte {
 	if len(list) == 0 {
-		return []byte("no pool: the config of this Caddy has no php_pool\n")
+		return []byte("no pools: the config of this Caddy has no php_pool\n")
 	}
 	var b bytes.Buffer
 	write := func(t *table) {
@@ -98,7 +99,7 @@ func statusText(list []poolInfo, workers bool) []byte {
 		write(workerTable(rows, false))
 	}
 	for i := range list {
-		shown := map[string]bool{"": true} // cures; what happens now and what happened may have the same
+		shown := map[string]bool{"": true} // remedies
 		for _, f := range diagnose(&list[i]) {
 			fmt.Fprintf(&b, "\n%s: %s\n", doctor.Printable(list[i].Name), doctor.Printable(f.Summary))
 			if !shown[f.Remedy] {

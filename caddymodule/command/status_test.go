@@ -8,39 +8,39 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-func TestStatusShowsThePoolsAndWhatIsWrong(t *testing.T) {
+func TestStatus_PoolsAndProblems(t *testing.T) {
 	out, err := run(t, "status", "--address", twoPools(t).address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, troubles, _ := strings.Cut(out, "\n\n")
+	head, problems, _ := strings.Cut(out, "\n\n")
 	wantLines(t, head+"\n",
 		"POOL   PHP     MANAGER  BUSY  IDLE  MAX  QUEUE  REQUESTS  FAILED  SLOW  MASTER EXITS   MEMORY",
 		"a/b    8.4.1   static      2     0    2      5      1000       3     2             1  200 MiB",
 		"quiet  8.2.36  dynamic     0     2   16      0         7       0     0             0  1.0 MiB",
 	)
 	for _, want := range []string{
-		"a/b: no worker can be started: php-cgi said: no\n  → run `caddy php-pool doctor`\n",
-		"a/b: the line is full: 5 requests wait",
-		"a/b: worker 8 runs POST /export for 1234 s (/srv/index.php)\n  → `caddy php-pool backtrace a/b` shows where it is, `caddy php-pool recycle --force a/b 8` ends it",
-		"a/b: /srv/bad.php is not run until 2026-11-23T12:00:00Z",
+		"a/b: cannot start a worker: php-cgi said: no\n  → run `caddy php-pool doctor`\n",
+		"a/b: the queue is full: 5 requests are waiting",
+		"a/b: worker 8 has been running POST /export for 1234 s (/srv/index.php)\n  → find out where it is with `caddy php-pool backtrace a/b`, or kill the worker with `caddy php-pool recycle --force a/b 8`",
+		"a/b: /srv/bad.php is quarantined until 2026-11-23T12:00:00Z",
 		"a/b: 4 workers crashed",
-		"a/b: 9 requests were turned away",
-		"a/b: 50 requests had to wait because all 2 workers were busy",
+		"a/b: rejected 9 requests: queue full 8, script in quarantine 1",
+		"a/b: 50 requests had to wait because all workers were busy (maximum 2)",
 	} {
-		if !strings.Contains(troubles, want) {
-			t.Errorf("%q is not in:\n%s", want, troubles)
+		if !strings.Contains(problems, want) {
+			t.Errorf("output lacks %q:\n%s", want, problems)
 		}
 	}
-	if n := strings.Count(troubles, "raise max_workers"); n != 1 {
-		t.Errorf("one cure is given %d times:\n%s", n, troubles)
+	if n := strings.Count(problems, "raise max_workers"); n != 1 {
+		t.Errorf("a remedy is repeated %d times:\n%s", n, problems)
 	}
-	if strings.Contains(troubles, "quiet:") || strings.Contains(troubles, "worker 7") {
-		t.Errorf("something is wrong with what is well:\n%s", troubles)
+	if strings.Contains(problems, "quiet:") || strings.Contains(problems, "worker 7") {
+		t.Errorf("got a problem of a healthy pool or worker:\n%s", problems)
 	}
 }
 
-func TestStatusOfOnePoolShowsItsWorkersAndNoEscapes(t *testing.T) {
+func TestStatus_OnePoolWithoutEscapes(t *testing.T) {
 	out, err := run(t, "status", "a/b", "--address", twoPools(t).address)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestStatusOfOnePoolShowsItsWorkersAndNoEscapes(t *testing.T) {
 	}
 }
 
-func TestStatusAsJSONIsTheAnswer(t *testing.T) {
+func TestStatus_JSON(t *testing.T) {
 	a := twoPools(t)
 	out, err := run(t, "status", "--json", "--address", a.address)
 	if err != nil || out != "["+failingPool+","+healthyPool+"]\n" {
@@ -68,13 +68,14 @@ func TestStatusAsJSONIsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestTroublesAreThoseOfThePool(t *testing.T) {
+func TestStatus_Diagnose(t *testing.T) {
 	for want, response := range map[string]string{
-		"problem the line is full: 1 request waits, and one more is answered 503": `{"queue":{"length":1,"max":1}}`,
-		"note 2 requests wait for a worker; 3 of 3 are busy":                      `{"queue":{"length":2,"max":9},"workers":{"busy":2,"draining":1,"max":3}}`,
-		"note 1 worker crashed": `{"exits":{"crashed":1}}`,
-		"note 1 request was turned away: the line was full or too slow, or the script quarantined": `{"requests":{"rejected":1}}`,
-		"note 10 requests had to wait because all 1 worker were busy":                              `{"workers":{"max":1,"max_reached":10},"requests":{"total":1000}}`,
+		"problem the queue is full: 1 request is waiting, and further ones get 503": `{"queue":{"length":1,"max":1}}`,
+		"note 2 requests are waiting for a worker; 3 of 3 are busy":                 `{"queue":{"length":2,"max":9},"workers":{"busy":2,"draining":1,"max":3}}`,
+		"note 1 worker crashed":   `{"exits":{"crashed":1}}`,
+		"note rejected 1 request": `{"requests":{"rejected":1}}`,
+		"note rejected 7 requests: queue full 4, client limit 2, script in quarantine 1": `{"requests":{"rejected":7,"rejections":{"queue_full":4,"client_limit":2,"quarantined":1}}}`,
+		"note 10 requests had to wait because all workers were busy (maximum 1)":         `{"workers":{"max":1,"max_reached":10},"requests":{"total":1000}}`,
 		"": `{"workers":{"max":1,"max_reached":9},"requests":{"total":1000},"exits":{"recycled":5,"max_requests":4},
 			"workers_list":[{"id":1,"request":{"duration_seconds":29.9}}]}`,
 	} {
@@ -86,7 +87,7 @@ func TestTroublesAreThoseOfThePool(t *testing.T) {
 		for _, f := range diagnose(&p) {
 			got = append(got, string(f.Level)+" "+f.Summary)
 			if f.Level != doctor.OK && f.Remedy == "" {
-				t.Errorf("%s: no cure", f.Summary)
+				t.Errorf("%s: no remedy", f.Summary)
 			}
 		}
 		if strings.Join(got, "\n") != want {

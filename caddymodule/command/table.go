@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -10,8 +9,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// table is columns of text, as wide as they need to be. Numbers stand at the
-// right of theirs.
+// table is text in columns, each as wide as its longest cell. Numbers are aligned
+// to the right.
 type table struct {
 	head []column
 	rows [][]string
@@ -19,7 +18,7 @@ type table struct {
 
 type column struct {
 	title string
-	right bool // a number
+	right bool // aligned to the right
 }
 
 func left(title string) column  { return column{title, false} }
@@ -32,7 +31,7 @@ func (t *table) add(cells ...string) {
 	t.rows = append(t.rows, cells)
 }
 
-// render are the head and the rows, without blanks at their ends.
+// lines returns the head and the rows, without trailing spaces.
 func (t *table) lines() []string {
 	widths := make([]int, len(t.head))
 	titles := make([]string, len(t.head))
@@ -66,7 +65,7 @@ func (t *table) line(cells []string, widths []int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// memoryText is a size for people; "-" where the system does not tell.
+// memoryText formats a size; "-" if it is unknown.
 func memoryText(n int64, known bool) string {
 	if !known {
 		return "-"
@@ -74,18 +73,10 @@ func memoryText(n int64, known bool) string {
 	return human.Bytes(n)
 }
 
-// secondsText has one decimal, and none from a thousand on.
+// secondsText formats seconds with one decimal, or none from 1000 on.
 func secondsText(s float64) string {
 	if s >= 1000 {
 		return strconv.FormatFloat(s, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(s, 'f', 1, 64)
-}
-
-// count is "1 worker", "2 workers".
-func count[N int | uint64](n N, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }

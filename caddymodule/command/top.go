@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// defaultInterval is how long top waits after an answer. Caddy reads what
-	// workers use once a second at most, so that asking sooner than that would
-	// show the same again.
+	// defaultInterval is how long top waits after a response. Caddy reads CPU time
+	// and memory at most once a second, so a shorter interval would show the same
+	// values again.
 	defaultInterval = time.Second
 	minInterval     = 100 * time.Millisecond
 )
 
-// sortKey is what the rows are sorted by, the largest first.
+// sortKey is the column by which rows are sorted, in descending order.
 type sortKey string
 
 const (
@@ -37,13 +37,14 @@ const (
 
 var sortKeys = []sortKey{bySeconds, byCPU, byMemory, byRequests}
 
+// runTop shows the workers on a terminal, or prints one table.
 func runTop(cmd *cobra.Command, args []string) error {
 	flags := cmd.Flags()
 	order, _ := flags.GetString("sort")
 	interval, _ := flags.GetDuration("interval")
 	once, _ := flags.GetBool("once")
 	if !slices.Contains(sortKeys, sortKey(order)) {
-		return fmt.Errorf("--sort %s is unknown: write seconds, cpu, memory or requests", order)
+		return fmt.Errorf("--sort %s is not a column: write seconds, cpu, memory or requests", order)
 	}
 	if interval < minInterval {
 		return fmt.Errorf("--interval %v is too short: write %v or more", interval, minInterval)
@@ -54,51 +55,51 @@ func runTop(cmd *cobra.Command, args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	v := &topModel{order: sortKey(order), interval: interval}
+	m := &topModel{order: sortKey(order), interval: interval}
 	if len(args) > 0 {
-		v.pool = args[0]
+		m.pool = args[0]
 	}
-	first := c.snapshot(ctx, v.pool)
+	first := c.snapshot(ctx, m.pool)
 	if first.err != nil {
 		return first.err
 	}
-	v.update(first)
+	m.update(first)
 	if once || !isTerminal(cmd.OutOrStdout()) {
-		return plainTop(ctx, cmd.OutOrStdout(), c, v)
+		return plainTop(ctx, cmd.OutOrStdout(), c, m)
 	}
-	return liveTop(ctx, c, v)
+	return liveTop(ctx, c, m)
 }
 
-// isTerminal reports whether a screen can be drawn.
+// isTerminal reports whether w is a terminal that can be drawn on.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// plainTop prints one table, after a second look: processor time is a matter of
-// two.
-func plainTop(ctx context.Context, w io.Writer, c *client, v *topModel) error {
+// plainTop prints one table, after a second snapshot: the CPU percentage needs two.
+func plainTop(ctx context.Context, w io.Writer, c *client, m *topModel) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-time.After(v.interval):
+	case <-time.After(m.interval):
 	}
-	next := c.snapshot(ctx, v.pool)
+	next := c.snapshot(ctx, m.pool)
 	if next.err != nil {
 		return next.err
 	}
-	v.update(next)
-	_, err := fmt.Fprintln(w, v.summary()+"\n\n"+strings.Join(workerTable(v.rows(), true).lines(), "\n"))
+	m.update(next)
+	_, err := fmt.Fprintln(w, m.summary()+"\n\n"+strings.Join(workerTable(m.rows(), true).lines(), "\n"))
 	return err
 }
 
-// snapshot is one moment of all pools, or of one.
+// snapshot is the state of all pools, or of one, at one time.
 type snapshot struct {
 	time  time.Time
 	pools []poolInfo
 	err   error
 }
 
+// snapshot takes a snapshot of a pool; an empty name means all pools.
 func (c *client) snapshot(ctx context.Context, pool string) snapshot {
 	var names []string
 	if pool != "" {
@@ -108,59 +109,60 @@ func (c *client) snapshot(ctx context.Context, pool string) snapshot {
 	return snapshot{time.Now(), list, err}
 }
 
-// workerKey names a worker over time; what drains may change its process.
+// workerKey identifies a worker in successive snapshots. The PID is part of it
+// because a draining worker may get another process.
 type workerKey struct {
 	pool string
 	id   uint64
 	pid  int
 }
 
-// history has the last looks' processor times. A share over a few of them is
-// steadier than one over the last alone, and what Caddy shows may be a second
-// old.
+// history has the CPU times of the last snapshots. A percentage over several of
+// them varies less, and Caddy's values may be a second old.
 type history struct {
 	times []time.Time
 	cpu   []map[workerKey]float64
 }
 
-// historySize is how many looks a share is taken over.
+// historySize is the number of snapshots that history keeps.
 const historySize = 4
 
-func (h *history) add(l snapshot) {
+func (h *history) add(s snapshot) {
 	used := map[workerKey]float64{}
-	for i := range l.pools {
-		for _, w := range l.pools[i].WorkersList {
-			used[workerKey{l.pools[i].Name, w.ID, w.PID}] = w.CPU
+	for i := range s.pools {
+		for _, w := range s.pools[i].WorkersList {
+			used[workerKey{s.pools[i].Name, w.ID, w.PID}] = w.CPU
 		}
 	}
-	h.times, h.cpu = append(h.times, l.time), append(h.cpu, used)
+	h.times, h.cpu = append(h.times, s.time), append(h.cpu, used)
 	if drop := len(h.times) - historySize; drop > 0 {
 		h.times, h.cpu = h.times[drop:], h.cpu[drop:]
 	}
 }
 
-// cpuPercent is how much of a processor a worker has used lately, in percent; false
-// before the second look at it.
+// cpuPercent returns the share of one CPU that a worker has used recently, in
+// percent. It is unknown before the second snapshot of the worker.
 func (h *history) cpuPercent(key workerKey) (percent float64, known bool) {
 	last := len(h.times) - 1
 	for i := range last {
-		then, ok := h.cpu[i][key]
-		if passed := h.times[last].Sub(h.times[i]).Seconds(); ok && passed > 0 {
-			return max(0, 100*(h.cpu[last][key]-then)/passed), true
+		first, ok := h.cpu[i][key]
+		if elapsed := h.times[last].Sub(h.times[i]).Seconds(); ok && elapsed > 0 {
+			return max(0, 100*(h.cpu[last][key]-first)/elapsed), true
 		}
 	}
 	return 0, false
 }
 
-// row is one worker.
+// row is a worker in a table.
 type row struct {
 	pool string
 	workerInfo
 	percent    float64
-	hasPercent bool // percent is
+	hasPercent bool // percent is known
 }
 
-// duration is how many seconds its request has run; negative if there is none.
+// duration returns for how many seconds the request has been running; negative
+// without a request.
 func (r *row) duration() float64 {
 	if r.Request == nil {
 		return -1
@@ -175,7 +177,7 @@ func (r *row) memory() int64 {
 	return *r.Memory
 }
 
-// rowsOf lists the workers of pools; h may be nil.
+// rowsOf returns the workers of pools. Without a history the rows have no percent.
 func rowsOf(pools []poolInfo, h *history) []row {
 	var rows []row
 	for i := range pools {
@@ -190,46 +192,45 @@ func rowsOf(pools []poolInfo, h *history) []row {
 	return rows
 }
 
-// sortRows puts the largest first, and leaves no two in an order that changes
-// from look to look.
+// sortRows sorts in descending order, and rows with equal keys in a fixed order.
 func sortRows(rows []row, order sortKey) {
 	slices.SortStableFunc(rows, func(a, b row) int {
-		by := 0
+		primary := 0
 		switch order {
 		case bySeconds:
 		case byCPU:
-			by = cmp.Compare(b.percent, a.percent)
+			primary = cmp.Compare(b.percent, a.percent)
 		case byMemory:
-			by = cmp.Compare(b.memory(), a.memory())
+			primary = cmp.Compare(b.memory(), a.memory())
 		case byRequests:
-			by = cmp.Compare(b.Requests, a.Requests)
+			primary = cmp.Compare(b.Requests, a.Requests)
 		}
-		return cmp.Or(by, cmp.Compare(b.duration(), a.duration()), strings.Compare(a.pool, b.pool), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(primary, cmp.Compare(b.duration(), a.duration()), strings.Compare(a.pool, b.pool), cmp.Compare(a.ID, b.ID))
 	})
 }
 
-// workerTable is a table of workers, with their share of a processor or not.
-func workerTable(rows []row, share bool) *table {
+// workerTable returns a table of workers, optionally with their CPU percentage.
+func workerTable(rows []row, withPercent bool) *table {
 	t := &table{head: []column{left("POOL"), right("ID"), right("PID"), left("STATE"), right("SECONDS")}}
-	if share {
+	if withPercent {
 		t.head = append(t.head, right("CPU%"))
 	}
 	t.head = append(t.head, right("CPU TIME"), right("MEMORY"), right("SERVED"), left("REQUEST"))
 	for i := range rows {
 		r := &rows[i]
-		seconds, what := "-", ""
+		seconds, request := "-", ""
 		if r.Request != nil {
-			seconds, what = secondsText(r.Request.Duration), r.Request.Method+" "+r.Request.URI
+			seconds, request = secondsText(r.Request.Duration), r.Request.Method+" "+r.Request.URI
 		}
 		cells := []string{r.pool, strconv.FormatUint(r.ID, 10), strconv.Itoa(r.PID), r.State, seconds}
-		if share {
+		if withPercent {
 			percent := "-"
 			if r.hasPercent {
 				percent = strconv.FormatFloat(r.percent, 'f', 0, 64)
 			}
 			cells = append(cells, percent)
 		}
-		t.add(append(cells, secondsText(r.CPU), memoryText(r.memory(), r.Memory != nil), strconv.Itoa(r.Requests), what)...)
+		t.add(append(cells, secondsText(r.CPU), memoryText(r.memory(), r.Memory != nil), strconv.Itoa(r.Requests), request)...)
 	}
 	return t
 }

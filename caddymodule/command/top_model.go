@@ -6,102 +6,103 @@ import (
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
+	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// topModel is what top shows, and what its keys change; it knows no terminal.
+// topModel is the state of top, independent of the terminal.
 type topModel struct {
 	order    sortKey
-	pool     string // that alone; empty: all
+	pool     string // the only visible one; empty: all
 	interval time.Duration
 
 	latest   snapshot
-	previous snapshot // the one before it
+	previous snapshot // before latest
 	err      error
 	history  history
-	names    []string // of all pools there were when all were shown
-	offset   int      // rows above the first that is shown
-	page     int      // rows that there was room for
+	names    []string // of all pools, since the last snapshot of all
+	offset   int      // rows above the first visible one
+	page     int      // visible rows, when rendered last
 }
 
-// update takes in a new look. One that failed leaves the last on the screen.
-func (v *topModel) update(l snapshot) {
-	v.err = l.err
-	if l.err != nil {
+// update adds a new snapshot. After a failed one the last one stays visible.
+func (m *topModel) update(s snapshot) {
+	m.err = s.err
+	if s.err != nil {
 		return
 	}
-	v.previous, v.latest = v.latest, l
-	v.history.add(l)
-	if v.pool == "" {
-		v.names = namesOf(l.pools)
+	m.previous, m.latest = m.latest, s
+	m.history.add(s)
+	if m.pool == "" {
+		m.names = namesOf(s.pools)
 	}
 }
 
-// handleKey is what a key does; whether it means to quit, and whether other pools are
-// to be asked for than before.
-func (v *topModel) handleKey(name string) (quit, refresh bool) {
+// handleKey handles a key. It reports whether to quit, and whether to take a new
+// snapshot because the selected pools have changed.
+func (m *topModel) handleKey(name string) (quit, refresh bool) {
 	switch name {
 	case "q", "Q", "Esc", "Ctrl-C":
 		return true, false
 	case "s":
-		v.order = bySeconds
+		m.order = bySeconds
 	case "c":
-		v.order = byCPU
+		m.order = byCPU
 	case "m":
-		v.order = byMemory
+		m.order = byMemory
 	case "r":
-		v.order = byRequests
+		m.order = byRequests
 	case "p":
-		v.nextPool()
+		m.nextPool()
 		return false, true
 	case "Up":
-		v.scroll(-1)
+		m.scroll(-1)
 	case "Down":
-		v.scroll(1)
+		m.scroll(1)
 	case "PgUp":
-		v.scroll(-v.page)
+		m.scroll(-m.page)
 	case "PgDn":
-		v.scroll(v.page)
+		m.scroll(m.page)
 	case "Home":
-		v.offset = 0
+		m.offset = 0
 	}
 	return false, false
 }
 
-// nextPool shows the pool after this one alone, and after the last one all.
-func (v *topModel) nextPool() {
-	v.offset = 0
-	i := slices.Index(v.names, v.pool) + 1 // 0 for all
-	if i == len(v.names) {
-		v.pool = ""
+// nextPool selects the next pool alone, and after the last one all pools.
+func (m *topModel) nextPool() {
+	m.offset = 0
+	i := slices.Index(m.names, m.pool) + 1 // 0 for all
+	if i == len(m.names) {
+		m.pool = ""
 		return
 	}
-	v.pool = v.names[i]
+	m.pool = m.names[i]
 }
 
-func (v *topModel) scroll(delta int) { v.offset = max(0, v.offset+delta) }
+func (m *topModel) scroll(delta int) { m.offset = max(0, m.offset+delta) }
 
-// visiblePools are the pools that are shown: what was asked for before the p key may
-// have more.
-func (v *topModel) visiblePools() []poolInfo {
-	if v.pool == "" {
-		return v.latest.pools
+// visiblePools returns the selected pools. A snapshot from before the p key was
+// pressed may have more.
+func (m *topModel) visiblePools() []poolInfo {
+	if m.pool == "" {
+		return m.latest.pools
 	}
-	return slices.DeleteFunc(slices.Clone(v.latest.pools), func(p poolInfo) bool { return p.Name != v.pool })
+	return slices.DeleteFunc(slices.Clone(m.latest.pools), func(p poolInfo) bool { return p.Name != m.pool })
 }
 
-// rows are the workers that are shown, sorted.
-func (v *topModel) rows() []row {
-	rows := rowsOf(v.visiblePools(), &v.history)
-	sortRows(rows, v.order)
+// rows returns the workers of the visible pools, sorted.
+func (m *topModel) rows() []row {
+	rows := rowsOf(m.visiblePools(), &m.history)
+	sortRows(rows, m.order)
 	return rows
 }
 
-// summary is one line about all pools that are shown.
-func (v *topModel) summary() string {
+// summary returns one line about the visible pools.
+func (m *topModel) summary() string {
 	var busy, idle, maxWorkers, waiting int
 	var memory int64
 	known := false
-	pools := v.visiblePools()
+	pools := m.visiblePools()
 	for i := range pools {
 		p := &pools[i]
 		busy += p.Workers.Busy + p.Workers.Draining
@@ -112,42 +113,42 @@ func (v *topModel) summary() string {
 		memory += n
 		known = known || ok
 	}
-	text := fmt.Sprintf("%s: %d busy, %d idle, at most %d; queue %d; memory %s", count(len(pools), "pool"), busy, idle, maxWorkers,
+	text := fmt.Sprintf("%s: %d busy, %d idle, at most %d; queue %d; memory %s", human.Plural(len(pools), "pool"), busy, idle, maxWorkers,
 		waiting, memoryText(memory, known))
-	if rate, ok := v.rate(); ok {
+	if rate, ok := m.rate(); ok {
 		text += fmt.Sprintf("; %.0f requests/s", rate)
 	}
 	return text
 }
 
-// rate is how many requests a second began between the last two looks.
-func (v *topModel) rate() (perSecond float64, known bool) {
-	passed := v.latest.time.Sub(v.previous.time).Seconds()
-	if v.previous.time.IsZero() || passed <= 0 {
+// rate returns the requests per second between the last two snapshots.
+func (m *topModel) rate() (perSecond float64, known bool) {
+	elapsed := m.latest.time.Sub(m.previous.time).Seconds()
+	if m.previous.time.IsZero() || elapsed <= 0 {
 		return 0, false
 	}
-	then := map[string]uint64{}
-	for i := range v.previous.pools {
-		then[v.previous.pools[i].Name] = v.previous.pools[i].Requests.Total
+	before := map[string]uint64{}
+	for i := range m.previous.pools {
+		before[m.previous.pools[i].Name] = m.previous.pools[i].Requests.Total
 	}
 	var n uint64
-	pools := v.visiblePools()
+	pools := m.visiblePools()
 	for i := range pools {
-		if was, ok := then[pools[i].Name]; ok && was <= pools[i].Requests.Total {
-			n += pools[i].Requests.Total - was
+		if total, ok := before[pools[i].Name]; ok && total <= pools[i].Requests.Total {
+			n += pools[i].Requests.Total - total
 		}
 	}
-	return float64(n) / passed, true
+	return float64(n) / elapsed, true
 }
 
-// style is the look of a line.
+// style is how a line of the screen is displayed.
 type style int
 
 const (
 	plain  style = iota
-	header       // the head of the table
-	dim          // what does nothing
-	alert        // what needs attention
+	header       // head of the table
+	dim          // idle workers
+	alert        // long requests and errors
 )
 
 // screenLine is one line of the screen.
@@ -156,27 +157,27 @@ type screenLine struct {
 	style style
 }
 
-// render are what is on a screen of that height.
-func (v *topModel) render(height int) []screenLine {
+// render returns the lines of a screen of that height.
+func (m *topModel) render(height int) []screenLine {
 	scope := "all pools"
-	if v.pool != "" {
-		scope = "pool " + doctor.Printable(v.pool)
+	if m.pool != "" {
+		scope = "pool " + doctor.Printable(m.pool)
 	}
 	top := []screenLine{
-		{fmt.Sprintf("%s   %s, by %s, every %v", v.latest.time.Format(time.TimeOnly), scope, v.order, v.interval), dim},
-		{v.summary(), plain},
+		{fmt.Sprintf("%s   %s, by %s, every %v", m.latest.time.Format(time.TimeOnly), scope, m.order, m.interval), dim},
+		{m.summary(), plain},
 	}
-	if v.err != nil {
-		top[1] = screenLine{doctor.Printable(v.err.Error()), alert}
+	if m.err != nil {
+		top[1] = screenLine{doctor.Printable(m.err.Error()), alert}
 	}
 	keys := screenLine{"sort by s seconds, c CPU, m memory, r requests   p pool   q quit", dim}
-	rows := v.rows()
+	rows := m.rows()
 	text := workerTable(rows, true).lines()
 	const around = 3 // an empty line, the table's head, the keys
-	v.page = max(1, height-len(top)-around)
-	v.offset = min(v.offset, max(0, len(rows)-v.page))
+	m.page = max(1, height-len(top)-around)
+	m.offset = min(m.offset, max(0, len(rows)-m.page))
 	out := slices.Concat(top, []screenLine{{}, {text[0], header}})
-	for i := v.offset; i < min(len(rows), v.offset+v.page); i++ {
+	for i := m.offset; i < min(len(rows), m.offset+m.page); i++ {
 		out = append(out, screenLine{text[i+1], rowStyle(&rows[i])})
 	}
 	for len(out) < height-1 {
@@ -185,7 +186,7 @@ func (v *topModel) render(height int) []screenLine {
 	return append(out[:max(0, min(len(out), height-1))], keys)
 }
 
-// rowStyle marks a worker by what it does.
+// rowStyle returns the style of a worker by the state of its request.
 func rowStyle(r *row) style {
 	switch {
 	case r.duration() >= longRunningAfter:

@@ -9,70 +9,70 @@ import (
 	"github.com/gdamore/tcell/v3/color"
 )
 
-// liveTop shows the view on the terminal until a key or a signal ends it.
-func liveTop(ctx context.Context, c *client, v *topModel) error {
-	// A terminal that is not UTF-8 gets what it can show.
+// liveTop runs top on the terminal until a key or a signal stops it.
+func liveTop(ctx context.Context, c *client, m *topModel) error {
+	// On a terminal that is not UTF-8, replace other characters.
 	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII)
 	screen, err := tcell.NewScreen(tcell.OptSanitizeContent(true), tcell.OptKeyboardProtocol(tcell.LegacyKeyboard))
 	if err == nil {
 		err = screen.Init()
 	}
 	if err != nil {
-		return fmt.Errorf("this terminal cannot be drawn on: %w: write --once", err)
+		return fmt.Errorf("cannot draw on this terminal: %w: use --once", err)
 	}
-	defer screen.Fini() // also when something panics: a raw terminal is of no use
-	runScreen(ctx, screen, v, c.snapshot)
+	defer screen.Fini() // even after a panic: a terminal in raw mode is unusable
+	runScreen(ctx, screen, m, c.snapshot)
 	return nil
 }
 
-// runScreen is top's loop: it draws, takes keys, and looks again when the interval
-// has passed since the last answer.
-func runScreen(ctx context.Context, screen tcell.Screen, v *topModel, query func(ctx context.Context, pool string) snapshot) {
+// runScreen is the event loop of top: it draws, handles keys, and takes a new
+// snapshot when the interval has elapsed since the last one.
+func runScreen(ctx context.Context, screen tcell.Screen, m *topModel, take func(ctx context.Context, pool string) snapshot) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	snapshots := make(chan snapshot, 1)
 	pending := false
-	query2 := func() {
+	refresh := func() {
 		if pending {
 			return
 		}
 		pending = true
-		pool := v.pool
-		go func() { snapshots <- query(ctx, pool) }()
+		pool := m.pool
+		go func() { snapshots <- take(ctx, pool) }()
 	}
-	next := time.NewTimer(v.interval)
+	next := time.NewTimer(m.interval)
 	defer next.Stop()
 	for {
-		draw(screen, v)
+		draw(screen, m)
 		select {
 		case <-ctx.Done():
 			return
 		case <-next.C:
-			query2()
-		case l := <-snapshots:
+			refresh()
+		case s := <-snapshots:
 			pending = false
-			v.update(l)
-			next.Reset(v.interval)
+			m.update(s)
+			next.Reset(m.interval)
 		case ev, open := <-screen.EventQ():
 			if !open {
 				return
 			}
 			key, ok := ev.(*tcell.EventKey)
 			if !ok {
-				break // another size, and it is drawn anew
+				break // the terminal was resized: draw again
 			}
-			quit, other := v.handleKey(keyName(key))
+			quit, changed := m.handleKey(keyName(key))
 			if quit {
 				return
 			}
-			if other {
-				query2()
+			if changed {
+				refresh()
 			}
 		}
 	}
 }
 
-// keyName is a letter itself, or a key's name.
+// keyName returns the letter or the name of a key.
 func keyName(ev *tcell.EventKey) string {
 	switch ev.Key() {
 	case tcell.KeyRune:
@@ -84,12 +84,12 @@ func keyName(ev *tcell.EventKey) string {
 	}
 }
 
-// draw puts the view on the screen.
-func draw(screen tcell.Screen, v *topModel) {
+// draw renders the model on the screen.
+func draw(screen tcell.Screen, m *topModel) {
 	screen.Clear()
 	screen.HideCursor()
 	width, height := screen.Size()
-	for y, l := range v.render(height) {
+	for y, l := range m.render(height) {
 		style := tcell.StyleDefault
 		switch l.style {
 		case plain:

@@ -11,21 +11,22 @@ import (
 	"github.com/gdamore/tcell/v3/vt"
 )
 
-// terminal is a terminal emulator with top on it.
+// terminal is a terminal emulator that runs top.
 type terminal struct {
 	t         *testing.T
 	term      vt.MockTerm
-	snapshots chan snapshot // what the next look will be
-	ended     chan struct{}
+	snapshots chan snapshot // the snapshots to come
+	exited    chan struct{}
 	stop      context.CancelFunc
 }
 
 const width, height = 100, 12
 
-func startTop(t *testing.T, v *topModel) *terminal {
+// startTop runs top with this model on a new terminal.
+func startTop(t *testing.T, m *topModel) *terminal {
 	t.Helper()
 	tt := &terminal{
-		t: t, term: vt.NewMockTerm(vt.MockOptSize{X: width, Y: height}), snapshots: make(chan snapshot), ended: make(chan struct{}),
+		t: t, term: vt.NewMockTerm(vt.MockOptSize{X: width, Y: height}), snapshots: make(chan snapshot), exited: make(chan struct{}),
 	}
 	screen, err := tcell.NewTerminfoScreenFromTty(tt.term)
 	if err == nil {
@@ -37,9 +38,9 @@ func startTop(t *testing.T, v *topModel) *terminal {
 	ctx, stop := context.WithCancel(t.Context())
 	tt.stop = stop
 	go func() {
-		defer close(tt.ended)
+		defer close(tt.exited)
 		defer screen.Fini()
-		runScreen(ctx, screen, v, func(ctx context.Context, _ string) snapshot {
+		runScreen(ctx, screen, m, func(ctx context.Context, _ string) snapshot {
 			select {
 			case l := <-tt.snapshots:
 				return l
@@ -50,11 +51,12 @@ func startTop(t *testing.T, v *topModel) *terminal {
 	}()
 	t.Cleanup(func() {
 		stop()
-		<-tt.ended
+		<-tt.exited
 	})
 	return tt
 }
 
+// row returns the text of a row of the screen.
 func (tt *terminal) row(y int) string {
 	var b strings.Builder
 	for x := range width {
@@ -67,7 +69,7 @@ func (tt *terminal) row(y int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// shows waits until a row of the screen holds a text.
+// shows waits until a row of the screen contains a text.
 func (tt *terminal) shows(y int, text string) {
 	tt.t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -83,29 +85,30 @@ func (tt *terminal) shows(y int, text string) {
 	}
 }
 
-// snapshot gives top what it looks for.
+// snapshot gives top the next snapshot.
 func (tt *terminal) snapshot(l snapshot) {
 	tt.t.Helper()
 	select {
 	case tt.snapshots <- l:
 	case <-time.After(10 * time.Second):
-		tt.t.Fatal("top does not look again")
+		tt.t.Fatal("top takes no new snapshot")
 	}
 }
 
-func (tt *terminal) isOver() {
+// wantExit waits until top has returned.
+func (tt *terminal) wantExit() {
 	tt.t.Helper()
 	select {
-	case <-tt.ended:
+	case <-tt.exited:
 	case <-time.After(10 * time.Second):
-		tt.t.Fatal("top does not end")
+		tt.t.Fatal("top does not exit")
 	}
 }
 
-func TestTopIsDrawnAndListensToKeys(t *testing.T) {
-	v := &topModel{order: bySeconds, interval: time.Millisecond}
-	v.update(snapshotAt(0, poolOf("x", 0, worker(1, 5, 0, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
-	tt := startTop(t, v)
+func TestTopScreen_DrawsAndHandlesKeys(t *testing.T) {
+	m := &topModel{order: bySeconds, interval: time.Millisecond}
+	m.update(snapshotAt(0, poolOf("x", 0, worker(1, 5, 0, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
+	tt := startTop(t, m)
 	tt.shows(0, "12:00:00   all pools, by seconds")
 	tt.shows(1, "2 pools:")
 	tt.shows(3, "POOL  ID   PID  STATE  SECONDS")
@@ -121,8 +124,8 @@ func TestTopIsDrawnAndListensToKeys(t *testing.T) {
 	tt.shows(0, "12:00:01")
 	tt.shows(5, "x      1  1001  busy       6.0    50")
 
-	tt.snapshot(snapshot{err: errors.New("no Caddy answers")})
-	tt.shows(1, "no Caddy answers")
+	tt.snapshot(snapshot{err: errors.New("no Caddy responds")})
+	tt.shows(1, "no Caddy responds")
 	tt.shows(4, "y      2")
 
 	tt.term.KeyTap(vt.KeyP)
@@ -130,22 +133,22 @@ func TestTopIsDrawnAndListensToKeys(t *testing.T) {
 	tt.shows(5, "")
 
 	tt.term.KeyTap(vt.KeyQ)
-	tt.isOver()
+	tt.wantExit()
 }
 
-func TestTopEndsWithItsContext(t *testing.T) {
-	v := &topModel{order: bySeconds, interval: time.Hour}
-	v.update(snapshotAt(0))
-	tt := startTop(t, v)
+func TestTopScreen_ContextCanceled(t *testing.T) {
+	m := &topModel{order: bySeconds, interval: time.Hour}
+	m.update(snapshotAt(0))
+	tt := startTop(t, m)
 	tt.shows(1, "0 pools")
 	tt.stop()
-	tt.isOver()
+	tt.wantExit()
 }
 
-func TestTopFollowsTheSizeOfTheTerminal(t *testing.T) {
-	v := &topModel{order: bySeconds, interval: time.Hour}
-	v.update(snapshotAt(0, poolOf("x", 0)))
-	tt := startTop(t, v)
+func TestTopScreen_Resize(t *testing.T) {
+	m := &topModel{order: bySeconds, interval: time.Hour}
+	m.update(snapshotAt(0, poolOf("x", 0)))
+	tt := startTop(t, m)
 	tt.shows(height-1, "q quit")
 	tt.term.SetSize(vt.Coord{X: width, Y: 8})
 	tt.shows(7, "q quit")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// worker is a worker that runs a request for so many seconds, or none if they
-// are negative.
+// worker returns a worker that has been running a request for so many seconds, or
+// an idle one if they are negative.
 func worker(id uint64, seconds, cpu float64, memory int64, requests int) workerInfo {
 	w := workerInfo{ID: id, PID: int(id) + 1000, State: "idle", CPU: cpu, Memory: &memory, Requests: requests}
 	if seconds >= 0 {
@@ -19,7 +19,7 @@ func worker(id uint64, seconds, cpu float64, memory int64, requests int) workerI
 	return w
 }
 
-// snapshotAt is a look at pools, so many seconds after the first.
+// snapshotAt returns a snapshot, so many seconds after the first.
 func snapshotAt(seconds float64, pools ...poolInfo) snapshot {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
 	return snapshot{time: at, pools: pools}
@@ -32,19 +32,19 @@ func poolOf(name string, requests uint64, workers ...workerInfo) poolInfo {
 	return p
 }
 
-// ids are the workers of a view in their order.
-func ids(v *topModel) []uint64 {
+// ids returns the IDs of the workers in their order.
+func ids(m *topModel) []uint64 {
 	var list []uint64
-	for _, r := range v.rows() {
+	for _, r := range m.rows() {
 		list = append(list, r.ID)
 	}
 	return list
 }
 
-func TestKeysSortTheWorkers(t *testing.T) {
-	v := &topModel{order: bySeconds}
-	v.update(snapshotAt(0, poolOf("x", 0, worker(1, -1, 0, 10, 1), worker(2, 5, 0, 40, 2), worker(3, 50, 0, 20, 3), worker(4, -1, 0, 30, 9))))
-	v.update(snapshotAt(1, poolOf("x", 0, worker(1, -1, 0.9, 10, 1), worker(2, 6, 0, 40, 2), worker(3, 51, 0.2, 20, 3), worker(4, -1, 0, 30, 9))))
+func TestTop_SortKeys(t *testing.T) {
+	m := &topModel{order: bySeconds}
+	m.update(snapshotAt(0, poolOf("x", 0, worker(1, -1, 0, 10, 1), worker(2, 5, 0, 40, 2), worker(3, 50, 0, 20, 3), worker(4, -1, 0, 30, 9))))
+	m.update(snapshotAt(1, poolOf("x", 0, worker(1, -1, 0.9, 10, 1), worker(2, 6, 0, 40, 2), worker(3, 51, 0.2, 20, 3), worker(4, -1, 0, 30, 9))))
 	for _, c := range []struct {
 		key  string
 		want []uint64
@@ -54,102 +54,102 @@ func TestKeysSortTheWorkers(t *testing.T) {
 		{"m", []uint64{2, 4, 3, 1}},
 		{"r", []uint64{4, 3, 2, 1}},
 		{"s", []uint64{3, 2, 1, 4}},
-		{"x", []uint64{3, 2, 1, 4}}, // no key of ours
+		{"x", []uint64{3, 2, 1, 4}}, // an unassigned key
 	} {
-		if quit, ask := v.handleKey(c.key); quit || ask {
-			t.Errorf("key %q: quits %v, asks %v", c.key, quit, ask)
+		if quit, refresh := m.handleKey(c.key); quit || refresh {
+			t.Errorf("key %q: got quit %v, refresh %v", c.key, quit, refresh)
 		}
-		if got := ids(v); !slices.Equal(got, c.want) {
+		if got := ids(m); !slices.Equal(got, c.want) {
 			t.Errorf("key %q: got workers %v, want %v", c.key, got, c.want)
 		}
 	}
 	for _, key := range []string{"q", "Esc", "Ctrl-C"} {
-		if quit, _ := v.handleKey(key); !quit {
+		if quit, _ := m.handleKey(key); !quit {
 			t.Errorf("%s does not quit", key)
 		}
 	}
 }
 
-func TestProcessorTimeIsAShareOfTheLastLooks(t *testing.T) {
-	v := &topModel{}
+func TestTop_CPUPercent(t *testing.T) {
+	m := &topModel{}
 	percent := func() string {
-		r := v.rows()[0]
+		r := m.rows()[0]
 		return fmt.Sprint(r.hasPercent, " ", r.percent)
 	}
 	for i, c := range []struct {
 		seconds, cpu float64
 		want         string
 	}{
-		{0, 10, "false 0"}, // one look tells nothing
+		{0, 10, "false 0"}, // unknown after one snapshot
 		{1, 10.5, "true 50"},
 		{2, 11.5, "true 75"},
 		{3, 13, "true 100"},
-		{4, 13.5, "true 100"}, // the first is forgotten: 3 in 3 seconds
+		{4, 13.5, "true 100"}, // without the oldest: 3 s in 3 s
 	} {
-		v.update(snapshotAt(c.seconds, poolOf("x", 0, worker(1, 1, c.cpu, 0, 0))))
+		m.update(snapshotAt(c.seconds, poolOf("x", 0, worker(1, 1, c.cpu, 0, 0))))
 		if got := percent(); got != c.want {
-			t.Errorf("look %d: got %s, want %s", i, got, c.want)
+			t.Errorf("snapshot %d: got %s, want %s", i, got, c.want)
 		}
 	}
-	// Another process has the number now.
+	// Another process has the worker ID now.
 	w := worker(1, 1, 0.1, 0, 0)
 	w.PID++
-	v.update(snapshotAt(5, poolOf("x", 0, w)))
+	m.update(snapshotAt(5, poolOf("x", 0, w)))
 	if got := percent(); got != "false 0" {
 		t.Errorf("another process: got %s", got)
 	}
 }
 
-func TestPoolsAreShownOneByOne(t *testing.T) {
-	v := &topModel{}
-	v.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0)), poolOf("y", 0, worker(2, 1, 0, 0, 0), worker(3, 1, 0, 0, 0))))
+func TestTop_NextPool(t *testing.T) {
+	m := &topModel{}
+	m.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0)), poolOf("y", 0, worker(2, 1, 0, 0, 0), worker(3, 1, 0, 0, 0))))
 	for _, c := range []struct {
 		pool string
 		want []uint64
 	}{{"x", []uint64{1}}, {"y", []uint64{2, 3}}, {"", []uint64{1, 2, 3}}, {"x", []uint64{1}}} {
-		if _, ask := v.handleKey("p"); !ask || v.pool != c.pool {
-			t.Errorf("got pool %q, want %q", v.pool, c.pool)
+		if _, refresh := m.handleKey("p"); !refresh || m.pool != c.pool {
+			t.Errorf("got pool %q, want %q", m.pool, c.pool)
 		}
-		if got := ids(v); !slices.Equal(got, c.want) {
+		if got := ids(m); !slices.Equal(got, c.want) {
 			t.Errorf("pool %q: got workers %v, want %v", c.pool, got, c.want)
 		}
 	}
-	// Asked for alone, the pool does not make the others unknown.
-	v.update(snapshotAt(1, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
-	v.handleKey("p")
-	if v.pool != "y" {
-		t.Errorf("got pool %q after x, want y", v.pool)
+	// A snapshot of one pool does not remove the others from the list.
+	m.update(snapshotAt(1, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
+	m.handleKey("p")
+	if m.pool != "y" {
+		t.Errorf("got pool %q after x, want y", m.pool)
 	}
 }
 
-func TestTheSummaryCountsWhatIsShown(t *testing.T) {
-	v := &topModel{}
+func TestTop_Summary(t *testing.T) {
+	m := &topModel{}
 	one, two := poolOf("x", 100, worker(1, -1, 0, 1<<20, 0)), poolOf("y", 10, worker(2, -1, 0, 1<<20, 0))
 	one.Queue.Length = 3
-	v.update(snapshotAt(0, one, two))
+	m.update(snapshotAt(0, one, two))
 	one.Requests.Total, two.Requests.Total = 160, 30
-	if got, want := v.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB"; got != want {
+	if got, want := m.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	v.update(snapshotAt(2, one, two))
-	if got, want := v.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB; 40 requests/s"; got != want {
+	m.update(snapshotAt(2, one, two))
+	if got, want := m.summary(), "2 pools: 0 busy, 2 idle, at most 18; queue 3; memory 2.0 MiB; 40 requests/s"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	v.handleKey("p")
-	if got, want := v.summary(), "1 pool: 0 busy, 1 idle, at most 9; queue 3; memory 1.0 MiB; 30 requests/s"; got != want {
+	m.handleKey("p")
+	if got, want := m.summary(), "1 pool: 0 busy, 1 idle, at most 9; queue 3; memory 1.0 MiB; 30 requests/s"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
-	v := &topModel{order: bySeconds, interval: time.Second}
+func TestTop_RenderHeights(t *testing.T) {
+	m := &topModel{order: bySeconds, interval: time.Second}
 	var workers []workerInfo
 	for id := range uint64(20) {
 		workers = append(workers, worker(id+1, float64(100-id), 0, 0, 0))
 	}
-	v.update(snapshotAt(0, poolOf("x", 0, workers...)))
+	m.update(snapshotAt(0, poolOf("x", 0, workers...)))
 	for height := range 40 {
-		lines := v.render(height)
+		lines := m.render(height)
 		if len(lines) != max(1, height) {
 			t.Errorf("height %d: got %d lines", height, len(lines))
 		}
@@ -157,12 +157,12 @@ func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
 			t.Errorf("height %d: the last line is %q", height, last)
 		}
 	}
-	lines := v.render(10)
+	lines := m.render(10)
 	if !strings.Contains(lines[4].text, "GET /1") || lines[3].style != header || lines[4].style != alert {
 		t.Errorf("got %+v", lines)
 	}
-	shown := func() string {
-		lines := v.render(10)
+	visible := func() string {
+		lines := m.render(10)
 		_, first, _ := strings.Cut(lines[4].text, "GET ")
 		_, last, _ := strings.Cut(lines[8].text, "GET ")
 		return first + " to " + last
@@ -174,38 +174,38 @@ func TestTheLinesFillTheScreenWhateverItsHeight(t *testing.T) {
 		{"PgUp", "/1 to /5"},
 		{"Up", "/1 to /5"},
 	} {
-		v.handleKey(c.key)
-		if got := shown(); got != c.want {
+		m.handleKey(c.key)
+		if got := visible(); got != c.want {
 			t.Errorf("after %s: got %s, want %s", c.key, got, c.want)
 		}
 	}
 	for range 30 {
-		v.handleKey("PgDn")
-		v.render(10)
+		m.handleKey("PgDn")
+		m.render(10)
 	}
-	if got := shown(); got != "/16 to /20" {
+	if got := visible(); got != "/16 to /20" {
 		t.Errorf("at the end: got %s", got)
 	}
-	v.handleKey("Home")
-	if got := shown(); got != "/1 to /5" {
+	m.handleKey("Home")
+	if got := visible(); got != "/1 to /5" {
 		t.Errorf("at home: got %s", got)
 	}
 }
 
-func TestALookThatFailsLeavesTheLastOne(t *testing.T) {
-	v := &topModel{}
-	v.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
-	v.update(snapshot{err: errors.New("no Caddy\x1b answers")})
-	if lines := v.render(10); lines[1].style != alert || lines[1].text != "no Caddy� answers" || !strings.Contains(lines[4].text, "GET /1") {
+func TestTop_SnapshotFails(t *testing.T) {
+	m := &topModel{}
+	m.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
+	m.update(snapshot{err: errors.New("no Caddy\x1b responds")})
+	if lines := m.render(10); lines[1].style != alert || lines[1].text != "no Caddy� responds" || !strings.Contains(lines[4].text, "GET /1") {
 		t.Errorf("got %+v", lines)
 	}
-	v.update(snapshotAt(1, poolOf("x", 0)))
-	if lines := v.render(10); lines[1].style == alert {
-		t.Errorf("it is over, but the screen says %q", lines[1].text)
+	m.update(snapshotAt(1, poolOf("x", 0)))
+	if lines := m.render(10); lines[1].style == alert {
+		t.Errorf("after a good snapshot: the screen still has %q", lines[1].text)
 	}
 }
 
-func TestTopWithoutATerminalIsOneTable(t *testing.T) {
+func TestTop_NotATerminal(t *testing.T) {
 	out, err := run(t, "top", "--interval", "100ms", "--sort", "memory", "--address", twoPools(t).address)
 	if err != nil {
 		t.Fatal(err)
