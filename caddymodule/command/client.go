@@ -47,6 +47,7 @@ func newClient(cmd *cobra.Command) (*client, error) {
 	return c, err
 }
 
+// adminOff reports whether the config disables the admin endpoint.
 func (c *client) adminOff() bool {
 	var parsed struct {
 		Admin struct {
@@ -110,6 +111,7 @@ func (c *client) call(ctx context.Context, method, path string, body, response a
 	}
 }
 
+// roundTrip sends a request and returns the body of the response.
 func (c *client) roundTrip(method, path string, body any) ([]byte, error) {
 	var reader io.Reader
 	if body != nil {
@@ -196,6 +198,7 @@ func (c *client) withPoolNames(ctx context.Context, name string, err error) erro
 	return unknownPool(name, names)
 }
 
+// namesOf returns the names of pools.
 func namesOf(list []poolInfo) []string {
 	var names []string
 	for i := range list {
@@ -204,6 +207,7 @@ func namesOf(list []poolInfo) []string {
 	return names
 }
 
+// unknownPool is the error for a name that is not among the names of all pools.
 func unknownPool(name string, names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("unknown pool %s: this Caddy has no pools; its config has no php_pool, or is still being loaded", name)

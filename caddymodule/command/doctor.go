@@ -47,6 +47,8 @@ func runDoctor(cmd *cobra.Command, plan Planner) error {
 	return printReport(cmd, report)
 }
 
+// printReport prints a report as text or JSON. It returns errReported if there are
+// problems.
 func printReport(cmd *cobra.Command, report *doctor.Report) error {
 	asJSON, _ := cmd.Flags().GetBool("json")
 	verbose, _ := cmd.Flags().GetBool("verbose")
@@ -64,6 +66,7 @@ func printReport(cmd *cobra.Command, report *doctor.Report) error {
 	return err
 }
 
+// configProblem reports a config that cannot be read.
 func configProblem(file string, err error) doctor.Subject {
 	return doctor.Subject{Kind: "config", Name: file, Findings: []doctor.Finding{{Level: doctor.Problem, Summary: err.Error()}}}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// lowWatermark: a cache is almost full when less than one part in so many is free.
+// lowWatermark: a cache is almost full when at most one part in so many is free.
 const lowWatermark = 20
 
 // longPath is the size of a long path in the realpath cache, in bytes.

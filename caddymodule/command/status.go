@@ -111,6 +111,7 @@ func statusText(list []poolInfo, workers bool) []byte {
 	return b.Bytes()
 }
 
+// poolTable returns the table of pools.
 func poolTable(list []poolInfo) *table {
 	t := &table{head: []column{
 		left("POOL"), left("PHP"), left("MANAGER"), right("BUSY"), right("IDLE"), right("MAX"), right("QUEUE"),

@@ -67,6 +67,7 @@ func (c *check) cannotRun(err error) {
 	c.problem(remedy, "%v", err)
 }
 
+// facts returns the description of php-cgi for the report.
 func (c *check) facts() *PHP {
 	b := c.binary
 	p := &PHP{
