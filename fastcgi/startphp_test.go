@@ -3,10 +3,12 @@
 package fastcgi
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -75,10 +77,29 @@ func (p *php) dial() *Conn {
 	}
 	c := NewConn(nc)
 	p.t.Cleanup(func() { c.Close() })
-	if err := c.Handshake(testContext(p.t)); err != nil {
+	handshake := c.Handshake
+	if p.closesAfterValues() {
+		handshake = c.ProbeRequest
+	}
+	if err := handshake(testContext(p.t)); err != nil {
 		p.t.Fatalf("handshake: %v", err)
 	}
 	return c
+}
+
+// closesAfterValues reports whether this is a PHP before 8.2.13, which closes a
+// connection after GET_VALUES (php bug 76922).
+func (p *php) closesAfterValues() bool {
+	p.t.Helper()
+	out, err := exec.Command(p.cmd.Path, "-v").Output()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(string(out), "PHP %d.%d.%d", &major, &minor, &patch); err != nil {
+		p.t.Fatalf("%v in %q", err, out)
+	}
+	return slices.Compare([]int{major, minor, patch}, []int{8, 2, 13}) < 0
 }
 
 // request returns a request for a script in testdata.

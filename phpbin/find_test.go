@@ -24,12 +24,13 @@ func echoVersion(version string) string {
 	return "echo 'PHP " + version + " (cgi-fcgi) (built: today)'"
 }
 
+// TestFind names versions that no PHP of this machine has.
 func TestFind(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
 	t.Setenv("PATH", one+":"+two+":relative")
-	writeProgram(t, filepath.Join(one, "php-cgi7.4"), echoVersion("7.4.33"))
-	writeProgram(t, filepath.Join(one, "php-cgi8.1"), echoVersion("8.1.2"))
-	writeProgram(t, filepath.Join(two, "php83-cgi"), echoVersion("8.3.9"))
+	writeProgram(t, filepath.Join(one, "php-cgi1.4"), echoVersion("1.4.33"))
+	writeProgram(t, filepath.Join(one, "php-cgi1.1"), echoVersion("1.1.2"))
+	writeProgram(t, filepath.Join(two, "php13-cgi"), echoVersion("1.3.9"))
 	writeProgram(t, filepath.Join(two, "php-cgi"), echoVersion("6.6.6"))
 	writeProgram(t, filepath.Join(two, "php"), "echo 'PHP 8.3.9 (cli) (built: today)'")
 	writeProgram(t, filepath.Join(one, "mine"), echoVersion("6.5.4"))
@@ -38,20 +39,20 @@ func TestFind(t *testing.T) {
 	}
 	tests := map[string]string{
 		"":                               filepath.Join(two, "php-cgi"),
-		"8.3":                            filepath.Join(two, "php83-cgi"),
-		"8.1":                            filepath.Join(one, "php-cgi8.1"),
-		"8.3.9":                          filepath.Join(two, "php83-cgi"),
-		"7":                              filepath.Join(one, "php-cgi7.4"),
+		"1.3":                            filepath.Join(two, "php13-cgi"),
+		"1.1":                            filepath.Join(one, "php-cgi1.1"),
+		"1.3.9":                          filepath.Join(two, "php13-cgi"),
+		"1":                              filepath.Join(one, "php-cgi1.4"),
 		"6.6":                            filepath.Join(two, "php-cgi"),
 		"mine":                           filepath.Join(one, "mine"),
-		filepath.Join(one, "php-cgi8.1"): filepath.Join(one, "php-cgi8.1"),
+		filepath.Join(one, "php-cgi1.1"): filepath.Join(one, "php-cgi1.1"),
 	}
 	for spec, want := range tests {
 		if got, err := phpbin.Find(spec); got != want || err != nil {
 			t.Errorf("%q: got %q, %v, want %q", spec, got, err, want)
 		}
 	}
-	for _, spec := range []string{"9.9", "8.3.8", "absent", "/absent/php-cgi", filepath.Join(one, "php-cgi9.9")} {
+	for _, spec := range []string{"9.9", "1.3.8", "absent", "/absent/php-cgi", filepath.Join(one, "php-cgi9.9")} {
 		if got, err := phpbin.Find(spec); err == nil {
 			t.Errorf("%q: got %q, want an error", spec, got)
 		}
