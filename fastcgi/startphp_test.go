@@ -79,7 +79,7 @@ func (p *php) dial() *Conn {
 	p.t.Cleanup(func() { c.Close() })
 	handshake := c.Handshake
 	if p.closesAfterValues() {
-		handshake = c.ProbeRequest
+		handshake = c.PingRequest
 	}
 	if err := handshake(testContext(p.t)); err != nil {
 		p.t.Fatalf("handshake: %v", err)
