@@ -20,8 +20,8 @@ import (
 	"testing"
 )
 
-// TestAdminAPI_EscapedPoolName asks with a name that has all that
-// a path gives a meaning to.
+// TestAdminAPI_EscapedPoolName uses a pool name with all characters
+// that have a meaning in a URL path.
 func TestAdminAPI_EscapedPoolName(t *testing.T) {
 	t.Parallel()
 	const path = "/php_pool/pools/shop%2F1%2050%25%3F%23"
@@ -60,7 +60,7 @@ func TestAdminAPI_EscapedPoolName(t *testing.T) {
 	s.Admin("GET", path+"/stat", "").WantContains(t, http.StatusNotFound, "there is no call", "ping", "status")
 }
 
-// TestAdminAPI_Fields checks each by name and kind.
+// TestAdminAPI_Fields checks each field by name and type.
 func TestAdminAPI_Fields(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2"))
@@ -117,7 +117,8 @@ func TestAdminAPI_Fields(t *testing.T) {
 	}
 }
 
-// TestStatusPage_HidesQueryStrings: they may hold passwords.
+// TestStatusPage_HidesQueryStrings checks that queries, which may contain passwords,
+// are only shown where full_uri is set.
 func TestStatusPage_HidesQueryStrings(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, `
@@ -155,7 +156,7 @@ func TestStatusPage_HidesQueryStrings(t *testing.T) {
 	}
 }
 
-// TestStatusPage_EscapesMarkup goes all the way from a client to the page.
+// TestStatusPage_EscapesMarkup sends markup in a URI and checks it in every format.
 func TestStatusPage_EscapesMarkup(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, statusSite, harness.Options{Workers: 1})
@@ -171,12 +172,12 @@ func TestStatusPage_EscapesMarkup(t *testing.T) {
 		res := s.Get("/fpm/status?full&" + format)
 		res.WantContains(t, 200, want)
 		if res.Header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%q: a browser may take it for something else", format)
+			t.Errorf("%q: no X-Content-Type-Options: nosniff", format)
 		}
 	}
 }
 
-// TestPing takes php-cgi away, and brings it back.
+// TestPing removes php-cgi and kills the workers, and restores php-cgi.
 func TestPing(t *testing.T) {
 	t.Parallel()
 	s := harness.Prepare(t, harness.SingleLean)
@@ -223,11 +224,11 @@ func TestPing(t *testing.T) {
 	s.Get("/ping").Want(t, 200, "pong")
 	s.Get("/other").Want(t, 404, "")
 	s.Get("/ping", "X-Forwarded-For: 127.0.0.1").Want(t, 403, "")
-	s.Get("/wide", "X-Forwarded-For: 127.0.0.1").Want(t, 403, "") // nobody whom Caddy trusts says so
+	s.Get("/wide", "X-Forwarded-For: 127.0.0.1").Want(t, 403, "") // not from a trusted proxy
 	if res := s.Do(s.Request("POST", "/ping", nil)); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST: got %d, Allow: %q", res.StatusCode, res.Header.Get("Allow"))
 	}
-	// While all workers are busy it can serve, if only later.
+	// A pool with only busy workers can still serve, after a wait.
 	response := s.StartBlocked("wait.php")
 	becomes(200)
 	s.Unblock()

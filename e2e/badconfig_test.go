@@ -60,7 +60,7 @@ func TestConfig_InvalidOptions(t *testing.T) {
 		t.Run(bad.name, func(t *testing.T) {
 			err := s.Reload(badSite(bad.lines))
 			if err == nil {
-				t.Fatalf("%q was taken", bad.lines)
+				t.Fatalf("%q was accepted", bad.lines)
 			}
 			harness.WantMessage(t, err, bad.says)
 		})
@@ -72,7 +72,7 @@ func TestConfig_InvalidOptions(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
-// TestConfig_PHPErrorIsReported loads settings that php-cgi itself objects to.
+// TestConfig_PHPErrorIsReported loads settings that make php-cgi fail.
 func TestConfig_PHPErrorIsReported(t *testing.T) {
 	t.Parallel()
 	for _, b := range harness.BothSpawnModes {
@@ -82,11 +82,11 @@ func TestConfig_PHPErrorIsReported(t *testing.T) {
 			harness.WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nthis is no PHP\n")
 			err := s.Reload(badSite(strings.Join(b.Lines, "\n") + fmt.Sprintf("\nini opcache.preload %s/preload.php\nini opcache.preload_user %s", s.Dir, harness.PHPUser(t).Username)))
 			if err == nil {
-				t.Fatal("a preload script that does not parse was taken")
+				t.Fatal("a preload script that does not parse was accepted")
 			}
 			harness.WantMessage(t, err, []string{"preload.php", "syntax error|parse error"})
-			// Caddy starts its apps in any order: the refused config's server may
-			// have accepted on the shared port, and closes what it had in hand.
+			// Caddy starts its apps in any order: the server of the rejected config
+			// may have accepted connections on the shared port, which it closes.
 			if got := s.GetFrom(s.Port, "/hello.php"); got != "hello\n" {
 				t.Errorf("got %q", got)
 			}
@@ -94,13 +94,13 @@ func TestConfig_PHPErrorIsReported(t *testing.T) {
 	}
 }
 
-// TestConfig_InvalidAtStart has Caddy start with what a reload refuses.
+// TestConfig_InvalidAtStart starts Caddy with an invalid configuration.
 func TestConfig_InvalidAtStart(t *testing.T) {
 	t.Parallel()
 	s := harness.Prepare(t, harness.SharedLean)
 	err := s.Run(badSite("binary /nowhere/php-cgi"))
 	if err == nil {
-		t.Fatal("Caddy serves")
+		t.Fatal("Caddy started")
 	}
 	harness.WantMessage(t, err, []string{"/nowhere/php-cgi"})
 }

@@ -17,12 +17,12 @@ import (
 	"testing"
 )
 
-// badLoads are configurations that cannot be activated, what has to be broken for
+// failingLoads are configurations that cannot be activated, what has to be broken for
 // that, and what the error must name.
-var badLoads = []struct {
+var failingLoads = []struct {
 	name   string
 	lines  string
-	more   string                               // beside the site
+	more   string                               // another site
 	broken func(*testing.T, *harness.Server)    // undone when t ends
 	says   func(s *harness.Server) (all string) // separated by commas
 }{
@@ -119,7 +119,7 @@ func TestReload_FailureChangesNothing(t *testing.T) {
 		before, processes := s.WaitForked()
 		l := s.StartTraffic(checkScript, 4)
 		for range harness.Rounds(1) {
-			for _, bad := range badLoads {
+			for _, bad := range failingLoads {
 				t.Run(bad.name, func(t *testing.T) {
 					if bad.broken != nil {
 						bad.broken(t, s)

@@ -27,13 +27,13 @@ func TestRequestBody(t *testing.T) {
 	t.Parallel()
 	checks := []check{
 		{"a form with a file arrives", formWithFile},
-		{"a slow upload holds no worker", slowUpload},
-		{"a body that the script does not read harms nothing", func(t *testing.T, s *harness.Server) {
+		{"a slow upload occupies no worker", slowUpload},
+		{"a body that the script does not read has no effect", func(t *testing.T, s *harness.Server) {
 			for range 5 {
 				s.Do(s.Request("POST", "/hello.php", bytes.NewReader(harness.Pattern(500_000)), "Content-Type: text/plain")).Want(t, 200, "hello\n")
 			}
 		}},
-		{"a client that leaves in the middle of its body harms nothing", func(t *testing.T, s *harness.Server) {
+		{"a client that disconnects during its body has no effect", func(t *testing.T, s *harness.Server) {
 			conn := harness.Dial(t, s)
 			fmt.Fprint(conn, "POST /body.php HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\npart")
 			conn.Close()
@@ -56,10 +56,10 @@ func TestRequestBody(t *testing.T) {
 			})
 		}
 	}
-	conform(t, harness.BothTransports, harness.Options{}, checks)
+	checkAll(t, harness.BothTransports, harness.Options{}, checks)
 }
 
-// bodySeen is what body.php says.
+// bodySeen is the output of body.php.
 type bodySeen struct {
 	Method   string
 	Length   int64
@@ -121,7 +121,7 @@ func formWithFile(t *testing.T, s *harness.Server) {
 	}
 }
 
-// slowUpload begins as many uploads as there are workers, and more.
+// slowUpload starts more uploads than there are workers.
 func slowUpload(t *testing.T, s *harness.Server) {
 	const uploads = 5
 	content := string(harness.Pattern(1000))
@@ -147,7 +147,7 @@ func slowUpload(t *testing.T, s *harness.Server) {
 	}
 }
 
-// TestRequestBody_Large sends and fetches more than Caddy may keep in memory.
+// TestRequestBody_Large uploads and downloads more than Caddy may keep in memory.
 func TestRequestBody_Large(t *testing.T) {
 	t.Parallel()
 	const size, growth = 100 << 20, 48 << 20

@@ -18,15 +18,15 @@ import (
 	"testing"
 )
 
-// feature is a Caddyfile, or the inside of a site, and what it does.
+// feature is a Caddyfile, or the contents of a site block, and a test of it.
 type feature struct {
 	name      string
 	caddyfile string
 	run       func(*testing.T, *harness.Server)
 }
 
-// features runs each Caddyfile on a server of its own, through the lean handler
-// and through the reverse proxy.
+// features runs each Caddyfile on its own server, with the lean handler and with the
+// reverse proxy.
 func features(t *testing.T, all []feature) {
 	t.Helper()
 	for _, f := range all {
@@ -43,7 +43,7 @@ func features(t *testing.T, all []feature) {
 	}
 }
 
-// TestRouting holds a site's other directives against PHP's.
+// TestRouting combines php_pool with the routing directives of a site.
 func TestRouting(t *testing.T) {
 	t.Parallel()
 	features(t, []feature{
@@ -103,7 +103,7 @@ func TestRouting(t *testing.T) {
 			s.Get("/old.php5/info").Want(t, 200, "php5 /info\n")
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
-		{"handle_path takes its prefix off", `
+		{"handle_path strips its prefix", `
 			handle_path /app/* {
 				root {$SITE}
 				PHP
@@ -187,7 +187,7 @@ func TestRouting(t *testing.T) {
 	})
 }
 
-// TestMiddleware holds PHP against what Caddy puts around it.
+// TestMiddleware combines php_pool with Caddy's middleware.
 func TestMiddleware(t *testing.T) {
 	t.Parallel()
 	features(t, []feature{
@@ -205,7 +205,7 @@ func TestMiddleware(t *testing.T) {
 				t.Errorf("got REMOTE_USER %q, PHP_AUTH_USER %q", vars["REMOTE_USER"], vars["PHP_AUTH_USER"])
 			}
 		}},
-		{"encode makes it smaller", `
+		{"encode compresses the response", `
 			root {$SITE}
 			encode gzip
 			PHP
@@ -283,12 +283,12 @@ func overTLS(t *testing.T, s *harness.Server) {
 	s.URL = strings.Replace(s.URL, "http:", "https:", 1)
 	transport := &http.Transport{
 		ForceAttemptHTTP2: true,
-		// The certificate is of Caddy's own authority, made a moment ago.
+		// Caddy's local CA issued the certificate.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	s.Client = &http.Client{Transport: transport, Timeout: harness.MaxWait}
-	harness.Eventually(t, func() error { // the certificate is made after Caddy serves
+	harness.Eventually(t, func() error { // Caddy issues the certificate after it has started
 		res, err := s.Client.Do(s.Request("GET", "/page.html", nil))
 		if err == nil {
 			res.Body.Close()
@@ -311,7 +311,7 @@ func overTLS(t *testing.T, s *harness.Server) {
 	}
 }
 
-// TestRouting_SymlinkedRoot deploys as many do: a link is turned to another release.
+// TestRouting_SymlinkedRoot points the symbolic link that is the root to another release.
 func TestRouting_SymlinkedRoot(t *testing.T) {
 	t.Parallel()
 	const site = `

@@ -19,7 +19,7 @@ import (
 	"testing"
 )
 
-// result is what a command printed, and how it ended.
+// result is the output and the exit code of a command.
 type result struct {
 	t              testing.TB
 	args           string
@@ -27,19 +27,19 @@ type result struct {
 	code           int
 }
 
-// phpPool runs `caddy php-pool` as somebody in the server's directory would,
-// whose Caddyfile has the admin address.
+// phpPool runs `caddy php-pool` in the server's directory, whose Caddyfile has the
+// admin address.
 func phpPool(s *harness.Server, args ...string) *result {
 	s.T.Helper()
 	return phpPoolIn(s, os.Getenv("PATH"), args...)
 }
 
-// phpPoolIn does it with that PATH.
+// phpPoolIn runs it with another PATH.
 func phpPoolIn(s *harness.Server, path string, args ...string) *result {
 	s.T.Helper()
 	c := s.Command(append([]string{"php-pool"}, args...)...)
 	cmd := exec.CommandContext(s.T.Context(), c.Args[0], c.Args[1:]...)
-	cmd.Env, cmd.Dir = append(slices.Clone(c.Env), "PATH="+path), c.Dir // the last one counts
+	cmd.Env, cmd.Dir = append(slices.Clone(c.Env), "PATH="+path), c.Dir // the last PATH counts
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -50,8 +50,8 @@ func phpPoolIn(s *harness.Server, path string, args ...string) *result {
 	return &result{s.T, strings.Join(args, " "), stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// says checks the exit code, and that expressions match what was printed: on
-// stdout if all went well.
+// says checks the exit code, and that expressions match stdout, or all output if the
+// command failed.
 func (r *result) says(code int, expressions ...string) {
 	r.t.Helper()
 	text := r.stdout
@@ -68,7 +68,7 @@ func (r *result) says(code int, expressions ...string) {
 	}
 }
 
-// TestCommand_InspectAndManage does all of it to one pool.
+// TestCommand_InspectAndManage runs all commands on one pool.
 func TestCommand_InspectAndManage(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -91,7 +91,7 @@ func TestCommand_InspectAndManage(t *testing.T) {
 			return p.Workers.Max == 2 && p.Workers.Idle == 1 && p.Workers.Busy == 1
 		})
 
-		old := p.List[len(p.List)-1] // the idle one
+		old := p.List[len(p.List)-1] // the idle worker
 		id := fmt.Sprint(old.ID)
 		phpPool(s, "recycle", "main", id).says(0, `^pool main: worker `+id+` is replaced after its request`)
 		gone := func(id int) {
@@ -102,7 +102,7 @@ func TestCommand_InspectAndManage(t *testing.T) {
 		}
 		gone(old.ID)
 
-		// The one that runs a script, of the generation before, goes by force.
+		// The busy worker of the previous generation is killed.
 		busy := before.List[slices.IndexFunc(before.List, func(w harness.WorkerStatus) bool { return w.State == "busy" })]
 		phpPool(s, "recycle", "main", fmt.Sprint(busy.ID), "--force").says(0, `is replaced now`)
 		gone(busy.ID)
@@ -131,7 +131,7 @@ func TestCommand_Errors(t *testing.T) {
 	} {
 		phpPool(s, strings.Fields(strings.ReplaceAll(c.args, "{dir}", s.Dir))...).says(1, c.want)
 	}
-	// A restart that cannot succeed leaves the workers alone.
+	// A restart that fails keeps the workers.
 	ini := filepath.Join(s.Dir, "php.ini")
 	harness.WriteFile(t, ini, "memory_limit = 64M\n")
 	if err := s.Reload(harness.PoolSite(harness.SharedLean, "workers 1", "ini_file "+ini)); err != nil {
@@ -160,7 +160,7 @@ func TestDoctor_FindsProblems(t *testing.T) {
 	site := harness.PoolSite(harness.SharedLean, "workers 3", "binary "+sound, "ini_file "+ini)
 	harness.WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(site))
 
-	// The PHP that the config names has problems, another one is only noted.
+	// Problems of the configured PHP are problems; those of another one are notes.
 	phpPoolIn(s, path, "doctor").says(1,
 		`(?m)^php-cgi `+sound+` as main would start it$`,
 		`(?m)^  problem  at its start it complains: .*Unable to load dynamic library 'no_such_thing'.*\n +→ install it .* or take it out of `+regexp.QuoteMeta(ini)+`$`,
@@ -171,7 +171,7 @@ func TestDoctor_FindsProblems(t *testing.T) {
 		`(?m)^  note     no Caddy answers at unix/.*admin\.sock`,
 		`(?m)^1 problem, \d+ notes$`)
 
-	// With no option at all it would be the broken one.
+	// Without options, the broken one is used.
 	harness.WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(harness.PoolSite(harness.SharedLean)))
 	phpPoolIn(s, path, "doctor").says(1, `(?m)^php-cgi `+broken+` as main would start it\n  problem  .*libxml2\.so\.2`)
 
@@ -179,7 +179,7 @@ func TestDoctor_FindsProblems(t *testing.T) {
 	phpPool(s, "doctor", "--json").says(0, `(?s)^\{.*"kind": "php-cgi",.*"problems": 0,`)
 }
 
-// TestDoctor_LeavesNoProcesses looks for what it started.
+// TestDoctor_LeavesNoProcesses checks that doctor leaves no process.
 func TestDoctor_LeavesNoProcesses(t *testing.T) {
 	t.Parallel()
 	for _, b := range harness.BothSpawnModes {

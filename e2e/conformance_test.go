@@ -13,20 +13,20 @@ import (
 	"testing"
 )
 
-// check is one sentence about what a server does.
+// check is one property of a server; its name is a sentence.
 type check struct {
 	name string
 	run  func(*testing.T, *harness.Server)
 }
 
-// conform checks all sentences on one server, in each of these forms.
-func conform(t *testing.T, forms []harness.Backend, o harness.Options, checks []check) {
+// checkAll runs all checks on one server of each backend.
+func checkAll(t *testing.T, forms []harness.Backend, o harness.Options, checks []check) {
 	t.Helper()
 	harness.ForEach(t, forms, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PlainSite, o)
 		for _, c := range checks {
 			t.Run(c.name, func(t *testing.T) {
-				// A check reports to its own test, and so do the server's helpers.
+				// The server's helpers have to report to the subtest.
 				own := *s
 				own.T = t
 				c.run(t, &own)
@@ -40,12 +40,12 @@ func conform(t *testing.T, forms []harness.Backend, o harness.Options, checks []
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conform(t, harness.AllBackends, harness.Options{}, []check{
-		{"a script answers", func(t *testing.T, s *harness.Server) {
+	checkAll(t, harness.AllBackends, harness.Options{}, []check{
+		{"a script is executed", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/hello.php")
 			res.Want(t, 200, "hello\n")
 			if via := res.Header.Get("X-Via-Proxy"); (via != "") != (s.Backend.Proxy && !s.Backend.FPM) {
-				t.Errorf("X-Via-Proxy: got %q: the request took the wrong way", via)
+				t.Errorf("X-Via-Proxy: got %q: the request used the wrong transport", via)
 			}
 		}},
 		{"the index is found, and canonical", func(t *testing.T, s *harness.Server) {
@@ -57,10 +57,10 @@ func TestConformance(t *testing.T) {
 				t.Errorf("Location: got %v, %v, want /sub/?a=b", to, err)
 			}
 		}},
-		{"a path that is no file goes to the index", func(t *testing.T, s *harness.Server) {
+		{"a path without a file is served by the index", func(t *testing.T, s *harness.Server) {
 			s.Get("/pretty/url?x=1").Want(t, 200, "index /pretty/url?x=1\n")
 		}},
-		{"a file that is no script is served by Caddy", func(t *testing.T, s *harness.Server) {
+		{"a static file is served by Caddy", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/page.html")
 			res.Want(t, 200, "<p>a static page</p>\n")
 			if res.Header.Get("X-Powered-By") != "" || res.Header.Get("Etag") == "" {
@@ -71,7 +71,7 @@ func TestConformance(t *testing.T) {
 			res := s.Get("/page.html", "Range: bytes=3-10")
 			res.Want(t, 206, "a static")
 		}},
-		{"an image is never run, whatever follows its name", func(t *testing.T, s *harness.Server) {
+		{"an image is never executed, whatever follows its name", func(t *testing.T, s *harness.Server) {
 			for _, path := range []string{"/uploads/img.jpg/x.php", "/uploads/img.jpg%00.php", "/uploads/img.jpg%00x.php", "/uploads/img.jpg/.php"} {
 				if res := s.Get(path); strings.Contains(res.Text, "an image was run") && !strings.Contains(res.Text, "<?php") {
 					t.Errorf("%s ran the image: %d %q", path, res.StatusCode, res.Text)
@@ -92,14 +92,14 @@ func TestConformance(t *testing.T) {
 				}
 			}
 		}},
-		{"Caddy's environment is not PHP's", func(t *testing.T, s *harness.Server) {
+		{"PHP does not inherit Caddy's environment", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/env.php")
 			res.Want(t, 200, "")
 			if strings.Contains(res.Text, "never-for-php") {
 				t.Errorf("PHP sees Caddy's environment: %s", res.Text)
 			}
 		}},
-		{"a Proxy header and names with _ reach no script", func(t *testing.T, s *harness.Server) {
+		{"a Proxy header and names with _ are dropped", func(t *testing.T, s *harness.Server) {
 			vars := s.Vars("/server.php", "Proxy: http://evil.test", "X_Under: 1", "Remote_User: root", "X-Fine: 2")
 			for _, name := range []string{"HTTP_PROXY", "HTTP_X_UNDER", "HTTP_REMOTE_USER"} {
 				if got, ok := vars[name]; ok {
@@ -128,7 +128,7 @@ func TestConformance(t *testing.T) {
 			s.Get("/cookies.php", "Cookie: a=1; b=2", "Cookie: c=3").
 				Want(t, 200, `{"line":"a=1; b=2; c=3","cookies":{"a":"1","b":"2","c":"3"}}`)
 		}},
-		{"every header of a script arrives, repeated ones too", func(t *testing.T, s *harness.Server) {
+		{"all headers of a script arrive, repeated ones too", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/manyheads.php")
 			res.Want(t, 200, "")
 			if got := len(res.Header["X-Many"]); got != 500 {
@@ -145,7 +145,7 @@ func TestConformance(t *testing.T) {
 				t.Errorf("Location: got %q", got)
 			}
 		}},
-		{"HEAD has the head alone", func(t *testing.T, s *harness.Server) {
+		{"HEAD returns no body", func(t *testing.T, s *harness.Server) {
 			res := s.Do(s.Request("HEAD", "/hello.php", nil))
 			res.Want(t, 200, "")
 			if res.Text != "" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
@@ -174,7 +174,7 @@ func TestConformance(t *testing.T) {
 			harness.WriteFile(t, secret, "<?php echo 'secret';")
 			mode := os.FileMode(0o600)
 			if os.Getuid() != 0 {
-				mode = 0 // Caddy itself cannot read it then, but it is there
+				mode = 0 // Caddy itself cannot read it either, but it exists
 			}
 			if err := os.Chmod(secret, mode); err != nil {
 				t.Fatal(err)
@@ -198,7 +198,7 @@ type constError string
 
 func (e constError) Error() string { return string(e) }
 
-// hasText finds a text in any value of a log entry.
+// hasText reports whether any value of a log entry contains a text.
 func hasText(value any, text string) bool {
 	switch v := value.(type) {
 	case string:

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// TestRetry_WorkerKilledDuringRequest has one that may be repeated, and one that may
-// not.
+// TestRetry_WorkerKilledDuringRequest kills the worker of a request that may be
+// retried, and of one that may not.
 func TestRetry_WorkerKilledDuringRequest(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -52,15 +52,15 @@ func TestRetry_WorkerKilledDuringRequest(t *testing.T) {
 	})
 }
 
-// TestCrash_MisbehavingScripts do to their process what they should not; each is asked twice.
-// No other request may suffer, and the pool has to be whole afterwards.
+// TestCrash_MisbehavingScripts requests scripts that harm their own process, each
+// twice. No other request may fail, and the pool has to recover.
 func TestCrash_MisbehavingScripts(t *testing.T) {
 	t.Parallel()
 	for _, odd := range []struct {
 		do     string
 		status int
 		body   string
-		deaths int // of each GET: a second worker is tried
+		deaths int // for each GET, which is retried once
 	}{
 		{"kill", 502, "", 2},
 		{"segfault", 502, "", 2},
@@ -105,8 +105,9 @@ func TestCrash_MisbehavingScripts(t *testing.T) {
 	}
 }
 
-// TestCrash_ForkingScript: the copy goes on in php-cgi, and would answer and take
-// requests of its own. No other request may meet it, and it may not stay.
+// TestCrash_ForkingScript requests a script that forks. The child continues as a
+// php-cgi, and could send responses and accept requests. It may not affect other
+// requests, and it has to be killed.
 func TestCrash_ForkingScript(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -124,8 +125,8 @@ func TestCrash_ForkingScript(t *testing.T) {
 	})
 }
 
-// TestCrash_TruncatedResponse has a worker die in the middle of it: it may not look
-// whole.
+// TestCrash_TruncatedResponse kills a worker during its response, which must not look
+// complete.
 func TestCrash_TruncatedResponse(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -139,7 +140,7 @@ func TestCrash_TruncatedResponse(t *testing.T) {
 		_, pids := h.WaitRunning(1)
 		harness.Kill(t, pids[0], syscall.SIGKILL)
 		if _, err := io.Copy(io.Discard, res.Body); err == nil {
-			t.Error("the answer looks whole")
+			t.Error("the response looks complete")
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		if got := h.Lines("ran"); len(got) != 1 {
@@ -148,7 +149,7 @@ func TestCrash_TruncatedResponse(t *testing.T) {
 	})
 }
 
-// TestQuarantine_RepeatedCrashes spares all others.
+// TestQuarantine_RepeatedCrashes checks that only the script that crashes is quarantined.
 func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -172,7 +173,7 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 		}
 		harness.Eventually(t, func() error {
 			if res := s.Get("/load/odd.php?do=exit"); res.StatusCode != 200 {
-				return fmt.Errorf("the script is still in quarantine: %s", res.Status)
+				return fmt.Errorf("the script is still quarantined: %s", res.Status)
 			}
 			return nil
 		})
@@ -182,8 +183,8 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	})
 }
 
-// TestCrash_LaunchBackoff kills every worker as it comes. The
-// log tells of it once, and the pool recovers by itself.
+// TestCrash_LaunchBackoff kills every worker as soon as it is idle. The pool logs
+// that once, launches more slowly, and recovers.
 func TestCrash_LaunchBackoff(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -192,13 +193,13 @@ func TestCrash_LaunchBackoff(t *testing.T) {
 		p := s.WaitPool("bled", func(p harness.PoolStatus) bool {
 			for _, w := range p.List {
 				if w.State == "idle" {
-					syscall.Kill(w.PID, syscall.SIGKILL) // it may have ended meanwhile
+					syscall.Kill(w.PID, syscall.SIGKILL) // it may have exited already
 				}
 			}
 			return p.Exits["crashed"] >= 8
 		})
 		if elapsed := time.Since(start); elapsed < 300*time.Millisecond {
-			t.Errorf("%d workers came and died within %v", p.Exits["crashed"], elapsed)
+			t.Errorf("%d workers were launched and died within %v", p.Exits["crashed"], elapsed)
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
@@ -206,17 +207,17 @@ func TestCrash_LaunchBackoff(t *testing.T) {
 			t.Errorf("got log entries %v, want one", got)
 		}
 		if got := s.Logged("worker exited unexpectedly"); len(got) > 4 {
-			t.Errorf("%d log entries tell of %d deaths", len(got), p.Exits["crashed"])
+			t.Errorf("%d log entries for %d exits", len(got), p.Exits["crashed"])
 		}
 	})
 }
 
-// TestCrash_MasterKilled while a request runs: that request ends well, and a new
-// generation serves the others at once.
+// TestCrash_MasterKilled kills the master while a request runs. That request
+// succeeds, and a new generation serves the others at once.
 func TestCrash_MasterKilled(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager static", "workers 3"))
-	h := lineUp(s, 0, "")
+	h := queueUp(s, 0, "")
 	old := s.PHPProcesses()
 	masters := s.Masters()
 	if len(masters) != 1 {

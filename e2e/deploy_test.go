@@ -12,10 +12,9 @@ import (
 	"testing"
 )
 
-// TestDeploy_SymlinkSwitchUnderLoad moves the symlink that is the root from
-// release to release, with everything on that makes PHP remember files: each
-// request that begins later is of the new release, and each one that has begun
-// ends as what it was. Nothing is reloaded.
+// TestDeploy_SymlinkSwitchUnderLoad points the symbolic link that is the root to
+// one release after the other, with all of PHP's file caches on. Each request runs
+// one release from start to end: the current one when it started. There is no reload.
 func TestDeploy_SymlinkSwitchUnderLoad(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {

@@ -92,8 +92,8 @@ func TestDocs_Samples(t *testing.T) {
 	}
 }
 
-// fields are the names in a JSON text, with their parents, or those before a
-// colon.
+// fields returns the names in a JSON text, with their parents, or the names before
+// colons in other text.
 func fields(t *testing.T, format, text string) []string {
 	t.Helper()
 	names := map[string]bool{}

@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// fpmSite has php-fpm's two pages of its own.
+// fpmSite has the status and ping pages of php-fpm.
 const fpmSite = `
 http://127.0.0.1:{$PORT} {
 	root {$SITE}
@@ -30,7 +30,7 @@ http://127.0.0.1:{$PORT} {
 }
 `
 
-// statusSite has the same pages by php_pool's directives.
+// statusSite has the same pages of php_pool.
 const statusSite = `
 http://127.0.0.1:{$PORT} {
 	root {$SITE}
@@ -58,7 +58,7 @@ type fpmProcess struct {
 	Method   string  `json:"request method"`
 }
 
-// process finds the one that runs a script or ran it last; nil if none does.
+// findFPMProcess returns the process that runs a script or ran it last, or nil.
 func findFPMProcess(s *harness.Server, script string) *fpmProcess {
 	s.T.Helper()
 	var page struct{ Processes []*fpmProcess }
@@ -74,9 +74,9 @@ func findFPMProcess(s *harness.Server, script string) *fpmProcess {
 	return p
 }
 
-// TestStatusPage_MatchesPHPFPM compares php_pool's with that of a php-fpm
-// that has had the same requests: in each format, byte by byte but for the
-// values, of which the kind has to be the same.
+// TestStatusPage_MatchesPHPFPM compares php_pool's status page with that of a
+// php-fpm that got the same requests. In each format the pages have to be identical,
+// except for the values, whose kinds have to be the same.
 func TestStatusPage_MatchesPHPFPM(t *testing.T) {
 	t.Parallel()
 	theirs := harness.Start(t, harness.FPM, fpmSite, harness.Options{Workers: 3})
@@ -140,17 +140,17 @@ func TestStatusPage_MatchesPHPFPM(t *testing.T) {
 	})
 }
 
-// compareLastRequests sends both a request, and looks at what they tell of it
-// when it has ended.
+// compareLastRequests sends both a request, and compares what they show of it
+// afterwards.
 func compareLastRequests(t *testing.T, theirs, ours *harness.Server) {
 	t.Helper()
 	var last []*fpmProcess
 	for _, s := range []*harness.Server{theirs, ours} {
-		// It computes for a while, and has a body and a user.
+		// A request that computes for a while, with a body and a user.
 		harness.WriteFile(t, s.Site+"/compute.php", "<?php $x = str_repeat('x', 8 << 20); for ($end = hrtime(true) + 2e8; hrtime(true) < $end;);")
-		// Again, because: what asks php-fpm takes one of its processes, which
-		// forgets what it ran before; php-fpm answers before it has finished;
-		// and what php_pool tells of CPU and memory may be a second old.
+		// It is repeated because the status request to php-fpm itself takes one of
+		// its processes, which then shows that request; php-fpm responds before it
+		// has finished; and php_pool's CPU and memory may be a second old.
 		harness.Eventually(t, func() error {
 			req := s.Request("POST", "/compute.php?a=%3Cb%3E&c=d", strings.NewReader("x=12345"))
 			req.SetBasicAuth("bob", "secret")
@@ -183,11 +183,11 @@ func compareLastRequests(t *testing.T, theirs, ours *harness.Server) {
 	}
 }
 
-// shape is a status page with the kind of each value in its place.
+// shape replaces each value of a status page by its kind.
 func shape(page string) string {
 	switch {
 	case strings.HasPrefix(page, "# "):
-		page = helpText.ReplaceAllString(page, "") // php-fpm's own words
+		page = helpText.ReplaceAllString(page, "") // php-fpm's texts differ
 		page = regexp.MustCompile(`(?m)^(\w+ )(.*)$`).ReplaceAllStringFunc(page, func(line string) string {
 			name, value, _ := strings.Cut(line, " ")
 			return name + " " + kind(value)
@@ -221,7 +221,7 @@ var (
 		{"DECIMAL", regexp.MustCompile(`^\d+\.\d\d$`)},
 		{"INTEGER", regexp.MustCompile(`^\d+$`)},
 		{"QUOTED", regexp.MustCompile(`^".*"$`)},
-		// What is in the head of a table.
+		// The header of a table.
 		{"LABEL", regexp.MustCompile(`^(pool|process manager|(max )?(start|accepted|listen|idle|active|total|children|slow|memory|last|request|content)[a-z ]*|pid|state|requests|user|script)$`)},
 	}
 )

@@ -23,22 +23,22 @@ import (
 
 // TestTroubleshooting_DocumentedCommands runs the five commands of docs/troubleshooting.md against a
 // site in trouble: a script in an endless loop, one that waits for a server that
-// never answers, one that crashed, a full line, and a full OPcache.
+// never responds, one that crashed, a full queue, and a full OPcache.
 func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 	t.Parallel()
-	commands := nightCommands(t)
+	commands := documentedCommands(t)
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Prepare(t, b, harness.Options{Site: incidentSite(t)})
 		if err := s.Run(harness.PoolSite(b, "workers 2", "max_queue 3", "ini opcache.max_accelerated_files 200",
 			"ini opcache.file_update_protection 0")); err != nil {
 			t.Fatal(err)
 		}
-		deaf := deafServer(t)
+		deaf := silentServer(t)
 		s.Do(s.Request("POST", "/import.php", nil)).WantContains(t, 502)
 		for range 4 { // in either worker, where each has its own OPcache
 			s.Get("/catalogue.php").Want(t, 200, "")
 		}
-		opcacheBecomes(s, "full", func(o opcacheStatus) bool { return o.Full })
+		waitOPcache(s, "full", func(o opcacheStatus) bool { return o.Full })
 		sendAll := func(paths ...string) {
 			for _, path := range paths {
 				go s.Client.Do(s.Request("GET", path, nil))
@@ -55,7 +55,7 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 			ended = ` by signal: segmentation fault`
 		}
 		script := regexp.QuoteMeta(s.Site)
-		// What each command has to say, in their order.
+		// What each command has to print, in their order.
 		responses := [][]string{
 			{
 				`(?m)^main: the line is full: 3 requests wait, and one more is answered 503\n  → raise max_workers`,
@@ -95,8 +95,8 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 	})
 }
 
-// nightCommands are those of docs/troubleshooting.md.
-func nightCommands(t *testing.T) []string {
+// documentedCommands returns the commands of docs/troubleshooting.md.
+func documentedCommands(t *testing.T) []string {
 	t.Helper()
 	_, section, ok := strings.Cut(harness.ReadFile(t, "../docs/troubleshooting.md"), "\n## What is going on?\n")
 	if !ok {
@@ -111,8 +111,8 @@ func nightCommands(t *testing.T) []string {
 	return commands
 }
 
-// shell runs a line as an administrator would who stands where the Caddyfile is
-// and has caddy and journalctl, which shows Caddy's log.
+// shell runs a command line in the directory of the Caddyfile, with caddy and a
+// journalctl that shows Caddy's log in PATH.
 func shell(s *harness.Server, line string) string {
 	s.T.Helper()
 	bin := filepath.Join(s.Dir, "bin")
@@ -137,7 +137,7 @@ func shell(s *harness.Server, line string) string {
 	return string(out)
 }
 
-// incidentSite is a site that is in for trouble.
+// incidentSite is a site whose scripts cause problems.
 func incidentSite(t *testing.T) string {
 	t.Helper()
 	site := filepath.Join(harness.TempDir(t), "site")
@@ -149,8 +149,8 @@ func incidentSite(t *testing.T) string {
 	return site
 }
 
-// deafServer accepts connections, and never says anything.
-func deafServer(t *testing.T) string {
+// silentServer accepts connections and never sends anything.
+func silentServer(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -165,15 +165,15 @@ func deafServer(t *testing.T) string {
 			}
 			go func() {
 				defer c.Close()
-				bufio.NewReader(c).ReadByte() // until the client has gone
+				bufio.NewReader(c).ReadByte() // until the client disconnects
 			}()
 		}
 	}()
 	return l.Addr().String()
 }
 
-// kernelTellsExits reports whether Linux says how a process has ended that is
-// not our child, as the workers of a master are: since 6.15.
+// kernelTellsExits reports whether Linux provides the exit status of a process that is
+// not our child, such as a worker of a master. It does since 6.15.
 func kernelTellsExits() bool {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// TestMaxRequests_LosesNoRequest sends so many requests that each worker is
-// replaced again and again.
+// TestMaxRequests_LosesNoRequest sends enough requests to have each worker replaced
+// many times.
 func TestMaxRequests_LosesNoRequest(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -60,8 +60,8 @@ func TestMaxRequests_LosesNoRequest(t *testing.T) {
 	})
 }
 
-// TestMaxMemory_LeakingWorkerIsReplaced has a script that takes memory for good. The
-// limit is far above what a process of its own has from the start.
+// TestMaxMemory_LeakingWorkerIsReplaced runs a script that leaks memory. The limit
+// is far above the memory of a new process.
 func TestMaxMemory_LeakingWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -73,7 +73,7 @@ func TestMaxMemory_LeakingWorkerIsReplaced(t *testing.T) {
 		res := s.Get("/load/memory.php")
 		res.Want(t, 200, "")
 		if res.Text == first {
-			t.Error("the worker has served on")
+			t.Error("the worker was not replaced")
 		}
 		p := s.WaitPool("renewed", func(p harness.PoolStatus) bool { return len(p.List) == 1 && p.Exits["max_memory"] == 1 })
 		if p.List[0].Memory > 60*harness.MiB || p.Requests.Failed != 0 {
@@ -82,8 +82,8 @@ func TestMaxMemory_LeakingWorkerIsReplaced(t *testing.T) {
 	})
 }
 
-// TestMaxMemory_FreedMemoryIsNoLeak has a script that uses much while it runs: PHP
-// frees it only after it has told the end of the request.
+// TestMaxMemory_FreedMemoryIsNoLeak runs a script that uses much memory, which PHP
+// frees only after it has sent the end of the response.
 func TestMaxMemory_FreedMemoryIsNoLeak(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -96,7 +96,7 @@ func TestMaxMemory_FreedMemoryIsNoLeak(t *testing.T) {
 	})
 }
 
-// TestMaxAge asks all the time.
+// TestMaxAge sends requests until each worker has been replaced twice.
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -111,8 +111,8 @@ func TestMaxAge(t *testing.T) {
 	})
 }
 
-// TestHealthCheck_StuckWorkerIsReplaced stops the one that is not used: the worker used
-// last is used first. Every request is served meanwhile.
+// TestHealthCheck_StuckWorkerIsReplaced stops an idle worker with SIGSTOP. It gets no
+// request, because the worker that was used last is used first. No request fails.
 func TestHealthCheck_StuckWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -136,8 +136,8 @@ func TestHealthCheck_StuckWorkerIsReplaced(t *testing.T) {
 	})
 }
 
-// TestRequestTimeout has the ways in which a script can be late, and
-// whether PHP can end it by itself.
+// TestRequestTimeout runs scripts that exceed the limit in several ways, some of which
+// PHP cannot interrupt.
 func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
 	const limit, killDelay = time.Second, 2 * time.Second
@@ -154,7 +154,7 @@ func TestRequestTimeout(t *testing.T) {
 					atMost += killDelay
 				}
 				if elapsed := time.Since(start); elapsed < limit || elapsed > atMost {
-					t.Errorf("the answer came after %v, want %v to %v", elapsed, limit, atMost)
+					t.Errorf("the response came after %v, want %v to %v", elapsed, limit, atMost)
 				}
 				after := s.Get("/pid.php")
 				after.Want(t, 200, "")
@@ -178,8 +178,8 @@ func TestRequestTimeout(t *testing.T) {
 	})
 }
 
-// TestRequestTimeout_NextRequestIsUnaffected takes the limit off the worker that was
-// late, and one that was in time.
+// TestRequestTimeout_NextRequestIsUnaffected checks that the worker of a request that
+// timed out serves the next ones without a limit.
 func TestRequestTimeout_NextRequestIsUnaffected(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -195,7 +195,8 @@ func TestRequestTimeout_NextRequestIsUnaffected(t *testing.T) {
 	})
 }
 
-// TestRequestTimeout_AbortsPartialResponse has begun to answer when its time is over.
+// TestRequestTimeout_AbortsPartialResponse exceeds the limit after the start of the
+// response.
 func TestRequestTimeout_AbortsPartialResponse(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -214,15 +215,15 @@ func TestRequestTimeout_AbortsPartialResponse(t *testing.T) {
 			}
 			res.Body.Close()
 			if err.Error() != "unexpected EOF" {
-				t.Errorf("%s: got status %d and then %v, want it to break off", how, res.StatusCode, err)
+				t.Errorf("%s: got status %d and then %v, want it to be aborted", how, res.StatusCode, err)
 			}
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 	})
 }
 
-// TestReadTimeout has a script that is silent, and one that takes
-// as long and is not.
+// TestReadTimeout runs a script that sends nothing, and one that takes as long but
+// sends output.
 func TestReadTimeout(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -238,8 +239,8 @@ func TestReadTimeout(t *testing.T) {
 	})
 }
 
-// TestSlowRequest_LoggedOnce has one that is only just slow, and one that is
-// so for long.
+// TestSlowRequest_LoggedOnce runs a request that just exceeds the limit, and one that
+// exceeds it by far.
 func TestSlowRequest_LoggedOnce(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -278,16 +279,17 @@ func TestSlowRequest_LoggedOnce(t *testing.T) {
 	})
 }
 
-// TestRequestTimeout_StuckAfterDisconnect is killed like one with a client, and counted.
+// TestRequestTimeout_StuckAfterDisconnect runs a stuck script whose client has
+// disconnected. It is killed as with a client, and counted.
 func TestRequestTimeout_StuckAfterDisconnect(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 1s"))
 		pid := s.Get("/pid.php").Text
-		leave(s, "/load/late.php?file=late&how=read")
+		startAndDisconnect(s, "/load/late.php?file=late&how=read")
 		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
 		if after := s.Get("/pid.php").Text; after == pid {
-			t.Errorf("worker %s lives", pid)
+			t.Errorf("worker %s was not killed", pid)
 		}
 		s.WantExits(map[string]int{"request_timeout": 1})
 	})

@@ -14,14 +14,14 @@ import (
 	"testing"
 )
 
-// TestManagerDynamic_GrowsAndShrinks sends 16 requests that do not
-// end until all of them are being served.
+// TestManagerDynamic_GrowsAndShrinks sends 16 requests that end only after all of
+// them have started.
 func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager dynamic", "min_workers 2", "max_workers 16", "max_spare 16", "idle_timeout 5s"))
 		rest := func(p harness.PoolStatus) bool { return p.Workers.Total == 2 && p.Workers.Idle == 2 }
-		before := s.WaitPool("at rest", rest)
+		before := s.WaitPool("idle", rest)
 		h := s.Hold("burst")
 		for range 16 {
 			h.Add("")
@@ -41,15 +41,15 @@ func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 		}
 		s.WaitPool("all idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 16 })
 		_, grown := harness.PSS(t, s.PHPProcesses())
-		after := s.WaitPool("at rest again", func(p harness.PoolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
+		after := s.WaitPool("idle again", func(p harness.PoolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
 		if b.Name == harness.SharedLean.Name {
-			// A standby is forked anew for each worker that left.
+			// The master forks a new child for each worker that exited.
 			if after.Workers.Standby != before.Workers.Standby || after.Generation != before.Generation {
 				t.Errorf("got %+v, want the standby of %+v", after, before)
 			}
 		}
 		s.WantWorkerProcesses(b, 2)
-		harness.Eventually(t, func() error { // a process that ends or forks counts for more
+		harness.Eventually(t, func() error { // a process that exits or forks has a larger share
 			_, shrunk := harness.PSS(t, s.PHPProcesses())
 			if shrunk >= grown-2*harness.MiB {
 				return fmt.Errorf("%.1f MB of memory after the shrink, %.1f MB with 16 idle workers", float64(shrunk)/harness.MiB, float64(grown)/harness.MiB)
@@ -61,7 +61,7 @@ func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 	})
 }
 
-// TestManagerDynamic_MaxSpare sees spare workers stay while those above max_spare go.
+// TestManagerDynamic_MaxSpare checks that max_spare idle workers are kept.
 func TestManagerDynamic_MaxSpare(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -77,7 +77,7 @@ func TestManagerDynamic_MaxSpare(t *testing.T) {
 	})
 }
 
-// TestManagerOndemand_StopsWhenIdle looks at /proc.
+// TestManagerOndemand_StopsWhenIdle checks that an idle pool has no process.
 func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -86,7 +86,7 @@ func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 			t.Helper()
 			harness.Eventually(t, func() error {
 				if left := s.PHPProcesses(); len(left) > 0 {
-					return fmt.Errorf("%d processes at rest: %v", len(left), left)
+					return fmt.Errorf("%d processes of an idle pool: %v", len(left), left)
 				}
 				return nil
 			})
@@ -116,8 +116,8 @@ func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 	})
 }
 
-// TestManagerOndemand_MasterKeepsOPcache visits a script again when the
-// worker that compiled it is gone.
+// TestManagerOndemand_MasterKeepsOPcache requests a script again after the
+// worker that compiled it has exited.
 func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager ondemand", "max_workers 4", "idle_timeout 1s", "master_idle_timeout 1h",
@@ -131,7 +131,7 @@ func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 		return a
 	}
 	first := fetch()
-	s.WaitPool("at rest", func(p harness.PoolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
+	s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Total == 0 && p.Workers.Stopping == 0 })
 	if got := s.Masters(); len(got) != 1 {
 		t.Errorf("got masters %v, want one", got)
 	}
@@ -141,8 +141,8 @@ func TestManagerOndemand_MasterKeepsOPcache(t *testing.T) {
 	}
 }
 
-// TestManagerStatic_ReadyWhenLoaded looks at once after the first load, and
-// at what a reload makes of the pool.
+// TestManagerStatic_ReadyWhenLoaded checks the pool right after the first load, and
+// after reloads with another size.
 func TestManagerStatic_ReadyWhenLoaded(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -160,7 +160,7 @@ func TestManagerStatic_ReadyWhenLoaded(t *testing.T) {
 	})
 }
 
-// TestManagerStatic_ReplacesExitedWorker kills an idle one.
+// TestManagerStatic_ReplacesExitedWorker kills an idle worker.
 func TestManagerStatic_ReplacesExitedWorker(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -169,7 +169,7 @@ func TestManagerStatic_ReplacesExitedWorker(t *testing.T) {
 		harness.Kill(t, lost, syscall.SIGKILL)
 		p := s.WaitPool("whole again", func(p harness.PoolStatus) bool { return p.Workers.Idle == 3 && p.Exits["crashed"] == 1 })
 		if slices.ContainsFunc(p.List, func(w harness.WorkerStatus) bool { return w.PID == lost }) {
-			t.Errorf("the lost worker %d is still in the list: %+v", lost, p.List)
+			t.Errorf("the killed worker %d is still in the list: %+v", lost, p.List)
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 	})

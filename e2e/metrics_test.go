@@ -22,8 +22,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// metrics is what Prometheus gets, read as it would. A number is under its name
-// and its labels but the pool: workers{idle}.
+// metrics parses a response as Prometheus does. The keys are names with the values of
+// the labels except the pool: workers{idle}.
 func metrics(t *testing.T, res *harness.Response) map[string]float64 {
 	t.Helper()
 	res.Want(t, http.StatusOK, "")
@@ -64,9 +64,8 @@ func metrics(t *testing.T, res *harness.Response) map[string]float64 {
 	return numbers
 }
 
-// TestMetrics_Counters has some requests that went well, one whose
-// worker died, one that was slow, one that was refused and one whose client
-// left; a reload changes nothing of that.
+// TestMetrics_Counters sends successful requests, one whose worker dies, a slow one, a
+// rejected one, and one whose client disconnects. A reload keeps the counters.
 func TestMetrics_Counters(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -85,7 +84,7 @@ func TestMetrics_Counters(t *testing.T) {
 		h.Release()
 		h.Want(0, 200)
 		left := s.Hold("left")
-		leave(s, "/load/hold.php?file=left")
+		startAndDisconnect(s, "/load/hold.php?file=left")
 		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
 		left.Release()
 		s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
@@ -115,13 +114,13 @@ func TestMetrics_Counters(t *testing.T) {
 			t.Errorf("the pool is %v s old", age)
 		}
 
-		// The other endpoint, and another registry.
+		// The metrics directive has another registry.
 		if err := s.Reload(site + "http://127.0.0.1:{$PORT2}/more {\nrespond more\n}\n"); err != nil {
 			t.Fatal(err)
 		}
 		after := metrics(t, harness.Do(t, s.Client, harness.NewRequest(t, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Port+1), nil)))
 		for _, all := range []map[string]float64{got, after} {
-			// These are samples, which may have come meanwhile.
+			// These are sampled, perhaps between the two scrapes.
 			maps.DeleteFunc(all, func(name string, _ float64) bool {
 				return name == "memory_bytes" || strings.HasPrefix(name, "opcache_")
 			})
@@ -132,8 +131,8 @@ func TestMetrics_Counters(t *testing.T) {
 	})
 }
 
-// TestMetrics_OPcache as PHP tells of it, and only where it is one for
-// all workers.
+// TestMetrics_OPcache compares the metrics of OPcache with the admin API. They exist
+// only where all workers share one OPcache.
 func TestMetrics_OPcache(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -141,7 +140,7 @@ func TestMetrics_OPcache(t *testing.T) {
 		for range 5 {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
-		// The sample is that of the admin API, which waits for it.
+		// The admin API waits for the sample.
 		var cache struct {
 			Hits, Misses, Scripts, Keys float64
 			MaxKeys                     float64 `json:"max_keys"`
@@ -170,7 +169,7 @@ func TestMetrics_OPcache(t *testing.T) {
 			}
 		}
 		if cache.Hits != 4 || cache.Misses != 1 {
-			t.Errorf("got %v hits and %v misses of 5 requests for one script", cache.Hits, cache.Misses)
+			t.Errorf("got %v hits and %v misses after 5 requests for one script", cache.Hits, cache.Misses)
 		}
 		if age := float64(time.Now().Unix()) - got["opcache_sampled_timestamp_seconds"]; age < -1 || age > 30 {
 			t.Errorf("the sample is %v s old", age)
@@ -178,7 +177,7 @@ func TestMetrics_OPcache(t *testing.T) {
 	})
 }
 
-// wantAdminSays compares metrics with what the admin API tells.
+// wantAdminSays compares metrics with the admin API.
 func wantAdminSays(s *harness.Server, t *testing.T, metrics map[string]float64) {
 	t.Helper()
 	var p struct {

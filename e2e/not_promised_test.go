@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// What a pool cannot make good, whatever it does, and so does not try to.
+// Requests that the pool cannot retry safely, and so does not.
 
 func TestRetry_UnsafeRequestsAreNotRetried(t *testing.T) {
 	t.Parallel()
@@ -33,7 +33,7 @@ func TestRetry_UnsafeRequestsAreNotRetried(t *testing.T) {
 				if got := h.Lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
 				}
-				// No worker may still be on its way to run it.
+				// No worker may get it later.
 				s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 				if got := h.Lines("ran"); len(got) != 1 {
 					t.Errorf("%s with a body that is %s was run as %q, want once", method, name, got)
@@ -41,7 +41,7 @@ func TestRetry_UnsafeRequestsAreNotRetried(t *testing.T) {
 			}
 		}
 		if p := s.Pool(); p.Requests.Retried != 0 || p.Requests.Failed != 12 {
-			t.Errorf("got %+v, want 12 failed and none repeated", p.Requests)
+			t.Errorf("got %+v, want 12 failed and none retried", p.Requests)
 		}
 	})
 }
@@ -59,7 +59,7 @@ func TestRetry_StartedResponsesAreNotRetried(t *testing.T) {
 			_, pids := h.WaitRunning(1)
 			harness.Kill(t, pids[0], syscall.SIGKILL)
 			if _, err := io.Copy(io.Discard, res.Body); err == nil || res.StatusCode != 200 {
-				t.Errorf("%s: got %s and error %v, want an answer that breaks off", method, res.Status, err)
+				t.Errorf("%s: got %s and error %v, want a truncated response", method, res.Status, err)
 			}
 			res.Body.Close()
 			s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })

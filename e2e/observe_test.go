@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// observedSite logs access and shows placeholders in headers.
+// observedSite has an access log, and shows placeholders in headers.
 func observedSite(b harness.Backend) string {
 	down := ""
 	if b.Proxy {
@@ -39,9 +39,9 @@ func observedSite(b harness.Backend) string {
 	`
 }
 
-// accessed waits for the access log of a path; the entry's field php_pool is
-// nil where PHP had no part.
-func accessed(s *harness.Server, path string) (entry, php map[string]any) {
+// waitAccessLog waits for the access log entry of a path. Its field php_pool is nil if
+// PHP did not serve the request.
+func waitAccessLog(s *harness.Server, path string) (entry, php map[string]any) {
 	s.T.Helper()
 	harness.Eventually(s.T, func() error {
 		for _, entry = range s.Logged("handled request") {
@@ -67,7 +67,7 @@ func TestAccessLog_Placeholders(t *testing.T) {
 		if b.Proxy && res.Header.Get("X-Down") != res.Text {
 			t.Errorf("header_down gave %q, want %s", res.Header.Get("X-Down"), res.Text)
 		}
-		_, php := accessed(s, "/pid.php?who")
+		_, php := waitAccessLog(s, "/pid.php?who")
 		pid, _ := strconv.ParseFloat(res.Text, 64)
 		for name, want := range map[string]any{
 			"pool": "main", "worker": float64(w.ID), "pid": pid, "generation": 1.0, "script": s.Site + "/pid.php",
@@ -88,7 +88,7 @@ func TestAccessLog_Placeholders(t *testing.T) {
 		if got := static.Header.Get("X-Worker"); got != "   " && got != "" {
 			t.Errorf("a static page has header %q", got)
 		}
-		if entry, php := accessed(s, "/page.html"); php != nil {
+		if entry, php := waitAccessLog(s, "/page.html"); php != nil {
 			t.Errorf("a static page was logged as %v", entry)
 		}
 
@@ -98,13 +98,13 @@ func TestAccessLog_Placeholders(t *testing.T) {
 		wantRejected(t, s.Get("/hello.php?refused"))
 		h.Release()
 		h.Want(0, 200)
-		if _, php := accessed(s, "/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.Site) {
-			t.Errorf("a refused request was logged as %v", php)
+		if _, php := waitAccessLog(s, "/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.Site) {
+			t.Errorf("a rejected request was logged as %v", php)
 		}
 	})
 }
 
-// TestTracing has Caddy's own tracing write its spans to the log.
+// TestTracing lets Caddy's tracing write its spans to the log.
 func TestTracing(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -133,7 +133,7 @@ func TestTracing(t *testing.T) {
 			t.Errorf("got spans %v", spans)
 		}
 		if got, want := vars["HTTP_TRACEPARENT"], fmt.Sprintf("00-%s-%s-01", id, of("php", "SpanContext", "SpanID")); got != want {
-			t.Errorf("PHP goes on from %v, want %v", got, want)
+			t.Errorf("PHP got the trace parent %v, want %v", got, want)
 		}
 		if vars["HTTP_TRACESTATE"] != "vendor=1" {
 			t.Errorf("got HTTP_TRACESTATE %q", vars["HTTP_TRACESTATE"])

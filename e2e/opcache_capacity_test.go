@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestOPcache_CapacityWarnings gives a real PHP caches that are too small.
+// TestOPcache_CapacityWarnings runs PHP with caches that are too small.
 func TestOPcache_CapacityWarnings(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -24,7 +24,7 @@ func TestOPcache_CapacityWarnings(t *testing.T) {
 		s := harness.Start(t, b, harness.PoolSite(b, small...))
 		var words strings.Builder
 		for i := range 30_000 {
-			fmt.Fprintf(&words, "'a word of its own that nobody else uses %d',", i)
+			fmt.Fprintf(&words, "'a word that occurs only once %d',", i)
 		}
 		harness.WriteFile(t, filepath.Join(s.Site, "words.php"), "<?php $words = ["+words.String()+"]; shuffle($words); echo count($words);")
 		s.Get("/words.php").Want(t, 200, "30000")

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// TestOPcache_Unavailable says why, in PHP's own words where it
-// has any, and loses no worker.
+// TestOPcache_Unavailable checks the reason that is given, with PHP's message if
+// there is one, and that no worker is discarded.
 func TestOPcache_Unavailable(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []struct {
@@ -55,14 +55,14 @@ func TestOPcache_Unavailable(t *testing.T) {
 					t.Errorf("resetting: got %s %s, want 409 and %q", res.Status, res.Text, refused.reason)
 				}
 				if p := s.Pool(); len(p.Exits) != 0 || p.Requests.Total != 1 {
-					t.Errorf("got %+v, want no worker lost and one request", p)
+					t.Errorf("got %+v, want no exit and one request", p)
 				}
 			})
 		})
 	}
 }
 
-// TestOPcache_WithoutServerVariables: $_SERVER is empty.
+// TestOPcache_WithoutServerVariables has an empty $_SERVER.
 func TestOPcache_WithoutServerVariables(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", "ini variables_order GPC"))
@@ -71,8 +71,8 @@ func TestOPcache_WithoutServerVariables(t *testing.T) {
 	}
 }
 
-// TestOPcache_PreloadSurvivesQuery, for which the worker had OPcache
-// switched off.
+// TestOPcache_PreloadSurvivesQuery checks that preloaded code works after a query,
+// for which the worker had OPcache disabled.
 func TestOPcache_PreloadSurvivesQuery(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -84,14 +84,14 @@ func TestOPcache_PreloadSurvivesQuery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // the second question is after a reset
+		for range 2 { // the second query is after a reset
 			if o := opcache(s); !o.Available || o.Scripts == 0 {
-				t.Errorf("got %+v, want the script that was preloaded", o)
+				t.Errorf("got %+v, want the preloaded script", o)
 			}
 			for range 5 {
 				s.Get("/early.php").Want(t, 200, "12")
 			}
-			clearOPcache(s)
+			resetOPcache(s)
 		}
 		if p := s.Pool(); len(p.Exits) != 0 {
 			t.Errorf("got exits %v, want none", p.Exits)
@@ -99,8 +99,8 @@ func TestOPcache_PreloadSurvivesQuery(t *testing.T) {
 	})
 }
 
-// counting is an auto_prepend_file that counts its runs, and writes.
-func counting(s *harness.Server) (runs func() int) {
+// countPrepends creates an auto_prepend_file that counts its runs and writes output.
+func countPrepends(s *harness.Server) (runs func() int) {
 	s.T.Helper()
 	harness.WriteFile(s.T, s.Site+"/prepend.php", `<?php echo "\nprepended\n"; file_put_contents(__DIR__ . '/runs', 'x', FILE_APPEND);`)
 	return func() int {
@@ -112,7 +112,7 @@ func counting(s *harness.Server) (runs func() int) {
 	}
 }
 
-// sessions counts the files of sessions.
+// sessions returns the number of session files.
 func sessions(s *harness.Server) int {
 	s.T.Helper()
 	files, err := filepath.Glob(s.Site + "/uploads/sess_*")
@@ -122,46 +122,46 @@ func sessions(s *harness.Server) int {
 	return len(files)
 }
 
-// TestOPcache_QueryRunsNoSiteCode although it is told to run before
-// and after every script.
+// TestOPcache_QueryRunsNoSiteCode checks that a query does not run auto_prepend_file,
+// auto_append_file or session.auto_start.
 func TestOPcache_QueryRunsNoSiteCode(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Prepare(t, b)
-		runs := counting(s)
+		runs := countPrepends(s)
 		err := s.Run(harness.PoolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
 			"ini session.auto_start 1", "ini session.save_path {$SITE}/uploads"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := sessions(s) // of asking php-cgi what it is
+		before := sessions(s) // php-cgi was run for its version
 		if o := opcache(s); !o.Available || o.Scripts != 0 {
 			t.Errorf("got %+v, want a sample of an empty cache", o)
 		}
-		clearOPcache(s)
+		resetOPcache(s)
 		if got := runs(); got != 0 {
-			t.Errorf("the site's code ran %d times", got)
+			t.Errorf("a query ran the site's code %d times", got)
 		}
 		if after := sessions(s); after != before {
-			t.Errorf("%d sessions were made", after-before)
+			t.Errorf("a query created %d sessions", after-before)
 		}
 		s.Get("/hello.php")
 		if after := sessions(s); after != before+1 {
-			t.Errorf("%d sessions were made by a request, want one", after-before)
+			t.Errorf("a request created %d sessions, want one", after-before)
 		}
 		if got := runs(); got != 2 {
-			t.Errorf("by a request the site's code ran %d times, want before and after it", got)
+			t.Errorf("a request ran the site's code %d times, want 2", got)
 		}
 	})
 }
 
-// TestOPcache_QueriesAreCached each ten seconds. Here .user.ini
-// is off, so that a script before the helper can count, and write before it.
+// TestOPcache_QueriesAreCached sends many queries, which run PHP once in ten seconds. With
+// .user.ini off, a script before the helper counts them, and writes output.
 func TestOPcache_QueriesAreCached(t *testing.T) {
 	t.Parallel()
 	const queries, clients = 10000, 8
 	s := harness.Prepare(t, harness.SharedLean)
-	runs := counting(s)
+	runs := countPrepends(s)
 	if err := s.Run(harness.PoolSite(harness.SharedLean, "workers 2", `ini user_ini.filename ""`, "ini auto_prepend_file {$SITE}/prepend.php")); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 	wg.Wait()
 	elapsed := time.Since(start)
 	if got, most := runs(), 1+int(elapsed/(10*time.Second)); got < 1 || got > most {
-		t.Errorf("%d questions in %v, want 1 to %d", got, elapsed, most)
+		t.Errorf("PHP ran %d queries in %v, want 1 to %d", got, elapsed, most)
 	}
 	if o := opcache(s); !o.Available {
 		t.Errorf("got %+v, want a sample although another script wrote before it", o)
@@ -205,8 +205,8 @@ func TestOPcache_QueriesAreCached(t *testing.T) {
 	t.Logf("%d in %v", queries, elapsed)
 }
 
-// TestOPcache_HelperIsNotCallableByClients puts it where it is served, under a name that the
-// client knows.
+// TestOPcache_HelperIsNotCallableByClients puts the helper into the document root,
+// under a known name.
 func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 	t.Parallel()
 	const dir = "php_pool-KNOWN"
@@ -238,7 +238,7 @@ func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 			t.Errorf("got %+v, want nothing reset", o)
 		}
 	})
-	t.Run("but who sets its parameter", func(t *testing.T) { // else the above proves nothing
+	t.Run("with its parameter", func(t *testing.T) { // the control: the helper works if called correctly
 		t.Parallel()
 		s := harness.Prepare(t, harness.SharedLean)
 		helper(s)
@@ -246,12 +246,13 @@ func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := s.Get("/" + dir + "/opcache.php").Text; !strings.Contains(got, "opcache_statistics") {
-			t.Errorf("got %q, want the helper's answer", got)
+			t.Errorf("got %q, want the helper's output", got)
 		}
 	})
 }
 
-// TestOPcache_UnresponsiveWorkerIsReplaced after two seconds.
+// TestOPcache_UnresponsiveWorkerIsReplaced stops a worker with SIGSTOP, and checks
+// that it is replaced after two seconds.
 func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -260,8 +261,8 @@ func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		// While its successor starts no worker runs.
-		opcacheBecomes(s, "refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not respond") })
+		// No worker is idle while its replacement starts.
+		waitOPcache(s, "refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not respond") })
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		s.WantExits(map[string]int{"probe_failed": 1})
 		if p := s.Pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {
@@ -270,8 +271,8 @@ func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
 	})
 }
 
-// TestOPcache_QueryDelaysRequestsBriefly: the only worker is asked again
-// and again while requests come.
+// TestOPcache_QueryDelaysRequestsBriefly: sends queries to the only worker while
+// requests come.
 func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", "max_queue 0", freshFiles))
@@ -291,7 +292,7 @@ func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 	}()
 	resets := 0
 	harness.Eventually(t, func() error {
-		// A reset is a question that is never too early.
+		// Unlike the status, a reset always runs a query.
 		for range 100 {
 			res := s.Admin("DELETE", opcachePath, "")
 			if strings.Contains(res.Text, `"workers_reset":1`) {
@@ -310,7 +311,7 @@ func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 	t.Logf("%d resets, %d requests", resets, requests)
 	p := s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
 	if got := fmt.Sprint(p.Requests.Total, p.Requests.Failed, p.Requests.Refused); got != fmt.Sprint(requests, 0, 0) {
-		t.Errorf("got requests, failed, refused %s, want %d 0 0", got, requests)
+		t.Errorf("got requests, failed, rejected %s, want %d 0 0", got, requests)
 	}
 	if len(p.Exits) != 0 {
 		t.Errorf("got exits %v, want none", p.Exits)

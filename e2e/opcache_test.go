@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// opcacheStatus is what the admin API tells of a pool's OPcache.
+// opcacheStatus is the status of a pool's OPcache in the admin API.
 type opcacheStatus struct {
 	Available  bool
 	Reason     string
@@ -59,7 +59,7 @@ type opcacheStatus struct {
 
 const opcachePath = "/php_pool/pools/main/opcache"
 
-// opcache asks for the state of the OPcache of the pool main.
+// opcache returns the status of the OPcache of the pool main.
 func opcache(s *harness.Server) opcacheStatus {
 	s.T.Helper()
 	res := s.Admin("GET", opcachePath, "")
@@ -70,9 +70,9 @@ func opcache(s *harness.Server) opcacheStatus {
 	return o
 }
 
-// opcacheBecomes waits until a sample is as described: there is a new one each
-// ten seconds.
-func opcacheBecomes(s *harness.Server, what string, is func(opcacheStatus) bool) opcacheStatus {
+// waitOPcache waits until a sample satisfies a condition. There is a new one every ten
+// seconds.
+func waitOPcache(s *harness.Server, what string, is func(opcacheStatus) bool) opcacheStatus {
 	s.T.Helper()
 	var o opcacheStatus
 	harness.Eventually(s.T, func() error {
@@ -84,31 +84,31 @@ func opcacheBecomes(s *harness.Server, what string, is func(opcacheStatus) bool)
 	return o
 }
 
-// cleared is the answer to a reset.
-type cleared struct {
+// resetResult is the response to a reset.
+type resetResult struct {
 	WorkersReset int `json:"workers_reset"`
 	Deferred     int
 	OPcache      opcacheStatus
 }
 
-func clearOPcache(s *harness.Server) cleared {
+func resetOPcache(s *harness.Server) resetResult {
 	s.T.Helper()
 	res := s.Admin("DELETE", opcachePath, "")
-	var c cleared
+	var c resetResult
 	if err := json.Unmarshal([]byte(res.Text), &c); err != nil || res.StatusCode != http.StatusOK {
 		s.T.Fatalf("the reset: %s: %s (%v)", res.Status, res.Text, err)
 	}
 	return c
 }
 
-// freshFiles lets OPcache keep files that were written just now.
+// freshFiles lets OPcache cache files that were just written.
 const freshFiles = "ini opcache.file_update_protection 0"
 
-// scopes is what an OPcache belongs to, by how workers are spawned.
+// scopes are the scopes of an OPcache by spawn mode.
 var scopes = map[string]string{harness.SharedLean.Name: "pool", harness.SingleLean.Name: "worker"}
 
-// TestOPcache_Status looks at an empty cache, and at one with two
-// scripts, one of them used often.
+// TestOPcache_Status checks an empty cache, and one with two scripts, of which one is
+// used often.
 func TestOPcache_Status(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -119,7 +119,7 @@ func TestOPcache_Status(t *testing.T) {
 			t.Fatalf("got %+v, want a sample", empty)
 		}
 		if empty.Scripts != 0 || empty.Hits != 0 || empty.Misses != 0 || empty.HitRate != 0 {
-			t.Errorf("got %+v before any script ran, want nothing: the question leaves no trace", empty)
+			t.Errorf("got %+v before any script ran, want an empty cache: a query does not count", empty)
 		}
 		if m := empty.Memory; m.Total != 64*harness.MiB || m.Used <= 0 || m.Free <= 0 || m.Wasted != 0 || m.Human != "64 MiB" {
 			t.Errorf("got %+v, want 64 MiB", m)
@@ -145,7 +145,7 @@ func TestOPcache_Status(t *testing.T) {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 		s.Get("/pid.php")
-		full := opcacheBecomes(s, "filled", func(o opcacheStatus) bool { return o.Scripts > 0 })
+		full := waitOPcache(s, "filled", func(o opcacheStatus) bool { return o.Scripts > 0 })
 		if full.Scripts != 2 || full.Misses != 2 || full.Hits != requests-2 || full.HitRate != 0.8 || full.Human != "80%" {
 			t.Errorf("got %+v, want 2 scripts, of 10 requests 8 hits", full)
 		}
@@ -158,12 +158,12 @@ func TestOPcache_Status(t *testing.T) {
 			served += w.Requests
 		}
 		if p.Requests.Total != requests || served != requests || len(p.Exits) != 0 {
-			t.Errorf("got %+v, want %d requests: questions are none", p, requests)
+			t.Errorf("got %+v, want %d requests: queries do not count", p, requests)
 		}
 	})
 }
 
-// TestOPcache_Reset while nothing else runs.
+// TestOPcache_Reset resets the cache of an idle pool.
 func TestOPcache_Reset(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -174,7 +174,7 @@ func TestOPcache_Reset(t *testing.T) {
 		}
 		for manual := range 2 {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
-			c := clearOPcache(s)
+			c := resetOPcache(s)
 			o := c.OPcache
 			if c.WorkersReset != caches || c.Deferred != 0 {
 				t.Errorf("got %+v, want %d caches reset", c, caches)
@@ -183,7 +183,7 @@ func TestOPcache_Reset(t *testing.T) {
 				t.Errorf("got %+v, want an empty cache that was reset %d times", o, manual+1)
 			}
 			if now := opcache(s); now.Restarts != o.Restarts || now.Scripts != 0 {
-				t.Errorf("got %+v after the reset, want what its answer said: %+v", now, o)
+				t.Errorf("got %+v after the reset, want what the response said: %+v", now, o)
 			}
 		}
 		p := s.Pool()
@@ -193,8 +193,8 @@ func TestOPcache_Reset(t *testing.T) {
 	})
 }
 
-// TestOPcache_ResetWhileBusy cannot empty a cache that is in use: PHP waits
-// with one that is shared; a worker that has its own is replaced.
+// TestOPcache_ResetWhileBusy resets a cache in use. PHP delays the reset of a shared
+// cache; a worker with its own cache is replaced.
 func TestOPcache_ResetWhileBusy(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -202,7 +202,7 @@ func TestOPcache_ResetWhileBusy(t *testing.T) {
 		h := s.Hold("running")
 		h.Add("")
 		h.WaitRunning(1)
-		c := clearOPcache(s)
+		c := resetOPcache(s)
 		if b.Name == harness.SingleLean.Name {
 			if c.WorkersReset != 1 || c.Deferred != 1 {
 				t.Errorf("got %+v, want one reset and one worker to be replaced", c)
@@ -217,15 +217,16 @@ func TestOPcache_ResetWhileBusy(t *testing.T) {
 		}
 		h.Release()
 		h.Want(0, 200)
-		opcacheBecomes(s, "emptied", func(o opcacheStatus) bool {
-			s.Get("/hello.php").Want(t, 200, "hello\n") // the first that finds no other does it
+		waitOPcache(s, "emptied", func(o opcacheStatus) bool {
+			s.Get("/hello.php").Want(t, 200, "hello\n") // the first request without a concurrent one resets it
 			return o.Enabled && !o.Restarts.Pending && o.Restarts.Manual == 1
 		})
 		s.WantExits(map[string]int{})
 	})
 }
 
-// TestOPcache_BusyPoolShowsLastSample with the age that it has by then.
+// TestOPcache_BusyPoolShowsLastSample checks that a pool without an idle worker shows
+// its last sample and the age of it.
 func TestOPcache_BusyPoolShowsLastSample(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", freshFiles))
@@ -241,23 +242,24 @@ func TestOPcache_BusyPoolShowsLastSample(t *testing.T) {
 	}
 	first.Release()
 	first.Want(0, 200)
-	sample := opcacheBecomes(s, "sampled", func(o opcacheStatus) bool { return o.Available })
+	sample := waitOPcache(s, "sampled", func(o opcacheStatus) bool { return o.Available })
 	if sample.Scripts != 1 || sample.Reason != "" {
 		t.Errorf("got %+v, want one script", sample)
 	}
 	second := s.Hold("second")
 	second.Add("")
 	second.WaitRunning(1)
-	old := opcacheBecomes(s, "too old", func(o opcacheStatus) bool { return o.Reason != "" })
+	old := waitOPcache(s, "too old", func(o opcacheStatus) bool { return o.Reason != "" })
 	if !old.Available || *old.Age < 10 || old.Reason != "no worker is idle" || old.Scripts != sample.Scripts {
 		t.Errorf("got %+v, want the sample of before, 10 s old", old)
 	}
 	if q := s.Pool().Queue; q.Length != 0 {
-		t.Errorf("got %+v, want nobody in line", q)
+		t.Errorf("got %+v, want an empty queue", q)
 	}
 }
 
-// TestOPcache_NewGenerationIsSampledAtOnce: the old one's cache is no more.
+// TestOPcache_NewGenerationIsSampledAtOnce checks that the sample of an old generation
+// is not shown.
 func TestOPcache_NewGenerationIsSampledAtOnce(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2", freshFiles))
@@ -279,19 +281,19 @@ func TestOPcache_NewGenerationIsSampledAtOnce(t *testing.T) {
 	h.Add("")
 	h.WaitRunning(2)
 	if o := opcache(s); o.Available || o.Reason != "no worker is idle" {
-		t.Errorf("got %+v, want no sample of a generation that is gone", o)
+		t.Errorf("got %+v, want no sample of an old generation", o)
 	}
 }
 
-// TestOPcache_IdlePoolIsNotStarted neither to be looked at nor to be
-// reset.
+// TestOPcache_IdlePoolIsNotStarted checks that neither a query nor a reset starts
+// PHP.
 func TestOPcache_IdlePoolIsNotStarted(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager ondemand", "max_workers 2", "idle_timeout 1s", "master_idle_timeout 1s"))
 		harness.Eventually(t, func() error {
 			if left := s.PHPProcesses(); len(left) > 0 {
-				return fmt.Errorf("%d processes at rest: %v", len(left), left)
+				return fmt.Errorf("%d processes of an idle pool: %v", len(left), left)
 			}
 			return nil
 		})
@@ -307,23 +309,23 @@ func TestOPcache_IdlePoolIsNotStarted(t *testing.T) {
 			t.Errorf("processes were started: %v", left)
 		}
 		if after := s.Pool(); after.Generation != before.Generation || after.Workers != before.Workers {
-			t.Errorf("got %+v, want what was: %+v", after, before)
+			t.Errorf("got %+v, want the state before: %+v", after, before)
 		}
-		// Visited, it is sampled, and rests in time all the same.
+		// After a request it is sampled, and still stops when idle.
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		if o := opcache(s); !o.Available {
 			t.Errorf("got %+v, want a sample", o)
 		}
 		harness.Eventually(t, func() error {
 			if o := opcache(s); o.Available {
-				return fmt.Errorf("got %+v, want none at rest", o)
+				return fmt.Errorf("got %+v, want none from an idle pool", o)
 			}
 			return nil
 		})
 	})
 }
 
-// TestOPcache_InvalidCalls refuses what is no call.
+// TestOPcache_InvalidCalls checks the errors of wrong methods and names.
 func TestOPcache_InvalidCalls(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1"))
@@ -340,6 +342,6 @@ func TestOPcache_InvalidCalls(t *testing.T) {
 		t.Errorf("got %+v, want nothing reset", o)
 	}
 	if left, err := filepath.Glob(s.Dir + "/*/php_pool-*"); err != nil || len(left) > 0 {
-		t.Errorf("got %v, %v; want nothing of ours near the site", left, err)
+		t.Errorf("got %v, %v; want none of our files near the site", left, err)
 	}
 }

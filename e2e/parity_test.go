@@ -16,7 +16,7 @@ import (
 )
 
 // TestParity sends the same requests to php_fastcgi with php-fpm and to every
-// form of php_pool: scripts must be told the same.
+// backend: scripts have to see the same variables.
 func TestParity(t *testing.T) {
 	t.Parallel()
 	const site = `
@@ -38,7 +38,7 @@ func TestParity(t *testing.T) {
 	})
 }
 
-// sameRequests all lead to server.php.
+// sameRequests are requests for server.php.
 var sameRequests = map[string]func(*harness.Server) *http.Request{
 	"a plain GET": func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php", nil) },
 	"a query": func(s *harness.Server) *http.Request {
@@ -73,7 +73,7 @@ var sameRequests = map[string]func(*harness.Server) *http.Request{
 	"TE and trailers": func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php", nil, "TE: trailers") },
 }
 
-// different are the variables that need not be the same, and why.
+// different are the variables that may differ, and why.
 var different = map[string]string{
 	"REMOTE_PORT":         "each connection has its own",
 	"USER":                "php-fpm's own addition",
@@ -85,7 +85,7 @@ var different = map[string]string{
 	"PHP_FCGI_CHILDREN": "of a master's environment", "PHP_FCGI_MAX_REQUESTS": "the same", "PHP_INI_SCAN_DIR": "the same",
 }
 
-// plainVars is what server.php saw, without what differs by nature.
+// plainVars returns $_SERVER of a request without the variables that may differ.
 func plainVars(s *harness.Server, makeRequest func(*harness.Server) *http.Request) map[string]string {
 	vars := s.VarsOf(makeRequest(s))
 	for name, value := range vars {

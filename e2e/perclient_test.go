@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestMaxPerClient has a crawler, and others who are served all
-// the time.
+// TestMaxPerClient sends many requests from one client, and some from others, which have
+// to be served all the time.
 func TestMaxPerClient(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -25,11 +25,11 @@ func TestMaxPerClient(t *testing.T) {
 		s.WaitPool("one waits though two are idle", func(p harness.PoolStatus) bool {
 			return p.Queue.Length == 1 && p.Workers.Idle == 2
 		})
-		wantTooMany(t, s.Get("/hello.php"))
+		wantTooManyRequests(t, s.Get("/hello.php"))
 		for _, other := range []string{"198.51.100.7", "2001:db8::1", "2001:db8:0:1::1"} {
 			s.Get("/hello.php", "X-Forwarded-For: "+other).Want(t, 200, "hello\n")
 		}
-		// The second one of a network waits as the second one of an address does.
+		// A second request of the same IPv6 network waits, too.
 		far := s.Hold("network")
 		far.Header = "X-Forwarded-For: 2001:db8:0:2::1"
 		far.Add("")
@@ -37,26 +37,26 @@ func TestMaxPerClient(t *testing.T) {
 		far.Header = "X-Forwarded-For: 2001:db8:0:2::2"
 		far.Add("")
 		s.WaitPool("one more waits", func(p harness.PoolStatus) bool { return p.Queue.Length == 2 })
-		wantTooMany(t, s.Get("/hello.php", "X-Forwarded-For: 2001:db8:0:2::3"))
+		wantTooManyRequests(t, s.Get("/hello.php", "X-Forwarded-For: 2001:db8:0:2::3"))
 		far.Release()
 		far.Want(0, 200)
 		far.Want(1, 200)
 
-		// Who leaves holds his worker until PHP has ended.
+		// A client that disconnects occupies its worker until PHP is done.
 		h.Cancel[0]()
 		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
 		if p := s.Pool(); p.Queue.Length != 1 || p.Workers.Idle != 2 {
 			t.Errorf("got %+v, want one still waiting", p)
 		}
-		wantTooMany(t, s.Get("/hello.php"))
+		wantTooManyRequests(t, s.Get("/hello.php"))
 		h.Release()
 		h.Want(1, 200)
 		s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 3 && p.Queue.Length == 0 })
 		if p := s.Pool(); p.Requests.Refused != 3 || p.Requests.Failed != 0 {
-			t.Errorf("got %+v, want 3 refused and none failed", p.Requests)
+			t.Errorf("got %+v, want 3 rejected and none failed", p.Requests)
 		}
 
-		// Nobody is believed who is no trusted proxy.
+		// X-Forwarded-For counts only from trusted proxies.
 		s.Options.Global = ""
 		if err := s.Reload(site); err != nil {
 			t.Fatal(err)
@@ -66,8 +66,8 @@ func TestMaxPerClient(t *testing.T) {
 		h.WaitRunning(1)
 		h.Add("")
 		s.WaitPool("one waits", func(p harness.PoolStatus) bool { return p.Queue.Length == 1 })
-		wantTooMany(t, s.Get("/hello.php", "X-Forwarded-For: 198.51.100.8"))
-		// Without the option all go on.
+		wantTooManyRequests(t, s.Get("/hello.php", "X-Forwarded-For: 198.51.100.8"))
+		// Without the option all requests are served.
 		if err := s.Reload(harness.PoolSite(b, "manager static", "workers 3")); err != nil {
 			t.Fatal(err)
 		}
@@ -79,8 +79,8 @@ func TestMaxPerClient(t *testing.T) {
 	})
 }
 
-// wantTooMany checks that a client is told that it asks too much.
-func wantTooMany(t *testing.T, res *harness.Response) {
+// wantTooManyRequests checks for a 429 with Retry-After.
+func wantTooManyRequests(t *testing.T, res *harness.Response) {
 	t.Helper()
 	res.Want(t, 429, "")
 	if res.Header.Get("Retry-After") == "" {

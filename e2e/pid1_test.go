@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// TestPID1_ReapsZombies is a container without an init: every process that loses
-// its parent becomes a child of Caddy, which has to reap it.
+// TestPID1_ReapsZombies runs Caddy as in a container without an init: every
+// orphan becomes a child of Caddy, which has to reap it.
 func TestPID1_ReapsZombies(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -35,27 +35,27 @@ func TestPID1_ReapsZombies(t *testing.T) {
 				"(on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)", under, err, out)
 		}
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "quarantine off"), harness.Options{Wrapper: under})
-		s.Stopped = true // by caddy stop, below: unshare does not pass a signal on
+		s.Stopped = true // by caddy stop, below: unshare does not forward signals
 		harness.WriteFile(t, filepath.Join(s.Site, "background.php"), `<?php
 			exec('(sleep 0.05 &) >/dev/null 2>&1');
 			exec('(setsid sleep 0.05 &) >/dev/null 2>&1');
 			echo 'started';`)
 
 		s.Get("/background.php").Want(t, 200, "started")
-		zombiesBecome(s, "those of the script", func(n int) bool { return n >= 2 })
+		waitZombies(s, "those of the script", func(n int) bool { return n >= 2 })
 		for _, p := range slices.Concat(s.Masters(), s.WorkerProcesses()) {
 			harness.Kill(t, p.PID, syscall.SIGKILL)
 		}
 		s.WaitPool("whole again", func(p harness.PoolStatus) bool {
-			return p.Exits["crashed"]+p.Exits["recycled"] >= 3 && p.Workers.Idle == 3 // what is seen first: their end, or their master's
+			return p.Exits["crashed"]+p.Exits["recycled"] >= 3 && p.Workers.Idle == 3 // depends on whether their exit or that of their master is noticed first
 		})
 		for range 3 {
 			s.Get("/background.php").Want(t, 200, "started")
 		}
-		zombiesBecome(s, "none", func(n int) bool { return n == 0 })
+		waitZombies(s, "none", func(n int) bool { return n == 0 })
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		if s.HasLogged(syscall.ECHILD.Error()) {
-			t.Error("the end of a process was kept from who waits for it")
+			t.Error("a process was reaped by another goroutine than the one that waits for it")
 		}
 
 		stop := harness.Supervise(t, s.Command("stop", "--address", "unix/"+filepath.Join(s.Dir, "admin.sock")))
@@ -69,8 +69,8 @@ func TestPID1_ReapsZombies(t *testing.T) {
 	})
 }
 
-// zombiesBecome waits until their number is as wanted.
-func zombiesBecome(s *harness.Server, what string, is func(n int) bool) {
+// waitZombies waits until the number of zombies satisfies a condition.
+func waitZombies(s *harness.Server, what string, is func(n int) bool) {
 	s.T.Helper()
 	harness.Eventually(s.T, func() error {
 		var found []string

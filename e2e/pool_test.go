@@ -19,7 +19,8 @@ import (
 	"testing"
 )
 
-// TestOPcache_SharedByAllWorkers is what a shared pool is for.
+// TestOPcache_SharedByAllWorkers checks that all workers of a shared pool use one
+// OPcache.
 func TestOPcache_SharedByAllWorkers(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PlainSite, harness.Options{Workers: 4, INI: [][2]string{
@@ -52,23 +53,23 @@ func TestOPcache_SharedByAllWorkers(t *testing.T) {
 		}
 		wg.Wait()
 		if len(pids) < 4 {
-			return fmt.Errorf("only %d workers answered", len(pids))
+			return fmt.Errorf("only %d workers responded", len(pids))
 		}
 		return nil
 	})
 	if len(pids) != 4 {
-		t.Errorf("got answers of %d workers, want 4", len(pids))
+		t.Errorf("got responses of %d workers, want 4", len(pids))
 	}
 	if len(born) != 1 {
 		t.Errorf("got %d caches, want 1", len(born))
 	}
-	// Were the caches separate, none would have counted but its own share.
+	// Separate caches would each have a part of the hits.
 	if hits < requests-10 {
 		t.Errorf("got %d hits in one cache after %d requests", hits, requests)
 	}
 }
 
-// TestConfig_NoOptions has nothing but the name of the directive.
+// TestConfig_NoOptions has only the name of the directive.
 func TestConfig_NoOptions(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, `
@@ -120,7 +121,7 @@ func TestPool_SharedBySites(t *testing.T) {
 }
 
 // TestReload_KeepsWorkers loads the same configuration and one with another
-// site, while requests go on: none may fail, and no worker changes.
+// site, while requests run: none may fail, and the workers stay.
 func TestReload_KeepsWorkers(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -150,13 +151,13 @@ func TestReload_KeepsWorkers(t *testing.T) {
 		close(stop)
 		wg.Wait()
 		if after := s.Get("/pid.php").Text; after != before {
-			t.Errorf("worker %s has become %s by a reload", before, after)
+			t.Errorf("a reload replaced worker %s by %s", before, after)
 		}
 	})
 }
 
-// tryHello lets a connection be refused or reset: any Caddy does that in a
-// reload to those that wait in the queue of the old listener.
+// tryHello requests hello.php. The connection may be reset: in a reload Caddy does
+// that to connections in the accept queue of the old listener.
 func tryHello(s *harness.Server) {
 	s.T.Helper()
 	res, err := s.Client.Do(s.Request("GET", "/hello.php", nil))
@@ -172,8 +173,8 @@ func tryHello(s *harness.Server) {
 	}
 }
 
-// TestReload_RunningRequestsFinish changes PHP's settings while a script runs: it ends
-// as it would have, and the next one has the new settings.
+// TestReload_RunningRequestsFinish changes PHP's settings while a script runs. It
+// keeps the old settings, and the next request has the new ones.
 func TestReload_RunningRequestsFinish(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -191,7 +192,7 @@ func TestReload_RunningRequestsFinish(t *testing.T) {
 	})
 }
 
-// TestUser_DefaultIsNotRoot checks that scripts of a Caddy of root are not root's.
+// TestUser_DefaultIsNotRoot checks that scripts do not run as root if Caddy does.
 func TestUser_DefaultIsNotRoot(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {

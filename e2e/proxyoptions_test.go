@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// TestReverseProxyOptions uses what php_fastcgi has from the reverse proxy.
+// TestReverseProxyOptions uses the options that php_fastcgi inherits from reverse_proxy.
 func TestReverseProxyOptions(t *testing.T) {
 	t.Parallel()
 	features(t, []feature{
@@ -34,7 +34,7 @@ func TestReverseProxyOptions(t *testing.T) {
 			s.Get("/accel.php?to=/none.txt").Want(t, 404, "")
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}},
-		{"copy_response sends the script's answer on", `
+		{"copy_response forwards the script's response", `
 			root {$SITE}
 			PHP {
 				@redirects status 302
@@ -91,7 +91,7 @@ func TestReverseProxyOptions(t *testing.T) {
 				t.Errorf("got headers %v", res.Header)
 			}
 		}},
-		{"forwarding headers of a stranger are replaced", `
+		{"forwarding headers of an untrusted client are replaced", `
 			root {$SITE}
 			PHP
 		`, func(t *testing.T, s *harness.Server) {
@@ -105,7 +105,7 @@ func TestReverseProxyOptions(t *testing.T) {
 		`, func(t *testing.T, s *harness.Server) {
 			wantForwarded(t, s, "192.0.2.1, 127.0.0.1", "https")
 		}},
-		{"buffers, timeouts and flushing are understood", `
+		{"buffers, timeouts and flushing are accepted", `
 			root {$SITE}
 			PHP {
 				dial_timeout 3s

@@ -20,13 +20,13 @@ import (
 	"time"
 )
 
-// TestQueue_FIFO lets requests line up one after the other
-// behind one that holds the only worker.
+// TestQueue_FIFO queues requests one after the other behind one that occupies the
+// only worker.
 func TestQueue_FIFO(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1"))
-		h := lineUp(s, 9, "")
+		h := queueUp(s, 9, "")
 		h.Release()
 		for id := range 10 {
 			h.Want(id, 200)
@@ -35,33 +35,34 @@ func TestQueue_FIFO(t *testing.T) {
 			t.Errorf("requests were served in the order %v", ids)
 		}
 		if p := s.Pool(); p.Queue.Length != 0 || p.Requests.Failed != 0 {
-			t.Errorf("got %+v, want an empty line and no failed request", p)
+			t.Errorf("got %+v, want an empty queue and no failed request", p)
 		}
 	})
 }
 
-// lineUp has one request served, and n more waiting in the order of their ids.
-func lineUp(s *harness.Server, n int, query string) *harness.HeldRequests {
+// queueUp starts one request that runs, and n more that wait in the order of their
+// ids.
+func queueUp(s *harness.Server, n int, query string) *harness.HeldRequests {
 	s.T.Helper()
-	h := s.Hold("line")
+	h := s.Hold("queue")
 	h.Add(query)
 	h.WaitRunning(1)
 	for i := range n {
 		h.Add(query)
-		s.WaitPool(fmt.Sprint("with ", i+1, " in line"), func(p harness.PoolStatus) bool { return p.Queue.Length == i+1 })
+		s.WaitPool(fmt.Sprint("with ", i+1, " waiting"), func(p harness.PoolStatus) bool { return p.Queue.Length == i+1 })
 	}
 	return h
 }
 
-// TestQueue_CanceledRequests has two of five leave it.
+// TestQueue_CanceledRequests cancels two of five waiting requests.
 func TestQueue_CanceledRequests(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1"))
-		h := lineUp(s, 5, "")
+		h := queueUp(s, 5, "")
 		h.Cancel[1]()
 		h.Cancel[4]()
-		s.WaitPool("with 3 in line", func(p harness.PoolStatus) bool { return p.Queue.Length == 3 })
+		s.WaitPool("with 3 waiting", func(p harness.PoolStatus) bool { return p.Queue.Length == 3 })
 		h.Release()
 		for _, id := range []int{0, 2, 3, 5} {
 			h.Want(id, 200)
@@ -75,38 +76,38 @@ func TestQueue_CanceledRequests(t *testing.T) {
 	})
 }
 
-// TestQueue_Full fills it.
+// TestQueue_Full checks that a request is rejected if the queue is full.
 func TestQueue_Full(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "max_queue 2"))
-		h := lineUp(s, 2, "")
+		h := queueUp(s, 2, "")
 		start := time.Now()
 		wantRejected(t, s.Get("/hello.php"))
 		if elapsed := time.Since(start); elapsed > 15*time.Second { // queue_timeout is 30s
-			t.Errorf("the refusal came after %v", elapsed)
+			t.Errorf("the rejection came after %v", elapsed)
 		}
 		h.Release()
 		for id := range 3 {
 			h.Want(id, 200)
 		}
 		if p := s.Pool(); p.Requests.Refused != 1 || p.Requests.Total != 3 {
-			t.Errorf("got %+v, want 1 refused and 3 served", p.Requests)
+			t.Errorf("got %+v, want 1 rejected and 3 served", p.Requests)
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 	})
 }
 
-// TestQueue_Timeout has a request wait for queue_timeout.
+// TestQueue_Timeout checks that a request is rejected after queue_timeout.
 func TestQueue_Timeout(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
-		h := lineUp(s, 0, "")
+		h := queueUp(s, 0, "")
 		start := time.Now()
 		wantRejected(t, s.Get("/hello.php"))
 		if elapsed := time.Since(start); elapsed < time.Second || elapsed > 15*time.Second {
-			t.Errorf("the refusal came after %v, want 1s", elapsed)
+			t.Errorf("the rejection came after %v, want 1s", elapsed)
 		}
 		h.Release()
 		h.Want(0, 200)
@@ -114,7 +115,7 @@ func TestQueue_Timeout(t *testing.T) {
 	})
 }
 
-// wantRejected checks that a client is told to come again.
+// wantRejected checks for a 503 with Retry-After.
 func wantRejected(t *testing.T, res *harness.Response) {
 	t.Helper()
 	res.Want(t, http.StatusServiceUnavailable, "")
@@ -123,8 +124,8 @@ func wantRejected(t *testing.T, res *harness.Response) {
 	}
 }
 
-// TestClientDisconnect has scripts that do not notice, do not care, or
-// notice because they write.
+// TestClientDisconnect runs scripts that do not notice the disconnect, ignore it, or
+// notice it because they write.
 func TestClientDisconnect(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -132,7 +133,7 @@ func TestClientDisconnect(t *testing.T) {
 			t.Run(query, func(t *testing.T) {
 				t.Parallel()
 				s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1"))
-				h := lineUp(s, 0, query)
+				h := queueUp(s, 0, query)
 				_, pids := h.WaitRunning(1)
 				h.Cancel[0]()
 				if query == "write=1" {
@@ -143,17 +144,17 @@ func TestClientDisconnect(t *testing.T) {
 					s.WaitPool("draining", func(p harness.PoolStatus) bool {
 						return p.Workers.Draining == 1 && p.Workers.Idle == 0 && p.Workers.Busy == 0
 					})
-					// The slot is not free: the next one waits.
+					// The worker is still occupied: the next request waits.
 					h.Add("")
-					s.WaitPool("with one in line", func(p harness.PoolStatus) bool { return p.Queue.Length == 1 })
+					s.WaitPool("with one waiting", func(p harness.PoolStatus) bool { return p.Queue.Length == 1 })
 					if got := h.Lines("ended"); len(got) != 0 {
 						t.Errorf("the script has ended: %q", got)
 					}
 					aborted := strings.Contains(query, "write")
-					if aborted { // it learns it by writing
+					if aborted { // it notices by writing
 						harness.Eventually(t, func() error {
 							if len(h.Lines("aborted")) == 0 {
-								return errors.New("the script has not noticed that its client left")
+								return errors.New("the script has not noticed the disconnect")
 							}
 							return nil
 						})
@@ -179,38 +180,38 @@ func btoi(b bool) int {
 	return 0
 }
 
-// TestRequestTimeout_LoopAfterDisconnect ends at request_timeout, and the worker serves
-// who waits for it.
+// TestRequestTimeout_LoopAfterDisconnect checks that an endless loop ends at
+// request_timeout, and that the worker then serves the next request.
 func TestRequestTimeout_LoopAfterDisconnect(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "request_timeout 3s"))
 		pid := s.Get("/pid.php").Text
-		leave(s, "/load/late.php?file=loop&how=loop")
+		startAndDisconnect(s, "/load/late.php?file=loop&how=loop")
 		s.Get("/pid.php").Want(t, 200, pid)
 		s.WantExits(map[string]int{})
 	})
 }
 
-// leave makes a request whose client leaves as soon as its script runs, which
-// it says in file.ran.
-func leave(s *harness.Server, path string) {
+// startAndDisconnect sends a request and cancels it as soon as its script has created
+// file.ran.
+func startAndDisconnect(s *harness.Server, path string) {
 	s.T.Helper()
 	ctx, cancel := context.WithCancel(s.T.Context())
 	defer cancel()
 	left := make(chan error, 1)
 	req := s.Request("GET", path, nil).WithContext(ctx)
 	go func() {
-		_, err := s.Client.Do(req) // there is no body
+		_, err := s.Client.Do(req) // there is no response
 		left <- err
 	}()
-	// Not before the script runs: a request that was not sent leaves no trace.
+	// A request that is canceled earlier may never reach PHP.
 	harness.Eventually(s.T, func() error {
 		_, err := os.Stat(filepath.Join(s.Site, req.URL.Query().Get("file")+".ran"))
 		return err
 	})
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		s.T.Errorf("got %v from the request that was left", err)
+		s.T.Errorf("got %v from the canceled request", err)
 	}
 }

@@ -18,8 +18,8 @@ import (
 
 const checkScript = "/load/check.php"
 
-// TestReload_UnchangedUnderLoad also wants the same processes
-// before and after, with what their OPcaches hold.
+// TestReload_UnchangedUnderLoad also checks that the processes and the contents of
+// their OPcaches stay.
 func TestReload_UnchangedUnderLoad(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -27,7 +27,7 @@ func TestReload_UnchangedUnderLoad(t *testing.T) {
 		s := harness.Start(t, b, site)
 		before, processes := s.WaitForked()
 		l := s.StartTraffic(checkScript, 4)
-		caches := cacheBook{}
+		caches := opcacheHits{}
 		for i := range harness.Rounds(50) {
 			s.MustReload(site)
 			if i%10 == 0 {
@@ -45,11 +45,11 @@ func TestReload_UnchangedUnderLoad(t *testing.T) {
 	})
 }
 
-// cacheBook is what was seen of OPcaches, by process: when each began, and how
-// often opcache.php has been found in it.
-type cacheBook map[int][2]int
+// opcacheHits records, by process, when its OPcache was started and how often
+// opcache.php was found in it.
+type opcacheHits map[int][2]int
 
-func (c cacheBook) see(s *harness.Server) {
+func (c opcacheHits) see(s *harness.Server) {
 	s.T.Helper()
 	for range 8 {
 		var a struct{ PID, Hits, Start int }
@@ -63,9 +63,9 @@ func (c cacheBook) see(s *harness.Server) {
 	}
 }
 
-// TestReload_ResizeUnderLoad makes the pool larger and
-// smaller. Workers that stay are the same, and a new generation comes only where
-// the master was started for fewer.
+// TestReload_ResizeUnderLoad makes the pool larger and smaller. Workers that are
+// not needed are stopped, the others stay. A new generation is started only if the
+// master was started for fewer workers.
 func TestReload_ResizeUnderLoad(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -82,10 +82,10 @@ func TestReload_ResizeUnderLoad(t *testing.T) {
 			})
 			if p.Generation != before.Generation {
 				if b.Name == harness.SingleLean.Name || n <= slots {
-					t.Errorf("generation %d has become %d for %d workers after %d", before.Generation, p.Generation, n, before.Workers.Max)
+					t.Errorf("generation %d was replaced by %d for %d workers after %d", before.Generation, p.Generation, n, before.Workers.Max)
 				}
 				slots = n
-			} else if kept := len(common(harness.WorkerPIDs(before), harness.WorkerPIDs(p))); kept != min(n, before.Workers.Max) {
+			} else if kept := len(intersection(harness.WorkerPIDs(before), harness.WorkerPIDs(p))); kept != min(n, before.Workers.Max) {
 				t.Errorf("%d workers after %d: %v, of which only %d are of %v", n, before.Workers.Max, harness.WorkerPIDs(p), kept, harness.WorkerPIDs(before))
 			}
 			before = p
@@ -97,14 +97,14 @@ func TestReload_ResizeUnderLoad(t *testing.T) {
 	})
 }
 
-// common is what is in both.
-func common(a, b []int) []int {
+// intersection returns the elements that are in both lists.
+func intersection(a, b []int) []int {
 	return slices.DeleteFunc(slices.Clone(a), func(n int) bool { return !slices.Contains(b, n) })
 }
 
-// TestReload_INIChangeUnderLoad wants each request to run
-// with the settings of the configuration in force: once one has seen the new
-// ones, none that begins later sees the old ones.
+// TestReload_INIChangeUnderLoad checks that each request runs with the settings of the
+// active configuration: after one has run with the new ones, no later one runs with
+// the old ones.
 func TestReload_INIChangeUnderLoad(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -131,13 +131,13 @@ func TestReload_INIChangeUnderLoad(t *testing.T) {
 	})
 }
 
-// TestReload_ChangedPHPFiles reloads the same configuration while
-// php.ini and php-cgi change behind it.
+// TestReload_ChangedPHPFiles reloads the same configuration after php.ini and
+// php-cgi have changed.
 func TestReload_ChangedPHPFiles(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Prepare(t, b)
-		site := ownPHP(s, b, "manager static", "workers 2")
+		site := customPHP(s, b, "manager static", "workers 2")
 		if err := s.Run(site); err != nil {
 			t.Fatal(err)
 		}
@@ -165,9 +165,9 @@ func TestReload_ChangedPHPFiles(t *testing.T) {
 	})
 }
 
-// ownPHP is a load's site with a php-cgi, a php.ini and a scan directory that
+// customPHP is a TrafficSite with its own php-cgi, php.ini and scan directory, which
 // the test may change.
-func ownPHP(s *harness.Server, b harness.Backend, lines ...string) string {
+func customPHP(s *harness.Server, b harness.Backend, lines ...string) string {
 	s.T.Helper()
 	newPHP(s)
 	setMark(s, 0)
@@ -175,20 +175,20 @@ func ownPHP(s *harness.Server, b harness.Backend, lines ...string) string {
 	return harness.TrafficSite(b, append([]string{"binary {$DIR}/php-cgi", "ini_file {$DIR}/php.ini", "ini_scan_dir {$DIR}/conf.d"}, lines...)...)
 }
 
-// setMark writes the php.ini of ownPHP anew.
+// setMark replaces the php.ini of customPHP.
 func setMark(s *harness.Server, mark int, lines ...string) {
 	s.T.Helper()
 	harness.ReplaceFile(s.T, filepath.Join(s.Dir, "php.ini"), fmt.Sprintf("user_agent=%d\n%s\n", mark, strings.Join(lines, "\n")), 0o644)
 }
 
-// newPHP puts a copy of php-cgi where ownPHP wants it, as an upgrade does.
+// newPHP replaces the php-cgi of customPHP by a new copy, as an upgrade does.
 func newPHP(s *harness.Server) {
 	s.T.Helper()
 	harness.ReplaceFile(s.T, filepath.Join(s.Dir, "php-cgi"), harness.ReadFile(s.T, harness.PHPCGI(s.T)), 0o755)
 }
 
-// TestReload_RemovedPoolFinishesRequests renames the pool while one
-// request runs in it and one waits.
+// TestReload_RemovedPoolFinishesRequests renames the pool while one request runs in
+// it and one waits.
 func TestReload_RemovedPoolFinishesRequests(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {

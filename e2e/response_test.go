@@ -16,12 +16,12 @@ import (
 	"testing"
 )
 
-// TestResponse has scripts say what they should not. With one worker it shows
-// when that one had to be replaced.
+// TestResponse requests scripts with unusual or invalid responses. There is one
+// worker, so a changed process ID shows that it was replaced.
 func TestResponse(t *testing.T) {
 	t.Parallel()
 	checks := []check{
-		{"what a script flushes arrives while it runs", firstEventFirst},
+		{"flushed output arrives while the script runs", firstEventFirst},
 		{"a script without any header is a 200", func(t *testing.T, s *harness.Server) {
 			s.Get("/nohead.php").Want(t, 200, "no head\n")
 		}},
@@ -34,7 +34,7 @@ func TestResponse(t *testing.T) {
 		}},
 	}
 	for _, status := range []string{"0", "99", "103", "1000", "abc", "-1", "20x OK", ""} {
-		checks = append(checks, check{fmt.Sprintf("Status %q is answered", status), func(t *testing.T, s *harness.Server) {
+		checks = append(checks, check{fmt.Sprintf("Status %q is handled", status), func(t *testing.T, s *harness.Server) {
 			res := s.Get("/status.php?s=" + strings.ReplaceAll(status, " ", "%20"))
 			if res.StatusCode < 200 || res.StatusCode > 599 {
 				t.Errorf("got status %d", res.StatusCode)
@@ -60,10 +60,10 @@ func TestResponse(t *testing.T) {
 			}
 		}
 	}
-	conform(t, harness.BothTransports, harness.Options{Workers: 1}, checks)
+	checkAll(t, harness.BothTransports, harness.Options{Workers: 1}, checks)
 }
 
-// firstEventFirst reads the first event before it lets the script send another.
+// firstEventFirst reads the first event before the script may send the next one.
 func firstEventFirst(t *testing.T, s *harness.Server) {
 	res, err := s.Client.Do(s.Request("GET", "/sse.php?file=event.seen", nil))
 	if err != nil {
@@ -82,7 +82,7 @@ func firstEventFirst(t *testing.T, s *harness.Server) {
 }
 
 // wantNext sends two requests on one connection: whatever the first one's
-// script says, the second must be answered there, and right.
+// script says, the second has to get its response there.
 func wantNext(t *testing.T, s *harness.Server, path string, status int) {
 	t.Helper()
 	conn := harness.Dial(t, s)
@@ -109,7 +109,7 @@ func wantNext(t *testing.T, s *harness.Server, path string, status int) {
 	}
 }
 
-// TestCrash_RequestFails kills a worker in its request: that one request fails.
+// TestCrash_RequestFails kills a worker during a request: only that request fails.
 func TestCrash_RequestFails(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -121,8 +121,8 @@ func TestCrash_RequestFails(t *testing.T) {
 	})
 }
 
-// TestResponse_StreamWithResponseBuffers has an event that the client must
-// have before the next one is sent.
+// TestResponse_StreamWithResponseBuffers checks that an event reaches the client before
+// the next one is sent.
 func TestResponse_StreamWithResponseBuffers(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {

@@ -15,13 +15,13 @@ import (
 	"testing"
 )
 
-// TestRestart_UnderLoad wants each generation to be another one, started
-// from php.ini as it is then, and none to answer once the next one has.
+// TestRestart_UnderLoad checks that each restart starts a new generation with the current
+// php.ini, and that no older one serves after it.
 func TestRestart_UnderLoad(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Prepare(t, b)
-		site := ownPHP(s, b, "manager static", "workers 3")
+		site := customPHP(s, b, "manager static", "workers 3")
 		if err := s.Run(site); err != nil {
 			t.Fatal(err)
 		}
@@ -42,16 +42,16 @@ func TestRestart_UnderLoad(t *testing.T) {
 			l.WaitRequests(10)
 		}
 		before = s.WaitWorkers(b, 3)
-		s.MustReload(site) // what the generation was started from has not changed since
+		s.MustReload(site) // the files of the generation have not changed since
 		l.Finish()
 		s.WantUnchanged(before)
 		s.WantNoneFailed()
 	})
 }
 
-// badStarts are what can become of what php-cgi is started from, and what the
+// failingRestarts are changes of the files that php-cgi is started from, and what the
 // error must name.
-var badStarts = []struct {
+var failingRestarts = []struct {
 	name   string
 	broken func(*testing.T, *harness.Server)
 	says   func(*harness.Server) string
@@ -62,7 +62,7 @@ var badStarts = []struct {
 	{"a full runtime directory", fillRuntimeDir, func(s *harness.Server) string { return "socket of php-cgi," + runtimeDir(s) }},
 }
 
-// breakPreload lets ownPHP's php.ini preload what is no PHP.
+// breakPreload lets customPHP's php.ini preload a script that does not parse.
 func breakPreload(t *testing.T, s *harness.Server) {
 	t.Helper()
 	harness.WriteFile(t, filepath.Join(s.Dir, "preload.php"), "<?php\nno PHP\n")
@@ -76,25 +76,25 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-// TestRestart_FailureChangesNothing also mends what is broken, and
-// then it works.
+// TestRestart_FailureChangesNothing then repairs the files, and checks that a restart
+// works.
 func TestRestart_FailureChangesNothing(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Prepare(t, b)
 		withRuntimeDir(s)
-		if err := s.Run(ownPHP(s, b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", "workers 3")); err != nil {
+		if err := s.Run(customPHP(s, b, "spool_dir {$DIR}", "process_env TMPDIR {$SITE}", "manager static", "workers 3")); err != nil {
 			t.Fatal(err)
 		}
 		before, processes := s.WaitForked()
 		l := s.StartTraffic(checkScript, 4)
 		for range harness.Rounds(1) {
-			for _, bad := range badStarts {
+			for _, bad := range failingRestarts {
 				t.Run(bad.name, func(t *testing.T) {
 					bad.broken(t, s)
 					err := s.Restart()
 					if err == nil {
-						t.Fatal("it was restarted")
+						t.Fatal("the restart succeeded")
 					}
 					harness.WantMessage(t, err, strings.Split(bad.says(s), ","))
 					l.WaitRequests(10)
@@ -129,13 +129,13 @@ func TestRestart_FailureChangesNothing(t *testing.T) {
 	})
 }
 
-// TestWatch_UnderLoad edits what php-cgi is started from, and
-// asks for nothing.
+// TestWatch_UnderLoad edits the files that php-cgi is started from, without a request for
+// a restart.
 func TestWatch_UnderLoad(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Prepare(t, b)
-		if err := s.Run(ownPHP(s, b, "manager static", "workers 3", "watch")); err != nil {
+		if err := s.Run(customPHP(s, b, "manager static", "workers 3", "watch")); err != nil {
 			t.Fatal(err)
 		}
 		l := s.StartTraffic(checkScript, 3)
@@ -143,7 +143,7 @@ func TestWatch_UnderLoad(t *testing.T) {
 		mark := 0
 		for range harness.Rounds(1) {
 			for _, edit := range []struct {
-				what string // the file that the log names: it, or the directory that it is in
+				what string // the file or directory that the log names
 				do   func()
 			}{
 				{"php.ini", func() { setMark(s, mark) }},
@@ -180,7 +180,7 @@ func TestWatch_UnderLoad(t *testing.T) {
 			}
 			return nil
 		})
-		l.WaitRequests(400) // of some seconds: it is not tried again and again
+		l.WaitRequests(400) // these take some seconds, in which it is not tried again
 		s.WantUnchanged(before)
 		if got := s.Logged(refused); len(got) != 1 || !strings.Contains(fmt.Sprint(got[0]["error"]), "PHP Parse error") {
 			t.Errorf("got log entries %v, want one with php-cgi's words", got)

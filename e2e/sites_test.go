@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestReload_SitesComeAndGoUnderLoad has a second site that shares the pool
-// of the first, has one of its own, and goes again.
+// TestReload_SitesComeAndGoUnderLoad adds a second site that shares the pool of
+// the first, gives it its own pool, and removes it.
 func TestReload_SitesComeAndGoUnderLoad(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -45,16 +45,16 @@ func TestReload_SitesComeAndGoUnderLoad(t *testing.T) {
 			s.MustReload(site("PORT", "main", "other"))
 			wantPools(s, "main", "other")
 			if got := harness.WorkerPIDs(s.PoolNamed("other")); !slices.Equal(got, harness.WorkerPIDs(others)) {
-				t.Errorf("the workers of a pool that has moved to another site are %v, and were %v", got, harness.WorkerPIDs(others))
+				t.Errorf("the workers of a pool that moved to another site are %v, and were %v", got, harness.WorkerPIDs(others))
 			}
 
 			s.MustReload(site("PORT", "main"))
 			wantPools(s, "main")
-			wantGone(s, harness.WorkerPIDs(others))
+			waitGone(s, harness.WorkerPIDs(others))
 			s.WantUnchanged(before)
 		}
 		l.Finish()
-		// The site that came first goes.
+		// The first site is removed.
 		s.MustReload(site("PORT", "main") + site("PORT2", "main"))
 		s.Options.Global = strings.Replace(s.Options.Global, "pool other "+shape, "", 1)
 		if res := s.Admin("POST", "/load", s.Config(site("PORT2", "main"))); res.StatusCode != 200 {
@@ -68,7 +68,7 @@ func TestReload_SitesComeAndGoUnderLoad(t *testing.T) {
 	})
 }
 
-// wantPools checks which pools the admin API knows.
+// wantPools checks the names of the pools in the admin API.
 func wantPools(s *harness.Server, want ...string) {
 	s.T.Helper()
 	var list []struct{ Name string }
@@ -84,8 +84,8 @@ func wantPools(s *harness.Server, want ...string) {
 	}
 }
 
-// wantGone waits until processes have ended.
-func wantGone(s *harness.Server, pids []int) {
+// waitGone waits until processes have exited.
+func waitGone(s *harness.Server, pids []int) {
 	s.T.Helper()
 	harness.Eventually(s.T, func() error {
 		for _, p := range s.PHPProcesses() {
@@ -97,10 +97,10 @@ func wantGone(s *harness.Server, pids []int) {
 	})
 }
 
-// wantAmong checks that an answer of pid.php comes from one of a pool's workers.
+// wantAmong checks that a response of pid.php comes from one of these processes.
 func wantAmong(t *testing.T, response string, pids []int) {
 	t.Helper()
 	if !slices.ContainsFunc(pids, func(pid int) bool { return fmt.Sprint(pid) == response }) {
-		t.Errorf("process %s has answered, want one of %v", response, pids)
+		t.Errorf("process %s responded, want one of %v", response, pids)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// TestBacktrace_SlowRequestLog has one slow request, and Caddy run as root,
-// with PHP as another user, and as the user that PHP runs as too.
+// TestBacktrace_SlowRequestLog checks the backtrace of a slow request, with Caddy as root and
+// PHP as another user, and with both as the same user.
 func TestBacktrace_SlowRequestLog(t *testing.T) {
 	t.Parallel()
 	const nobody = 65534
@@ -51,7 +51,7 @@ func TestBacktrace_SlowRequestLog(t *testing.T) {
 				}
 				waits, _ := slow["blocked_on"].(string)
 				if waits == "" || strings.HasPrefix(waits, "sleeping") {
-					t.Errorf("it waits for %q, want a system call, or running", waits)
+					t.Errorf("it is blocked on %q, want a system call, or running", waits)
 				}
 				seconds, _ := slow["duration"].(float64)
 				cpu, hasCPU := slow["cpu_seconds"].(float64)
@@ -59,9 +59,9 @@ func TestBacktrace_SlowRequestLog(t *testing.T) {
 					t.Errorf("got %v", slow)
 				}
 				s.Get("/hello.php").Want(t, 200, "hello\n")
-				s.WaitLogged("slow request", 1) // it is not told again at its end
+				s.WaitLogged("slow request", 1) // it is not logged again at its end
 				if s.HasLogged("PHP backtraces unavailable") {
-					t.Error("it is said that there are no backtraces")
+					t.Error("the log says that there are no backtraces")
 				}
 			})
 		})

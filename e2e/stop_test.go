@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// TestStop_LeavesNoProcesses ends Caddy in every way, with idle workers, with one
-// that waits, and with one that only computes.
+// TestStop_LeavesNoProcesses stops Caddy in every way, with idle workers, with a worker
+// that waits, and with one that computes.
 func TestStop_LeavesNoProcesses(t *testing.T) {
 	t.Parallel()
 	signals := map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGQUIT": syscall.SIGQUIT, "SIGKILL": syscall.SIGKILL}
@@ -54,8 +54,7 @@ func TestStop_LeavesNoProcesses(t *testing.T) {
 	})
 }
 
-// TestStop_WaitsForRunningRequest lets a script finish while Caddy is
-// already told to stop.
+// TestStop_WaitsForRunningRequest lets a script finish after Caddy was stopped.
 func TestStop_WaitsForRunningRequest(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -75,8 +74,8 @@ func TestStop_WaitsForRunningRequest(t *testing.T) {
 	})
 }
 
-// TestConfig_Validate runs caddy validate as nobody: it may look at php-cgi, and
-// starts no worker.
+// TestConfig_Validate runs caddy validate as nobody: it may run php-cgi for its version,
+// but starts no worker.
 func TestConfig_Validate(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -100,7 +99,7 @@ func TestConfig_Validate(t *testing.T) {
 		c.Env = append(c.Env, "HOME=/nonexistent")
 		if os.Getuid() == 0 {
 			c.UID = 65534
-			for _, dir := range []string{"data", "config"} { // Caddy keeps files there
+			for _, dir := range []string{"data", "config"} { // Caddy writes to them
 				if err := os.Mkdir(filepath.Join(s.Dir, dir), 0o777); err != nil {
 					t.Fatal(err)
 				}
@@ -122,8 +121,8 @@ func TestConfig_Validate(t *testing.T) {
 	})
 }
 
-// TestStop_RemovedPoolTimeout stops Caddy while a request
-// runs in a pool that no config uses any more.
+// TestStop_RemovedPoolTimeout stops Caddy while a request runs in a pool that the
+// current config does not have.
 func TestStop_RemovedPoolTimeout(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", "stop_timeout 1s"))

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// stops are the ways to tell Caddy to stop.
+// stops are the ways to stop Caddy.
 var stops = map[string]func(*testing.T, *harness.Server){
 	"SIGTERM": func(_ *testing.T, s *harness.Server) { s.Signal(syscall.SIGTERM) },
 	"SIGINT":  func(_ *testing.T, s *harness.Server) { s.Signal(syscall.SIGINT) },
@@ -24,8 +24,8 @@ var stops = map[string]func(*testing.T, *harness.Server){
 	},
 }
 
-// TestStop_Timeout tells Caddy to stop while two requests run:
-// one ends then and is answered, the other one never does and is killed.
+// TestStop_Timeout stops Caddy while two requests run. One ends in time and gets its
+// response, the other one is killed.
 func TestStop_Timeout(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -39,8 +39,8 @@ func TestStop_Timeout(t *testing.T) {
 	})
 }
 
-// TestStop_ShutdownDelay has the time of those that run begin
-// after it.
+// TestStop_ShutdownDelay checks that requests are served during shutdown_delay, and that
+// stop_timeout starts after it.
 func TestStop_ShutdownDelay(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -54,22 +54,22 @@ func TestStop_ShutdownDelay(t *testing.T) {
 			for ; served == 0 || time.Since(stopTime) < time.Second; served++ {
 				s.Get("/hello.php").Want(t, 200, "hello\n")
 			}
-			// Also one whose worker is lost meanwhile.
-			h := s.Hold("lost")
+			// Also a request whose worker is killed.
+			h := s.Hold("killed")
 			h.Add("")
 			_, pids := h.WaitRunning(1)
 			harness.Kill(t, pids[0], syscall.SIGKILL)
 			h.WaitRunning(2)
 			h.Release()
 			h.Want(0, 200)
-			t.Logf("%d requests and one whose worker was lost were served after Caddy had been told to stop", served)
+			t.Logf("%d requests, and one whose worker was killed, were served after Caddy was stopped", served)
 		})
 	})
 }
 
-// stopWith stops Caddy while one request runs that ends then, and one that does
-// not end within the limit, counted from when Caddy was told; during is called
-// in between.
+// stopWith stops Caddy while one request runs that ends in time, and one that does not
+// end within the limit, which starts when Caddy is stopped. during is called in
+// between.
 func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Server), limit time.Duration, during func(stopTime time.Time)) {
 	t.Helper()
 	ends, hangs := s.Hold("ends"), s.Hold("hangs")
@@ -92,7 +92,7 @@ func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Se
 	select {
 	case res := <-hangs.Responses[0]:
 		if res != nil && res.StatusCode == 200 {
-			t.Errorf("the request that hangs was answered: %q", res.Text)
+			t.Errorf("the request that hangs got a response: %q", res.Text)
 		}
 	case <-time.After(harness.MaxWait):
 		t.Error("the request that hangs still runs")
@@ -101,7 +101,7 @@ func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Se
 		t.Errorf("the request that hangs was ended after %v, want %v", elapsed, limit)
 	}
 	if got := hangs.Lines("ended"); len(got) != 0 {
-		t.Errorf("its script has ended by itself: %q", got)
+		t.Errorf("its script ended by itself: %q", got)
 	}
 	s.WaitGone()
 	if got := fmt.Sprint(ends.Lines("ended")); len(ends.Lines("ended")) != 1 {

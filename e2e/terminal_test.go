@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a pseudo-terminal with a program on it, and an emulator that shows
-// what the program draws.
+// terminal is a pseudo-terminal with a program, and an emulator that displays its
+// output.
 type terminal struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -34,7 +34,7 @@ type terminal struct {
 	screen vt.MockTerm
 
 	mu     sync.Mutex
-	output bytes.Buffer // all that the program wrote
+	output bytes.Buffer // the whole output
 }
 
 const (
@@ -69,7 +69,7 @@ func onTerminal(t *testing.T, c harness.Command) *terminal {
 	return tt
 }
 
-// Open makes the pseudo-terminal, see pts(4).
+// open creates the pseudo-terminal, see pts(4).
 func (tt *terminal) open() {
 	tt.t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -93,7 +93,7 @@ func (tt *terminal) open() {
 	tt.before = tt.settings()
 }
 
-// Write shows what the program wrote.
+// Write displays output of the program.
 func (tt *terminal) Write(p []byte) (int, error) {
 	tt.mu.Lock()
 	tt.output.Write(p)
@@ -110,7 +110,7 @@ func (tt *terminal) settings() unix.Termios {
 	return *settings
 }
 
-// visibleText is what is on the screen.
+// text returns the contents of the screen.
 func (tt *terminal) text() string {
 	var b strings.Builder
 	for y := range lines {
@@ -127,7 +127,7 @@ func (tt *terminal) text() string {
 	return b.String()
 }
 
-// shows waits until all of these are on the screen.
+// shows waits until all texts are on the screen.
 func (tt *terminal) shows(texts ...string) {
 	tt.t.Helper()
 	harness.Eventually(tt.t, func() error {
@@ -140,8 +140,7 @@ func (tt *terminal) shows(texts ...string) {
 	})
 }
 
-// WaitEnded waits for the program's end, and checks that it left the terminal as it
-// was.
+// ended waits until the program exits, and checks that it restored the terminal.
 func (tt *terminal) ended() {
 	tt.t.Helper()
 	done := make(chan error, 1)
@@ -170,7 +169,7 @@ func (tt *terminal) ended() {
 	})
 }
 
-// TestTop_Terminal looks at it, uses its keys, and ends it in each way.
+// TestTop_Terminal runs top, presses its keys, and ends it in two ways.
 func TestTop_Terminal(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2"))
@@ -199,7 +198,7 @@ func TestTop_Terminal(t *testing.T) {
 	tt.ended()
 }
 
-// TestTop_SurvivesCaddyExit shows that it is gone, and that it is back.
+// TestTop_SurvivesCaddyExit checks what top shows after Caddy has exited.
 func TestTop_SurvivesCaddyExit(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1"))

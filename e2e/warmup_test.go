@@ -16,8 +16,7 @@ import (
 	"testing"
 )
 
-// warmed is what warm.php of a site wrote down: by process, where it was asked
-// for.
+// warmed returns the URLs that warm.php of a site has logged, by process.
 func warmed(t *testing.T, site string) map[int][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(site, "warmed"))
@@ -36,8 +35,8 @@ func warmed(t *testing.T, site string) map[int][]string {
 	return by
 }
 
-// TestWarmup_EverySite has three sites that share a
-// pool, one of them below a path and with a root of its own.
+// TestWarmup_EverySite has three sites that share a pool, one of them below a path and
+// with its own root.
 func TestWarmup_EverySite(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -76,7 +75,7 @@ func TestWarmup_EverySite(t *testing.T) {
 			harness.CopyTree(t, root, harness.Testdata(t, "site"))
 		}
 		harness.ChownToPHP(t, s.Site)
-		// Paths are asked for by the host alone, whatever the port is.
+		// A path is requested with the host of each site, without the port.
 		want := [][]string{
 			{fmt.Sprintf("127.0.0.1/warm.php?all %s", filepath.Base(s.Site))},
 			{fmt.Sprintf("two.test:%d/app/warm.php?one app", s.Port)},
@@ -89,11 +88,11 @@ func TestWarmup_EverySite(t *testing.T) {
 				for pid := range by {
 					slices.Sort(by[pid])
 					if !slices.Equal(by[pid], want[i]) || !slices.Contains(workers, pid) {
-						t.Errorf("%s: process %d was asked for %q, want %q of one of %v", root, pid, by[pid], want[i], workers)
+						t.Errorf("%s: process %d was warmed up with %q, want %q and one of %v", root, pid, by[pid], want[i], workers)
 					}
 				}
 				if n := len(by); n != 1 && b.Name == harness.SharedLean.Name || b.Name == harness.SingleLean.Name && n != len(workers) {
-					t.Errorf("%s: %d of the processes %v were asked", root, n, workers)
+					t.Errorf("%s: %d of the processes %v were warmed up", root, n, workers)
 				}
 				if err := os.Remove(filepath.Join(root, "warmed")); err != nil {
 					t.Error(err)
@@ -101,7 +100,7 @@ func TestWarmup_EverySite(t *testing.T) {
 			}
 			var first struct{ Hits int }
 			if err := json.Unmarshal([]byte(s.Get("/opcache.php").Text), &first); err != nil || first.Hits < 1 {
-				t.Errorf("the first request has met an OPcache with %d hits (%v)", first.Hits, err)
+				t.Errorf("the first request found an OPcache with %d hits (%v)", first.Hits, err)
 			}
 		}
 		if err := s.Run(caddyfile); err != nil {
@@ -118,22 +117,22 @@ func TestWarmup_EverySite(t *testing.T) {
 		s.MustReload(caddyfile)
 		for _, root := range roots {
 			if got := warmed(t, root); len(got) > 0 {
-				t.Errorf("%s: a reload that keeps the generation has asked %v", root, got)
+				t.Errorf("%s: a reload that keeps the generation warmed up %v", root, got)
 			}
 		}
 		s.WantNoneFailed()
 	})
 }
 
-// TestWarmup_WarmedWorkersServe has requests run on for a moment when the new
-// generation comes: they must not cost it the workers that were warmed. In
-// shared mode any worker has the OPcache of those.
+// TestWarmup_WarmedWorkersServe lets requests run for a moment after a restart.
+// The new generation has to keep the workers that were warmed up. In shared mode any
+// worker has the same OPcache, so only single mode is tested.
 func TestWarmup_WarmedWorkersServe(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, []harness.Backend{harness.SingleLean}, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "warmup /warm.php"))
 		var cold []int
-		for range 5 { // the moment must be less than a second, which a busy machine may not have
+		for range 5 { // the moment has to be shorter than a second, which a busy machine may not manage
 			h := s.Hold("old")
 			for range 3 {
 				h.Add("")
@@ -153,12 +152,12 @@ func TestWarmup_WarmedWorkersServe(t *testing.T) {
 				return
 			}
 		}
-		t.Errorf("processes %v serve and are cold", cold)
+		t.Errorf("processes %v serve without a warmup", cold)
 	})
 }
 
-// TestWarmup_Failure also begins with one,
-// and goes on without where it is not strict.
+// TestWarmup_Failure checks that a failed warmup keeps the old generation if
+// warmup_strict is set, and is only logged otherwise.
 func TestWarmup_Failure(t *testing.T) {
 	t.Parallel()
 	const warning = "warming up went wrong; going on without, as warmup_strict is off"
@@ -220,7 +219,7 @@ func TestWarmup_Failure(t *testing.T) {
 	})
 }
 
-// TestWarmup_StrictFailureAtStart has nothing to go on with.
+// TestWarmup_StrictFailureAtStart checks that Caddy does not start.
 func TestWarmup_StrictFailureAtStart(t *testing.T) {
 	t.Parallel()
 	for _, strict := range []bool{true, false} {
@@ -242,8 +241,8 @@ func TestWarmup_StrictFailureAtStart(t *testing.T) {
 	}
 }
 
-// TestWarmup_Preload has a script that is compiled before the workers are there, as
-// the pool's user, or as another one if that is root.
+// TestWarmup_Preload preloads a script as the pool's user, or as another one if that is
+// root.
 func TestWarmup_Preload(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {

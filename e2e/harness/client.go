@@ -63,6 +63,12 @@ func Do(tb testing.TB, c *http.Client, req *http.Request) *Response {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return readResponse(tb, req, res)
+}
+
+// readResponse reads the body of a response.
+func readResponse(tb testing.TB, req *http.Request, res *http.Response) *Response {
+	tb.Helper()
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {

@@ -213,17 +213,28 @@ func (s *Server) AwaitListener() {
 // Admin calls Caddy's admin API. The body of /load is a Caddyfile.
 func (s *Server) Admin(method, path, body string) *Response {
 	s.T.Helper()
-	req := NewRequest(s.T, method, "http://127.0.0.1"+path, strings.NewReader(body))
-	if path == "/load" {
-		req.Header.Set("Content-Type", "text/caddyfile")
-		req.Header.Set("Cache-Control", "must-revalidate") // load it even if it is unchanged
-	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", filepath.Join(s.Dir, "admin.sock"))
 	}}
 	defer transport.CloseIdleConnections()
-	return Do(s.T, &http.Client{Transport: transport, Timeout: MaxWait}, req)
+	client := &http.Client{Transport: transport, Timeout: MaxWait}
+	for tries := 0; ; tries++ {
+		req := NewRequest(s.T, method, "http://127.0.0.1"+path, strings.NewReader(body))
+		if path == "/load" {
+			req.Header.Set("Content-Type", "text/caddyfile")
+			req.Header.Set("Cache-Control", "must-revalidate") // load it even if it is unchanged
+		}
+		res, err := client.Do(req)
+		// The previous load replaces the admin endpoint a moment after its response.
+		if path == "/load" && tries < 10 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+			continue
+		}
+		if err != nil {
+			s.T.Fatal(err)
+		}
+		return readResponse(s.T, req, res)
+	}
 }
 
 // PeakMemory returns the peak resident size of Caddy itself, in bytes.
