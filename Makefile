@@ -26,7 +26,7 @@ UNDER_LOAD = UnderLoad|FailureChangesNothing
 
 .PHONY: help run build php deps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php
 
-help: ## say what can be made
+help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
 
 run: php build ## serve Caddyfile.example on http://localhost:8080
@@ -94,7 +94,7 @@ bench-scale: ## measure more workers, client connections and pools, in about 10 
 soak: deps build ## run the tests under load for about SOAK
 	$(E2E_TEST) -timeout 0 -v -run '$(UNDER_LOAD)|LeaksNothing|Chaos' ./e2e ./e2e/soak $(CADDY) -soak $(SOAK)
 
-faults: ## spoil what workers answer in every way for about FAULTS
+faults: ## corrupt responses of workers in every way for about FAULTS
 	$(GO) test ./caddymodule -count=1 -timeout 0 -run NoFaultOfAWorker -v -faults $(FAULTS)
 
 check: # the form of the sources

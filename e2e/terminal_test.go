@@ -169,7 +169,7 @@ func (tt *terminal) ended() {
 	})
 }
 
-// TestTop_Terminal runs top, presses its keys, and ends it in two ways.
+// TestTop_Terminal runs top, presses its keys, and stops it by key and by signal.
 func TestTop_Terminal(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2"))

@@ -57,7 +57,7 @@ func TestDokuWiki(t *testing.T) {
 
 		uploadToDokuWiki(t, s, writer, reader)
 
-		// The index is made by a picture at the foot of each page.
+		// A picture at the end of each page updates the search index.
 		writer.Open("/lib/exe/taskrunner.php?id=test:page")
 		reader.Open("/doku.php?do=search&q=zebrafish").MustContain("test:page", "zebrafish")
 		reader.Open("/lib/exe/css.php").MustContain("body")
@@ -85,7 +85,7 @@ func uploadToDokuWiki(t *testing.T, s *harness.Server, writer, reader *harness.B
 		}
 	}
 
-	// A smaller picture is made by PHP, on the page that shows it.
+	// PHP scales the picture for the page that shows it.
 	writer.Open("/doku.php?id=test:picture&do=edit").Form("dw__editform").Set("wikitext", "{{test:form.png?64}}", "do[save]", "1").Submit()
 	small := smallPicture.FindStringSubmatch(reader.Open("/doku.php?id=test:picture").Text)
 	if small == nil {

@@ -25,7 +25,7 @@ func TestWordPress(t *testing.T) {
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		w := harness.StartWordPress(t, b, socket, databases[b.Name])
 		w.Install()
-		// WordPress publishes at once what has less than a minute to wait.
+		// WordPress publishes a post at once if it is due within a minute.
 		w.ScheduledPost = w.Post("Later", time.Now().UTC().Add(65*time.Second).Format("2006-01-02T15:04:05"))
 		w.Server.Get("/"+w.ScheduledPost+"/").Want(t, 404, "")
 		for _, c := range []struct {
@@ -61,7 +61,7 @@ func publishPost(w *harness.WordPress) {
 	w.Reader.Open("/zebrafish-by-php_pool/").MustContain("Ünïcode &#038; Zebrafish", "The Test Blog")
 	w.Reader.Open("/feed/").MustContain("Zebrafish by php_pool")
 	w.Admin.Open("/wp-admin/edit.php").MustContain("Zebrafish by php_pool")
-	// Without its last slash the address is WordPress's to correct.
+	// WordPress redirects an address without the final slash.
 	if res := w.Server.Get("/zebrafish-by-php_pool"); res.StatusCode != 301 || res.Header.Get("Location") != w.Server.URL+"/zebrafish-by-php_pool/" {
 		t.Errorf("got %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}

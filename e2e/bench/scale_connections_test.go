@@ -20,13 +20,12 @@ import (
 	"time"
 )
 
-// scaleConnections has more and more clients, which all ask at once and again
-// and again, for four workers.
+// scaleConnections measures growing numbers of concurrent clients with four workers.
 func scaleConnections(t *testing.T, site string) []curve {
 	rates := curves{}
 	table := newGrid("clients", "", "req/s", "CPU s/10k", "p50", "p99", "lost", "Caddy's memory", "least and most of a fair share")
 	for _, n := range []int{1, 4, 16, 64, 256, 1000, 4000, 10_000} {
-		d := max(*scaleTime, time.Duration(n)*time.Millisecond) // to connect takes a part of it
+		d := max(*scaleTime, time.Duration(n)*time.Millisecond) // connecting takes a part of it
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			for _, b := range []harness.Backend{harness.FPM, harness.SharedLean} {
 				// As many may wait as there are clients: the default is 1024.
@@ -46,7 +45,7 @@ func scaleConnections(t *testing.T, site string) []curve {
 					least, most := shares(t, r.server, n)
 					fair = fmt.Sprintf("%.2f, %.2f", least, most)
 				}
-				if c.lost() == 0 { // else most of them are errors
+				if c.lost() == 0 { // otherwise most responses are errors
 					rates.add(r.name, n, c.rate())
 				}
 				table.row(fmt.Sprint(n), r.name, fmt.Sprintf("%.0f", c.rate()), fmt.Sprintf("%.2f", c.cpu()),
@@ -61,11 +60,10 @@ func scaleConnections(t *testing.T, site string) []curve {
 	return rates.all
 }
 
-// beside has 16 clients ask alone, and then beside idle ones that stay
-// connected.
+// beside measures 16 clients alone, and then beside idle connections.
 func beside(t *testing.T, site string, idle int) {
 	r := startScaled(t, harness.Prepare(t, harness.SharedLean, harness.Options{Site: site, Workers: speedWorkers}), speedCaddyfile)
-	table := newGrid("16 clients that ask", "req/s", "CPU s/10k", "p99", "lost", "Caddy's memory")
+	table := newGrid("16 clients", "req/s", "CPU s/10k", "p99", "lost", "Caddy's memory")
 	var conns []net.Conn
 	t.Cleanup(func() { harness.CloseAll(conns) })
 	for _, what := range []string{"alone", fmt.Sprintf("beside %d that are idle", idle)} {
@@ -83,12 +81,12 @@ func beside(t *testing.T, site string, idle int) {
 	table.print()
 }
 
-// shares has n clients ask without a pause, and returns what the ones that were
-// served least and most had, to what each should have.
+// shares has n clients send requests without a pause, and returns the numbers of
+// responses of the clients with the fewest and the most, divided by the mean.
 func shares(t *testing.T, s *harness.Server, n int) (least, most float64) {
 	t.Helper()
-	// Ten requests each, or what two seconds allow; before that, as long as all
-	// take to begin.
+	// Time for about ten requests each, but at least two seconds; before that, time
+	// for all clients to start.
 	d := max(2*time.Second, time.Duration(n)*time.Millisecond)
 	conns := connections(t, s, n)
 	defer harness.CloseAll(conns)
@@ -113,7 +111,7 @@ func shares(t *testing.T, s *harness.Server, n int) (least, most float64) {
 	close(startSignal)
 	<-time.After(d / 4)
 	counts.Store(true)
-	<-time.After(d) // what is measured is what happens meanwhile
+	<-time.After(d) // the measured interval
 	over.Store(true)
 	clients.Wait()
 	sum := 0.0
@@ -123,7 +121,7 @@ func shares(t *testing.T, s *harness.Server, n int) (least, most float64) {
 	return slices.Min(served) / sum * float64(n), slices.Max(served) / sum * float64(n)
 }
 
-// connections opens n of them.
+// connections opens n connections.
 func connections(t *testing.T, s *harness.Server, n int) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, n)
@@ -136,7 +134,7 @@ func connections(t *testing.T, s *harness.Server, n int) []net.Conn {
 	return conns
 }
 
-// roundTrip has hello.php answered on a connection, which stays open.
+// requestHello requests hello.php on a connection, which stays open.
 func requestHello(conn net.Conn, from *bufio.Reader) error {
 	if _, err := io.WriteString(conn, "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
 		return err

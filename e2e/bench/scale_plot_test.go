@@ -19,7 +19,7 @@ import (
 	"testing"
 )
 
-// curve is one line of a picture: req/s by how many there are of something.
+// curve is a line of a chart: req/s by the number of workers, connections or pools.
 type curve struct {
 	Name   string
 	Points []point
@@ -27,7 +27,7 @@ type curve struct {
 
 type point struct{ X, Y float64 }
 
-// curves are those of one measurement.
+// curves are the lines of one chart.
 type curves struct{ all []curve }
 
 func (c *curves) add(name string, n int, rate float64) {
@@ -43,7 +43,7 @@ func (c *curves) add(name string, n int, rate float64) {
 // figures has the measured curves by what was scaled: workers, connections, pools.
 type figures map[string][]curve
 
-// readFigures reads what was measured before, if that is kept.
+// readFigures reads earlier measurements from -scale.figures.
 func readFigures(t *testing.T) figures {
 	t.Helper()
 	f := figures{}
@@ -75,7 +75,7 @@ func (f figures) write(t *testing.T) {
 	harness.WriteFile(t, *scaleFigures, string(text))
 }
 
-// pen is how a line is drawn. The colours are seen on white and on black.
+// pen is the style of a line. The colours are visible on white and on black.
 type pen struct{ name, colour, dashes string }
 
 const (
@@ -117,11 +117,11 @@ const (
 	left, right             = 52, 318
 	top, bottom             = 30, 222
 
-	ink  = "#768390" // seen on white and on black
+	ink  = "#768390" // visible on white and on black
 	thin = "#76839040"
 )
 
-// panel is one field with its axes: x is logarithmic, y begins at 0.
+// panel is one field with its axes: x is logarithmic, y starts at 0.
 type panel struct {
 	title, xLabel string
 	curves        []curve
@@ -188,7 +188,7 @@ func (p pen) draw(b *strings.Builder, c curve, x, y func(float64) float64) {
 	b.WriteString("\n")
 }
 
-// niceStep divides an axis up to most into at most six parts.
+// niceStep returns the distance of the ticks of an axis with at most six of them.
 func niceStep(most float64) float64 {
 	unit := math.Pow(10, math.Floor(math.Log10(most)))
 	for _, times := range []float64{0.2, 0.5, 1, 2} {

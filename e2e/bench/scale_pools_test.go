@@ -83,7 +83,7 @@ func startPools(t *testing.T, kind poolKind, n int, site string) *poolCrowd {
 	return &poolCrowd{scaled: startScaled(t, harness.Prepare(t, b, o), text.String(), "Host: p0.test"), n: n, caddyfile: text.String()}
 }
 
-// Reload loads the same configuration once more, and returns how long that takes.
+// reload loads the same configuration again, and returns how long that takes.
 func (m *poolCrowd) reload() time.Duration {
 	m.t.Helper()
 	start := time.Now()
@@ -93,15 +93,15 @@ func (m *poolCrowd) reload() time.Duration {
 	return time.Since(start)
 }
 
-// idle is how much of a CPU the server takes while it gets no requests.
+// idle returns the CPU usage of the server without requests.
 func (m *poolCrowd) idle() string {
 	const watched = 3 * time.Second
 	before := m.cpu()
-	<-time.After(watched) // what is measured is what happens meanwhile
+	<-time.After(watched) // the measured interval
 	return fmt.Sprintf("%.1f%%", 100*(m.cpu()-before).Seconds()/watched.Seconds())
 }
 
-// scrape is how long it takes Caddy to give out its metrics.
+// scrape returns how long a scrape of the metrics takes.
 func (m *poolCrowd) scrape() string {
 	m.t.Helper()
 	var all []time.Duration

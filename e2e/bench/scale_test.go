@@ -23,8 +23,7 @@ var (
 	scaleFigures = flag.String("scale.figures", "", "a file that keeps what was measured: the picture takes from it what is not measured this time")
 )
 
-// TestScale measures what more of everything costs: more workers, more client
-// connections, more pools.
+// TestScale measures growing numbers of workers, client connections and pools.
 func TestScale(t *testing.T) {
 	allFiles(t)
 	site := speedSite(t, false)
@@ -38,8 +37,7 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// allFiles lets wrk have as many connections as the system allows: what is set
-// here holds for what is started from now on.
+// allFiles raises the limit of open files, which is inherited by wrk and the servers.
 func allFiles(t *testing.T) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -56,10 +54,10 @@ func allFiles(t *testing.T) {
 	}
 }
 
-// scaled is a server that takes part, and what its start took.
+// scaled is a measured server.
 type scaled struct {
 	*rival
-	startTime time.Duration // until it has answered a request
+	startTime time.Duration // until the first response
 }
 
 // hello is a request for hello.php by so many clients.
@@ -70,7 +68,7 @@ func hello(clients int) work {
 	}
 }
 
-// startScaled runs a prepared server until it has answered a request, which may
+// startScaled runs a prepared server and waits for its first response. The request may
 // have headers.
 func startScaled(t *testing.T, s *harness.Server, caddyfile string, headers ...string) *scaled {
 	t.Helper()
@@ -82,8 +80,7 @@ func startScaled(t *testing.T, s *harness.Server, caddyfile string, headers ...s
 	return &scaled{rivalOf(t, s), time.Since(start)}
 }
 
-// Stop stops the server and returns how long that takes until nothing of it
-// is left.
+// stop stops the server and returns how long it takes until all its processes are gone.
 func (r *scaled) stop() time.Duration {
 	r.t.Helper()
 	start := time.Now()
@@ -91,14 +88,14 @@ func (r *scaled) stop() time.Duration {
 	return time.Since(start)
 }
 
-// ofCaddy is the PSS of Caddy alone.
+// ofCaddy returns the PSS of Caddy alone.
 func (r *scaled) ofCaddy() int64 {
 	r.t.Helper()
 	sum, _ := harness.PSS(r.t, []harness.Process{{PID: r.server.PID}})
 	return sum
 }
 
-// roundAfterRound measures several servers round after round, when each has warmed up.
+// roundAfterRound measures several servers in turn, after each has warmed up.
 func roundAfterRound(t *testing.T, all []*scaled, w work) []*tally {
 	t.Helper()
 	counts := make([]*tally, len(all))
@@ -131,7 +128,7 @@ func (g *grid) print() { fmt.Fprint(os.Stdout, g.String()) }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/harness.MiB) }
 
-// millis is a time of which the third digit is noise.
+// millis formats a time with two or three digits; more are noise.
 func millis(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	if ms < 10 {

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// scaleWorkers has more and more workers: for 64 clients that ask for what takes
-// no time, and for 400 that ask for a page which sleeps 20 ms, where each worker
-// more is 50 requests a second more.
+// scaleWorkers measures growing numbers of workers: with 64 clients and an empty script,
+// and with 400 clients and a script that sleeps 20 ms, so that each worker can serve 50
+// requests a second.
 func scaleWorkers(t *testing.T, site string) []curve {
 	hellos, sleeps := curves{}, curves{}
 	table := newGrid("workers", "", "started in", "stopped in", "fresh", "after the load", "hello req/s", "CPU s/10k", "p99", "sleep req/s", "of the ideal", "CPU s/10k")
@@ -44,7 +44,7 @@ func scaleWorkers(t *testing.T, site string) []curve {
 				sleeps.add(r.name+", "+napping, n, slept.rate)
 				started, ended := millis(r.startTime), millis(r.stop())
 				if r.server.Backend.FPM {
-					started, ended = "-", "-" // they are Caddy's alone
+					started, ended = "-", "-" // they would be Caddy's alone
 				}
 				table.row(fmt.Sprint(n), r.name, started, ended, megabytes(fresh[i]), megabytes(used),
 					fmt.Sprintf("%.0f", c.rate()), fmt.Sprintf("%.2f", c.cpu()), millis(c.p99()),

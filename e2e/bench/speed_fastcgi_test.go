@@ -20,8 +20,7 @@ type barePHP struct {
 	site   string
 }
 
-// bareConn is a connection whose system calls block the thread, which is the
-// quickest way to wait.
+// bareConn is a connection with blocking system calls, which are the fastest.
 type bareConn struct {
 	fd  int
 	buf []byte
@@ -52,7 +51,7 @@ const (
 	stdoutRecord = 6
 )
 
-// appendRecords appends a stream in as many records as it needs, and its end.
+// appendRecords appends a stream in records, and its end.
 func appendRecords(to []byte, kind byte, content []byte) []byte {
 	for {
 		n := min(len(content), recordMost)
@@ -65,8 +64,8 @@ func appendRecords(to []byte, kind byte, content []byte) []byte {
 	}
 }
 
-// Request is the whole of a work's request: with the variables that a web server
-// sends for one of wrk's, on a connection that is kept.
+// request returns the FastCGI request of a work, with the variables that a web server
+// sends for a request of wrk, on a persistent connection.
 func (p *barePHP) request(w work) []byte {
 	script := w.path
 	if strings.HasSuffix(script, "/") {
@@ -110,7 +109,7 @@ func (p *barePHP) request(w work) []byte {
 		}
 		params = append(append(params, v[0]...), v[1]...)
 	}
-	// A responder is wanted, and the connection stays.
+	// The role is responder, and the connection stays open.
 	all := []byte{1, beginRequest, 0, 1, 0, 8, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0}
 	all = appendRecords(all, paramsRecord, params)
 	return appendRecords(all, stdinRecord, []byte(strings.Repeat("x", w.body)))

@@ -63,8 +63,8 @@ func startBare(t *testing.T, site string) *rival {
 	return &rival{t: t, name: name, limit: true, php: php, kept: []*harness.Supervised{k}}
 }
 
-// StartTraffic asks for a work over one connection for each worker, on threads that
-// block: an answer is read as soon as it is there.
+// load sends the requests of a work over one connection for each worker, on blocking
+// threads, which read a response as soon as it arrives.
 func (p *barePHP) load(t *testing.T, w work, d time.Duration) (elapsed []time.Duration, lost int) {
 	t.Helper()
 	// A blocked thread keeps its P for a while, which other goroutines would wait for.

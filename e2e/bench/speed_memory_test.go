@@ -14,10 +14,9 @@ import (
 	"time"
 )
 
-// measureMemory adds up the PSS of everything that serves, Caddy included: of
-// workers that have done nothing yet, and of those that have served WordPress
-// for a while. One server runs at a time, so that none shares its program's
-// pages with another.
+// measureMemory measures the PSS of all processes, Caddy included: with new workers, and
+// with workers that have served WordPress for a while. Only one server runs at a time,
+// so that servers do not share pages of programs.
 func measureMemory(t *testing.T, site string) (table string, verdicts []verdict) {
 	t.Helper()
 	var b strings.Builder
@@ -37,7 +36,7 @@ func measureMemory(t *testing.T, site string) (table string, verdicts []verdict)
 	return b.String(), verdicts
 }
 
-// memoryOf is that of one server, in MB: fresh, and after WordPress.
+// memoryOf returns the memory of one server, in MB: new, and after WordPress.
 func memoryOf(t *testing.T, b harness.Backend, site string, workers int) [2]float64 {
 	t.Helper()
 	s := harness.Start(t, b, speedCaddyfile, harness.Options{Site: site, Workers: workers})

@@ -19,7 +19,7 @@ import (
 // speedWorkers is how many PHP workers each server has.
 const speedWorkers = 4
 
-// rival is a server that takes part.
+// rival is a server that is measured.
 type rival struct {
 	t    *testing.T
 	name string
@@ -28,7 +28,7 @@ type rival struct {
 	kept []*harness.Supervised // its processes
 
 	limit bool     // shows what is possible, does not compete
-	path  string   // only the works with this one; "" is all
+	path  string   // only works with this path; all if empty
 	php   *barePHP // measured without wrk
 
 	server *harness.Server // nil if it is not a Caddy with PHP
@@ -81,7 +81,7 @@ func caddyWith(b harness.Backend) func(t *testing.T, site string) *rival {
 	}
 }
 
-// rivalOf is a Caddy that runs, with its php-fpm where it has one.
+// rivalOf returns the rival for a running Caddy, with its php-fpm if it uses that.
 func rivalOf(t *testing.T, s *harness.Server) *rival {
 	r := &rival{t: t, name: rivalNames[s.Backend.Name], url: s.URL, ours: !s.Backend.FPM, server: s, kept: []*harness.Supervised{s.Supervised}}
 	if s.FPM != nil {
@@ -200,7 +200,7 @@ func serve(t *testing.T, port int, behind *harness.Supervised, c harness.Command
 	return r
 }
 
-// cached is a file of a package that make bench has unpacked.
+// cached returns the path of a file in a package that make bench has unpacked.
 func cached(t *testing.T, path string) string {
 	t.Helper()
 	path = filepath.Join(harness.CacheDir(t), path)

@@ -26,7 +26,7 @@ type starting struct {
 	name       string
 	b          harness.Backend
 	caddyfile  string
-	with       bool // php-fpm starts with it, instead of before
+	with       bool // php-fpm is started at the same time, not before
 	startTimes []time.Duration
 }
 
@@ -69,7 +69,7 @@ func (c *starting) once(t *testing.T, site string) time.Duration {
 	run := s.Command("run", "--config", filepath.Join(s.Dir, "Caddyfile"))
 	if c.with {
 		php := harness.FPMCommand(t, s.Dir, o)
-		run.Env = append(run.Env, php.Env[1:]...) // PATH is there
+		run.Env = append(run.Env, php.Env[1:]...) // it has PATH already
 		run.Args = slices.Concat([]string{"/bin/sh", "-c", strings.Join(php.Args, " ") + ` & exec "$@"`, "sh"}, run.Args)
 	}
 	s.Supervised = harness.Supervise(t, run)
@@ -118,8 +118,8 @@ func requestOnce(port int) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// measureOndemand measures what the first request to an idle ondemand pool
-// takes above one that follows it.
+// measureOndemand measures how much longer the first request to an idle ondemand
+// pool takes than the next ones.
 func measureOndemand(t *testing.T, site string) (table string, verdicts []verdict) {
 	t.Helper()
 	var b strings.Builder
@@ -164,7 +164,7 @@ func aboveWarm(t *testing.T, s *harness.Server) time.Duration {
 	return elapsed[0] - harness.Median(elapsed[1:])
 }
 
-// spread is the median, the least and the most, as cells of a table.
+// spread returns the median, the minimum and the maximum, as cells of a table.
 func spread(all []time.Duration) string {
 	return fmt.Sprintf("%.1f | %.1f | %.1f", ms(harness.Median(all)), ms(slices.Min(all)), ms(slices.Max(all)))
 }

@@ -18,10 +18,10 @@ type tally struct {
 	rival string
 	runs  []reading
 
-	ours, limit, bare bool // as rival has it; bare is php-cgi alone
+	ours, limit, bare bool // as in rival; bare is php-cgi alone
 }
 
-// median is that of one figure of all runs.
+// median returns the median of one figure of all runs.
 func median[N cmp.Ordered](runs []reading, of func(reading) N) N {
 	var all []N
 	for _, r := range runs {
@@ -43,8 +43,9 @@ func (c *tally) lost() (n int) {
 	return n
 }
 
-// ratios are those of this server to another, round by round: the median of them
-// is steadier than that of figures from different moments.
+// ratios returns the medians of the ratios of this server to another in each round.
+// They vary less than ratios of medians, because both were measured at about the same
+// time.
 func (c *tally) ratios(to *tally) (rate, cpu float64) {
 	var by []reading
 	for i := range c.runs {
@@ -53,7 +54,7 @@ func (c *tally) ratios(to *tally) (rate, cpu float64) {
 	return median(by, func(r reading) float64 { return r.rate }), median(by, func(r reading) float64 { return r.cpu })
 }
 
-// speedTable compares all with the first.
+// speedTable compares all servers with the first.
 func speedTable(title string, all []*tally) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n| %s | req/s | ratio | CPU s/10k | ratio | p99 ms | lost |\n|---|---|---|---|---|---|---|\n", title)

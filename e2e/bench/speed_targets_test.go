@@ -13,14 +13,14 @@ import (
 
 // target says what php_pool has to reach in a work, compared with the incumbent.
 type target struct {
-	rate float64 // at least so many times its requests a second
-	cpu  float64 // at most this part of its CPU time for each
-	p99  float64 // at most this part of its p99
-	bare float64 // at least this part of what php-cgi alone does
-	best bool    // and no rival does better, in requests or in CPU
+	rate float64 // minimum ratio of requests per second
+	cpu  float64 // maximum ratio of CPU time per request
+	p99  float64 // maximum ratio of p99
+	bare float64 // minimum ratio of requests per second to php-cgi alone
+	best bool    // no rival may be better, in requests or in CPU
 }
 
-// verdict is a target and what was measured.
+// verdict is a target and the measured value.
 type verdict struct {
 	what, got, want string
 	met             bool
@@ -42,8 +42,7 @@ func atMost(what string, got, want float64, unit string) verdict {
 	return verdict{what, fmt.Sprintf("%.2f%s", got, unit), fmt.Sprintf("≤ %.2f%s", want, unit), got <= want}
 }
 
-// judge holds what was measured against the target. The incumbent is the first
-// of all.
+// judge compares the measurements with the target. The first one is the incumbent.
 func (g target) judge(all []*tally) (verdicts []verdict) {
 	incumbent, ours := all[0], all[0]
 	for _, c := range all {
@@ -92,7 +91,7 @@ func (c *tally) best(all []*tally) []verdict {
 	return []verdict{atLeast("req/s to the best, "+most.rival, rate, 1), atMost("CPU to the best, "+least.rival, cpu, 1, "")}
 }
 
-// targetLine follows a table.
+// targetLine returns the line below a table.
 func targetLine(verdicts []verdict) string {
 	if len(verdicts) == 0 {
 		return ""
@@ -107,7 +106,7 @@ func targetLine(verdicts []verdict) string {
 // scores are the verdicts of a whole run, in order.
 type scores []verdict
 
-// Add takes what belongs to one table.
+// add adds the verdicts of one table.
 func (s *scores) add(table string, verdicts []verdict) {
 	for _, v := range verdicts {
 		v.what = table + ": " + v.what
@@ -115,7 +114,7 @@ func (s *scores) add(table string, verdicts []verdict) {
 	}
 }
 
-// String is the summary: each target, and how many are met.
+// String returns the summary: each target, and how many are met.
 func (s scores) String() string {
 	var b strings.Builder
 	b.WriteString("\n| target | wanted | measured | |\n|---|---|---|---|\n")

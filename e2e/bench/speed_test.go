@@ -35,8 +35,8 @@ type work struct {
 	clients int
 	body    int    // bytes to POST
 	want    string // the response begins with it
-	size    int    // bytes of it, if that is known
-	app     bool   // the path is WordPress's
+	size    int    // its length in bytes, if known
+	app     bool   // the path belongs to WordPress
 	short   bool   // part of the short run
 	target  target
 
@@ -66,8 +66,8 @@ var works = []work{
 	{name: "WordPress, 16", path: "/wp/", clients: 16, want: "<!DOCTYPE html>", app: true, target: target{best: true}},
 }
 
-// TestSpeed measures the servers side by side: for each work, each of them in
-// turn, round after round, so that what else the machine does hits all alike.
+// TestSpeed measures the servers side by side: for each work, each of them in turn,
+// round after round, so that other load on the machine affects all alike.
 func TestSpeed(t *testing.T) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		t.Fatal("wrk is missing: run make bench, which installs it")
@@ -81,7 +81,7 @@ func TestSpeed(t *testing.T) {
 		all.add(name, verdicts)
 		fmt.Print(table, targetLine(verdicts))
 	}
-	// These first: each of them wants the machine for itself.
+	// These are first, because nothing else may run meanwhile.
 	for _, alone := range []struct {
 		name    string
 		measure func(*testing.T, string) (string, []verdict)
@@ -113,14 +113,14 @@ func speedOfWorks(t *testing.T, site string, chosen []work, report func(name, ta
 	}
 }
 
-// inTurns measures one work: each server in each round. The limits, which vary
-// little, have a third of the time in the short run, and nothing before it.
+// inTurns measures one work: each server in each round. In the short run the limits,
+// which vary little, get a third of the time and no warmup.
 func inTurns(t *testing.T, w work, rivals []*rival) (counts []*tally) {
 	t.Helper()
 	for _, r := range rivals {
 		checkResponse(t, r, w)
 		if !*speedShort || !r.limit {
-			measure(t, r, w, time.Second) // until each worker has compiled the scripts
+			measure(t, r, w, time.Second) // warmup: each worker compiles the scripts
 		}
 		counts = append(counts, &tally{rival: r.name, ours: r.ours, limit: r.limit, bare: r.php != nil})
 	}
@@ -136,7 +136,7 @@ func inTurns(t *testing.T, w work, rivals []*rival) (counts []*tally) {
 	return counts
 }
 
-// speedSite is the document root that all share.
+// speedSite returns the document root of all servers.
 func speedSite(t *testing.T, wordPress bool) string {
 	t.Helper()
 	site := speedScripts(t)
@@ -147,7 +147,7 @@ func speedSite(t *testing.T, wordPress bool) string {
 	return site
 }
 
-// speedScripts is a site with the scripts alone.
+// speedScripts returns a document root with the scripts only.
 func speedScripts(t *testing.T) (site string) {
 	t.Helper()
 	site = filepath.Join(harness.TempDir(t), "site")

@@ -8,8 +8,7 @@ import (
 
 import "testing"
 
-// speedWordPress installs WordPress and makes it the directory wp of a site,
-// whatever port that is served at.
+// speedWordPress installs WordPress as the directory wp of a site, for any port.
 func speedWordPress(t *testing.T, wp string) {
 	t.Helper()
 	site := harness.UnpackWordPress(t, harness.StartMariaDB(t, "speed"), "speed", `

@@ -21,7 +21,7 @@ import (
 // reading is one measurement.
 type reading struct {
 	rate float64       // responses a second
-	cpu  float64       // seconds of the whole server side for 10,000 of them
+	cpu  float64       // CPU seconds of the whole server side for 10,000 responses
 	p50  time.Duration // the median of the response times
 	p99  time.Duration // and their 99th percentile
 	lost int           // requests without a response, or with another status than 200
@@ -95,7 +95,7 @@ func postScript(t *testing.T, size int) string {
 	return path
 }
 
-// memory is the PSS of all of the server's processes.
+// memory returns the PSS of all processes of the server.
 func (r *rival) memory() (sum int64) {
 	r.t.Helper()
 	for _, k := range r.kept {
@@ -105,8 +105,8 @@ func (r *rival) memory() (sum int64) {
 	return sum
 }
 
-// cpu is the processor time that the server has used: that of all of its
-// processes, and of those that have ended and were waited for.
+// cpu returns the processor time of all processes of the server, and of their children
+// that have exited.
 func (r *rival) cpu() time.Duration {
 	const tick = time.Second / 100 // USER_HZ of all Linux systems
 	var sum time.Duration
@@ -114,7 +114,7 @@ func (r *rival) cpu() time.Duration {
 		for _, p := range k.Processes() {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
 			if err != nil {
-				continue // it has ended
+				continue // it has exited
 			}
 			_, rest, _ := strings.Cut(string(stat), ") ")
 			for _, field := range strings.Fields(rest)[11:15] { // utime, stime, cutime, cstime

@@ -110,7 +110,7 @@ func (s *AbusedServer) CheckAfterwards(memory int64) {
 	// A worker is discarded if its client disconnects while PHP gets the body.
 	delete(p.Exits, "abandoned")
 	if p.Requests.Failed != 0 || len(p.Exits) != 0 || len(p.Quarantined) != 0 {
-		s.T.Errorf("got %+v, exits %v and quarantine %v, want no failed request and no worker lost", p.Requests, p.Exits, p.Quarantined)
+		s.T.Errorf("got %+v, exits %v and quarantine %v, want no failed request and no exit", p.Requests, p.Exits, p.Quarantined)
 	}
 	s.WantNoSpool()
 	s.Client.CloseIdleConnections()

@@ -41,7 +41,7 @@ func (s *Server) WantNoneFailed() {
 		s.T.Errorf("got %+v, exits %v and %d restarts, want none failed, none refused, no crash", p.Requests, p.Exits, p.Restarts)
 	}
 	if lost := s.Logged("worker exited unexpectedly"); len(lost) != 0 {
-		s.T.Errorf("workers were lost: %v", lost)
+		s.T.Errorf("workers exited unexpectedly: %v", lost)
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// TestAbuse_SlowReaders has ten times as many clients as workers, which
-// ask for pages of 8 MB and read none of it.
+// TestAbuse_SlowReaders has ten times as many clients as workers. They request
+// pages of 8 MB and read nothing of them.
 func TestAbuse_SlowReaders(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -29,14 +29,14 @@ func TestAbuse_SlowReaders(t *testing.T) {
 			conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 			fmt.Fprint(conn, "GET /big.php?n=8 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
 		})
-		// PHP has ended for all of them, long before they have read a page.
+		// PHP finishes all requests long before the clients read.
 		s.WaitPool("free again", func(p harness.PoolStatus) bool {
 			return p.Requests.Total >= readers+10 && p.Workers.Idle > 0 && p.Queue.Length == 0
 		})
 		for range 20 {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
-		// What they are given in the end is whole; half of them leave.
+		// Half of the clients disconnect, the others get the complete page.
 		harness.CloseAll(conns[readers/2:])
 		var wg sync.WaitGroup
 		for _, conn := range conns[:readers/2] {
@@ -58,8 +58,8 @@ func TestAbuse_SlowReaders(t *testing.T) {
 	})
 }
 
-// stages are where a client can leave: what it sends first, and until when it
-// waits.
+// stages are when a client can disconnect: after it has sent this, and has waited for
+// that.
 var stages = []struct {
 	name, sends string
 	until       func(s *harness.AbusedServer, conn net.Conn)
@@ -73,8 +73,8 @@ var stages = []struct {
 	{"all of it sent", "GET /pid.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", nil},
 	{"PHP runs", "GET /nap.php?ms=100 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", nil},
 	{"PHP streams", "GET /load/drip.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
-	{"half a large answer", "GET /big.php?n=20 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
-	{"an answer", "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
+	{"half a large response", "GET /big.php?n=20 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
+	{"a response", "GET /hello.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", readSome},
 	{"a pipeline", strings.Repeat("GET /pid.php HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 20), readSome},
 	{"no HTTP", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", nil},
 }
@@ -86,8 +86,8 @@ func readSome(s *harness.AbusedServer, conn net.Conn) {
 	}
 }
 
-// TestAbuse_ClientsDisconnect has 30 of them leave at each, half of them with a
-// reset, while others of every stage are there too.
+// TestAbuse_ClientsDisconnect has 30 clients disconnect at each stage, half of them with a
+// reset, all stages at the same time.
 func TestAbuse_ClientsDisconnect(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -104,7 +104,7 @@ func TestAbuse_ClientsDisconnect(t *testing.T) {
 								t.Error(err)
 								return
 							}
-							// The server may have closed it: it was no HTTP.
+							// The server may have closed the connection: it is not HTTP.
 							io.WriteString(conn, stage.sends)
 							if stage.until != nil {
 								stage.until(s, conn)

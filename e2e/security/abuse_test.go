@@ -16,9 +16,8 @@ import (
 	"testing"
 )
 
-// TestSpool_SlowUploads begins 400 uploads, of which each has so much that
-// it is on the disk, or in the 16 MiB of memory that all share, and goes on with
-// none.
+// TestSpool_SlowUploads starts 400 uploads and stalls them. Each has sent enough to be
+// spooled to disk, or to the 16 MiB of memory that all share.
 func TestSpool_SlowUploads(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -34,20 +33,19 @@ func TestSpool_SlowUploads(t *testing.T) {
 			}
 			return nil
 		})
-		// All of them wait for their clients, and none has a worker.
+		// All uploads wait for their clients, and none occupies a worker.
 		for range 20 {
 			s.Get("/hello.php").Want(t, 200, "hello\n")
 		}
 		if p := s.Pool(); p.Queue.Length > 2 || p.Workers.Draining > 0 {
-			t.Errorf("got %+v, want nobody in line but the honest", p)
+			t.Errorf("got %+v, want only regular requests in the queue", p)
 		}
 		harness.CloseAll(conns)
 		s.CheckAfterwards(135 * harness.MiB) // without each body's first 64 KiB
 	})
 }
 
-// TestSpool_AbortedUploads has eight clients that announce 1 GB and
-// break off after 64 MB.
+// TestSpool_AbortedUploads has eight clients that announce 1 GB and disconnect after 64 MB.
 func TestSpool_AbortedUploads(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -74,8 +72,8 @@ func TestSpool_AbortedUploads(t *testing.T) {
 	})
 }
 
-// TestAbuse_HeaderFloods sends headers of all kinds to a Caddy that takes far more of
-// them than its default of 16 KB lets in.
+// TestAbuse_HeaderFloods sends large headers to a Caddy whose limit is far above the default
+// of 16 KB.
 func TestAbuse_HeaderFloods(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -108,7 +106,7 @@ func TestAbuse_HeaderFloods(t *testing.T) {
 					res, err := s.Client.Do(req)
 					if err != nil {
 						if want == 431 {
-							continue // Caddy has closed the connection under the flood
+							continue // Caddy has closed the connection
 						}
 						t.Error(err)
 						continue

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestUploads_NeverExecuted has php.ini as it was hardened for nginx:
+// TestUploads_NeverExecuted uses the hardening that was common for nginx:
 // cgi.fix_pathinfo=0 makes php-cgi run PATH_TRANSLATED instead of the script,
 // unless cgi.discard_path is set.
 func TestUploads_NeverExecuted(t *testing.T) {
@@ -24,14 +24,15 @@ func TestUploads_NeverExecuted(t *testing.T) {
 			"/index.php/uploads/evil.jpg", "/uploads/evil.jpg/index.php", "/index.php/uploads/evil.jpg/x.php",
 		} {
 			if got := s.Get(path).Text; strings.Contains(got, "the upload") {
-				t.Errorf("fix_pathinfo %s: %s ran the upload: %s", fix, path, got)
+				t.Errorf("fix_pathinfo %s: %s executed the upload: %s", fix, path, got)
 			}
 		}
 		s.Get("/index.php/uploads/evil.jpg").Want(t, 200, "the site")
 	}
 }
 
-// TestRouting_ErrorPageRoot meets php_pool twice in one request.
+// TestRouting_ErrorPageRoot serves an error page with php_pool, which has another root than the
+// request.
 func TestRouting_ErrorPageRoot(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, `

@@ -15,9 +15,9 @@ import (
 	"testing"
 )
 
-// undone is what customer/undo.php answers.
+// undone is the output of customer/undo.php.
 type undone struct {
-	Settings         map[string][3]any // before, what ini_set said, after
+	Settings         map[string][3]any // before ini_set, its result, after it
 	Functions, Files map[string]bool
 	Include          bool
 	Uploaded         []string
@@ -26,7 +26,7 @@ type undone struct {
 	Seen             int
 }
 
-// adminSite is a site whose administrator has settled a few things.
+// adminSite is a site with some settings by admin_ini.
 func adminSite(b harness.Backend, more ...string) string {
 	return harness.PoolSite(b, append([]string{"workers 1", `ini user_agent undone`, `admin_ini user_agent "it's; final"`, `admin_ini {
 		memory_limit 77M
@@ -37,7 +37,7 @@ func adminSite(b harness.Backend, more ...string) string {
 	}`}, more...)...)
 }
 
-// prepareAdmin has a site with a .user.ini that says otherwise, and a directory
+// prepareAdmin prepares a site whose .user.ini has other settings, and a directory
 // outside of it for uploads.
 func prepareAdmin(t *testing.T, b harness.Backend) customer {
 	t.Helper()
@@ -51,7 +51,7 @@ func prepareAdmin(t *testing.T, b harness.Backend) customer {
 	return customer{Server: s, root: s.Site}
 }
 
-// wantFinal checks that nothing has become of a script's attempts.
+// wantFinal checks that a script cannot change the settings.
 func (c customer) wantFinal() {
 	c.T.Helper()
 	var got undone
@@ -70,7 +70,7 @@ func (c customer) wantFinal() {
 			c.T.Errorf("%s: before, by ini_set and after: got %v, want %s", name, is, want)
 		}
 	}
-	// What the administrator has left open, .user.ini and scripts can change.
+	// Other settings can be changed by .user.ini and scripts.
 	if is := got.Settings["display_errors"]; is[0] != "0" || is[1] != "0" {
 		c.T.Errorf("display_errors: got %v", is)
 	}
@@ -90,15 +90,15 @@ func TestAdminINI_CannotBeOverridden(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.wantFinal()
-		// Of a worker that was forked or started later.
+		// The same with a worker that was started later.
 		c.Admin("DELETE", fmt.Sprintf("/php_pool/pools/main/workers/%d", c.Pool().List[0].ID), "").Want(t, 200, "")
 		c.wantFinal()
-		// A reload of the same starts nothing, another value a generation.
+		// An unchanged reload keeps the generation, another value starts a new one.
 		if err := c.Reload(adminSite(b)); err != nil {
 			t.Fatal(err)
 		}
 		if got := c.Pool().Generation; got != 1 {
-			t.Errorf("a reload of the same began generation %d", got)
+			t.Errorf("an unchanged reload started generation %d", got)
 		}
 		if err := c.Reload(strings.Replace(adminSite(b), "77M", "88M", 1)); err != nil {
 			t.Fatal(err)
@@ -111,8 +111,8 @@ func TestAdminINI_CannotBeOverridden(t *testing.T) {
 	})
 }
 
-// TestAdminINI_SymlinkedRoot has a root that is a link, with
-// and without its being resolved, a link within it, and ini files of its own.
+// TestAdminINI_SymlinkedRoot has a root that is a symbolic link, with and without
+// resolve_root_symlink, a link below it, and its own ini files.
 func TestAdminINI_SymlinkedRoot(t *testing.T) {
 	t.Parallel()
 	for _, resolve := range []string{"", "resolve_root_symlink off"} {
@@ -132,15 +132,15 @@ func TestAdminINI_SymlinkedRoot(t *testing.T) {
 				t.Errorf("%s: got %v", script, is)
 			}
 			if is := got.Settings["from"]; is[0] != "scanned" {
-				t.Errorf("%s: of ini_scan_dir: got %v", script, is)
+				t.Errorf("%s: from ini_scan_dir: got %v", script, is)
 			}
 		}
 	}
 }
 
-// TestAdminINI_NewTopLevelDirectory has a script in a top-level
-// directory that was made after PHP was started. It is not parallel, because
-// whoever reloads meanwhile gets a new generation.
+// TestAdminINI_NewTopLevelDirectory has a script in a top-level directory that was
+// created after PHP was started. It is not parallel, because other tests that reload
+// meanwhile would get a new generation.
 func TestAdminINI_NewTopLevelDirectory(t *testing.T) {
 	needsRoot(t)
 	c := prepareAdmin(t, harness.SharedLean)

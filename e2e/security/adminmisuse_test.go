@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// TestAdminAPI_InvalidRequests: each with an error that says why, and
-// nothing has changed in the end.
+// TestAdminAPI_InvalidRequests checks the error of each, and that none has an effect.
 func TestAdminAPI_InvalidRequests(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "max_workers 4", "min_workers 1"))
@@ -64,13 +63,13 @@ func TestAdminAPI_InvalidRequests(t *testing.T) {
 	}
 	after := s.Pool()
 	if after.Workers != before.Workers || after.Generation != before.Generation {
-		t.Errorf("got %+v, want it as before: %+v", after, before)
+		t.Errorf("got %+v, want no change: %+v", after, before)
 	}
 }
 
-// TestAdminAPI_ConcurrentScrapes asks for all that can be asked for as fast as it
-// goes, while requests are served and generations come and go. (A load of a
-// config would cut the scrapers' connections: Caddy's admin endpoint starts anew.)
+// TestAdminAPI_ConcurrentScrapes reads everything from the admin API without a pause,
+// during requests and restarts. (A reload would close the connections, because Caddy
+// replaces the admin endpoint.)
 func TestAdminAPI_ConcurrentScrapes(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2"))
@@ -102,7 +101,7 @@ func TestAdminAPI_ConcurrentScrapes(t *testing.T) {
 		s.Admin("POST", "/php_pool/pools/main/restart", "").WantContains(t, http.StatusOK, `"name":"main"`)
 	})
 	wg.Wait()
-	// All that was asked for was no request of the pool's.
+	// None of this counts as a request of the pool.
 	if p := s.Pool(); p.Requests.Total != served || p.Requests.Failed != 0 || p.Exits["crashed"] != 0 {
 		t.Errorf("got %+v after %d requests", p, served)
 	}

@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// TestAdminEndpoint_AccessFromPHP asks from within PHP, which runs as another
-// user than Caddy, and has the endpoint where PHP can open it too.
+// TestAdminEndpoint_AccessFromPHP connects to the admin endpoint from PHP, which runs as
+// another user than Caddy. Where that is possible, Caddy logs a warning.
 func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -24,7 +24,7 @@ func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		listen, address string
-		opens, told     bool
+		opens, warns    bool
 	}{
 		"a unix socket, as docs/hardening.md has it": {"unix/{$DIR}/admin.sock", "unix://DIR/admin.sock", false, false},
 		"a unix socket for everybody":                {"unix/{$DIR}/admin.sock|0222", "unix://DIR/admin.sock", true, true},
@@ -49,7 +49,7 @@ func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 				t.Errorf("PHP got %q from %s, want it to be open: %t", res.Text, address, c.opens)
 			}
 			warnings := 0
-			if c.told {
+			if c.warns {
 				warnings = 1
 			}
 			if got := len(s.Logged("PHP scripts can open the admin endpoint, which can load any config, so they may do all that Caddy may; " +

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// advisory is one attack that worked somewhere: on PHP, on Caddy or on a server
-// that stands where Caddy does. The target goes out as it is written here.
+// advisory is an attack that worked on PHP, on Caddy or on another web server. The
+// target is sent as it is written here.
 type advisory struct {
 	id      string
 	target  string
@@ -35,7 +35,7 @@ const (
 	injected  = "was injected"
 )
 
-// advisories are those that the design has to answer for, by their number.
+// advisories are the attacks that php_pool has to resist, with their numbers.
 var advisories = []advisory{
 	// The query as php-cgi's command line.
 	{id: "CVE-2012-1823", target: "/secret.php?-s", status: 200, has: "fine", lacks: "hunter2"},
@@ -44,7 +44,7 @@ var advisories = []advisory{
 	{id: "CVE-2012-2335", target: "/secret.php?+-s", status: 200, has: "fine", lacks: "hunter2"},
 	{id: "CVE-2024-4577", target: "/secret.php?" + injects("%AD"), body: injection, status: 200, has: "fine", lacks: injected},
 	{id: "CVE-2024-8926", target: "/secret.php?" + injects("%E2%80%90"), body: injection, status: 200, has: "fine", lacks: injected},
-	// cgi.force_redirect, and what the client can make of its variables.
+	// cgi.force_redirect and its variables.
 	{id: "CVE-2024-8927", target: "/server.php", headers: []string{"Redirect-Status: 1"}, status: 200, has: `"REDIRECT_STATUS": "200"`},
 	{id: "REDIRECT_URL", target: "/server.php", headers: []string{"Redirect-Url: /x", "Path-Translated: /etc/passwd"}, status: 200, has: `/server.php"`, lacks: `"REDIRECT_URL"`},
 	{id: "PATH_TRANSLATED", target: "/server.php", headers: []string{"Path-Translated: /etc/passwd"}, status: 200, lacks: `"PATH_TRANSLATED"`},
@@ -55,7 +55,7 @@ var advisories = []advisory{
 	{id: "CVE-2019-11043", target: "/server.php%0A/x?" + strings.Repeat("Q", 1800), status: 404},
 	{id: "php-src PR 23411", target: "/missing.php/" + strings.Repeat("a", 500), status: 404},
 	{id: "empty SCRIPT_FILENAME", target: "/.php", status: 404},
-	// NUL and what a system makes of a name.
+	// NUL, and names that the system normalizes.
 	{id: "Caddy PR 4614", target: "/uploads/evil.jpg%00.php", status: 400},
 	{id: "Caddy PR 4614", target: "/hello.php%00/x.php", status: 400},
 	{id: "CVE-2013-4547", target: "/uploads/evil.jpg%20%00.php", status: 400},
@@ -65,7 +65,7 @@ var advisories = []advisory{
 	{id: "Caddy PR 4574", target: "/uploads/evil.php::$DATA", status: 404},
 	{id: "Caddy PR 4574", target: "/uploads/EVIL~1.PHP", status: 404},
 	{id: "CVE-2017-15715", target: "/uploads/evil.php%0A", status: 404},
-	// Where a path is split, and what folds to .php.
+	// Where a path is split, and what case folding turns into .php.
 	{id: "CVE-2026-27590, GHSA-5r3v-vc8m-m96g", target: "/uploads/%C8%BA%C8%BA%C8%BA%C8%BAevil.php.txt.php", status: 404},
 	{id: "CVE-2026-45135, GHSA-m675-2p33-xv9g", target: "/uploads/evil.%EF%BD%90%EF%BD%88%EF%BD%90"},
 	{id: "CVE-2026-45135, GHSA-m675-2p33-xv9g", target: "/uploads/evil.%EF%BD%90%EF%BD%88%EF%BD%90/x.php", status: 404},
@@ -90,7 +90,7 @@ var advisories = []advisory{
 	{id: "traversal", target: "/%252e%252e/outside.php", status: 404},
 	{id: "traversal", target: "//outside.php", status: 404},
 	{id: "traversal", target: "/hello.php%2f..%2f..%2foutside.php", status: 400},
-	// What is no script: a file of another kind, an upload, a copy.
+	// Files that are not scripts: other types, uploads, copies.
 	{id: "a pipe", target: "/uploads/pipe.php", status: 404},
 	{id: "a directory", target: "/uploads/dir.php", status: 404},
 	{id: "an upload", target: "/uploads/evil.phar", status: 404},
@@ -103,14 +103,14 @@ var advisories = []advisory{
 	{id: "a backup", target: "/uploads/evil.php~", status: 404},
 }
 
-// injects is a query that would run the body; dash begins an option.
+// injects returns a query that would execute the body; dash starts an option.
 func injects(dash string) string {
 	return dash + "d+allow_url_include%3d1+" + dash + "d+auto_prepend_file%3dphp://input"
 }
 
 // TestAdvisories sends each attack to a site with a front
-// controller and to one without: what was uploaded is not run, no secret is
-// shown, and no worker is lost.
+// controller and to one without: uploads are not executed, no secret is shown, and no
+// worker crashes.
 func TestAdvisories(t *testing.T) {
 	t.Parallel()
 	const sites = `
@@ -153,7 +153,7 @@ func TestAdvisories(t *testing.T) {
 			bare := send(&other, method, a.target, a.body, a.headers...)
 			for _, res := range []*harness.Response{front, bare} {
 				if strings.Contains(res.Text, "the upload was run") || strings.Contains(res.Text, injected) {
-					t.Errorf("%s: %.200s ran what it must not: %.200q", a.id, a.target, res.Text)
+					t.Errorf("%s: %.200s executed the upload or the body: %.200q", a.id, a.target, res.Text)
 				}
 				if a.lacks != "" && strings.Contains(res.Text, a.lacks) {
 					t.Errorf("%s: %.200s: %q is in the body: %.2000q", a.id, a.target, a.lacks, res.Text)
@@ -167,12 +167,12 @@ func TestAdvisories(t *testing.T) {
 			}
 		}
 		if s.HasLogged("worker exited unexpectedly") {
-			t.Error("a worker was lost")
+			t.Error("a worker exited unexpectedly")
 		}
 	})
 }
 
-// send sends a request whose target no client library has touched.
+// send sends a request with an unmodified target, without a client library.
 func send(s *harness.Server, method, target, body string, headers ...string) *harness.Response {
 	s.T.Helper()
 	conn := harness.Dial(s.T, s)

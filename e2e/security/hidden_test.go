@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestHideSensitive has them in a site, beside what is to be seen,
-// and another site that shows them.
+// TestHideSensitive has sensitive files in a site, beside others, and in a second site with
+// hide_sensitive off.
 func TestHideSensitive(t *testing.T) {
 	t.Parallel()
 	const sites = `
@@ -48,7 +48,7 @@ func TestHideSensitive(t *testing.T) {
 			harness.WriteFile(t, s.Site+"/app/"+name, "a secret")
 			harness.WriteFile(t, s.Site+"/elsewhere/"+name, "a secret")
 			s.Get("/app/"+name).Want(t, 404, "own page 404")
-			// The directive's matcher is the border of what it hides.
+			// Only files that the directive's matcher selects are hidden.
 			s.Get("/elsewhere/"+name).Want(t, 200, "a secret")
 			other.Get("/app/"+name).Want(t, 200, "a secret")
 		}
@@ -56,7 +56,7 @@ func TestHideSensitive(t *testing.T) {
 		s.Get("/app/sub/index.html").Want(t, 200, "a page")
 		harness.WriteFile(t, s.Site+"/.well-known/security.txt", "write to us")
 		other.Get("/.well-known/security.txt").Want(t, 200, "write to us")
-		// What is not there is the front controller's as ever.
+		// A missing file is still served by the front controller.
 		harness.WriteFile(t, s.Site+"/index.php", "<?php echo 'front';")
 		other.Get("/virtual/.gitignore").Want(t, 200, "front")
 	})

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needsRoot: who is not root cannot become two other users.
+// needsRoot skips a test that runs PHP as other users.
 func needsRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -29,7 +29,7 @@ func needsRoot(t *testing.T) {
 	}
 }
 
-// ids are the numbers of a user.
+// ids returns the user and group ID of a user.
 func ids(t *testing.T, name string) (uid, gid int) {
 	t.Helper()
 	u, err := user.Lookup(name)
@@ -41,7 +41,7 @@ func ids(t *testing.T, name string) (uid, gid int) {
 	return uid, gid
 }
 
-// customer is one of two who share a machine.
+// customer is one of two users who share a machine.
 type customer struct {
 	*harness.Server
 	name, root string
@@ -61,7 +61,7 @@ func twoSites(b harness.Backend, own ...string) string {
 	return text.String()
 }
 
-// twoCustomers prepares what twoSites serves: each root is for its owner alone.
+// twoCustomers prepares the roots of twoSites, each accessible to its owner only.
 func twoCustomers(t *testing.T, b harness.Backend, opts ...harness.Options) (*harness.Server, []customer) {
 	t.Helper()
 	needsRoot(t)
@@ -84,7 +84,7 @@ func twoCustomers(t *testing.T, b harness.Backend, opts ...harness.Options) (*ha
 	return s, list
 }
 
-// roundTrip runs a script of the customer's and reads its JSON.
+// query runs a script of the customer and decodes its JSON.
 func (c customer) query(script string, query url.Values, to any) {
 	c.T.Helper()
 	res := c.Get("/" + script + "?" + query.Encode())
@@ -94,8 +94,8 @@ func (c customer) query(script string, query url.Values, to any) {
 	}
 }
 
-// TestUser_PoolsCannotReachEachOther has a script try all it can do to the pool of
-// another user, and to its own pool, to show that it can try.
+// TestUser_PoolsCannotReachEachOther has a script try to access the pool of another
+// user, and its own pool, where it has to succeed.
 func TestUser_PoolsCannotReachEachOther(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -135,7 +135,8 @@ func TestUser_PoolsCannotReachEachOther(t *testing.T) {
 	})
 }
 
-// TestUser_ProcessAttributes runs a set-user-ID program from PHP as well.
+// TestUser_ProcessAttributes checks the attributes of a worker, and runs a set-user-ID
+// program from PHP.
 func TestUser_ProcessAttributes(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -159,7 +160,7 @@ func TestUser_ProcessAttributes(t *testing.T) {
 				t.Fatal(err)
 			}
 			own := status(t, s.PID)
-			if option == "" { // then they are as Caddy is
+			if option == "" { // then Caddy's values count
 				score, err := strconv.Atoi(strings.TrimSpace(harness.ReadFile(t, fmt.Sprintf("/proc/%d/oom_score_adj", s.PID))))
 				if err != nil {
 					t.Fatal(err)
@@ -175,7 +176,7 @@ func TestUser_ProcessAttributes(t *testing.T) {
 			}
 			wantNoCapabilities(t, state)
 			if own["NoNewPrivs"] != "0" || own["Umask"] == "0027" || own["CapEff"] == noCapabilities {
-				t.Errorf("Caddy itself has become %v", own)
+				t.Errorf("Caddy itself was changed: %v", own)
 			}
 		}
 	})
@@ -192,7 +193,7 @@ func wantNoCapabilities(t *testing.T, state map[string]string) {
 	}
 }
 
-// status is /proc/PID/status.
+// status returns the fields of /proc/PID/status.
 func status(t *testing.T, pid int) map[string]string {
 	t.Helper()
 	fields := map[string]string{}
@@ -221,7 +222,7 @@ func TestUser_CapabilitiesAreDropped(t *testing.T) {
 			t.Fatalf("Caddy has CapEff %s, CapAmb %s and CapInh %s, want %s", own["CapEff"], own["CapAmb"], own["CapInh"], want)
 		}
 		c := customer{Server: s}
-		for range 2 { // the second is of a worker that took the place of the first
+		for range 2 { // the second one is served by another worker
 			var state map[string]string
 			c.query("state.php", nil, &state)
 			wantNoCapabilities(t, state)
@@ -230,8 +231,8 @@ func TestUser_CapabilitiesAreDropped(t *testing.T) {
 			}
 			s.Admin("DELETE", fmt.Sprintf("/php_pool/pools/main/workers/%d", s.Pool().List[0].ID), "")
 		}
-		// With fewer capabilities than Caddy it may not look into Caddy's memory,
-		// though it is the same user (security/commoncap.c, cap_ptrace_access_check).
+		// PHP has fewer capabilities than Caddy, so it may not read Caddy's memory,
+		// although it is the same user (security/commoncap.c, cap_ptrace_access_check).
 		var done map[string]any
 		c.query("neighbour.php", url.Values{"pid": {strconv.Itoa(s.PID)}, "dir": {s.Site}, "file[own]": {s.Site + "/state.php"}}, &done)
 		if done["opens environ"] != false || done["opens mem"] != false || done["reads own"] != true {
@@ -240,8 +241,8 @@ func TestUser_CapabilitiesAreDropped(t *testing.T) {
 	})
 }
 
-// TestUser_RequiresRoot has Caddy start as somebody who cannot: one clear
-// error, and none from caddy validate, which is often run so.
+// TestUser_RequiresRoot starts Caddy without the right to switch users. There is one
+// clear error, and none from caddy validate, which is often run as another user.
 func TestUser_RequiresRoot(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
@@ -258,16 +259,16 @@ func TestUser_RequiresRoot(t *testing.T) {
 		}
 		err := s.Run(site)
 		if err == nil {
-			t.Fatal(line, "was taken")
+			t.Fatal(line, "was accepted")
 		}
 		harness.WantMessage(t, err, []string{line, "does not run as root", "run Caddy as root", "take user out"})
 		if strings.Contains(err.Error(), "operation not permitted") {
-			t.Errorf("it was tried: %v", err)
+			t.Errorf("Caddy tried to switch the user: %v", err)
 		}
 	}
 }
 
-// TestUser_SameAsCaddy needs no right at all.
+// TestUser_SameAsCaddy names the user that Caddy runs as, which needs no privilege.
 func TestUser_SameAsCaddy(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
@@ -280,7 +281,7 @@ func TestUser_SameAsCaddy(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
-// TestUser_SameAsCaddyWarning warns of what scripts can read, at each load.
+// TestUser_SameAsCaddyWarning checks the warning about what scripts can read.
 func TestUser_SameAsCaddyWarning(t *testing.T) {
 	t.Parallel()
 	needsRoot(t)
@@ -293,7 +294,7 @@ func TestUser_SameAsCaddyWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := strings.Count(s.Log(), warning); n != 1 {
-		t.Errorf("it is told %d times, want once for both pools", n)
+		t.Errorf("got %d warnings, want one for both pools", n)
 	}
 	for _, word := range []string{"TLS keys", "environment", `"main"`, `"second"`} {
 		if !s.HasLogged(word) {
@@ -301,6 +302,6 @@ func TestUser_SameAsCaddyWarning(t *testing.T) {
 		}
 	}
 	if other := harness.Start(t, harness.SharedLean, harness.PlainSite); other.HasLogged(warning) {
-		t.Error("it is told of a Caddy that PHP is not the user of")
+		t.Error("got a warning although PHP runs as another user")
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-// stateDir lets isolated pools keep their files in the test's own directory.
+// stateDir is the directory for the files of isolated pools.
 func stateDir(s *harness.Server) string { return filepath.Join(s.Dir, "state") }
 
 func prepareIsolated(t *testing.T, b harness.Backend) (*harness.Server, []customer) {
@@ -33,7 +33,7 @@ func prepareIsolated(t *testing.T, b harness.Backend) (*harness.Server, []custom
 	return s, list
 }
 
-// TestIsolate_ConfinesPoolToItsSite looks at all that isolate stands for.
+// TestIsolate_ConfinesPoolToItsSite checks everything that isolate restricts.
 func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -45,7 +45,7 @@ func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 			uid, gid := ids(t, c.name)
 			private := fmt.Sprintf("%s/php_pool/%s@%d", stateDir(s), c.name, uid)
 			other := list[1-i]
-			// Were it not for open_basedir, it could be read.
+			// Only open_basedir prevents access now.
 			if err := os.Chmod(other.root, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 				t.Errorf("temporary files in %s (TMPDIR %s), the session is %s", got.Temp, got.TMPDIR, got.Session)
 			}
 			if uploaded := c.upload(); len(uploaded) != 1 || uploaded[0] != private+"/tmp" {
-				t.Errorf("an upload lies in %v", uploaded)
+				t.Errorf("an upload is stored in %v", uploaded)
 			}
 			for path, mode := range map[string]fs.FileMode{
 				private + "/tmp": 0o700, private + "/sessions": 0o700, got.Session: 0o600, c.root + "/written": 0o640,
@@ -100,7 +100,7 @@ func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 	})
 }
 
-// upload sends a file, and returns where PHP had it.
+// upload sends a file, and returns the directory where PHP stored it.
 func (c customer) upload() []string {
 	c.T.Helper()
 	var body bytes.Buffer
@@ -129,7 +129,7 @@ func wantOwner(t *testing.T, path string, uid, gid int, mode fs.FileMode) {
 	}
 }
 
-// TestIsolate_NoNewPrivileges allows shell_exec again, by admin_ini.
+// TestIsolate_NoNewPrivileges allows shell_exec by admin_ini.
 func TestIsolate_NoNewPrivileges(t *testing.T) {
 	t.Parallel()
 	s, list := prepareIsolated(t, harness.SharedLean)
@@ -143,7 +143,7 @@ func TestIsolate_NoNewPrivileges(t *testing.T) {
 	}
 }
 
-// TestIsolate_SessionsSurviveRestart ends one Caddy and starts another.
+// TestIsolate_SessionsSurviveRestart stops Caddy and starts it again.
 func TestIsolate_SessionsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	s, list := prepareIsolated(t, harness.SharedLean)
@@ -174,7 +174,8 @@ func TestIsolate_SessionsSurviveRestart(t *testing.T) {
 	}
 }
 
-// TestIsolate_SymlinkedRelease turns the root's link to another release.
+// TestIsolate_SymlinkedRelease points the symbolic link that is the root to another
+// release.
 func TestIsolate_SymlinkedRelease(t *testing.T) {
 	t.Parallel()
 	s, list := prepareIsolated(t, harness.SharedLean)
@@ -206,7 +207,8 @@ func TestIsolate_SymlinkedRelease(t *testing.T) {
 	}
 }
 
-// TestIsolate_InvalidConfigs, in one sentence.
+// TestIsolate_InvalidConfigs checks the errors of configurations in which isolate has
+// no effect.
 func TestIsolate_InvalidConfigs(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, harness.SharedLean, harness.PlainSite, harness.Options{Env: []string{"STATE_DIRECTORY=" + t.TempDir()}})
@@ -233,7 +235,7 @@ func TestIsolate_InvalidConfigs(t *testing.T) {
 		err := s.Reload(c.site)
 		s.Options.Global = before
 		if err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was accepted", name)
 			continue
 		}
 		harness.WantMessage(t, err, c.says)
@@ -241,7 +243,8 @@ func TestIsolate_InvalidConfigs(t *testing.T) {
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
-// TestIsolate_SharedUserWarning: the user is what keeps them apart.
+// TestIsolate_SharedUserWarning checks the warning about two isolated pools with the
+// same user.
 func TestIsolate_SharedUserWarning(t *testing.T) {
 	t.Parallel()
 	const warning = "runs as the same user as another pool"
@@ -250,12 +253,12 @@ func TestIsolate_SharedUserWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.HasLogged(warning) {
-		t.Error("it is told of two users")
+		t.Error("got a warning for two users")
 	}
 	if err := s.Reload(strings.ReplaceAll(twoSites(harness.SharedLean, "isolate"), "user nobody", "user www-data")); err != nil {
 		t.Fatal(err)
 	}
 	if !s.HasLogged(warning) {
-		t.Error("it is not told of one user")
+		t.Error("got no warning for one user")
 	}
 }

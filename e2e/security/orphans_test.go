@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// TestOrphans_KilledAtNextStart kills Caddy together with the watchdog
-// of its workers while one of them computes.
+// TestOrphans_KilledAtNextStart kills Caddy and the watchdog of its workers while
+// one of them computes.
 func TestOrphans_KilledAtNextStart(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -24,7 +24,7 @@ func TestOrphans_KilledAtNextStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A directory that no other test's Caddy looks at.
+		// A runtime directory that no other test uses.
 		o := harness.Options{Wrapper: []string{env, "TMPDIR=" + harness.TempDir(t)}}
 		first := harness.Start(t, b, harness.PlainSite, o)
 		first.StartBlocked("busy.php")
@@ -38,13 +38,13 @@ func TestOrphans_KilledAtNextStart(t *testing.T) {
 		first.Wait(harness.MaxWait)
 
 		want := 0
-		if b.Name == harness.SharedLean.Name { // in single mode they are killed when Caddy ends
+		if b.Name == harness.SharedLean.Name { // in single mode the kernel kills them when Caddy exits
 			want = 1
 		}
 		var left []harness.Process
 		harness.Eventually(t, func() error {
 			if left = first.Processes(); len(left) != want {
-				return fmt.Errorf("left are %v, want %d", left, want)
+				return fmt.Errorf("remaining processes: %v, want %d", left, want)
 			}
 			return nil
 		})
@@ -62,7 +62,7 @@ func TestOrphans_KilledAtNextStart(t *testing.T) {
 		}
 		for _, entry := range got {
 			if pids := fmt.Sprint(entry["pids"]); !slices.ContainsFunc(left, func(p harness.Process) bool { return pids == fmt.Sprintf("[%d]", p.PID) }) {
-				t.Errorf("ended %s, left was %v", pids, left)
+				t.Errorf("killed %s, remaining were %v", pids, left)
 			}
 		}
 	})

@@ -20,9 +20,8 @@ import (
 	"time"
 )
 
-// TestEnvironment_NotInherited looks everywhere in PHP for what only
-// Caddy was started with, and for what process_env gives, to show that it would
-// be seen.
+// TestEnvironment_NotInherited searches PHP for Caddy's environment, and for that of process_env,
+// which has to be found.
 func TestEnvironment_NotInherited(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -56,8 +55,8 @@ func TestEnvironment_NotInherited(t *testing.T) {
 	})
 }
 
-// hostileHeaders would each become a variable that is not a client's to set, if
-// its name were taken as it is, or with its dashes or underscores exchanged.
+// hostileHeaders would each set a variable that clients must not set, if the name were
+// used unchanged, or with dashes and underscores exchanged.
 var hostileHeaders = []string{
 	"Content_Length: 7", "Content_Type: evil/evil", "CONTENT_LENGTH: 7",
 	"Script_Filename: /etc/passwd", "SCRIPT-FILENAME: /etc/passwd", "Script-Name: /evil", "Path-Translated: /etc/passwd", "PATH_TRANSLATED: /etc/passwd", "Path_Info: /evil",
@@ -69,8 +68,8 @@ var hostileHeaders = []string{
 	"HTTP_HOST: evil.test", "X_Forwarded_For: 203.0.113.9", "X.Forwarded.For: 203.0.113.9", "Http-Host: evil.test",
 }
 
-// raw sends a request as it is written, and returns what server.php says it got
-// and the status; the connection is given up afterwards.
+// raw sends a request unmodified on a new connection, and returns the variables that
+// the script shows, and the status.
 func raw(s *harness.Server, request string) (vars map[string]string, status int) {
 	s.T.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
@@ -106,8 +105,7 @@ func raw(s *harness.Server, request string) (vars map[string]string, status int)
 	return vars, res.StatusCode
 }
 
-// varsScript shows what a request has made of the variables, in $_SERVER and in
-// getenv(), which may differ.
+// varsScript shows the variables in $_SERVER and in getenv(), which may differ.
 const varsScript = `<?php
 	$all = $_SERVER;
 	foreach (getenv() as $name => $value) { $all["getenv $name"] = $value; }
@@ -124,7 +122,7 @@ func TestEnvironment_ClientHeaders(t *testing.T) {
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, harness.PlainSite)
 		head := wantNothingBut(s, "HTTP_SCRIPT_FILENAME", "HTTP_REMOTE_USER", "HTTP_HTTPS")
-		// A name that is no token is no header; two lengths are an attack.
+		// Invalid names and conflicting lengths are rejected.
 		for _, bad := range []string{"Script Filename: /etc/passwd", "X\x00Y: z", "Content-Length: 5", "Transfer-Encoding: gzip"} {
 			if vars, status := raw(s, head+bad+"\r\n\r\nbody"); status < 400 {
 				t.Errorf("%q: got status %d, %v", bad, status, vars)
@@ -142,8 +140,8 @@ func TestEnvironment_ClientHeaders(t *testing.T) {
 	})
 }
 
-// TestEnvironment_UnderscoreHeaders has Caddy keep headers with "_" and
-// ".", which it drops by itself since 2.11.9.
+// TestEnvironment_UnderscoreHeaders makes Caddy keep headers with "_" and ".", which it
+// drops by default since 2.11.9.
 func TestEnvironment_UnderscoreHeaders(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -155,9 +153,9 @@ func TestEnvironment_UnderscoreHeaders(t *testing.T) {
 	})
 }
 
-// wantNothingBut sends the hostile headers, and wants no variable to come of them
-// but HTTP_ ones, among them those that are named. It returns the head of the
-// request, to which headers can be added.
+// wantNothingBut sends the hostile headers, and checks that they only set HTTP_
+// variables, among them these. It returns the start of the request, to which headers
+// can be added.
 func wantNothingBut(s *harness.Server, harmless ...string) (head string) {
 	t := s.T
 	t.Helper()
@@ -176,7 +174,7 @@ func wantNothingBut(s *harness.Server, harmless ...string) (head string) {
 		plain := strings.TrimPrefix(name, "getenv ")
 		if want, ok := clean[name]; ok {
 			if got[name] != want {
-				t.Errorf("%s has become %q, want %q", name, got[name], want)
+				t.Errorf("%s was changed to %q, want %q", name, got[name], want)
 			}
 		} else if !strings.HasPrefix(plain, "HTTP_") || plain == "HTTP_PROXY" {
 			t.Errorf("%s comes from the client: %q", name, got[name])
@@ -184,12 +182,12 @@ func wantNothingBut(s *harness.Server, harmless ...string) (head string) {
 	}
 	for name := range clean {
 		if _, ok := got[name]; !ok {
-			t.Errorf("%s has gone", name)
+			t.Errorf("%s is missing", name)
 		}
 	}
 	for _, name := range harmless {
 		if got[name] == "" {
-			t.Errorf("%s is missing: the headers did not reach PHP at all", name)
+			t.Errorf("%s is missing: the headers did not reach PHP", name)
 		}
 	}
 	return head

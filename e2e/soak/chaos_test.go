@@ -25,37 +25,37 @@ import (
 	"time"
 )
 
-// A chaosRequest is one request and what its client saw.
+// A chaosRequest is a request and the result that its client got.
 type chaosRequest struct {
 	id            int
 	method        string
 	kind          string // see load/chaos.php
-	slow          bool   // its client is
-	disconnecting bool   // its client may leave before the answer is there
+	slow          bool   // its client reads or writes slowly
+	disconnecting bool   // its client may disconnect before the response
 
-	status  int // 0: no head came
-	pid     int // that the head named
+	status  int // 0 without a response
+	pid     int // from the header X-Pid
 	body    string
 	err     error
-	problem string // set when it failed
+	problem string // why it failed, or empty
 }
 
-// chaos is one run.
+// chaos is a run of the test.
 type chaos struct {
 	*harness.Server
 	requests []*chaosRequest
 	killed   map[int]bool
 }
 
-// TestChaos sends requests of all kinds while workers retire and are killed, and
-// then judges every failed one: only those may fail that a kill has hit and that
-// may not be repeated, and each of those has to.
+// TestChaos sends requests of all kinds while workers are recycled and killed. Then it
+// checks each request: exactly those have to fail whose worker was killed and that may
+// not be retried.
 func TestChaos(t *testing.T) {
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		const workers = 8
 		c := &chaos{
 			Server: harness.Start(t, b, harness.PoolSite(b, "manager static", fmt.Sprint("workers ", workers), "max_requests 100 20",
-				"quarantine off")), // the kills are not the script's doing
+				"quarantine off")), // the script does not cause the kills
 			killed: map[int]bool{},
 		}
 		if err := os.Mkdir(filepath.Join(c.Site, "chaos"), 0o755); err != nil {
@@ -72,7 +72,7 @@ func TestChaos(t *testing.T) {
 	})
 }
 
-// Run sends all requests, 32 at a time, and kills a worker every now and then.
+// run sends all requests, 32 at a time, and kills a worker at intervals.
 func (c *chaos) run() {
 	const most = 100_000 // some minutes
 	requests, every := min(harness.Rounds(50_000), most), 100*time.Millisecond
@@ -115,7 +115,7 @@ func (c *chaos) run() {
 	killer.Wait()
 }
 
-// newChaosRequest draws one.
+// newChaosRequest returns a random request.
 func newChaosRequest(id int) *chaosRequest {
 	r := &chaosRequest{id: id, method: "GET", kind: "quick"}
 	if rand.IntN(2) == 0 {
@@ -136,15 +136,15 @@ func newChaosRequest(id int) *chaosRequest {
 	return r
 }
 
-// send does the request as its client would, and says what is wrong with the
-// answer, but for clients that leave.
+// send sends the request and records what is wrong with the response, unless the client
+// disconnects.
 func (c *chaos) send(r *chaosRequest) {
 	ctx, cancel := context.WithCancel(c.T.Context())
 	defer cancel()
 	if r.disconnecting {
 		defer time.AfterFunc(time.Duration(rand.IntN(10))*time.Millisecond, cancel).Stop()
 	}
-	// A body of its own, even if it is empty: else net/http repeats requests.
+	// A reader that net/http cannot rewind, even if it is empty, or it would retry.
 	body := io.Reader(struct{ io.Reader }{strings.NewReader("")})
 	if r.kind == "upload" {
 		body = &trickle{left: strings.Repeat("0123456789", 50)}
@@ -167,7 +167,7 @@ func (c *chaos) send(r *chaosRequest) {
 	case r.status != 200:
 		r.problem = fmt.Sprint("status ", r.status)
 	case !strings.HasSuffix(r.body, end):
-		r.problem = fmt.Sprintf("the answer of another request, or half of one: %.100q", r.body)
+		r.problem = fmt.Sprintf("the response to another request, or a part of one: %.100q", r.body)
 	}
 }
 
@@ -186,7 +186,7 @@ func (r *chaosRequest) receive(res *http.Response, err error) {
 	r.body, r.err = string(body), err
 }
 
-// trickle is a slow reader: of what is left, or of another reader.
+// trickle reads slowly from a string or from another reader.
 type trickle struct {
 	left string
 	from io.Reader
@@ -205,10 +205,10 @@ func (r *trickle) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// executionLog is what the processes wrote down.
+// executionLog has the requests that the processes have logged.
 type executionLog struct {
-	started  map[int][]int // by request: the processes that began it
-	finished map[int]bool  // by request: whether one of them came to its end
+	started  map[int][]int // by request: the processes that started it
+	finished map[int]bool  // by request: whether one of them finished it
 }
 
 func (c *chaos) readExecutionLog() executionLog {
@@ -232,14 +232,14 @@ func (c *chaos) readExecutionLog() executionLog {
 	return b
 }
 
-// exitsByRequest lists, by request, the killed workers that ran it: what Caddy says.
+// exitsByRequest returns, by request, the killed workers that ran it, from Caddy's log.
 func (c *chaos) exitsByRequest() map[int][]int {
 	lost := map[int][]int{}
 	for _, entry := range c.Logged("worker exited unexpectedly") {
 		uri, _ := entry["uri"].(string)
 		pid, _ := entry["pid"].(float64)
 		if !c.killed[int(pid)] {
-			c.T.Errorf("worker %v is lost and was not killed: %v", pid, entry)
+			c.T.Errorf("worker %v exited and was not killed: %v", pid, entry)
 		}
 		if id, err := strconv.Atoi(strings.TrimPrefix(uri, "/load/chaos.php/")); err == nil {
 			lost[id] = append(lost[id], int(pid))
@@ -248,41 +248,41 @@ func (c *chaos) exitsByRequest() map[int][]int {
 	return lost
 }
 
-// verdict says whether a request that was hit by kills had to fail, and whether
-// it could not but fail though it may be repeated once.
+// verdict returns whether a request whose workers were killed has to fail, and why it
+// could not be retried.
 func (b executionLog) verdict(r *chaosRequest, hits []int) (fails bool, why string) {
 	switch {
 	case r.disconnecting || len(hits) == 0:
 		return false, ""
 	case r.status == 200 && r.problem == "" && b.finished[r.id]:
-		return false, "" // the kill came when all of the answer was out
+		return false, "" // the worker was killed after the whole response
 	case r.status == 200 && slices.Contains(hits, r.pid):
-		return true, "had begun to answer"
+		return true, "the response had started"
 	case r.method != "GET":
-		return true, "may not be repeated"
+		return true, "may not be retried"
 	case len(hits) > 1:
-		return true, "was hit twice"
+		return true, "was retried already"
 	}
 	return false, ""
 }
 
-// judge compares what clients saw with what the processes and Caddy tell.
+// judge compares the results of the clients with the logs of the processes and Caddy.
 func (c *chaos) judge(p harness.PoolStatus) {
 	t, b, lost := c.T, c.readExecutionLog(), c.exitsByRequest()
 	failed, expected, reasons, twice := 0, 0, map[string]int{}, 0
 	for _, r := range c.requests {
-		start, hits := b.started[r.id], lost[r.id]
+		runs, hits := b.started[r.id], lost[r.id]
 		if r.disconnecting && len(hits) > 0 {
-			r.problem = "" // the kill may have come before it left
+			r.problem = "" // the kill may have come before the disconnect
 		}
-		if len(start) > 2 || len(start) > 1 && r.method == "POST" {
-			t.Errorf("%s %d was run by %v, of which were killed %v", r.method, r.id, start, hits)
+		if len(runs) > 2 || len(runs) > 1 && r.method == "POST" {
+			t.Errorf("%s %d was executed by %v, of which %v were killed", r.method, r.id, runs, hits)
 		}
-		if len(start) > 1 {
+		if len(runs) > 1 {
 			twice++
 		}
 		if r.problem == "" && !r.disconnecting && !b.finished[r.id] {
-			t.Errorf("%s %d has an answer although no process came to its end", r.method, r.id)
+			t.Errorf("%s %d has a response although no process finished it", r.method, r.id)
 		}
 		fails, why := b.verdict(r, hits)
 		if fails {
@@ -293,8 +293,8 @@ func (c *chaos) judge(p harness.PoolStatus) {
 			failed++
 		}
 		if fails != (r.problem != "") {
-			t.Errorf("%s %d (%s): got %q (status %d of process %d); run by %v, lost were %v: has to fail: %t %s",
-				r.method, r.id, r.kind, r.problem, r.status, r.pid, start, hits, fails, why)
+			t.Errorf("%s %d (%s): got %q (status %d of process %d); executed by %v, killed were %v: has to fail: %t %s",
+				r.method, r.id, r.kind, r.problem, r.status, r.pid, runs, hits, fails, why)
 		} else if fails && r.status != 200 && r.status != http.StatusBadGateway {
 			t.Errorf("%s %d (%s): got %s, want status 502", r.method, r.id, r.kind, r.problem)
 		}
@@ -303,7 +303,7 @@ func (c *chaos) judge(p harness.PoolStatus) {
 		t.Errorf("%d requests failed, and %d were hit by a kill that has to fail them", failed, expected)
 	}
 	if p.Requests.Refused != 0 {
-		t.Errorf("%d requests were refused", p.Requests.Refused)
+		t.Errorf("%d requests were rejected", p.Requests.Refused)
 	}
 	t.Logf("kills hit %d requests, and made %d fail: %v; %d requests ran twice", len(lost), failed, reasons, twice)
 }

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// TestAbuse_HTTP2RapidReset has 20 clients on a few connections reset 6000 streams
-// at once, some as soon as they have sent their head, others in line, others
-// while PHP runs or answers (rapid reset, CVE-2023-44487).
+// TestAbuse_HTTP2RapidReset has 20 clients on a few connections reset 6000 streams: some
+// right after their headers, some while they are queued, some while PHP runs or sends
+// the response (rapid reset, CVE-2023-44487).
 func TestAbuse_HTTP2RapidReset(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
@@ -59,7 +59,7 @@ func TestAbuse_HTTP2RapidReset(t *testing.T) {
 					res, err := transport.RoundTrip(req)
 					if err == nil {
 						answered.Add(1)
-						io.Copy(io.Discard, res.Body) // it breaks off
+						io.Copy(io.Discard, res.Body) // it is aborted
 						res.Body.Close()
 					}
 					cancel()
@@ -73,7 +73,7 @@ func TestAbuse_HTTP2RapidReset(t *testing.T) {
 		if sent.Load() < clients*streams/2 {
 			t.Errorf("%d of %d requests were sent", sent.Load(), clients*streams)
 		}
-		t.Logf("%d streams, %d of them had begun to be answered", sent.Load(), answered.Load())
+		t.Logf("%d streams; the response of %d had started", sent.Load(), answered.Load())
 		s.CheckAfterwards(250 * harness.MiB)
 	})
 }

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestReload_LeaksNothing compares what Caddy holds after some reloads
-// with what it holds after many more: without a change, with another size, with
-// another setting of PHP's, with another pool, and such as fail.
+// TestReload_LeaksNothing compares Caddy's resources after some reloads with those after many
+// more: without a change, with another size, with another PHP setting, with another
+// pool, and with an error.
 func TestReload_LeaksNothing(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -36,7 +36,7 @@ func TestReload_LeaksNothing(t *testing.T) {
 				mark++
 			case i%25 == 12:
 				if err := s.Reload(site(3, mark+1, "ini opcache.memory_consumption 100000000")); err == nil {
-					t.Error("a setting that php-cgi refuses was taken")
+					t.Error("an invalid PHP setting was accepted")
 				}
 				return
 			case i%25 == 6:
@@ -48,7 +48,7 @@ func TestReload_LeaksNothing(t *testing.T) {
 			s.MustReload(site(size, mark))
 			hello()
 		}
-		// A new generation at the end: one that was begun for a larger pool has
+		// This starts a new generation: one that was started for a larger pool has
 		// more slots.
 		rest := func() harness.Footprint {
 			t.Helper()
@@ -66,7 +66,7 @@ func TestReload_LeaksNothing(t *testing.T) {
 			load(i)
 		}
 		after := rest()
-		// A connection or two may be idle still, here or in Caddy.
+		// A few connections may still be idle, here or in Caddy.
 		const slack = 4
 		harness.Eventually(t, func() error {
 			after = s.Footprint()
@@ -76,9 +76,9 @@ func TestReload_LeaksNothing(t *testing.T) {
 			return nil
 		})
 		t.Logf("before %d reloads %v, after them %v", n, before, after)
-		// What is reachable after a garbage collection does not grow: with 500
-		// reloads 2 MB are 4 KB each, less than any configuration has. RSS is
-		// also how much garbage there was between two collections.
+		// The heap after a garbage collection must not grow: with 500 reloads, 2 MB
+		// are 4 KB each, less than any configuration needs. RSS also includes the
+		// garbage between two collections.
 		if grown := after.Heap - before.Heap; grown > 2*harness.MiB {
 			t.Errorf("the heap has grown by %.1f MB in %d reloads", float64(grown)/harness.MiB, n)
 		}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestAbuse_TenThousandConnections has 10,000 of them open: idle ones after a request,
-// ones that have sent half a request, and ones that have said nothing.
+// TestAbuse_TenThousandConnections has 10,000 open connections: idle ones after a
+// request, some that have sent half a request, and some that have sent nothing.
 func TestAbuse_TenThousandConnections(t *testing.T) {
 	t.Parallel()
 	const open = 10000

@@ -18,10 +18,10 @@ import (
 
 var poolsFlag = flag.Int("pools", 10, "how many ondemand pools TestManyPools has, and a tenth as many dynamic ones; with 200 its figures are those of docs/operations.md")
 
-// TestManyPools has a site for each pool. They all start, come to rest, and
-// serve; what that costs is logged:
+// TestManyPools has many pools, each with its own site. They start, become idle, and
+// serve. The test logs the time, memory and CPU that they need:
 //
-//	go test ./e2e -run TestManyPools -pools 200 -v
+//	go test ./e2e/soak -run TestManyPools -pools 200 -v
 func TestManyPools(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -39,7 +39,7 @@ func TestManyPools(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.row("loaded", time.Since(start), 0)
-		m.waitIdle("at rest", 0)
+		m.waitIdle("idle", 0)
 		m.row("reloaded, the same", m.load("1h"), 0)
 		start = time.Now()
 		for i := range m.ondemand + m.dynamic {
@@ -58,12 +58,12 @@ func TestManyPools(t *testing.T) {
 	})
 }
 
-// manyPools is one run.
+// manyPools is a run of the test.
 type manyPools struct {
 	*harness.Server
 	b                 harness.Backend
 	ondemand, dynamic int
-	cpuInterval       time.Duration // for how long the use of the CPU is measured
+	cpuInterval       time.Duration // how long the CPU time is measured
 	text              strings.Builder
 	table             *tabwriter.Writer
 }
@@ -81,7 +81,7 @@ func (m *manyPools) caddyfile(masterIdle string) string {
 	return text.String()
 }
 
-// StartTraffic reloads the configuration, and returns how long that takes.
+// load reloads the configuration, and returns how long that takes.
 func (m *manyPools) load(masterIdle string) time.Duration {
 	m.T.Helper()
 	start := time.Now()
@@ -93,7 +93,7 @@ func (m *manyPools) load(masterIdle string) time.Duration {
 	return elapsed
 }
 
-// FPMPools asks for the state of all of them.
+// pools returns the status of all pools.
 func (m *manyPools) pools() (list []harness.PoolStatus) {
 	m.T.Helper()
 	if err := json.Unmarshal([]byte(m.Admin("GET", "/php_pool/pools", "").Text), &list); err != nil {
@@ -102,8 +102,8 @@ func (m *manyPools) pools() (list []harness.PoolStatus) {
 	return list
 }
 
-// waitIdle waits until only the dynamic pools have workers, and measures what that
-// takes of the CPU.
+// waitIdle waits until only the dynamic pools have workers, and measures the CPU time
+// of the idle pools.
 func (m *manyPools) waitIdle(what string, elapsed time.Duration) {
 	m.T.Helper()
 	processes := -1
@@ -112,7 +112,7 @@ func (m *manyPools) waitIdle(what string, elapsed time.Duration) {
 		for _, p := range m.pools() {
 			workers += p.Workers.Total + p.Workers.Stopping
 		}
-		// The last masters and watchdogs go a moment after their workers.
+		// The last masters and watchdogs exit a moment after their workers.
 		before := processes
 		processes = len(m.PHPProcesses())
 		if workers != m.dynamic || processes != before {
@@ -123,7 +123,7 @@ func (m *manyPools) waitIdle(what string, elapsed time.Duration) {
 	m.row(what, elapsed, m.cpuInterval)
 }
 
-// row adds a line to the table.
+// row adds a row to the table.
 func (m *manyPools) row(what string, elapsed, watched time.Duration) {
 	m.T.Helper()
 	all := append(m.PHPProcesses(), harness.Process{PID: m.PID})
@@ -132,7 +132,7 @@ func (m *manyPools) row(what string, elapsed, watched time.Duration) {
 	cpu := "-"
 	if watched > 0 {
 		before := harness.CPUTime(all)
-		<-time.After(watched) // what is measured is what happens meanwhile
+		<-time.After(watched) // the measured interval
 		cpu = fmt.Sprintf("%.2f%%", 100*(harness.CPUTime(all)-before).Seconds()/watched.Seconds())
 	}
 	fmt.Fprintf(m.table, "\t%s\t%v\t%d\t%.0f MB\t%.0f MB\t%.0f MB\t%s\t\n",

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestManyWorkers serve 200 requests at once.
+// TestManyWorkers has 200 workers serve 200 requests at once.
 func TestManyWorkers(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -26,7 +26,7 @@ func TestManyWorkers(t *testing.T) {
 			h.Add("")
 		}
 		if _, pids := h.WaitRunning(200); harness.CountDistinct(pids) != 200 {
-			t.Errorf("200 requests are served by %d processes", harness.CountDistinct(pids))
+			t.Errorf("200 requests run in %d processes", harness.CountDistinct(pids))
 		}
 		h.Release()
 		for id := range 200 {

@@ -1,6 +1,6 @@
 <?php
 // Logs its process ID and the requested URL to the file warmed. If there is a file
-// ill, it fails in the way that this names.
+// ill, it fails as that says.
 $line = getmypid() . ' ' . $_SERVER['HTTP_HOST'] . $_SERVER['REQUEST_URI'] . ' ' . basename($_SERVER['DOCUMENT_ROOT']);
 file_put_contents(__DIR__ . '/warmed', "$line\n", FILE_APPEND);
 switch (@file_get_contents(__DIR__ . '/ill')) {

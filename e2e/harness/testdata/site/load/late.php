@@ -1,5 +1,5 @@
 <?php
-// Runs too long, in the way that ?how= names.
+// Runs too long, ?how= says how.
 while (ob_get_level() > 0) { // php.ini's output_buffering
     ob_end_flush();
 }

@@ -9,7 +9,7 @@ switch ($_GET['do']) {
         echo "half";
         exit(3);
     case 'fork':
-        // The child ends its script, but does not exit.
+        // The script of the child ends, but the process goes on.
         echo pcntl_fork() === 0 ? 'copy' : 'original';
         break;
     case 'close output':
