@@ -85,14 +85,14 @@ func TestAdminAPI_Fields(t *testing.T) {
 		"php.version": text, "php.binary": text, "php.sapi": text, "php.zts": flag, "php.opcache": flag,
 		"php.jit": flag, "php.features": list,
 		"workers.total": number, "workers.idle": number, "workers.busy": number, "workers.draining": number,
-		"workers.starting": number, "workers.max": number, "workers.standby": number,
-		"queue.length": number, "queue.max": number, "queue.wait_seconds": number,
-		"requests.total": number, "requests.failed": number, "requests.slow": number, "requests.retried": number,
-		"exits": object, "launches": number, "restarts": number, "uptime_seconds": number, "memory_bytes": number, "memory_human": text,
+		"workers.starting": number, "workers.max": number, "workers.preforked": number,
+		"queue.length": number, "queue.max": number, "queue.wait_seconds_total": number,
+		"requests.total": number, "requests.failed": number, "requests.rejected": number, "requests.timed_out": number, "requests.slow": number, "requests.retried": number,
+		"exits": object, "launches": number, "restarts": number, "master_exits": number, "uptime_seconds": number, "memory_bytes": number, "memory_human": text,
 		"worker.id": number, "worker.pid": number, "worker.state": text, "worker.generation": number,
 		"worker.requests": number, "worker.uptime_seconds": number, "worker.idle_seconds": number,
 		"worker.memory_bytes": number, "worker.memory_human": text, "worker.cpu_seconds": number,
-		"worker.request.method": text, "worker.request.uri": text, "worker.request.script": text, "worker.request.since_seconds": number,
+		"worker.request.method": text, "worker.request.uri": text, "worker.request.script": text, "worker.request.duration_seconds": number,
 	} {
 		var value any = pool
 		for name := range strings.SplitSeq(field, ".") {

@@ -44,8 +44,8 @@ func TestManagerDynamic_GrowsAndShrinks(t *testing.T) {
 		after := s.WaitPool("idle again", func(p harness.PoolStatus) bool { return rest(p) && p.Workers.Stopping == 0 })
 		if b.Name == harness.SharedLean.Name {
 			// The master forks a new child for each worker that exited.
-			if after.Workers.Standby != before.Workers.Standby || after.Generation != before.Generation {
-				t.Errorf("got %+v, want the standby of %+v", after, before)
+			if after.Workers.Preforked != before.Workers.Preforked || after.Generation != before.Generation {
+				t.Errorf("got %+v, want the preforked children of %+v", after, before)
 			}
 		}
 		s.WantWorkerProcesses(b, 2)
@@ -110,8 +110,8 @@ func TestManagerOndemand_StopsWhenIdle(t *testing.T) {
 			t.Errorf("got %+v after one request, want one worker", w)
 		}
 		nothing()
-		if p := s.Pool(); p.Restarts != 0 || p.Requests.Failed != 0 {
-			t.Errorf("got %+v, want no restart and no failed request", p)
+		if p := s.Pool(); p.MasterExits != 0 || p.Requests.Failed != 0 {
+			t.Errorf("got %+v, want no exit of a master and no failed request", p)
 		}
 	})
 }

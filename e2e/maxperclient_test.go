@@ -52,7 +52,7 @@ func TestMaxPerClient(t *testing.T) {
 		h.Release()
 		h.Want(1, 200)
 		s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 3 && p.Queue.Length == 0 })
-		if p := s.Pool(); p.Requests.Refused != 3 || p.Requests.Failed != 0 {
+		if p := s.Pool(); p.Requests.Rejected != 3 || p.Requests.Failed != 0 {
 			t.Errorf("got %+v, want 3 rejected and none failed", p.Requests)
 		}
 

@@ -93,11 +93,12 @@ func TestMetrics_Counters(t *testing.T) {
 		for name, want := range map[string]float64{
 			"up": 1, "generation": 1,
 			"workers{idle}": 1, "workers{busy}": 0, "workers{draining}": 0, "workers_max": 1, "workers_min": 1,
-			"requests_total": 8, "requests_failed_total": 1, "requests_refused_total": 1, "requests_retried_total": 0,
-			"requests_slow_total": 1, "requests_overtime_total": 0, "requests_client_gone_total": 1,
+			"requests_total": 8, "requests_failed_total": 1, "requests_rejected_total{queue_full}": 1, "requests_retried_total": 0,
+			"requests_rejected_total{client_limit}": 0, "requests_rejected_total{quarantined}": 0,
+			"requests_slow_total": 1, "requests_timed_out_total": 0, "requests_client_closed_total": 1,
 			"worker_launches_total": 2, "worker_exits_total{crashed}": 1, "worker_exits_total{recycled}": 0,
-			"restarts_total": 0, "queue_length": 0, "queue_max": 0, "workers_max_reached_total": 0,
-			"request_duration_seconds_count": 8, "queue_wait_seconds_count": 8, "ttfb_seconds_count": 6,
+			"master_exits_total": 0, "restarts_total": 0, "queue_length": 0, "queue_max": 0, "workers_max_reached_total": 0,
+			"request_duration_seconds_count": 8, "queue_wait_seconds_count": 8, "time_to_first_byte_seconds_count": 6,
 		} {
 			if got[name] != want {
 				t.Errorf("%s: got %v, want %v", name, got[name], want)
@@ -106,7 +107,7 @@ func TestMetrics_Counters(t *testing.T) {
 		if sum, fast := got["request_duration_seconds_sum"], got["request_duration_seconds_bucket{1}"]; sum < 1 || fast > 7 {
 			t.Errorf("requests took %v s in all, %v of them up to 1 s: want more than 1 s, and 7", sum, fast)
 		}
-		if memory := got["memory_bytes"]; memory < 1<<16 || memory > 1<<30 {
+		if memory := got["workers_memory_bytes"]; memory < 1<<16 || memory > 1<<30 {
 			t.Errorf("a worker has %v bytes", memory)
 		}
 		wantAdminSays(s, t, got)
@@ -122,7 +123,7 @@ func TestMetrics_Counters(t *testing.T) {
 		for _, all := range []map[string]float64{got, after} {
 			// These are sampled, perhaps between the two scrapes.
 			maps.DeleteFunc(all, func(name string, _ float64) bool {
-				return name == "memory_bytes" || strings.HasPrefix(name, "opcache_")
+				return name == "workers_memory_bytes" || strings.HasPrefix(name, "opcache_")
 			})
 		}
 		if !maps.Equal(after, got) {
@@ -186,24 +187,32 @@ func wantAdminSays(s *harness.Server, t *testing.T, metrics map[string]float64) 
 		Generation float64
 		Workers    map[string]float64
 		Queue      map[string]float64
-		Requests   map[string]float64
-		Exits      map[string]float64
-		Restarts   float64
+		Requests   struct {
+			Total, Failed, Retried, Slow float64
+			TimedOut                     float64 `json:"timed_out"`
+			Rejections                   map[string]float64
+		}
+		Exits       map[string]float64
+		Restarts    float64
+		MasterExits float64 `json:"master_exits"`
 	}
 	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/main", "").Text), &p); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]float64{
-		"generation": p.Generation, "restarts_total": p.Restarts,
-		"workers_max": p.Workers["max"], "workers_standby": p.Workers["standby"],
-		"queue_length": p.Queue["length"], "queue_max": p.Queue["max"], "queue_wait_seconds_sum": p.Queue["wait_seconds"],
-		"requests_total": p.Requests["total"], "requests_failed_total": p.Requests["failed"],
-		"requests_refused_total": p.Requests["refused"], "requests_retried_total": p.Requests["retried"],
-		"requests_slow_total": p.Requests["slow"],
+		"generation": p.Generation, "restarts_total": p.Restarts, "master_exits_total": p.MasterExits,
+		"workers_max": p.Workers["max"], "workers_preforked": p.Workers["preforked"],
+		"queue_length": p.Queue["length"], "queue_max": p.Queue["max"], "queue_wait_seconds_sum": p.Queue["wait_seconds_total"],
+		"requests_total": p.Requests.Total, "requests_failed_total": p.Requests.Failed,
+		"requests_retried_total": p.Requests.Retried, "requests_slow_total": p.Requests.Slow,
+		"requests_timed_out_total":                                p.Requests.TimedOut,
 		fmt.Sprintf("info{static,%s,%s}", p.Spawn, p.PHP.Version): 1,
 	}
 	for _, state := range []string{"idle", "busy", "draining", "starting", "stopping"} {
 		want["workers{"+state+"}"] = p.Workers[state]
+	}
+	for reason, n := range p.Requests.Rejections {
+		want["requests_rejected_total{"+reason+"}"] = n
 	}
 	for reason, n := range p.Exits {
 		want["worker_exits_total{"+reason+"}"] = n

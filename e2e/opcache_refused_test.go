@@ -310,7 +310,7 @@ func TestOPcache_QueryDelaysRequestsBriefly(t *testing.T) {
 	requests := <-done
 	t.Logf("%d resets, %d requests", resets, requests)
 	p := s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
-	if got := fmt.Sprint(p.Requests.Total, p.Requests.Failed, p.Requests.Refused); got != fmt.Sprint(requests, 0, 0) {
+	if got := fmt.Sprint(p.Requests.Total, p.Requests.Failed, p.Requests.Rejected); got != fmt.Sprint(requests, 0, 0) {
 		t.Errorf("got requests, failed, rejected %s, want %d 0 0", got, requests)
 	}
 	if len(p.Exits) != 0 {

@@ -91,7 +91,7 @@ func TestQueue_Full(t *testing.T) {
 		for id := range 3 {
 			h.Want(id, 200)
 		}
-		if p := s.Pool(); p.Requests.Refused != 1 || p.Requests.Total != 3 {
+		if p := s.Pool(); p.Requests.Rejected != 1 || p.Requests.Total != 3 {
 			t.Errorf("got %+v, want 1 rejected and 3 served", p.Requests)
 		}
 		s.Get("/hello.php").Want(t, 200, "hello\n")

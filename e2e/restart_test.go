@@ -42,6 +42,9 @@ func TestRestart_UnderLoad(t *testing.T) {
 			l.WaitRequests(10)
 		}
 		before = s.WaitWorkers(b, 3)
+		if want := harness.Rounds(20); before.Restarts != want {
+			t.Errorf("got %d restarts, want %d", before.Restarts, want)
+		}
 		s.MustReload(site) // the files of the generation have not changed since
 		l.Finish()
 		s.WantUnchanged(before)
@@ -160,8 +163,8 @@ func TestWatch_UnderLoad(t *testing.T) {
 				edit.do()
 				s.WaitPool("a new generation because of "+edit.what, func(p harness.PoolStatus) bool { return p.Generation > before.Generation && len(p.List) >= 3 })
 				harness.Eventually(t, func() error {
-					entries := s.Logged("a new generation serves")
-					if len(entries) == 0 || !strings.Contains(fmt.Sprint(entries[len(entries)-1]["why"]), filepath.Join(s.Dir, edit.what)) {
+					entries := s.Logged("new generation active")
+					if len(entries) == 0 || !strings.Contains(fmt.Sprint(entries[len(entries)-1]["reason"]), filepath.Join(s.Dir, edit.what)) {
 						return fmt.Errorf("the log does not name %s: %v", edit.what, entries)
 					}
 					return nil
@@ -172,17 +175,17 @@ func TestWatch_UnderLoad(t *testing.T) {
 			}
 		}
 		before := s.Pool()
-		const refused = "php-cgi or its settings have changed, but no new generation can be started; the old one goes on"
+		const failed = "watch: php-cgi or its settings changed, but the new generation failed to start; keeping the old one"
 		breakPreload(t, s)
 		harness.Eventually(t, func() error {
-			if len(s.Logged(refused)) == 0 {
+			if len(s.Logged(failed)) == 0 {
 				return errNoEntry
 			}
 			return nil
 		})
 		l.WaitRequests(400) // these take some seconds, in which it is not tried again
 		s.WantUnchanged(before)
-		if got := s.Logged(refused); len(got) != 1 || !strings.Contains(fmt.Sprint(got[0]["error"]), "PHP Parse error") {
+		if got := s.Logged(failed); len(got) != 1 || !strings.Contains(fmt.Sprint(got[0]["error"]), "PHP Parse error") {
 			t.Errorf("got log entries %v, want one with php-cgi's words", got)
 		}
 		mark++

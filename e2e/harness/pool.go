@@ -27,7 +27,7 @@ func (s *Server) WantUnchanged(before PoolStatus) {
 	if got, want := WorkerPIDs(now), WorkerPIDs(before); !slices.Equal(got, want) {
 		s.T.Errorf("the workers are %v, want %v", got, want)
 	}
-	if now.Generation != before.Generation || now.Workers.Max != before.Workers.Max || now.Workers.Standby != before.Workers.Standby || now.Restarts != 0 {
+	if now.Generation != before.Generation || now.Workers.Max != before.Workers.Max || now.Workers.Preforked != before.Workers.Preforked || now.MasterExits != 0 {
 		s.T.Errorf("the pool was %+v and is %+v", before, now)
 	}
 }
@@ -37,8 +37,8 @@ func (s *Server) WantUnchanged(before PoolStatus) {
 func (s *Server) WantNoneFailed() {
 	s.T.Helper()
 	p := s.Pool()
-	if p.Requests.Failed != 0 || p.Requests.Refused != 0 || p.Exits["crashed"] != 0 || p.Exits["probe_failed"] != 0 || p.Restarts != 0 {
-		s.T.Errorf("got %+v, exits %v and %d restarts, want none failed, none refused, no crash", p.Requests, p.Exits, p.Restarts)
+	if p.Requests.Failed != 0 || p.Requests.Rejected != 0 || p.Exits["crashed"] != 0 || p.Exits["probe_failed"] != 0 || p.MasterExits != 0 {
+		s.T.Errorf("got %+v, exits %v and %d exits of masters, want none failed, none rejected, no crash", p.Requests, p.Exits, p.MasterExits)
 	}
 	if lost := s.Logged("worker exited unexpectedly"); len(lost) != 0 {
 		s.T.Errorf("workers exited unexpectedly: %v", lost)
@@ -72,7 +72,7 @@ func (s *Server) WaitWorkers(b Backend, workers int) PoolStatus {
 func (s *Server) WaitForked() (p PoolStatus, processes string) {
 	s.T.Helper()
 	p = s.Pool()
-	s.WaitWorkerProcesses(p.Workers.Total + p.Workers.Standby)
+	s.WaitWorkerProcesses(p.Workers.Total + p.Workers.Preforked)
 	return p, fmt.Sprint(s.PHPProcesses())
 }
 
@@ -94,11 +94,12 @@ func PoolSite(b Backend, lines ...string) string {
 // PoolStatus is the status of a pool in the admin API.
 type PoolStatus struct {
 	Generation  int
-	Workers     struct{ Total, Idle, Busy, Draining, Starting, Stopping, Max, Standby int }
+	Workers     struct{ Total, Idle, Busy, Draining, Starting, Stopping, Max, Preforked int }
 	Queue       struct{ Length, Max int }
-	Requests    struct{ Total, Failed, Refused, Slow, Retried int }
+	Requests    struct{ Total, Failed, Rejected, Slow, Retried int }
 	Exits       map[string]int
 	Restarts    int
+	MasterExits int `json:"master_exits"`
 	Quarantined map[string]string
 	List        []WorkerStatus `json:"workers_list"`
 }
@@ -109,7 +110,7 @@ type WorkerStatus struct {
 	Memory            int64 `json:"memory_bytes"`
 	Request           struct {
 		Method, URI string
-		Since       float64 `json:"since_seconds"`
+		Since       float64 `json:"duration_seconds"`
 	}
 }
 

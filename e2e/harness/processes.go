@@ -19,7 +19,7 @@ func (s *Server) WantWorkerProcesses(b Backend, workers int) {
 	Eventually(s.T, func() error {
 		want := workers
 		if b.Name == SharedLean.Name {
-			want += s.Pool().Workers.Standby
+			want += s.Pool().Workers.Preforked
 		}
 		if got := s.WorkerProcesses(); len(got) != want {
 			return fmt.Errorf("got %d worker processes, want %d: %v", len(got), want, got)

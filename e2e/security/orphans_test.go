@@ -56,7 +56,7 @@ func TestOrphans_KilledAtNextStart(t *testing.T) {
 			}
 			return nil
 		})
-		got := second.Logged("ended php-cgi that an earlier process had left")
+		got := second.Logged("killed orphaned php-cgi processes")
 		if len(got) != want {
 			t.Fatalf("got log entries %v, want %d", got, want)
 		}

@@ -302,8 +302,8 @@ func (c *chaos) judge(p harness.PoolStatus) {
 	if failed != expected {
 		t.Errorf("%d requests failed, and %d were hit by a kill that has to fail them", failed, expected)
 	}
-	if p.Requests.Refused != 0 {
-		t.Errorf("%d requests were rejected", p.Requests.Refused)
+	if p.Requests.Rejected != 0 {
+		t.Errorf("%d requests were rejected", p.Requests.Rejected)
 	}
 	t.Logf("kills hit %d requests, and made %d fail: %v; %d requests ran twice", len(lost), failed, reasons, twice)
 }
