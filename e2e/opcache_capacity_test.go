@@ -24,7 +24,7 @@ func TestOPcache_CapacityWarnings(t *testing.T) {
 		s := harness.Start(t, b, harness.PoolSite(b, small...))
 		var words strings.Builder
 		for i := range 30_000 {
-			fmt.Fprintf(&words, "'a word that occurs only once %d',", i)
+			fmt.Fprintf(&words, "'a word that occurs only once in all scripts %d',", i)
 		}
 		harness.WriteFile(t, filepath.Join(s.Site, "words.php"), "<?php $words = ["+words.String()+"]; shuffle($words); echo count($words);")
 		s.Get("/words.php").Want(t, 200, "30000")
