@@ -46,14 +46,14 @@ deps: ## install what the tests need
 
 # Times are those of two fast cores with warm caches. Slow machines take four
 # times as long, and building Caddy for the first time some minutes more.
-test: deps check vet ## run the tests of each change, in about 6 minutes
+test: deps check vet ## run the tests of each change, in about 7 minutes
 	@echo "1/4 the packages without Caddy, with the race detector: about 1 minute"
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) $(RACED)
 	@echo "2/4 the packages with Caddy: about 1 minute"
 	$(GO) test -shuffle=on -count=1 -timeout $(TIMEOUT) $(WITH_CADDY)
 	@echo "3/4 allocations, which the race detector changes: seconds"
 	$(GO) test -count=1 -v -run Allocat ./fastcgi ./pool
-	@echo "4/4 Caddy with php-cgi, end to end: about 3 minutes"
+	@echo "4/4 Caddy with php-cgi, end to end: about 4 minutes"
 	$(GO) build -o bin/ ./caddymodule/cmd/caddy
 	$(E2E_TEST) -shuffle=on $(E2E) $(CADDY)
 
