@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestAdminAPI_EscapedPoolName uses a pool name with all characters

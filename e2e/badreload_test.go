@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // failingLoads are configurations that cannot be activated, what has to be broken for

@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
@@ -19,6 +15,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestRequestBody sends bodies of all sizes and methods, with their length
@@ -70,7 +68,7 @@ type bodySeen struct {
 func wantBody(t *testing.T, s *harness.Server, method string, size int, length bool) {
 	t.Helper()
 	content := harness.Pattern(size)
-	got := sendBody(s, t, method, bytes.NewReader(content), size, length)
+	got := sendBody(t, s, method, bytes.NewReader(content), size, length)
 	want := bodySeen{method, int64(size), fmt.Sprint(size), hash(content)}
 	if size == 0 && got.Declared == "" {
 		want.Declared = "" // an empty body needs no length
@@ -80,7 +78,7 @@ func wantBody(t *testing.T, s *harness.Server, method string, size int, length b
 	}
 }
 
-func sendBody(s *harness.Server, t *testing.T, method string, body io.Reader, size int, length bool) (seen bodySeen) {
+func sendBody(t *testing.T, s *harness.Server, method string, body io.Reader, size int, length bool) (seen bodySeen) {
 	t.Helper()
 	// A reader of a type that net/http does not know has no length.
 	req := s.Request(method, "/body.php", struct{ io.Reader }{body}, "Content-Type: application/octet-stream")
@@ -165,7 +163,7 @@ func TestRequestBody_Large(t *testing.T) {
 		for _, length := range []bool{true, false} {
 			sum := sha256.New()
 			body := io.TeeReader(io.LimitReader(harness.Endless{}, size), sum)
-			got := sendBody(s, t, "POST", body, size, length)
+			got := sendBody(t, s, "POST", body, size, length)
 			if want := hex.EncodeToString(sum.Sum(nil)); got.Length != size || got.SHA256 != want {
 				t.Errorf("100 MB up, length known %t: got %+v", length, got)
 			}

@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestRetry_WorkerKilledDuringRequest kills the worker of a request that may be

@@ -3,13 +3,11 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"path/filepath"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestDeploy_SymlinkSwitchUnderLoad points the symbolic link that is the root to

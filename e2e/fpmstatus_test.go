@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // fpmSite has the status and ping pages of php-fpm.

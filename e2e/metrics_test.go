@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -20,6 +16,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // metrics parses a response as Prometheus does. The keys are names with the values of
@@ -110,7 +108,7 @@ func TestMetrics_Counters(t *testing.T) {
 		if memory := got["workers_memory_bytes"]; memory < 1<<16 || memory > 1<<30 {
 			t.Errorf("a worker has %v bytes", memory)
 		}
-		wantAdminSays(s, t, got)
+		wantAdminSays(t, s, got)
 		if age := float64(time.Now().Unix()) - got["start_time_seconds"]; age < 0 || age > 300 {
 			t.Errorf("the pool is %v s old", age)
 		}
@@ -179,7 +177,7 @@ func TestMetrics_OPcache(t *testing.T) {
 }
 
 // wantAdminSays compares metrics with the admin API.
-func wantAdminSays(s *harness.Server, t *testing.T, metrics map[string]float64) {
+func wantAdminSays(t *testing.T, s *harness.Server, metrics map[string]float64) {
 	t.Helper()
 	var p struct {
 		PHP        struct{ Version string }

@@ -3,13 +3,11 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestReverseProxyOptions uses the options that php_fastcgi inherits from reverse_proxy.

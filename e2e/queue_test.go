@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestQueue_FIFO queues requests one after the other behind one that occupies the

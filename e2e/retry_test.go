@@ -3,15 +3,13 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"io"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // Requests that the pool cannot retry safely, and so does not.

@@ -3,15 +3,13 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestReload_SitesComeAndGoUnderLoad adds a second site that shares the pool of

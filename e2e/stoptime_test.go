@@ -3,15 +3,13 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // stops are the ways to stop Caddy.
@@ -33,7 +31,7 @@ func TestStop_Timeout(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 2", "stop_timeout 4s"))
-				stopWith(s, t, stop, 4*time.Second, func(time.Time) {})
+				stopWith(t, s, stop, 4*time.Second, func(time.Time) {})
 			})
 		}
 	})
@@ -49,7 +47,7 @@ func TestStop_ShutdownDelay(t *testing.T) {
 		if b.Name == harness.SingleLean.Name {
 			stop = stops["caddy stop"]
 		}
-		stopWith(s, t, stop, 5*time.Second, func(stopTime time.Time) {
+		stopWith(t, s, stop, 5*time.Second, func(stopTime time.Time) {
 			served := 0
 			for ; served == 0 || time.Since(stopTime) < time.Second; served++ {
 				s.Get("/hello.php").Want(t, 200, "hello\n")
@@ -70,7 +68,7 @@ func TestStop_ShutdownDelay(t *testing.T) {
 // stopWith stops Caddy while one request runs that ends in time, and one that does not
 // end within the limit, which starts when Caddy is stopped. during is called in
 // between.
-func stopWith(s *harness.Server, t *testing.T, stop func(*testing.T, *harness.Server), limit time.Duration, during func(stopTime time.Time)) {
+func stopWith(t *testing.T, s *harness.Server, stop func(*testing.T, *harness.Server), limit time.Duration, during func(stopTime time.Time)) {
 	t.Helper()
 	ends, hangs := s.Hold("ends"), s.Hold("hangs")
 	ends.Add("")

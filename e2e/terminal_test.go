@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bytes"
 	"fmt"
 	"io"
@@ -21,6 +17,8 @@ import (
 
 	"github.com/gdamore/tcell/v3/vt"
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // terminal is a pseudo-terminal with a program, and an emulator that displays its

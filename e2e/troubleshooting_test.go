@@ -3,10 +3,6 @@
 package e2e
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bufio"
 	"fmt"
 	"net"
@@ -19,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestTroubleshooting_DocumentedCommands runs the five commands of docs/troubleshooting.md against a

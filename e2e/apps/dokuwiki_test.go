@@ -3,10 +3,6 @@
 package apps
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"html"
 	"os"
@@ -14,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // dokuWikiSite follows the web server section of DokuWiki's manual.

@@ -3,10 +3,6 @@
 package apps
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -14,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestWordPress installs Debian's WordPress with its own installer and uses it.

@@ -3,10 +3,6 @@
 package bench
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"context"
 	"fmt"
 	"io"
@@ -17,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )

@@ -3,10 +3,6 @@
 package bench
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // curve is a line of a chart: req/s by the number of workers, connections or pools.

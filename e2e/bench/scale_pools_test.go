@@ -3,15 +3,13 @@
 package bench
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // poolKind describes the pools of one series.

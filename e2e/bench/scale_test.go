@@ -3,10 +3,6 @@
 package bench
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 var (

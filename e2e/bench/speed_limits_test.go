@@ -3,10 +3,6 @@
 package bench
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bytes"
 	"fmt"
 	"os"
@@ -17,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // startLimits starts what no server for PHP can beat on this machine: Caddy with a

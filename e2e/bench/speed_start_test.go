@@ -3,10 +3,6 @@
 package bench
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bufio"
 	"fmt"
 	"net"
@@ -16,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // startRounds is how often a start is measured: it varies more than a request.

@@ -3,12 +3,10 @@
 package bench
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"strings"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // target says what php_pool has to reach in a work, compared with the incumbent.

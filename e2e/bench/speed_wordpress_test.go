@@ -3,10 +3,10 @@
 package bench
 
 import (
+	"testing"
+
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
-
-import "testing"
 
 // speedWordPress installs WordPress as the directory wp of a site, for any port.
 func speedWordPress(t *testing.T, wp string) {

@@ -163,6 +163,7 @@ func (s *Server) WantNoSpool() {
 
 // Connect opens a connection, which is closed when the test ends.
 func Connect(tb testing.TB, s *Server) (net.Conn, error) {
+	tb.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err == nil {
 		tb.Cleanup(func() { conn.Close() })
@@ -196,6 +197,7 @@ func (s *AbusedServer) ConnectAll(n int, send func(i int, conn net.Conn)) []net.
 	return conns
 }
 
+// CloseAll closes connections.
 func CloseAll(conns []net.Conn) {
 	for _, conn := range conns {
 		conn.Close()

@@ -28,6 +28,7 @@ type Backend struct {
 // through it instead of the lean handler.
 const viaProxy = "header_down +X-Via-Proxy 1"
 
+// The backends: php_pool by spawn mode and transport, and php_fastcgi with php-fpm.
 var (
 	SharedLean  = Backend{Name: "shared-lean", Lines: []string{"spawn shared"}}
 	SingleLean  = Backend{Name: "single-lean", Lines: []string{"spawn single"}}
@@ -36,6 +37,8 @@ var (
 	FPM         = Backend{Name: "fpm", FPM: true, Proxy: true}
 )
 
+// The backends that tests run with. A test needs only those that can differ in what it
+// checks.
 var (
 	AllBackends    = []Backend{SharedLean, SingleLean, SharedProxy, SingleProxy}
 	BothSpawnModes = []Backend{SharedLean, SingleLean}
@@ -101,7 +104,8 @@ func FPMCommand(tb testing.TB, dir string, o Options) Command {
 	tb.Helper()
 	bin := findFPM(tb)
 	log := filepath.Join(dir, "fpm.log")
-	conf := fmt.Sprintf(`[global]
+	var conf strings.Builder
+	fmt.Fprintf(&conf, `[global]
 error_log = %[1]s
 daemonize = no
 [www]
@@ -114,18 +118,18 @@ pm.status_path = /fpm/status
 ping.path = /fpm/ping
 `, log, dir, o.Workers)
 	if os.Getuid() == 0 {
-		conf += "user = www-data\ngroup = www-data\n"
+		conf.WriteString("user = www-data\ngroup = www-data\n")
 	}
 	for _, kv := range o.INI {
-		conf += fmt.Sprintf("php_value[%s] = %q\n", kv[0], kv[1])
+		fmt.Fprintf(&conf, "php_value[%s] = %q\n", kv[0], kv[1])
 	}
 	for i := range o.FPMPools {
-		conf += fmt.Sprintf("[p%d]\nlisten = %s/p%[1]d.sock\nlisten.mode = 0666\npm = static\npm.max_children = 1\n", i, dir)
+		fmt.Fprintf(&conf, "[p%d]\nlisten = %s/p%[1]d.sock\nlisten.mode = 0666\npm = static\npm.max_children = 1\n", i, dir)
 		if os.Getuid() == 0 {
-			conf += "user = www-data\ngroup = www-data\n"
+			conf.WriteString("user = www-data\ngroup = www-data\n")
 		}
 	}
-	WriteFile(tb, filepath.Join(dir, "fpm.conf"), conf)
+	WriteFile(tb, filepath.Join(dir, "fpm.conf"), conf.String())
 	ini := phpINIPath(tb)
 	return Command{
 		Args: []string{bin, "-F", "-y", filepath.Join(dir, "fpm.conf"), "-c", ini},

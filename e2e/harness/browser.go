@@ -41,6 +41,7 @@ type formFile struct {
 	content []byte
 }
 
+// Browser returns a new browser.
 func (s *Server) Browser() *Browser { return &Browser{s.T, NewBrowserClient(s.T), s.URL} }
 
 // Open gets a page, which must be a 200.
@@ -49,6 +50,7 @@ func (b *Browser) Open(path string) *Page {
 	return b.Visit(NewRequest(b.T, "GET", b.base+path, nil))
 }
 
+// Visit sends a request, whose response must be a 200.
 func (b *Browser) Visit(req *http.Request) *Page {
 	b.T.Helper()
 	res := Do(b.T, b.Client, req)
@@ -128,6 +130,7 @@ func (f *Form) Set(pairs ...string) *Form {
 	return f
 }
 
+// Attach adds a file to upload.
 func (f *Form) Attach(field, name string, content []byte) *Form {
 	f.files = map[string]formFile{field: {name, content}}
 	return f

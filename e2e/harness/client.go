@@ -26,6 +26,7 @@ type Response struct {
 // NewClient returns a client that follows no redirects, decodes no gzip, and keeps no
 // cookies.
 func NewClient(tb testing.TB) *http.Client {
+	tb.Helper()
 	transport := &http.Transport{DisableCompression: true}
 	tb.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
@@ -47,6 +48,7 @@ func NewBrowserClient(tb testing.TB) *http.Client {
 	return c
 }
 
+// NewRequest returns a request with the context of the test.
 func NewRequest(tb testing.TB, method, url string, body io.Reader) *http.Request {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(tb.Context(), method, url, body)
@@ -92,8 +94,10 @@ func (s *Server) Request(method, path string, body io.Reader, headers ...string)
 	return req
 }
 
+// Do sends a request to the server and reads the response.
 func (s *Server) Do(req *http.Request) *Response { s.T.Helper(); return Do(s.T, s.Client, req) }
 
+// Get requests a path; a header is "Name: value".
 func (s *Server) Get(path string, headers ...string) *Response {
 	s.T.Helper()
 	return s.Do(s.Request("GET", path, nil, headers...))
@@ -196,6 +200,7 @@ func Symlink(tb testing.TB, target, name string) {
 	}
 }
 
+// WriteFile writes a file, and creates the directories that are missing.
 func WriteFile(tb testing.TB, path, content string) {
 	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -206,6 +211,7 @@ func WriteFile(tb testing.TB, path, content string) {
 	}
 }
 
+// ReadFile returns the contents of a file.
 func ReadFile(tb testing.TB, path string) string {
 	tb.Helper()
 	content, err := os.ReadFile(path)
@@ -233,6 +239,7 @@ func (s *Server) Vars(path string, headers ...string) map[string]string {
 	return s.VarsOf(s.Request("GET", path, nil, headers...))
 }
 
+// VarsOf returns $_SERVER of any request for server.php.
 func (s *Server) VarsOf(req *http.Request) map[string]string {
 	s.T.Helper()
 	res := s.Do(req)
@@ -315,6 +322,7 @@ func WantMessage(tb testing.TB, err error, says []string) {
 	}
 }
 
+// ContainsAny reports whether a text contains one of the parts, in any case.
 func ContainsAny(text string, parts []string) bool {
 	for _, part := range parts {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(part)) {

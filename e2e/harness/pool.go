@@ -104,6 +104,7 @@ type PoolStatus struct {
 	List        []WorkerStatus `json:"workers_list"`
 }
 
+// WorkerStatus is the status of a worker in the admin API.
 type WorkerStatus struct {
 	ID, PID, Requests int
 	State             string
@@ -172,6 +173,7 @@ func (s *Server) Restart() error {
 	return errors.New(response.Error)
 }
 
+// PoolNamed returns the status of another pool.
 func (s *Server) PoolNamed(name string) (p PoolStatus) {
 	s.T.Helper()
 	if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/"+name, "").Text), &p); err != nil {

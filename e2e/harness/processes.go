@@ -28,6 +28,7 @@ func (s *Server) WantWorkerProcesses(b Backend, workers int) {
 	})
 }
 
+// CountDistinct returns the number of different elements.
 func CountDistinct(list []int) int {
 	list = slices.Sorted(slices.Values(list))
 	return len(slices.Compact(list))
@@ -52,6 +53,7 @@ func (s *Server) WorkerProcesses() []Process {
 	return leaves
 }
 
+// WaitWorkerProcesses waits until there are at least n worker processes.
 func (s *Server) WaitWorkerProcesses(n int) {
 	s.T.Helper()
 	Eventually(s.T, func() error {

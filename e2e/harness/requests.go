@@ -154,6 +154,7 @@ func (s *Server) Unblock() {
 	}
 }
 
+// WantUnblocked checks the response to a request of StartBlocked with wait.php.
 func WantUnblocked(tb testing.TB, response <-chan Outcome) {
 	tb.Helper()
 	if got, want := <-response, (Outcome{200, "waited\n", nil}); got != want {

@@ -327,4 +327,5 @@ func Pattern(n int) []byte {
 	return b.Bytes()[:n]
 }
 
+// MiB is a mebibyte.
 const MiB = 1 << 20

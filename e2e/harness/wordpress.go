@@ -20,12 +20,14 @@ type WordPress struct {
 
 // With returns the site for use in a subtest.
 func (w WordPress) With(tb testing.TB) *WordPress {
+	tb.Helper()
 	s, admin, reader := *w.Server, *w.Admin, *w.Reader
 	s.T, admin.T, reader.T = tb, tb, tb
 	w.Server, w.Admin, w.Reader = &s, &admin, &reader
 	return &w
 }
 
+// StartWordPress unpacks WordPress and serves it. It is not installed yet.
 func StartWordPress(tb testing.TB, b Backend, socket, database string) *WordPress {
 	tb.Helper()
 	// WordPress sends HTTP requests to itself, so it needs more workers than clients.
@@ -56,6 +58,7 @@ require_once ABSPATH . 'wp-settings.php';
 	return site
 }
 
+// Install runs the installer, logs in, and enables pretty addresses.
 func (w *WordPress) Install() {
 	const password = "a Secret & 1"
 	w.Server.T.Helper()
@@ -83,6 +86,7 @@ func (w *WordPress) Create(what, contentType, body string, headers ...string) ma
 	return made
 }
 
+// Post publishes a post, now or at a date, and returns its slug.
 func (w *WordPress) Post(title, date string) (address string) {
 	w.Server.T.Helper()
 	post := map[string]string{"title": title, "content": "<p>Ünïcode & " + title + "</p>", "status": "publish"}

@@ -3,10 +3,6 @@
 package security
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestSpool_SlowUploads starts 400 uploads and stalls them. Each has sent enough to be

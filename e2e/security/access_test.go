@@ -3,12 +3,10 @@
 package security
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestUploads_NeverExecuted uses the hardening that was common for nginx:

@@ -3,16 +3,14 @@
 package security
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestAdminEndpoint_AccessFromPHP connects to the admin endpoint from PHP, which runs as

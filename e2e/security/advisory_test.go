@@ -3,10 +3,6 @@
 package security
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bufio"
 	"fmt"
 	"io"
@@ -16,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // advisory is an attack that worked on PHP, on Caddy or on another web server. The

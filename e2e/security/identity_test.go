@@ -3,10 +3,6 @@
 package security
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -19,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // needsRoot skips a test that runs PHP as other users.

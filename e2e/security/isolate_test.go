@@ -3,10 +3,6 @@
 package security
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -18,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // stateDir is the directory for the files of isolated pools.

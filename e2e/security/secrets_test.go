@@ -3,10 +3,6 @@
 package security
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"bufio"
 	"encoding/json"
 	"fmt"
@@ -18,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestEnvironment_NotInherited searches PHP for Caddy's environment, and for that of process_env,

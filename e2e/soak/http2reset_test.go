@@ -3,10 +3,6 @@
 package soak
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"context"
 	"io"
 	"net/http"
@@ -15,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestAbuse_HTTP2RapidReset has 20 clients on a few connections reset 6000 streams: some

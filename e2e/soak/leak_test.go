@@ -3,13 +3,11 @@
 package soak
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestReload_LeaksNothing compares Caddy's resources after some reloads with those after many

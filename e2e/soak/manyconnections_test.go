@@ -3,15 +3,13 @@
 package soak
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"fmt"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestAbuse_TenThousandConnections has 10,000 open connections: idle ones after a

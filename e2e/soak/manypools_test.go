@@ -3,10 +3,6 @@
 package soak
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -14,6 +10,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 var poolsFlag = flag.Int("pools", 10, "how many ondemand pools TestManyPools has, and a tenth as many dynamic ones; with 200 its figures are those of docs/operations.md")

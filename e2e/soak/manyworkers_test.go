@@ -3,12 +3,10 @@
 package soak
 
 import (
-	"github.com/mevdschee/caddy-php-pool/e2e/harness"
-)
-
-import (
 	"testing"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
 // TestManyWorkers has 200 workers serve 200 requests at once.
