@@ -27,11 +27,11 @@ func init() { caddy.RegisterModule(App{}) }
 // App holds the pools that the handlers of a config use, and starts them.
 type App struct {
 	// Options for every pool that does not set them itself.
-	Defaults *poolcfg.PoolOptions `json:"defaults,omitempty"`
+	Defaults *poolcfg.Options `json:"defaults,omitempty"`
 
 	// Pools that handlers refer to by name. One that no handler uses is
 	// checked, but not started.
-	Pools map[string]*poolcfg.PoolOptions `json:"pools,omitempty"`
+	Pools map[string]*poolcfg.Options `json:"pools,omitempty"`
 
 	ctx    caddy.Context
 	logger *zap.Logger
@@ -71,7 +71,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 }
 
 // Options returns the options of a pool with the defaults filled in.
-func (a *App) options(name string, own *poolcfg.PoolOptions) (*poolcfg.PoolOptions, error) {
+func (a *App) options(name string, own *poolcfg.Options) (*poolcfg.Options, error) {
 	if own == nil {
 		own = a.Pools[name]
 	}
@@ -84,7 +84,7 @@ func (a *App) options(name string, own *poolcfg.PoolOptions) (*poolcfg.PoolOptio
 
 // usePool lets a handler join the pool of that name; own are options given with
 // the handler, root is its site's, perhaps with placeholders.
-func (a *App) usePool(name string, own *poolcfg.PoolOptions, root string) (*live.Pool, error) {
+func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Pool, error) {
 	if name == "" {
 		name = poolcfg.DefaultPool
 	}

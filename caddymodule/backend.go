@@ -29,7 +29,7 @@ type Backend struct {
 
 	// The options of a pool of this handler's own. Options that are left out
 	// are those of the php_pool app's `defaults`.
-	PoolOptions *poolcfg.PoolOptions `json:"pool_options,omitempty"`
+	PoolOptions *poolcfg.Options `json:"pool_options,omitempty"`
 
 	// The site's root directory. Default: `{http.vars.root}`, which the root
 	// directive sets, or the current directory.

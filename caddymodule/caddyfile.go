@@ -26,7 +26,7 @@ func init() {
 type directive struct {
 	helper  httpcaddyfile.Helper
 	handler *Handler
-	own     poolcfg.PoolOptions
+	own     poolcfg.Options
 	named   string // by `name`
 	seen    map[string]bool
 	proxy   []caddyfile.Token // what is reverse_proxy's
@@ -239,7 +239,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	}
 func parseGlobal(d *caddyfile.Dispenser, _ any) (any, error) {
 	app := new(App)
-	defaults, seen := new(poolcfg.PoolOptions), map[string]bool{}
+	defaults, seen := new(poolcfg.Options), map[string]bool{}
 	d.Next() // the option's name
 	if args := d.RemainingArgs(); len(args) > 0 {
 		return nil, d.Errf("php_pool takes no value here (%s): write a block", strings.Join(args, " "))
@@ -268,7 +268,7 @@ func (a *App) parsePool(d *caddyfile.Dispenser) error {
 	if len(args) != 1 {
 		return d.Errf("pool takes one name: write pool <name> { ... }")
 	}
-	name, options, seen := args[0], new(poolcfg.PoolOptions), map[string]bool{}
+	name, options, seen := args[0], new(poolcfg.Options), map[string]bool{}
 	if a.Pools[name] != nil {
 		return d.Errf("pool %s is defined twice: give one of them another name", name)
 	}
@@ -278,14 +278,14 @@ func (a *App) parsePool(d *caddyfile.Dispenser) error {
 		}
 	}
 	if a.Pools == nil {
-		a.Pools = map[string]*poolcfg.PoolOptions{}
+		a.Pools = map[string]*poolcfg.Options{}
 	}
 	a.Pools[name] = options
 	return nil
 }
 
 // readOption reads one pool option in the global options.
-func readOption(name string, tokens caddyfile.Segment, o *poolcfg.PoolOptions, seen map[string]bool) error {
+func readOption(name string, tokens caddyfile.Segment, o *poolcfg.Options, seen map[string]bool) error {
 	d := caddyfile.NewDispenser(tokens)
 	d.Next()
 	read := poolOption(name)

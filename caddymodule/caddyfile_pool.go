@@ -16,59 +16,59 @@ import (
 
 // option reads one subdirective of a pool. The dispenser has only its tokens,
 // and stands on its name.
-type option func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error
+type option func(d *caddyfile.Dispenser, o *poolcfg.Options) error
 
 // poolOptions are the subdirectives that describe a pool; they mean the same
 // in the global options and in the php_pool directive.
 var poolOptions = map[string]option{
-	"binary":        func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.Binary) },
-	"ini_file":      func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.INIFile) },
-	"ini_scan_dir":  func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.INIScanDir) },
-	"ini":           func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return pairs(d, &o.INI) },
-	"admin_ini":     func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return pairs(d, &o.AdminINI) },
-	"isolate":       func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return onOffPtr(d, &o.Isolate) },
-	"oom_score_adj": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneIntPtr(d, &o.OOMScoreAdj) },
-	"process_env":   func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return pairs(d, &o.ProcessEnv) },
-	"user":          func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.User) },
-	"umask":         func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.Umask) },
-	"nice":          func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneIntPtr(d, &o.Nice) },
-	"no_new_privs":  func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return onOffPtr(d, &o.NoNewPrivs) },
-	"watch":         func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return onOffPtr(d, &o.Watch) },
-	"warmup":        func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return list(d, &o.Warmup) },
-	"warmup_strict": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return onOffPtr(d, &o.WarmupStrict) },
-	"spawn":         func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.Spawn) },
+	"binary":        func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Binary) },
+	"ini_file":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.INIFile) },
+	"ini_scan_dir":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.INIScanDir) },
+	"ini":           func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return pairs(d, &o.INI) },
+	"admin_ini":     func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return pairs(d, &o.AdminINI) },
+	"isolate":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.Isolate) },
+	"oom_score_adj": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.OOMScoreAdj) },
+	"process_env":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return pairs(d, &o.ProcessEnv) },
+	"user":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.User) },
+	"umask":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Umask) },
+	"nice":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.Nice) },
+	"no_new_privs":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.NoNewPrivs) },
+	"watch":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.Watch) },
+	"warmup":        func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return list(d, &o.Warmup) },
+	"warmup_strict": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.WarmupStrict) },
+	"spawn":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Spawn) },
 
-	"manager":       func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.Manager) },
-	"workers":       func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneCount(d, &o.Workers) },
+	"manager":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Manager) },
+	"workers":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneCount(d, &o.Workers) },
 	"max_workers":   maxWorkersOption,
-	"min_workers":   func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneIntPtr(d, &o.MinWorkers) },
-	"start_workers": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneCount(d, &o.StartWorkers) },
-	"max_spare":     func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneIntPtr(d, &o.MaxSpare) },
-	"idle_timeout":  func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneDuration(d, &o.IdleTimeout) },
-	"master_idle_timeout": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+	"min_workers":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.MinWorkers) },
+	"start_workers": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneCount(d, &o.StartWorkers) },
+	"max_spare":     func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.MaxSpare) },
+	"idle_timeout":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.IdleTimeout) },
+	"master_idle_timeout": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		o.MasterIdleTimeout = new(caddy.Duration)
 		return oneDuration(d, o.MasterIdleTimeout)
 	},
 
 	"max_requests": maxRequestsOption,
-	"max_age":      func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return durationOrOff(d, &o.MaxAge) },
-	"max_memory": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+	"max_age":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return durationOrOff(d, &o.MaxAge) },
+	"max_memory": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return sizeOr(d, &o.MaxMemory, poolcfg.Off, "0")
 	},
-	"health_interval": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+	"health_interval": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return durationOrOff(d, &o.HealthInterval)
 	},
 	"quarantine": quarantineOption,
 
-	"start_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneDuration(d, &o.StartTimeout) },
-	"request_timeout": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return durationOrOff(d, &o.RequestTimeout) },
-	"queue_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneDuration(d, &o.QueueTimeout) },
-	"stop_timeout":    func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneDuration(d, &o.StopTimeout) },
-	"slow_request":    func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return durationOrOff(d, &o.SlowRequest) },
-	"max_queue":       func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneIntPtr(d, &o.MaxQueue) },
+	"start_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.StartTimeout) },
+	"request_timeout": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return durationOrOff(d, &o.RequestTimeout) },
+	"queue_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.QueueTimeout) },
+	"stop_timeout":    func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.StopTimeout) },
+	"slow_request":    func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return durationOrOff(d, &o.SlowRequest) },
+	"max_queue":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.MaxQueue) },
 	"max_per_client":  maxPerClientOption,
-	"spool_dir":       func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error { return oneString(d, &o.SpoolDir) },
-	"spool_max": func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+	"spool_dir":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.SpoolDir) },
+	"spool_max": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return sizeOr(d, &o.SpoolMax, poolcfg.Off, "0")
 	},
 }
@@ -80,7 +80,7 @@ const rlimitPrefix = "rlimit_"
 // pool's.
 func poolOption(name string) option {
 	if resource, ok := strings.CutPrefix(name, rlimitPrefix); ok {
-		return func(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+		return func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 			if o.Rlimits == nil {
 				o.Rlimits = map[string]uint64{}
 			}
@@ -99,7 +99,7 @@ func poolOption(name string) option {
 }
 
 // maxRequestsOption: max_requests <n> [<jitter>].
-func maxRequestsOption(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+func maxRequestsOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name, args := d.Val(), d.RemainingArgs()
 	if len(args) < 1 || len(args) > 2 {
 		return d.Errf("%s takes a number of requests and, if wanted, a jitter: write %s 1000 100", name, name)
@@ -124,7 +124,7 @@ func maxRequestsOption(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
 }
 
 // maxPerClientOption: max_per_client <n>|off.
-func maxPerClientOption(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+func maxPerClientOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name := d.Val()
 	value, err := single(d)
 	if err != nil {
@@ -143,7 +143,7 @@ func maxPerClientOption(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
 }
 
 // maxWorkersOption: max_workers <n>|auto.
-func maxWorkersOption(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+func maxWorkersOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name := d.Val()
 	value, err := single(d)
 	if err != nil {
@@ -165,7 +165,7 @@ func maxWorkersOption(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
 }
 
 // quarantineOption: quarantine <deaths> <window> <duration> | off | 0.
-func quarantineOption(d *caddyfile.Dispenser, o *poolcfg.PoolOptions) error {
+func quarantineOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name, args := d.Val(), d.RemainingArgs()
 	q := new(poolcfg.QuarantineOptions)
 	o.Quarantine = q

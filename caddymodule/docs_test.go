@@ -229,7 +229,7 @@ func TestDocs_ReadmeOptionsAreThoseOfTheManual(t *testing.T) {
 func TestDocs_DefaultsAreThoseOfTheComments(t *testing.T) {
 	rows := optionTables(t)
 	comments := map[string]string{}
-	for file, of := range map[string]string{"poolcfg/options.go": "PoolOptions", "backend.go": "Backend", "handler.go": "Handler"} {
+	for file, of := range map[string]string{"poolcfg/options.go": "Options", "backend.go": "Backend", "handler.go": "Handler"} {
 		maps.Copy(comments, fieldComments(t, file, of))
 	}
 	caddyfileName := map[string]string{"split_path": "split"}

@@ -89,7 +89,7 @@ func fillDoctorPool(s *poolcfg.Plan, p *doctor.Pool) {
 // poolRef is how a config uses a pool: with options of the handler's own, or none,
 // and for which root.
 type poolRef struct {
-	own  *poolcfg.PoolOptions
+	own  *poolcfg.Options
 	root string
 }
 

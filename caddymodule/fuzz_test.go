@@ -25,12 +25,12 @@ func FuzzCaddyfile(f *testing.F) {
 			return
 		}
 		d := caddyfile.NewDispenser(tokens)
-		var o poolcfg.PoolOptions
+		var o poolcfg.Options
 		for d.Next(); d.NextBlock(0); {
 			name := d.Val()
 			read := poolOption(name)
 			if read == nil {
-				read = func(d *caddyfile.Dispenser, _ *poolcfg.PoolOptions) error {
+				read = func(d *caddyfile.Dispenser, _ *poolcfg.Options) error {
 					if read, ok := backendOptions[name]; ok {
 						return read(d, new(Backend))
 					}
@@ -53,7 +53,7 @@ func FuzzCaddyfile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var again poolcfg.PoolOptions
+		var again poolcfg.Options
 		if err := json.Unmarshal(written, &again); err != nil || !poolcfg.EqualJSON(&o, &again) {
 			t.Errorf("%s is read as %+v, %v", written, again, err)
 		}

@@ -93,7 +93,7 @@ func (l *Pool) Scale(ctx context.Context, size Size) (renewed bool, err error) {
 }
 
 // apply writes the size into the options that the pool's manager has for it.
-func (size Size) apply(o *poolcfg.PoolOptions) error {
+func (size Size) apply(o *poolcfg.Options) error {
 	if size.MaxWorkers == nil && size.MinWorkers == nil {
 		return errors.New("neither max_workers nor min_workers is given: give one")
 	}

@@ -17,7 +17,7 @@ import (
 // siteBinding is what an isolated pool is for.
 type siteBinding struct{ pool, root string }
 
-func (o *PoolOptions) Isolates() bool { return ValueOr(o.Isolate, false) }
+func (o *Options) Isolates() bool { return ValueOr(o.Isolate, false) }
 
 // BindToRoot fixes an isolated pool to the one site that it serves; root is what its
 // handler has, and own says whether the pool is the handler's own.
@@ -25,7 +25,7 @@ func (o *PoolOptions) Isolates() bool { return ValueOr(o.Isolate, false) }
 // A root directive beside php_pool does not count: it sets a variable of each
 // request. The Caddyfile adapter would tell of it (BlockState), but also of the
 // one of another site (Caddy 2.11.9), which is the last thing wanted here.
-func (o *PoolOptions) BindToRoot(pool, root string, own bool) error {
+func (o *Options) BindToRoot(pool, root string, own bool) error {
 	if !o.Isolates() {
 		return nil
 	}
@@ -52,8 +52,8 @@ func (o *PoolOptions) BindToRoot(pool, root string, own bool) error {
 }
 
 // CheckRoot reports whether one more handler may use the pool.
-func (o *PoolOptions) CheckRoot(pool, root string) error {
-	other := PoolOptions{Isolate: o.Isolate}
+func (o *Options) CheckRoot(pool, root string) error {
+	other := Options{Isolate: o.Isolate}
 	if err := other.BindToRoot(pool, root, true); err != nil {
 		return fmt.Errorf("pool %s: %w", pool, err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // processOf is what the processes of a pool with these options would see.
-func processOf(t *testing.T, o *PoolOptions) *Plan {
+func processOf(t *testing.T, o *Options) *Plan {
 	t.Helper()
 	s := &Plan{Options: o}
 	if err := s.prepare("php-cgi"); err != nil {
@@ -31,7 +31,7 @@ func named(list []phpbin.Setting, name string) string {
 }
 
 func TestAdminSettingsAreInForceFromTheStartAndFinal(t *testing.T) {
-	s := processOf(t, &PoolOptions{
+	s := processOf(t, &Options{
 		INI: map[string]string{"memory_limit": "1M"}, AdminINI: map[string]string{"memory_limit": "2M", "disable_functions": "exec"},
 	})
 	last := map[string]string{}
@@ -44,10 +44,10 @@ func TestAdminSettingsAreInForceFromTheStartAndFinal(t *testing.T) {
 	if named(s.Process.AdminINI, "memory_limit") != "2M" || len(s.Process.AdminINI) != 2 || len(s.Process.AdminDirs) == 0 {
 		t.Errorf("final: got %v for %q", s.Process.AdminINI, s.Process.AdminDirs)
 	}
-	if plain := processOf(t, &PoolOptions{INI: map[string]string{"memory_limit": "1M"}}); plain.AdminINIDirs() != nil {
+	if plain := processOf(t, &Options{INI: map[string]string{"memory_limit": "1M"}}); plain.AdminINIDirs() != nil {
 		t.Errorf("without any: got %v", plain.Process.AdminDirs)
 	}
-	for _, o := range []PoolOptions{{INI: map[string]string{discardPath: "0"}}, {AdminINI: map[string]string{discardPath: "0"}}} {
+	for _, o := range []Options{{INI: map[string]string{discardPath: "0"}}, {AdminINI: map[string]string{discardPath: "0"}}} {
 		if err := (&Plan{Options: &o}).prepare("php-cgi"); err == nil || !strings.Contains(err.Error(), discardPath) {
 			t.Errorf("%+v: got %v", o, err)
 		}
@@ -57,7 +57,7 @@ func TestAdminSettingsAreInForceFromTheStartAndFinal(t *testing.T) {
 func TestIsolateIsOverruledByWhatIsSpelledOut(t *testing.T) {
 	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	root := t.TempDir()
-	o := &PoolOptions{
+	o := &Options{
 		Isolate: new(true), NoNewPrivs: new(false), Umask: "022", ProcessEnv: map[string]string{"TMPDIR": "/mine"},
 		AdminINI: map[string]string{"open_basedir": "/mine"}, INI: map[string]string{"disable_functions": ""},
 	}
@@ -87,7 +87,7 @@ func TestNothingIsGivenAwayThroughALink(t *testing.T) {
 		"a link": func(path, target string) error { return os.Symlink(target, path) },
 		"a file": func(path, _ string) error { return os.WriteFile(path, nil, 0o600) },
 	} {
-		o := &PoolOptions{Isolate: new(true)}
+		o := &Options{Isolate: new(true)}
 		if err := o.BindToRoot(name, t.TempDir(), true); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestPHPHasToReachWhatIsItsOwn(t *testing.T) {
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	o := &PoolOptions{Isolate: new(true)}
+	o := &Options{Isolate: new(true)}
 	if err := o.BindToRoot("p", "/srv/p", true); err != nil {
 		t.Fatal(err)
 	}

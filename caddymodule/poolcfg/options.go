@@ -7,14 +7,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// PoolOptions configures one pool of php-cgi workers. Every field can be left
+// Options configures one pool of php-cgi workers. Every field can be left
 // out.
 //
 // What the processes see (binary, ini files and settings, environment, user,
 // spawn) belongs to a generation: changing it in a reload starts new workers
 // beside the old ones, which finish their requests. All other fields act on
 // the running pool.
-type PoolOptions struct {
+type Options struct {
 	// Which php-cgi to run: a path, a name to look for in PATH, or a version
 	// such as `8.2`. Default: `php-cgi` in PATH, else the newest versioned one
 	// (`php-cgi8.2`, `php-cgi83`, ...). The choice is logged.
@@ -207,7 +207,7 @@ type QuarantineOptions struct {
 }
 
 // IsZero reports whether nothing was set.
-func (o *PoolOptions) IsZero() bool { return o == nil || EqualJSON(*o, PoolOptions{}) }
+func (o *Options) IsZero() bool { return o == nil || EqualJSON(*o, Options{}) }
 
 // EqualJSON compares two configs as they would be written.
 func EqualJSON(a, b any) bool {
@@ -220,7 +220,7 @@ const DefaultPool = "default"
 
 // withoutSizing are the defaults without their size where a pool names one of its own:
 // `workers 4` for every pool must not stand against a `manager ondemand`.
-func (o *PoolOptions) withoutSizing(own *PoolOptions) *PoolOptions {
+func (o *Options) withoutSizing(own *Options) *Options {
 	if o == nil || own == nil || own.Manager == "" && own.Workers == 0 && own.MaxWorkers == 0 {
 		return o
 	}
@@ -235,9 +235,9 @@ const Off = "off"
 
 // Merge returns own with everything that it leaves out taken from
 // defaults, and validates the result. Both may be nil.
-func Merge(defaults, own *PoolOptions) (*PoolOptions, error) {
-	merged := new(PoolOptions)
-	for _, layer := range []*PoolOptions{defaults.withoutSizing(own), own} {
+func Merge(defaults, own *Options) (*Options, error) {
+	merged := new(Options)
+	for _, layer := range []*Options{defaults.withoutSizing(own), own} {
 		if layer == nil {
 			continue
 		}

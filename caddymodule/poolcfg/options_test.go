@@ -12,29 +12,29 @@ import (
 
 func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 	for _, c := range []struct {
-		o    PoolOptions
+		o    Options
 		want string // what the message has to name
 	}{
-		{PoolOptions{Manager: "statik"}, "statik"},
-		{PoolOptions{Manager: "static"}, "workers"},
-		{PoolOptions{Workers: 3, Manager: "dynamic"}, "manager static"},
-		{PoolOptions{Workers: 3, MaxWorkers: 4}, "max_workers"},
-		{PoolOptions{Workers: 3, IdleTimeout: 1}, "idle_timeout"},
-		{PoolOptions{MinWorkers: new(5), MaxWorkers: 3}, "min_workers 5"},
-		{PoolOptions{StartWorkers: 5, MaxWorkers: 3}, "start_workers 5"},
-		{PoolOptions{StartWorkers: 2, MinWorkers: new(3), MaxWorkers: 9}, "start_workers 2"},
-		{PoolOptions{MinWorkers: new(-1)}, "min_workers -1"},
-		{PoolOptions{Workers: 1 << 20}, "workers 1048576"},
-		{PoolOptions{MaxQueue: new(-1)}, "max_queue -1"},
-		{PoolOptions{MaxPerClient: -2}, "max_per_client -2"},
-		{PoolOptions{MaxMemory: -2}, "max_memory -2"},
-		{PoolOptions{StopTimeout: caddy.Duration(-time.Second)}, "stop_timeout -1s"},
-		{PoolOptions{Spawn: "both"}, "spawn both"},
-		{PoolOptions{Umask: "999"}, "umask 999"},
-		{PoolOptions{Nice: new(20)}, "nice 20"},
-		{PoolOptions{OOMScoreAdj: new(-1001)}, "oom_score_adj -1001"},
-		{PoolOptions{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
-		{PoolOptions{Manager: "ondemand", MinWorkers: new(1)}, "min_workers"},
+		{Options{Manager: "statik"}, "statik"},
+		{Options{Manager: "static"}, "workers"},
+		{Options{Workers: 3, Manager: "dynamic"}, "manager static"},
+		{Options{Workers: 3, MaxWorkers: 4}, "max_workers"},
+		{Options{Workers: 3, IdleTimeout: 1}, "idle_timeout"},
+		{Options{MinWorkers: new(5), MaxWorkers: 3}, "min_workers 5"},
+		{Options{StartWorkers: 5, MaxWorkers: 3}, "start_workers 5"},
+		{Options{StartWorkers: 2, MinWorkers: new(3), MaxWorkers: 9}, "start_workers 2"},
+		{Options{MinWorkers: new(-1)}, "min_workers -1"},
+		{Options{Workers: 1 << 20}, "workers 1048576"},
+		{Options{MaxQueue: new(-1)}, "max_queue -1"},
+		{Options{MaxPerClient: -2}, "max_per_client -2"},
+		{Options{MaxMemory: -2}, "max_memory -2"},
+		{Options{StopTimeout: caddy.Duration(-time.Second)}, "stop_timeout -1s"},
+		{Options{Spawn: "both"}, "spawn both"},
+		{Options{Umask: "999"}, "umask 999"},
+		{Options{Nice: new(20)}, "nice 20"},
+		{Options{OOMScoreAdj: new(-1001)}, "oom_score_adj -1001"},
+		{Options{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
+		{Options{Manager: "ondemand", MinWorkers: new(1)}, "min_workers"},
 	} {
 		if err := c.o.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want an error that names %q", c.o, err, c.want)
@@ -43,7 +43,7 @@ func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 }
 
 func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
-	var o PoolOptions
+	var o Options
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -60,17 +60,17 @@ func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
 		s.RequestTimeout != 0 || s.MaxRequests != 0 || s.Deaths != 3 {
 		t.Errorf("got %+v", s)
 	}
-	one := (&PoolOptions{}).Settings(1)
+	one := (&Options{}).Settings(1)
 	if one.MinWorkers != 1 || one.StartWorkers != 1 || one.MaxWorkers != 1 {
 		t.Errorf("with one worker: got %+v", one.Size)
 	}
-	if off := (&PoolOptions{SlowRequest: -1, HealthInterval: -1}).Settings(4); off.SlowRequest != 0 || off.HealthInterval != 0 {
+	if off := (&Options{SlowRequest: -1, HealthInterval: -1}).Settings(4); off.SlowRequest != 0 || off.HealthInterval != 0 {
 		t.Errorf("turned off: got %+v", off)
 	}
 }
 
 func TestNamingWorkersMakesAPoolStatic(t *testing.T) {
-	s := (&PoolOptions{Workers: 7}).Settings(16)
+	s := (&Options{Workers: 7}).Settings(16)
 	if s.Manager != pool.Static || s.MaxWorkers != 7 {
 		t.Errorf("got %+v", s.Size)
 	}
@@ -101,11 +101,11 @@ func TestHowManyWorkersAMachineGets(t *testing.T) {
 }
 
 func TestAPoolCanUndoTheDefaults(t *testing.T) {
-	defaults := &PoolOptions{
+	defaults := &Options{
 		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: new(true), Nice: new(5),
 		INI: map[string]string{"a": "1", "b": "1"}, AdminINI: map[string]string{"a": "1", "b": "1"}, Isolate: new(true),
 	}
-	o, err := Merge(defaults, &PoolOptions{
+	o, err := Merge(defaults, &Options{
 		Manager: "ondemand", MaxWorkers: 10, RequestTimeout: -1, NoNewPrivs: new(false), Nice: new(0),
 		INI: map[string]string{"b": "2"}, AdminINI: map[string]string{"b": "2"}, Isolate: new(false),
 	})
@@ -122,7 +122,7 @@ func TestAPoolCanUndoTheDefaults(t *testing.T) {
 	if o.AdminINI["a"] != "1" || o.AdminINI["b"] != "2" || o.Isolates() {
 		t.Errorf("admin_ini: got %v, isolate: %t", o.AdminINI, o.Isolates())
 	}
-	if o, err := Merge(defaults, &PoolOptions{}); err != nil || o.Workers != 4 {
+	if o, err := Merge(defaults, &Options{}); err != nil || o.Workers != 4 {
 		t.Errorf("a pool that sets nothing: got %+v, %v", o, err)
 	}
 }

@@ -26,7 +26,7 @@ const (
 // Plan is a pool as one config wants it: its options, and what was found out
 // about the php-cgi they lead to.
 type Plan struct {
-	Options  *PoolOptions
+	Options  *Options
 	Settings pool.Settings
 	Binary   *phpbin.Binary
 	Process  phpbin.Options
@@ -54,7 +54,7 @@ var Uncached = PHPLocator{phpbin.Find, phpbin.Detect}
 const detectTimeout = 10 * time.Second
 
 // NewPlan finds and asks php-cgi. It starts no worker.
-func NewPlan(ctx context.Context, logger *zap.Logger, o *PoolOptions, ask PHPLocator) (*Plan, error) {
+func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, ask PHPLocator) (*Plan, error) {
 	s := &Plan{Options: o, Spawn: o.Spawn}
 	if s.Spawn == "" {
 		s.Spawn = defaultSpawn

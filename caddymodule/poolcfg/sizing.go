@@ -108,7 +108,7 @@ func (s *Sizing) slotsFor(manager pool.Manager) int {
 }
 
 // IsAuto reports whether the pool sizes itself.
-func (o *PoolOptions) IsAuto() bool { return o.EffectiveManager() != pool.Static && o.MaxWorkers <= 0 }
+func (o *Options) IsAuto() bool { return o.EffectiveManager() != pool.Static && o.MaxWorkers <= 0 }
 
 // workerBytes is what one worker of a pool is counted as: its memory_limit, or
 // half as much again as the most that was measured.

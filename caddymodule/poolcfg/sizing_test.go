@@ -7,16 +7,16 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func specOf(o PoolOptions, memoryLimit int64) *Plan {
+func specOf(o Options, memoryLimit int64) *Plan {
 	return &Plan{Options: &o, Binary: &phpbin.Binary{MemoryLimit: memoryLimit}, Settings: o.Settings(minAutoWorkers)}
 }
 
 func TestOneBudgetIsSharedByAllPools(t *testing.T) {
 	const mb, gb = 1 << 20, 1 << 30
 	specs := map[string]*Plan{
-		"fixed": specOf(PoolOptions{Workers: 4}, 128*mb),
-		"a":     specOf(PoolOptions{}, 64*mb),
-		"b":     specOf(PoolOptions{Manager: "ondemand"}, 64*mb),
+		"fixed": specOf(Options{Workers: 4}, 128*mb),
+		"a":     specOf(Options{}, 64*mb),
+		"b":     specOf(Options{Manager: "ondemand"}, 64*mb),
 	}
 	// 60 % of 2 GB is 1228 MB; 512 are taken; 358 for each of the two.
 	Allocate(Resources{4, 2 * gb}, specs, nil)
@@ -40,8 +40,8 @@ func TestOneBudgetIsSharedByAllPools(t *testing.T) {
 
 func TestAMemoryLimitBeyondAllMachinesDoesNotOverflow(t *testing.T) {
 	specs := map[string]*Plan{
-		"huge": specOf(PoolOptions{Workers: 4}, math.MaxInt64),
-		"auto": specOf(PoolOptions{}, 64<<20),
+		"huge": specOf(Options{Workers: 4}, math.MaxInt64),
+		"auto": specOf(Options{}, 64<<20),
 	}
 	Allocate(Resources{4, 2 << 30}, specs, nil)
 	if got := specs["auto"].Settings.MaxWorkers; got != minAutoWorkers {

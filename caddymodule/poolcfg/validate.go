@@ -13,7 +13,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// The defaults of PoolOptions.
+// The defaults of Options.
 const (
 	defaultMinWorkers        = 1
 	defaultStartWorkers      = 2
@@ -36,7 +36,7 @@ const MaxWorkers = 10000
 
 // Validate refuses options that cannot be meant. Each message names the
 // option, the value and the cure.
-func (o *PoolOptions) Validate() error {
+func (o *Options) Validate() error {
 	for _, check := range []func() error{o.checkManager, o.checkCounts, o.checkOrder, o.checkDurations, o.checkProcess} {
 		if err := check(); err != nil {
 			return err
@@ -45,7 +45,7 @@ func (o *PoolOptions) Validate() error {
 	return nil
 }
 
-func (o *PoolOptions) checkManager() error {
+func (o *Options) checkManager() error {
 	manager := o.EffectiveManager()
 	switch manager {
 	case pool.Static, pool.Dynamic, pool.OnDemand:
@@ -81,7 +81,7 @@ func (o *PoolOptions) checkManager() error {
 	return nil
 }
 
-func (o *PoolOptions) checkCounts() error {
+func (o *Options) checkCounts() error {
 	for _, c := range []struct {
 		option     string
 		value      int
@@ -118,7 +118,7 @@ func (o *PoolOptions) checkCounts() error {
 }
 
 // checkOrder compares the sizes with each other.
-func (o *PoolOptions) checkOrder() error {
+func (o *Options) checkOrder() error {
 	if o.StartWorkers != 0 && o.StartWorkers < ValueOr(o.MinWorkers, 0) {
 		return fmt.Errorf("start_workers %d is less than min_workers %d: make one of them fit",
 			o.StartWorkers, *o.MinWorkers)
@@ -136,7 +136,7 @@ func (o *PoolOptions) checkOrder() error {
 	return nil
 }
 
-func (o *PoolOptions) checkDurations() error {
+func (o *Options) checkDurations() error {
 	for _, d := range []struct {
 		option string
 		value  caddy.Duration
@@ -154,7 +154,7 @@ func (o *PoolOptions) checkDurations() error {
 	return nil
 }
 
-func (o *PoolOptions) checkProcess() error {
+func (o *Options) checkProcess() error {
 	switch o.Spawn {
 	case "", SpawnShared, SpawnSingle:
 	default:
@@ -173,7 +173,7 @@ func (o *PoolOptions) checkProcess() error {
 
 // EffectiveManager is the one that was asked for: naming only a number of workers asks
 // for a static pool.
-func (o *PoolOptions) EffectiveManager() pool.Manager {
+func (o *Options) EffectiveManager() pool.Manager {
 	switch {
 	case o.Manager != "":
 		return pool.Manager(o.Manager)
@@ -185,7 +185,7 @@ func (o *PoolOptions) EffectiveManager() pool.Manager {
 
 // iniSettings are the options that act on the live pool, with their defaults.
 // max is what max_workers auto came to.
-func (o *PoolOptions) Settings(auto int) pool.Settings {
+func (o *Options) Settings(auto int) pool.Settings {
 	s := pool.Settings{
 		Size: pool.Size{
 			Manager: o.EffectiveManager(), IdleTimeout: or(o.IdleTimeout, defaultIdleTimeout),
@@ -225,7 +225,7 @@ func (o *PoolOptions) Settings(auto int) pool.Settings {
 	return s
 }
 
-func (o *PoolOptions) quarantine() pool.Quarantine {
+func (o *Options) quarantine() pool.Quarantine {
 	q := pool.Quarantine{
 		Deaths: defaultQuarantineDeaths, Window: defaultQuarantineTime, Period: defaultQuarantineTime,
 	}
