@@ -81,10 +81,10 @@ func TestCommand_InspectAndManage(t *testing.T) {
 		phpPool(s, "top", "--once", "--interval", "200ms").says(0, `^1 pool: 1 busy, 1 idle, at most 3; queue 0; memory \d`,
 			`(?m)^main +\d+ +\d+ +busy +\d+\.\d +\d+ .* GET /wait\.php$`, `(?m)^main +\d+ +\d+ +idle +- +\d+ `)
 
-		phpPool(s, "restart", "main").says(0, `^pool main: generation 2 serves, after 1;`)
+		phpPool(s, "restart", "main").says(0, `^pool main: generation 2 has replaced generation 1 after `)
 		s.WaitPool("of generation 2", func(p harness.PoolStatus) bool { return p.Generation == 2 })
 
-		phpPool(s, "scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; this holds`)
+		phpPool(s, "scale", "main", "--max", "2", "--min", "2").says(0, `^pool main: at most 2 workers, at least 2; valid until the next config`)
 		p := s.WaitPool("of two workers", func(p harness.PoolStatus) bool {
 			return p.Workers.Max == 2 && p.Workers.Idle == 1 && p.Workers.Busy == 1
 		})
@@ -114,18 +114,18 @@ func TestCommand_Errors(t *testing.T) {
 		args string
 		want string
 	}{
-		{"status absent", `there is no pool absent: there is main`},
-		{"restart", `which pool\?.*there is main`},
-		{"restart absent", `there is no pool absent: there is main`},
-		{"scale main", `neither --max nor --min`},
+		{"status absent", `unknown pool absent: the pools are main`},
+		{"restart", `the name of a pool is missing: .*\(pools: main\)`},
+		{"restart absent", `unknown pool absent: the pools are main`},
+		{"scale main", `--max and --min are missing`},
 		{"scale main --max 0", `max_workers 0 is out of range`},
 		{"scale main --min 1", `min_workers does not belong to a pool with manager static`},
 		{"recycle main 999", `there is no worker 999 in pool main`},
-		{"recycle main x", `x is no worker's id`},
-		{"top --sort name", `--sort name is unknown`},
-		{"status --address unix/{dir}/none.sock", `no Caddy answers at unix/.*/none\.sock`},
+		{"recycle main x", `invalid worker ID .+x`},
+		{"top --sort name", `--sort name is not a column`},
+		{"status --address unix/{dir}/none.sock", `no Caddy responds at unix/.*/none\.sock`},
 		{"status --config {dir}/absent", `absent`},
-		{"nonsense", `there is no command php-pool nonsense`},
+		{"nonsense", `unknown command php-pool nonsense`},
 	} {
 		phpPool(s, strings.Fields(strings.ReplaceAll(c.args, "{dir}", s.Dir))...).says(1, c.want)
 	}
@@ -136,7 +136,7 @@ func TestCommand_Errors(t *testing.T) {
 		t.Fatal(err)
 	}
 	harness.WriteFile(t, ini, "zend_extension=opcache\nopcache.enable=1\nopcache.memory_consumption=100000000\n")
-	phpPool(s, "restart", "--all").says(1, `pool main goes on with generation 2: .*Unable to allocate shared memory`)
+	phpPool(s, "restart", "--all").says(1, `pool main keeps generation 2: .*Unable to allocate shared memory`)
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 }
 
@@ -160,18 +160,18 @@ func TestDoctor_FindsProblems(t *testing.T) {
 
 	// Problems of the configured PHP are problems; those of another one are notes.
 	phpPoolIn(s, path, "doctor").says(1,
-		`(?m)^php-cgi `+sound+` as main would start it$`,
-		`(?m)^  problem  at its start it complains: .*Unable to load dynamic library 'no_such_thing'.*\n +→ install it .* or take it out of `+regexp.QuoteMeta(ini)+`$`,
+		`(?m)^php-cgi `+sound+` as started by main$`,
+		`(?m)^  problem  startup warning: .*Unable to load dynamic library 'no_such_thing'.*\n +→ install it .* or remove it from `+regexp.QuoteMeta(ini)+`$`,
 		`(?m)^  note     visitors see PHP's error messages \(display_errors is on\)$`,
-		`(?m)^  ok       works as a FastCGI worker: answers \S+ after its start$`,
+		`(?m)^  ok       works as a FastCGI worker: responds \S+ after its start$`,
 		`(?m)^  note     .*libxml2\.so\.2.*\(no pool runs it\)\n +→ install the package that has libxml2\.so\.2,`,
 		`(?m)^pool main$`, `(?m)^  ok       at most 3 workers$`,
-		`(?m)^  note     no Caddy answers at unix/.*admin\.sock`,
+		`(?m)^  note     no Caddy responds at unix/.*admin\.sock`,
 		`(?m)^1 problem, \d+ notes$`)
 
 	// Without options, the broken one is used.
 	harness.WriteFile(t, filepath.Join(s.Dir, "Caddyfile"), s.Config(harness.PoolSite(harness.SharedLean)))
-	phpPoolIn(s, path, "doctor").says(1, `(?m)^php-cgi `+broken+` as main would start it\n  problem  .*libxml2\.so\.2`)
+	phpPoolIn(s, path, "doctor").says(1, `(?m)^php-cgi `+broken+` as started by main\n  problem  .*libxml2\.so\.2`)
 
 	phpPool(s, "doctor", "-v").says(0, `(?m)^ +extensions: .*\bCore\b`, `(?m)^0 problems, `)
 	phpPool(s, "doctor", "--json").says(0, `(?s)^\{.*"kind": "php-cgi",.*"problems": 0,`)
@@ -201,6 +201,6 @@ func TestDoctor_RunningPools(t *testing.T) {
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2", "quarantine 1 1m 1m"))
 	s.Get("/die.php?how=kill")
 	phpPool(s, "doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
-		`(?m)^  problem  \S+/die\.php is not run until `)
-	phpPool(s, "status").says(0, `(?m)^main: \S+/die\.php is not run until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)
+		`(?m)^  problem  \S+/die\.php is quarantined until `)
+	phpPool(s, "status").says(0, `(?m)^main: \S+/die\.php is quarantined until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)
 }

@@ -27,9 +27,9 @@ func TestOPcache_CapacityWarnings(t *testing.T) {
 		harness.WriteFile(t, filepath.Join(s.Site, "words.php"), "<?php $words = ["+words.String()+"]; shuffle($words); echo count($words);")
 		s.Get("/words.php").Want(t, 200, "30000")
 		phpPool(s, "status").says(0,
-			`(?m)^main: OPcache's room for strings is as good as full .*\n  → write .ini opcache\.interned_strings_buffer 6. \(now 3\)`,
-			`(?m)^main: the realpath cache of a worker is as good as full .*\n  → write .ini realpath_cache_size 1200. \(now 600\)`,
-			`(?m)^main: opcache.revalidate_freq is 0: .*for 3 to 13 % of the CPU time\n  → write .ini opcache\.revalidate_freq 2.`)
+			`(?m)^main: OPcache's string buffer is almost full .*\n  → write .ini opcache\.interned_strings_buffer 6. \(now 3\)`,
+			`(?m)^main: the realpath cache of a worker is almost full .*\n  → write .ini realpath_cache_size 1200. \(now 600\)`,
+			`(?m)^main: opcache.revalidate_freq is 0: .*which takes 3 to 13 % of the CPU time\n  → write .ini opcache\.revalidate_freq 2.`)
 		if err := s.Reload(harness.PoolSite(b, "ini opcache.enable 1", "ini opcache.interned_strings_buffer 8", "workers 1")); err != nil {
 			t.Fatal(err)
 		}

@@ -203,7 +203,7 @@ func TestTop_SurvivesCaddyExit(t *testing.T) {
 	tt := onTerminal(t, s.Command("php-pool", "top", "--interval", "100ms"))
 	tt.shows("1 pool: 0 busy, 1 idle")
 	s.Stop(syscall.SIGTERM)
-	tt.shows("no Caddy answers at unix/")
+	tt.shows("no Caddy responds at unix/")
 	tt.screen.KeyTap(vt.KeyLCtrl, vt.KeyC)
 	tt.ended()
 }

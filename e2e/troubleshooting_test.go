@@ -56,10 +56,10 @@ func TestTroubleshooting_DocumentedCommands(t *testing.T) {
 		// What each command has to print, in their order.
 		responses := [][]string{
 			{
-				`(?m)^main: the line is full: 3 requests wait, and one more is answered 503\n  → raise max_workers`,
-				`(?m)^main: OPcache is full, .*all 223 places for keys are taken, by \d+ scripts\n  → write .ini opcache\.max_accelerated_files 400. \(now 200\)`,
+				`(?m)^main: the queue is full: 3 requests are waiting, and further ones get 503\n  → raise max_workers`,
+				`(?m)^main: OPcache is full, .*all 223 keys are used, by \d+ scripts\n  → write .ini opcache\.max_accelerated_files 400. \(now 200\)`,
 				`(?m)^main: 1 worker crashed; the last at \S+` + ended + `, running POST /import\.php \(` + script + `/import\.php\)$`,
-				`(?m)^main: \d+ requests had to wait because all 2 workers were busy$`,
+				`(?m)^main: \d+ requests had to wait because all workers were busy \(maximum 2\)$`,
 			},
 			{
 				`(?m)^1 pool: 2 busy, 0 idle, at most 2; queue 3;`,
