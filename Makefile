@@ -24,7 +24,7 @@ E2E_TEST   = $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel $(PARALLEL)
 CADDY      = -caddy $(CURDIR)/bin/caddy
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php
+.PHONY: help run build php deps deps-apps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -41,8 +41,11 @@ go: # fails early if Go is missing or too old
 php: # php-cgi, if it is missing
 	@bash .ci/deps run
 
-deps: ## install what the tests need
+deps: ## install what make test needs
 	@bash .ci/deps test
+
+deps-apps: ## install what make test-apps needs: applications, a database, a browser
+	@bash .ci/deps apps
 
 # Times are those of two fast cores with warm caches. Slow machines take four
 # times as long, and building Caddy for the first time some minutes more.
@@ -60,7 +63,7 @@ test: deps check vet ## run the tests of each change, in about 7 minutes
 test-short: ## run the unit tests, in less than a minute and without installing anything
 	$(GO) test -short $(RACED) $(WITH_CADDY)
 
-test-apps: deps build ## run DokuWiki, WordPress, a browser and monitoring agents, in about 3 minutes
+test-apps: deps-apps build ## run DokuWiki, WordPress, a browser and monitoring agents, in about 3 minutes
 	$(E2E_TEST) ./e2e/apps $(CADDY)
 	cd e2e/apps/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./... $(CADDY)
 
