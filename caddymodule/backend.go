@@ -18,84 +18,84 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Backend is the way from an HTTP request to PHP and back: which pool, which
-// script, which variables. The php_pool handler and the php_pool transport of
-// reverse_proxy share it.
+// Backend sends an HTTP request to PHP: it chooses the pool, the script and the
+// CGI variables. The php_pool handler and the php_pool transport of reverse_proxy
+// share it.
 type Backend struct {
-	// The name of the pool that runs the scripts: one that the php_pool app
-	// defines, or the name for the one defined here by `pool_options`.
-	// Default: `default`.
+	// The pool whose workers run the scripts: the name of a pool of the php_pool
+	// app, or of the pool that `pool_options` defines. Default: `default`.
 	Pool string `json:"pool,omitempty"`
 
-	// The options of a pool of this handler's own. Options that are left out
-	// are those of the php_pool app's `defaults`.
+	// Defines a pool for this handler. Fields that are not set have the values of
+	// the php_pool app's `defaults`.
 	PoolOptions *poolcfg.Options `json:"pool_options,omitempty"`
 
-	// The site's root directory. Default: `{http.vars.root}`, which the root
-	// directive sets, or the current directory.
+	// The root directory of the site. Default: `{http.vars.root}`, which the
+	// `root` directive sets, or else the current directory.
 	Root string `json:"root,omitempty"`
 
-	// Where a path is split in script and PATH_INFO, and the extensions that a
-	// script may have. ASCII only; case does not matter. Default: `.php`.
+	// The extensions that a script may have. A path is split after the first one
+	// into the script and PATH_INFO. ASCII only, case-insensitive. Default:
+	// `.php`.
 	SplitPath []string `json:"split_path,omitempty"`
 
-	// Variables for PHP besides those of CGI, in $_SERVER. Placeholders are
-	// replaced.
+	// Additional variables for `$_SERVER`. Placeholders are replaced.
 	Env map[string]string `json:"env,omitempty"`
 
-	// Whether symlinks in the root are followed, once per request, before PHP
-	// sees it, so that a deploy that moves a symlink is seen at once and no
-	// request mixes two releases. Default: true.
+	// Resolve symlinks in the root, once for each request, before PHP gets it. A
+	// deployment that replaces a symlink takes effect with the next request, and
+	// no request mixes two releases. Default: true.
 	ResolveRootSymlink *bool `json:"resolve_root_symlink,omitempty"`
 
-	// Whether a script that a symlink leads out of the root, or to a file
-	// without an allowed extension, is answered 404 instead of being run. For
-	// sites whose users may make symlinks and should not reach each other's
-	// scripts. It costs a few system calls for each request. Default: false.
+	// Respond with 404 if a symlink leads from the script out of the root, or to a
+	// file without an allowed extension. Use it where users can create symlinks
+	// and must not run each other's scripts. Costs a few system calls for each
+	// request. Default: false.
 	ConfineSymlinks bool `json:"confine_symlinks,omitempty"`
 
-	// Whether what a script sends to its error log is logged with the request
-	// it belongs to, as a warning, or as an error when the response has a 4xx
-	// or 5xx status. Default: true.
+	// Log what scripts write to PHP's error log together with the request: as an
+	// error if the response has a 4xx or 5xx status, else as a warning. Default:
+	// true.
 	CaptureStderr *bool `json:"capture_stderr,omitempty"`
 
-	// How long a request waits for a worker; php_fastcgi's dial_timeout.
-	// Default: the pool's queue_timeout.
+	// How long a request may wait in the queue for a worker, if that is less than
+	// the pool's `queue_timeout`; after that the client gets 503. The name is that
+	// of php_fastcgi. Default: the pool's `queue_timeout`.
 	DialTimeout caddy.Duration `json:"dial_timeout,omitempty"`
 
-	// How long PHP may send nothing before the request is given up with 504.
-	// Default: no limit.
+	// How long PHP may send nothing before the client gets 504. Default: no
+	// limit.
 	ReadTimeout caddy.Duration `json:"read_timeout,omitempty"`
 
-	// How long PHP may take no byte of the request. Default: no limit.
+	// How long PHP may read nothing of the request before the client gets 504.
+	// Default: no limit.
 	WriteTimeout caddy.Duration `json:"write_timeout,omitempty"`
 
-	// How many bytes of a request body are kept in memory. A larger one of up to
-	// 4 MiB is too, as long as all of these take no more than 16 MiB; else it goes
-	// to a temporary file. -1: all, whatever its size, which lets clients fill
-	// the memory. Default: 65536.
+	// The size, in bytes, up to which a request body is always kept in memory. A
+	// larger one of up to 4 MiB is kept in memory while all of these take no more
+	// than 16 MiB; otherwise it goes to a temporary file. -1: all of every body,
+	// which lets clients exhaust the memory. Default: 65536.
 	RequestBuffers int64 `json:"request_buffers,omitempty"`
 
-	// How many bytes a request body may have; 413 above that. Default: no
-	// limit but that of request_body.
+	// The maximum size of a request body in bytes; a larger one gets 413.
+	// Default: no limit, except that of request_body.
 	MaxBody int64 `json:"max_body,omitempty"`
 
-	// How many bytes of an answer that is longer than 128 KiB are kept in
-	// memory for a client that is slow to take it, so that the worker is free
-	// when PHP has ended. Nothing is delayed, streams included. Each such
-	// answer may take that much memory. -1: all of it, whatever its size.
-	// Default: 0, none.
+	// How many bytes of a response above 128 KiB are kept in memory for a slow
+	// client, so that the worker is free as soon as PHP is done. Nothing is
+	// delayed, so streaming works. Each such response can take this much memory.
+	// -1: all of it, whatever its size. Default: 0.
 	ResponseBuffers int64 `json:"response_buffers,omitempty"`
 
 	site   cgi.Site
 	pool   *live.Pool
 	logger *zap.Logger
-	// propagator tells PHP about the span: by the headers that Caddy's tracing
-	// uses too, which OTEL_PROPAGATORS chooses.
+	// propagator writes the headers by which PHP continues the trace. Like Caddy's
+	// tracing it reads OTEL_PROPAGATORS.
 	propagator propagation.TextMapPropagator
 }
 
-const defaultRequestBuffers = 64 << 10
+const defaultRequestBuffers = 64 << 10 // bytes
 
 // provision prepares the backend and joins its pool.
 func (b *Backend) provision(ctx caddy.Context) error {
@@ -125,88 +125,89 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	return err
 }
 
-// roundTrip sends the request to PHP and returns when the head of the response is
-// there. It is the one way to PHP; its errors carry the status for the client.
-func (b *Backend) roundTrip(r *http.Request, v *requestState, proxied bool) (*response, error) {
+// roundTrip sends the request to PHP and returns when the response header has
+// arrived. All requests go through it. The caller must close the response. Errors
+// have the HTTP status for the client.
+func (b *Backend) roundTrip(r *http.Request, state *requestState, proxied bool) (*response, error) {
 	b.pool.Acquire()
-	a, err := b.send(r, v, proxied)
+	resp, err := b.send(r, state, proxied)
 	if err != nil {
 		b.pool.Release()
 	}
-	return a, err
+	return resp, err
 }
 
-// send is answer, for those who have entered the pool.
-func (b *Backend) send(r *http.Request, v *requestState, proxied bool) (*response, error) {
-	s, err := b.site.FindScript(r, &v.State)
+// send does the work of roundTrip. The caller has acquired the pool.
+func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*response, error) {
+	script, err := b.site.FindScript(r, &state.State)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.pool.CheckAdminINI(s.Filename); err != nil {
+	if err := b.pool.CheckAdminINI(script.Filename); err != nil {
 		return nil, err
 	}
-	in, err := b.pool.Spool.Read(r, b.RequestBuffers, b.MaxBody)
+	body, err := b.pool.Spool.Read(r, b.RequestBuffers, b.MaxBody)
 	if err != nil {
 		return nil, bodyError(err)
 	}
 	req := fastcgi.NewRequest()
-	a := &response{
-		backend: b, httpRequest: r, requestBody: in, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
-		stderr: stderrLog{backend: b, request: r, script: s.Filename}, cancel: func() {},
+	resp := &response{
+		backend: b, httpRequest: r, requestBody: body, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
+		stderr: stderrLog{backend: b, request: r, script: script.Filename}, cancel: func() {},
 	}
-	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: v.Repl, Dst: req, Proxied: proxied}
-	a.span, env.TraceHeaders = b.startSpan(r.Context(), s.Filename)
-	env.Write(&s, in.Length)
-	if in.Length > 0 {
-		req.Body, req.ContentLength = in.ReadSeeker, in.Length
+	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: state.Repl, Dst: req, Proxied: proxied}
+	resp.span, env.TraceHeaders = b.startSpan(r.Context(), script.Filename)
+	env.Write(&script, body.Length)
+	if body.Length > 0 {
+		req.Body, req.ContentLength = body.ReadSeeker, body.Length
 	}
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
-	req.Stderr = &a.stderr
-	a.request.Info = env.Info(&s, in.Length)
-	a.request.Info.MaxWait = time.Duration(b.DialTimeout)
+	req.Stderr = &resp.stderr
+	resp.request.Info = env.Info(&script, body.Length)
+	resp.request.Info.MaxWait = time.Duration(b.DialTimeout)
 	if b.pool.LimitsClients.Load() {
-		a.request.Info.Client = cgi.ClientKey(r)
+		resp.request.Info.Client = cgi.ClientKey(r)
 	}
-	v.begin(r, b.pool.Name, s.Filename)
+	state.begin(r, b.pool.Name, script.Filename)
 	ctx := r.Context()
 	if b.ResponseBuffers > 0 {
-		ctx, a.cancel = context.WithCancel(ctx)
+		ctx, resp.cancel = context.WithCancel(ctx)
 	}
-	if a.Response, err = b.pool.Do(ctx, &a.request); err != nil {
-		a.fail(err)
-		a.finish()
-		return nil, b.toHTTPError(err, r, &s)
+	if resp.Response, err = b.pool.Do(ctx, &resp.request); err != nil {
+		resp.fail(err)
+		resp.finish()
+		return nil, b.toHTTPError(err, r, &script)
 	}
-	v.response = a.Response
-	a.body = a.HTTP.Body.(*fastcgi.Body)
-	whole := a.body.Fill(fastcgi.MaxFill)
-	if whole {
-		// A short answer that is here as a whole: its length is known, and the
-		// worker can serve the next request while this client reads.
-		a.Release()
-		a.requestBody.Free()
-		a.endSpan()
+	state.response = resp.Response
+	resp.body = resp.HTTP.Body.(*fastcgi.Body)
+	complete := resp.body.Fill(fastcgi.MaxFill)
+	if complete {
+		// A short response that has arrived completely: its length is known, and
+		// the worker can serve the next request while this client reads.
+		resp.Release()
+		resp.requestBody.Free()
+		resp.endSpan()
 	}
-	if err := b.permissionError(a); err != nil {
-		a.finish()
+	if err := b.permissionError(resp); err != nil {
+		resp.finish()
 		return nil, err
 	}
-	if b.ResponseBuffers > 0 && !whole {
-		a.startReadAhead(int(b.ResponseBuffers))
+	if b.ResponseBuffers > 0 && !complete {
+		resp.startReadAhead(int(b.ResponseBuffers))
 	}
-	return a, nil
+	return resp, nil
 }
 
-// UsesPool reports whether requests go to that pool.
+// UsesPool reports whether b sends its requests to p.
 func (b *Backend) UsesPool(p *live.Pool) bool { return b.pool == p }
 
-// requestURI is the path the client asked for, without the query, which may
-// hold what does not belong in a log.
+// requestURI returns the path that the client requested, for logs: without the
+// query, which may hold secrets.
 func requestURI(r *http.Request) string { return cgi.OriginalURL(r).EscapedPath() }
 
-// safeMethod reports whether a method has no effect by its definition (RFC 9110
-// section 9.2.1), so that the request may be sent twice.
+// safeMethod reports whether the method is safe (RFC 9110 section 9.2.1), so that
+// the request may be sent twice.
 func safeMethod(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -17,36 +18,57 @@ import (
 
 func init() { caddy.RegisterModule(Handler{}) }
 
-// Handler runs PHP: it does what the routes of php_fastcgi and php-fpm do
-// together, with php-cgi workers that Caddy itself starts.
+// Handler runs PHP scripts in a pool of php-cgi workers that Caddy starts. It
+// replaces both php_fastcgi and php-fpm.
 //
-// A request for a directory is redirected to the path with a slash; try_files
-// picks the file, by default the path itself, the directory's index or the
-// site's index; a path that then ends with `.php` is run, any other goes to the
-// next handler (file_server).
+// It routes like php_fastcgi: a request for a directory that has an index file is
+// redirected to the path with a trailing slash. Then `try_files` picks the file;
+// by default these are the path itself, the index file of that directory, and the
+// index file of the site. A path that then ends in `.php` is run. All other
+// requests go to the next handler, usually file_server.
+//
+// The handler sets these placeholders. Those of the response are empty until PHP
+// has responded; they can be used in `header_down` and `handle_response`, and by
+// handlers that run after this one:
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.php_pool.script}` | The file that PHP runs
+// `{http.php_pool.worker}` | The ID of the worker that responded
+// `{http.php_pool.pid}` | The process ID of that worker
+// `{http.php_pool.generation}` | The number of the worker's generation; each new generation of the pool gets the next number
+// `{http.php_pool.queue_seconds}` | How long the request waited for the worker, in seconds
+// `{http.php_pool.ttfb_seconds}` | The time from when the request got the worker until PHP sent the response header, in seconds
+// `{http.matchers.file.relative}` | The file that routing picked, relative to the root, as a URL path
+// `{http.matchers.file.absolute}` | The same file with the path of the root
+// `{http.matchers.file.remainder}` | What follows the script in the path (PATH_INFO)
+// `{http.matchers.file.type}` | Always `file`
+//
+// If a request passes several php_pool handlers, as with an error page that PHP
+// renders, the values are those of the last one.
 type Handler struct {
 	Backend
 
-	// The index file of a directory and of the site. `off` leaves the path as
-	// it is: only paths that end with `.php` are run. Default: `index.php`.
+	// The index file of a directory and of the site. `off` disables routing:
+	// only requests for paths that end in `.php` are run. Default: `index.php`.
 	Index string `json:"index,omitempty"`
 
-	// The files to try, in order, instead of `{path} {path}/index.php
-	// index.php`; as in the try_files of php_fastcgi.
+	// The files to try, in this order, like the `try_files` of php_fastcgi.
+	// Default: `{path} {path}/index.php index.php`, with the name of the index
+	// file.
 	TryFiles []string `json:"try_files,omitempty"`
 
-	// Whether what no visitor should see is answered 404 instead of being
-	// passed on to the next handler, as a rule file_server: names that begin
-	// with a dot (but `/.well-known/`), PHP source and copies of it
-	// (`index.php.bak`, `index.php~`, `.inc`, `.phar`, `.phtml`), settings
-	// (`.ini`), dumps (`.sql`), `composer.json` and `composer.lock`. Only
-	// requests that the handler sees are judged, by their name. Default: true.
+	// Respond with 404 to requests for files that should not be public, instead
+	// of passing them to the next handler: dotfiles (except `/.well-known/`), PHP
+	// source and its copies (`index.php.bak`, `index.php~`, `.inc`, `.phar`,
+	// `.phtml`), `.ini`, `.sql`, `composer.json` and `composer.lock`. Matches by
+	// name, and only requests that reach this handler. Default: true.
 	HideSensitive *bool `json:"hide_sensitive,omitempty"`
 
-	// The configuration of a reverse_proxy handler through which the answer
-	// goes: for handle_response, replace_status, header_up, header_down and
-	// what else only reverse_proxy can do. Its transport and upstreams are
-	// set by this handler. Without it requests take a shorter way.
+	// The configuration of a reverse_proxy handler that requests then go through,
+	// for `handle_response`, `replace_status`, `header_up`, `header_down` and
+	// everything else that only reverse_proxy can do. This handler sets its
+	// transport and upstreams. Default: none, which is faster.
 	ProxyRaw json.RawMessage `json:"reverse_proxy,omitempty"`
 
 	router *cgi.Router
@@ -76,26 +98,26 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return h.provisionProxy(ctx)
 }
 
-// provisionProxy makes the reverse proxy that has our transport.
+// provisionProxy sets up the reverse proxy that uses php_pool as its transport.
 func (h *Handler) provisionProxy(ctx caddy.Context) error {
 	proxy := new(reverseproxy.Handler)
 	if err := caddy.StrictUnmarshalJSON(h.ProxyRaw, proxy); err != nil {
 		return fmt.Errorf("reverse_proxy: %w", err)
 	}
 	if proxy.TransportRaw != nil || len(proxy.Upstreams) > 0 || proxy.DynamicUpstreamsRaw != nil {
-		return fmt.Errorf("reverse_proxy of php_pool cannot have a transport or upstreams of its own: " +
-			"PHP answers; leave them out")
+		return errors.New("reverse_proxy of php_pool cannot have a transport or upstreams, " +
+			"because php_pool is the transport: remove them")
 	}
 	proxy.TransportRaw = caddyconfig.JSONModuleObject(Transport{Backend: h.Backend}, "protocol", "php_pool", nil)
 	proxy.Upstreams = reverseproxy.UpstreamPool{{Dial: "php_pool.internal:9000"}}
 	if proxy.FlushInterval == 0 {
-		proxy.FlushInterval = -1 // what PHP flushes reaches the client at once
+		proxy.FlushInterval = -1 // flush at once, as PHP does
 	}
 	h.proxy = proxy
 	return proxy.Provision(ctx)
 }
 
-// Cleanup frees what the reverse proxy holds.
+// Cleanup cleans up the reverse proxy.
 func (h *Handler) Cleanup() error {
 	if h.proxy == nil {
 		return nil
@@ -103,16 +125,17 @@ func (h *Handler) Cleanup() error {
 	return h.proxy.Cleanup()
 }
 
-// ServeHTTP answers requests for PHP and passes on all others.
+// ServeHTTP runs PHP for requests that are routed to a script, and calls next for
+// all others. Its errors have the HTTP status for the client.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := requestStateFrom(r)
-	if done, err := h.router.Route(w, r, &v.State); done || err != nil {
+	state := requestStateFrom(r)
+	if done, err := h.router.Route(w, r, &state.State); done || err != nil {
 		return err
 	}
 	if path := cgi.CleanPath(r.URL.Path); !h.site.IsScript(path) {
 		if poolcfg.ValueOr(h.HideSensitive, true) && h.site.IsSensitive(path) {
 			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
-				"%s is hidden, as its name says that it is nobody's business (hide_sensitive)", path))
+				"%s is hidden by hide_sensitive", path))
 		}
 		return next.ServeHTTP(w, r)
 	}
@@ -120,7 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.proxy != nil {
 		err = h.proxy.ServeHTTP(w, r, next)
 	} else {
-		err = h.serveDirect(w, r, v)
+		err = h.serveDirect(w, r, state)
 	}
 	if err != nil {
 		live.SetRetryAfter(w.Header(), err)

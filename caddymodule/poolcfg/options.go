@@ -7,202 +7,222 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Options configures one pool of php-cgi workers. Every field can be left
-// out.
+// Options configures one pool of php-cgi workers. All fields are optional: a
+// field that is not set has its value from the `defaults` of the php_pool app, or
+// else the default given here. -1 turns a limit or timeout off where the field
+// says so, also one that `defaults` sets.
 //
-// What the processes see (binary, ini files and settings, environment, user,
-// spawn) belongs to a generation: changing it in a reload starts new workers
-// beside the old ones, which finish their requests. All other fields act on
-// the running pool.
+// A generation is the set of workers that were started with the same settings.
+// The fields from `binary` to `oom_score_adj`, and `spawn`, belong to the
+// generation: when a reload changes them, new workers start, and the old ones
+// finish their requests. All other fields take effect in the running workers.
 type Options struct {
-	// Which php-cgi to run: a path, a name to look for in PATH, or a version
-	// such as `8.2`. Default: `php-cgi` in PATH, else the newest versioned one
+	// Which php-cgi to run: a path, a name to look up in PATH, or a version such
+	// as `8.2`. Default: `php-cgi` in PATH, else the newest versioned one in PATH
 	// (`php-cgi8.2`, `php-cgi83`, ...). The choice is logged.
 	Binary string `json:"binary,omitempty"`
 
-	// The php.ini to load instead of php-cgi's own (`-c`). Note that Debian's
-	// php-cgi reads /etc/php/X/cgi/php.ini where php-fpm read
+	// The php.ini to load (php-cgi's `-c`). Default: php-cgi's own, which on
+	// Debian is /etc/php/X/cgi/php.ini, while php-fpm reads
 	// /etc/php/X/fpm/php.ini.
 	INIFile string `json:"ini_file,omitempty"`
 
-	// The directory whose *.ini files are loaded after php.ini, instead of
-	// php-cgi's own.
+	// The directory with additional *.ini files, which are loaded after php.ini.
+	// Default: php-cgi's own.
 	INIScanDir string `json:"ini_scan_dir,omitempty"`
 
-	// Single settings that win over every ini file (`-d`), but not over
-	// .user.ini and ini_set().
+	// PHP settings by name (php-cgi's `-d`). They override all ini files;
+	// `.user.ini` and `ini_set()` override them.
 	INI map[string]string `json:"ini,omitempty"`
 
-	// Settings that scripts cannot undo: they win over every ini file, `ini`,
-	// .user.ini and ini_set(), as php_admin_value of php-fpm does. They are part
-	// of php-cgi's command line, which every local user can see: no place for
-	// passwords.
+	// PHP settings by name that scripts cannot change, like php-fpm's
+	// `php_admin_value`. They override all ini files, `ini`, `.user.ini` and
+	// `ini_set()`. Every local user can read them in the process list, so do not
+	// put passwords here.
 	AdminINI map[string]string `json:"admin_ini,omitempty"`
 
-	// Keeps PHP to one site: what it may open is the site's root and a directory
-	// of the pool's own for uploads, sessions and temporary files
-	// (`open_basedir`, `upload_tmp_dir`, `session.save_path`, `sys_temp_dir`,
-	// TMPDIR); it may not start programs (`disable_functions`, `enable_dl`,
-	// `ffi.enable`, `no_new_privs`); what it writes is not for others (`umask`
-	// 027). Each can be overruled: settings by `admin_ini`, the rest by the
-	// option of that name. Needs a root without placeholders and a pool that no
-	// other root shares. It is a fence; the wall between two customers is a
-	// `user` each.
+	// Confines PHP to one site:
+	//
+	// - PHP can only open files in the site's root and in a private directory of
+	// the pool for uploads, sessions and temporary files (`open_basedir`,
+	// `upload_tmp_dir`, `session.save_path`, `sys_temp_dir`, TMPDIR).
+	// - PHP cannot start programs (`disable_functions`, `enable_dl`, `ffi.enable`,
+	// `no_new_privs`).
+	// - Other users cannot read the files that PHP creates (`umask` 027).
+	//
+	// `admin_ini` and the options of these names override each of them. The
+	// handler must set `root`, without placeholders, and sites with different
+	// roots cannot share the pool. This is defense in depth: to separate
+	// customers, give each one its own `user`. Default: false.
 	Isolate *bool `json:"isolate,omitempty"`
 
-	// What php-cgi's own environment holds besides PATH, LANG, TZ, TMPDIR and
-	// HOME. Nothing else of Caddy's environment reaches PHP.
+	// Variables in the environment of php-cgi, in addition to PATH, LANG, TZ,
+	// TMPDIR, HOME and USER. PHP gets no other variable of Caddy's environment.
+	// Placeholders are not replaced.
 	ProcessEnv map[string]string `json:"process_env,omitempty"`
 
-	// The user, or `user:group`, that PHP runs as. Needs Caddy to run as root.
-	// Default: Caddy's own user; when that is root, `www-data`, else `nobody`.
-	// `root` has to be spelled out.
+	// The user that PHP runs as: `user` or `user:group`. Another user than
+	// Caddy's requires Caddy to run as root. Default: Caddy's user; if that is
+	// root, `www-data`, or `nobody` if it does not exist. PHP runs as root only
+	// if this is set to `root`.
 	User string `json:"user,omitempty"`
 
-	// The file mode creation mask of the workers, in octal.
+	// The file mode creation mask of the workers, in octal, such as `027`. Linux
+	// only. Default: Caddy's; `027` with `isolate`.
 	Umask string `json:"umask,omitempty"`
 
-	// Added to the workers' nice value: 1 to 19 gives them less of the
-	// processor than Caddy gets.
+	// A number from -20 to 19 that is added to the nice value of the workers. 1
+	// to 19 gives PHP less CPU time than Caddy. Linux only. Default: 0.
 	Nice *int `json:"nice,omitempty"`
 
-	// Forbids the workers and what they start to gain privileges. PHP's mail()
-	// often needs a setgid helper, so it is off unless asked for, or `isolate`
-	// is on.
+	// Prevents workers and the programs they start from gaining privileges,
+	// as by setuid and setgid programs. PHP's `mail()` often needs such a
+	// program. Linux only. Default: false; true with `isolate`.
 	NoNewPrivs *bool `json:"no_new_privs,omitempty"`
 
-	// Resource limits of each worker, by the names of setrlimit(2) in lower
-	// case: `nofile`, `core`, `cpu`, `as`, ...
+	// Resource limits of each worker, by the names of setrlimit(2) in lower case:
+	// `nofile`, `core`, `cpu`, `as`, ... Linux only. Default: `core` is 0, the
+	// others are Caddy's.
 	Rlimits map[string]uint64 `json:"rlimits,omitempty"`
 
-	// How readily the kernel ends the workers when memory runs out, -1000 to
-	// 1000. Below Caddy's own it takes CAP_SYS_RESOURCE. Default: 500 above
-	// Caddy's own, so that they go first.
+	// Which processes the kernel kills first when memory runs out: from -1000,
+	// never, to 1000. A value below Caddy's own requires CAP_SYS_RESOURCE. Linux
+	// only. Default: 500 above Caddy's own, so that workers are killed first.
 	OOMScoreAdj *int `json:"oom_score_adj,omitempty"`
 
 	// Starts a new generation when php.ini, another ini file that php-cgi has
 	// read, a directory of such files, or php-cgi itself changes. They are
-	// looked at every second.
+	// checked every second. Default: false.
 	Watch *bool `json:"watch,omitempty"`
 
-	// What is requested, by GET, from the workers of a new generation before
-	// it serves anybody else, so that its OPcache is warm: paths, for each site
-	// that uses the pool, or whole URLs for a certain one. The requests go
-	// through Caddy as if they had come from this machine.
+	// URIs to request, with GET, from the workers of a new generation before
+	// clients use it, to fill its OPcache. A path is requested from every site
+	// that uses the pool, a complete URL from its own site only. The requests
+	// pass all of Caddy's handlers and come from localhost.
 	Warmup []string `json:"warmup,omitempty"`
 
-	// Whether a warm-up that is answered with a 5xx status, or that a worker
-	// does not survive, refuses the new generation, so that the old one stays.
-	// Else it is only logged.
+	// Rejects a new generation when a warmup request gets a 5xx status or crashes
+	// its worker; the old generation stays active. Otherwise the failure is only
+	// logged. Default: false.
 	WarmupStrict *bool `json:"warmup_strict,omitempty"`
 
-	// How workers are started: `shared`, forked from one master with one
-	// OPcache (Linux, the default there), or `single`, one process each (every
-	// platform).
+	// How workers are started. `shared`: forked from one master, so that they
+	// share one OPcache; Linux only. `single`: one process for each worker, with
+	// its own OPcache. Default: `shared` on Linux, else `single`.
 	Spawn string `json:"spawn,omitempty"`
 
-	// How many workers there are, and when, in php-fpm's terms: `static`,
-	// `dynamic` (the default) or `ondemand`.
+	// How the number of workers is chosen, as in php-fpm's `pm`: `static`,
+	// `dynamic` or `ondemand`. Default: `dynamic`; `static` if only `workers` is
+	// set.
 	Manager string `json:"manager,omitempty"`
 
-	// How many workers a static pool has. Giving only this makes the pool
-	// static.
+	// The number of workers of a static pool.
 	Workers int `json:"workers,omitempty"`
 
-	// The most workers of a dynamic or ondemand pool. -1 or nothing: from
-	// memory and CPUs.
+	// The maximum number of workers of a dynamic or ondemand pool. -1: computed
+	// from memory and CPUs. Default: -1.
 	MaxWorkers int `json:"max_workers,omitempty"`
 
-	// The fewest workers of a dynamic pool, busy ones counted (this is not
-	// php-fpm's min_spare_servers). Default: 1.
+	// The minimum number of workers of a dynamic pool, including busy ones; this
+	// differs from php-fpm's `min_spare_servers`. Default: 1.
 	MinWorkers *int `json:"min_workers,omitempty"`
 
-	// How many workers a dynamic pool starts with. Default: 2.
+	// The number of workers that a dynamic pool starts with. Default: 2, or
+	// `min_workers` if that is more.
 	StartWorkers int `json:"start_workers,omitempty"`
 
-	// The most idle workers that a dynamic pool keeps. Default: 4.
+	// The maximum number of idle workers of a dynamic pool. Default: 4, or
+	// `min_workers` if that is more.
 	MaxSpare *int `json:"max_spare,omitempty"`
 
-	// How long a worker above the minimum may be idle. Default: 60s.
+	// How long a worker above the minimum may be idle before it is stopped.
+	// Default: 60s.
 	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
 
-	// How long an ondemand pool keeps its master, and with it the OPcache,
-	// after the last worker. 0 ends it with that worker. Default: 10m.
+	// How long an ondemand pool keeps its master, and with it the OPcache, after
+	// its last worker has stopped. 0: the master stops with the last worker.
+	// Default: 10m.
 	MasterIdleTimeout *caddy.Duration `json:"master_idle_timeout,omitempty"`
 
-	// How many requests a worker serves before it is replaced. -1 or nothing:
-	// no limit.
+	// The number of requests after which a worker is replaced. -1: no limit.
+	// Default: no limit.
 	MaxRequests int `json:"max_requests,omitempty"`
 
-	// Up to how many requests earlier a worker may be replaced, so that workers
-	// started together do not retire together. Default: a tenth of
-	// max_requests.
+	// A worker is replaced up to this many requests before `max_requests`, by a
+	// random number, so that workers that started together are not replaced
+	// together. Default: a tenth of `max_requests`.
 	MaxRequestsJitter *int `json:"max_requests_jitter,omitempty"`
 
-	// How long a worker lives. Negative or nothing: no limit.
+	// The age at which a worker is replaced. -1: no limit. Default: no limit.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 
-	// How many bytes of memory a worker may have for itself when a request
-	// ends. -1 or nothing: no limit.
+	// A worker is replaced if it has more than this many bytes of private memory
+	// after a request. Linux only. -1: no limit. Default: no limit.
 	MaxMemory int64 `json:"max_memory,omitempty"`
 
-	// How often an idle worker is asked whether it lives. Negative: never.
-	// Default: 5s.
+	// How often an idle worker is health-checked. -1: never. Default: 5s.
 	HealthInterval caddy.Duration `json:"health_interval,omitempty"`
 
-	// A script that kills as many workers as this within the window, with no
-	// run between them that went well, is not run for the period. Default: 3 within 1m for 1m; 0 deaths turns it off.
+	// When requests for a script that crashes workers are rejected with 503.
+	// Default: 3 crashes within 1m, for 1m.
 	Quarantine *QuarantineOptions `json:"quarantine,omitempty"`
 
-	// How long a worker, or a whole generation, may take to start; so long do
-	// early requests wait. Default: 30s.
+	// How long a worker, or a whole generation, may take to start. Requests that
+	// arrive before the first worker is ready wait up to this long. Default: 30s.
 	StartTimeout caddy.Duration `json:"start_timeout,omitempty"`
 
-	// How long PHP may run for one request, by the clock on the wall. At the
-	// end PHP is told to stop as by its own time limit; two seconds later its
-	// process is killed. The client gets 504. Negative or nothing: no limit.
+	// The maximum wall-clock time of PHP for one request. When it expires, PHP
+	// stops as at its `max_execution_time`, and 2 seconds later its process is
+	// killed. A thread-safe PHP, and PHP on systems other than Linux, is killed at
+	// once. The client gets 504. -1: no limit. Default: no limit.
 	RequestTimeout caddy.Duration `json:"request_timeout,omitempty"`
 
-	// How long a request waits for a worker before it is answered 503.
-	// Default: 30s.
+	// How long a request may wait in the queue for a worker; after that the
+	// client gets 503. Default: 30s.
 	QueueTimeout caddy.Duration `json:"queue_timeout,omitempty"`
 
-	// How long running requests get when Caddy stops. systemd gives Caddy's
-	// unit 5s. Default: 4s.
+	// How long running requests may go on when Caddy stops. Caddy's systemd unit
+	// allows 5s in total (`TimeoutStopSec`). Default: 4s.
 	StopTimeout caddy.Duration `json:"stop_timeout,omitempty"`
 
-	// From when on a request is logged as slow. Negative: never. Default: 5s.
+	// The duration from which a request is logged as slow, with a PHP backtrace
+	// where that is available. -1: never. Default: 5s.
 	SlowRequest caddy.Duration `json:"slow_request,omitempty"`
 
-	// How many requests may wait for a worker; one more is answered 503.
+	// The maximum number of requests in the queue; further ones get 503.
 	// Default: 1024.
 	MaxQueue *int `json:"max_queue,omitempty"`
 
-	// How many workers one client may have at a time; as many requests more of
-	// it wait for these, and one more is answered 429. A client is an address
-	// as Caddy's {client_ip} has it (so behind a proxy set trusted_proxies, or
-	// all visitors are one), of IPv6 its /64. -1 or nothing: no limit.
+	// The maximum number of workers that one client uses at a time. As many
+	// further requests of the client wait; more of them get 429. A client is an
+	// IPv4 address or an IPv6 /64 network, as in `{client_ip}`: behind a proxy,
+	// set `trusted_proxies`, or all visitors count as one client. -1: no limit.
+	// Default: no limit.
 	MaxPerClient int `json:"max_per_client,omitempty"`
 
-	// Where request bodies are kept that do not fit in memory. Default: the
-	// system's directory for temporary files.
+	// The directory for temporary files with request bodies that do not fit in
+	// memory. Default: the system's directory for temporary files.
 	SpoolDir string `json:"spool_dir,omitempty"`
 
-	// How many bytes of request bodies may be kept there at a time for the
-	// whole pool. -1 or nothing: no limit.
+	// The maximum number of bytes in these temporary files at a time, for the
+	// whole pool; a request above it gets 413. -1: no limit. Default: no limit.
 	SpoolMax int64 `json:"spool_max,omitempty"`
 
-	// binding is what an isolated pool is for.
+	// binding is the site of an isolated pool; see BindToRoot.
 	binding siteBinding
 }
 
-// QuarantineOptions says when a script that kills workers is put aside.
+// QuarantineOptions says when requests for a script are rejected because it
+// crashes workers.
 type QuarantineOptions struct {
-	// How many workers it has to kill; 0 turns the quarantine off.
+	// How many workers the script must crash, without a successful request
+	// in between. 0 turns the quarantine off.
 	Deaths int `json:"deaths"`
-	// Within which time. Default: 1m.
+
+	// The time within which these crashes must occur. Default: 1m.
 	Window caddy.Duration `json:"window,omitempty"`
-	// For how long it is not run. Default: 1m.
+
+	// How long requests for the script are then rejected. Default: 1m.
 	Period caddy.Duration `json:"period,omitempty"`
 }
 
