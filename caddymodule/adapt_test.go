@@ -13,13 +13,12 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 )
 
-var update = flag.Bool("update", false, "write what was got into the golden files")
+var update = flag.Bool("update", false, "write the results to the golden files")
 
 const divider = "----------\n"
 
-// The golden files are the Caddyfile's specification: a Caddyfile, and the JSON
-// it adapts to or the error it gives.
-func TestCaddyfilesAdaptAsTheGoldenFilesSay(t *testing.T) {
+// Each golden file has a Caddyfile, and the JSON that it adapts to, or the error.
+func TestCaddyfile_GoldenFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden files: %v", err)
@@ -45,7 +44,7 @@ func TestCaddyfilesAdaptAsTheGoldenFilesSay(t *testing.T) {
 	}
 }
 
-// adapt returns indented JSON, or the error.
+// adapt returns the indented JSON of a Caddyfile, or "error: " and the error.
 func adapt(t *testing.T, caddyfile string) string {
 	t.Helper()
 	out, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
@@ -64,7 +63,7 @@ func adapt(t *testing.T, caddyfile string) string {
 	return indented.String() + "\n"
 }
 
-func TestTheExampleAdapts(t *testing.T) {
+func TestCaddyfile_ExampleAdapts(t *testing.T) {
 	text, err := os.ReadFile("../Caddyfile.example")
 	if err != nil {
 		t.Fatal(err)

@@ -24,13 +24,15 @@ import (
 
 func init() { caddy.RegisterModule(App{}) }
 
-// App holds the pools that the handlers of a config use, and starts them.
+// App manages the pools that the php_pool handlers of a config use. It is only
+// needed for pools that several handlers share, and for common options.
 type App struct {
-	// Options for every pool that does not set them itself.
+	// Options of all pools that do not set them. A pool that sets `manager`,
+	// `workers` or `max_workers` ignores the numbers of workers given here.
 	Defaults *poolcfg.Options `json:"defaults,omitempty"`
 
-	// Pools that handlers refer to by name. One that no handler uses is
-	// checked, but not started.
+	// Pools by name, for handlers to use. A pool that no handler uses is validated
+	// but not started.
 	Pools map[string]*poolcfg.Options `json:"pools,omitempty"`
 
 	ctx    caddy.Context

@@ -16,28 +16,28 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("php_pool", parseDirective)
-	// Where php_fastcgi stands: behind reverse_proxy, which may have taken
-	// /api/*, and before file_server.
+	// The place of php_fastcgi: after reverse_proxy, which may handle /api/*, and
+	// before file_server.
 	httpcaddyfile.RegisterDirectiveOrder("php_pool", httpcaddyfile.Before, "php_fastcgi")
-	httpcaddyfile.RegisterGlobalOption("php_pool", parseGlobal)
+	httpcaddyfile.RegisterGlobalOption("php_pool", parseGlobalOption)
 }
 
-// directive gathers what the block of a php_pool directive says.
+// directive is a php_pool directive while it is parsed.
 type directive struct {
-	helper  httpcaddyfile.Helper
-	handler *Handler
-	own     poolcfg.Options
-	named   string // by `name`
-	seen    map[string]bool
-	proxy   []caddyfile.Token // what is reverse_proxy's
+	helper      httpcaddyfile.Helper
+	handler     *Handler
+	poolOptions poolcfg.Options
+	poolName    string            // value of `name`
+	seen        map[string]bool   // options so far
+	proxyTokens []caddyfile.Token // the options of reverse_proxy
 }
 
 // parseDirective sets up the handler from Caddyfile tokens:
 //
 //	php_pool [<matcher>] {
-//	    pool <name>                # one of the global options, or, instead:
-//	    name <name>
-//	    <any pool option>          # see poolOptions
+//	    pool <name>                # a pool of the global options, or instead:
+//	    name <name>                # the name of the pool defined here
+//	    <any pool option>          # see parseGlobalOption
 //
 //	    # as in php_fastcgi
 //	    root <path>
@@ -53,7 +53,7 @@ type directive struct {
 //	    read_timeout <duration>
 //	    write_timeout <duration>
 //	    request_buffers <size>
-//	    response_buffers <size>    # without the delay that it has there
+//	    response_buffers <size>    # unlike there, it delays nothing
 //	    max_body <size>
 //
 //	    # as in reverse_proxy
@@ -67,9 +67,9 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	p := &directive{helper: h, handler: new(Handler), seen: map[string]bool{}}
 	if args := h.RemainingArgs(); len(args) > 0 {
 		if !strings.ContainsAny(args[0], ":/") {
-			return nil, h.Errf("php_pool takes no name (%s): write `pool %s` in its block, for a pool of the global options", args[0], args[0])
+			return nil, h.Errf("php_pool does not take a pool name (%s): write `pool %s` in its block to use a pool of the global options", args[0], args[0])
 		}
-		return nil, h.Errf("php_pool takes no address (%s): it starts php-cgi by itself; take it out", strings.Join(args, " "))
+		return nil, h.Errf("php_pool does not take an address (%s), because it starts php-cgi itself: remove it", strings.Join(args, " "))
 	}
 	name := h.Token()
 	for h.NextBlock(0) {
@@ -83,66 +83,66 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	return p.handler, p.finishProxy(name)
 }
 
-// subdirective reads one line of the block, with the block of its own that it
-// may have.
+// subdirective parses one option of the block. tokens are the option with its
+// arguments and its nested block.
 func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 	d := caddyfile.NewDispenser(tokens)
 	d.Next()
-	if why, ok := unsupported[name]; ok {
-		return d.Errf("%s makes no sense in php_pool: %s", name, why)
+	if reason, ok := unsupported[name]; ok {
+		return d.Errf("php_pool does not support %s: %s", name, reason)
 	}
 	if proxyOptions[name] || strings.HasPrefix(name, "@") {
-		p.proxy = append(p.proxy, tokens...)
+		p.proxyTokens = append(p.proxyTokens, tokens...)
 		return nil
 	}
 	if p.seen[name] && !repeatable[name] {
-		return d.Errf("%s is given twice: keep one", name)
+		return d.Errf("duplicate option %q: remove one", name)
 	}
 	p.seen[name] = true
-	if read := poolOption(name); read != nil {
-		return read(d, &p.own)
+	if parse := poolOptionParser(name); parse != nil {
+		return parse(d, &p.poolOptions)
 	}
-	if read, ok := backendOptions[name]; ok {
-		return read(d, &p.handler.Backend)
+	if parse, ok := backendOptions[name]; ok {
+		return parse(d, &p.handler.Backend)
 	}
 	switch name {
 	case "index":
-		return oneString(d, &p.handler.Index)
+		return parseString(d, &p.handler.Index)
 	case "try_files":
-		return list(d, &p.handler.TryFiles)
+		return parseStrings(d, &p.handler.TryFiles)
 	case "hide_sensitive":
-		return onOffPtr(d, &p.handler.HideSensitive)
+		return parseSwitchPtr(d, &p.handler.HideSensitive)
 	case "pool":
-		return oneString(d, &p.handler.Pool)
+		return parseString(d, &p.handler.Pool)
 	case "name":
-		return oneString(d, &p.named)
+		return parseString(d, &p.poolName)
 	}
-	return d.Errf("php_pool has no option %s: it knows hide_sensitive, index, name, pool, try_files, %s, %s, %s", name,
-		known(backendOptions), known(poolOptions), known(proxyOptions))
+	return d.Errf("unrecognized php_pool option %q (one of: hide_sensitive, index, name, pool, try_files, %s, %s, %s)", name,
+		optionNames(backendOptions), optionNames(poolOptions), optionNames(proxyOptions))
 }
 
-// repeatable options add up.
+// repeatable are the options that add a value each time.
 var repeatable = map[string]bool{"ini": true, "admin_ini": true, "process_env": true, "env": true}
 
-// backendOptions are the subdirectives that concern the way to PHP: those of
-// the directive, and of `transport php_pool` in reverse_proxy.
+// backendOptions are the options that the directive shares with `transport
+// php_pool` in reverse_proxy. They set the fields of Backend.
 var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
-	"root":                 func(d *caddyfile.Dispenser, b *Backend) error { return oneString(d, &b.Root) },
-	"split":                func(d *caddyfile.Dispenser, b *Backend) error { return list(d, &b.SplitPath) },
-	"env":                  envOption,
-	"resolve_root_symlink": func(d *caddyfile.Dispenser, b *Backend) error { return onOffPtr(d, &b.ResolveRootSymlink) },
-	"confine_symlinks":     func(d *caddyfile.Dispenser, b *Backend) error { return onOff(d, &b.ConfineSymlinks) },
-	"capture_stderr":       func(d *caddyfile.Dispenser, b *Backend) error { return onOffPtr(d, &b.CaptureStderr) },
-	"dial_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.DialTimeout) },
-	"read_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.ReadTimeout) },
-	"write_timeout":        func(d *caddyfile.Dispenser, b *Backend) error { return oneDuration(d, &b.WriteTimeout) },
-	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return sizeOr(d, &b.RequestBuffers, "unlimited") },
-	"response_buffers":     func(d *caddyfile.Dispenser, b *Backend) error { return sizeOr(d, &b.ResponseBuffers, "unlimited") },
-	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return oneSize(d, &b.MaxBody) },
+	"root":                 func(d *caddyfile.Dispenser, b *Backend) error { return parseString(d, &b.Root) },
+	"split":                func(d *caddyfile.Dispenser, b *Backend) error { return parseStrings(d, &b.SplitPath) },
+	"env":                  parseEnv,
+	"resolve_root_symlink": func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitchPtr(d, &b.ResolveRootSymlink) },
+	"confine_symlinks":     func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitch(d, &b.ConfineSymlinks) },
+	"capture_stderr":       func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitchPtr(d, &b.CaptureStderr) },
+	"dial_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return parseDuration(d, &b.DialTimeout) },
+	"read_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return parseDuration(d, &b.ReadTimeout) },
+	"write_timeout":        func(d *caddyfile.Dispenser, b *Backend) error { return parseDuration(d, &b.WriteTimeout) },
+	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return parseSizeOr(d, &b.RequestBuffers, "unlimited") },
+	"response_buffers":     func(d *caddyfile.Dispenser, b *Backend) error { return parseSizeOr(d, &b.ResponseBuffers, "unlimited") },
+	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return parseSize(d, &b.MaxBody) },
 }
 
-// proxyOptions are reverse_proxy's own: with one of them the answer goes
-// through it.
+// proxyOptions are options of reverse_proxy. With one of them, requests go through
+// a reverse_proxy handler, which parses them.
 var proxyOptions = map[string]bool{
 	"flush_interval": true, "header_up": true, "header_down": true,
 	"handle_response": true, "replace_status": true, "trusted_proxies": true, "method": true,
@@ -150,16 +150,18 @@ var proxyOptions = map[string]bool{
 	"stream_buffer_size": true, "proxy_status_name": true,
 }
 
-func list(d *caddyfile.Dispenser, to *[]string) error {
+// parseStrings parses `<option> <values...>`.
+func parseStrings(d *caddyfile.Dispenser, dst *[]string) error {
 	name := d.Val()
-	if *to = d.RemainingArgs(); len(*to) == 0 {
-		return d.Errf("%s takes at least one value: write %s <values...>", name, name)
+	if *dst = d.RemainingArgs(); len(*dst) == 0 {
+		return d.Errf("%s needs at least one value: write %s <values...>", name, name)
 	}
 	return nil
 }
 
-func envOption(d *caddyfile.Dispenser, b *Backend) error {
-	if err := pairs(d, &b.Env); err != nil {
+// parseEnv parses `env <name> <value>`, or a block of such lines.
+func parseEnv(d *caddyfile.Dispenser, b *Backend) error {
+	if err := parsePairs(d, &b.Env); err != nil {
 		return err
 	}
 	for name := range b.Env {
@@ -170,28 +172,29 @@ func envOption(d *caddyfile.Dispenser, b *Backend) error {
 	return nil
 }
 
-// finishPool decides which pool the handler uses.
+// finishPool sets the handler's pool, and its options if the block has any.
 func (p *directive) finishPool() error {
 	h := p.handler
 	switch {
-	case h.Pool != "" && (p.named != "" || !p.own.IsZero()):
+	case h.Pool != "" && (p.poolName != "" || !p.poolOptions.IsZero()):
 		return p.helper.Errf("pool %s is defined in the global options, so its options belong there: "+
-			"take the pool options out here, or take out pool and write name", h.Pool)
+			"move the pool options there, or write name instead of pool", h.Pool)
 	case h.Pool != "":
 		return nil
-	case p.named == "" && p.own.IsZero():
+	case p.poolName == "" && p.poolOptions.IsZero():
 		return nil // the default pool
 	}
-	h.PoolOptions = &p.own
-	if h.Pool = p.named; h.Pool == "" {
+	h.PoolOptions = &p.poolOptions
+	if h.Pool = p.poolName; h.Pool == "" {
 		root, _ := p.helper.BlockState["root"].(string)
 		h.Pool = nameFromRoot(h.Root, root)
 	}
 	return nil
 }
 
-// nameFromRoot names a pool after the directory of its site; Caddy does not
-// tell a directive for which host it stands.
+// nameFromRoot returns a name for a pool: the first root that is not empty, with
+// `-` for all but ASCII letters, digits, dots and underscores. The host would be a
+// better name, but Caddy does not pass it to directives.
 func nameFromRoot(roots ...string) string {
 	for _, root := range roots {
 		name := strings.Trim(strings.Map(func(r rune) rune {
@@ -208,15 +211,16 @@ func nameFromRoot(roots ...string) string {
 	return "site"
 }
 
-// finishProxy hands reverse_proxy's options to its own parser.
+// finishProxy lets reverse_proxy parse its options, as a block that follows the
+// directive's name.
 func (p *directive) finishProxy(name caddyfile.Token) error {
-	if len(p.proxy) == 0 {
+	if len(p.proxyTokens) == 0 {
 		return nil
 	}
-	open, end := name, p.proxy[len(p.proxy)-1]
+	open, end := name, p.proxyTokens[len(p.proxyTokens)-1]
 	open.Text = "{"
 	end.Text, end.Line = "}", end.Line+1
-	tokens := append([]caddyfile.Token{name, open}, p.proxy...)
+	tokens := append([]caddyfile.Token{name, open}, p.proxyTokens...)
 	proxy := new(reverseproxy.Handler)
 	if err := proxy.UnmarshalCaddyfile(caddyfile.NewDispenser(append(tokens, end))); err != nil {
 		return err
@@ -229,20 +233,65 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 	return err
 }
 
-// parseGlobal reads the global option:
+// parseGlobalOption sets up the app from Caddyfile tokens:
 //
 //	php_pool {
-//	    <any pool option>          # defaults
+//	    <any pool option>          # defaults for all pools
 //	    pool <name> {
 //	        <any pool option>
 //	    }
 //	}
-func parseGlobal(d *caddyfile.Dispenser, _ any) (any, error) {
+//
+// The pool options set the fields of poolcfg.Options:
+//
+//	binary <name|path|version>
+//	ini_file <path>
+//	ini_scan_dir <dir>
+//	ini <name> <value>             # or a block of names and values
+//	admin_ini <name> <value>       # or a block
+//	isolate [off]
+//	process_env <name> <value>     # or a block
+//	user <user>[:<group>]
+//	umask <mode>
+//	nice <n>
+//	no_new_privs [off]
+//	rlimit_<resource> <n>
+//	oom_score_adj <n>
+//	watch [off]
+//	warmup <uris...>
+//	warmup_strict [off]
+//	spawn shared|single
+//
+//	manager static|dynamic|ondemand
+//	workers <n>
+//	max_workers <n>|auto
+//	min_workers <n>
+//	start_workers <n>
+//	max_spare <n>
+//	idle_timeout <duration>
+//	master_idle_timeout <duration>
+//
+//	max_requests <n> [<jitter>]|off
+//	max_age <duration>|off
+//	max_memory <size>|off
+//	health_interval <duration>|off
+//	quarantine <crashes> <window> <duration>|off
+//
+//	start_timeout <duration>
+//	request_timeout <duration>|off
+//	queue_timeout <duration>
+//	stop_timeout <duration>
+//	slow_request <duration>|off
+//	max_queue <n>
+//	max_per_client <n>|off
+//	spool_dir <path>
+//	spool_max <size>|off
+func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 	app := new(App)
 	defaults, seen := new(poolcfg.Options), map[string]bool{}
 	d.Next() // the option's name
 	if args := d.RemainingArgs(); len(args) > 0 {
-		return nil, d.Errf("php_pool takes no value here (%s): write a block", strings.Join(args, " "))
+		return nil, d.Errf("php_pool does not take a value in the global options (%s): write a block", strings.Join(args, " "))
 	}
 	for d.NextBlock(0) {
 		if d.Val() == "pool" {
@@ -251,7 +300,7 @@ func parseGlobal(d *caddyfile.Dispenser, _ any) (any, error) {
 			}
 			continue
 		}
-		if err := readOption(d.Val(), d.NextSegment(), defaults, seen); err != nil {
+		if err := parsePoolOption(d.Val(), d.NextSegment(), defaults, seen); err != nil {
 			return nil, err
 		}
 	}
@@ -261,19 +310,19 @@ func parseGlobal(d *caddyfile.Dispenser, _ any) (any, error) {
 	return httpcaddyfile.App{Name: "php_pool", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-// parsePool reads `pool <name> { ... }`.
+// parsePool parses `pool <name> { ... }` in the global options.
 func (a *App) parsePool(d *caddyfile.Dispenser) error {
 	d.Next() // "pool"
 	args := d.RemainingArgs()
 	if len(args) != 1 {
-		return d.Errf("pool takes one name: write pool <name> { ... }")
+		return d.Errf("pool needs one name: write pool <name> { ... }")
 	}
 	name, options, seen := args[0], new(poolcfg.Options), map[string]bool{}
 	if a.Pools[name] != nil {
-		return d.Errf("pool %s is defined twice: give one of them another name", name)
+		return d.Errf("duplicate pool %q: rename one", name)
 	}
 	for d.NextBlock(0) {
-		if err := readOption(d.Val(), d.NextSegment(), options, seen); err != nil {
+		if err := parsePoolOption(d.Val(), d.NextSegment(), options, seen); err != nil {
 			return err
 		}
 	}
@@ -284,17 +333,17 @@ func (a *App) parsePool(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// readOption reads one pool option in the global options.
-func readOption(name string, tokens caddyfile.Segment, o *poolcfg.Options, seen map[string]bool) error {
+// parsePoolOption parses one pool option in the global options.
+func parsePoolOption(name string, tokens caddyfile.Segment, o *poolcfg.Options, seen map[string]bool) error {
 	d := caddyfile.NewDispenser(tokens)
 	d.Next()
-	read := poolOption(name)
-	if read == nil {
-		return d.Errf("a pool has no option %s: it knows %s", name, known(poolOptions))
+	parse := poolOptionParser(name)
+	if parse == nil {
+		return d.Errf("unrecognized pool option %q (one of: %s)", name, optionNames(poolOptions))
 	}
 	if seen[name] && !repeatable[name] {
-		return d.Errf("%s is given twice: keep one", name)
+		return d.Errf("duplicate option %q: remove one", name)
 	}
 	seen[name] = true
-	return read(d, o)
+	return parse(d, o)
 }

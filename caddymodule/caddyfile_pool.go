@@ -14,82 +14,84 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
-// option reads one subdirective of a pool. The dispenser has only its tokens,
-// and stands on its name.
-type option func(d *caddyfile.Dispenser, o *poolcfg.Options) error
+// optionParser parses one pool option. The dispenser holds only its tokens; the
+// current one is the name.
+type optionParser func(d *caddyfile.Dispenser, o *poolcfg.Options) error
 
-// poolOptions are the subdirectives that describe a pool; they mean the same
-// in the global options and in the php_pool directive.
-var poolOptions = map[string]option{
-	"binary":        func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Binary) },
-	"ini_file":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.INIFile) },
-	"ini_scan_dir":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.INIScanDir) },
-	"ini":           func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return pairs(d, &o.INI) },
-	"admin_ini":     func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return pairs(d, &o.AdminINI) },
-	"isolate":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.Isolate) },
-	"oom_score_adj": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.OOMScoreAdj) },
-	"process_env":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return pairs(d, &o.ProcessEnv) },
-	"user":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.User) },
-	"umask":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Umask) },
-	"nice":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.Nice) },
-	"no_new_privs":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.NoNewPrivs) },
-	"watch":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.Watch) },
-	"warmup":        func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return list(d, &o.Warmup) },
-	"warmup_strict": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return onOffPtr(d, &o.WarmupStrict) },
-	"spawn":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Spawn) },
+// poolOptions are the options of a pool, with the same meaning in the global
+// options and in the php_pool directive. poolOptionParser adds rlimit_*.
+var poolOptions = map[string]optionParser{
+	"binary":        func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.Binary) },
+	"ini_file":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.INIFile) },
+	"ini_scan_dir":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.INIScanDir) },
+	"ini":           func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parsePairs(d, &o.INI) },
+	"admin_ini":     func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parsePairs(d, &o.AdminINI) },
+	"isolate":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.Isolate) },
+	"oom_score_adj": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.OOMScoreAdj) },
+	"process_env":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parsePairs(d, &o.ProcessEnv) },
+	"user":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.User) },
+	"umask":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.Umask) },
+	"nice":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.Nice) },
+	"no_new_privs":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.NoNewPrivs) },
+	"watch":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.Watch) },
+	"warmup":        func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseStrings(d, &o.Warmup) },
+	"warmup_strict": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.WarmupStrict) },
+	"spawn":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.Spawn) },
 
-	"manager":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.Manager) },
-	"workers":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneCount(d, &o.Workers) },
-	"max_workers":   maxWorkersOption,
-	"min_workers":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.MinWorkers) },
-	"start_workers": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneCount(d, &o.StartWorkers) },
-	"max_spare":     func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.MaxSpare) },
-	"idle_timeout":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.IdleTimeout) },
+	"manager":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.Manager) },
+	"workers":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseCount(d, &o.Workers) },
+	"max_workers":   parseMaxWorkers,
+	"min_workers":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.MinWorkers) },
+	"start_workers": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseCount(d, &o.StartWorkers) },
+	"max_spare":     func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.MaxSpare) },
+	"idle_timeout":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.IdleTimeout) },
 	"master_idle_timeout": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		o.MasterIdleTimeout = new(caddy.Duration)
-		return oneDuration(d, o.MasterIdleTimeout)
+		return parseDuration(d, o.MasterIdleTimeout)
 	},
 
-	"max_requests": maxRequestsOption,
-	"max_age":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return durationOrOff(d, &o.MaxAge) },
+	"max_requests": parseMaxRequests,
+	"max_age":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDurationOrOff(d, &o.MaxAge) },
 	"max_memory": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
-		return sizeOr(d, &o.MaxMemory, poolcfg.Off, "0")
+		return parseSizeOr(d, &o.MaxMemory, poolcfg.Off, "0")
 	},
 	"health_interval": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
-		return durationOrOff(d, &o.HealthInterval)
+		return parseDurationOrOff(d, &o.HealthInterval)
 	},
-	"quarantine": quarantineOption,
+	"quarantine": parseQuarantine,
 
-	"start_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.StartTimeout) },
-	"request_timeout": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return durationOrOff(d, &o.RequestTimeout) },
-	"queue_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.QueueTimeout) },
-	"stop_timeout":    func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneDuration(d, &o.StopTimeout) },
-	"slow_request":    func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return durationOrOff(d, &o.SlowRequest) },
-	"max_queue":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneIntPtr(d, &o.MaxQueue) },
-	"max_per_client":  maxPerClientOption,
-	"spool_dir":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return oneString(d, &o.SpoolDir) },
+	"start_timeout": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.StartTimeout) },
+	"request_timeout": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
+		return parseDurationOrOff(d, &o.RequestTimeout)
+	},
+	"queue_timeout":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.QueueTimeout) },
+	"stop_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.StopTimeout) },
+	"slow_request":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDurationOrOff(d, &o.SlowRequest) },
+	"max_queue":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.MaxQueue) },
+	"max_per_client": parseMaxPerClient,
+	"spool_dir":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.SpoolDir) },
 	"spool_max": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
-		return sizeOr(d, &o.SpoolMax, poolcfg.Off, "0")
+		return parseSizeOr(d, &o.SpoolMax, poolcfg.Off, "0")
 	},
 }
 
-// rlimitPrefix begins the options rlimit_nofile, rlimit_core and so on.
+// rlimitPrefix is the prefix of rlimit_nofile, rlimit_core and so on.
 const rlimitPrefix = "rlimit_"
 
-// poolOption finds the reader of a subdirective; nil when it is none of a
-// pool's.
-func poolOption(name string) option {
+// poolOptionParser returns the parser of a pool option, or nil if the name is not
+// one.
+func poolOptionParser(name string) optionParser {
 	if resource, ok := strings.CutPrefix(name, rlimitPrefix); ok {
 		return func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 			if o.Rlimits == nil {
 				o.Rlimits = map[string]uint64{}
 			}
 			var n int
-			if err := oneInt(d, &n); err != nil {
+			if err := parseInt(d, &n); err != nil {
 				return err
 			}
 			if n < 0 {
-				return d.Errf("%s %d is negative: write a number", name, n)
+				return d.Errf("%s %d is negative: write a number of at least 0", name, n)
 			}
 			o.Rlimits[resource] = uint64(n)
 			return nil
@@ -98,11 +100,11 @@ func poolOption(name string) option {
 	return poolOptions[name]
 }
 
-// maxRequestsOption: max_requests <n> [<jitter>].
-func maxRequestsOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
+// parseMaxRequests parses `max_requests <n> [<jitter>]|off`.
+func parseMaxRequests(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name, args := d.Val(), d.RemainingArgs()
 	if len(args) < 1 || len(args) > 2 {
-		return d.Errf("%s takes a number of requests and, if wanted, a jitter: write %s 1000 100", name, name)
+		return d.Errf("%s needs a number of requests and optionally a jitter: write %s 1000 100", name, name)
 	}
 	if args[0] == poolcfg.Off || args[0] == "0" {
 		o.MaxRequests = -1
@@ -110,23 +112,23 @@ func maxRequestsOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	}
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
-		return notNumber(d, name, args[0])
+		return errNotNumber(d, name, args[0])
 	}
 	o.MaxRequests = n
 	if len(args) == 2 {
 		jitter, err := strconv.Atoi(args[1])
 		if err != nil {
-			return notNumber(d, name, args[1])
+			return errNotNumber(d, name, args[1])
 		}
 		o.MaxRequestsJitter = &jitter
 	}
 	return nil
 }
 
-// maxPerClientOption: max_per_client <n>|off.
-func maxPerClientOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
+// parseMaxPerClient parses `max_per_client <n>|off`.
+func parseMaxPerClient(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name := d.Val()
-	value, err := single(d)
+	value, err := singleArg(d)
 	if err != nil {
 		return err
 	}
@@ -136,16 +138,16 @@ func maxPerClientOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 {
-		return d.Errf("%s %s is no number of workers: write a number from 1, or off", name, value)
+		return d.Errf("%s %s is not a number of workers: write a number of at least 1, or off", name, value)
 	}
 	o.MaxPerClient = n
 	return nil
 }
 
-// maxWorkersOption: max_workers <n>|auto.
-func maxWorkersOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
+// parseMaxWorkers parses `max_workers <n>|auto`.
+func parseMaxWorkers(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name := d.Val()
-	value, err := single(d)
+	value, err := singleArg(d)
 	if err != nil {
 		return err
 	}
@@ -155,7 +157,7 @@ func maxWorkersOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
-		return d.Errf("%s %s is no number: write a number of workers, or auto", name, value)
+		return d.Errf("%s %s is not a number: write a number of workers, or auto", name, value)
 	}
 	if n < 1 {
 		return d.Errf("%s %d: a pool needs at least 1 worker; write a number, or auto", name, n)
@@ -164,8 +166,8 @@ func maxWorkersOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	return nil
 }
 
-// quarantineOption: quarantine <deaths> <window> <duration> | off | 0.
-func quarantineOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
+// parseQuarantine parses `quarantine <crashes> <window> <duration>|off`.
+func parseQuarantine(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name, args := d.Val(), d.RemainingArgs()
 	q := new(poolcfg.QuarantineOptions)
 	o.Quarantine = q
@@ -173,167 +175,169 @@ func quarantineOption(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return nil
 	}
 	if len(args) != 3 {
-		return d.Errf("%s takes three values, or off: write %s 3 1m 1m (deaths, within, for)", name, name)
+		return d.Errf("%s needs three values, or off: write %s 3 1m 1m (crashes, window, duration)", name, name)
 	}
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
-		return notNumber(d, name, args[0])
+		return errNotNumber(d, name, args[0])
 	}
 	q.Deaths = n
-	if err := duration(d, name, args[1], &q.Window); err != nil {
+	if err := durationValue(d, name, args[1], &q.Window); err != nil {
 		return err
 	}
-	return duration(d, name, args[2], &q.Period)
+	return durationValue(d, name, args[2], &q.Period)
 }
 
-// single reads the one argument that an option has.
-func single(d *caddyfile.Dispenser) (string, error) {
+// singleArg returns the only argument of an option.
+func singleArg(d *caddyfile.Dispenser) (string, error) {
 	name, args := d.Val(), d.RemainingArgs()
 	if len(args) != 1 {
-		return "", d.Errf("%s takes one value, not %d: write %s <value>", name, len(args), name)
+		return "", d.Errf("%s needs one value, got %d: write %s <value>", name, len(args), name)
 	}
 	if d.NextBlock(0) {
-		return "", d.Errf("%s takes no block", name)
+		return "", d.Errf("%s does not take a block: remove it", name)
 	}
 	return args[0], nil
 }
 
-func oneString(d *caddyfile.Dispenser, to *string) (err error) {
+func parseString(d *caddyfile.Dispenser, dst *string) (err error) {
 	name := d.Val()
-	if *to, err = single(d); err == nil && *to == "" {
-		return d.Errf(`%s "" is empty: write a value, or take %s out`, name, name)
+	if *dst, err = singleArg(d); err == nil && *dst == "" {
+		return d.Errf(`%s "" is empty: write a value, or remove %s`, name, name)
 	}
 	return err
 }
 
-func oneInt(d *caddyfile.Dispenser, to *int) error {
+func parseInt(d *caddyfile.Dispenser, dst *int) error {
 	name := d.Val()
-	value, err := single(d)
+	value, err := singleArg(d)
 	if err != nil {
 		return err
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
-		return notNumber(d, name, value)
+		return errNotNumber(d, name, value)
 	}
-	*to = n
+	*dst = n
 	return nil
 }
 
-// oneCount reads a number of workers; none at all is no pool.
-func oneCount(d *caddyfile.Dispenser, to *int) error {
+// parseCount parses a number of workers, which must be at least 1.
+func parseCount(d *caddyfile.Dispenser, dst *int) error {
 	name := d.Val()
-	if err := oneInt(d, to); err != nil {
+	if err := parseInt(d, dst); err != nil {
 		return err
 	}
-	if *to < 1 {
-		return d.Errf("%s %d: a pool needs at least 1 worker; write a number from 1 to %d", name, *to, poolcfg.MaxWorkers)
+	if *dst < 1 {
+		return d.Errf("%s %d: a pool needs at least 1 worker; write a number from 1 to %d", name, *dst, poolcfg.MaxWorkers)
 	}
 	return nil
 }
 
-func oneIntPtr(d *caddyfile.Dispenser, to **int) error {
-	*to = new(int)
-	return oneInt(d, *to)
+func parseIntPtr(d *caddyfile.Dispenser, dst **int) error {
+	*dst = new(int)
+	return parseInt(d, *dst)
 }
 
-func oneDuration(d *caddyfile.Dispenser, to *caddy.Duration) error {
+func parseDuration(d *caddyfile.Dispenser, dst *caddy.Duration) error {
 	name := d.Val()
-	value, err := single(d)
+	value, err := singleArg(d)
 	if err != nil {
 		return err
 	}
-	return duration(d, name, value, to)
+	return durationValue(d, name, value, dst)
 }
 
-// durationOrOff reads a duration; off is kept as a negative one.
-func durationOrOff(d *caddyfile.Dispenser, to *caddy.Duration) error {
+// parseDurationOrOff parses a duration; off and 0 become -1.
+func parseDurationOrOff(d *caddyfile.Dispenser, dst *caddy.Duration) error {
 	name := d.Val()
-	value, err := single(d)
+	value, err := singleArg(d)
 	if err != nil {
 		return err
 	}
 	if value == poolcfg.Off || value == "0" {
-		*to = -1
+		*dst = -1
 		return nil
 	}
-	return duration(d, name, value, to)
+	return durationValue(d, name, value, dst)
 }
 
-func duration(d *caddyfile.Dispenser, name, value string, to *caddy.Duration) error {
+// durationValue parses the value of the option name.
+func durationValue(d *caddyfile.Dispenser, name, value string, dst *caddy.Duration) error {
 	parsed, err := caddy.ParseDuration(value)
 	if err != nil || parsed < 0 {
-		return d.Errf("%s %s is no duration: write one such as 500ms, 30s, 10m or 1h", name, value)
+		return d.Errf("%s %s is not a duration: write one such as 500ms, 30s, 10m or 1h", name, value)
 	}
-	*to = caddy.Duration(parsed)
+	*dst = caddy.Duration(parsed)
 	return nil
 }
 
-func oneSize(d *caddyfile.Dispenser, to *int64) error {
+func parseSize(d *caddyfile.Dispenser, dst *int64) error {
 	name := d.Val()
-	value, err := single(d)
+	value, err := singleArg(d)
 	if err != nil {
 		return err
 	}
-	return size(d, name, value, to)
+	return sizeValue(d, name, value, dst)
 }
 
-// sizeOr reads a size, or one of the words that are kept as -1.
-func sizeOr(d *caddyfile.Dispenser, to *int64, words ...string) error {
+// parseSizeOr parses a size in bytes, or one of words, which become -1.
+func parseSizeOr(d *caddyfile.Dispenser, dst *int64, words ...string) error {
 	name := d.Val()
-	value, err := single(d)
+	value, err := singleArg(d)
 	if err != nil {
 		return err
 	}
 	if slices.Contains(words, value) {
-		*to = -1
+		*dst = -1
 		return nil
 	}
-	return size(d, name, value, to)
+	return sizeValue(d, name, value, dst)
 }
 
-func size(d *caddyfile.Dispenser, name, value string, to *int64) error {
+// sizeValue parses the value of the option name, in bytes.
+func sizeValue(d *caddyfile.Dispenser, name, value string, dst *int64) error {
 	n, err := humanize.ParseBytes(value)
 	if err != nil || n > math.MaxInt64 {
-		return d.Errf("%s %s is no size: write one such as 64KiB, 10MB or 1GiB", name, value)
+		return d.Errf("%s %s is not a size: write one such as 64KiB, 10MB or 1GiB", name, value)
 	}
-	*to = int64(n)
+	*dst = int64(n)
 	return nil
 }
 
-// onOff reads an option that is on when it stands there alone.
-func onOff(d *caddyfile.Dispenser, to *bool) error {
+// parseSwitch parses `<option> [on|off]`.
+func parseSwitch(d *caddyfile.Dispenser, dst *bool) error {
 	name, args := d.Val(), d.RemainingArgs()
 	switch {
 	case len(args) == 0 || len(args) == 1 && args[0] == "on":
-		*to = true
+		*dst = true
 	case len(args) == 1 && args[0] == poolcfg.Off:
-		*to = false
+		*dst = false
 	default:
-		return d.Errf("%s %s: write %s, or %s off", name, strings.Join(args, " "), name, name)
+		return d.Errf("%s does not take the value %s: write %s, or %s off", name, strings.Join(args, " "), name, name)
 	}
 	return nil
 }
 
-func onOffPtr(d *caddyfile.Dispenser, to **bool) error {
-	*to = new(bool)
-	return onOff(d, *to)
+func parseSwitchPtr(d *caddyfile.Dispenser, dst **bool) error {
+	*dst = new(bool)
+	return parseSwitch(d, *dst)
 }
 
-// pairs reads `<option> <name> <value>`, or a block of such lines.
-func pairs(d *caddyfile.Dispenser, to *map[string]string) error {
+// parsePairs parses `<option> <name> <value>`, or a block of such lines.
+func parsePairs(d *caddyfile.Dispenser, dst *map[string]string) error {
 	option, args := d.Val(), d.RemainingArgs()
-	if *to == nil {
-		*to = map[string]string{}
+	if *dst == nil {
+		*dst = map[string]string{}
 	}
 	add := func(line []string) error {
 		if len(line) != 2 {
-			return d.Errf("%s takes a name and a value: write %s <name> <value>", option, option)
+			return d.Errf("%s needs a name and a value: write %s <name> <value>", option, option)
 		}
-		if old, ok := (*to)[line[0]]; ok && old != line[1] {
-			return d.Errf("%s %s is given twice: keep one of %s and %s", option, line[0], old, line[1])
+		if old, ok := (*dst)[line[0]]; ok && old != line[1] {
+			return d.Errf("duplicate %s %s, with the values %s and %s: remove one", option, line[0], old, line[1])
 		}
-		(*to)[line[0]] = line[1]
+		(*dst)[line[0]] = line[1]
 		return nil
 	}
 	if len(args) > 0 {
@@ -352,11 +356,11 @@ func pairs(d *caddyfile.Dispenser, to *map[string]string) error {
 	return nil
 }
 
-func notNumber(d *caddyfile.Dispenser, name, value string) error {
-	return d.Errf("%s %s is no number: write a whole number", name, value)
+func errNotNumber(d *caddyfile.Dispenser, name, value string) error {
+	return d.Errf("%s %s is not a number: write a whole number", name, value)
 }
 
-// entries lists the options of a table, for a message about an unknown one.
-func known[V any](table map[string]V) string {
+// optionNames returns the names in a table of options, sorted, for error messages.
+func optionNames[V any](table map[string]V) string {
 	return strings.Join(slices.Sorted(maps.Keys(table)), ", ")
 }

@@ -1,62 +1,74 @@
-// Package caddymodule is the Caddy face of php_pool: configuration, requests,
-// the admin API. It is where package pool, which decides about workers, meets
+// Package caddymodule is the Caddy side of php_pool: its modules, the Caddyfile and
+// the handling of requests. It connects package pool, which manages workers, to
 // package phpbin, which starts php-cgi.
 //
-//	php_pool                                 the app: pools, their start and stop (app.go)
-//	http.handlers.php_pool                   the directive's handler (handler.go)
-//	http.handlers.php_pool_status            php-fpm's status page (status.go)
-//	http.handlers.php_pool_ping              whether the pool can serve (ping.go)
-//	http.reverse_proxy.transport.php_pool    the same way to PHP for reverse_proxy (transport.go)
-//	admin.api.php_pool                       /php_pool/pools (admin.go)
+// The Caddy modules:
 //
-// # A request's way
+//	php_pool                                 the app: the pools of a config (app.go)
+//	http.handlers.php_pool                   routes and runs PHP (handler.go)
+//	http.reverse_proxy.transport.php_pool    the same for reverse_proxy (transport.go)
+//	http.handlers.php_pool_status            php-fpm's status page (package status)
+//	http.handlers.php_pool_ping              whether a pool can serve (package status)
+//	admin.api.php_pool                       the admin API, /php_pool/pools (package status)
 //
-// Handler routes (route.go), then Backend.roundTrip finds and checks the script
-// (script.go), takes in the body (package spool), writes the CGI variables
-// (env.go) and sends all of it by pool.Do. The handler copies the answer (serve.go);
-// where options ask for what only reverse_proxy can do, the same Backend runs
-// as the transport of a reverseproxy.Handler inside our handler, because the
-// contexts of handle_response and copy_response are unexported there.
+// The packages below this one, which do not import it:
 //
-// # What others see of it
+//	cgi         which file serves a request, and the CGI variables for PHP
+//	spool       request bodies, in memory and in temporary files
+//	poolcfg     the options of a pool, their validation, and the sizes that follow
+//	live        pools that outlive configs: reload, restart, warmup, watch
+//	status      admin API, status page, php_pool_status, php_pool_ping
+//	fpmstatus   the formats of php-fpm's status page
+//	metrics     the Prometheus metrics and the Grafana dashboard
+//	opcache     reads and resets the OPcache of workers
+//	command     the commands caddy php-pool ...
+//	doctor      checks PHP and the system for caddy php-pool doctor
 //
-// The numbers live in package pool, and everybody who shows them reads them
-// there when asked: the admin API (describe.go), php-fpm's status page
-// (fpmstatus), Prometheus (metrics.go). What only PHP knows, package opcache asks
-// it. What an administrator learns of a single request is its visit (observe.go),
-// which the placeholders and the access log read, and a span (observe_trace.go).
+// # Requests
+//
+// Handler routes the request (package cgi). Then Backend.roundTrip finds and checks
+// the script, reads the request body (package spool), writes the CGI variables and
+// sends all of it with live.Pool.Do. serveDirect copies the response to the client
+// (serve.go). For options that only reverse_proxy has, the same Backend runs as the
+// transport of a reverseproxy.Handler within our handler: the contexts that
+// handle_response and copy_response use are not exported, so we cannot implement
+// them.
+//
+// The requestState of a request holds its placeholders and its field in the access
+// log (requeststate.go). tracing.go adds a span.
 //
 // # Configs and pools
 //
-// Pools live longer than configs: they are in a caddy.UsagePool by name. A
-// config joins its pools in Provision, which only asks php-cgi what it is, and
-// makes ready in Start what is new or has changed (managedPool.stage). What was
-// made ready takes effect when the config before it has stopped, since until
-// then the load may still fail: Caddy starts apps in any order, and the HTTP
-// server may find its port taken after our Start. A config that comes first
-// takes effect at once.
+// Pools outlive configs: they are in a caddy.UsagePool, by name. In Provision a
+// config joins its pools; php-cgi is only queried for its version. In Start it
+// stages new and changed pools (live.Pool.Stage). They become active when the
+// previous config has stopped, because the load can fail until then: Caddy starts
+// apps in any order, and the HTTP server may find its port in use after our Start.
+// Without a previous config they become active at once.
 //
-// Caddy's facts behind that (2.11.9, caddy.go): run starts all apps of the new
-// config, then unsyncedStop stops those of the old one, in the order of a map,
-// and cancels its context, which calls Cleanup. Provision and Cleanup run for
-// `caddy validate` too. At exit the HTTP server waits for running requests
-// without limit unless grace_period says otherwise, and perhaps before our Stop
-// is called: so the clock of stop_timeout starts with the event "stopping".
-// An app that no config names is made by ctx.App with its zero value, so
-// php_pool needs no global option.
+// This relies on the following behavior of Caddy (2.11.9, caddy.go):
 //
-// Directives of plugins cannot be ordered relative to each other, only to
-// standard ones; php_pool stands where php_fastcgi does. A directive is not
-// told for which host it stands, so a pool without a name is named after the
-// root directory.
+//   - run starts all apps of the new config. Then unsyncedStop stops the apps of the
+//     old one, in the order of a map, and cancels its context, which calls Cleanup.
+//   - Provision and Cleanup run for caddy validate too.
+//   - At exit the HTTP server waits for running requests, without limit unless
+//     grace_period is set, possibly before our Stop is called. So the time of
+//     stop_timeout starts with the event "stopping".
+//   - ctx.App creates an app that is not in the config with its zero value, so
+//     php_pool needs no global option.
+//   - A directive of a plugin can only be ordered relative to standard directives.
+//     php_pool has the place of php_fastcgi.
+//   - A directive does not learn its host, so a pool without a name is named after
+//     the root directory.
 //
-// # What keeps customers apart
+// # Separating customers
 //
-// The user that a pool's processes run as (user.go). On top of it the settings
-// that scripts cannot undo (admin_ini.go), which php-cgi takes for top-level
-// directories: managedPool.checkAdminINI refuses a script in one that was not there when
-// the generation began. isolate (isolate.go) stands for a set of those, with a
-// directory that Caddy gives to the pool's user; what lies above it stays
-// Caddy's, since a root that gives away what a user can rename gives away
-// anything.
+// The user that a pool's processes run as separates it from other pools
+// (poolcfg/user.go). In addition there are settings that scripts cannot change
+// (poolcfg/admin_ini.go). php-cgi takes these for top-level directories, so
+// live.Pool.CheckAdminINI rejects a script in a directory that did not exist when
+// the generation started. The option isolate (poolcfg/isolate.go) is a set of such
+// settings, with a private directory that Caddy gives to the pool's user. The
+// directories above it stay owned by Caddy: otherwise PHP could replace a directory
+// that root is about to chown.
 package caddymodule

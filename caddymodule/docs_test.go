@@ -229,8 +229,8 @@ func TestDocs_ReadmeOptionsAreThoseOfTheManual(t *testing.T) {
 func TestDocs_DefaultsAreThoseOfTheComments(t *testing.T) {
 	rows := optionTables(t)
 	comments := map[string]string{}
-	for file, of := range map[string]string{"poolcfg/options.go": "Options", "backend.go": "Backend", "handler.go": "Handler"} {
-		maps.Copy(comments, fieldComments(t, file, of))
+	for file, typeName := range map[string]string{"poolcfg/options.go": "Options", "backend.go": "Backend", "handler.go": "Handler"} {
+		maps.Copy(comments, fieldComments(t, file, typeName))
 	}
 	caddyfileName := map[string]string{"split_path": "split"}
 	stated := regexp.MustCompile("Default: `?([^`\\s,;]+?)`?[.,;:]?(?:\\s|$)")

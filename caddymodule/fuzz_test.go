@@ -10,8 +10,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
-// FuzzCaddyfile reads any block of options: an error that names the place, or
-// options that JSON keeps as they are.
+// FuzzCaddyfile parses any block of options. It expects an error that has the
+// position, or options that JSON preserves.
 func FuzzCaddyfile(f *testing.F) {
 	f.Add("max_memory 64MiB\nspool_max 1e400\nmax_body 99999999999GiB")
 	f.Add("max_requests 1000 100\nmax_workers auto\nnice -20\nrlimit_nofile 1024")
@@ -28,20 +28,20 @@ func FuzzCaddyfile(f *testing.F) {
 		var o poolcfg.Options
 		for d.Next(); d.NextBlock(0); {
 			name := d.Val()
-			read := poolOption(name)
-			if read == nil {
-				read = func(d *caddyfile.Dispenser, _ *poolcfg.Options) error {
-					if read, ok := backendOptions[name]; ok {
-						return read(d, new(Backend))
+			parse := poolOptionParser(name)
+			if parse == nil {
+				parse = func(d *caddyfile.Dispenser, _ *poolcfg.Options) error {
+					if parse, ok := backendOptions[name]; ok {
+						return parse(d, new(Backend))
 					}
 					return nil
 				}
 			}
 			segment := caddyfile.NewDispenser(d.NextSegment())
 			segment.Next()
-			if err := read(segment, &o); err != nil {
+			if err := parse(segment, &o); err != nil {
 				if !strings.Contains(err.Error(), "Caddyfile:") {
-					t.Errorf("an error without a place: %v", err)
+					t.Errorf("an error without a position: %v", err)
 				}
 				return
 			}

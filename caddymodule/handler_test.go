@@ -14,9 +14,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 )
 
-// The next handler is asked only for what is not hidden, and hiding can be
-// turned off.
-func TestOnlyWhatIsNotHiddenIsPassedOn(t *testing.T) {
+// Hidden files get 404 unless hide_sensitive is off. The next handler gets only the
+// other requests.
+func TestHideSensitive_NextHandler(t *testing.T) {
 	root := t.TempDir()
 	for _, name := range []string{"index.php", ".env", "style.css", "sub/x.php.bak"} {
 		path := filepath.Join(root, filepath.FromSlash(name))

@@ -13,8 +13,8 @@ import (
 
 func init() { caddy.RegisterModule(Transport{}) }
 
-// Transport lets reverse_proxy run PHP scripts by a pool of php-cgi workers.
-// The upstream's address is not used, but reverse_proxy wants one.
+// Transport lets reverse_proxy run PHP scripts in a pool of php-cgi workers.
+// reverse_proxy requires an upstream; its address is not used.
 type Transport struct {
 	Backend
 }
@@ -34,9 +34,18 @@ func (t *Transport) Provision(ctx caddy.Context) error { return t.provision(ctx)
 //
 //	transport php_pool {
 //	    pool <name>
-//	    root, split, env, resolve_root_symlink, confine_symlinks,
-//	    capture_stderr, dial_timeout, read_timeout, write_timeout,
-//	    request_buffers, response_buffers, max_body: see the directive
+//	    root <path>
+//	    split <substrings...>
+//	    env <key> <value>
+//	    resolve_root_symlink [off]
+//	    confine_symlinks [off]
+//	    capture_stderr [off]
+//	    dial_timeout <duration>
+//	    read_timeout <duration>
+//	    write_timeout <duration>
+//	    request_buffers <size>
+//	    response_buffers <size>
+//	    max_body <size>
 //	}
 func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the transport's name
@@ -51,65 +60,65 @@ func (t *Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (t *Transport) subdirective(name string, d *caddyfile.Dispenser) error {
 	d.Next()
 	if name == "pool" {
-		return oneString(d, &t.Pool)
+		return parseString(d, &t.Pool)
 	}
-	read, ok := backendOptions[name]
+	parse, ok := backendOptions[name]
 	if !ok {
-		return d.Errf("transport php_pool has no option %s: it knows pool, %s", name, known(backendOptions))
+		return d.Errf("unrecognized option %q of transport php_pool (one of: pool, %s)", name, optionNames(backendOptions))
 	}
-	return read(d, &t.Backend)
+	return parse(d, &t.Backend)
 }
 
-// RoundTrip sends the request to PHP.
+// RoundTrip sends the request to PHP and returns its response. Errors have the
+// HTTP status for the client.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	a, err := t.roundTrip(r, requestStateFrom(r), true)
+	resp, err := t.roundTrip(r, requestStateFrom(r), true)
 	if err != nil {
 		return nil, err
 	}
-	resp := a.HTTP
-	resp.Request = r
-	resp.Body = &responseBody{reply: a}
-	return resp, nil
+	resp.HTTP.Request = r
+	resp.HTTP.Body = &responseBody{resp: resp}
+	return resp.HTTP, nil
 }
 
-// responseBody gives the worker back when the body is closed.
+// responseBody is the body of an http.Response. Close releases the worker.
 type responseBody struct {
-	reply *response
-	rest  []byte // of what was read ahead and taken from there
-	ended bool   // all of it was read, or what there was
+	resp *response // nil after Close
+	rest []byte    // taken from the read-ahead buffer and not read yet
+	done bool      // a read returned io.EOF or another error
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	a := b.reply
-	if a == nil {
+	resp := b.resp
+	if resp == nil {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	if len(a.prefix) > 0 {
-		n := copy(p, a.prefix)
-		a.prefix = a.prefix[n:]
+	if len(resp.prefix) > 0 {
+		n := copy(p, resp.prefix)
+		resp.prefix = resp.prefix[n:]
 		return n, nil
 	}
-	n, err := b.take(p)
-	if errors.Is(err, io.EOF) && a.TimedOut() {
+	n, err := b.read(p)
+	if errors.Is(err, io.EOF) && resp.TimedOut() {
 		err = pool.ErrRequestTimeout
 	}
 	if err != nil {
-		b.ended = true
+		b.done = true
 		if !errors.Is(err, io.EOF) {
-			a.fail(err)
+			resp.fail(err)
 		}
 	}
 	return n, err
 }
 
-// take reads from PHP, or from what was read ahead.
-func (b *responseBody) take(p []byte) (n int, err error) {
-	a := b.reply
-	if a.readAhead == nil {
-		return a.body.Read(p)
+// read reads from PHP, or from the read-ahead buffer.
+func (b *responseBody) read(p []byte) (n int, err error) {
+	resp := b.resp
+	if resp.readAhead == nil {
+		return resp.body.Read(p)
 	}
 	if len(b.rest) == 0 {
-		if b.rest, err = a.readAhead.Next(); err != nil {
+		if b.rest, err = resp.readAhead.Next(); err != nil {
 			return 0, err
 		}
 	}
@@ -119,12 +128,12 @@ func (b *responseBody) take(p []byte) (n int, err error) {
 }
 
 func (b *responseBody) Close() error {
-	if b.reply != nil {
-		if !b.ended && b.reply.httpRequest.Context().Err() != nil {
-			b.reply.fail(errClientGone)
+	if b.resp != nil {
+		if !b.done && b.resp.httpRequest.Context().Err() != nil {
+			b.resp.fail(errClientGone)
 		}
-		b.reply.close()
-		b.reply = nil
+		b.resp.close()
+		b.resp = nil
 	}
 	return nil
 }
