@@ -27,9 +27,9 @@ func init() { caddy.RegisterModule(Handler{}) }
 // index file of the site. A path that then ends in `.php` is run. All other
 // requests go to the next handler, usually file_server.
 //
-// The handler sets these placeholders. Those of the response are empty until PHP
-// has responded; they can be used in `header_down` and `handle_response`, and by
-// handlers that run after this one:
+// The handler sets these placeholders. Those of the worker are empty until PHP has
+// responded: use them in `header_down`, `handle_response` and deferred headers
+// (`header >X-Worker {http.php_pool.worker}`).
 //
 // Placeholder | Description
 // ------------|-------------
