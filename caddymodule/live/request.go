@@ -11,6 +11,21 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
+// Acquire and leave are called around each request.
+func (l *Pool) Acquire() { l.refs.Add(1) }
+
+func (l *Pool) Release() {
+	if l.refs.Add(-1) == 0 && l.closing.Load() {
+		select {
+		case l.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// InUse returns how many requests are in the pool's handlers.
+func (l *Pool) InUse() int64 { return l.refs.Load() }
+
 // CheckAdminINI refuses a script for which the administrator's settings would not be in
 // force, because its top-level directory was not there when PHP was started.
 func (l *Pool) CheckAdminINI(script string) error {
