@@ -7,54 +7,57 @@ import (
 	"go.uber.org/zap"
 )
 
-// ForceClose ends the time of requests that still run.
-func (l *Pool) ForceClose() {
-	l.closeNow()
-	l.Pool.Close(l.closeCtx) // Destruct logs what it returns
+// ForceClose closes the pool without waiting for running requests.
+func (p *Pool) ForceClose() {
+	p.closeNow()
+	p.Pool.Close(p.closeCtx) // Destruct logs the error
 }
 
-// Destruct ends the pool when no config uses it any more: in the background
-// after a reload, when its last request is done; at once when Caddy exits.
-func (l *Pool) Destruct() error {
+// Destruct closes the pool when no config uses it any more. It returns at once
+// and waits for running requests in the background, unless Caddy exits: then it
+// waits for them itself, for StopTimeout at most. It returns no error.
+func (p *Pool) Destruct() error {
 	if !caddy.Exiting() {
 		go func() {
-			l.waitIdle()
-			l.Close()
+			p.waitIdle()
+			p.Close()
 		}()
 		return nil
 	}
-	time.AfterFunc(l.StopTimeout(), l.closeNow)
-	l.Close()
+	time.AfterFunc(p.StopTimeout(), p.closeNow)
+	p.Close()
 	return nil
 }
 
-func (l *Pool) Close() {
-	if err := l.Pool.Close(l.closeCtx); err != nil {
-		l.logger.Warn("error closing the pool", zap.Error(err))
+// Close closes the pool when its running requests have ended, and logs errors.
+func (p *Pool) Close() {
+	if err := p.Pool.Close(p.closeCtx); err != nil {
+		p.logger.Warn("error closing the pool", zap.Error(err))
 	}
-	l.closeNow()
-	l.OPcache.Close()
-	RunningPools.remove(l)
+	p.closeNow()
+	p.OPcache.Close()
+	RunningPools.remove(p)
 }
 
-// idleGrace is how long a pool that no config uses any more waits for requests
-// of the old config that have not come as far as its handler.
+// idleGrace is how long a pool that no config uses any more stays open without a
+// request: requests of the old config may not have reached its handler yet.
 const idleGrace = time.Second
 
-// waitIdle waits until no request is in the pool, or its time is cut. The old
-// config's HTTP server goes on serving what it has begun.
-func (l *Pool) waitIdle() {
-	l.closing.Store(true)
+// waitIdle waits until no request is in the pool's handlers, or until ForceClose.
+// The HTTP server of a stopped config still completes the requests that it has
+// accepted.
+func (p *Pool) waitIdle() {
+	p.closing.Store(true)
 	timer := time.NewTimer(idleGrace)
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.closeCtx.Done():
+		case <-p.closeCtx.Done():
 			return
-		case <-l.idle:
+		case <-p.idle:
 			timer.Reset(idleGrace)
 		case <-timer.C:
-			if l.refs.Load() == 0 {
+			if p.refs.Load() == 0 {
 				return
 			}
 			timer.Reset(idleGrace)

@@ -1,4 +1,5 @@
-// Package live holds the pools of this process. They outlive configs: a config
-// stages what it wants, and the pool activates it when the config before it has
-// stopped. Restarts, warmup and watch work on pools that run.
+// Package live holds the running pools of this process. Pools outlive configs:
+// each config stages the settings that it needs, and a pool activates them once
+// the previous config has stopped. Restarts, resizing, warmup and watch work on
+// running pools.
 package live

@@ -14,114 +14,109 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Pool is one of them.
+// Pool is a running pool: its workers and everything that belongs to them and
+// outlives a config.
 type Pool struct {
-	Name   string
-	Pool   *pool.Pool
-	Spool  *spool.Spool
-	logger *zap.Logger
+	Name string
+	Pool *pool.Pool
+	// Spool holds request bodies that are too large for memory.
+	Spool   *spool.Spool
+	OPcache *opcache.Cache
+	Sampler Sampler
 
-	// LimitsClients: max_per_client is in force.
+	// LimitsClients reports whether the active settings have max_per_client.
 	LimitsClients atomic.Bool
-
-	// ClientsClosed counts the requests whose client left before the end.
+	// ClientsClosed counts requests whose client disconnected before the
+	// response was complete.
 	ClientsClosed atomic.Uint64
 
-	// changeMu is held while the pool is restarted or resized by request; it
-	// is taken before mu.
+	logger *zap.Logger
+
+	// changeMu is held during Restart and Scale, which may take as long as a
+	// start of PHP. Lock it before mu.
 	changeMu sync.Mutex
 
-	// AdminINIDirs are those of spec: see covers.
+	mu sync.Mutex // guards plan, owner and staged
+	// plan has the active settings, owner the app that brought them. Both are
+	// nil until the first activation.
+	plan   *poolcfg.Plan
+	owner  Owner
+	staged *staged // nil unless a config is being loaded
+
+	// adminINIDirs are those of the plan; see CheckAdminINI.
 	adminINIDirs atomic.Pointer[map[string]bool]
 
-	mu sync.Mutex
-	// Plan is what is in force, owner the config that it came with: none while
-	// the pool has not been opened.
-	plan  *poolcfg.Plan
-	owner owner
-	// staged is what a config that is being loaded wants.
-	staged *staged
-	// watchOnce begins when a config first asks for it.
+	// watchOnce starts watch when the first config with the option is active.
 	watchOnce sync.Once
-	// refs counts the requests that are in this pool's handlers, from their
-	// first look at the script to the last byte; unused wakes who waits for
-	// the last of them.
+	// activeWarmups counts generations that are being warmed up; see Do.
+	activeWarmups atomic.Int32
+
+	// refs counts the requests in this pool's handlers, from the lookup of the
+	// script to the last byte of the response. Once closing is set, idle
+	// receives a value each time that refs drops to 0.
 	refs    atomic.Int64
 	closing atomic.Bool
 	idle    chan struct{}
 
-	Sampler sampler
-	OPcache *opcache.Cache
-
-	// activeWarmups counts the warm-ups that are under way.
-	activeWarmups atomic.Int32
-
-	// closeCtx ends the time that running requests have at exit.
+	// closeCtx is canceled when running requests may continue no longer.
 	closeCtx context.Context //nolint:containedctx // the pool's own lifetime
 	closeNow context.CancelFunc
 }
 
-// New makes a pool that no config can find. It starts nothing. active is
-// the plan that its settings come from, nil if no config has activated one yet.
+// New returns a pool that is not in the registry. It starts no worker. active is
+// the plan that the settings come from, nil if no config has activated one yet.
 func New(c pool.Config, bodies *spool.Spool, active *poolcfg.Plan) *Pool {
-	l := &Pool{Name: c.Name, Spool: bodies, logger: c.Logger, plan: active, idle: make(chan struct{}, 1)}
-	l.closeCtx, l.closeNow = context.WithCancel(context.Background())
-	l.Pool = pool.New(c)
-	l.OPcache = opcache.New(l.Pool, l.logger, l.opcacheScope, l.MissingPermission)
-	return l
+	p := &Pool{Name: c.Name, Spool: bodies, logger: c.Logger, plan: active, idle: make(chan struct{}, 1)}
+	p.closeCtx, p.closeNow = context.WithCancel(context.Background())
+	p.Pool = pool.New(c)
+	p.OPcache = opcache.New(p.Pool, p.logger, p.opcacheScope, p.MissingPermission)
+	return p
 }
 
+// PoolLogger returns the logger for a pool's messages.
 func PoolLogger(logger *zap.Logger, name string) *zap.Logger {
 	return logger.Named("pool").With(zap.String("pool", name))
 }
 
-// Active is what the pool runs by, and the config that it came with.
-func (l *Pool) Active() (*poolcfg.Plan, owner) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.plan, l.owner
+// Active returns the active settings and the app that brought them. Both are nil
+// while the pool has not started.
+func (p *Pool) Active() (*poolcfg.Plan, Owner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.plan, p.owner
 }
 
-func (l *Pool) StopTimeout() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.plan == nil {
+// StopTimeout returns stop_timeout of the active settings, 0 if the pool has not
+// started.
+func (p *Pool) StopTimeout() time.Duration {
+	plan, _ := p.Active()
+	if plan == nil {
 		return 0
 	}
-	return l.plan.Settings.StopTimeout
+	return plan.Settings.StopTimeout
 }
 
-// User is who the workers run as; nil is Caddy's own user.
-func (l *Pool) user() *poolcfg.UnixUser {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.plan == nil {
+// MissingPermission reports the first file mode on the path that keeps the
+// workers' user from reading the file. It returns nil if there is no such mode,
+// and if PHP runs as root or as Caddy's user.
+func (p *Pool) MissingPermission(path string) error {
+	plan, _ := p.Active()
+	if plan == nil || plan.User == nil || plan.User.UID == 0 {
 		return nil
 	}
-	return l.plan.User
-}
-
-// MissingPermission looks along the path for the first thing that the workers'
-// user may not do; nil if the file modes forbid nothing.
-func (l *Pool) MissingPermission(path string) error {
-	who := l.user()
-	if who == nil || who.UID == 0 {
-		return nil
-	}
-	if err := who.CheckTraverse(path); err != nil {
+	if err := plan.User.CheckTraverse(path); err != nil {
 		return err
 	}
-	return who.CheckMode(path, 4, "read (r)")
+	return plan.User.CheckMode(path, 4, "read (r)")
 }
 
-// opcacheScope is who shares an OPcache; an error as long as the pool has not
-// started.
-func (l *Pool) opcacheScope() (opcache.Scope, error) {
-	current, _ := l.Active()
+// opcacheScope returns which workers share an OPcache, or ErrNotStarted.
+func (p *Pool) opcacheScope() (opcache.Scope, error) {
+	plan, _ := p.Active()
 	switch {
-	case current == nil:
+	case plan == nil:
 		return "", ErrNotStarted
-	case current.Spawn == poolcfg.SpawnSingle && !opcache.SinglesShare:
+	case plan.Spawn == poolcfg.SpawnSingle && !opcache.SinglesShare:
 		return opcache.ScopeWorker, nil
 	}
 	return opcache.ScopePool, nil

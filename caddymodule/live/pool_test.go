@@ -12,7 +12,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func TestAScriptForWhichNoAdminSettingHoldsIsRefused(t *testing.T) {
+func TestAdminINI_UncoveredScript(t *testing.T) {
 	p := &Pool{Name: "p"}
 	if err := p.CheckAdminINI("/new/x.php"); err != nil {
 		t.Errorf("a pool without admin_ini: %v", err)

@@ -13,18 +13,19 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// usagePool are all pools of this process, by name: they outlive the configs that
-// use them, so that a reload costs no worker and no statistics.
+// usagePool has the pools that configs use, by name. They outlive the configs,
+// so that a reload neither replaces workers nor resets statistics.
 var usagePool = caddy.NewUsagePool()
 
-// LoadOrNew finds the pool of that name or makes it; it starts nothing.
-func LoadOrNew(name string, s *poolcfg.Plan, logger *zap.Logger) (*Pool, error) {
+// LoadOrNew returns the pool with that name, and creates it if it does not exist.
+// It starts no worker. Each call needs a call of [Leave] with the same name.
+func LoadOrNew(name string, plan *poolcfg.Plan, logger *zap.Logger) (*Pool, error) {
 	value, _, err := usagePool.LoadOrNew(name, func() (caddy.Destructor, error) {
 		logger := PoolLogger(logger, name)
 		p := New(pool.Config{
-			Name: name, Start: s.Starter(logger), Settings: s.Settings, Logger: logger,
-		}, spool.New(s.Options.SpoolDir, s.Options.SpoolMax), nil)
-		RunningPools.add(p) // from here on others see it
+			Name: name, Start: plan.Starter(logger), Settings: plan.Settings, Logger: logger,
+		}, spool.New(plan.Options.SpoolDir, plan.Options.SpoolMax), nil)
+		RunningPools.add(p) // before any config can start it
 		return p, nil
 	})
 	if err != nil {
@@ -33,12 +34,12 @@ func LoadOrNew(name string, s *poolcfg.Plan, logger *zap.Logger) (*Pool, error) 
 	return value.(*Pool), nil
 }
 
-// Leave gives up a config's use of a pool. The last one to leave closes it.
+// Leave ends a config's use of a pool. The last config to leave closes the pool.
 func Leave(name string) {
-	usagePool.Delete(name) //nolint:errcheck // Destruct returns none
+	usagePool.Delete(name) //nolint:errcheck // Destruct returns no error
 }
 
-// All returns the pools that configs use, in any order.
+// All returns the pools that configs use, in no particular order.
 func All() []*Pool {
 	var all []*Pool
 	usagePool.Range(func(_, value any) bool {
@@ -48,7 +49,7 @@ func All() []*Pool {
 	return all
 }
 
-// Find finds a running pool by its name.
+// Find returns the pool with that name, nil if no config uses one.
 func Find(name string) *Pool {
 	var found *Pool
 	usagePool.Range(func(key, value any) bool {
@@ -60,28 +61,29 @@ func Find(name string) *Pool {
 	return found
 }
 
-// RunningPools are all pools that have not ended, also those that no config
-// uses any more: at exit the clock runs for them too.
+// RunningPools has all pools that are not closed yet, including those that no
+// config uses any more: when Caddy exits, the stop timeout applies to them too.
 var RunningPools = &poolSet{set: map[*Pool]bool{}}
 
-// poolSet is a set of pools.
+// poolSet is a set of pools, safe for concurrent use.
 type poolSet struct {
 	mu  sync.Mutex
 	set map[*Pool]bool
 }
 
-func (s *poolSet) add(l *Pool) {
+func (s *poolSet) add(p *Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set[l] = true
+	s.set[p] = true
 }
 
-func (s *poolSet) remove(l *Pool) {
+func (s *poolSet) remove(p *Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.set, l)
+	delete(s.set, p)
 }
 
+// All returns the pools of the set, in no particular order.
 func (s *poolSet) All() []*Pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

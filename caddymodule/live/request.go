@@ -11,44 +11,45 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Acquire and leave are called around each request.
-func (l *Pool) Acquire() { l.refs.Add(1) }
+// Acquire keeps the pool open for a request. Each call needs a call of Release.
+func (p *Pool) Acquire() { p.refs.Add(1) }
 
-func (l *Pool) Release() {
-	if l.refs.Add(-1) == 0 && l.closing.Load() {
+// Release ends the use of the pool that Acquire began.
+func (p *Pool) Release() {
+	if p.refs.Add(-1) == 0 && p.closing.Load() {
 		select {
-		case l.idle <- struct{}{}:
+		case p.idle <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// InUse returns how many requests are in the pool's handlers.
-func (l *Pool) InUse() int64 { return l.refs.Load() }
+// InUse returns the number of requests in the pool's handlers.
+func (p *Pool) InUse() int64 { return p.refs.Load() }
 
-// CheckAdminINI refuses a script for which the administrator's settings would not be in
-// force, because its top-level directory was not there when PHP was started.
-func (l *Pool) CheckAdminINI(script string) error {
-	dirs := l.adminINIDirs.Load()
+// CheckAdminINI returns an error with status 500 for a script that admin_ini does
+// not cover, because its top-level directory did not exist when PHP was started.
+func (p *Pool) CheckAdminINI(script string) error {
+	dirs := p.adminINIDirs.Load()
 	if dirs == nil || (*dirs)[phpbin.TopLevelDir(script)] {
 		return nil
 	}
-	return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("admin_ini of pool %s does not hold for %s: "+
-		"its top-level directory was not there when PHP was started; restart the pool", l.Name, script))
+	return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("admin_ini of pool %s does not cover %s: "+
+		"its top-level directory did not exist when PHP was started; restart the pool", p.Name, script))
 }
 
-// Do sends a request to PHP: to a generation that is being warmed up where the
-// request is part of that.
-func (l *Pool) Do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
-	if l.activeWarmups.Load() == 0 {
-		return l.Pool.Do(ctx, r)
+// Do sends a request to PHP. Requests of a warmup are sent to the generation that
+// is being warmed up.
+func (p *Pool) Do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
+	if p.activeWarmups.Load() == 0 {
+		return p.Pool.Do(ctx, r)
 	}
 	w, ok := ctx.Value(warmupRouteKey{}).(*warmupRoute)
-	if !ok || w.pool != l {
-		return l.Pool.Do(ctx, r)
+	if !ok || w.pool != p {
+		return p.Pool.Do(ctx, r)
 	}
-	w.reached = true
-	x, err := w.prepared.Do(ctx, w.worker, r)
-	w.lost = err
-	return x, err
+	w.reachedPHP = true
+	resp, err := w.prepared.Do(ctx, w.worker, r)
+	w.doErr = err
+	return resp, err
 }

@@ -11,10 +11,12 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// retryAfter is what a client is told that found the line too long.
+// retryAfter is the default of Retry-After.
 const retryAfter = 5 * time.Second
 
-// SetRetryAfter adds Retry-After to an error that passes by itself.
+// SetRetryAfter sets Retry-After if err is an HTTP error with status 429 or 503,
+// which are temporary. The value is 5 seconds or, if no worker could be launched,
+// the time to the next attempt.
 func SetRetryAfter(h http.Header, err error) {
 	var handled caddyhttp.HandlerError
 	if !errors.As(err, &handled) ||

@@ -8,46 +8,47 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// sampleInterval is how old what is shown of the workers' memory and processor
-// time may be: to read it takes system calls for each worker, about 0.1 ms, and
-// however many ask, it is not read more often.
+// sampleInterval limits how often memory and CPU time are read: the system calls
+// take about 0.1 ms for each worker.
 const sampleInterval = time.Second
 
-// Sampler knows what the workers of a pool use of the machine.
-type sampler struct {
-	mu    sync.Mutex
-	taken time.Time
-	byID  map[uint64]Usage // not written to any more once it is here
+// Sampler reads how much memory and CPU time the workers of a pool use. The zero
+// value is ready to use.
+type Sampler struct {
+	mu      sync.Mutex
+	sampled time.Time
+	byID    map[uint64]Usage // returned to callers, so it is replaced, never changed
 }
 
-// Usage is what one worker uses of the machine.
+// Usage is the memory and CPU time of one worker.
 type Usage struct {
 	pid int
-	// Memory is what it has for itself, in bytes; known is false where the
-	// system does not tell.
+	// Memory is the worker's private memory in bytes. Known is false on systems
+	// that do not report it.
 	Memory int64
 	Known  bool
-	// CPU is the processor time that it has used.
+	// CPU is the CPU time since the worker was started.
 	CPU time.Duration
-	// Share is how much of the time in which it ran requests it was computing,
-	// in percent.
+	// Share is the CPU time in percent of the time in which the worker ran
+	// requests.
 	Share float64
-	// cpuThen and busyThen are what cpu and the time for requests were where
-	// share counts from.
-	cpuThen, busyThen time.Duration
+	// startCPU and startBusy are CPU and the time for requests at the start of
+	// the span that Share is computed over.
+	startCPU, startBusy time.Duration
 }
 
-// shareSpan is the least time for requests that share is taken from, but for a
-// worker that has not had as much: the system counts processor time in steps of
-// 10 ms.
+// shareSpan is the minimum time for requests that Share is computed over, because
+// the system counts CPU time in steps of 10 ms. A worker that has not run that
+// long yet has the share of all its time.
 const shareSpan = 100 * time.Millisecond
 
-// Sample returns what the workers use, by ID; one that has just been launched may
-// be missing. The pool is not locked meanwhile.
-func (s *sampler) Sample(p *pool.Pool) map[uint64]Usage {
+// Sample returns the usage of the workers by ID, at most one second old. A worker
+// that has just been launched may be missing. The pool is not locked while the
+// values are read.
+func (s *Sampler) Sample(p *pool.Pool) map[uint64]Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byID != nil && time.Since(s.taken) < sampleInterval {
+	if s.byID != nil && time.Since(s.sampled) < sampleInterval {
 		return s.byID
 	}
 	workers := p.Workers()
@@ -55,38 +56,38 @@ func (s *sampler) Sample(p *pool.Pool) map[uint64]Usage {
 	for _, w := range workers {
 		byID[w.ID] = s.byID[w.ID].next(&w)
 	}
-	s.byID, s.taken = byID, time.Now()
+	s.byID, s.sampled = byID, time.Now()
 	return byID
 }
 
-// staged measures a worker, of which u is what was known before.
+// next reads the usage of a worker whose previous usage is u.
 func (u Usage) next(w *pool.WorkerStats) Usage {
 	if u.pid != w.PID {
 		u = Usage{pid: w.PID} // another process
 	}
 	n, err := w.Process.Memory()
 	u.Memory, u.Known = n, err == nil
-	u.CPU = max(u.CPU, w.Process.CPU()) // 0 when it has just ended
-	busy := w.BusyTime - u.busyThen
-	if busy > 0 && (busy >= shareSpan || u.busyThen == 0) {
-		// Over 100 it cannot be: what is over was used before the first request.
-		u.Share = min(100, 100*float64(u.CPU-u.cpuThen)/float64(busy))
+	u.CPU = max(u.CPU, w.Process.CPU()) // 0 if the process has just exited
+	busy := w.BusyTime - u.startBusy
+	if busy > 0 && (busy >= shareSpan || u.startBusy == 0) {
+		// More than 100 % comes from CPU time before the first request.
+		u.Share = min(100, 100*float64(u.CPU-u.startCPU)/float64(busy))
 	}
 	if busy >= shareSpan {
-		u.cpuThen, u.busyThen = u.CPU, w.BusyTime
+		u.startCPU, u.startBusy = u.CPU, w.BusyTime
 	}
 	return u
 }
 
-// LargestWorkerBytes is the most memory that a worker has for itself now; 0 where
-// that says nothing.
-func (l *Pool) LargestWorkerBytes() int64 {
-	if l.Pool.Stats().Requests.Total < poolcfg.MinMeasuredRequests {
+// LargestWorkerBytes returns the private memory of the largest worker. It returns
+// 0 before the pool has run enough requests to judge by.
+func (p *Pool) LargestWorkerBytes() int64 {
+	if p.Pool.Stats().Requests.Total < poolcfg.MinMeasuredRequests {
 		return 0
 	}
-	var most int64
-	for _, used := range l.Sampler.Sample(l.Pool) {
-		most = max(most, used.Memory)
+	var largest int64
+	for _, used := range p.Sampler.Sample(p.Pool) {
+		largest = max(largest, used.Memory)
 	}
-	return most
+	return largest
 }

@@ -9,28 +9,28 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-func TestTheShareOfTheProcessorIsOfTheTimeForRequests(t *testing.T) {
+func TestSampler_CPUShareOfBusyTime(t *testing.T) {
 	m := new(livetest.Meter)
-	livetest.RunMetered(t, m, 1, func(l *live.Pool) {
+	livetest.RunMetered(t, m, 1, func(p *live.Pool) {
 		share := func() float64 {
 			time.Sleep(time.Second)
-			return l.Sampler.Sample(l.Pool)[1].Share
+			return p.Sampler.Sample(p.Pool)[1].Share
 		}
-		step := func(what string, took, cpu time.Duration, want float64) {
+		step := func(name string, busy, cpu time.Duration, want float64) {
 			t.Helper()
-			livetest.HoldWorker(t, l, pool.Info{Method: "GET"}, took)
+			livetest.HoldWorker(t, p, pool.Info{Method: "GET"}, busy)
 			m.CPU.Add(int64(cpu))
 			if got := share(); got != want {
-				t.Errorf("%s: got %v %%, want %v %%", what, got, want)
+				t.Errorf("%s: got %v %%, want %v %%", name, got, want)
 			}
 		}
 		if got := share(); got != 0 {
-			t.Errorf("before the first request: got %v %%", got)
+			t.Errorf("before the first request: got %v %%, want 0", got)
 		}
-		step("the first request, short as it is", 40*time.Millisecond, 10*time.Millisecond, 25)
-		step("enough to go by", 360*time.Millisecond, 190*time.Millisecond, 50)
-		step("too little to be told from nothing", 50*time.Millisecond, 0, 50)
-		step("together with that enough", 150*time.Millisecond, 200*time.Millisecond, 100)
-		step("more than there is", 100*time.Millisecond, time.Second, 100)
+		step("first request, shorter than shareSpan", 40*time.Millisecond, 10*time.Millisecond, 25)
+		step("longer than shareSpan", 360*time.Millisecond, 190*time.Millisecond, 50)
+		step("shorter than shareSpan: share unchanged", 50*time.Millisecond, 0, 50)
+		step("both together longer than shareSpan", 150*time.Millisecond, 200*time.Millisecond, 100)
+		step("more CPU time than busy time", 100*time.Millisecond, time.Second, 100)
 	})
 }

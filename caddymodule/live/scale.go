@@ -11,17 +11,18 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Size is the body of a scale call; what is left out stays as it is. Of a
-// static pool max_workers is the number of workers.
+// Size is the body of a scale request. A missing field leaves its value
+// unchanged. For a static pool max_workers is the number of workers.
 type Size struct {
 	MaxWorkers *int `json:"max_workers"`
 	MinWorkers *int `json:"min_workers"`
 }
 
-// apply writes the size into the options that the pool's manager has for it.
+// apply sets the size in the options that the pool's manager uses, and validates
+// them.
 func (size Size) apply(o *poolcfg.Options) error {
 	if size.MaxWorkers == nil && size.MinWorkers == nil {
-		return errors.New("neither max_workers nor min_workers is given: give one")
+		return errors.New("max_workers and min_workers are missing: set at least one")
 	}
 	if n := size.MaxWorkers; n != nil {
 		if *n < 1 {
@@ -31,7 +32,7 @@ func (size Size) apply(o *poolcfg.Options) error {
 			o.Workers = *n
 		} else {
 			o.MaxWorkers = *n
-			o.StartWorkers = min(o.StartWorkers, *n) // it has started already
+			o.StartWorkers = min(o.StartWorkers, *n) // only validated: the pool has started
 		}
 	}
 	if size.MinWorkers != nil {
@@ -43,21 +44,22 @@ func (size Size) apply(o *poolcfg.Options) error {
 	return o.Validate()
 }
 
-// ErrConfigChanged: two changes at a time.
-var ErrConfigChanged = errors.New("another config was loaded meanwhile: look at the pool, and ask again")
+// ErrConfigChanged means that a config was loaded during a call of Scale.
+var ErrConfigChanged = errors.New("another config was loaded meanwhile: check the pool's size and retry")
 
-// BadOptionError is what a caller of scale has asked for wrongly.
+// BadOptionError means that the size that was passed to Scale is not valid.
 type BadOptionError struct{ error }
 
 func (e *BadOptionError) Unwrap() error { return e.error }
 
-// Scale gives the pool another size, until the next config is loaded. It
-// reports whether that took a new generation, for want of slots in the one that
-// runs.
-func (l *Pool) Scale(ctx context.Context, size Size) (renewed bool, err error) {
-	l.changeMu.Lock()
-	defer l.changeMu.Unlock()
-	current, app := l.Active()
+// Scale changes the size of the pool until the next config is loaded, and waits
+// until the workers are launched or stopped. It reports whether it started a new
+// generation, which it does if the running one has too few slots. The errors are
+// ErrNotStarted, ErrConfigChanged, *BadOptionError, and those of starting PHP.
+func (p *Pool) Scale(ctx context.Context, size Size) (newGeneration bool, err error) {
+	p.changeMu.Lock()
+	defer p.changeMu.Unlock()
+	current, app := p.Active()
 	if current == nil {
 		return false, ErrNotStarted
 	}
@@ -74,26 +76,26 @@ func (l *Pool) Scale(ctx context.Context, size Size) (renewed bool, err error) {
 		sized.Sizing = nil
 	}
 	var prepared *pool.Prepared
-	if !l.Pool.HasCapacityFor(&sized.Settings) {
-		if prepared, err = l.prepare(ctx, app, &sized); err != nil {
+	if !p.Pool.HasCapacityFor(&sized.Settings) {
+		if prepared, err = p.prepare(ctx, app, &sized); err != nil {
 			return false, err
 		}
 	}
-	if err := l.resizeTo(current, &sized, prepared); err != nil {
+	if err := p.resizeTo(current, &sized, prepared); err != nil {
 		return false, err
 	}
-	settling, cancel := context.WithTimeout(ctx, sized.Settings.StartTimeout)
+	stableCtx, cancel := context.WithTimeout(ctx, sized.Settings.StartTimeout)
 	defer cancel()
-	l.Pool.WaitStable(settling)
+	p.Pool.WaitStable(stableCtx)
 	return prepared != nil, nil
 }
 
-// resizeTo puts a spec in force that differs in size from the current one.
-func (l *Pool) resizeTo(current, sized *poolcfg.Plan, prepared *pool.Prepared) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// resizeTo activates a plan that differs from the current one in size only.
+func (p *Pool) resizeTo(current, sized *poolcfg.Plan, prepared *pool.Prepared) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
-	case l.plan != current:
+	case p.plan != current:
 		if prepared != nil {
 			go prepared.Discard()
 		}
@@ -103,24 +105,26 @@ func (l *Pool) resizeTo(current, sized *poolcfg.Plan, prepared *pool.Prepared) e
 			return err
 		}
 	default:
-		l.Pool.Configure(sized.Settings)
+		p.Pool.Configure(sized.Settings)
 	}
-	l.logger.Info("pool resized by request", zap.Int("old_max", current.Settings.MaxWorkers), zap.Int("new_max", sized.Settings.MaxWorkers))
-	l.plan = sized
+	p.logger.Info("pool resized by request", zap.Int("old_max", current.Settings.MaxWorkers), zap.Int("new_max", sized.Settings.MaxWorkers))
+	p.plan = sized
 	return nil
 }
 
-// Resize gives the pool the size that its workers turned out to need, if the
-// config is the one in force and the generation has room for it.
-func (l *Pool) Resize(app owner, s *poolcfg.Plan) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.owner != app || l.plan == nil || s.Sizing == nil || s.Settings.MaxWorkers == l.plan.Settings.MaxWorkers ||
-		l.plan.Options != s.Options || // resized by request
-		!l.Pool.HasCapacityFor(&s.Settings) {
+// Resize activates a plan whose automatic size was computed again from the memory
+// that the workers use. It does nothing if the settings of another config are
+// active, if Scale has set the size, or if the generation has too few slots.
+func (p *Pool) Resize(app Owner, plan *poolcfg.Plan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owner != app || p.plan == nil || plan.Sizing == nil || plan.Settings.MaxWorkers == p.plan.Settings.MaxWorkers ||
+		p.plan.Options != plan.Options || // set by Scale
+		!p.Pool.HasCapacityFor(&plan.Settings) {
 		return
 	}
-	l.logger.Info("pool resized", zap.Int("old_max", l.plan.Settings.MaxWorkers), zap.Int("new_max", s.Settings.MaxWorkers), zap.String("sizing", s.Sizing.Summary))
-	l.plan = s
-	l.Pool.Configure(s.Settings)
+	p.logger.Info("pool resized", zap.Int("old_max", p.plan.Settings.MaxWorkers), zap.Int("new_max", plan.Settings.MaxWorkers),
+		zap.String("sizing", plan.Sizing.Summary))
+	p.plan = plan
+	p.Pool.Configure(plan.Settings)
 }

@@ -12,36 +12,36 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// Site is where requests for a pool come in.
+// site is a server and host that sends requests to a pool.
 type site struct {
 	server *caddyhttp.Server
 	host   string
 	secure bool
 }
 
-// anyHost stands for a site that answers whatever the host is.
+// anyHost is the Host of requests to a site that accepts any host.
 const anyHost = "localhost"
 
-// findSites finds the sites of a config that lead to a pool, by walking the
-// routes that are provisioned. Routes inside other modules' handlers stay
-// unseen.
-func findSites(app *caddyhttp.App, p *Pool) []site {
-	var found []site
-	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
-		server := app.Servers[name]
-		walk := &siteWalker{server: server, pool: p, hosts: map[string]bool{}}
-		walk.routes(server.Routes, "")
-		for _, host := range slices.Sorted(maps.Keys(walk.hosts)) {
-			found = append(found, site{server, host, len(server.TLSConnPolicies) > 0})
+// findSites returns the sites of a config that send requests to the pool. It
+// walks the provisioned routes, but cannot see routes inside the handlers of other
+// modules.
+func findSites(web *caddyhttp.App, p *Pool) []site {
+	var sites []site
+	for _, name := range slices.Sorted(maps.Keys(web.Servers)) {
+		server := web.Servers[name]
+		w := &siteWalker{server: server, pool: p, hosts: map[string]bool{}}
+		w.walkRoutes(server.Routes, "")
+		for _, host := range slices.Sorted(maps.Keys(w.hosts)) {
+			sites = append(sites, site{server, host, len(server.TLSConnPolicies) > 0})
 		}
 	}
-	return found
+	return sites
 }
 
 // poolUser is a handler or transport that may send requests to a pool.
 type poolUser interface{ UsesPool(*Pool) bool }
 
-// siteWalker gathers the hosts under which a server leads to a pool.
+// siteWalker collects the hosts whose requests a server may send to a pool.
 type siteWalker struct {
 	server *caddyhttp.Server
 	pool   *Pool
@@ -49,8 +49,8 @@ type siteWalker struct {
 	depth  int
 }
 
-// routes walks routes that are reached under a host; "" is any.
-func (w *siteWalker) routes(list caddyhttp.RouteList, host string) {
+// walkRoutes walks routes that a host reaches; "" is any host.
+func (w *siteWalker) walkRoutes(list caddyhttp.RouteList, host string) {
 	if w.depth > 100 { // named routes may invoke each other
 		return
 	}
@@ -63,28 +63,28 @@ func (w *siteWalker) routes(list caddyhttp.RouteList, host string) {
 		}
 		for _, handler := range route.Handlers {
 			for _, host := range hosts {
-				w.handler(handler, host)
+				w.walkHandler(handler, host)
 			}
 		}
 	}
 }
 
-func (w *siteWalker) handler(h caddyhttp.MiddlewareHandler, host string) {
-	leads := false
+func (w *siteWalker) walkHandler(h caddyhttp.MiddlewareHandler, host string) {
+	uses := false
 	switch h := h.(type) {
 	case *caddyhttp.Subroute:
-		w.routes(h.Routes, host)
+		w.walkRoutes(h.Routes, host)
 	case *caddyhttp.Invoke:
 		if named := w.server.NamedRoutes[h.Name]; named != nil {
-			w.routes(caddyhttp.RouteList{*named}, host)
+			w.walkRoutes(caddyhttp.RouteList{*named}, host)
 		}
 	case poolUser:
-		leads = h.UsesPool(w.pool)
+		uses = h.UsesPool(w.pool)
 	case *reverseproxy.Handler:
 		t, ok := h.Transport.(poolUser)
-		leads = ok && t.UsesPool(w.pool)
+		uses = ok && t.UsesPool(w.pool)
 	}
-	if leads {
+	if uses {
 		if host == "" {
 			host = anyHost
 		}
@@ -92,7 +92,8 @@ func (w *siteWalker) handler(h caddyhttp.MiddlewareHandler, host string) {
 	}
 }
 
-// hostsOf lists hosts that a route is for; none if it is for any.
+// hostsOf returns the hosts that the matchers of a route name, empty if they name
+// none. Hosts with placeholders are skipped, and "www" replaces a wildcard.
 func hostsOf(sets caddyhttp.MatcherSets) []string {
 	var hosts []string
 	for _, set := range sets {
@@ -114,23 +115,23 @@ func hostsOf(sets caddyhttp.MatcherSets) []string {
 	return hosts
 }
 
-// siteFor finds the server that a whole URL leads to.
-func siteFor(app *caddyhttp.App, u *url.URL) (site, error) {
+// siteFor returns the site that receives requests for an absolute URL.
+func siteFor(web *caddyhttp.App, u *url.URL) (site, error) {
 	secure := u.Scheme == "https"
 	if !secure && u.Scheme != "http" {
-		return site{}, fmt.Errorf("%s is no http or https URL", u)
+		return site{}, fmt.Errorf("the scheme of %s is neither http nor https", u)
 	}
-	port := uint(app.HTTPPort)
+	port := uint(web.HTTPPort)
 	if secure {
-		port = uint(app.HTTPSPort)
+		port = uint(web.HTTPSPort)
 	}
 	if p := u.Port(); p != "" {
 		if _, err := fmt.Sscan(p, &port); err != nil {
-			return site{}, fmt.Errorf("%s has no port number: %w", u, err)
+			return site{}, fmt.Errorf("port of %s: %w", u, err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
-		server := app.Servers[name]
+	for _, name := range slices.Sorted(maps.Keys(web.Servers)) {
+		server := web.Servers[name]
 		if len(server.TLSConnPolicies) > 0 != secure {
 			continue
 		}
@@ -141,5 +142,5 @@ func siteFor(app *caddyhttp.App, u *url.URL) (site, error) {
 			}
 		}
 	}
-	return site{}, fmt.Errorf("no server of this config answers %s://…:%d", u.Scheme, port)
+	return site{}, fmt.Errorf("no server of this config listens on port %d for %s", port, u.Scheme)
 }

@@ -11,125 +11,125 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// owner is the app of the config that a pool's settings come from. Owners are
+// Owner is the app of the config that a pool's settings come from. Owners are
 // compared by identity.
-type owner interface {
+type Owner interface {
 	// HTTPApp returns the HTTP app of the same config.
 	HTTPApp() (*caddyhttp.App, error)
 }
 
-// staged is what takes effect when the config it came with comes to power.
+// staged holds changes that take effect once the config that requested them is
+// active.
 type staged struct {
-	app      owner
+	owner    Owner
 	plan     *poolcfg.Plan
-	prepared *pool.Prepared // nil when the generation that runs will do
+	prepared *pool.Prepared // nil if the running generation can be kept
 }
 
-// Stage makes the pool ready for a config: it opens a new pool, or prepares
-// what has to change in a running one. atRest lets it begin without a worker.
-func (l *Pool) Stage(ctx context.Context, app owner, s *poolcfg.Plan, atRest bool) error {
-	l.mu.Lock()
-	current, owner := l.plan, l.owner
-	l.mu.Unlock()
-	if err := s.CheckUser(); err != nil {
+// Stage prepares the pool for a config. A new pool is opened at once; a running
+// one continues with its active settings until [Pool.ConfigStopped]. If
+// startEmpty is set, a new generation begins without workers.
+func (p *Pool) Stage(ctx context.Context, app Owner, plan *poolcfg.Plan, startEmpty bool) error {
+	current, owner := p.Active()
+	if err := plan.CheckUser(); err != nil {
 		return err
 	}
-	next := &staged{app: app, plan: s}
+	next := &staged{owner: app, plan: plan}
 	switch {
-	case current != nil && current.Key == s.Key && l.Pool.HasCapacityFor(&s.Settings):
-	case atRest:
-		if err := s.CreateDirs(); err != nil {
+	case current != nil && current.Key == plan.Key && p.Pool.HasCapacityFor(&plan.Settings):
+		// The running generation can be kept.
+	case startEmpty:
+		if err := plan.CreateDirs(); err != nil {
 			return err
 		}
-		next.prepared = l.Pool.PrepareIdle(s.Starter(l.logger), s.Settings)
+		next.prepared = p.Pool.PrepareIdle(plan.Starter(p.logger), plan.Settings)
 	default:
 		var err error
-		if next.prepared, err = l.prepare(ctx, app, s); err != nil {
+		if next.prepared, err = p.prepare(ctx, app, plan); err != nil {
 			return err
 		}
 	}
-	l.mu.Lock()
-	l.staged = next
-	l.mu.Unlock()
+	p.mu.Lock()
+	p.staged = next
+	p.mu.Unlock()
 	if owner == nil {
-		l.activate()
+		p.activate()
 	}
 	return nil
 }
 
-// prepare makes a generation ready beside the one that runs, and warms it up.
-func (l *Pool) prepare(ctx context.Context, app owner, s *poolcfg.Plan) (*pool.Prepared, error) {
-	began := time.Now()
-	prepared, err := l.Pool.Prepare(ctx, s.Starter(l.logger), s.Settings)
+// prepare starts a generation beside the running one and warms it up.
+func (p *Pool) prepare(ctx context.Context, app Owner, plan *poolcfg.Plan) (*pool.Prepared, error) {
+	start := time.Now()
+	prepared, err := p.Pool.Prepare(ctx, plan.Starter(p.logger), plan.Settings)
 	if err != nil {
 		return nil, err
 	}
-	if len(s.Options.Warmup) > 0 {
-		if err := l.warm(ctx, app, s, prepared); err != nil {
+	if len(plan.Options.Warmup) > 0 {
+		if err := p.warm(ctx, app, plan, prepared); err != nil {
 			prepared.Discard()
 			return nil, err
 		}
 	}
-	s.LogReady(l.logger, time.Since(began))
+	plan.LogReady(p.logger, time.Since(start))
 	return prepared, nil
 }
 
-// activate puts what is staged in force, and waits for the workers that it asks
-// for: the load that brought it has not ended yet.
-func (l *Pool) activate() {
-	if limit := l.activateStaged(); limit > 0 {
-		ctx, cancel := context.WithTimeout(l.closeCtx, limit)
+// activate activates the staged settings and waits for the workers that they
+// require, so that the load of the config ends when the pool is ready.
+func (p *Pool) activate() {
+	if limit := p.activateStaged(); limit > 0 {
+		ctx, cancel := context.WithTimeout(p.closeCtx, limit)
 		defer cancel()
-		l.Pool.WaitStable(ctx)
+		p.Pool.WaitStable(ctx)
 	}
 }
 
-// activateStaged makes what is staged the settings in force; it returns how long
-// launches may take, 0 if nothing was staged.
-func (l *Pool) activateStaged() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	next := l.staged
+// activateStaged activates the staged settings. It returns how long launches may
+// take, 0 if nothing was staged.
+func (p *Pool) activateStaged() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := p.staged
 	if next == nil {
 		return 0
 	}
-	l.staged = nil
-	l.plan, l.owner = next.plan, next.app
-	if poolcfg.ValueOr(l.plan.Options.Watch, false) {
-		l.watchOnce.Do(func() { go l.watch() })
+	p.staged = nil
+	p.plan, p.owner = next.plan, next.owner
+	if poolcfg.ValueOr(p.plan.Options.Watch, false) {
+		p.watchOnce.Do(func() { go p.watch() })
 	}
-	l.Spool.Configure(next.plan.Options.SpoolDir, next.plan.Options.SpoolMax)
-	l.LimitsClients.Store(next.plan.Settings.MaxPerClient > 0)
+	p.Spool.Configure(next.plan.Options.SpoolDir, next.plan.Options.SpoolMax)
+	p.LimitsClients.Store(next.plan.Settings.MaxPerClient > 0)
 	if next.prepared == nil {
-		l.Pool.Configure(next.plan.Settings)
+		p.Pool.Configure(next.plan.Settings)
 	} else if err := next.prepared.Commit(); err != nil {
-		l.logger.Error("error activating the new generation", zap.Error(err))
+		p.logger.Error("error activating the new generation", zap.Error(err))
 	}
-	l.adminINIDirs.Store(next.plan.AdminINIDirs()) // not before the new generation serves
+	// Not before Commit: the old generation lacks directories that the new one covers.
+	p.adminINIDirs.Store(next.plan.AdminINIDirs())
 	return next.plan.Settings.StartTimeout
 }
 
-// Unstage drops what a config had staged that did not come to power.
-func (l *Pool) Unstage(app owner) {
-	l.mu.Lock()
-	next := l.staged
-	if next == nil || next.app != app {
-		l.mu.Unlock()
+// Unstage discards the changes that app has staged, if they are not active yet.
+func (p *Pool) Unstage(app Owner) {
+	p.mu.Lock()
+	next := p.staged
+	if next == nil || next.owner != app {
+		p.mu.Unlock()
 		return
 	}
-	l.staged = nil
-	l.mu.Unlock()
+	p.staged = nil
+	p.mu.Unlock()
 	if next.prepared != nil {
 		next.prepared.Discard()
 	}
 }
 
-// ConfigStopped is called when a config has stopped: the next one takes over.
-func (l *Pool) ConfigStopped(from owner) {
-	l.mu.Lock()
-	owned := l.owner == from
-	l.mu.Unlock()
-	if owned {
-		l.activate()
+// ConfigStopped activates the staged settings if the active ones came from app,
+// whose config has stopped.
+func (p *Pool) ConfigStopped(app Owner) {
+	if _, owner := p.Active(); owner == app {
+		p.activate()
 	}
 }

@@ -17,108 +17,111 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// warmupRoute sends requests to a generation that does not serve yet. It travels in
-// their context, so that they go their whole way through Caddy like any other
-// and only at its end, in the pool, turn off to that generation.
+// warmupRoute sends requests to a generation that is not active yet. It is a value
+// of their context: the requests pass through all of Caddy's routes as any other
+// request, and only [Pool.Do] sends them to that generation.
 type warmupRoute struct {
 	pool     *Pool
 	prepared *pool.Prepared
-	worker   int
-	lost     error // of the last request: it had no answer
-	reached  bool  // the last request came to PHP
+	worker   int // index of the generation's worker to use
+
+	// Results of the last request.
+	reachedPHP bool
+	doErr      error // of Prepared.Do: PHP sent no response
 }
 
 type warmupRouteKey struct{}
 
-// warm requests what the options say from a generation that stands ready. It
-// returns an error when that should keep the generation from serving.
-func (l *Pool) warm(ctx context.Context, app owner, s *poolcfg.Plan, prepared *pool.Prepared) error {
-	began := time.Now()
-	requests, err := l.warmups(app, s.Options.Warmup)
+// warm runs the requests of the option warmup on a prepared generation. It returns
+// an error only if warmup_strict is set; else it logs errors.
+func (p *Pool) warm(ctx context.Context, app Owner, plan *poolcfg.Plan, prepared *pool.Prepared) error {
+	start := time.Now()
+	requests, err := p.warmupRequests(app, plan.Options.Warmup)
 	if err != nil {
 		return err
 	}
-	l.activeWarmups.Add(1)
-	defer l.activeWarmups.Add(-1)
-	// Workers that share an OPcache are warm when one of them is.
+	p.activeWarmups.Add(1)
+	defer p.activeWarmups.Add(-1)
+	// Workers that share an OPcache need only one warm worker.
 	workers := 1
-	if s.Spawn == poolcfg.SpawnSingle {
+	if plan.Spawn == poolcfg.SpawnSingle {
 		workers = prepared.Workers()
 	}
-	var failed []error
+	var errs []error
 	for worker := range workers {
-		w := &warmupRoute{pool: l, prepared: prepared, worker: worker}
+		w := &warmupRoute{pool: p, prepared: prepared, worker: worker}
 		for _, r := range requests {
-			if err := w.request(ctx, s.Settings.StartTimeout, r); err != nil {
-				failed = append(failed, fmt.Errorf("warmup %s: %w", r.url, err))
+			if err := w.request(ctx, plan.Settings.StartTimeout, r); err != nil {
+				errs = append(errs, fmt.Errorf("warmup %s: %w", r.url, err))
 			}
-			if w.lost != nil {
-				break // and the worker with it
+			if w.doErr != nil {
+				break // the worker is unusable
 			}
 		}
 	}
-	stopping, cancel := context.WithTimeout(ctx, s.Settings.StopTimeout)
+	stopCtx, cancel := context.WithTimeout(ctx, plan.Settings.StopTimeout)
 	defer cancel()
-	prepared.DiscardFailed(stopping)
-	if poolcfg.ValueOr(s.Options.WarmupStrict, false) {
-		return errors.Join(failed...)
+	prepared.DiscardFailed(stopCtx)
+	if poolcfg.ValueOr(plan.Options.WarmupStrict, false) {
+		return errors.Join(errs...)
 	}
-	for _, err := range failed {
-		l.logger.Warn("warmup failed; continuing (warmup_strict is off)", zap.Error(err))
+	for _, err := range errs {
+		p.logger.Warn("warmup failed; continuing (warmup_strict is off)", zap.Error(err))
 	}
-	l.logger.Info("warmup done", zap.Int("requests", len(requests)*workers), zap.Int("failed", len(failed)),
-		zap.Duration("duration", time.Since(began)))
+	p.logger.Info("warmup done", zap.Int("requests", len(requests)*workers), zap.Int("failed", len(errs)),
+		zap.Duration("duration", time.Since(start)))
 	return nil
 }
 
-// warmupRequest is one request to send.
+// warmupRequest is one request of a warmup.
 type warmupRequest struct {
 	site
 	url *url.URL
 }
 
-// warmups are the requests that the option asks for: a path for every site
-// that leads to the pool, a URL for the one it names.
-func (l *Pool) warmups(app owner, uris []string) ([]warmupRequest, error) {
+// warmupRequests returns the requests of the option warmup: for a path, one to
+// every site that uses the pool, and for an absolute URL, one to its site.
+func (p *Pool) warmupRequests(app Owner, uris []string) ([]warmupRequest, error) {
 	web, err := app.HTTPApp()
 	if err != nil {
 		return nil, fmt.Errorf("warmup: %w", err)
 	}
-	sites := findSites(web, l)
-	var list []warmupRequest
+	sites := findSites(web, p)
+	var requests []warmupRequest
 	for _, uri := range uris {
 		u, err := url.Parse(uri)
 		if err != nil {
 			return nil, fmt.Errorf("warmup %s: %w", uri, err)
 		}
 		if u.IsAbs() {
-			to, err := siteFor(web, u)
+			target, err := siteFor(web, u)
 			if err != nil {
-				return nil, fmt.Errorf("warmup %s: %w: write the address of a site of this config", uri, err)
+				return nil, fmt.Errorf("warmup %s: %w: write the URL of a site of this config", uri, err)
 			}
-			list = append(list, warmupRequest{to, u})
+			requests = append(requests, warmupRequest{target, u})
 			continue
 		}
 		if len(sites) == 0 {
-			return nil, fmt.Errorf("warmup %s: no site was found that uses the pool: write the whole URL", uri)
+			return nil, fmt.Errorf("warmup %s: found no site that uses the pool: write an absolute URL", uri)
 		}
-		for _, to := range sites {
+		for _, target := range sites {
 			full := *u
-			if full.Scheme = "http"; to.secure {
+			if full.Scheme = "http"; target.secure {
 				full.Scheme = "https"
 			}
-			full.Host = to.host
-			list = append(list, warmupRequest{to, &full})
+			full.Host = target.host
+			requests = append(requests, warmupRequest{target, &full})
 		}
 	}
-	return list, nil
+	return requests, nil
 }
 
-// httpRequest sends one request through Caddy and judges the answer.
-func (w *warmupRoute) request(ctx context.Context, limit time.Duration, to warmupRequest) (err error) {
+// request sends one request through Caddy. It returns an error if the response is
+// a server error or does not come from PHP.
+func (w *warmupRoute) request(ctx context.Context, limit time.Duration, target warmupRequest) error {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, warmupRouteKey{}, w), limit)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to.url.String(), http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target.url.String(), http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -126,64 +129,66 @@ func (w *warmupRoute) request(ctx context.Context, limit time.Duration, to warmu
 	r.URL.Scheme, r.URL.Host = "", ""
 	r.RemoteAddr = "127.0.0.1:0"
 	r.Header.Set("User-Agent", "php_pool warmup")
-	if to.secure {
+	if target.secure {
 		r.TLS = &tls.ConnectionState{
-			Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: to.url.Hostname(),
+			Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: target.url.Hostname(),
 		}
 	}
-	w.lost, w.reached = nil, false
-	answer := &responseRecorder{header: http.Header{}}
-	if err := serve(to.server, answer, r); err != nil {
+	w.doErr, w.reachedPHP = nil, false
+	rec := &responseRecorder{header: http.Header{}}
+	if err := serve(target.server, rec, r); err != nil {
 		return err
 	}
 	switch {
-	case w.lost != nil:
-		return w.lost
-	case answer.status >= http.StatusInternalServerError:
-		return fmt.Errorf("got status %d: %s", answer.status, strings.TrimSpace(answer.body.String()))
-	case !w.reached:
-		return fmt.Errorf("got status %d, and not from PHP: write the path of a page that PHP makes", answer.status)
+	case w.doErr != nil:
+		return w.doErr
+	case rec.status >= http.StatusInternalServerError:
+		return fmt.Errorf("got status %d: %s", rec.status, strings.TrimSpace(rec.body.String()))
+	case !w.reachedPHP:
+		return fmt.Errorf("got status %d, but not from PHP: write the path of a PHP page", rec.status)
 	}
 	return nil
 }
 
-// serveDirect is ServeHTTP, with an error for an answer that breaks off.
+// serve calls ServeHTTP and returns its panic, such as http.ErrAbortHandler, as an
+// error.
 func serve(server http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the answer broke off: %v", v)
+			err = fmt.Errorf("response aborted: %v", v)
 		}
 	}()
 	server.ServeHTTP(w, r)
 	return nil
 }
 
-// responseRecorder takes an answer and keeps what is wanted of it: the status, and of
-// an error the first words.
+// responseRecorder is a ResponseWriter that keeps the status and the first
+// maxErrorBody bytes of the body.
 type responseRecorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
+// maxErrorBody limits how much of a response an error quotes, in bytes.
 const maxErrorBody = 200
 
-func (v *responseRecorder) Header() http.Header { return v.header }
+func (rec *responseRecorder) Header() http.Header { return rec.header }
 
-func (v *responseRecorder) WriteHeader(status int) {
-	if v.status == 0 && status >= http.StatusOK {
-		v.status = status
+func (rec *responseRecorder) WriteHeader(status int) {
+	if rec.status == 0 && status >= http.StatusOK {
+		rec.status = status
 	}
 }
 
-func (v *responseRecorder) Write(p []byte) (int, error) {
-	v.WriteHeader(http.StatusOK)
-	v.body.Write(p[:min(len(p), maxErrorBody-min(maxErrorBody, v.body.Len()))])
+func (rec *responseRecorder) Write(p []byte) (int, error) {
+	rec.WriteHeader(http.StatusOK)
+	rec.body.Write(p[:min(len(p), maxErrorBody-min(maxErrorBody, rec.body.Len()))])
 	return len(p), nil
 }
 
-// Flush is for handlers that insist on it.
-func (v *responseRecorder) Flush() {}
+// Flush does nothing. It is for handlers that require an http.Flusher.
+func (rec *responseRecorder) Flush() {}
 
 // Interface guards
 var _ http.Flusher = (*responseRecorder)(nil)

@@ -11,43 +11,44 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
-// watchInterval is how often those files are looked at: an edit is in force
-// within twice as long, since one that is still being made must be waited for.
+// watchInterval is how often the files are checked. A change is active within
+// about twice as long: a restart waits until two checks in a row agree, so that it
+// does not read a file that is still being written.
 const watchInterval = time.Second
 
-// watch restarts the pool when php.ini, another ini file or php-cgi itself has
-// changed, for as long as the config in force asks for that. It looks instead
-// of being told, because inotify does not see changes through bind mounts and
-// network file systems.
-func (l *Pool) watch() {
+// watch restarts the pool when php.ini, another ini file or php-cgi has changed,
+// while the active settings have the option watch. It polls, because inotify does
+// not report changes through bind mounts and on network file systems.
+func (p *Pool) watch() {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	var before, tried map[string]string
+	var last, tried map[string]string
 	for {
 		select {
-		case <-l.closeCtx.Done():
+		case <-p.closeCtx.Done():
 			return
 		case <-ticker.C:
 		}
-		current, _ := l.Active()
+		current, _ := p.Active()
 		if current == nil || !poolcfg.ValueOr(current.Options.Watch, false) {
 			continue
 		}
 		now := poolcfg.FileStates(slices.Collect(maps.Keys(current.Inputs)))
-		settled := maps.Equal(now, before)
-		before = now
-		if !settled || maps.Equal(now, current.Inputs) || maps.Equal(now, tried) {
+		stable := maps.Equal(now, last)
+		last = now
+		if !stable || maps.Equal(now, current.Inputs) || maps.Equal(now, tried) {
 			continue
 		}
 		tried = now
-		if err := l.Restart(l.closeCtx, "changed: "+firstDifference(now, current.Inputs)); err != nil {
-			l.logger.Error("watch: php-cgi or its settings changed, but the new generation failed to start; keeping the old one",
-				zap.String("changed", firstDifference(now, current.Inputs)), zap.Error(err))
+		changed := firstDifference(now, current.Inputs)
+		if err := p.Restart(p.closeCtx, "changed: "+changed); err != nil {
+			p.logger.Error("watch: php-cgi or its settings changed, but the new generation failed to start; keeping the old one",
+				zap.String("changed", changed), zap.Error(err))
 		}
 	}
 }
 
-// firstDifference names one of the files that differ.
+// firstDifference returns the first path, in order, whose states differ.
 func firstDifference(a, b map[string]string) string {
 	for _, path := range slices.Sorted(maps.Keys(a)) {
 		if a[path] != b[path] {

@@ -152,7 +152,7 @@ func TestAdminINI_NewTopLevelDirectory(t *testing.T) {
 	if res := c.Get("/undo.php"); res.StatusCode != 500 || res.Text != "" {
 		t.Errorf("got %d %q, want Caddy's own 500", res.StatusCode, res.Text)
 	}
-	if last := c.LastError(); !strings.Contains(c.Log(), "admin_ini of pool main does not hold for "+top) {
+	if last := c.LastError(); !strings.Contains(c.Log(), "admin_ini of pool main does not cover "+top) {
 		t.Errorf("the log says %s", last)
 	}
 	c.Admin("POST", "/php_pool/pools/main/restart", "").Want(t, 200, "")

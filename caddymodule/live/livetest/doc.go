@@ -1,3 +1,3 @@
-// Package livetest makes pools for tests: their workers are goroutines of the
+// Package livetest creates pools for tests. Their workers are goroutines of the
 // test instead of php-cgi processes.
 package livetest

@@ -21,8 +21,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// socketPHP launches workers that are goroutines of the test, over sockets: serve
-// has the worker's end of each.
+// socketPHP launches workers that are goroutines of the test, each with a Unix
+// socket. serve runs with the worker's end of it.
 type socketPHP struct {
 	dir   string
 	serve func(net.Conn)
@@ -31,48 +31,48 @@ type socketPHP struct {
 	once  sync.Once
 }
 
-func (f *socketPHP) start(context.Context, int) (pool.Launcher, error) { return f, nil }
+func (s *socketPHP) start(context.Context, int) (pool.Launcher, error) { return s, nil }
 
-func (f *socketPHP) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
-func (f *socketPHP) Slots() int                                             { return 0 }
-func (f *socketPHP) Done() <-chan struct{}                                  { return f.done }
+func (s *socketPHP) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
+func (s *socketPHP) Slots() int                                             { return 0 }
+func (s *socketPHP) Done() <-chan struct{}                                  { return s.done }
 
-func (f *socketPHP) Close(context.Context) error {
-	f.once.Do(func() { close(f.done) })
+func (s *socketPHP) Close(context.Context) error {
+	s.once.Do(func() { close(s.done) })
 	return nil
 }
 
-func (f *socketPHP) Launch(context.Context) (pool.Process, error) {
-	pid := int(4000 + f.pids.Add(1))
-	l, err := net.Listen("unix", filepath.Join(f.dir, strconv.Itoa(pid)))
+func (s *socketPHP) Launch(context.Context) (pool.Process, error) {
+	pid := int(4000 + s.pids.Add(1))
+	ln, err := net.Listen("unix", filepath.Join(s.dir, strconv.Itoa(pid)))
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
-	client, err := net.Dial("unix", l.Addr().String())
+	defer ln.Close()
+	client, err := net.Dial("unix", ln.Addr().String())
 	if err != nil {
 		return nil, err
 	}
-	server, err := l.Accept()
+	server, err := ln.Accept()
 	if err != nil {
 		return nil, err
 	}
 	p := &socketWorker{pid: pid, client: client, server: server, done: make(chan struct{})}
 	go func() {
-		f.serve(server)
-		p.end()
+		s.serve(server)
+		p.exit()
 	}()
 	return p, nil
 }
 
-// inert is what the fakes of a process have in common: nothing to tell.
+// inert implements the methods of pool.Process that report nothing here.
 type inert struct{}
 
 func (inert) ExitStatus() string { return "" }
 
 func (inert) Activity() (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
 
-// socketWorker ends when its side of the connection does.
+// socketWorker is a worker that exits when serve returns.
 type socketWorker struct {
 	inert
 	pid            int
@@ -81,7 +81,7 @@ type socketWorker struct {
 	once           sync.Once
 }
 
-func (p *socketWorker) end() {
+func (p *socketWorker) exit() {
 	p.once.Do(func() {
 		close(p.done)
 		p.server.Close()
@@ -91,8 +91,8 @@ func (p *socketWorker) end() {
 func (p *socketWorker) Conn() net.Conn             { return p.client }
 func (p *socketWorker) PID() int                   { return p.pid }
 func (p *socketWorker) Done() <-chan struct{}      { return p.done }
-func (p *socketWorker) Stop(context.Context) error { p.end(); return nil }
-func (p *socketWorker) Kill() error                { p.end(); return nil }
+func (p *socketWorker) Stop(context.Context) error { p.exit(); return nil }
+func (p *socketWorker) Kill() error                { p.exit(); return nil }
 func (p *socketWorker) SoftTimeout() error         { return nil }
 func (p *socketWorker) Memory() (int64, error)     { return 1 << 20, nil }
 func (p *socketWorker) CPU() time.Duration         { return time.Second }
@@ -100,17 +100,18 @@ func (p *socketWorker) CPU() time.Duration         { return time.Second }
 func (p *socketWorker) Activity() (pool.Activity, error) { return pool.Activity{}, nil }
 
 func (p *socketWorker) Drain(context.Context) (pool.Process, error) {
-	p.end()
+	p.exit()
 	return nil, net.ErrClosed
 }
 
-// Answers serves requests on the worker's end of a connection as handle says.
+// Answers returns a serve function for [NewPool] that responds to every request
+// with the result of handle.
 func Answers(handle func(*fastcgitest.Request) fastcgitest.Response) func(net.Conn) {
-	return func(c net.Conn) { fastcgitest.Serve(c, handle) } // it ends with the test
+	return func(c net.Conn) { fastcgitest.Serve(c, handle) } // returns when the connection is closed
 }
 
-// NewPool returns an open pool of that many workers, on sockets that serve
-// answers, and closes it when the test ends. active may be nil.
+// NewPool returns an open static pool and closes it when the test ends. serve runs
+// once for each worker, with the worker's end of its connection. active may be nil.
 func NewPool(tb testing.TB, workers int, serve func(net.Conn), active *poolcfg.Plan) *live.Pool {
 	tb.Helper()
 	php := &socketPHP{dir: tb.TempDir(), serve: serve, done: make(chan struct{})}

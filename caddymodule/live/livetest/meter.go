@@ -18,13 +18,14 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Meter launches workers that are only measured: nothing is sent to them.
+// Meter launches workers without PHP, which run no requests, and sets the memory
+// and CPU time that they report. The zero value is ready to use.
 type Meter struct {
-	Reads   atomic.Int64 // of a worker's memory
-	Memory  atomic.Int64
-	CPU     atomic.Int64
-	Unknown bool
-	Name    string
+	Name    string       // of the pool
+	Reads   atomic.Int64 // counts how often a worker's memory was read
+	Memory  atomic.Int64 // of each worker, in bytes
+	CPU     atomic.Int64 // of each worker, a time.Duration
+	Unknown bool         // reading the memory returns errors.ErrUnsupported
 
 	mu      sync.Mutex
 	workers []*meteredWorker
@@ -46,7 +47,7 @@ func (m *Meter) Slots() int                                       { return 0 }
 func (m *Meter) Done() <-chan struct{}                            { return nil }
 func (m *Meter) Close(context.Context) error {
 	for _, w := range m.workers {
-		w.end()
+		w.exit()
 	}
 	return nil
 }
@@ -60,7 +61,7 @@ type meteredWorker struct {
 	once       sync.Once
 }
 
-func (w *meteredWorker) end() {
+func (w *meteredWorker) exit() {
 	w.once.Do(func() {
 		w.peer.Close()
 		close(w.done)
@@ -70,13 +71,13 @@ func (w *meteredWorker) end() {
 func (w *meteredWorker) Conn() net.Conn             { return w.conn }
 func (w *meteredWorker) PID() int                   { return w.pid }
 func (w *meteredWorker) Done() <-chan struct{}      { return w.done }
-func (w *meteredWorker) Stop(context.Context) error { w.end(); return nil }
-func (w *meteredWorker) Kill() error                { w.end(); return nil }
+func (w *meteredWorker) Stop(context.Context) error { w.exit(); return nil }
+func (w *meteredWorker) Kill() error                { w.exit(); return nil }
 func (w *meteredWorker) SoftTimeout() error         { return nil }
 func (w *meteredWorker) CPU() time.Duration         { return time.Duration(w.meter.CPU.Load()) }
 
 func (w *meteredWorker) Drain(context.Context) (pool.Process, error) {
-	w.end()
+	w.exit()
 	return nil, net.ErrClosed
 }
 
@@ -88,29 +89,29 @@ func (w *meteredWorker) Memory() (int64, error) {
 	return w.meter.Memory.Load(), nil
 }
 
-// RunMetered runs f in a bubble with a pool of that many workers.
-func RunMetered(t *testing.T, m *Meter, workers int, f func(l *live.Pool)) {
+// RunMetered runs f with an open static pool in a synctest bubble.
+func RunMetered(t *testing.T, m *Meter, workers int, f func(p *live.Pool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := live.New(pool.Config{Name: m.Name, Start: m.start, Logger: zap.NewNop(), Settings: pool.Settings{
+		p := live.New(pool.Config{Name: m.Name, Start: m.start, Logger: zap.NewNop(), Settings: pool.Settings{
 			Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 10, StopTimeout: time.Second,
 		}}, spool.New("", 0), nil)
-		if err := l.Pool.Open(t.Context()); err != nil {
+		if err := p.Pool.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		f(l)
-		l.Close()
+		f(p)
+		p.Close()
 		synctest.Wait()
 	})
 }
 
-// HoldWorker keeps a worker busy for the time given.
-func HoldWorker(t *testing.T, l *live.Pool, info pool.Info, took time.Duration) {
+// HoldWorker holds a worker for the duration d.
+func HoldWorker(t *testing.T, p *live.Pool, info pool.Info, d time.Duration) {
 	t.Helper()
-	lease, err := l.Pool.Acquire(context.Background(), info)
+	lease, err := p.Pool.Acquire(context.Background(), info)
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(took)
+	time.Sleep(d)
 	lease.Release()
 }
