@@ -55,7 +55,7 @@ func TestAdminAPI_EscapedPoolName(t *testing.T) {
 		}
 		s.Admin("GET", "/php_pool/pools/nobody"+call, "").WantContains(t, http.StatusNotFound, "there is no pool", "nobody")
 	}
-	s.Admin("GET", path+"/stat", "").WantContains(t, http.StatusNotFound, "there is no call", "ping", "status")
+	s.Admin("GET", path+"/stat", "").WantContains(t, http.StatusNotFound, "unrecognized call", "ping", "status")
 }
 
 // TestAdminAPI_Fields checks each field by name and type.

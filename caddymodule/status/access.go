@@ -16,54 +16,56 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
-// statusAccess is what php_pool_status and php_pool_ping have in common: the pool
-// that they tell of, and who may ask.
+// statusAccess has the options that php_pool_status and php_pool_ping share: the
+// pool, and the clients that have access.
 type statusAccess struct {
-	// The pool to tell of. Default: `default`.
+	// The name of the pool. Default: `default`.
 	Pool string `json:"pool,omitempty"`
 
-	// The IP ranges (CIDR) that may ask besides this machine.
+	// IP ranges in CIDR notation whose clients have access, in addition to
+	// localhost.
 	Allow []string `json:"allow,omitempty"`
 
 	allow []netip.Prefix
 }
 
-// provision parses the ranges.
-func (i *statusAccess) provision() error {
-	if i.Pool == "" {
-		i.Pool = poolcfg.DefaultPool
+// provision sets the default of Pool and parses Allow.
+func (a *statusAccess) provision() error {
+	if a.Pool == "" {
+		a.Pool = poolcfg.DefaultPool
 	}
-	for _, text := range i.Allow {
+	for _, text := range a.Allow {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return fmt.Errorf("allow %s is no range of addresses: write one such as 10.0.0.0/8", text)
+			return fmt.Errorf("allow %s: must be an IP range such as 10.0.0.0/8", text)
 		}
-		i.allow = append(i.allow, prefix)
+		a.allow = append(a.allow, prefix)
 	}
 	return nil
 }
 
-// authorize finds the pool for those who may know of it.
-func (i *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*live.Pool, error) {
-	if !i.allowed(r) {
-		return nil, caddyhttp.Error(http.StatusForbidden, errors.New("the state of a pool is for this machine only"))
+// authorize returns the pool. It returns an HTTP error if the client has no access,
+// the method is not GET or HEAD, or the pool does not exist.
+func (a *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*live.Pool, error) {
+	if !a.allowed(r) {
+		return nil, caddyhttp.Error(http.StatusForbidden, errors.New("pool status is only available from localhost: add the client's address to allow"))
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return nil, caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("%s is not allowed here: use GET", r.Method))
+		return nil, caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed: use GET", r.Method))
 	}
-	p := live.Find(i.Pool)
+	p := live.Find(a.Pool)
 	if p == nil {
-		return nil, caddyhttp.Error(http.StatusNotFound, fmt.Errorf("there is no pool %s", i.Pool))
+		return nil, caddyhttp.Error(http.StatusNotFound, fmt.Errorf("there is no pool %s", a.Pool))
 	}
 	return p, nil
 }
 
-// allowed judges "this machine" by the address of the connection alone: a
-// forwarding header makes a request somebody else's, whatever it says, since the
-// left end of X-Forwarded-For is the client's own word. The ranges of allow are
-// compared with the client's address as Caddy has it.
-func (i *statusAccess) allowed(r *http.Request) bool {
+// allowed reports whether the client has access. Only a direct connection from a
+// loopback address counts as localhost: a request with a forwarding header comes
+// from another client, and the addresses in X-Forwarded-For may be forged. The
+// ranges of allow are compared with the client IP that Caddy has determined.
+func (a *statusAccess) allowed(r *http.Request) bool {
 	if isLoopback(r.RemoteAddr) && !isForwarded(r.Header) {
 		return true
 	}
@@ -71,12 +73,12 @@ func (i *statusAccess) allowed(r *http.Request) bool {
 	if isForwarded(r.Header) && !trusted {
 		return false
 	}
-	from, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	addr, err := netip.ParseAddr(from)
+	clientIP, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	addr, err := netip.ParseAddr(clientIP)
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(i.allow, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+	return slices.ContainsFunc(a.allow, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }
 
 func isLoopback(remote string) bool {
@@ -88,28 +90,28 @@ func isForwarded(h http.Header) bool {
 	return len(h["X-Forwarded-For"])+len(h["Forwarded"])+len(h["X-Real-Ip"])+len(h["Via"]) > 0
 }
 
-// parse reads the directive: the pool's name, and in a block allow and the
-// options that it has of its own.
-func (i *statusAccess) parse(d *caddyfile.Dispenser, options map[string]func(*caddyfile.Dispenser) error) error {
+// parse reads the directive: the name of the pool, and a block with allow and the
+// directive's own options.
+func (a *statusAccess) parse(d *caddyfile.Dispenser, options map[string]func(*caddyfile.Dispenser) error) error {
 	d.Next()
 	directive := d.Val()
 	switch args := d.RemainingArgs(); len(args) {
 	case 0:
 	case 1:
-		i.Pool = args[0]
+		a.Pool = args[0]
 	default:
-		return d.Errf("%s takes the name of one pool, not %d", directive, len(args))
+		return d.Errf("%s takes one pool name, not %d", directive, len(args))
 	}
 	for d.NextBlock(0) {
 		name := d.Val()
 		option := options[name]
 		if name == "allow" {
-			option = i.parseAllow
+			option = a.parseAllow
 		}
 		if option == nil {
-			known := append(slices.Sorted(maps.Keys(options)), "allow")
-			slices.Sort(known)
-			return d.Errf("%s has no option %s: it knows %s", directive, name, strings.Join(known, " and "))
+			names := append(slices.Collect(maps.Keys(options)), "allow")
+			slices.Sort(names)
+			return d.Errf("unrecognized %s option %q (one of: %s)", directive, name, strings.Join(names, ", "))
 		}
 		if err := option(d); err != nil {
 			return err
@@ -118,16 +120,16 @@ func (i *statusAccess) parse(d *caddyfile.Dispenser, options map[string]func(*ca
 	return nil
 }
 
-func (i *statusAccess) parseAllow(d *caddyfile.Dispenser) error {
+func (a *statusAccess) parseAllow(d *caddyfile.Dispenser) error {
 	ranges := d.RemainingArgs()
 	if len(ranges) == 0 {
-		return d.Errf("allow takes at least one range of addresses: write allow 10.0.0.0/8")
+		return d.Errf("allow needs at least one IP range: write allow 10.0.0.0/8")
 	}
-	i.Allow = append(i.Allow, ranges...)
+	a.Allow = append(a.Allow, ranges...)
 	return nil
 }
 
-// noMoreArgs refuses arguments of an option that takes none.
+// noMoreArgs returns an error if an option that takes no value has one.
 func noMoreArgs(d *caddyfile.Dispenser) error {
 	if option := d.Val(); d.NextArg() {
 		return d.Errf("%s takes no value, not %s", option, d.Val())

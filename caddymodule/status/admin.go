@@ -19,7 +19,7 @@ import (
 
 func init() { caddy.RegisterModule(Admin{}) }
 
-// Admin adds the pools to Caddy's admin API.
+// Admin adds the pools to Caddy's admin API, below /php_pool/.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -27,7 +27,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "admin.api.php_pool", New: func() caddy.Module { return new(Admin) }}
 }
 
-// Routes are those below /php_pool/.
+// Routes returns the routes below /php_pool/.
 func (a Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/php_pool/", Handler: caddy.AdminHandlerFunc(a.page)},
@@ -36,11 +36,11 @@ func (a Admin) Routes() []caddy.AdminRoute {
 	}
 }
 
-// endpoint is one thing that can be asked of a pool; arg is what follows it in the
-// path.
-type endpoint func(w http.ResponseWriter, r *http.Request, l *live.Pool, arg string) error
+// endpoint handles one call of the API for a pool. arg is the rest of the path.
+type endpoint func(w http.ResponseWriter, r *http.Request, p *live.Pool, arg string) error
 
-// endpoints are by what follows the pool's name in the path, and by method.
+// endpoints has the endpoints by the path element after the pool's name, and by
+// method.
 var endpoints = map[string]map[string]endpoint{
 	"":        {http.MethodGet: showPool},
 	"ping":    {http.MethodGet: pingPool},
@@ -48,7 +48,7 @@ var endpoints = map[string]map[string]endpoint{
 	"restart": {http.MethodPost: restartPool},
 	"scale":   {http.MethodPost: scalePool},
 	"workers": {http.MethodGet: showWorkers, http.MethodDelete: recycleWorker},
-	"opcache": {http.MethodGet: showOPcache, http.MethodDelete: clearOPcache},
+	"opcache": {http.MethodGet: showOPcache, http.MethodDelete: resetOPcache},
 }
 
 func (Admin) listPools(w http.ResponseWriter, r *http.Request) error {
@@ -58,18 +58,18 @@ func (Admin) listPools(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, describeAll(detail{}))
 }
 
-// describeAll describes the pools of all configs, by name.
+// describeAll describes the pools of all configs, sorted by name.
 func describeAll(d detail) []poolJSON {
 	list := []poolJSON{}
-	for _, l := range live.All() {
-		list = append(list, describePool(l, d))
+	for _, p := range live.All() {
+		list = append(list, describePool(p, d))
 	}
 	slices.SortFunc(list, func(a, b poolJSON) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
-// handlePool answers /php_pool/pools/{name}[/{call}[/{arg}]]. Names are escaped, so
-// that they may hold slashes.
+// handlePool serves /php_pool/pools/{name}[/{call}[/{arg}]]. Names are escaped, because
+// they may contain slashes.
 func (Admin) handlePool(w http.ResponseWriter, r *http.Request) error {
 	var parts [3]string
 	for i, part := range strings.SplitN(strings.TrimPrefix(r.URL.EscapedPath(), "/php_pool/pools/"), "/", 3) {
@@ -80,7 +80,7 @@ func (Admin) handlePool(w http.ResponseWriter, r *http.Request) error {
 	}
 	byMethod, known := endpoints[parts[1]]
 	if !known {
-		return notFound("there is no call %q: it is one of %s", parts[1],
+		return notFound("unrecognized call %q (one of: %s)", parts[1],
 			strings.Join(slices.Sorted(maps.Keys(endpoints))[1:], ", "))
 	}
 	p := live.Find(parts[0])
@@ -97,35 +97,35 @@ func (Admin) handlePool(w http.ResponseWriter, r *http.Request) error {
 	return byMethod[method](w, r, p, parts[2])
 }
 
-func showPool(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) error {
-	return writeJSON(w, describePool(l, detail{workers: true, fullURI: wantsFullURI(r)}))
+func showPool(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {
+	return writeJSON(w, describePool(p, detail{workers: true, fullURI: wantsFullURI(r)}))
 }
 
-// wantsFullURI: queries may hold passwords and tokens, so they are shown only to
-// those who ask for them.
+// wantsFullURI reports whether to show the queries of requests. They may contain
+// passwords and tokens, so the default is false.
 func wantsFullURI(r *http.Request) bool { return r.URL.Query().Has("full_uri") }
 
-// showStatus answers as php-fpm's status page does.
-func showStatus(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) error {
-	return serveStatus(l, w, r, wantsFullURI(r))
+// showStatus responds with php-fpm's status page.
+func showStatus(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {
+	return serveStatus(p, w, r, wantsFullURI(r))
 }
 
-// pingPool answers as php-fpm's ping page does.
-func pingPool(w http.ResponseWriter, _ *http.Request, l *live.Pool, _ string) error {
-	if err := ping(l, w); err != nil {
+// pingPool responds as php-fpm's ping page does.
+func pingPool(w http.ResponseWriter, _ *http.Request, p *live.Pool, _ string) error {
+	if err := ping(p, w); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 	}
 	return nil
 }
 
-func restartPool(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) error {
-	if err := l.Restart(r.Context(), "by request"); err != nil {
+func restartPool(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {
+	if err := p.Restart(r.Context(), "by request"); err != nil {
 		return changeError(err)
 	}
-	return writeJSON(w, describePool(l, detail{}))
+	return writeJSON(w, describePool(p, detail{}))
 }
 
-func scalePool(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) error {
+func scalePool(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {
 	var size live.Size
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
 	body.DisallowUnknownFields()
@@ -135,55 +135,55 @@ func scalePool(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) e
 			Err:        fmt.Errorf(`reading the body: %w: send JSON such as {"max_workers": 8, "min_workers": 2}`, err),
 		}
 	}
-	renewed, err := l.Scale(r.Context(), size)
+	newGeneration, err := p.Scale(r.Context(), size)
 	if err != nil {
 		return changeError(err)
 	}
 	return writeJSON(w, struct {
 		poolJSON
 		NewGeneration bool `json:"new_generation"`
-	}{describePool(l, detail{}), renewed})
+	}{describePool(p, detail{}), newGeneration})
 }
 
-// workerID is the id that follows workers/ in the path.
+// workerID parses the ID after workers/ in the path.
 func workerID(arg string) (uint64, error) {
 	id, err := strconv.ParseUint(arg, 10, 64)
 	if err != nil {
-		return 0, notFound("there is no worker %q: write its id, which workers_list shows", arg)
+		return 0, notFound("there is no worker %q: use an ID from workers_list", arg)
 	}
 	return id, nil
 }
 
-// showWorkers tells of one worker, or of all, what they do at this moment, down
-// to the line of PHP where that can be had.
-func showWorkers(w http.ResponseWriter, r *http.Request, l *live.Pool, arg string) error {
+// showWorkers responds with the current activity of one worker, or of all, with the
+// PHP backtraces if they are available.
+func showWorkers(w http.ResponseWriter, r *http.Request, p *live.Pool, arg string) error {
 	if arg == "" {
-		return writeJSON(w, describeActivity(l, func(uint64) bool { return true }, wantsFullURI(r)))
+		return writeJSON(w, describeActivity(p, func(uint64) bool { return true }, wantsFullURI(r)))
 	}
 	id, err := workerID(arg)
 	if err != nil {
 		return err
 	}
-	list := describeActivity(l, func(other uint64) bool { return other == id }, wantsFullURI(r))
+	list := describeActivity(p, func(workerID uint64) bool { return workerID == id }, wantsFullURI(r))
 	if len(list) == 0 {
-		return notFound("there is no worker %d in pool %s", id, l.Name)
+		return notFound("there is no worker %d in pool %s", id, p.Name)
 	}
 	return writeJSON(w, list[0])
 }
 
-// recycleWorker replaces a worker after its request; with ?force at once.
-func recycleWorker(w http.ResponseWriter, r *http.Request, l *live.Pool, arg string) error {
+// recycleWorker replaces a worker after its request, with ?force at once.
+func recycleWorker(w http.ResponseWriter, r *http.Request, p *live.Pool, arg string) error {
 	id, err := workerID(arg)
 	if err != nil {
 		return err
 	}
-	if err := l.Pool.Recycle(id, r.URL.Query().Has("force")); err != nil {
-		return notFound("there is no worker %d in pool %s: %w", id, l.Name, err)
+	if err := p.Pool.Recycle(id, r.URL.Query().Has("force")); err != nil {
+		return notFound("there is no worker %d in pool %s", id, p.Name)
 	}
-	return writeJSON(w, describePool(l, detail{workers: true}))
+	return writeJSON(w, describePool(p, detail{workers: true}))
 }
 
-// changeError is why a pool stayed as it was.
+// changeError returns the API error for a restart or resize that failed.
 func changeError(err error) error {
 	status := http.StatusInternalServerError
 	var option *live.BadOptionError
@@ -200,7 +200,8 @@ func notFound(format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf(format, args...)}
 }
 
-// allow refuses all methods but those; whoever may GET may also HEAD.
+// allow returns an error unless the request has one of the methods. GET includes
+// HEAD.
 func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
 	if slices.Contains(methods, http.MethodGet) {
 		methods = append(methods, http.MethodHead)
@@ -211,7 +212,7 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
 	w.Header().Set("Allow", strings.Join(methods, ", "))
 	return caddy.APIError{
 		HTTPStatus: http.StatusMethodNotAllowed,
-		Err:        fmt.Errorf("%s is not allowed here: use %s", r.Method, strings.Join(methods, " or ")),
+		Err:        fmt.Errorf("method %s is not allowed: use %s", r.Method, strings.Join(methods, " or ")),
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// poolJSON is a pool as the admin API tells of it: raw numbers, bytes and
-// seconds, with a text for people beside those that need one.
+// poolJSON describes a pool in the admin API. Numbers are in bytes and seconds;
+// fields ending in _human repeat some of them as readable text.
 type poolJSON struct {
 	Name         string               `json:"name"`
 	Manager      pool.Manager         `json:"manager"`
@@ -26,13 +26,13 @@ type poolJSON struct {
 	Restarts     uint64               `json:"restarts"`
 	MasterExits  uint64               `json:"master_exits"`
 	Uptime       float64              `json:"uptime_seconds"`
-	Memory       *int64               `json:"memory_bytes,omitempty"` // none where the system does not tell
+	Memory       *int64               `json:"memory_bytes,omitempty"` // absent if the system does not report it
 	MemoryHuman  string               `json:"memory_human,omitempty"`
 	LastCrash    *crashJSON           `json:"last_crash,omitempty"`
 	LastFailure  string               `json:"last_failure,omitempty"`
 	Quarantined  map[string]string    `json:"quarantined,omitempty"`
 	OPcache      *opcache.Description `json:"opcache,omitempty"`
-	WorkersList  []workerJSON         `json:"workers_list,omitzero"` // empty is not none
+	WorkersList  []workerJSON         `json:"workers_list,omitzero"` // absent if not requested, [] if the pool has no workers
 	Sizing       *poolcfg.Sizing      `json:"sizing,omitempty"`
 	SpooledBytes int64                `json:"spooled_bytes"`
 	SpooledHuman string               `json:"spooled_human"`
@@ -56,7 +56,7 @@ type workersJSON struct {
 	Starting int `json:"starting"`
 	Stopping int `json:"stopping"`
 	Max      int `json:"max"`
-	// MaxReached counts requests that had to wait because there were Max workers.
+	// MaxReached counts requests that waited because Max workers existed.
 	MaxReached uint64 `json:"max_reached"`
 	Preforked  int    `json:"preforked"`
 }
@@ -77,7 +77,7 @@ type requestsJSON struct {
 	TimedOut   uint64         `json:"timed_out"`
 }
 
-// rejectionsJSON is requests.rejected by reason.
+// rejectionsJSON counts rejected requests by reason.
 type rejectionsJSON struct {
 	QueueFull   uint64 `json:"queue_full"`
 	ClientLimit uint64 `json:"client_limit"`
@@ -105,9 +105,9 @@ type requestJSON struct {
 	Duration float64 `json:"duration_seconds"`
 }
 
-// crashJSON is the latest crash of a worker. Request is missing where it had
-// none, since_seconds in it is how long that had run; Ended is missing where the
-// system does not tell.
+// crashJSON describes the latest crash of a worker. Request is absent if the worker
+// was idle; its duration_seconds is the time until the crash. ExitStatus is absent
+// if the system does not report it.
 type crashJSON struct {
 	Time       string       `json:"time"`
 	Worker     uint64       `json:"worker"`
@@ -116,17 +116,17 @@ type crashJSON struct {
 	Request    *requestJSON `json:"request,omitempty"`
 }
 
-// detail is what is told of a pool beside its numbers.
+// detail selects the optional parts of a pool's description.
 type detail struct {
-	workers bool // each of them
-	opcache bool // the last sample of it
-	fullURI bool // what they run with the query
+	workers bool // workers_list
+	opcache bool // the latest sample of OPcache
+	fullURI bool // queries in the URIs of requests
 }
 
-// describePool takes the state of the pool.
-func describePool(l *live.Pool, d detail) poolJSON {
-	used := l.Sampler.Sample(l.Pool)
-	s, workers := l.Pool.Snapshot()
+// describePool describes the current state of the pool.
+func describePool(p *live.Pool, d detail) poolJSON {
+	used := p.Sampler.Sample(p.Pool)
+	s, workers := p.Pool.Snapshot()
 	out := poolJSON{
 		Name: s.Name, Manager: s.Manager, Generation: s.Generation,
 		Workers: workersJSON{
@@ -141,7 +141,7 @@ func describePool(l *live.Pool, d detail) poolJSON {
 			Slow: s.Requests.Slow, Retried: s.Requests.Retried, TimedOut: s.Requests.TimedOut,
 		},
 		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, MasterExits: s.MasterExits, Uptime: s.Uptime.Seconds(),
-		SpooledBytes: l.Spool.InFiles(),
+		SpooledBytes: p.Spool.InFiles(),
 	}
 	out.SpooledHuman = human.Bytes(out.SpooledBytes)
 	for reason, n := range s.Exits {
@@ -157,11 +157,11 @@ func describePool(l *live.Pool, d detail) poolJSON {
 		}
 		out.Quarantined[script] = until.Format(time.RFC3339)
 	}
-	describePHP(l, &out)
+	describePHP(p, &out)
 	out.describeMemory(workers, used)
 	if d.opcache {
-		l.OPcache.Refresh()
-		cache := l.OPcache.Describe()
+		p.OPcache.Refresh()
+		cache := p.OPcache.Describe()
 		out.OPcache = &cache
 	}
 	if d.workers {
@@ -173,20 +173,21 @@ func describePool(l *live.Pool, d detail) poolJSON {
 	return out
 }
 
-func describePHP(l *live.Pool, out *poolJSON) {
-	current, _ := l.Active()
-	if current == nil {
+// describePHP sets the fields that come from the active settings.
+func describePHP(p *live.Pool, out *poolJSON) {
+	plan, _ := p.Active()
+	if plan == nil {
 		return
 	}
-	b := current.Binary
-	out.Spawn, out.Sizing = current.Spawn, current.Sizing
+	b := plan.Binary
+	out.Spawn, out.Sizing = plan.Spawn, plan.Sizing
 	out.PHP = &phpJSON{
 		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(),
 	}
 }
 
-// describeMemory sums up what the workers have for themselves.
+// describeMemory sets the memory to the sum of the workers' private memory.
 func (out *poolJSON) describeMemory(workers []pool.WorkerStats, used map[uint64]live.Usage) {
 	var sum int64
 	known := len(workers) == 0

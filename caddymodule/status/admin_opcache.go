@@ -12,46 +12,47 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// showOPcache tells of the pool's OPcache as an idle worker sees it.
-func showOPcache(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) error {
-	if asking := l.OPcache.Refresh(); asking != nil {
+// showOPcache responds with the state of the pool's OPcache, which an idle worker
+// reports.
+func showOPcache(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {
+	if done := p.OPcache.Refresh(); done != nil {
 		select {
-		case <-asking:
+		case <-done:
 		case <-r.Context().Done():
-			return nil // nobody is left to answer
+			return nil // the client disconnected
 		}
 	}
-	return writeJSON(w, l.OPcache.Describe())
+	return writeJSON(w, p.OPcache.Describe())
 }
 
-// clearOPcache empties the pool's OPcache.
-func clearOPcache(w http.ResponseWriter, r *http.Request, l *live.Pool, _ string) error {
-	out, err := l.OPcache.Reset(r.Context())
+// resetOPcache resets the pool's OPcache.
+func resetOPcache(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {
+	out, err := p.OPcache.Reset(r.Context())
 	if err != nil {
-		return clearError(err)
+		return resetError(err)
 	}
 	return writeJSON(w, out)
 }
 
-// clearError is why no OPcache was emptied.
-func clearError(err error) error {
+// resetError returns the API error for a reset of OPcache that failed.
+func resetError(err error) error {
 	_, unavailable := errors.AsType[*opcache.UnavailableError](err)
 	switch {
 	case errors.Is(err, pool.ErrBusy):
 		return caddy.APIError{
 			HTTPStatus: http.StatusServiceUnavailable,
-			Err: fmt.Errorf("%w, and PHP can empty its OPcache only from within: "+
-				"ask again, or restart the pool", err),
+			Err: fmt.Errorf("%w, and only a worker can reset the OPcache: "+
+				"retry, or restart the pool", err),
 		}
 	case errors.Is(err, pool.ErrNoWorkers):
 		return caddy.APIError{
 			HTTPStatus: http.StatusConflict,
-			Err:        fmt.Errorf("%w, and none is started for this: restart the pool to empty its OPcache", err),
+			Err:        fmt.Errorf("%w, and a reset does not start one: restart the pool to reset its OPcache", err),
 		}
 	case unavailable:
 		return caddy.APIError{
 			HTTPStatus: http.StatusConflict,
-			Err:        fmt.Errorf("the OPcache cannot be reset: %w: restart the pool to empty it", err),
+			Err:        fmt.Errorf("OPcache cannot be reset: %w: restart the pool instead", err),
 		}
 	}
 	return changeError(err)

@@ -5,30 +5,30 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// workerActivityJSON is a worker with what it does at this moment.
+// workerActivityJSON describes a worker and its current activity.
 type workerActivityJSON struct {
 	workerJSON
-	// Backtrace is the stack of PHP calls, the innermost first, BlockedOn what
-	// the process waits for in the kernel.
+	// Backtrace has the PHP function calls, innermost first. BlockedOn names the
+	// system call that the process is blocked in.
 	Backtrace []string `json:"backtrace,omitempty"`
 	BlockedOn string   `json:"blocked_on,omitempty"`
-	// BacktraceError is why there is no more to tell.
+	// BacktraceError says why one of the two is not available.
 	BacktraceError string `json:"backtrace_error,omitempty"`
 }
 
-// describeActivity describes the workers that are wanted, with what those that run
-// a script do at this moment.
-func describeActivity(l *live.Pool, wanted func(id uint64) bool, fullURI bool) []workerActivityJSON {
-	used := l.Sampler.Sample(l.Pool)
+// describeActivity describes the workers that wanted selects, with the current
+// activity of those that run a script.
+func describeActivity(p *live.Pool, wanted func(id uint64) bool, fullURI bool) []workerActivityJSON {
+	used := p.Sampler.Sample(p.Pool)
 	list := []workerActivityJSON{}
-	for _, w := range l.Pool.Workers() {
+	for _, w := range p.Pool.Workers() {
 		if !wanted(w.ID) {
 			continue
 		}
 		out := workerActivityJSON{workerJSON: describeWorker(&w, used[w.ID], fullURI)}
 		if w.State == pool.Busy || w.State == pool.Draining {
-			now, err := w.Process.Activity()
-			out.Backtrace, out.BlockedOn = now.Backtrace, now.BlockedOn
+			activity, err := w.Process.Activity()
+			out.Backtrace, out.BlockedOn = activity.Backtrace, activity.BlockedOn
 			if err != nil {
 				out.BacktraceError = err.Error()
 			}

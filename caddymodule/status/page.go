@@ -8,22 +8,22 @@ import (
 	"strings"
 )
 
-// pageHTML shows pools to people: one file, nothing from elsewhere.
+// pageHTML is the live page. It loads nothing from other hosts.
 //
 //go:embed page.html
 var pageHTML string
 
-// liveQuery is the query by which the page asks for what it shows.
+// liveQuery is the query with which the page requests its data.
 const liveQuery = "live"
 
-// servePage answers a request for the page, or for the pools that it shows.
-func servePage(w http.ResponseWriter, r *http.Request, shown func() []poolJSON) error {
+// servePage responds with the page, or with the pools that it shows.
+func servePage(w http.ResponseWriter, r *http.Request, pools func() []poolJSON) error {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.URL.Query().Has(liveQuery) {
-		return writeJSON(w, shown())
+		return writeJSON(w, pools())
 	}
-	// Whatever slipped through, no script but this one runs, and the page asks
-	// nobody else.
+	// Even if markup from a request got into the page, the browser would run no
+	// other script and load nothing from other hosts.
 	nonce := rand.Text()
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+nonce+"'; style-src 'nonce-"+nonce+
 		"'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -33,10 +33,10 @@ func servePage(w http.ResponseWriter, r *http.Request, shown func() []poolJSON) 
 	return err
 }
 
-// page is GET /php_pool/ of the admin API.
+// page serves GET /php_pool/ of the admin API.
 func (Admin) page(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Path != "/php_pool/" {
-		return notFound("there is nothing at %s: the pools are at /php_pool/pools", r.URL.Path)
+		return notFound("%s does not exist: the pools are at /php_pool/pools", r.URL.Path)
 	}
 	if err := allow(w, r, http.MethodGet); err != nil {
 		return err
@@ -46,8 +46,8 @@ func (Admin) page(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// wantsPage reports whether a browser asks, and for none of the formats that a
-// query names.
+// wantsPage reports whether the request is for the live page or its data: it comes
+// from a browser, without a query that selects another format.
 func wantsPage(r *http.Request) bool {
 	return r.URL.RawQuery == liveQuery || r.URL.RawQuery == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
 }

@@ -18,11 +18,11 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("php_pool_ping", httpcaddyfile.Before, "reverse_proxy")
 }
 
-// Ping answers `pong` when a pool can serve, as php-fpm's ping page does, and
-// 503 when it cannot. It asks no worker: a pool whose workers are all busy can
-// serve, if only after a while.
+// Ping responds with `pong` if a pool can serve requests, as php-fpm's ping page
+// does, and with status 503 if it cannot. It needs no worker: a pool can serve
+// requests while all its workers are busy, because they are queued.
 //
-// Only this machine may ask, unless more addresses are allowed.
+// Only requests from localhost have access, and those from the ranges in allow.
 type Ping struct{ statusAccess }
 
 // CaddyModule returns the Caddy module information.
@@ -33,16 +33,16 @@ func (Ping) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision parses the ranges.
+// Provision sets defaults and parses the ranges in allow.
 func (p *Ping) Provision(caddy.Context) error { return p.provision() }
 
-// ServeHTTP answers the ping.
+// ServeHTTP responds to the ping.
 func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	target, err := p.authorize(w, r)
+	pool, err := p.authorize(w, r)
 	if err != nil {
 		return err
 	}
-	if err := ping(target, w); err != nil {
+	if err := ping(pool, w); err != nil {
 		err := caddyhttp.Error(http.StatusServiceUnavailable, err)
 		live.SetRetryAfter(w.Header(), err)
 		return err
@@ -50,10 +50,11 @@ func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Han
 	return nil
 }
 
-// ping answers, unless the pool cannot serve: then it returns why.
-func ping(l *live.Pool, w http.ResponseWriter) error {
-	if err := l.Pool.Ready(); err != nil {
-		return fmt.Errorf("pool %s cannot serve: %w", l.Name, err)
+// ping responds with pong. If the pool cannot serve requests, it writes nothing and
+// returns the reason.
+func ping(p *live.Pool, w http.ResponseWriter) error {
+	if err := p.Pool.Ready(); err != nil {
+		return fmt.Errorf("pool %s cannot serve: %w", p.Name, err)
 	}
 	return fpmstatus.RespondPong(w)
 }

@@ -18,17 +18,17 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("php_pool_status", httpcaddyfile.Before, "reverse_proxy")
 }
 
-// Status answers with the state of a pool as php-fpm's status page does: as
-// text, or by the query as `?json`, `?xml`, `?html` or `?openmetrics`; with
-// `?full` also that of each worker. A browser that names none of these gets a
-// page that shows the pool live.
+// Status responds with the state of a pool in the formats of php-fpm's status page:
+// text, or with the query `?json`, `?xml`, `?html` or `?openmetrics`. `?full` adds
+// the workers. Browsers get a page that shows the pool live, unless the query
+// selects a format.
 //
-// Only this machine may ask, unless more addresses are allowed.
+// Only requests from localhost have access, and those from the ranges in allow.
 type Status struct {
 	statusAccess
 
-	// Whether the URIs of requests are shown with their queries, which may hold
-	// passwords and tokens. Default: false.
+	// Show the URIs of requests with their queries, which may contain passwords
+	// and tokens. Default: false.
 	FullURI bool `json:"full_uri,omitempty"`
 }
 
@@ -40,10 +40,10 @@ func (Status) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision parses the ranges.
+// Provision sets defaults and parses the ranges in allow.
 func (s *Status) Provision(caddy.Context) error { return s.provision() }
 
-// ServeHTTP answers with the pool's state.
+// ServeHTTP responds with the pool's state.
 func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	p, err := s.authorize(w, r)
 	if err != nil {
@@ -57,31 +57,31 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	return serveStatus(p, w, r, s.FullURI)
 }
 
-// serveStatus answers with php-fpm's status page.
-func serveStatus(l *live.Pool, w http.ResponseWriter, r *http.Request, fullURI bool) error {
+// serveStatus responds with php-fpm's status page.
+func serveStatus(p *live.Pool, w http.ResponseWriter, r *http.Request, fullURI bool) error {
 	query := r.URL.Query()
-	page := statusPage(l, query.Has("full"), fullURI)
-	if runsPHP(l, 8, 4) {
+	page := statusPage(p, query.Has("full"), fullURI)
+	if hasPHP(p, 8, 4) { // php-fpm has the field from 8.4 on
 		page.AddMemoryPeak()
 	}
 	return page.Respond(w, query)
 }
 
-// runsPHP reports whether the pool's PHP is that release or a newer one.
-func runsPHP(l *live.Pool, major, minor int) bool {
-	current, _ := l.Active()
-	return current != nil && current.Binary.Version.AtLeast(major, minor)
+// hasPHP reports whether the pool's PHP has at least this version.
+func hasPHP(p *live.Pool, major, minor int) bool {
+	plan, _ := p.Active()
+	return plan != nil && plan.Binary.Version.AtLeast(major, minor)
 }
 
-// statusPage takes the state of the pool; full adds the workers, fullURI the
-// queries of their requests.
-func statusPage(l *live.Pool, full, fullURI bool) *fpmstatus.Page {
+// statusPage returns the current state of the pool. full adds the workers, and
+// fullURI the queries of their requests.
+func statusPage(p *live.Pool, full, fullURI bool) *fpmstatus.Page {
 	if !full {
-		s := l.Pool.Stats()
+		s := p.Pool.Stats()
 		return fpmstatus.Short(&s)
 	}
-	used := l.Sampler.Sample(l.Pool)
-	s, workers := l.Pool.Snapshot()
+	used := p.Sampler.Sample(p.Pool)
+	s, workers := p.Pool.Snapshot()
 	list := make([]fpmstatus.Worker, len(workers))
 	for i, w := range workers {
 		u := used[w.ID]

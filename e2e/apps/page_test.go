@@ -79,7 +79,7 @@ func TestBrowser_StatusPage(t *testing.T) {
 			t.Errorf("the page does not show %q", want)
 		}
 	}
-	for _, unwanted := range []string{"secret", `data-pool="other"`, "<title>owned", "<img", `id="said" class="bad"`, "loading…</span>"} {
+	for _, unwanted := range []string{"secret", `data-pool="other"`, "<title>owned", "<img", `id="status" class="bad"`, "loading…</span>"} {
 		if strings.Contains(page, unwanted) {
 			t.Errorf("the page has %q", unwanted)
 		}
