@@ -11,76 +11,80 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// collector gives Prometheus the numbers of all pools, read when it asks. The
-// numbers live in the pools, which outlive configs, so counters go on counting
-// over a reload, although each config has a registry of its own.
+// collector is a prometheus.Collector that reads all pools at each scrape. The
+// counters are in the pools, which outlive configs, so they continue over a reload
+// although each config has its own registry.
 type collector struct{}
 
-// Register adds the pools to the registry of a config.
+// Register adds the metrics of all pools to the registry of a config. It does
+// nothing if registry is nil or has them already.
 func Register(registry *prometheus.Registry) error {
 	if registry == nil {
-		return nil // a context that somebody else has made
+		return nil // the context of a test, or of another program
 	}
 	err := registry.Register(collector{})
 	if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		return nil // all collectors are the same
+		return nil // every collector reads all pools
 	}
 	return err
 }
 
-// poolSample is one pool at the moment in which Prometheus asks.
+// poolSample is the state of one pool during a scrape.
 type poolSample struct {
 	pool  *live.Pool
 	stats pool.Stats
-	// Plan is nil while the pool belongs to a config that is not in force yet.
+	// plan has the active settings; nil if the pool has not started.
 	plan *poolcfg.Plan
-	// ready says whether a request could be served.
+	// ready reports whether the pool can serve a request.
 	ready bool
-	// OPcache is the last that is known of it; nil if nothing is.
+	// opcache is the latest sample of the OPcache that all workers share; nil if
+	// they share none or it was not sampled yet.
 	opcache *opcache.Sample
-	to      chan<- prometheus.Metric
+	ch      chan<- prometheus.Metric
 }
 
-// Describe lists all metrics.
-func (collector) Describe(to chan<- *prometheus.Desc) {
-	for _, f := range metrics {
-		to <- f.desc
+// Describe sends the descriptions of all metrics.
+func (collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range metrics {
+		ch <- m.desc
 	}
 }
 
-// Collect reads all pools. It waits for no PHP: what costs something is a
-// sample, which is not taken more often however many ask, and that of OPcache
-// comes with the next scrape.
-func (collector) Collect(to chan<- prometheus.Metric) {
-	for _, l := range live.All() {
-		collectPool(l, to)
+// Collect sends the metrics of all pools. It does not wait for PHP. Memory and
+// OPcache are sampled at a limited rate, and a new sample of OPcache is exported by
+// the next scrape.
+func (collector) Collect(ch chan<- prometheus.Metric) {
+	for _, p := range live.All() {
+		collectPool(p, ch)
 	}
 }
 
-func collectPool(l *live.Pool, to chan<- prometheus.Metric) {
+// collectPool sends the metrics of one pool.
+func collectPool(p *live.Pool, ch chan<- prometheus.Metric) {
 	s := &poolSample{
-		pool: l, stats: l.Pool.Stats(), ready: l.Pool.Ready() == nil, opcache: l.OPcache.Shared(), to: to,
+		pool: p, stats: p.Pool.Stats(), ready: p.Pool.Ready() == nil, opcache: p.OPcache.Shared(), ch: ch,
 	}
-	s.plan, _ = l.Active()
+	s.plan, _ = p.Active()
 	s.collect()
 }
 
 func (s *poolSample) collect() {
-	for _, f := range metrics {
-		f.collect(f.desc, s)
+	for _, m := range metrics {
+		m.collect(m.desc, s)
 	}
 }
 
-// metric is one metric, of which each pool has one or, with a label of its own,
-// several.
+// metric is a metric family, with one series for each pool and value of its
+// labels.
 type metric struct {
 	name string
 	desc *prometheus.Desc
-	// collectPool sends those of one pool.
+	// collect sends the series of one pool.
 	collect func(*prometheus.Desc, *poolSample)
 }
 
-// newMetric describes a metric; its first label is always the pool.
+// newMetric describes a metric. It adds the prefix php_pool_ to the name, and pool
+// as the first label.
 func newMetric(name, help string, collect func(*prometheus.Desc, *poolSample), labels ...string) metric {
 	name = "php_pool_" + name
 	return metric{name, prometheus.NewDesc(name, help, append([]string{"pool"}, labels...), nil), collect}
@@ -98,32 +102,34 @@ type numeric interface {
 	~int | ~int64 | ~uint64 | ~float64
 }
 
+// plain describes a metric with the label pool only.
 func plain[N numeric](name, help string, kind prometheus.ValueType, value func(*poolSample) N) metric {
 	return newMetric(name, help, func(d *prometheus.Desc, s *poolSample) { s.send(d, kind, float64(value(s))) })
 }
 
-// send gives out one number of the pool; labels are those behind its name.
+// send sends the value of one series. labels has the values of the labels after
+// pool.
 func (s *poolSample) send(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-	s.to <- prometheus.MustNewConstMetric(d, kind, value, append([]string{s.pool.Name}, labels...)...)
+	s.ch <- prometheus.MustNewConstMetric(d, kind, value, append([]string{s.pool.Name}, labels...)...)
 }
 
-// histogram describes a metric of times, in seconds.
-func histogram(name, help string, of func(*pool.Times) *pool.Histogram) metric {
+// histogram describes a histogram of durations, in seconds.
+func histogram(name, help string, value func(*pool.Times) *pool.Histogram) metric {
 	return newMetric(name, help, func(d *prometheus.Desc, s *poolSample) {
-		h := of(&s.stats.Times)
+		h := value(&s.stats.Times)
 		buckets := make(map[float64]uint64, len(pool.Buckets))
-		var upTo uint64
+		var count uint64
 		for i, bound := range pool.Buckets {
-			upTo += h.Counts[i]
-			buckets[bound.Seconds()] = upTo
+			count += h.Counts[i] // Prometheus counts cumulatively
+			buckets[bound.Seconds()] = count
 		}
-		s.to <- prometheus.MustNewConstHistogram(d, h.Count(), h.Sum.Seconds(), buckets, s.pool.Name)
+		s.ch <- prometheus.MustNewConstHistogram(d, h.Count(), h.Sum.Seconds(), buckets, s.pool.Name)
 	})
 }
 
-// boolToInt is 1 for what is so, and 0 for what is not.
-func boolToInt(is bool) int {
-	if is {
+// boolToInt returns 1 for true and 0 for false.
+func boolToInt(b bool) int {
+	if b {
 		return 1
 	}
 	return 0

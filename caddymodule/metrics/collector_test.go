@@ -17,36 +17,35 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
-	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
-
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// onePool is the collector for a pool that is in no config.
+// onePool is a collector for a pool that is not in the registry.
 type onePool struct {
 	collector
 	collect func(chan<- prometheus.Metric)
 }
 
-func (c onePool) Collect(to chan<- prometheus.Metric) { c.collect(to) }
+func (c onePool) Collect(ch chan<- prometheus.Metric) { c.collect(ch) }
 
-func scraped(t *testing.T, p *live.Pool) map[string]*dto.MetricFamily {
+// scrape returns the metrics of a pool by name.
+func scrape(t *testing.T, p *live.Pool) map[string]*dto.MetricFamily {
 	t.Helper()
-	return gathered(t, func(to chan<- prometheus.Metric) { collectPool(p, to) })
+	return gather(t, func(ch chan<- prometheus.Metric) { collectPool(p, ch) })
 }
 
-// gathered is what a pedantic registry, such as Caddy's, makes of a pool: it
-// refuses what was not described, and what is there twice.
-func gathered(t *testing.T, collect func(chan<- prometheus.Metric)) map[string]*dto.MetricFamily {
+// gather collects metrics with a pedantic registry, as Caddy does: it rejects
+// metrics that are not described, and duplicates.
+func gather(t *testing.T, collect func(chan<- prometheus.Metric)) map[string]*dto.MetricFamily {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(onePool{collect: collect}); err != nil {
@@ -63,10 +62,11 @@ func gathered(t *testing.T, collect func(chan<- prometheus.Metric)) map[string]*
 	return all
 }
 
-// spooledLen is the length of a body that goes to a file.
+// spooledLen is the length of a body that is spooled to a file.
 const spooledLen = 5 << 20
 
-// value is that of a metric with one more label at most than its pool.
+// value returns the value of the series whose labels, except pool, have these
+// values.
 func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ...string) float64 {
 	t.Helper()
 	for _, m := range all[name].GetMetric() {
@@ -75,31 +75,32 @@ func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ..
 			if l.GetName() != "pool" {
 				labels = append(labels, l.GetValue())
 			} else if l.GetValue() != "test" {
-				t.Errorf("%s is of pool %s, want test", name, l.GetValue())
+				t.Errorf("%s: got pool %q, want test", name, l.GetValue())
 			}
 		}
 		if slices.Equal(labels, label) {
 			return m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
 		}
 	}
-	t.Errorf("there is no %s %v", name, label)
+	t.Errorf("%s with labels %q not found", name, label)
 	return -1
 }
 
-// complete is a site with a pool of which everything is known.
-func complete(t *testing.T) *live.Pool {
+// newFullPool returns a pool that has every metric.
+func newFullPool(t *testing.T) *live.Pool {
 	t.Helper()
-	l := livetest.NewPool(t, 2, livetest.Answers(tellsOfOPcache), planOf(poolcfg.SpawnShared))
-	<-l.OPcache.Refresh()
-	return l
+	p := livetest.NewPool(t, 2, livetest.Answers(opcacheStatus), planOf(poolcfg.SpawnShared))
+	<-p.OPcache.Refresh()
+	return p
 }
 
+// planOf returns a plan as far as metrics need it.
 func planOf(spawn string) *poolcfg.Plan {
 	return &poolcfg.Plan{Binary: &phpbin.Binary{VersionText: "8.2.36"}, Spawn: spawn}
 }
 
-// tellsOfOPcache answers as the script does that asks PHP about its OPcache.
-func tellsOfOPcache(r *fastcgitest.Request) fastcgitest.Response {
+// opcacheStatus responds as the helper script that queries OPcache.
+func opcacheStatus(r *fastcgitest.Request) fastcgitest.Response {
 	token, _, _ := strings.Cut(r.Params["PHP_POOL_CALL"], " ")
 	return fastcgitest.OK("\n" + token + "\n" + `{"status": {
 		"cache_full": true,
@@ -113,27 +114,27 @@ func tellsOfOPcache(r *fastcgitest.Request) fastcgitest.Response {
 	}}`)
 }
 
-func TestEveryMetricIsDescribedAndCollected(t *testing.T) {
-	all := scraped(t, complete(t))
+func TestMetrics_DescribedAndCollected(t *testing.T) {
+	all := scrape(t, newFullPool(t))
 	for _, f := range metrics {
 		if all[f.name] == nil {
-			t.Errorf("%s is described and not collected", f.name)
+			t.Errorf("%s is described but not collected", f.name)
 		}
 		delete(all, f.name)
 	}
 	for name := range all {
-		t.Errorf("%s is in no family", name)
+		t.Errorf("%s is not in metrics", name)
 	}
 }
 
-func TestDocs_EveryMetricIsDocumented(t *testing.T) {
+func TestMetrics_Documented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/monitoring.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range metrics {
 		if !regexp.MustCompile("`" + f.name + "[`{]").Match(text) {
-			t.Errorf("docs/monitoring.md does not have %s", f.name)
+			t.Errorf("docs/monitoring.md lacks %s", f.name)
 		}
 	}
 	for _, name := range regexp.MustCompile("`(php_pool_\\w+)[`{]").FindAllSubmatch(text, -1) {
@@ -144,8 +145,8 @@ func TestDocs_EveryMetricIsDocumented(t *testing.T) {
 	}
 }
 
-func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
-	all := slices.Collect(maps.Values(scraped(t, complete(t))))
+func TestMetrics_NamingConventions(t *testing.T) {
+	all := slices.Collect(maps.Values(scrape(t, newFullPool(t))))
 	problems, err := promlint.NewWithMetricFamilies(all).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -155,16 +156,16 @@ func TestTheMetricsAreNamedByPrometheusRules(t *testing.T) {
 	}
 	for _, f := range all {
 		if !strings.HasPrefix(f.GetName(), "php_pool_") || !strings.HasSuffix(f.GetHelp(), ".") {
-			t.Errorf("%s: %s", f.GetName(), f.GetHelp())
+			t.Errorf("%s: want prefix php_pool_ and a help text that ends in a period, got %q", f.GetName(), f.GetHelp())
 		}
 	}
 }
 
-// Every number is another, so that none can stand for one that it is not.
-func TestTheMetricsAreThoseOfThePool(t *testing.T) {
-	l := complete(t)
-	l.ClientsClosed.Store(40)
-	body, err := l.Spool.Read(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, spooledLen))), 0, 0)
+// All values differ, so that a metric with the wrong value fails.
+func TestMetrics_Values(t *testing.T) {
+	p := newFullPool(t)
+	p.ClientsClosed.Store(40)
+	body, err := p.Spool.Read(httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, spooledLen))), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +175,9 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		FirstByte: pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{6, 7}, Sum: 51 * time.Second},
 		Wait:      pool.Histogram{Counts: [len(pool.Buckets) + 1]uint64{8: 9}, Sum: 52 * time.Second},
 	}
-	sample := l.OPcache.Shared()
-	all := gathered(t, func(to chan<- prometheus.Metric) {
-		s := &poolSample{pool: l, plan: planOf(poolcfg.SpawnShared), ready: true, opcache: sample, to: to, stats: pool.Stats{
+	sample := p.OPcache.Shared()
+	all := gather(t, func(ch chan<- prometheus.Metric) {
+		s := &poolSample{pool: p, plan: planOf(poolcfg.SpawnShared), ready: true, opcache: sample, ch: ch, stats: pool.Stats{
 			Manager: pool.Dynamic, Generation: 101, Started: time.Unix(1600000000, 5e8),
 			Workers: pool.WorkerCounts{
 				Idle: 102, Busy: 103, Draining: 104, Starting: 105, Stopping: 106, Min: 107, Max: 108, Preforked: 109,
@@ -260,7 +261,7 @@ func TestTheMetricsAreThoseOfThePool(t *testing.T) {
 		}
 	}
 	if got := value(t, all, "php_pool_info", "dynamic", "shared", "8.2.36"); got != 1 {
-		t.Errorf("info is %v", got)
+		t.Errorf("php_pool_info: got %v, want 1", got)
 	}
 	if got := len(all["php_pool_worker_exits_total"].GetMetric()); got != len(pool.Reasons()) {
 		t.Errorf("got exits for %d reasons, want %d", got, len(pool.Reasons()))
@@ -277,43 +278,43 @@ func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n ui
 		t.Errorf("%s: got %d in %d buckets, want %d in %d", f.GetName(), h.GetSampleCount(), len(h.GetBucket()), n, len(pool.Buckets))
 		return
 	}
-	var upTo uint64
+	var count uint64
 	for i, b := range h.GetBucket() {
-		upTo += want.Counts[i]
-		if b.GetUpperBound() != pool.Buckets[i].Seconds() || b.GetCumulativeCount() != upTo {
-			t.Errorf("%s: got %d up to %v s, want %d up to %v", f.GetName(), b.GetCumulativeCount(), b.GetUpperBound(), upTo, pool.Buckets[i])
+		count += want.Counts[i]
+		if b.GetUpperBound() != pool.Buckets[i].Seconds() || b.GetCumulativeCount() != count {
+			t.Errorf("%s: got %d of at most %v s, want %d of at most %v", f.GetName(), b.GetCumulativeCount(), b.GetUpperBound(), count, pool.Buckets[i])
 		}
 	}
 }
 
-func TestOfAnOPcacheThatIsNotKnownThereIsNoMetric(t *testing.T) {
+func TestMetrics_OPcacheAbsentWithoutSample(t *testing.T) {
 	unknown := func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("no") }
-	unasked := livetest.NewPool(t, 2, livetest.Answers(unknown), planOf(poolcfg.SpawnShared))
-	each := livetest.NewPool(t, 2, livetest.Answers(tellsOfOPcache), planOf(poolcfg.SpawnSingle))
-	<-each.OPcache.Refresh()
-	for what, l := range map[string]*live.Pool{"no sample": unasked, "a cache for each worker": each} {
-		if l == each && opcache.SinglesShare {
+	unsampled := livetest.NewPool(t, 2, livetest.Answers(unknown), planOf(poolcfg.SpawnShared))
+	perWorker := livetest.NewPool(t, 2, livetest.Answers(opcacheStatus), planOf(poolcfg.SpawnSingle))
+	<-perWorker.OPcache.Refresh()
+	for name, p := range map[string]*live.Pool{"no sample": unsampled, "one OPcache per worker": perWorker} {
+		if p == perWorker && opcache.SinglesShare {
 			continue
 		}
-		for name := range scraped(t, l) {
-			if strings.Contains(name, "opcache") {
-				t.Errorf("%s: got %s", what, name)
+		for metric := range scrape(t, p) {
+			if strings.Contains(metric, "opcache") {
+				t.Errorf("%s: got %s", name, metric)
 			}
 		}
 	}
 }
 
-func TestAPoolThatIsClosedIsNotUp(t *testing.T) {
-	l := complete(t)
-	if err := l.Pool.Close(t.Context()); err != nil {
+func TestMetrics_UpOfClosedPool(t *testing.T) {
+	p := newFullPool(t)
+	if err := p.Pool.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := value(t, scraped(t, l), "php_pool_up"); got != 0 {
-		t.Errorf("up is %v, want 0", got)
+	if got := value(t, scrape(t, p), "php_pool_up"); got != 0 {
+		t.Errorf("php_pool_up: got %v, want 0", got)
 	}
 }
 
-func TestTheCollectorMayBeRegisteredTwice(t *testing.T) {
+func TestMetrics_RegisteredTwice(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	for range 2 {
 		if err := Register(registry); err != nil {
@@ -324,15 +325,15 @@ func TestTheCollectorMayBeRegisteredTwice(t *testing.T) {
 		t.Error(err)
 	}
 	if registry.Unregister(collector{}); registry.Unregister(collector{}) {
-		t.Error("it was registered twice")
+		t.Error("the collector is still registered: it was added twice")
 	}
 }
 
-// BenchmarkScrape is what it costs when Prometheus asks.
+// BenchmarkScrape measures a scrape of one pool.
 func BenchmarkScrape(b *testing.B) {
-	l := livetest.NewPool(b, 8, livetest.Answers(nil), planOf(poolcfg.SpawnShared))
+	p := livetest.NewPool(b, 8, livetest.Answers(nil), planOf(poolcfg.SpawnShared))
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(onePool{collect: func(to chan<- prometheus.Metric) { collectPool(l, to) }})
+	registry.MustRegister(onePool{collect: func(ch chan<- prometheus.Metric) { collectPool(p, ch) }})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := registry.Gather(); err != nil {
@@ -341,24 +342,24 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
-	l := livetest.NewPool(t, 2, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }), nil)
+func TestMetrics_ScrapesDuringRequests(t *testing.T) {
+	p := livetest.NewPool(t, 2, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }), nil)
 	var done atomic.Bool
-	var all sync.WaitGroup
+	var scrapes sync.WaitGroup
 	for range 4 {
-		all.Go(func() {
+		scrapes.Go(func() {
 			var last float64
 			for ended := false; !ended; {
 				ended = done.Load()
-				metrics := scraped(t, l)
+				metrics := scrape(t, p)
 				n := value(t, metrics, "php_pool_requests_total")
 				if times := metrics["php_pool_request_duration_seconds"].GetMetric()[0].GetHistogram(); n < last || times.GetSampleCount() != uint64(n) {
-					t.Errorf("got %v requests after %v, and the times of %d", n, last, times.GetSampleCount())
+					t.Errorf("got %v requests after %v, and %d durations", n, last, times.GetSampleCount())
 				}
 				last = n
 			}
 			if last != 400 {
-				t.Errorf("got %v requests in the end, want 400", last)
+				t.Errorf("last scrape: got %v requests, want 400", last)
 			}
 		})
 	}
@@ -367,7 +368,7 @@ func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
 		requests.Go(func() {
 			for range 100 {
 				r := fastcgi.NewRequest()
-				resp, err := l.Pool.Do(t.Context(), &pool.Request{FastCGI: r})
+				resp, err := p.Pool.Do(t.Context(), &pool.Request{FastCGI: r})
 				if err != nil {
 					t.Error(err)
 					return
@@ -382,5 +383,5 @@ func TestScrapesAndRequestsDoNotDisturbEachOther(t *testing.T) {
 	}
 	requests.Wait()
 	done.Store(true)
-	all.Wait()
+	scrapes.Wait()
 }

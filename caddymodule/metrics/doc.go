@@ -1,3 +1,3 @@
-// Package metrics exports the state of the pools to Prometheus, on the registry of
-// each config. The Grafana dashboard is in the folder grafana.
+// Package metrics exports the state of all pools to Prometheus, through the
+// registry of each config. The directory grafana has a dashboard for Grafana.
 package metrics

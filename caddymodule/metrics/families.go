@@ -6,15 +6,15 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// metrics are all metrics there are. The Grafana dashboard is made of these
-// names, and docs/monitoring.md explains them.
+// metrics has all metrics. docs/monitoring.md explains them, and the Grafana
+// dashboard shows each of them.
 var metrics = append([]metric{
 	newMetric("info", "PHP version, spawn mode and manager of the pool; always 1.", collectInfo, "version", "spawn", "manager"),
-	gauge("up", "1 if the pool can serve a request now, perhaps after it waited for a worker.",
+	gauge("up", "1 if the pool can serve requests, even if they wait for a worker first.",
 		func(s *poolSample) int { return boolToInt(s.ready) }),
 	gauge("start_time_seconds", "Start time of the pool, in seconds since the epoch.",
 		func(s *poolSample) float64 { return float64(s.stats.Started.UnixNano()) / 1e9 }),
-	gauge("generation", "Number of the generation that serves requests.",
+	gauge("generation", "Number of the active generation.",
 		func(s *poolSample) int { return s.stats.Generation }),
 
 	newMetric("workers", "Workers by state.", collectWorkers, "state"),
@@ -26,27 +26,27 @@ var metrics = append([]metric{
 		func(s *poolSample) int { return s.stats.Workers.Preforked }),
 	counter("workers_max_reached_total", "Requests that waited because the pool was at workers_max.",
 		func(s *poolSample) uint64 { return s.stats.Workers.MaxReached }),
-	newMetric("workers_memory_bytes", "Private memory of the workers, without what they share.", collectMemory),
+	newMetric("workers_memory_bytes", "Private memory of the workers, without memory that they share.", collectMemory),
 	counter("worker_launches_total", "Workers launched.",
 		func(s *poolSample) uint64 { return s.stats.Launches }),
-	newMetric("worker_exits_total", "Workers that left the pool, by reason.", collectExits, "reason"),
-	counter("restarts_total", "Generations that replaced a serving one on request: a restart, a reload or watch.",
+	newMetric("worker_exits_total", "Workers that exited, by reason.", collectExits, "reason"),
+	counter("restarts_total", "Generations that replaced another one on request: by a restart, scaling, a reload or watch.",
 		func(s *poolSample) uint64 { return s.stats.Restarts }),
 	counter("master_exits_total", "Unexpected exits of a php-cgi master process.",
 		func(s *poolSample) uint64 { return s.stats.MasterExits }),
 
 	gauge("queue_length", "Requests waiting for a worker.",
 		func(s *poolSample) int { return s.stats.Queue.Length }),
-	gauge("queue_max", "Maximum number of waiting requests; further ones are rejected.",
+	gauge("queue_max", "Maximum number of waiting requests (max_queue); more are rejected.",
 		func(s *poolSample) int { return s.stats.Queue.Max }),
 	histogram("queue_wait_seconds", "Time that requests waited for a worker, including those that gave up.",
 		func(t *pool.Times) *pool.Histogram { return &t.Wait }),
 
-	counter("requests_total", "Requests that got a worker and have ended.",
+	counter("requests_total", "Requests that had a worker and have ended.",
 		func(s *poolSample) uint64 { return s.stats.Requests.Total }),
 	counter("requests_failed_total", "Requests that got no response from PHP.",
 		func(s *poolSample) uint64 { return s.stats.Requests.Failed }),
-	newMetric("requests_rejected_total", "Requests rejected before they got a worker, by reason.", collectRejections, "reason"),
+	newMetric("requests_rejected_total", "Requests rejected without a worker, by reason.", collectRejections, "reason"),
 	counter("requests_retried_total", "Requests retried on a second worker because the first one exited.",
 		func(s *poolSample) uint64 { return s.stats.Requests.Retried }),
 	counter("requests_slow_total", "Requests that took longer than slow_request.",
@@ -57,10 +57,10 @@ var metrics = append([]metric{
 		func(s *poolSample) uint64 { return s.pool.ClientsClosed.Load() }),
 	histogram("request_duration_seconds", "Time that requests held a worker.",
 		func(t *pool.Times) *pool.Histogram { return &t.Request }),
-	histogram("time_to_first_byte_seconds", "Time from getting a worker to the first byte of its response.",
+	histogram("time_to_first_byte_seconds", "Time from the lease of a worker to the first byte of its response.",
 		func(t *pool.Times) *pool.Histogram { return &t.FirstByte }),
 
-	gauge("spooled_bytes", "Bytes of request bodies spooled to files until PHP has responded.",
+	gauge("spooled_bytes", "Request bodies in spool files, in bytes.",
 		func(s *poolSample) int64 { return s.pool.Spool.InFiles() }),
 	gauge("quarantined_scripts", "Scripts in quarantine because they crashed too many workers.",
 		func(s *poolSample) int { return len(s.stats.Quarantined) }),
@@ -75,7 +75,7 @@ func collectInfo(d *prometheus.Desc, s *poolSample) {
 
 func collectWorkers(d *prometheus.Desc, s *poolSample) {
 	w := &s.stats.Workers
-	for _, in := range []struct {
+	for _, count := range []struct {
 		state pool.State
 		n     int
 	}{
@@ -85,13 +85,13 @@ func collectWorkers(d *prometheus.Desc, s *poolSample) {
 		{pool.Draining, w.Draining},
 		{pool.Stopping, w.Stopping},
 	} {
-		s.send(d, prometheus.GaugeValue, float64(in.n), in.state.String())
+		s.send(d, prometheus.GaugeValue, float64(count.n), count.state.String())
 	}
 }
 
-// collectRejections exports every reason from the start, see collectExits.
+// collectRejections exports every reason even if its count is 0; see collectExits.
 func collectRejections(d *prometheus.Desc, s *poolSample) {
-	for _, by := range []struct {
+	for _, count := range []struct {
 		reason string
 		n      uint64
 	}{
@@ -99,19 +99,19 @@ func collectRejections(d *prometheus.Desc, s *poolSample) {
 		{"client_limit", s.stats.Requests.Rejections.ClientLimit},
 		{"quarantined", s.stats.Requests.Rejections.Quarantined},
 	} {
-		s.send(d, prometheus.CounterValue, float64(by.n), by.reason)
+		s.send(d, prometheus.CounterValue, float64(count.n), count.reason)
 	}
 }
 
-// collectExits names every reason from the start: a counter that begins to be
-// there with its first event hides that event from rate().
+// collectExits exports every reason even if its count is 0: rate() does not see the
+// first event of a series that appears with it.
 func collectExits(d *prometheus.Desc, s *poolSample) {
 	for _, r := range pool.Reasons() {
 		s.send(d, prometheus.CounterValue, float64(s.stats.Exits[r]), r.String())
 	}
 }
 
-// collectMemory leaves the metric out where the system does not tell.
+// collectMemory omits the metric if the system does not report memory.
 func collectMemory(d *prometheus.Desc, s *poolSample) {
 	used := s.pool.Sampler.Sample(s.pool.Pool)
 	var sum int64

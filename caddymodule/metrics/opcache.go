@@ -6,49 +6,50 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 )
 
-// opcacheMetrics are missing, not 0, for a pool whose OPcache is not known.
+// opcacheMetrics has the metrics of OPcache. They are absent, not 0, for a pool
+// without a sample.
 var opcacheMetrics = []metric{
-	opcacheMetric("sampled_timestamp_seconds", "When the numbers of OPcache were read, in seconds since the epoch.",
+	opcacheMetric("sampled_timestamp_seconds", "When the OPcache metrics were read, in seconds since the epoch.",
 		prometheus.GaugeValue, func(o *opcache.Sample) float64 { return float64(o.At.UnixNano()) / 1e9 }),
-	opcacheMetric("hits_total", "Scripts that were found in OPcache.",
+	opcacheMetric("hits_total", "OPcache hits.",
 		prometheus.CounterValue, func(o *opcache.Sample) float64 { return float64(o.Hits) }),
-	opcacheMetric("misses_total", "Scripts that were not found in OPcache.",
+	opcacheMetric("misses_total", "OPcache misses.",
 		prometheus.CounterValue, func(o *opcache.Sample) float64 { return float64(o.Misses) }),
-	opcacheMetric("full", "Whether OPcache takes no more scripts.",
+	opcacheMetric("full", "1 if OPcache accepts no more scripts.",
 		prometheus.GaugeValue, func(o *opcache.Sample) float64 { return float64(boolToInt(o.Full)) }),
-	opcacheMetric("restart_pending", "Whether OPcache waits to be emptied; until then every script is compiled anew.",
+	opcacheMetric("restart_pending", "1 while OPcache waits for its reset; until then PHP compiles every script for each request.",
 		prometheus.GaugeValue, func(o *opcache.Sample) float64 { return float64(boolToInt(!o.Enabled)) }),
-	opcacheMetricPer("state", "memory_bytes", "Memory of OPcache: used, free, or wasted by scripts that have changed.",
+	opcacheMetricPer("state", "memory_bytes", "Memory of OPcache: used, free, or wasted by outdated scripts.",
 		prometheus.GaugeValue, func(o *opcache.Sample) map[string]int64 {
 			return map[string]int64{"used": o.Memory.Used, "free": o.Memory.Free, "wasted": o.Memory.Wasted}
 		}),
 	opcacheMetric("scripts", "Scripts in OPcache.",
 		prometheus.GaugeValue, func(o *opcache.Sample) float64 { return float64(o.Scripts) }),
-	opcacheMetric("keys", "Keys in OPcache's hash table; a script may have several.",
+	opcacheMetric("keys", "Keys in OPcache's hash table; a script can have several.",
 		prometheus.GaugeValue, func(o *opcache.Sample) float64 { return float64(o.Keys) }),
-	opcacheMetric("keys_max", "The most keys there may be (opcache.max_accelerated_files).",
+	opcacheMetric("keys_max", "Maximum number of keys (opcache.max_accelerated_files).",
 		prometheus.GaugeValue, func(o *opcache.Sample) float64 { return float64(o.MaxKeys) }),
-	opcacheMetricPer("state", "interned_strings_bytes", "OPcache's memory for interned strings.",
+	opcacheMetricPer("state", "interned_strings_bytes", "OPcache's buffer for interned strings: used, free.",
 		prometheus.GaugeValue, func(o *opcache.Sample) map[string]int64 {
 			if o.Strings == nil {
 				return nil
 			}
 			return map[string]int64{"used": o.Strings.Used, "free": o.Strings.Free}
 		}),
-	opcacheMetricPer("state", "jit_buffer_bytes", "The buffer of the JIT compiler.",
+	opcacheMetricPer("state", "jit_buffer_bytes", "Buffer of the JIT compiler: used, free.",
 		prometheus.GaugeValue, func(o *opcache.Sample) map[string]int64 {
 			if o.JIT == nil {
 				return nil
 			}
 			return map[string]int64{"used": o.JIT.Size - o.JIT.Free, "free": o.JIT.Free}
 		}),
-	opcacheMetricPer("reason", "restarts_total", "Restarts of OPcache: for want of memory or of keys (hash), or by request.",
+	opcacheMetricPer("reason", "restarts_total", "Restarts of OPcache: out of memory, out of keys (hash), or requested (manual).",
 		prometheus.CounterValue, func(o *opcache.Sample) map[string]int64 {
 			return map[string]int64{"out_of_memory": o.Restarts.OOM, "hash": o.Restarts.Hash, "manual": o.Restarts.Manual}
 		}),
 }
 
-// opcacheMetric describes one number of OPcache.
+// opcacheMetric describes a metric of OPcache with the label pool only.
 func opcacheMetric(name, help string, kind prometheus.ValueType, value func(*opcache.Sample) float64) metric {
 	return newMetric("opcache_"+name, help, func(d *prometheus.Desc, s *poolSample) {
 		if s.opcache != nil {
@@ -57,14 +58,15 @@ func opcacheMetric(name, help string, kind prometheus.ValueType, value func(*opc
 	})
 }
 
-// opcacheMetricPer describes several of them, told apart by a label.
+// opcacheMetricPer describes a metric of OPcache with one more label. values returns
+// the values by that label.
 func opcacheMetricPer(label, name, help string, kind prometheus.ValueType, values func(*opcache.Sample) map[string]int64) metric {
 	return newMetric("opcache_"+name, help, func(d *prometheus.Desc, s *poolSample) {
 		if s.opcache == nil {
 			return
 		}
-		for of, value := range values(s.opcache) {
-			s.send(d, kind, float64(value), of)
+		for labelValue, value := range values(s.opcache) {
+			s.send(d, kind, float64(value), labelValue)
 		}
 	}, label)
 }
