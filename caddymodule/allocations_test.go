@@ -30,10 +30,10 @@ func TestAllocationsOfARequest(t *testing.T) {
 		{"/style.css", 5},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "http://example.com"+c.path, nil)
-		before := testing.AllocsPerRun(1000, func() { prepared(r, server) })
+		before := testing.AllocsPerRun(1000, func() { prepareRequest(r, server) })
 		all := testing.AllocsPerRun(1000, func() {
 			clear(w.header)
-			if err := h.ServeHTTP(w, prepared(r, server), next); err != nil {
+			if err := h.ServeHTTP(w, prepareRequest(r, server), next); err != nil {
 				t.Error(err)
 			}
 		})

@@ -181,6 +181,7 @@ func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*res
 	}
 	state.response = resp.Response
 	resp.body = resp.HTTP.Body.(*fastcgi.Body)
+	resp.logInvalidHeaders()
 	complete := resp.body.Fill(fastcgi.MaxFill)
 	if complete {
 		// A short response that has arrived completely: its length is known, and

@@ -167,7 +167,7 @@ func (s *sample) request(server *caddyhttp.Server) *http.Request {
 	if s.how&8 != 0 {
 		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv6loopback, Port: 443})))
 	}
-	r = prepared(r, server)
+	r = prepareRequest(r, server)
 	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, s.how&16 != 0)
 	if s.user != "" {
 		r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Set("http.auth.user.id", s.user)

@@ -40,7 +40,7 @@ func fakeSiteOf(tb testing.TB, root string, p *live.Pool) *Handler {
 }
 
 // prepared makes a request what Caddy's server makes of it.
-func prepared(r *http.Request, server *caddyhttp.Server) *http.Request {
+func prepareRequest(r *http.Request, server *caddyhttp.Server) *http.Request {
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, server)
 }
 

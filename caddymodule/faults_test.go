@@ -117,7 +117,7 @@ func (in *injector) ask(h *Handler, method string, proxied bool) (got, string) {
 	}
 	ctx, cancel := context.WithTimeout(in.Context(), time.Minute)
 	defer cancel()
-	r := prepared(httptest.NewRequestWithContext(ctx, method, "http://example.com/index.php?"+token, body), new(caddyhttp.Server))
+	r := prepareRequest(httptest.NewRequestWithContext(ctx, method, "http://example.com/index.php?"+token, body), new(caddyhttp.Server))
 	var g got
 	if proxied {
 		g = roundTrip(h, r)

@@ -50,7 +50,7 @@ func TestHideSensitive_NextHandler(t *testing.T) {
 		{"/.env", new(false), true},
 	} {
 		h.HideSensitive = c.hide
-		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com"+c.target, nil), new(caddyhttp.Server))
+		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com"+c.target, nil), new(caddyhttp.Server))
 		caddyhttp.SetVar(r.Context(), "root", root)
 		passed := false
 		err := h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {

@@ -52,7 +52,7 @@ func TestAScriptThatPHPCannotOpen(t *testing.T) {
 			}
 		}
 		w := httptest.NewRecorder()
-		err := h.ServeHTTP(w, prepared(httptest.NewRequest(http.MethodGet, "http://example.com/"+c.script, nil), new(caddyhttp.Server)), nil)
+		err := h.ServeHTTP(w, prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/"+c.script, nil), new(caddyhttp.Server)), nil)
 		status := statusOf(err)
 		if err == nil {
 			status = w.Code

@@ -6,102 +6,103 @@ import (
 	"sync"
 )
 
-// startReadAhead reads an answer ahead of a client that is slow to take it, so that the
-// worker is free when PHP has ended and not when the client has read the last
-// byte. It delays nothing: what is there can be taken at once, so streams pass
-// through it as they are. response_buffers bounds what it keeps.
+// readAheadBuffer holds the part of a response's body that PHP has sent and the
+// client has not received yet, so that a slow client does not keep the worker
+// busy: the worker is free when PHP has finished. It delays nothing: Next returns
+// what is there, so streams pass through unchanged. response_buffers limits its
+// size.
 //
-// One goroutine fills it, another one takes from it.
+// One goroutine fills it, another one calls Next.
 type readAheadBuffer struct {
-	reply *response
-	limit int
-	ended chan struct{} // closed when the goroutine that fills has ended
+	response *response
+	limit    int           // in bytes
+	done     chan struct{} // closed when fill has returned
 
-	mu      sync.Mutex
-	changed sync.Cond
-	filled  []byte // arrived, and not taken yet
-	taken   []byte // being written to the client
-	stopped bool   // nobody takes any more
-	err     error  // what comes after filled
+	mu       sync.Mutex
+	changed  sync.Cond
+	pending  []byte // received from PHP and not returned by Next yet
+	inFlight []byte // returned by the last Next, and being written to the client
+	stopped  bool   // Next is not called again
+	err      error  // what Next returns after pending, io.EOF at the end
 }
 
-// startReadAhead begins to read the answer's body, which from then on is taken from
-// a.ahead.
-func (a *response) startReadAhead(limit int) {
-	h := &readAheadBuffer{reply: a, limit: limit, ended: make(chan struct{})}
-	h.changed.L = &h.mu
-	a.readAhead = h
-	go h.fill()
+// startReadAhead starts reading the response's body into a buffer of at most
+// limit bytes. From then on source returns the buffer.
+func (resp *response) startReadAhead(limit int) {
+	b := &readAheadBuffer{response: resp, limit: limit, done: make(chan struct{})}
+	b.changed.L = &b.mu
+	resp.buffer = b
+	go b.fill()
 }
 
-func (h *readAheadBuffer) fill() {
-	defer close(h.ended)
+func (b *readAheadBuffer) fill() {
+	defer close(b.done)
 	for {
-		p, err := h.reply.body.Next()
+		p, err := b.response.body.Next()
 		if errors.Is(err, io.EOF) {
-			h.reply.Release()
-			h.reply.requestBody.Free()
+			b.response.Release()
+			b.response.requestBody.Free()
 		}
-		h.mu.Lock()
-		for err == nil && !h.stopped && len(h.filled) > 0 && len(h.filled)+len(h.taken)+len(p) > h.limit {
-			h.changed.Wait()
+		b.mu.Lock()
+		for err == nil && !b.stopped && len(b.pending) > 0 && len(b.pending)+len(b.inFlight)+len(p) > b.limit {
+			b.changed.Wait()
 		}
-		h.filled, h.err = append(h.filled, p...), err
-		stopped := h.stopped
-		h.mu.Unlock()
-		h.changed.Signal()
+		b.pending, b.err = append(b.pending, p...), err
+		stopped := b.stopped
+		b.mu.Unlock()
+		b.changed.Signal()
 		if err != nil || stopped {
 			return
 		}
 	}
 }
 
-// Next returns all that has arrived; it waits if nothing has. The bytes are
-// valid until the next call.
-func (h *readAheadBuffer) Next() ([]byte, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.taken = h.taken[:0]
-	h.changed.Signal()
-	for len(h.filled) == 0 && h.err == nil {
-		h.changed.Wait()
+// Next returns all bytes that have arrived, and blocks until there are some.
+// They are valid until the next call. It returns io.EOF at the end of the body.
+func (b *readAheadBuffer) Next() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight = b.inFlight[:0]
+	b.changed.Signal()
+	for len(b.pending) == 0 && b.err == nil {
+		b.changed.Wait()
 	}
-	if len(h.filled) == 0 {
-		return nil, h.err
+	if len(b.pending) == 0 {
+		return nil, b.err
 	}
-	h.taken, h.filled = h.filled, h.taken
-	h.changed.Signal()
-	return h.taken, nil
+	b.inFlight, b.pending = b.pending, b.inFlight
+	b.changed.Signal()
+	return b.inFlight, nil
 }
 
-// Ready reports whether Next would return at once.
-func (h *readAheadBuffer) Ready() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.filled) > 0 || h.err != nil
+// Ready reports whether Next would return without blocking.
+func (b *readAheadBuffer) Ready() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.pending) > 0 || b.err != nil
 }
 
-// closeNow ends the reading: when it returns, the exchange is the caller's alone.
-// An answer that has not ended is given up.
-func (h *readAheadBuffer) stop() {
-	h.mu.Lock()
-	h.stopped = true
-	h.mu.Unlock()
-	h.changed.Signal()
-	h.reply.cancel()
-	<-h.ended
+// stop cancels the request, unless PHP has finished, and waits until fill has
+// returned: after that no other goroutine uses the response.
+func (b *readAheadBuffer) stop() {
+	b.mu.Lock()
+	b.stopped = true
+	b.mu.Unlock()
+	b.changed.Signal()
+	b.response.cancel()
+	<-b.done
 }
 
-// source is where an answer's body is taken from: PHP itself, or what was read
-// ahead.
+// source is where the bytes of a response's body come from: PHP's connection or
+// the read-ahead buffer.
 type source interface {
 	Next() ([]byte, error)
 	Ready() bool
 }
 
-func (a *response) source() source {
-	if a.readAhead != nil {
-		return a.readAhead
+func (resp *response) source() source {
+	if resp.buffer != nil {
+		return resp.buffer
 	}
-	return a.body
+	return resp.body
 }

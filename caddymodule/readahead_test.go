@@ -59,7 +59,7 @@ func slowSite(t *testing.T, buffers int64) (*Handler, []byte) {
 
 // begin sends a request of a slow client, and returns where its end is told.
 func (c *slowClient) begin(h *Handler) <-chan error {
-	r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
+	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
 	ended := make(chan error, 1)
 	go func() { ended <- h.ServeHTTP(c, r, nil) }()
 	return ended
@@ -99,18 +99,18 @@ func TestWhatIsReadAheadIsBounded(t *testing.T) {
 		if leaves {
 			c.err = errors.New("reset")
 		}
-		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
+		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
 		a, err := h.roundTrip(r, requestStateFrom(r), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		full := func() bool {
-			a.readAhead.mu.Lock()
-			defer a.readAhead.mu.Unlock()
-			if got := cap(a.readAhead.filled); got > 2*(limit+fastcgi.MaxFill) {
+			a.buffer.mu.Lock()
+			defer a.buffer.mu.Unlock()
+			if got := cap(a.buffer.pending); got > 2*(limit+fastcgi.MaxFill) {
 				t.Errorf("it holds %d bytes, want no more than %d", got, limit)
 			}
-			return len(a.readAhead.filled)+fastcgi.MaxFill >= limit
+			return len(a.buffer.pending)+fastcgi.MaxFill >= limit
 		}
 		for deadline := time.Now().Add(10 * time.Second); !full(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
@@ -124,7 +124,7 @@ func TestWhatIsReadAheadIsBounded(t *testing.T) {
 		err = a.copyTo(c)
 		a.close()
 		switch {
-		case leaves && !errors.Is(err, errClientGone):
+		case leaves && !errors.Is(err, errClientClosed):
 			t.Errorf("got %v, want that the client has gone", err)
 		case !leaves && (err != nil || !bytes.Equal(c.Body.Bytes(), content)):
 			t.Errorf("got %d bytes and %v, want %d", c.Body.Len(), err, len(content))
@@ -136,7 +136,7 @@ func TestWhatIsReadAheadIsBounded(t *testing.T) {
 func TestWhatIsReadAheadComesWholeThroughTheTransport(t *testing.T) {
 	h, content := slowSite(t, 1<<20)
 	for _, size := range []int{1000, 32 << 10, 1 << 20} {
-		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
+		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
 		res, err := (&Transport{Backend: h.Backend}).RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestReadingAheadDelaysNoStream(t *testing.T) {
 		}
 	}))
 	h.ResponseBuffers = 1 << 20
-	r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
+	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
 	a, err := h.roundTrip(r, requestStateFrom(r), false)
 	if err != nil {
 		t.Fatal(err)

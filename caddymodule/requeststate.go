@@ -13,40 +13,41 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// requestState is attached to every request that passes a php_pool handler. It
-// feeds the placeholders, the access log and later php_pool handlers.
+// requestState is attached to every request that passes a php_pool handler. The
+// placeholders, the access log and later php_pool handlers read it.
 type requestState struct {
 	cgi.State
 
-	// Pool and script belong to the last php_pool handler that ran; an error
+	// pool and script are those of the last php_pool handler that ran; an error
 	// route may run another one.
 	pool, script string
 	// response is nil until PHP has responded.
 	response *pool.Response
-	logged   bool
+	logged   bool // the access log has the field
 }
 
 // requestStateVar is the request variable that holds the requestState.
 const requestStateVar = "php_pool.state"
 
-// requestStateFrom returns the state of a request, or begins it: the placeholders are known
-// from there on, and empty until PHP answers.
+// requestStateFrom returns the state of a request, or attaches a new one. From
+// then on the placeholders exist; they are empty until PHP has responded.
 func requestStateFrom(r *http.Request) *requestState {
 	ctx := r.Context()
-	if v, ok := caddyhttp.GetVar(ctx, requestStateVar).(*requestState); ok {
-		return v
+	if s, ok := caddyhttp.GetVar(ctx, requestStateVar).(*requestState); ok {
+		return s
 	}
-	v := &requestState{State: cgi.NewState(ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer))}
-	caddyhttp.SetVar(ctx, requestStateVar, v)
-	v.Repl.Map(v.placeholder)
-	return v
+	s := &requestState{State: cgi.NewState(ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer))}
+	caddyhttp.SetVar(ctx, requestStateVar, s)
+	s.Repl.Map(s.placeholder)
+	return s
 }
 
-// begin is called before PHP is asked. The access log, where there is one, is
-// given a field that is made up when it is written.
-func (v *requestState) begin(r *http.Request, pool, script string) {
-	v.pool, v.script, v.response = pool, script, nil
-	if v.logged {
+// begin sets the pool and script before the request is sent to PHP. If the server
+// has an access log, begin adds the field php_pool, which is encoded when the
+// entry is written.
+func (s *requestState) begin(r *http.Request, pool, script string) {
+	s.pool, s.script, s.response = pool, script, nil
+	if s.logged {
 		return
 	}
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
@@ -54,25 +55,26 @@ func (v *requestState) begin(r *http.Request, pool, script string) {
 		return
 	}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Object("php_pool", v))
-		v.logged = true
+		extra.Add(zap.Object("php_pool", s))
+		s.logged = true
 	}
 }
 
-// placeholder is the value of {http.php_pool.*} and {http.matchers.file.*}.
-func (v *requestState) placeholder(key string) (any, bool) {
-	name, ours := strings.CutPrefix(key, "http.php_pool.")
-	if !ours {
-		if name, ours = strings.CutPrefix(key, "http.matchers.file."); ours {
-			return v.File(name)
+// placeholder returns the value of a placeholder {http.php_pool.*} or
+// {http.matchers.file.*}, and whether it exists.
+func (s *requestState) placeholder(key string) (any, bool) {
+	name, ok := strings.CutPrefix(key, "http.php_pool.")
+	if !ok {
+		if name, ok = strings.CutPrefix(key, "http.matchers.file."); ok {
+			return s.File(name)
 		}
 		return nil, false
 	}
-	x := v.response
+	resp := s.response
 	switch {
 	case name == "script":
-		return v.script, true
-	case x == nil:
+		return s.script, true
+	case resp == nil:
 		switch name {
 		case "worker", "pid", "generation", "queue_seconds", "ttfb_seconds":
 			return nil, true
@@ -81,29 +83,29 @@ func (v *requestState) placeholder(key string) (any, bool) {
 	}
 	switch name {
 	case "worker":
-		return x.Worker, true
+		return resp.Worker, true
 	case "pid":
-		return x.PID, true
+		return resp.PID, true
 	case "generation":
-		return x.Generation, true
+		return resp.Generation, true
 	case "queue_seconds":
-		return x.Wait.Seconds(), true
+		return resp.Wait.Seconds(), true
 	case "ttfb_seconds":
-		return x.TimeToFirstByte.Seconds(), true
+		return resp.TimeToFirstByte.Seconds(), true
 	}
 	return nil, false
 }
 
-// MarshalLogObject makes the field php_pool of the access log.
-func (v *requestState) MarshalLogObject(to zapcore.ObjectEncoder) error {
-	to.AddString("pool", v.pool)
-	to.AddString("script", v.script)
-	if x := v.response; x != nil {
-		to.AddUint64("worker", x.Worker)
-		to.AddInt("pid", x.PID)
-		to.AddInt("generation", x.Generation)
-		to.AddFloat64("queue_seconds", x.Wait.Seconds())
-		to.AddFloat64("ttfb_seconds", x.TimeToFirstByte.Seconds())
+// MarshalLogObject encodes the field php_pool of the access log.
+func (s *requestState) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("pool", s.pool)
+	enc.AddString("script", s.script)
+	if resp := s.response; resp != nil {
+		enc.AddUint64("worker", resp.Worker)
+		enc.AddInt("pid", resp.PID)
+		enc.AddInt("generation", resp.Generation)
+		enc.AddFloat64("queue_seconds", resp.Wait.Seconds())
+		enc.AddFloat64("ttfb_seconds", resp.TimeToFirstByte.Seconds())
 	}
 	return nil
 }

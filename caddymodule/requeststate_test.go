@@ -20,8 +20,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
-// ways are the two by which a request gets to PHP: each runs it to its end.
-var ways = map[string]func(*Handler, *http.Request) error{
+// serveFuncs are the two by which a request gets to PHP: each runs it to its end.
+var serveFuncs = map[string]func(*Handler, *http.Request) error{
 	"handler": func(h *Handler, r *http.Request) error {
 		return h.ServeHTTP(httptest.NewRecorder(), r, nil)
 	},
@@ -45,8 +45,8 @@ const allPlaceholders = "{http.php_pool.worker} {http.php_pool.pid} {http.php_po
 func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
 	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
-	for name, serve := range ways {
-		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
+	for name, serve := range serveFuncs {
+		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
 		if err := serve(h, r); err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
 // had no part in it.
 func TestThePlaceholdersAreEmptyForAFileThatIsNoScript(t *testing.T) {
 	h := fakeSite(t, testfiles.Write(t, "style.css"), 1, livetest.Answers(nil))
-	r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/style.css", nil), new(caddyhttp.Server))
+	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/style.css", nil), new(caddyhttp.Server))
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
 		}
 		return fastcgitest.OK("hello")
 	}))
-	r := prepared(httptest.NewRequest(http.MethodPost, "http://example.com/index.php", nil), new(caddyhttp.Server))
+	r := prepareRequest(httptest.NewRequest(http.MethodPost, "http://example.com/index.php", nil), new(caddyhttp.Server))
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -104,9 +104,9 @@ func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
 func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
 	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
-	for name, serve := range ways {
+	for name, serve := range serveFuncs {
 		for _, logs := range []*caddyhttp.ServerLogConfig{nil, {}} {
-			r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), &caddyhttp.Server{Logs: logs})
+			r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), &caddyhttp.Server{Logs: logs})
 			for range 2 {
 				if err := serve(h, r); err != nil {
 					t.Fatal(err)
@@ -212,7 +212,7 @@ func TestAClientThatLeavesIsCountedOnce(t *testing.T) {
 			}
 			return fastcgitest.OK("whole")
 		}))
-		r := prepared(httptest.NewRequest(http.MethodGet, "http://example.com"+c.script, nil).WithContext(ctx), new(caddyhttp.Server))
+		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com"+c.script, nil).WithContext(ctx), new(caddyhttp.Server))
 		err := c.serve(h, r, leave)
 		if handled, ok := errors.AsType[caddyhttp.HandlerError](err); (c.script == "/silent.php") != (ok && handled.StatusCode == statusClientClosed) {
 			t.Errorf("%s: got %v", name, err)

@@ -6,69 +6,83 @@ import (
 	"net/http"
 
 	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// response is PHP's answer to one request, on its way to the client, with all that
-// the request holds until then.
+// response is PHP's response to one request while it is sent to the client, with
+// all that the request holds until the response is closed.
 type response struct {
-	*pool.Response // nil as long as PHP has not answered
+	*pool.Response // nil until PHP has responded
 	backend        *Backend
 	httpRequest    *http.Request
 	request        pool.Request
 	requestBody    spool.Body
 	stderr         stderrLog
-	span           trace.Span // nil where nobody traces
+	span           trace.Span // nil if the request is not traced
 	body           *fastcgi.Body
-	prefix         []byte           // of the body, read already
-	readAhead      *readAheadBuffer // nil where nothing is read ahead
+	prefix         []byte           // start of the body, already read
+	buffer         *readAheadBuffer // nil if the body is not read ahead
 	cancel         context.CancelFunc
-	err            error // why the answer is not whole
+	err            error // why the response is incomplete
 }
 
-// errClientGone: the client takes no more.
-var errClientGone = errors.New("the client has gone")
+// errClientClosed reports that writing the response to the client failed.
+var errClientClosed = errors.New("client closed the connection")
 
-// fail notes why the answer is not whole. When the client has left, that
-// comes first, whatever it led to.
-func (a *response) fail(err error) {
-	if errors.Is(err, errClientGone) || a.httpRequest.Context().Err() != nil {
-		err = errClientGone
-		a.backend.pool.ClientsClosed.Add(1)
+// fail records why the response is incomplete. If the client closed the
+// connection, that is the cause, whichever error it led to.
+func (resp *response) fail(err error) {
+	if errors.Is(err, errClientClosed) || resp.httpRequest.Context().Err() != nil {
+		err = errClientClosed
+		resp.backend.pool.ClientsClosed.Add(1)
 	}
-	a.err = err
+	resp.err = err
 }
 
-// Close gives the worker back, and what the request held.
-func (a *response) close() {
-	a.finish()
-	a.backend.pool.Release()
+// logInvalidHeaders logs how many header lines package fastcgi has left out of
+// the response, because they are not valid HTTP header fields. It must run once
+// per response, when the head is there.
+func (resp *response) logInvalidHeaders() {
+	n := resp.body.InvalidHeaders()
+	if n == 0 {
+		return
+	}
+	resp.backend.logger.Warn("invalid header lines in the response from PHP dropped",
+		zap.String("pool", resp.backend.pool.Name), zap.String("script", resp.stderr.script), zap.Int("count", n))
 }
 
-// finish is close for who has not left the pool yet.
-func (a *response) finish() {
+// close releases the worker and everything else that the request holds, and
+// leaves the pool.
+func (resp *response) close() {
+	resp.finish()
+	resp.backend.pool.Release()
+}
+
+// finish is close without leaving the pool.
+func (resp *response) finish() {
 	status := http.StatusBadGateway
-	if a.readAhead != nil {
-		a.readAhead.stop()
+	if resp.buffer != nil {
+		resp.buffer.stop()
 	}
-	if a.Response != nil {
-		a.Close()
-		status = a.HTTP.StatusCode
+	if resp.Response != nil {
+		resp.Close()
+		status = resp.HTTP.StatusCode
 	}
-	a.cancel()
-	a.request.FastCGI.Free()
-	a.requestBody.Free()
-	a.stderr.flush(status)
-	a.endSpan()
+	resp.cancel()
+	resp.request.FastCGI.Free()
+	resp.requestBody.Free()
+	resp.stderr.flush(status)
+	resp.endSpan()
 }
 
-// endSpan may be called twice.
-func (a *response) endSpan() {
-	if a.span != nil {
-		endSpan(a.span, a.Response, a.err)
-		a.span = nil
+// endSpan ends the span. It is idempotent.
+func (resp *response) endSpan() {
+	if resp.span != nil {
+		endSpan(resp.span, resp.Response, resp.err)
+		resp.span = nil
 	}
 }

@@ -12,46 +12,47 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// serveDirect is the short way: it copies PHP's answer to the client.
-func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, v *requestState) error {
-	a, err := h.roundTrip(r, v, false)
+// serveDirect copies PHP's response to the client, without reverse_proxy.
+func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	resp, err := h.roundTrip(r, state, false)
 	if err != nil {
 		return err
 	}
-	defer a.close()
-	copyHeaders(w.Header(), a.HTTP.Header)
-	w.WriteHeader(a.HTTP.StatusCode)
-	switch err := a.copyTo(w); {
-	case err == nil && !a.TimedOut():
+	defer resp.close()
+	copyHeaders(w.Header(), resp.HTTP.Header)
+	w.WriteHeader(resp.HTTP.StatusCode)
+	switch err := resp.copyTo(w); {
+	case err == nil && !resp.TimedOut():
 		return nil
-	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
-		a.fail(errClientGone)
+	case errors.Is(err, errClientClosed) || r.Context().Err() != nil:
+		resp.fail(errClientClosed)
 		return nil
 	default:
 		if err == nil {
 			err = pool.ErrRequestTimeout
 		}
-		a.fail(err)
+		resp.fail(err)
 		h.logger.Error("response from PHP truncated", zap.String("pool", h.pool.Name),
 			zap.String("uri", requestURI(r)), zap.Error(err))
-		// The status is out: only a broken connection can tell the client that
-		// this is not all.
-		http.NewResponseController(w).Flush() // it is given up
+		// The header is already sent: aborting the connection is the only way to
+		// signal a truncated response.
+		http.NewResponseController(w).Flush() // an error makes no difference now
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// copyTo copies the body as PHP writes it: what has arrived is written at once,
-// and flushed when PHP has nothing more to say for the moment.
-func (a *response) copyTo(w http.ResponseWriter) error {
-	if len(a.prefix) > 0 {
-		if _, err := w.Write(a.prefix); err != nil {
-			return errClientGone
+// copyTo copies the body as PHP sends it: each part is written when it arrives,
+// and flushed if the next one has not arrived yet. It returns errClientClosed if
+// writing fails.
+func (resp *response) copyTo(w http.ResponseWriter) error {
+	if len(resp.prefix) > 0 {
+		if _, err := w.Write(resp.prefix); err != nil {
+			return errClientClosed
 		}
 	}
-	flusher, body := http.NewResponseController(w), a.source()
+	flusher, body := http.NewResponseController(w), resp.source()
 	if !body.Ready() {
-		// PHP has sent its head and nothing else yet.
+		// PHP has sent only the header so far.
 		if err := flush(flusher); err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func (a *response) copyTo(w http.ResponseWriter) error {
 			return err
 		}
 		if _, err := w.Write(p); err != nil {
-			return errClientGone
+			return errClientClosed
 		}
 		if body.Ready() {
 			continue
@@ -78,21 +79,21 @@ func (a *response) copyTo(w http.ResponseWriter) error {
 
 func flush(c *http.ResponseController) error {
 	if err := c.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return errClientGone
+		return errClientClosed
 	}
 	return nil
 }
 
-// copyHeaders gives the client PHP's headers, but for those that concern one
-// connection only.
-func copyHeaders(to, from http.Header) {
-	for name, values := range from {
+// copyHeaders adds the headers in src to dst, except hop-by-hop ones (RFC 9110
+// section 7.6.1).
+func copyHeaders(dst, src http.Header) {
+	for name, values := range src {
 		if cgi.IsHopByHop(name) && name != "Alt-Svc" {
 			continue
 		}
-		if earlier := to[name]; len(earlier) > 0 {
-			values = append(earlier, values...)
+		if existing := dst[name]; len(existing) > 0 {
+			values = append(existing, values...)
 		}
-		to[name] = slices.Clip(values) // what is added later goes elsewhere
+		dst[name] = slices.Clip(values) // appending to it later must not change src
 	}
 }

@@ -56,7 +56,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(w.header)
-				r := prepared(r, server)
+				r := prepareRequest(r, server)
 				if !serve {
 					continue
 				}

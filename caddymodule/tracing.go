@@ -52,7 +52,7 @@ func endSpan(span trace.Span, x *pool.Response, err error) {
 		}
 	}
 	switch {
-	case errors.Is(err, errClientGone):
+	case errors.Is(err, errClientClosed):
 		span.AddEvent("client gone") // nobody's error
 	case err != nil:
 		span.RecordError(err)

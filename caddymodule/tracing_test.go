@@ -48,7 +48,7 @@ func underSpan(t *testing.T, path string, sampler sdktrace.Sampler) (*http.Reque
 	ctx, span := provider.Tracer("caddy").Start(t.Context(), "handler")
 	r := httptest.NewRequest(http.MethodPost, "http://example.com"+path, nil)
 	r.Header.Set("traceparent", traceparent(span))
-	return prepared(r.WithContext(ctx), new(caddyhttp.Server)), span, spans
+	return prepareRequest(r.WithContext(ctx), new(caddyhttp.Server)), span, spans
 }
 
 func traceparent(s trace.Span) string {
@@ -159,7 +159,7 @@ func TestASpanSaysWhatWentWrong(t *testing.T) {
 func TestAClientThatLeavesIsNoErrorOfTheSpan(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	_, span := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)).Tracer("t").Start(t.Context(), "php")
-	endSpan(span, nil, errClientGone)
+	endSpan(span, nil, errClientClosed)
 	if s := spans.GetSpans()[0]; s.Status.Code != codes.Unset || len(s.Events) != 1 || s.Events[0].Name != "client gone" {
 		t.Errorf("got %+v", s)
 	}

@@ -114,11 +114,11 @@ func (b *responseBody) Read(p []byte) (int, error) {
 // read reads from PHP, or from the read-ahead buffer.
 func (b *responseBody) read(p []byte) (n int, err error) {
 	resp := b.resp
-	if resp.readAhead == nil {
+	if resp.buffer == nil {
 		return resp.body.Read(p)
 	}
 	if len(b.rest) == 0 {
-		if b.rest, err = resp.readAhead.Next(); err != nil {
+		if b.rest, err = resp.buffer.Next(); err != nil {
 			return 0, err
 		}
 	}
@@ -130,7 +130,7 @@ func (b *responseBody) read(p []byte) (n int, err error) {
 func (b *responseBody) Close() error {
 	if b.resp != nil {
 		if !b.done && b.resp.httpRequest.Context().Err() != nil {
-			b.resp.fail(errClientGone)
+			b.resp.fail(errClientClosed)
 		}
 		b.resp.close()
 		b.resp = nil
