@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,13 +39,13 @@ type App struct {
 	ctx    caddy.Context
 	logger *zap.Logger
 
-	// Filled while handlers are provisioned, which Caddy does one by one.
-	plans    map[string]*poolcfg.Plan // by name, of pools in use
-	pools    map[string]*live.Pool
-	found    map[string]string         // paths of php-cgi, by what was asked for
-	detected map[string]*phpbin.Binary // what has been asked, by how
+	// Written while handlers are provisioned, which Caddy does one by one.
+	plans    map[string]*poolcfg.Plan  // of the pools in use, by pool name
+	pools    map[string]*live.Pool     // by pool name
+	located  map[string]string         // results of phpbin.Find, by the option `binary`
+	detected map[string]*phpbin.Binary // results of phpbin.Detect, by path and process options
 
-	shutdownDelay time.Duration // of the HTTP app
+	shutdownDelay time.Duration // shutdown_delay of the HTTP app
 }
 
 // CaddyModule returns the Caddy module information.
@@ -52,14 +53,14 @@ func (App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "php_pool", New: func() caddy.Module { return new(App) }}
 }
 
-// Provision checks the pools defined here.
+// Provision checks the options of all pools that the app defines.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
 	if err := metrics.Register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	a.plans, a.pools = map[string]*poolcfg.Plan{}, map[string]*live.Pool{}
-	a.found, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
+	a.located, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
 			return err
@@ -72,7 +73,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return events.(*caddyevents.App).On("stopping", exitHandler{a})
 }
 
-// Options returns the options of a pool with the defaults filled in.
+// options returns the options of a pool with the defaults filled in. If own is nil,
+// they are those that the app defines under that name.
 func (a *App) options(name string, own *poolcfg.Options) (*poolcfg.Options, error) {
 	if own == nil {
 		own = a.Pools[name]
@@ -84,12 +86,11 @@ func (a *App) options(name string, own *poolcfg.Options) (*poolcfg.Options, erro
 	return merged, nil
 }
 
-// usePool lets a handler join the pool of that name; own are options given with
-// the handler, root is its site's, perhaps with placeholders.
+// usePool returns the pool with that name for a handler, and creates it if no
+// handler has used it yet. own are the handler's own pool options, or nil; root is
+// the root of its site and may contain placeholders.
 func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Pool, error) {
-	if name == "" {
-		name = poolcfg.DefaultPool
-	}
+	name = cmp.Or(name, poolcfg.DefaultPool)
 	_, defined := a.Pools[name]
 	switch {
 	case own != nil && defined:
@@ -110,60 +111,61 @@ func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Poo
 	if err := options.BindToRoot(name, root, own != nil); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
-	if s := a.plans[name]; s != nil {
-		if !poolcfg.EqualJSON(s.Options, options) {
+	if plan := a.plans[name]; plan != nil {
+		if !poolcfg.EqualJSON(plan.Options, options) {
 			return nil, fmt.Errorf("pool %s is defined twice with different options: "+
 				"give one of them another name", name)
 		}
-		return a.pools[name], s.Options.CheckRoot(name, root)
+		return a.pools[name], plan.Options.CheckRoot(name, root)
 	}
-	s, err := poolcfg.NewPlan(a.ctx, live.PoolLogger(a.logger, name), options, poolcfg.PHPLocator{Find: a.findCached, Detect: a.detectCached})
+	plan, err := poolcfg.NewPlan(a.ctx, live.PoolLogger(a.logger, name), options, poolcfg.PHPLocator{Find: a.findCached, Detect: a.detectCached})
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
-	p, err := live.LoadOrNew(name, s, a.logger)
+	p, err := live.LoadOrNew(name, plan, a.logger)
 	if err != nil {
 		return nil, err
 	}
-	a.plans[name], a.pools[name] = s, p
+	a.plans[name], a.pools[name] = plan, p
 	return p, nil
 }
 
-// findCached looks for php-cgi, once per config for all pools that want the same: that
-// reads every directory of PATH, which takes a few milliseconds.
-func (a *App) findCached(spec string) (string, error) {
-	if path, ok := a.found[spec]; ok {
+// findCached is phpbin.Find, called once per config for all pools with the same
+// option `binary`: it reads every directory of PATH, which takes a few
+// milliseconds. Errors are not cached.
+func (a *App) findCached(binary string) (string, error) {
+	if path, ok := a.located[binary]; ok {
 		return path, nil
 	}
-	path, err := phpbin.Find(spec)
+	path, err := phpbin.Find(binary)
 	if err == nil {
-		a.found[spec] = path
+		a.located[binary] = path
 	}
 	return path, err
 }
 
-// healthCheck asks php-cgi what it is, once per config for all pools that start it in
-// the same way: that takes 50 ms each time.
+// detectCached is phpbin.Detect, called once per config for all pools that start
+// php-cgi in the same way: it takes about 50 ms. Errors are not cached.
 func (a *App) detectCached(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
-	how := fmt.Sprint(path, o.Args(), o.Environ(), o.Credential)
-	if b := a.detected[how]; b != nil {
+	key := fmt.Sprint(path, o.Args(), o.Environ(), o.Credential)
+	if b := a.detected[key]; b != nil {
 		return b, nil
 	}
 	b, err := phpbin.Detect(ctx, path, o)
 	if err == nil {
-		a.detected[how] = b
+		a.detected[key] = b
 	}
 	return b, err
 }
 
-// Start launches what is new and returns when it serves. Pools that run
-// already stay as they are until the config before this one has stopped; what
-// has to change is made ready beside them.
+// Start starts the pools that do not run yet, and returns when they are ready to
+// serve. Pools that run already keep their workers until the previous config has
+// stopped; if their options have changed, Start prepares a new generation.
 func (a *App) Start() error {
 	a.killOrphans()
 	a.shutdownDelay = a.httpShutdownDelay()
-	m := poolcfg.DetectResources()
-	poolcfg.Allocate(m, a.plans, nil)
+	resources := poolcfg.DetectResources()
+	poolcfg.Allocate(resources, a.plans, nil)
 	if err := a.stagePools(); err != nil {
 		a.unstage()
 		return err
@@ -171,29 +173,29 @@ func (a *App) Start() error {
 	a.warnSameUser()
 	a.warnSharedUser()
 	a.warnAdminAccess()
-	for _, s := range a.plans {
-		if s.Options.IsAuto() {
-			go a.resizeByMeasurement(m)
+	for _, plan := range a.plans {
+		if plan.Options.IsAuto() {
+			go a.resizeByMeasurement(resources)
 			break
 		}
 	}
 	return nil
 }
 
-// stagePools makes all pools ready, first one of each kind: of pools that start
-// php-cgi in the same way, an ondemand one need not try whether that works when
-// another one has. So 200 sites that nobody visits cost one start.
+// stagePools stages all pools, first one of each group that starts php-cgi in the
+// same way. After that the ondemand pools of the group need not start php-cgi to
+// find out whether it works: 200 idle sites cost one start.
 func (a *App) stagePools() error {
-	leaders := map[string]string{} // by key
+	leaders := map[string]string{} // names of pools, by Plan.Key
 	for _, name := range slices.Sorted(maps.Keys(a.plans)) {
-		s := a.plans[name]
-		if other, ok := leaders[s.Key]; !ok || a.plans[other].MayStartEmpty() {
-			leaders[s.Key] = name
+		key := a.plans[name].Key
+		if leader, ok := leaders[key]; !ok || a.plans[leader].MayStartEmpty() {
+			leaders[key] = name
 		}
 	}
 	var first, rest []string
-	for name, s := range a.plans {
-		if leaders[s.Key] == name {
+	for name, plan := range a.plans {
+		if leaders[plan.Key] == name {
 			first = append(first, name)
 		} else {
 			rest = append(rest, name)
@@ -205,37 +207,37 @@ func (a *App) stagePools() error {
 	return a.stageConcurrently(rest, true)
 }
 
-// stageConcurrently makes pools ready side by side; proven says that php-cgi is known
-// to start as they want it.
+// stageConcurrently stages pools, several at a time. proven reports that php-cgi is
+// known to start with their options. The error joins those of all pools.
 func (a *App) stageConcurrently(names []string, proven bool) error {
 	var mu sync.Mutex
 	var errs []error
-	var starts sync.WaitGroup
-	// More at a time would only make each take longer, up to start_timeout.
-	room := make(chan struct{}, startsPerCPU*runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	// With more at a time each start would take longer, up to start_timeout.
+	sem := make(chan struct{}, startsPerCPU*runtime.GOMAXPROCS(0))
 	for _, name := range names {
-		room <- struct{}{}
-		starts.Go(func() {
-			defer func() { <-room }()
-			s := a.plans[name]
-			if err := a.pools[name].Stage(a.ctx, a, s, proven && s.MayStartEmpty()); err != nil {
+		sem <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-sem }()
+			plan := a.plans[name]
+			if err := a.pools[name].Stage(a.ctx, a, plan, proven && plan.MayStartEmpty()); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, fmt.Errorf("pool %s: %w", name, err))
 			}
 		})
 	}
-	starts.Wait()
+	wg.Wait()
 	return errors.Join(errs...)
 }
 
-// startsPerCPU is how many generations are started at a time: a start computes
-// for most of its time.
+// startsPerCPU is the number of pools per CPU that are started at a time. A start
+// is mostly CPU time.
 const startsPerCPU = 4
 
-// Stop hands the pools over to the config that has taken over, if there is
-// one. It ends no worker: Caddy stops apps in any order, and the HTTP server
-// may have requests to serve still.
+// Stop activates what the next config has staged, if there is a next config. It
+// stops no workers: Caddy stops apps in any order, and the HTTP server may still
+// serve requests. Cleanup does that.
 func (a *App) Stop() error {
 	a.unstage()
 	for _, p := range a.pools {
@@ -250,45 +252,46 @@ func (a *App) unstage() {
 	}
 }
 
-// Cleanup leaves the pools; the last one to leave a pool ends it.
+// Cleanup releases the pools. A pool is closed when no config uses it any more.
 func (a *App) Cleanup() error {
 	a.unstage()
-	var leaves sync.WaitGroup // at exit each takes its time
+	var wg sync.WaitGroup // closing a pool waits for its requests
 	for name := range a.pools {
-		leaves.Go(func() { live.Leave(name) })
+		wg.Go(func() { live.Leave(name) })
 	}
-	leaves.Wait()
+	wg.Wait()
 	a.pools = nil
 	return nil
 }
 
-// exitHandler is told when Caddy is about to stop a config.
+// exitHandler handles Caddy's event "stopping", which precedes the stop of a
+// config.
 type exitHandler struct{ app *App }
 
-// Handle starts the clock when Caddy exits: the HTTP server waits for running
-// requests, perhaps for ever, and perhaps before our Stop is called. During its
-// shutdown_delay it serves as ever, and so do the pools.
-func (s exitHandler) Handle(context.Context, caddy.Event) error {
+// Handle starts the stop timeout of all pools when Caddy exits: the HTTP server
+// waits for running requests without a limit, possibly before our Stop is called.
+// During its shutdown_delay it serves as usual, and so do the pools.
+func (h exitHandler) Handle(context.Context, caddy.Event) error {
 	if !caddy.Exiting() {
 		return nil
 	}
 	for _, p := range live.RunningPools.All() {
-		time.AfterFunc(s.app.shutdownDelay+p.StopTimeout(), p.ForceClose)
+		time.AfterFunc(h.app.shutdownDelay+p.StopTimeout(), p.ForceClose)
 	}
 	return nil
 }
 
-// httpShutdownDelay is the shutdown_delay of the HTTP app, which is provisioned
-// by the time that apps start.
+// httpShutdownDelay returns the shutdown_delay of the HTTP app, or 0 without such
+// an app. Caddy provisions all apps before it starts the first.
 func (a *App) httpShutdownDelay() time.Duration {
-	web, err := a.HTTPApp()
+	app, err := a.HTTPApp()
 	if err != nil {
 		return 0
 	}
-	return time.Duration(web.ShutdownDelay)
+	return time.Duration(app.ShutdownDelay)
 }
 
-// HTTPApp returns the HTTP app of the same config, for live.Owner.
+// HTTPApp returns the HTTP app of the same config. Package live calls it.
 func (a *App) HTTPApp() (*caddyhttp.App, error) {
 	value, err := a.ctx.AppIfConfigured("http")
 	if err != nil {
@@ -304,12 +307,12 @@ var (
 	_ caddy.CleanerUpper = (*App)(nil)
 )
 
-// resizeByMeasurement keeps the sizes true for as long as the config is in power: by what
-// workers were seen to use.
-func (a *App) resizeByMeasurement(m poolcfg.Resources) {
+// resizeByMeasurement adjusts the sizes of pools with automatic ones to the memory
+// that their largest worker has used, until the config is stopped.
+func (a *App) resizeByMeasurement(resources poolcfg.Resources) {
 	ticker := time.NewTicker(poolcfg.MeasureInterval)
 	defer ticker.Stop()
-	most := map[string]int64{}
+	largest := map[string]int64{} // bytes, by pool name
 	for {
 		select {
 		case <-a.ctx.Done():
@@ -317,16 +320,16 @@ func (a *App) resizeByMeasurement(m poolcfg.Resources) {
 		case <-ticker.C:
 		}
 		for name, p := range a.pools {
-			most[name] = max(most[name], p.LargestWorkerBytes())
+			largest[name] = max(largest[name], p.LargestWorkerBytes())
 		}
-		specs := map[string]*poolcfg.Plan{}
-		for name, s := range a.plans {
-			next := *s
-			specs[name] = &next
+		plans := map[string]*poolcfg.Plan{}
+		for name, plan := range a.plans {
+			resized := *plan
+			plans[name] = &resized
 		}
-		poolcfg.Allocate(m, specs, most)
+		poolcfg.Allocate(resources, plans, largest)
 		for name, p := range a.pools {
-			p.Resize(a, specs[name])
+			p.Resize(a, plans[name])
 		}
 	}
 }

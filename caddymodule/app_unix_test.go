@@ -17,7 +17,7 @@ func TestPHPIsLookedForOncePerConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir)
-	config := &App{found: map[string]string{}}
+	config := &App{located: map[string]string{}}
 	for range 2 {
 		if got, err := config.findCached("php-cgi9.9"); got != path || err != nil {
 			t.Errorf("got %q, %v, want %q", got, err, path)
@@ -26,7 +26,7 @@ func TestPHPIsLookedForOncePerConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	other := &App{found: map[string]string{}}
+	other := &App{located: map[string]string{}}
 	if got, err := other.findCached("php-cgi9.9"); err == nil {
 		t.Errorf("the next config got %q, which is gone", got)
 	}

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,11 +20,12 @@ import (
 
 func init() { command.Register(dryRun) }
 
-// dryRun says which pools a config would have, without provisioning any of it,
-// which could listen, open logs and ask for certificates. Without a config it
-// is the pool of a php_pool that has no options.
+// dryRun returns the pools that a config would have. It does not provision the
+// config, which could open listeners and logs and request certificates. For a nil
+// config it returns the pool of a php_pool directive without options. An error in
+// the options of a pool is returned with that pool.
 func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
-	app := &App{plans: map[string]*poolcfg.Plan{}, found: map[string]string{}, detected: map[string]*phpbin.Binary{}}
+	app := &App{plans: map[string]*poolcfg.Plan{}, located: map[string]string{}, detected: map[string]*phpbin.Binary{}}
 	used := map[string]poolRef{poolcfg.DefaultPool: {}}
 	if config != nil {
 		var err error
@@ -34,26 +36,27 @@ func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 	var list []doctor.Pool
 	for _, name := range slices.Sorted(maps.Keys(used)) {
 		p := doctor.Pool{Name: name}
-		if s, err := app.dryRunPool(ctx, name, used[name], &p); err != nil {
+		if plan, err := app.dryRunPool(ctx, name, used[name], &p); err != nil {
 			p.Err = err
 		} else {
-			app.plans[name] = s
+			app.plans[name] = plan
 		}
 		list = append(list, p)
 	}
 	poolcfg.Allocate(poolcfg.DetectResources(), app.plans, nil)
 	for i := range list {
-		if s := app.plans[list[i].Name]; s != nil {
-			fillDoctorPool(s, &list[i])
+		if plan := app.plans[list[i].Name]; plan != nil {
+			fillDoctorPool(plan, &list[i])
 		}
 	}
 	return list, nil
 }
 
-// dryRunPool is the spec of one pool. When php-cgi does not even answer, that is no
-// error here: doctor asks it again, and tells.
-func (a *App) dryRunPool(ctx context.Context, name string, use poolRef, p *doctor.Pool) (*poolcfg.Plan, error) {
-	own := use.own
+// dryRunPool returns the plan of one pool, and sets the path of php-cgi in p also
+// when there is an error. A php-cgi that does not run is not an error: doctor runs
+// it again and reports why.
+func (a *App) dryRunPool(ctx context.Context, name string, ref poolRef, p *doctor.Pool) (*poolcfg.Plan, error) {
+	own := ref.own
 	if _, defined := a.Pools[name]; own == nil && !defined && name != poolcfg.DefaultPool {
 		return nil, fmt.Errorf("there is no pool %s: define it in the global options (php_pool { pool %s { ... } })", name, name)
 	}
@@ -61,40 +64,40 @@ func (a *App) dryRunPool(ctx context.Context, name string, use poolRef, p *docto
 	if err != nil {
 		return nil, err
 	}
-	if err := options.BindToRoot(name, use.root, own != nil); err != nil {
+	if err := options.BindToRoot(name, ref.root, own != nil); err != nil {
 		return nil, err
 	}
-	p.Process.Binary, _ = a.findCached(options.Binary) // NewPlan tells why it could not
-	return poolcfg.NewPlan(ctx, zap.NewNop(), options, poolcfg.PHPLocator{Find: a.findCached, Detect: func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
+	p.Process.Binary, _ = a.findCached(options.Binary) // NewPlan returns the error
+	detect := func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
 		b, err := a.detectCached(ctx, path, o)
 		if err != nil {
-			return &phpbin.Binary{Path: path}, nil //nolint:nilerr // see above
+			return &phpbin.Binary{Path: path}, nil //nolint:nilerr // doctor reports it
 		}
 		return b, nil
-	}})
+	}
+	return poolcfg.NewPlan(ctx, zap.NewNop(), options, poolcfg.PHPLocator{Find: a.findCached, Detect: detect})
 }
 
-// fillDoctorPool fills in what doctor wants to know.
-func fillDoctorPool(s *poolcfg.Plan, p *doctor.Pool) {
-	p.Process, p.Shared, p.Caution = s.Process, s.Spawn == poolcfg.SpawnShared, s.CheckUser()
-	p.Workers, p.StopTimeout = s.Settings.MaxWorkers, s.Settings.StopTimeout
-	if s.Process.Credential != nil {
-		p.User = s.User.Name
+// fillDoctorPool sets the fields of p that the plan determines.
+func fillDoctorPool(plan *poolcfg.Plan, p *doctor.Pool) {
+	p.Process, p.Shared, p.Caution = plan.Process, plan.Spawn == poolcfg.SpawnShared, plan.CheckUser()
+	p.Workers, p.StopTimeout = plan.Settings.MaxWorkers, plan.Settings.StopTimeout
+	if plan.Process.Credential != nil {
+		p.User = plan.User.Name
 	}
-	if s.Sizing != nil {
-		p.Sizing = s.Sizing.Summary
+	if plan.Sizing != nil {
+		p.Sizing = plan.Sizing.Summary
 	}
 }
 
-// poolRef is how a config uses a pool: with options of the handler's own, or none,
-// and for which root.
+// poolRef is a reference to a pool by a handler or transport in a config.
 type poolRef struct {
-	own  *poolcfg.Options
-	root string
+	own  *poolcfg.Options // the handler's own pool options, or nil
+	root string           // root of the handler's site
 }
 
-// poolsIn finds the pools that a config uses, wherever in it their handlers
-// stand, with the options that stand there. It fills in the app's own.
+// poolsIn returns the pools that the handlers and transports in a config use, by
+// name, and reads the options of the php_pool app into app.
 func poolsIn(config []byte, app *App) (map[string]poolRef, error) {
 	var parsed struct {
 		Apps map[string]any `json:"apps"`
@@ -104,8 +107,8 @@ func poolsIn(config []byte, app *App) (map[string]poolRef, error) {
 	if err := decoder.Decode(&parsed); err != nil {
 		return nil, fmt.Errorf("reading the config: %w", err)
 	}
-	if own, ok := parsed.Apps["php_pool"]; ok {
-		text, err := json.Marshal(own)
+	if value, ok := parsed.Apps["php_pool"]; ok {
+		text, err := json.Marshal(value)
 		if err != nil {
 			return nil, err
 		}
@@ -114,43 +117,41 @@ func poolsIn(config []byte, app *App) (map[string]poolRef, error) {
 		}
 	}
 	used := map[string]poolRef{}
-	var failed error
+	var firstErr error
 	eachObject(parsed.Apps, func(object map[string]any) {
 		if object["handler"] != "php_pool" && object["protocol"] != "php_pool" {
 			return
 		}
 		text, err := json.Marshal(object)
 		if err != nil {
-			failed = err
+			firstErr = cmp.Or(firstErr, err)
 			return
 		}
-		var b Backend // of the handler's fields only these matter
+		var b Backend // its fields are all that matters of a handler
 		if err := json.Unmarshal(text, &b); err != nil {
-			failed = fmt.Errorf("a php_pool handler: %w", err)
+			firstErr = cmp.Or(firstErr, fmt.Errorf("a php_pool handler: %w", err))
 			return
 		}
-		name := b.Pool
-		if name == "" {
-			name = poolcfg.DefaultPool
-		}
+		name := cmp.Or(b.Pool, poolcfg.DefaultPool)
 		if _, seen := used[name]; !seen || b.PoolOptions != nil {
 			used[name] = poolRef{b.PoolOptions, b.Root}
 		}
 	})
-	return used, failed
+	return used, firstErr
 }
 
-// eachObject visits all objects of a JSON document.
-func eachObject(value any, visit func(map[string]any)) {
+// eachObject calls f with every object of a parsed JSON document. The order is
+// always the same: keys are sorted.
+func eachObject(value any, f func(map[string]any)) {
 	switch value := value.(type) {
 	case map[string]any:
-		visit(value)
+		f(value)
 		for _, key := range slices.Sorted(maps.Keys(value)) {
-			eachObject(value[key], visit)
+			eachObject(value[key], f)
 		}
 	case []any:
 		for _, element := range value {
-			eachObject(element, visit)
+			eachObject(element, f)
 		}
 	}
 }

@@ -15,11 +15,12 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// statusClientClosed is what access logs show for a client that left (nginx's
-// number; Caddy uses it too).
+// statusClientClosed is nginx's status for "client closed request", which Caddy
+// also uses in its access log. It is never sent.
 const statusClientClosed = 499
 
-// toHTTPError turns what the pool said into the error that Caddy answers.
+// toHTTPError converts an error of [pool.Pool.Do] to one with an HTTP status for
+// Caddy's error routes, and logs it if PHP has not responded.
 func (b *Backend) toHTTPError(err error, r *http.Request, s *cgi.Script) error {
 	if r.Context().Err() != nil {
 		return caddyhttp.Error(statusClientClosed, err)
@@ -32,23 +33,23 @@ func (b *Backend) toHTTPError(err error, r *http.Request, s *cgi.Script) error {
 	return caddyhttp.Error(status, err)
 }
 
-// bodyError is the error that Caddy answers when a request's body could not be
-// taken in.
+// bodyError converts an error from reading the request body to one with an HTTP
+// status for Caddy's error routes.
 func bodyError(err error) error {
 	if handled, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
-		return handled // an earlier handler's, as of request_body
+		return handled // of an earlier handler, such as request_body
 	}
 	_, tooLarge := errors.AsType[*spool.TooLargeError](err)
 	if !tooLarge {
 		_, tooLarge = errors.AsType[*http.MaxBytesError](err)
 	}
-	file, ours := errors.AsType[*spool.FileError](err)
+	fileErr, isFileErr := errors.AsType[*spool.FileError](err)
 	switch {
 	case tooLarge:
 		return caddyhttp.Error(http.StatusRequestEntityTooLarge, err)
-	case ours && file.DiskFull:
+	case isFileErr && fileErr.DiskFull:
 		return caddyhttp.Error(http.StatusInsufficientStorage, err)
-	case ours:
+	case isFileErr:
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	case errors.Is(err, context.Canceled):
 		return caddyhttp.Error(statusClientClosed, err)
@@ -56,6 +57,7 @@ func bodyError(err error) error {
 	return caddyhttp.Error(http.StatusBadRequest, err)
 }
 
+// errorStatus returns the HTTP status for an error of [pool.Pool.Do].
 func errorStatus(err error) int {
 	var launch *pool.LaunchError
 	var param *fastcgi.ParamError
@@ -63,7 +65,7 @@ func errorStatus(err error) int {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, pool.ErrClientLimit):
-		// Not 503: the server can serve, and does serve others.
+		// Not 503: the server is able to serve other clients.
 		return http.StatusTooManyRequests
 	case errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrQueueTimeout),
 		errors.Is(err, pool.ErrQuarantined), errors.Is(err, pool.ErrClosed):

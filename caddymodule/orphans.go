@@ -10,22 +10,23 @@ import (
 
 var killOrphansOnce sync.Once
 
-// killOrphans ends, before this process starts its first php-cgi, those that a
-// Caddy has left that was killed together with their watchdog.
+// killOrphans kills the php-cgi processes of an earlier Caddy that was killed
+// together with their watchdog. It runs once, before this process starts its first
+// php-cgi. The processes' options say where to look for orphans.
 func (a *App) killOrphans() {
 	if len(a.plans) == 0 {
 		return
 	}
 	killOrphansOnce.Do(func() {
-		var next []phpbin.Options
-		for _, s := range a.plans {
-			next = append(next, s.Process)
+		var options []phpbin.Options
+		for _, plan := range a.plans {
+			options = append(options, plan.Process)
 		}
-		ended, err := phpbin.KillOrphans(next...)
-		if len(ended) > 0 {
+		killed, err := phpbin.KillOrphans(options...)
+		if len(killed) > 0 {
 			var pids, owners []int
-			for _, l := range ended {
-				pids, owners = append(pids, l.PID), append(owners, l.OwnerPID)
+			for _, orphan := range killed {
+				pids, owners = append(pids, orphan.PID), append(owners, orphan.OwnerPID)
 			}
 			a.logger.Warn("killed orphaned php-cgi processes", zap.Ints("pids", pids), zap.Ints("started_by", owners))
 		}

@@ -13,30 +13,30 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// permissionError recognizes PHP's answer to a script that Caddy can see and the
-// workers' user cannot: 403, with a log line that says what is missing where.
-// Whether PHP can open it is for the system to say, ACLs included, so PHP is
-// asked and not foretold. What had to be read of another answer is kept in
-// a.prefix.
-func (b *Backend) permissionError(a *response) error {
-	status := a.HTTP.StatusCode
-	if status != http.StatusForbidden && status != http.StatusNotFound || !a.body.Fill(fastcgi.MaxFill) {
+// permissionError recognizes PHP's response for a script that Caddy can see and the
+// workers' user cannot read. It logs which permission is missing, and returns an
+// error with status 403; for any other response it returns nil, and keeps what it
+// has read of the body in resp.prefix. It runs after PHP, not before: only the
+// kernel knows whether PHP can open a file, because of ACLs for example.
+func (b *Backend) permissionError(resp *response) error {
+	status := resp.HTTP.StatusCode
+	if status != http.StatusForbidden && status != http.StatusNotFound || !resp.body.Fill(fastcgi.MaxFill) {
 		return nil
 	}
-	n := a.HTTP.ContentLength
+	n := resp.HTTP.ContentLength
 	if n != int64(len(phpbin.AccessDenied)) && n != int64(len(phpbin.NoInputFile)) {
 		return nil
 	}
 	var err error
-	a.prefix, err = io.ReadAll(a.body)
-	if text := string(a.prefix); err != nil || text != phpbin.AccessDenied && text != phpbin.NoInputFile {
+	resp.prefix, err = io.ReadAll(resp.body)
+	if text := string(resp.prefix); err != nil || text != phpbin.AccessDenied && text != phpbin.NoInputFile {
 		return nil
 	}
-	why := b.pool.MissingPermission(a.stderr.script)
-	if why == nil || errors.Is(why, fs.ErrNotExist) {
-		return nil // PHP is right: it was there a moment ago
+	missing := b.pool.MissingPermission(resp.stderr.script)
+	if missing == nil || errors.Is(missing, fs.ErrNotExist) {
+		return nil // PHP is right: the script was deleted after Caddy had found it
 	}
 	b.logger.Error("PHP may not read the script", zap.String("pool", b.pool.Name),
-		zap.String("script", a.stderr.script), zap.Error(why))
-	return caddyhttp.Error(http.StatusForbidden, why)
+		zap.String("script", resp.stderr.script), zap.Error(missing))
+	return caddyhttp.Error(http.StatusForbidden, missing)
 }

@@ -9,8 +9,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// stderrLog gathers what one request wrote to FastCGI's stderr (PHP's
-// error_log, unless php.ini sends it elsewhere) and logs it with the request.
+// stderrLog collects what PHP writes to the FastCGI stream STDERR for one request
+// (PHP's error_log, unless php.ini sets another destination) and logs it together
+// with the request.
 type stderrLog struct {
 	backend *Backend
 	request *http.Request
@@ -18,13 +19,13 @@ type stderrLog struct {
 	text    []byte
 }
 
-// maxStderr is from when on a request's messages are logged in pieces, so that
-// a script in a loop cannot fill the memory.
+// maxStderr is the number of bytes after which the messages of a request are
+// logged in parts, so that a script in a loop cannot exhaust memory.
 const maxStderr = 1 << 20
 
-// Write implements io.Writer.
+// Write implements io.Writer. It never returns an error.
 func (l *stderrLog) Write(p []byte) (int, error) {
-	if off := l.backend.CaptureStderr; off != nil && !*off {
+	if capture := l.backend.CaptureStderr; capture != nil && !*capture {
 		return len(p), nil
 	}
 	l.text = append(l.text, p...)
@@ -34,7 +35,8 @@ func (l *stderrLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush logs what came; status is that of the response.
+// flush logs what was collected, as an error if the response has a 4xx or 5xx
+// status, otherwise as a warning.
 func (l *stderrLog) flush(status int) {
 	text := bytes.TrimRight(l.text, "\r\n")
 	if len(text) == 0 {
@@ -57,6 +59,7 @@ func (l *stderrLog) flush(status int) {
 	l.text = l.text[:0]
 }
 
+// logsCredentials reports whether the server has the option log_credentials.
 func logsCredentials(r *http.Request) bool {
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	return ok && server.Logs != nil && server.Logs.ShouldLogCredentials

@@ -13,12 +13,13 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// tracerName is the instrumentation scope of our spans.
+// tracerName is the OpenTelemetry instrumentation scope of the spans.
 const tracerName = "github.com/mevdschee/caddy-php-pool"
 
-// startSpan begins the span `php` below that of the site's tracing directive,
-// where there is one that is recorded. It returns the headers by which PHP goes
-// on from this span; the request's own still lead to the span above, and stay.
+// startSpan starts the span `php` as a child of the span of Caddy's tracing
+// directive, if the site has one and this request is sampled; else it returns nil.
+// The headers make this span the parent of PHP's own spans. The request's headers
+// still name the parent span, and are not changed.
 func (b *Backend) startSpan(ctx context.Context, script string) (trace.Span, http.Header) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -35,25 +36,26 @@ func (b *Backend) startSpan(ctx context.Context, script string) (trace.Span, htt
 	return span, http.Header(carrier)
 }
 
-// endSpan says how it went; x is nil when PHP gave no answer.
-func endSpan(span trace.Span, x *pool.Response, err error) {
-	if x != nil {
+// endSpan ends a span, with attributes and a status. resp is nil if PHP has not
+// responded.
+func endSpan(span trace.Span, resp *pool.Response, err error) {
+	if resp != nil {
 		span.SetAttributes(
-			attribute.Int64("php_pool.worker", int64(x.Worker)),
-			attribute.Int("process.pid", x.PID),
-			attribute.Int("php_pool.generation", x.Generation),
-			attribute.Float64("php_pool.queue_seconds", x.Wait.Seconds()),
-			attribute.Float64("php_pool.ttfb_seconds", x.TimeToFirstByte.Seconds()),
-			attribute.Bool("php_pool.retried", x.Retried),
-			attribute.Int("http.response.status_code", x.HTTP.StatusCode),
+			attribute.Int64("php_pool.worker", int64(resp.Worker)),
+			attribute.Int("process.pid", resp.PID),
+			attribute.Int("php_pool.generation", resp.Generation),
+			attribute.Float64("php_pool.queue_seconds", resp.Wait.Seconds()),
+			attribute.Float64("php_pool.ttfb_seconds", resp.TimeToFirstByte.Seconds()),
+			attribute.Bool("php_pool.retried", resp.Retried),
+			attribute.Int("http.response.status_code", resp.HTTP.StatusCode),
 		)
-		if x.HTTP.StatusCode >= http.StatusInternalServerError {
+		if resp.HTTP.StatusCode >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, "")
 		}
 	}
 	switch {
 	case errors.Is(err, errClientClosed):
-		span.AddEvent("client gone") // nobody's error
+		span.AddEvent("client closed the connection") // not an error of the server
 	case err != nil:
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())

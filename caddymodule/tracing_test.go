@@ -160,7 +160,7 @@ func TestAClientThatLeavesIsNoErrorOfTheSpan(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	_, span := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)).Tracer("t").Start(t.Context(), "php")
 	endSpan(span, nil, errClientClosed)
-	if s := spans.GetSpans()[0]; s.Status.Code != codes.Unset || len(s.Events) != 1 || s.Events[0].Name != "client gone" {
+	if s := spans.GetSpans()[0]; s.Status.Code != codes.Unset || len(s.Events) != 1 || s.Events[0].Name != "client closed the connection" {
 		t.Errorf("got %+v", s)
 	}
 	_, span = sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)).Tracer("t").Start(t.Context(), "php")

@@ -11,42 +11,43 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
-// warnAdminAccess tells at load when scripts that run as another user than Caddy
-// can open its admin endpoint all the same: that loads any config, so they are
-// Caddy, and the other user protects nothing.
+// warnAdminAccess logs a warning if scripts that run as another user than Caddy can
+// connect to its admin endpoint. It accepts any config, so they can do everything
+// that Caddy can, and the separate user protects nothing.
 func (a *App) warnAdminAccess() {
 	listen, enabled := adminListen(a.ctx)
 	if !enabled {
 		return
 	}
-	for name, s := range a.plans {
-		if s.Process.Credential == nil || s.User == nil || int(s.User.UID) == os.Geteuid() {
-			continue // that has a warning of its own
+	for name, plan := range a.plans {
+		if plan.Process.Credential == nil || plan.User == nil || int(plan.User.UID) == os.Geteuid() {
+			continue // warnSameUser logs it
 		}
-		if why := canConnect(s.User, listen); why != "" {
-			a.logger.Warn("PHP scripts can open the admin endpoint, which can load any config, so they may do all that Caddy may; "+
-				"write `admin unix//run/caddy/admin.sock` in the global options, or `admin off`",
-				zap.String("pool", name), zap.String("user", s.User.Name), zap.String("admin", listen.String()), zap.String("why", why))
+		if reason := canConnect(plan.User, listen); reason != "" {
+			a.logger.Warn("PHP scripts can connect to the admin endpoint, which can load any config, so they can do everything that Caddy can; "+
+				"write `admin unix//run/caddy/admin.sock` (in a directory that exists) in the global options, or `admin off`",
+				zap.String("pool", name), zap.String("user", plan.User.Name), zap.String("admin", listen.String()), zap.String("reason", reason))
 			return
 		}
 	}
 }
 
-// canConnect says why a user can connect to the address; "" when it cannot.
-func canConnect(who *poolcfg.UnixUser, listen caddy.NetworkAddress) string {
+// canConnect returns the reason why a user can connect to the address, or "" if it
+// cannot.
+func canConnect(user *poolcfg.UnixUser, listen caddy.NetworkAddress) string {
 	switch {
 	case listen.IsFdNetwork():
-		return "" // whoever opened it has to know
+		return "" // who can connect depends on the process that opened it
 	case !listen.IsUnixNetwork():
 		return "every user of this machine can connect to a TCP port"
-	case who.UID == 0:
+	case user.UID == 0:
 		return ""
 	}
-	// Caddy has cut off the mode that may follow the path ("|0222") when it
-	// made the socket, and so do we.
+	// A mode may follow the path of the socket, as in "/run/admin.sock|0222".
 	path, _, _ := strings.Cut(listen.Host, "|")
 	if strings.HasPrefix(path, "@") {
 		return "every user of this machine can connect to an abstract socket"
@@ -54,59 +55,59 @@ func canConnect(who *poolcfg.UnixUser, listen caddy.NetworkAddress) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	if who.CheckTraverse(path) != nil || who.CheckMode(path, 2, "connect to (w)") != nil {
+	if user.CheckTraverse(path) != nil || user.CheckMode(path, 2, "connect to (w)") != nil {
 		return ""
 	}
-	return fmt.Sprintf("the modes of %s and its directories let it", path)
+	return fmt.Sprintf("the modes of %s and its directories allow it", path)
 }
 
-// adminListen is where the admin endpoint of the config in a context listens.
-// Caddy tells nobody (2.11: Context.cfg), so the field is read, not used, by
-// reflection. Where a later Caddy has it elsewhere, it is taken for Caddy's
-// default; a test sees that.
+// adminListen returns the address of the admin endpoint of the config in a context,
+// and whether it is enabled. Caddy does not export it (2.11: Context.cfg), so the
+// field is read by reflection. If another version of Caddy has it elsewhere,
+// adminListen returns Caddy's default address, and a test fails.
 func adminListen(ctx caddy.Context) (listen caddy.NetworkAddress, enabled bool) {
 	text := caddy.DefaultAdminListen
 	if cfg := reflect.ValueOf(ctx).FieldByName("cfg"); cfg.Kind() == reflect.Pointer && !cfg.IsNil() {
 		if admin := cfg.Elem().FieldByName("Admin"); admin.Kind() == reflect.Pointer && !admin.IsNil() {
-			if off := admin.Elem().FieldByName("Disabled"); off.Kind() == reflect.Bool && off.Bool() {
+			if disabled := admin.Elem().FieldByName("Disabled"); disabled.Kind() == reflect.Bool && disabled.Bool() {
 				return listen, false
 			}
-			if own := admin.Elem().FieldByName("Listen"); own.Kind() == reflect.String && own.String() != "" {
-				text = own.String()
+			if address := admin.Elem().FieldByName("Listen"); address.Kind() == reflect.String && address.String() != "" {
+				text = address.String()
 			}
 		}
 	}
 	text, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
 	if err != nil {
-		return listen, false // then Caddy does not listen either
+		return listen, false // Caddy does not start with this config
 	}
 	listen, err = caddy.ParseNetworkAddress(text)
 	return listen, err == nil
 }
 
-// warnSharedUser tells of isolated pools whose user other pools run as too:
-// nothing but the user keeps a process from another one.
+// warnSharedUser logs a warning for each isolated pool that has the same user as
+// another pool: only a separate user protects a process from another one.
 func (a *App) warnSharedUser() {
-	for name, s := range a.plans {
-		if !s.Options.Isolates() {
+	for name, plan := range a.plans {
+		if !plan.Options.Isolates() {
 			continue
 		}
-		for other, o := range a.plans {
-			if other != name && s.UserID() == o.UserID() {
-				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and end its workers: "+
-					"give each a user of its own", zap.String("pool", name), zap.String("other_pool", other), zap.String("user", s.UserName()))
+		for otherName, other := range a.plans {
+			if otherName != name && plan.UserID() == other.UserID() {
+				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and kill its workers; "+
+					"give each pool its own user", zap.String("pool", name), zap.String("other_pool", otherName), zap.String("user", plan.UserName()))
 				break
 			}
 		}
 	}
 }
 
-// warnSameUser tells of the pools where nothing keeps scripts from what is
-// Caddy's.
+// warnSameUser logs a warning if the scripts of some pools can read Caddy's own
+// files and secrets, because they run as Caddy's user.
 func (a *App) warnSameUser() {
 	var names []string
-	for name, s := range a.plans {
-		if s.UserID() == os.Geteuid() {
+	for name, plan := range a.plans {
+		if plan.UserID() == os.Geteuid() {
 			names = append(names, name)
 		}
 	}
@@ -114,6 +115,6 @@ func (a *App) warnSameUser() {
 		return
 	}
 	slices.Sort(names)
-	a.logger.Warn("PHP runs as the same user as Caddy: scripts can read all that Caddy can, its TLS keys and its environment included; "+
-		"to separate them run Caddy as root and write user www-data", zap.Strings("pools", names))
+	a.logger.Warn("PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys and environment; "+
+		doctor.SameUserRemedy, zap.Strings("pools", names))
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// sameUserRemedy says how to separate PHP from Caddy.
-const sameUserRemedy = "run Caddy as root and write `user www-data`, or make sure that all sites trust each other"
+// SameUserRemedy says how to separate PHP from Caddy.
+const SameUserRemedy = "run Caddy as root and write `user www-data`, or make sure that all sites trust each other"
 
 // installExtension says how to install an extension, by its name without suffix.
 func installExtension(name string) string {

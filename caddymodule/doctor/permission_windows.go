@@ -6,9 +6,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// sameUserRemedy says how to separate PHP from Caddy: on Windows workers always
+// SameUserRemedy says how to separate PHP from Caddy: on Windows workers always
 // run as Caddy's user.
-const sameUserRemedy = "make sure that all sites trust each other: on Windows PHP cannot run as another user"
+const SameUserRemedy = "make sure that all sites trust each other: on Windows PHP cannot run as another user"
 
 // installExtension says how to install an extension, by its name without suffix.
 func installExtension(name string) string { return "put php_" + name + ".dll into PHP's extension_dir" }

@@ -133,7 +133,7 @@ func (p *Pool) check() Subject {
 	case p.Caution != nil:
 		f.note("ignore this if Caddy itself runs as root", "%v", p.Caution)
 	case p.User == "":
-		f.note(sameUserRemedy, "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys")
+		f.note(SameUserRemedy, "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys")
 	default:
 		f.ok("PHP runs as %s", p.User)
 	}

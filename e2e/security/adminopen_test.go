@@ -50,8 +50,8 @@ func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 			if c.warns {
 				warnings = 1
 			}
-			if got := len(s.Logged("PHP scripts can open the admin endpoint, which can load any config, so they may do all that Caddy may; " +
-				"write `admin unix//run/caddy/admin.sock` in the global options, or `admin off`")); got != warnings {
+			if got := len(s.Logged("PHP scripts can connect to the admin endpoint, which can load any config, so they can do everything that Caddy can; " +
+				"write `admin unix//run/caddy/admin.sock` (in a directory that exists) in the global options, or `admin off`")); got != warnings {
 				t.Errorf("got %d warnings, want %d", got, warnings)
 			}
 		})
