@@ -98,7 +98,7 @@ soak: deps build ## run the tests under load for about SOAK
 	$(E2E_TEST) -timeout 0 -v -run '$(UNDER_LOAD)|LeaksNothing|Chaos' ./e2e ./e2e/soak $(CADDY) -soak $(SOAK)
 
 faults: ## corrupt responses of workers in every way for about FAULTS
-	$(GO) test ./caddymodule -count=1 -timeout 0 -run NoFaultOfAWorker -v -faults $(FAULTS)
+	$(GO) test ./caddymodule -count=1 -timeout 0 -run TestFaults -v -faults $(FAULTS)
 
 check: # the form of the sources
 	@out=$$($(TOOL) gofumpt -l .) || exit 1; if [ -n "$$out" ]; then echo "run make fmt, these are not formatted:"; echo "$$out"; exit 1; fi

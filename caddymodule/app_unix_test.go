@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestPHPIsLookedForOncePerConfig takes the php-cgi away between two pools of a
-// config: the second is not looked for, but another config does look.
-func TestPHPIsLookedForOncePerConfig(t *testing.T) {
+// TestFindCached_OncePerConfig removes php-cgi between two pools of a config: the
+// second pool gets the cached path, and the next config finds nothing.
+func TestFindCached_OncePerConfig(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "php-cgi9.9")
 	if err := os.WriteFile(path, nil, 0o700); err != nil {
@@ -28,6 +28,6 @@ func TestPHPIsLookedForOncePerConfig(t *testing.T) {
 	}
 	other := &App{located: map[string]string{}}
 	if got, err := other.findCached("php-cgi9.9"); err == nil {
-		t.Errorf("the next config got %q, which is gone", got)
+		t.Errorf("next config: got %q, want an error: the file was removed", got)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// dryRunPool is the plan of a config, by name.
-func planned(t *testing.T, config string) map[string]doctor.Pool {
+// dryRunPools returns the pools of a config, by name; "" is no config.
+func dryRunPools(t *testing.T, config string) map[string]doctor.Pool {
 	t.Helper()
 	var text []byte
 	if config != "" {
@@ -31,7 +31,8 @@ func planned(t *testing.T, config string) map[string]doctor.Pool {
 	return byName
 }
 
-// needPHP skips a test with -short where php-cgi is missing, and else fails it.
+// needPHP skips the test if php-cgi is missing and -short is set; without -short it
+// fails the test.
 func needPHP(t *testing.T) {
 	t.Helper()
 	_, err := exec.LookPath("php-cgi")
@@ -43,9 +44,9 @@ func needPHP(t *testing.T) {
 	}
 }
 
-func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
+func TestDryRun_PoolsOfConfig(t *testing.T) {
 	needPHP(t)
-	got := planned(t, `{"apps":{
+	got := dryRunPools(t, `{"apps":{
 		"php_pool":{"defaults":{"ini":{"memory_limit":"64M"}},"pools":{
 			"shop":{"workers":3,"rlimits":{"core":18446744073709551615},"user":"root","spawn":"single"},
 			"idle":{"workers":2}}},
@@ -60,53 +61,54 @@ func TestAPlanHasThePoolsThatAConfigUses(t *testing.T) {
 			{"handle":[{"handler":"php_pool","pool":"wrong","pool_options":{"max_workers":-7}}]}
 		]}}}}}`)
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"absent", "alone", "default", "proxied", "rootless", "shop", "wrong"}) {
-		t.Errorf("got pools %q", names)
+		t.Errorf("got pools %q, want those that handlers use", names)
 	}
 	for name, want := range map[string]string{"absent": "there is no pool absent", "proxied": "no-such-php", "rootless": "write root", "wrong": "max_workers -7"} {
 		if err := got[name].Err; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}
 	}
-	if alone := got["alone"]; alone.Err != nil || !strings.HasPrefix(settingOf(alone.Process.AdminINI, "open_basedir"), "/srv/alone:") {
-		t.Errorf("got %+v", alone)
+	if alone := got["alone"]; alone.Err != nil || !strings.HasPrefix(settingValue(alone.Process.AdminINI, "open_basedir"), "/srv/alone:") {
+		t.Errorf("alone: got %+v", alone)
 	}
 	shop := got["shop"]
 	if shop.Err != nil || shop.Workers != 3 || shop.Sizing != "" || shop.Shared || shop.Process.Binary == "" ||
 		!strings.Contains(strings.Join(shop.Process.Args(), " "), "memory_limit=64M") || len(shop.Process.Rlimits) != 1 {
-		t.Errorf("got %+v", shop)
+		t.Errorf("shop: got %+v", shop)
 	}
 	if (shop.Caution == nil) != (os.Geteuid() == 0) {
-		t.Errorf("as user %d, PHP is to run as root: %v", os.Geteuid(), shop.Caution)
+		t.Errorf("as user %d: got caution %v, want one only as root", os.Geteuid(), shop.Caution)
 	}
 	if p := got["default"]; p.Err != nil || p.Workers != 5 || p.StopTimeout.Seconds() != 9 {
 		t.Errorf("got %+v", p)
 	}
 }
 
-func TestWithoutAConfigThePlanIsAPoolWithoutOptions(t *testing.T) {
+func TestDryRun_WithoutConfig(t *testing.T) {
 	needPHP(t)
-	got := planned(t, "")
+	got := dryRunPools(t, "")
 	if p := got[poolcfg.DefaultPool]; len(got) != 1 || p.Err != nil || p.Workers < 2 || !strings.Contains(p.Sizing, "workers") {
 		t.Errorf("got %+v", got)
 	}
-	if got := planned(t, `{"apps":{"http":{}}}`); len(got) > 0 {
+	if got := dryRunPools(t, `{"apps":{"http":{}}}`); len(got) > 0 {
 		t.Errorf("a config without php_pool: got %+v", got)
 	}
 }
 
-// TestAPHPThatCannotTellWhatItIsIsInThePlan leaves it to doctor to say so.
-func TestAPHPThatCannotTellWhatItIsIsInThePlan(t *testing.T) {
+// TestDryRun_BrokenPHP checks that a php-cgi that does not run is not an error: doctor
+// reports it.
+func TestDryRun_BrokenPHP(t *testing.T) {
 	path := t.TempDir() + "/php-cgi"
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	got := planned(t, `{"apps":{"http":{"handler":"php_pool","pool_options":{"binary":"`+path+`"}}}}`)
+	got := dryRunPools(t, `{"apps":{"http":{"handler":"php_pool","pool_options":{"binary":"`+path+`"}}}}`)
 	if p := got[poolcfg.DefaultPool]; p.Err != nil || p.Process.Binary != path {
 		t.Errorf("got %+v", p)
 	}
 }
 
-func TestAConfigThatCannotBePlannedSaysWhy(t *testing.T) {
+func TestDryRun_InvalidConfig(t *testing.T) {
 	for config, want := range map[string]string{
 		"{":                                 "reading the config",
 		`{"apps":{"php_pool":{"pool":{}}}}`: "the php_pool app",
@@ -118,7 +120,7 @@ func TestAConfigThatCannotBePlannedSaysWhy(t *testing.T) {
 	}
 }
 
-func settingOf(list []phpbin.Setting, name string) string {
+func settingValue(list []phpbin.Setting, name string) string {
 	for _, s := range list {
 		if s.Name == name {
 			return s.Value

@@ -12,7 +12,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 )
 
-func TestABodyThatIsNotTakenHasAStatus(t *testing.T) {
+func TestBodyError_Status(t *testing.T) {
 	read := func(err error) error { return fmt.Errorf("reading the request body: %w", err) }
 	for err, want := range map[error]int{
 		&spool.TooLargeError{Option: "max_body", Limit: 5}:             413,

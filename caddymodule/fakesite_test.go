@@ -14,7 +14,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
 )
 
-// fakeSite returns a handler for a directory, with a pool of its own.
+// fakeSite returns a handler for a directory with its own pool, whose workers run
+// serve on their end of the connection.
 func fakeSite(tb testing.TB, root string, workers int, serve func(net.Conn)) *Handler {
 	tb.Helper()
 	return fakeSiteOf(tb, root, livetest.NewPool(tb, workers, serve, nil))
@@ -39,17 +40,18 @@ func fakeSiteOf(tb testing.TB, root string, p *live.Pool) *Handler {
 	return h
 }
 
-// prepared makes a request what Caddy's server makes of it.
+// prepareRequest adds to a request what Caddy's server adds: the context values that
+// handlers read.
 func prepareRequest(r *http.Request, server *caddyhttp.Server) *http.Request {
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, server)
 }
 
-// statusOf is the status that an error carries, 0 for none.
+// statusOf returns the HTTP status of an error: 0 for nil, -1 if it has no status.
 func statusOf(err error) int {
 	if err == nil {
 		return 0
 	}
-	if h, ok := err.(caddyhttp.HandlerError); ok { //nolint:errorlint // the outermost one counts
+	if h, ok := err.(caddyhttp.HandlerError); ok { //nolint:errorlint // Caddy reads the outermost one
 		return h.StatusCode
 	}
 	return -1

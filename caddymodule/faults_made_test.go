@@ -11,9 +11,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// faultAnswers are what workers answer to a request with that token: all the
-// ways in which an answer travels.
-var faultAnswers = []func(token string) fastcgitest.Response{
+// faultResponses make the responses that are corrupted; each contains the token of
+// the request. They differ in how a response is framed.
+var faultResponses = []func(token string) fastcgitest.Response{
 	func(token string) fastcgitest.Response { return fastcgitest.OK("hello " + token) },
 	func(token string) fastcgitest.Response {
 		body := "created " + token
@@ -30,21 +30,21 @@ var faultAnswers = []func(token string) fastcgitest.Response{
 	},
 }
 
-// longAnswer is one that is passed on while it still comes: faults go near the
-// borders of its records.
-func longAnswer(token string) fastcgitest.Response {
+// longFaultResponse is passed on while it still arrives. Faults are placed near the
+// boundaries of its records.
+func longFaultResponse(token string) fastcgitest.Response {
 	return fastcgitest.OK(token + strings.Repeat("0123456789abcdef", 13000) + token)
 }
 
-// fault is what becomes of the bytes of an answer.
+// fault is a change to the bytes of a response.
 type fault struct {
 	kind string
-	at   int
-	b    byte
+	at   int  // offset in bytes
+	b    byte // value to insert, or bits to flip
 }
 
-// apply returns the bytes that are sent, and what follows them: by default the
-// responder waits for the next request.
+// apply returns the bytes that are sent, and the steps that send them. After the
+// steps the worker waits for the next request, unless they close the connection.
 func (f fault) apply(wire []byte) ([]byte, fastcgitest.Response) {
 	at := min(f.at, len(wire))
 	head, tail := wire[:at], wire[at:]
@@ -53,7 +53,7 @@ func (f fault) apply(wire []byte) ([]byte, fastcgitest.Response) {
 		return head, fastcgitest.Response{fastcgitest.Raw(head), fastcgitest.Close()}
 	case "stall":
 		wire = head
-	case "late": // see reply
+	case "late": // see injector.respond
 	case "delay":
 		return wire, fastcgitest.Response{fastcgitest.Raw(head), fastcgitest.Sleep(time.Millisecond), fastcgitest.Raw(tail)}
 	case "insert":
@@ -65,42 +65,43 @@ func (f fault) apply(wire []byte) ([]byte, fastcgitest.Response) {
 			wire = slices.Concat(head, []byte{tail[0] ^ f.b}, tail[1:])
 		}
 	default:
-		panic("bug: a fault " + f.kind)
+		panic("bug: unknown fault " + f.kind)
 	}
 	return wire, fastcgitest.Response{fastcgitest.Raw(wire)}
 }
 
-// everyFault calls inject with each kind of fault at each place of each answer.
-func everyFault(long bool, inject func(answer func(string) fastcgitest.Response, method string, f fault)) {
-	for _, answer := range faultAnswers {
-		size := len(fastcgitest.Encode(answer("00000000"), 2))
+// everyFault calls inject with each kind of fault at each offset of each response; if
+// exhaustive, with all byte values.
+func everyFault(exhaustive bool, inject func(respond func(string) fastcgitest.Response, method string, f fault)) {
+	for _, respond := range faultResponses {
+		size := len(fastcgitest.Encode(respond("00000000"), 2))
 		for at := range size + 1 {
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				inject(answer, method, fault{"cut", at, 0})
+				inject(respond, method, fault{"cut", at, 0})
 			}
-			inject(answer, http.MethodGet, fault{"remove", at, 0})
-			if long || at%3 == 0 { // these take their time
-				inject(answer, http.MethodGet, fault{"stall", at, 0})
-				inject(answer, http.MethodGet, fault{"delay", at, 0})
+			inject(respond, http.MethodGet, fault{"remove", at, 0})
+			if exhaustive || at%3 == 0 { // these wait for a timeout
+				inject(respond, http.MethodGet, fault{"stall", at, 0})
+				inject(respond, http.MethodGet, fault{"delay", at, 0})
 			}
 			values := []byte{1 << (at % 8), 0xff}
-			if long {
+			if exhaustive {
 				values = allBytes
 			}
 			for _, b := range values {
-				inject(answer, http.MethodGet, fault{"flip", at, b})
-				inject(answer, http.MethodGet, fault{"insert", at, b})
+				inject(respond, http.MethodGet, fault{"flip", at, b})
+				inject(respond, http.MethodGet, fault{"insert", at, b})
 			}
 		}
 	}
 	for at := range len(fastcgitest.Encode(fastcgitest.OK("forged"), 1)) {
-		inject(faultAnswers[0], http.MethodGet, fault{"late", at, 0})
+		inject(faultResponses[0], http.MethodGet, fault{"late", at, 0})
 	}
-	const header, record = 8, 65528 // of a record
+	const header, content = 8, 65528 // bytes of a record
 	for i := range 4 {
 		for _, d := range []int{-1, 0, 1, 5, header, header + 1} {
 			for _, kind := range []string{"cut", "stall", "delay", "remove", "insert", "flip"} {
-				inject(longAnswer, http.MethodGet, fault{kind, max(0, i*(header+record)+d), 0x41})
+				inject(longFaultResponse, http.MethodGet, fault{kind, max(0, i*(header+content)+d), 0x41})
 			}
 		}
 	}
@@ -114,19 +115,19 @@ var allBytes = func() []byte {
 	return all
 }()
 
-// randomFault makes up to three faults, one of which may be a wait.
-func randomFault() (answer func(string) fastcgitest.Response, method string, faults []fault) {
-	answer, method = faultAnswers[rand.IntN(len(faultAnswers))], http.MethodGet
+// randomFault returns a response, a method and one to three faults.
+func randomFault() (respond func(string) fastcgitest.Response, method string, faults []fault) {
+	respond, method = faultResponses[rand.IntN(len(faultResponses))], http.MethodGet
 	if rand.IntN(50) == 0 {
-		answer = longAnswer
+		respond = longFaultResponse
 	}
 	if rand.IntN(2) == 0 {
 		method = http.MethodPost
 	}
-	size := len(fastcgitest.Encode(answer("00000000"), 2))
+	size := len(fastcgitest.Encode(respond("00000000"), 2))
 	kinds := []string{"cut", "stall", "remove", "insert", "flip"}
 	for range 1 + rand.IntN(3) {
 		faults = append(faults, fault{kinds[rand.IntN(len(kinds))], rand.IntN(size), byte(rand.IntN(256))})
 	}
-	return answer, method, faults
+	return respond, method, faults
 }

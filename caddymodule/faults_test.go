@@ -24,64 +24,64 @@ import (
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
-var faultsFor = flag.Duration("faults", 0, "for how long to inject every wrong byte at every place, and then faults at random")
+var faultsFor = flag.Duration("faults", 0, "inject every wrong byte at every offset, then random faults, for this long")
 
-// injector is a site with one worker, whose answers it spoils.
+// injector corrupts responses of the only worker of a site.
 type injector struct {
 	*testing.T
-	patient, hurried *Handler
-	open             atomic.Int64 // connections, at the worker's end
-	launched         atomic.Int64
-	asked            int
+	withoutTimeout, withTimeout *Handler     // read_timeout off and readTimeout
+	open                        atomic.Int64 // connections at the worker's end
+	launched                    atomic.Int64
+	sent                        int // requests
 
-	mu     sync.Mutex
-	answer func(token string) fastcgitest.Response
-	spoil  []fault
-	token  string // of the request whose answer is spoilt, at its first try
-	// arrived: the client has the answer; written: late bytes have followed it.
+	mu       sync.Mutex
+	response func(token string) fastcgitest.Response
+	faults   []fault
+	token    string // of the request whose first response is corrupted
+	// The client has received the response; late bytes have been written after it.
 	arrived, written chan struct{}
-	// What the spoilt answer came to, and the numbers of the connections over
-	// which it and the last one went; 0 is none.
-	wire   []byte
-	seen   spoilt
-	victim int64
-	by     int64
+	wire             []byte    // the corrupted response
+	decoded          corrupted // the same
+	// Numbers of the connections that the corrupted response and the last
+	// response used; 0 if the worker got no request.
+	victim, last int64
 }
 
-// readLimit is how long an answer that is not whole is waited for.
-const readLimit = 50 * time.Millisecond
+// readTimeout is the read_timeout for incomplete responses.
+const readTimeout = 50 * time.Millisecond
 
 func newInjector(t *testing.T, root string) *injector {
 	t.Helper()
 	in := &injector{T: t}
-	in.patient = fakeSite(t, root, 1, func(c net.Conn) {
+	in.withoutTimeout = fakeSite(t, root, 1, func(c net.Conn) {
 		number := in.launched.Add(1)
 		in.open.Add(1)
 		defer in.open.Add(-1)
-		fastcgitest.Serve(c, func(r *fastcgitest.Request) fastcgitest.Response { return in.reply(r, number) })
+		fastcgitest.Serve(c, func(r *fastcgitest.Request) fastcgitest.Response { return in.respond(r, number) })
 	})
-	hurried := *in.patient
-	hurried.ReadTimeout = caddy.Duration(readLimit)
-	in.hurried = &hurried
+	withTimeout := *in.withoutTimeout
+	withTimeout.ReadTimeout = caddy.Duration(readTimeout)
+	in.withTimeout = &withTimeout
 	return in
 }
 
-// response answers a request, spoilt once.
-func (in *injector) reply(r *fastcgitest.Request, number int64) fastcgitest.Response {
+// respond returns the response to a request on the connection with that number, and
+// applies the faults to the first response that has the token.
+func (in *injector) respond(r *fastcgitest.Request, number int64) fastcgitest.Response {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	wire := fastcgitest.Encode(in.answer(r.Params["QUERY_STRING"]), r.ID)
+	wire := fastcgitest.Encode(in.response(r.Params["QUERY_STRING"]), r.ID)
 	steps := fastcgitest.Response{fastcgitest.Raw(wire)}
-	var spoil []fault
+	var faults []fault
 	if r.Params["QUERY_STRING"] == in.token {
-		spoil = in.spoil
+		faults = in.faults
 	}
-	for _, f := range spoil {
+	for _, f := range faults {
 		wire, steps = f.apply(wire)
 	}
-	if len(spoil) == 1 && spoil[0].kind == "late" {
-		// What the next request would take for its answer, when nobody has asked.
-		forged := fastcgitest.Encode(fastcgitest.OK("forged"), r.ID+1)[spoil[0].at:]
+	if len(faults) == 1 && faults[0].kind == "late" {
+		// A response to the next request, sent before that request.
+		forged := fastcgitest.Encode(fastcgitest.OK("forged"), r.ID+1)[faults[0].at:]
 		written := func(*fastcgitest.Wire) error {
 			close(in.written)
 			return nil
@@ -89,28 +89,29 @@ func (in *injector) reply(r *fastcgitest.Request, number int64) fastcgitest.Resp
 		steps = append(steps, fastcgitest.Wait(in.arrived), fastcgitest.Raw(forged), fastcgitest.Flush(), written)
 		wire = append(wire, forged...)
 	}
-	if spoil != nil {
-		in.spoil, in.wire, in.seen, in.victim = nil, wire, read(wire, r.ID), number
+	if faults != nil {
+		in.faults, in.wire, in.decoded, in.victim = nil, wire, decode(wire, r.ID), number
 	}
-	in.by = number
+	in.last = number
 	return steps
 }
 
-// got is what the client saw.
-type got struct {
-	status int
-	body   []byte
-	broken bool // the answer, after it had begun
+// result is a response as the client received it.
+type result struct {
+	status  int
+	body    []byte
+	aborted bool // after the header
 }
 
-// staged is the token of the next request.
-func (in *injector) next() string { return fmt.Sprintf("%08d", in.asked+1) }
+// nextToken returns the token of the next request.
+func (in *injector) nextToken() string { return fmt.Sprintf("%08d", in.sent+1) }
 
-// send sends a request by one of both ways, and returns what came of it.
-func (in *injector) ask(h *Handler, method string, proxied bool) (got, string) {
+// send sends a request to the handler, or to its transport if proxied, and returns
+// the result and the token of the request.
+func (in *injector) send(h *Handler, method string, proxied bool) (result, string) {
 	in.Helper()
-	token := in.next()
-	in.asked++
+	token := in.nextToken()
+	in.sent++
 	var body io.Reader
 	if method == http.MethodPost {
 		body = strings.NewReader("body of " + token)
@@ -118,149 +119,150 @@ func (in *injector) ask(h *Handler, method string, proxied bool) (got, string) {
 	ctx, cancel := context.WithTimeout(in.Context(), time.Minute)
 	defer cancel()
 	r := prepareRequest(httptest.NewRequestWithContext(ctx, method, "http://example.com/index.php?"+token, body), new(caddyhttp.Server))
-	var g got
+	var res result
 	if proxied {
-		g = roundTrip(h, r)
+		res = roundTrip(h, r)
 	} else {
-		g = handle(h, r)
+		res = serveHTTP(h, r)
 	}
 	if ctx.Err() != nil {
-		in.Error("it hangs")
+		in.Error("no response within a minute")
 	}
-	return g, token
+	return res, token
 }
 
-func handle(h *Handler, r *http.Request) (g got) {
+func serveHTTP(h *Handler, r *http.Request) (res result) {
 	w := httptest.NewRecorder()
 	defer func() {
 		if p := recover(); p != nil && !errors.Is(p.(error), http.ErrAbortHandler) {
 			panic(p)
 		} else if p != nil {
-			g = got{w.Code, w.Body.Bytes(), true}
+			res = result{w.Code, w.Body.Bytes(), true}
 		}
 	}()
 	if err := h.ServeHTTP(w, r, nil); err != nil {
-		return got{status: judgedStatus(err)}
+		return result{status: handlerStatus(err)}
 	}
-	return got{status: w.Code, body: w.Body.Bytes()}
+	return result{status: w.Code, body: w.Body.Bytes()}
 }
 
-func roundTrip(h *Handler, r *http.Request) got {
+func roundTrip(h *Handler, r *http.Request) result {
 	resp, err := (&Transport{h.Backend}).RoundTrip(r)
 	if err != nil {
-		return got{status: judgedStatus(err)}
+		return result{status: handlerStatus(err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return got{resp.StatusCode, body, err != nil}
+	return result{resp.StatusCode, body, err != nil}
 }
 
-func judgedStatus(err error) int {
+// handlerStatus returns the status of the HandlerError that err wraps, or 0.
+func handlerStatus(err error) int {
 	handled, _ := errors.AsType[caddyhttp.HandlerError](err)
 	return handled.StatusCode
 }
 
-// inject spoils one answer, and looks at what that came to and at the next.
-func (in *injector) inject(answer func(string) fastcgitest.Response, method string, faults []fault) {
+// inject corrupts one response, and checks its result and that of the next request.
+func (in *injector) inject(respond func(string) fastcgitest.Response, method string, faults []fault) {
 	in.Helper()
 	in.mu.Lock()
-	in.answer, in.spoil, in.token, in.victim = answer, faults, in.next(), 0
+	in.response, in.faults, in.token, in.victim = respond, faults, in.nextToken(), 0
 	in.arrived, in.written = make(chan struct{}), make(chan struct{})
 	in.mu.Unlock()
-	// Whether the answer is whole is told by another of the same length.
-	sample := fastcgitest.Encode(answer("00000000"), 2)
+	// Find out if the response will be complete, with one of the same length.
+	sample := fastcgitest.Encode(respond("00000000"), 2)
 	for _, f := range faults {
 		sample, _ = f.apply(sample)
 	}
-	h := in.hurried
-	if read(sample, 2).whole {
-		h = in.patient // what is whole needs no limit, however busy the machine is
+	h := in.withTimeout
+	if decode(sample, 2).whole {
+		h = in.withoutTimeout // on a busy machine the timeout would expire too early
 	}
-	proxied := in.asked%3 == 0
-	g, token := in.ask(h, method, proxied)
+	proxied := in.sent%3 == 0
+	res, token := in.send(h, method, proxied)
 	if faults[0].kind == "late" {
 		close(in.arrived)
 		<-in.written
 	}
 	in.mu.Lock()
-	wire, seen, victim := in.wire, in.seen, in.victim
-	seen.retried = in.by != victim
+	wire, decoded, victim := in.wire, in.decoded, in.victim
+	decoded.retried = in.last != victim
 	in.mu.Unlock()
-	what := fmt.Sprintf("%s (proxied: %v), %v, sent %.100q", method, proxied, faults, wire)
-	if victim == 0 { // the machine was so busy that time was up before the worker saw the request
-		if g.status != http.StatusGatewayTimeout {
-			in.Errorf("%s: the worker was not asked; the client got %d", what, g.status)
+	label := fmt.Sprintf("%s (proxied: %v), %v, sent %.100q", method, proxied, faults, wire)
+	if victim == 0 { // on a busy machine the timeout expires before the worker gets the request
+		if res.status != http.StatusGatewayTimeout {
+			in.Errorf("%s: the worker got no request; the client got %d", label, res.status)
 			return
 		}
-		in.inject(answer, method, faults)
+		in.inject(respond, method, faults)
 		return
 	}
-	want := read(fastcgitest.Encode(answer(token), 1), 1).stdout
-	if problem := judge(g, &seen, want, method); problem != "" {
-		in.Errorf("%s: %s: %d, %.80q (%d bytes, broken: %v)", what, problem, g.status, g.body, len(g.body), g.broken)
+	want := decode(fastcgitest.Encode(respond(token), 1), 1).stdout
+	if problem := judge(res, &decoded, want, method); problem != "" {
+		in.Errorf("%s: %s: %d, %.80q (%d bytes, aborted: %v)", label, problem, res.status, res.body, len(res.body), res.aborted)
 	}
-	next, token := in.ask(in.patient, http.MethodGet, proxied)
-	_, body := cutHead(read(fastcgitest.Encode(answer(token), 1), 1).stdout)
-	if next.broken || next.status >= 400 || !bytes.Equal(next.body, body) {
-		in.Errorf("%s: the next request got %d, %.80q", what, next.status, next.body)
+	next, token := in.send(in.withoutTimeout, http.MethodGet, proxied)
+	_, body := splitHead(decode(fastcgitest.Encode(respond(token), 1), 1).stdout)
+	if next.aborted || next.status >= 400 || !bytes.Equal(next.body, body) {
+		in.Errorf("%s: the next request got %d, %.80q", label, next.status, next.body)
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if clean := seen.whole && seen.size == len(wire); !clean && in.by == victim {
-		in.Errorf("%s: the worker was not replaced", what)
+	if clean := decoded.whole && decoded.size == len(wire); !clean && in.last == victim {
+		in.Errorf("%s: the worker was not replaced", label)
 	}
-	if n := in.open.Load(); n > 3 { // of the worker, of one that ends and of one that is launched
-		in.Errorf("%s: %d connections are open", what, n)
+	if n := in.open.Load(); n > 3 { // a worker, one that stops and one that starts
+		in.Errorf("%s: %d connections are open", label, n)
 	}
 }
 
-// TestNoFaultOfAWorkerReachesAnotherClient cuts, delays and changes what workers
-// answer at every place: it ends in a correct answer where it does not matter,
-// else in a 502 or 504 or a broken answer, and in another worker; whoever asks
-// next gets their own answer; and nothing is left behind.
-func TestNoFaultOfAWorkerReachesAnotherClient(t *testing.T) {
+// TestFaults_NeverReachAnotherClient truncates, delays and changes responses of
+// workers at every offset. Where that makes no difference the client must get the
+// correct response, otherwise 502, 504 or an aborted response, and the worker must
+// be replaced. The next request must get its own response, and no goroutine is left.
+func TestFaults_NeverReachAnotherClient(t *testing.T) {
 	type task struct {
-		answer func(string) fastcgitest.Response
-		method string
-		faults []fault
+		respond func(string) fastcgitest.Response
+		method  string
+		faults  []fault
 	}
 	before := runtime.NumGoroutine()
 	injected := 0
-	t.Run("lanes", func(t *testing.T) {
+	t.Run("workers", func(t *testing.T) {
 		root := testfiles.Write(t, "index.php")
 		tasks := make(chan task)
-		var lanes sync.WaitGroup
-		for range 32 { // most of them wait
+		var wg sync.WaitGroup
+		for range 32 { // most of the time they wait
 			in := newInjector(t, root)
-			lanes.Go(func() {
+			wg.Go(func() {
 				for next := range tasks {
-					in.inject(next.answer, next.method, next.faults)
+					in.inject(next.respond, next.method, next.faults)
 				}
 			})
 		}
-		began := time.Now()
-		give := func(answer func(string) fastcgitest.Response, method string, faults ...fault) {
-			if !t.Failed() && (*faultsFor == 0 || time.Since(began) < *faultsFor) {
+		start := time.Now()
+		add := func(respond func(string) fastcgitest.Response, method string, faults ...fault) {
+			if !t.Failed() && (*faultsFor == 0 || time.Since(start) < *faultsFor) {
 				injected++
-				tasks <- task{answer, method, faults}
+				tasks <- task{respond, method, faults}
 			}
 		}
-		everyFault(*faultsFor > 0, func(answer func(string) fastcgitest.Response, method string, f fault) { give(answer, method, f) })
-		t.Logf("%d of them each at its place", injected)
-		for time.Since(began) < *faultsFor && !t.Failed() {
-			answer, method, faults := randomFault()
-			give(answer, method, faults...)
+		everyFault(*faultsFor > 0, func(respond func(string) fastcgitest.Response, method string, f fault) { add(respond, method, f) })
+		t.Logf("injected %d faults, one at each offset", injected)
+		for time.Since(start) < *faultsFor && !t.Failed() {
+			respond, method, faults := randomFault()
+			add(respond, method, faults...)
 		}
 		close(tasks)
-		lanes.Wait()
+		wg.Wait()
 	})
-	t.Logf("%d faults were injected", injected)
+	t.Logf("injected %d faults", injected)
 	deadline := time.Now().Add(10 * time.Second)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}
 	if n := runtime.NumGoroutine(); n > before {
 		stacks := make([]byte, 64<<10)
-		t.Errorf("%d goroutines, and there were %d:\n%s", n, before, stacks[:runtime.Stack(stacks, true)])
+		t.Errorf("got %d goroutines, want the %d of before:\n%s", n, before, stacks[:runtime.Stack(stacks, true)])
 	}
 }

@@ -19,9 +19,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// TestAScriptThatPHPCannotOpen is 403 only where a permission is missing: one
-// that has just been deleted is what PHP says it is.
-func TestAScriptThatPHPCannotOpen(t *testing.T) {
+// TestPermissionError_UnreadableScript checks that a script is answered 403 only if a
+// permission is missing. For one that has just been deleted the client gets PHP's
+// response, 404.
+func TestPermissionError_UnreadableScript(t *testing.T) {
 	root := testfiles.Write(t, "there.php", "hidden.php", "gone.php")
 	path := func(script string) string { return filepath.Join(root, script) }
 	for dir, mode := range map[string]os.FileMode{filepath.Dir(root): 0o755, path("hidden.php"): 0o600} {
@@ -38,7 +39,7 @@ func TestAScriptThatPHPCannotOpen(t *testing.T) {
 	for _, c := range []struct {
 		script string
 		gone   bool
-		status int // of the answer, or of the error
+		status int // of the response or the error
 		body   string
 	}{
 		{"there.php", false, 200, "there"},

@@ -15,7 +15,7 @@ import (
 // One goroutine fills it, another one calls Next.
 type readAheadBuffer struct {
 	response *response
-	limit    int           // in bytes
+	limit    int           // in bytes, of pending and inFlight together
 	done     chan struct{} // closed when fill has returned
 
 	mu       sync.Mutex
@@ -26,8 +26,9 @@ type readAheadBuffer struct {
 	err      error  // what Next returns after pending, io.EOF at the end
 }
 
-// startReadAhead starts reading the response's body into a buffer of at most
-// limit bytes. From then on source returns the buffer.
+// startReadAhead starts reading the response's body into a buffer of about limit
+// bytes: one read of any size fits when it is empty. From then on source returns
+// the buffer.
 func (resp *response) startReadAhead(limit int) {
 	b := &readAheadBuffer{response: resp, limit: limit, done: make(chan struct{})}
 	b.changed.L = &b.mu

@@ -18,55 +18,57 @@ import (
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
-// slowClient takes nothing until it is told to.
+// slowClient blocks in Write until resume is closed.
 type slowClient struct {
 	*httptest.ResponseRecorder
-	takes chan struct{}
-	err   error // what it says then
+	resume chan struct{}
+	err    error // returned by Write after that
 }
 
 func (c *slowClient) Write(p []byte) (int, error) {
-	<-c.takes
+	<-c.resume
 	if c.err != nil {
 		return 0, c.err
 	}
 	return c.ResponseRecorder.Write(p)
 }
 
-// long is an answer that no one read takes in.
-func long() ([]byte, fastcgitest.Response) {
+// longResponse returns a response that needs several reads, and its body.
+func longResponse() ([]byte, fastcgitest.Response) {
 	const size = 3 << 20
 	content := make([]byte, 0, size)
-	answer := fastcgitest.Response{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\n")}
+	resp := fastcgitest.Response{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\n")}
 	for i := 0; len(content) < size; i++ {
 		part := bytes.Repeat([]byte{byte(i), byte(i >> 8), byte(i * 7)}, 10000)
 		content = append(content, part...)
-		answer = append(answer, fastcgitest.Stdout(string(part)))
+		resp = append(resp, fastcgitest.Stdout(string(part)))
 	}
-	return content, append(answer, fastcgitest.End())
+	return content, append(resp, fastcgitest.End())
 }
 
-// slowSite is a site with one worker, whose answers are long.
+// slowSite returns a site with one worker and response_buffers, and the body of its
+// long responses.
 func slowSite(t *testing.T, buffers int64) (*Handler, []byte) {
 	t.Helper()
-	content, answer := long()
+	content, resp := longResponse()
 	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response {
-		return slices.Clone(answer)
+		return slices.Clone(resp)
 	}))
 	h.ResponseBuffers = buffers
 	return h, content
 }
 
-// begin sends a request of a slow client, and returns where its end is told.
+// begin sends a request; the channel receives the error of ServeHTTP.
 func (c *slowClient) begin(h *Handler) <-chan error {
 	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-	ended := make(chan error, 1)
-	go func() { ended <- h.ServeHTTP(c, r, nil) }()
-	return ended
+	done := make(chan error, 1)
+	go func() { done <- h.ServeHTTP(c, r, nil) }()
+	return done
 }
 
-// idles waits until the only worker is idle.
-func idles(h *Handler, limit time.Duration) bool {
+// waitIdle waits until the only worker is idle after a request, and reports whether
+// it was within limit.
+func waitIdle(h *Handler, limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if h.pool.Pool.Stats().Workers.Idle == 1 && h.pool.Pool.Stats().Requests.Total > 0 {
 			return true
@@ -75,65 +77,66 @@ func idles(h *Handler, limit time.Duration) bool {
 	return false
 }
 
-func TestASlowClientHoldsNoWorkerWhereItsAnswerIsReadAhead(t *testing.T) {
+func TestReadAhead_FreesWorkerOfSlowClient(t *testing.T) {
 	h, content := slowSite(t, 4<<20)
-	c := &slowClient{ResponseRecorder: httptest.NewRecorder(), takes: make(chan struct{})}
-	ended := c.begin(h)
-	if !idles(h, 10*time.Second) {
+	c := &slowClient{ResponseRecorder: httptest.NewRecorder(), resume: make(chan struct{})}
+	done := c.begin(h)
+	if !waitIdle(h, 10*time.Second) {
 		t.Errorf("got %+v, want an idle worker", h.pool.Pool.Stats().Workers)
 	}
-	close(c.takes)
-	if err := <-ended; err != nil {
+	close(c.resume)
+	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	if !bytes.Equal(c.Body.Bytes(), content) {
-		t.Errorf("got %d bytes that differ, want %d", c.Body.Len(), len(content))
+		t.Errorf("got %d bytes, which differ from the %d that PHP sent", c.Body.Len(), len(content))
 	}
 }
 
-func TestWhatIsReadAheadIsBounded(t *testing.T) {
+func TestReadAhead_Limit(t *testing.T) {
 	const limit = 500 << 10
 	h, content := slowSite(t, limit)
-	for _, leaves := range []bool{false, true} {
-		c := &slowClient{ResponseRecorder: httptest.NewRecorder(), takes: make(chan struct{})}
-		if leaves {
+	for _, closes := range []bool{false, true} {
+		c := &slowClient{ResponseRecorder: httptest.NewRecorder(), resume: make(chan struct{})}
+		if closes {
 			c.err = errors.New("reset")
 		}
 		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-		a, err := h.roundTrip(r, requestStateFrom(r), false)
+		resp, err := h.roundTrip(r, requestStateFrom(r), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		full := func() bool {
-			a.buffer.mu.Lock()
-			defer a.buffer.mu.Unlock()
-			if got := cap(a.buffer.pending); got > 2*(limit+fastcgi.MaxFill) {
-				t.Errorf("it holds %d bytes, want no more than %d", got, limit)
+			resp.buffer.mu.Lock()
+			defer resp.buffer.mu.Unlock()
+			if got := cap(resp.buffer.pending); got > 2*(limit+fastcgi.MaxFill) {
+				t.Errorf("buffer of %d bytes, want at most %d", got, 2*(limit+fastcgi.MaxFill))
 			}
-			return len(a.buffer.pending)+fastcgi.MaxFill >= limit
+			return len(resp.buffer.pending)+fastcgi.MaxFill >= limit
 		}
 		for deadline := time.Now().Add(10 * time.Second); !full(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatal("nothing is read ahead")
+				t.Fatal("the read-ahead buffer is not filled")
 			}
 		}
 		if s := h.pool.Pool.Stats().Workers; s.Busy != 1 {
-			t.Errorf("got %+v, want a busy worker: the rest of the answer has no place", s)
+			t.Errorf("got %+v, want a busy worker: the buffer is full", s)
 		}
-		close(c.takes)
-		err = a.copyTo(c)
-		a.close()
+		close(c.resume)
+		err = resp.copyTo(c)
+		resp.close()
 		switch {
-		case leaves && !errors.Is(err, errClientClosed):
-			t.Errorf("got %v, want that the client has gone", err)
-		case !leaves && (err != nil || !bytes.Equal(c.Body.Bytes(), content)):
+		case closes && !errors.Is(err, errClientClosed):
+			t.Errorf("got %v, want %v", err, errClientClosed)
+		case !closes && (err != nil || !bytes.Equal(c.Body.Bytes(), content)):
 			t.Errorf("got %d bytes and %v, want %d", c.Body.Len(), err, len(content))
 		}
 	}
 }
 
-// The transport gives to a reader whose buffer has any size.
-func TestWhatIsReadAheadComesWholeThroughTheTransport(t *testing.T) {
+// TestReadAhead_Transport reads a body from the transport with buffers of several
+// sizes.
+func TestReadAhead_Transport(t *testing.T) {
 	h, content := slowSite(t, 1<<20)
 	for _, size := range []int{1000, 32 << 10, 1 << 20} {
 		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
@@ -147,13 +150,14 @@ func TestWhatIsReadAheadComesWholeThroughTheTransport(t *testing.T) {
 		}
 		res.Body.Close()
 		if !bytes.Equal(got.Bytes(), content) {
-			t.Errorf("by %d bytes: got %d that differ, want %d", size, got.Len(), len(content))
+			t.Errorf("buffer of %d bytes: got %d bytes, which differ from the %d that PHP sent", size, got.Len(), len(content))
 		}
 	}
 }
 
-// A stream is passed on as it comes, however much room there is.
-func TestReadingAheadDelaysNoStream(t *testing.T) {
+// TestReadAhead_DoesNotDelayStreams checks that the client gets the first part of a
+// stream before PHP sends the second, however large the buffer is.
+func TestReadAhead_DoesNotDelayStreams(t *testing.T) {
 	next := make(chan struct{})
 	big := bytes.Repeat([]byte("x"), 2*fastcgi.MaxFill)
 	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response {
@@ -164,20 +168,20 @@ func TestReadingAheadDelaysNoStream(t *testing.T) {
 	}))
 	h.ResponseBuffers = 1 << 20
 	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-	a, err := h.roundTrip(r, requestStateFrom(r), false)
+	resp, err := h.roundTrip(r, requestStateFrom(r), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.close()
-	if p, err := a.source().Next(); err != nil || string(p) != "data: first\n\n" {
+	defer resp.close()
+	if p, err := resp.source().Next(); err != nil || string(p) != "data: first\n\n" {
 		t.Errorf("got %q and %v, want the first event", p, err)
 	}
-	if a.source().Ready() {
-		t.Error("got ready before there was a second event")
+	if resp.source().Ready() {
+		t.Error("ready before PHP has sent the second event")
 	}
 	close(next)
 	for n := 0; n < 100000; {
-		p, err := a.source().Next()
+		p, err := resp.source().Next()
 		if err != nil {
 			t.Fatal(err)
 		}

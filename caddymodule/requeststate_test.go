@@ -20,7 +20,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
-// serveFuncs are the two by which a request gets to PHP: each runs it to its end.
+// serveFuncs are the two ways in which a request reaches PHP. Each reads the whole
+// response.
 var serveFuncs = map[string]func(*Handler, *http.Request) error{
 	"handler": func(h *Handler, r *http.Request) error {
 		return h.ServeHTTP(httptest.NewRecorder(), r, nil)
@@ -42,7 +43,7 @@ func replacerOf(r *http.Request) *caddy.Replacer {
 
 const allPlaceholders = "{http.php_pool.worker} {http.php_pool.pid} {http.php_pool.generation} {http.php_pool.script}"
 
-func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
+func TestPlaceholders_AfterResponse(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
 	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
 	for name, serve := range serveFuncs {
@@ -61,14 +62,14 @@ func TestThePlaceholdersTellWhoAnswered(t *testing.T) {
 			}
 		}
 		if _, known := repl.Get("http.php_pool.nonsense"); known {
-			t.Errorf("%s: a placeholder that does not exist is known", name)
+			t.Errorf("%s: http.php_pool.nonsense is known, want unknown", name)
 		}
 	}
 }
 
-// A header that everything gets must not show a placeholder's name where PHP
-// had no part in it.
-func TestThePlaceholdersAreEmptyForAFileThatIsNoScript(t *testing.T) {
+// TestPlaceholders_EmptyForStaticFile: a header set for all responses of a site must
+// not contain the names of placeholders if PHP has not run.
+func TestPlaceholders_EmptyForStaticFile(t *testing.T) {
 	h := fakeSite(t, testfiles.Write(t, "style.css"), 1, livetest.Answers(nil))
 	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/style.css", nil), new(caddyhttp.Server))
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
@@ -80,7 +81,7 @@ func TestThePlaceholdersAreEmptyForAFileThatIsNoScript(t *testing.T) {
 	}
 }
 
-func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
+func TestPlaceholders_LastScript(t *testing.T) {
 	root := testfiles.Write(t, "index.php", "error.php")
 	h := fakeSite(t, root, 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
 		if strings.HasSuffix(r.Params["SCRIPT_FILENAME"], "error.php") {
@@ -94,14 +95,14 @@ func TestThePlaceholdersAreThoseOfTheLastScriptThatWasAsked(t *testing.T) {
 	}
 	r.URL.Path = "/error.php"
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err == nil {
-		t.Fatal("got an answer of a worker that died")
+		t.Fatal("got a response of a worker that exited")
 	}
 	if got, want := replacerOf(r).ReplaceAll(allPlaceholders, ""), "   "+root+"/error.php"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
+func TestAccessLog_OneFieldPerRequest(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
 	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
 	for name, serve := range serveFuncs {
@@ -112,82 +113,82 @@ func TestTheAccessLogIsToldOfARequestOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			v := requestStateFrom(r)
+			s := requestStateFrom(r)
 			extra := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
 			if n := reflect.ValueOf(extra).Elem().FieldByName("fields").Len(); n != map[bool]int{true: 1}[logs != nil] {
-				t.Errorf("%s: a server that logs %v is told %d times", name, logs != nil, n)
+				t.Errorf("%s: logs %v: got %d fields", name, logs != nil, n)
 			}
 			field := zapcore.NewMapObjectEncoder()
-			if err := v.MarshalLogObject(field); err != nil {
+			if err := s.MarshalLogObject(field); err != nil {
 				t.Fatal(err)
 			}
 			if field.Fields["pool"] != "test" || field.Fields["script"] != root+"/index.php" || field.Fields["worker"] != uint64(1) ||
 				field.Fields["pid"] != 4001 || field.Fields["generation"] != 1 || len(field.Fields) != 7 {
-				t.Errorf("%s: got %v", name, field.Fields)
+				t.Errorf("%s: got field %v", name, field.Fields)
 			}
 		}
 	}
 }
 
-// leaver is a client that leaves with the first bytes that it gets.
-type leaver struct {
-	sink
-	leave func()
+// closingClient closes its connection when it gets the first bytes.
+type closingClient struct {
+	discardWriter
+	cancel func()
 }
 
-func (l *leaver) Write(p []byte) (int, error) {
-	l.leave()
+func (c *closingClient) Write(p []byte) (int, error) {
+	c.cancel()
 	return len(p), nil
 }
 
-func TestAClientThatLeavesIsCountedOnce(t *testing.T) {
-	held := make(chan struct{})
-	t.Cleanup(func() { close(held) })
+func TestClientClosed_CountedOnce(t *testing.T) {
+	blocked := make(chan struct{})
+	t.Cleanup(func() { close(blocked) })
 	roundTrip := func(h *Handler, r *http.Request) (*http.Response, error) {
 		return (&Transport{Backend: h.Backend}).RoundTrip(r)
 	}
 	for name, c := range map[string]struct {
 		script string
-		gone   uint64
-		serve  func(h *Handler, r *http.Request, leave func()) error
+		want   uint64
+		serve  func(h *Handler, r *http.Request, cancel func()) error
 	}{
-		"handler, no head yet": {"/silent.php", 1, func(h *Handler, r *http.Request, _ func()) error {
+		"handler, before the header": {"/silent.php", 1, func(h *Handler, r *http.Request, _ func()) error {
 			return h.ServeHTTP(httptest.NewRecorder(), r, nil)
 		}},
-		"transport, no head yet": {"/silent.php", 1, func(h *Handler, r *http.Request, _ func()) error {
+		"transport, before the header": {"/silent.php", 1, func(h *Handler, r *http.Request, _ func()) error {
 			res, err := roundTrip(h, r)
 			if err == nil {
 				res.Body.Close()
 			}
 			return err
 		}},
-		"handler, in the body": {"/half.php", 1, func(h *Handler, r *http.Request, leave func()) error {
-			return h.ServeHTTP(&leaver{sink{http.Header{}}, leave}, r, nil)
+		"handler, within the body": {"/half.php", 1, func(h *Handler, r *http.Request, cancel func()) error {
+			return h.ServeHTTP(&closingClient{discardWriter{http.Header{}}, cancel}, r, nil)
 		}},
-		"transport, noticed by reading": {"/half.php", 1, func(h *Handler, r *http.Request, leave func()) error {
+		"transport, detected by Read": {"/half.php", 1, func(h *Handler, r *http.Request, cancel func()) error {
 			res, err := roundTrip(h, r)
 			if err != nil {
 				return err
 			}
 			defer res.Body.Close()
-			leave()
+			cancel()
 			if _, err := io.Copy(io.Discard, res.Body); !errors.Is(err, context.Canceled) {
-				t.Errorf("the body ends with %v", err)
+				t.Errorf("reading the body: got %v, want %v", err, context.Canceled)
 			}
 			return nil
 		}},
-		"transport, noticed by writing": {"/half.php", 1, func(h *Handler, r *http.Request, leave func()) error {
+		"transport, detected by Close": {"/half.php", 1, func(h *Handler, r *http.Request, cancel func()) error {
 			res, err := roundTrip(h, r)
 			if err != nil {
 				return err
 			}
-			leave()
+			cancel()
 			return res.Body.Close()
 		}},
-		"handler, after the end": {"/whole.php", 0, func(h *Handler, r *http.Request, leave func()) error {
-			return h.ServeHTTP(&leaver{sink{http.Header{}}, leave}, r, nil)
+		"handler, after the response": {"/whole.php", 0, func(h *Handler, r *http.Request, cancel func()) error {
+			return h.ServeHTTP(&closingClient{discardWriter{http.Header{}}, cancel}, r, nil)
 		}},
-		"transport, after the end": {"/whole.php", 0, func(h *Handler, r *http.Request, leave func()) error {
+		"transport, after the response": {"/whole.php", 0, func(h *Handler, r *http.Request, cancel func()) error {
 			res, err := roundTrip(h, r)
 			if err != nil {
 				return err
@@ -195,30 +196,30 @@ func TestAClientThatLeavesIsCountedOnce(t *testing.T) {
 			if _, err := io.Copy(io.Discard, res.Body); err != nil {
 				return err
 			}
-			leave()
+			cancel()
 			return res.Body.Close()
 		}},
 	} {
-		ctx, leave := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
 		h := fakeSite(t, testfiles.Write(t, "silent.php", "half.php", "whole.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
 			switch r.Params["SCRIPT_NAME"] {
 			case "/silent.php":
-				leave()
-				return fastcgitest.Response{fastcgitest.Wait(held)}
+				cancel()
+				return fastcgitest.Response{fastcgitest.Wait(blocked)}
 			case "/half.php":
 				return fastcgitest.Response{
-					fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(), fastcgitest.Wait(held),
+					fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nhalf"), fastcgitest.Flush(), fastcgitest.Wait(blocked),
 				}
 			}
 			return fastcgitest.OK("whole")
 		}))
 		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com"+c.script, nil).WithContext(ctx), new(caddyhttp.Server))
-		err := c.serve(h, r, leave)
+		err := c.serve(h, r, cancel)
 		if handled, ok := errors.AsType[caddyhttp.HandlerError](err); (c.script == "/silent.php") != (ok && handled.StatusCode == statusClientClosed) {
 			t.Errorf("%s: got %v", name, err)
 		}
-		if got := h.pool.ClientsClosed.Load(); got != c.gone {
-			t.Errorf("%s: %d clients have gone, want %d", name, got, c.gone)
+		if got := h.pool.ClientsClosed.Load(); got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}
 }

@@ -12,18 +12,16 @@ import (
 	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-
-	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
-	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
-
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
-// tracedSite is a site whose PHP echoes the traceparent it was given.
+// tracedSite returns a site whose PHP responds with its traceparent.
 func tracedSite(t *testing.T) *Handler {
 	t.Helper()
 	h := fakeSite(t, testfiles.Write(t, "index.php", "die.php", "late.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
@@ -39,9 +37,9 @@ func tracedSite(t *testing.T) *Handler {
 	return h
 }
 
-// underSpan makes a request what it is behind Caddy's tracing directive: the
-// context has a span, and the headers lead to it.
-func underSpan(t *testing.T, path string, sampler sdktrace.Sampler) (*http.Request, trace.Span, *tracetest.InMemoryExporter) {
+// tracedRequest returns a request as Caddy's tracing directive passes it on: its
+// context has a span, which the header traceparent names.
+func tracedRequest(t *testing.T, path string, sampler sdktrace.Sampler) (*http.Request, trace.Span, *tracetest.InMemoryExporter) {
 	t.Helper()
 	spans := tracetest.NewInMemoryExporter()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans), sdktrace.WithSampler(sampler))
@@ -56,7 +54,7 @@ func traceparent(s trace.Span) string {
 	return "00-" + c.TraceID().String() + "-" + c.SpanID().String() + "-" + c.TraceFlags().String()
 }
 
-func TestPHPGoesOnFromASpanOfItsOwn(t *testing.T) {
+func TestTracing_SpanPerRequest(t *testing.T) {
 	h := tracedSite(t)
 	for name, serve := range map[string]func(*http.Request) string{
 		"handler": func(r *http.Request) string {
@@ -79,7 +77,7 @@ func TestPHPGoesOnFromASpanOfItsOwn(t *testing.T) {
 			return string(text)
 		},
 	} {
-		r, parent, exported := underSpan(t, "/index.php", sdktrace.AlwaysSample())
+		r, parent, exported := tracedRequest(t, "/index.php", sdktrace.AlwaysSample())
 		php := serve(r)
 		spans := exported.GetSpans()
 		if len(spans) != 1 {
@@ -94,7 +92,7 @@ func TestPHPGoesOnFromASpanOfItsOwn(t *testing.T) {
 			t.Errorf("%s: PHP got traceparent %q, want %q", name, php, want)
 		}
 		if got, want := r.Header.Get("traceparent"), traceparent(parent); got != want {
-			t.Errorf("%s: the request's own header has become %q, want %q", name, got, want)
+			t.Errorf("%s: traceparent of the request: got %q, want %q", name, got, want)
 		}
 		attributes := attribute.NewSet(s.Attributes...)
 		for key, want := range map[attribute.Key]attribute.Value{
@@ -106,35 +104,36 @@ func TestPHPGoesOnFromASpanOfItsOwn(t *testing.T) {
 			"http.response.status_code": attribute.IntValue(200),
 		} {
 			if got, _ := attributes.Value(key); got != want {
-				t.Errorf("%s: %s is %v, want %v", name, key, got.AsInterface(), want.AsInterface())
+				t.Errorf("%s: %s: got %v, want %v", name, key, got.AsInterface(), want.AsInterface())
 			}
 		}
 		for _, key := range []attribute.Key{"php_pool.queue_seconds", "php_pool.ttfb_seconds"} {
 			if got, _ := attributes.Value(key); got.AsFloat64() <= 0 {
-				t.Errorf("%s: %s is %v, want a time", name, key, got.AsInterface())
+				t.Errorf("%s: %s: got %v, want a positive time", name, key, got.AsInterface())
 			}
 		}
 	}
 }
 
-// The client may take its time; the worker serves somebody else by then.
-func TestASpanEndsWhenPHPHasDoneItsPart(t *testing.T) {
+// TestTracing_SpanEndsBeforeClientReads checks that the span ends when PHP has
+// finished: how long the client takes to read the response is not part of it.
+func TestTracing_SpanEndsBeforeClientReads(t *testing.T) {
 	h := tracedSite(t)
-	r, _, spans := underSpan(t, "/index.php", sdktrace.AlwaysSample())
+	r, _, spans := tracedRequest(t, "/index.php", sdktrace.AlwaysSample())
 	res, err := (&Transport{Backend: h.Backend}).RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := len(spans.GetSpans()); n != 1 {
-		t.Errorf("%d spans have ended while the client reads, want 1", n)
+		t.Errorf("before the client has read the body: got %d ended spans, want 1", n)
 	}
 	res.Body.Close()
 	if n := len(spans.GetSpans()); n != 1 {
-		t.Errorf("%d spans have ended, want 1", n)
+		t.Errorf("after Close: got %d ended spans, want 1", n)
 	}
 }
 
-func TestASpanSaysWhatWentWrong(t *testing.T) {
+func TestTracing_SpanStatus(t *testing.T) {
 	h := tracedSite(t)
 	for _, c := range []struct {
 		path   string
@@ -145,7 +144,7 @@ func TestASpanSaysWhatWentWrong(t *testing.T) {
 		{"/die.php", codes.Error, 1, true},
 		{"/late.php", codes.Error, 0, false},
 	} {
-		r, _, exported := underSpan(t, c.path, sdktrace.AlwaysSample())
+		r, _, exported := tracedRequest(t, c.path, sdktrace.AlwaysSample())
 		if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); (err != nil) != c.failed {
 			t.Errorf("%s: got %v", c.path, err)
 		}
@@ -156,7 +155,7 @@ func TestASpanSaysWhatWentWrong(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesIsNoErrorOfTheSpan(t *testing.T) {
+func TestTracing_ClientClosedIsNotAnError(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	_, span := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)).Tracer("t").Start(t.Context(), "php")
 	endSpan(span, nil, errClientClosed)
@@ -164,26 +163,27 @@ func TestAClientThatLeavesIsNoErrorOfTheSpan(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 	_, span = sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)).Tracer("t").Start(t.Context(), "php")
-	endSpan(span, nil, errors.New("it broke"))
-	if s := spans.GetSpans()[1]; s.Status.Code != codes.Error || s.Status.Description != "it broke" {
+	endSpan(span, nil, errors.New("connection reset"))
+	if s := spans.GetSpans()[1]; s.Status.Code != codes.Error || s.Status.Description != "connection reset" {
 		t.Errorf("got %+v", s)
 	}
 }
 
-// A trace that is not sampled ends in Caddy; PHP gets the header that says so.
-func TestWhatIsNotSampledGetsNoSpan(t *testing.T) {
+// TestTracing_NotSampled checks that a trace that is not sampled gets no span. PHP
+// gets the header of Caddy's span, which says that it is not sampled.
+func TestTracing_NotSampled(t *testing.T) {
 	h := tracedSite(t)
-	r, parent, spans := underSpan(t, "/index.php", sdktrace.NeverSample())
+	r, parent, spans := tracedRequest(t, "/index.php", sdktrace.NeverSample())
 	w := httptest.NewRecorder()
 	if err := h.ServeHTTP(w, r, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := w.Body.String(), traceparent(parent); got != want || len(spans.GetSpans()) != 0 {
-		t.Errorf("PHP got %q and %d spans were made, want %q and none", got, len(spans.GetSpans()), want)
+		t.Errorf("PHP got traceparent %q, want %q; got %d spans, want 0", got, want, len(spans.GetSpans()))
 	}
 }
 
-func TestTracingCostsNothingWhereItIsOff(t *testing.T) {
+func TestTracing_OffAllocatesNothing(t *testing.T) {
 	b := new(Backend)
 	ctx := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{})
 	if n := testing.AllocsPerRun(100, func() {
