@@ -331,7 +331,9 @@ func TestBacktrace_ExitedWorker(t *testing.T) {
 
 // The script makes its worker execute another program (pcntl_exec).
 func TestBacktrace_AnotherProgram(t *testing.T) {
-	p := mustLaunch(t, startLauncher(t, "shared", options(t)))
+	o := options(t)
+	o.INI = enablePCNTL
+	p := mustLaunch(t, startLauncher(t, "shared", o))
 	r := startScript(t, p, "exec", "/bin/sleep")
 	r.wantBlockedOn("clock_nanosleep", "nanosleep")
 	if frames, err := p.Backtrace(20); !errors.Is(err, errors.ErrUnsupported) || frames != nil {

@@ -68,6 +68,10 @@ func options(t *testing.T) phpbin.Options {
 	}}
 }
 
+// enablePCNTL empties disable_functions: with PHP 7.4 and older, Debian's php.ini
+// disables pcntl_fork and pcntl_exec.
+var enablePCNTL = []phpbin.Setting{{Name: "disable_functions"}}
+
 // kinds are the launchers, which must behave alike.
 var kinds = []string{"shared", "single"}
 

@@ -115,7 +115,7 @@ func TestDrain_ForkedCopy(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			o := options(t)
-			o.Slots = 1
+			o.Slots, o.INI = 1, enablePCNTL
 			l := startLauncher(t, kind, o)
 			p := mustLaunch(t, l)
 			file := filepath.Join(t.TempDir(), "copy")

@@ -52,7 +52,7 @@ func runHelper(what string) error {
 	if err != nil {
 		return err
 	}
-	o := phpbin.Options{Binary: path, Slots: 3, Handshake: handshake, RuntimeDir: dir}
+	o := phpbin.Options{Binary: path, Slots: 3, Handshake: handshake, RuntimeDir: dir, INI: enablePCNTL}
 	name := "spin.php"
 	if kind == "copies" {
 		name = "fork.php"

@@ -281,7 +281,7 @@ func canListen(port int) bool {
 
 // MaxWait limits how long a test waits for anything. It is far more than the
 // slowest machine needs, so that only a defect makes a test reach it.
-const MaxWait = 2 * time.Minute
+const MaxWait = 3 * time.Minute
 
 // Eventually repeats a check until it succeeds, and ends the test if it still
 // fails after MaxWait.

@@ -14,7 +14,9 @@ func TestManyWorkers(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		start := time.Now()
-		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 200", "start_timeout 5m"))
+		// On a slow machine, 200 processes take longer to start and to respond to a
+		// health check.
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 200", "health_interval off", "start_timeout 2m"))
 		t.Logf("ready after %v", time.Since(start).Round(time.Millisecond))
 		if w := s.Pool().Workers; w.Idle != 200 {
 			t.Errorf("got %+v, want 200 idle workers", w)

@@ -1,6 +1,9 @@
 <?php
-match ($_GET['how']) {
-	'exit' => exit(3),
-	'fatal' => no_such_function(),
-	'memory' => str_repeat('x', 1 << 30),
-};
+switch ($_GET['how']) {
+	case 'exit':
+		exit(3);
+	case 'fatal':
+		no_such_function();
+	case 'memory':
+		str_repeat('x', 1 << 30);
+}
