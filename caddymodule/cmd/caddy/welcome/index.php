@@ -1,5 +1,5 @@
 <?php
-// The page that `make run` shows: what PHP is, and who serves it.
+// The page that `make run` shows: the version of PHP, its settings, its worker.
 $opcache = function_exists('opcache_get_status') ? @opcache_get_status(false) : false;
 $rows = [
     'PHP' => PHP_VERSION . ' (' . PHP_SAPI . ', ' . (PHP_ZTS ? 'ZTS' : 'NTS') . ')',
