@@ -241,9 +241,9 @@ func TestConnCheck_IdleConn(t *testing.T) {
 		t.Errorf("idle connection: %v", err)
 	}
 	server.Write([]byte("x"))
-	_, ok := errors.AsType[*ProtocolError](c.Check())
-	if !ok || !c.Broken() || c.Reusable() {
-		t.Errorf("unexpected byte: got error %v, broken %v, reusable %v, want true, true, false", ok, c.Broken(), c.Reusable())
+	err := c.Check()
+	if _, ok := errors.AsType[*ProtocolError](err); !ok || !c.Broken() || c.Reusable() {
+		t.Errorf("unexpected byte: got %v, broken %v, reusable %v, want a ProtocolError, true, false", err, c.Broken(), c.Reusable())
 	}
 
 	client, server = socketPair(t)

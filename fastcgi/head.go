@@ -174,9 +174,9 @@ func trimValue(s string) string {
 	return s
 }
 
-// tokenPunctuation are the characters that a header name may contain besides
+// nameSymbols are the characters that a header name may contain besides
 // letters and digits (RFC 9110, section 5.6.2).
-const tokenPunctuation = "!#$%&'*+-.^_`|~"
+const nameSymbols = "!#$%&'*+-.^_`|~"
 
 // validName reports whether s is a header name.
 func validName(s string) bool {
@@ -184,7 +184,7 @@ func validName(s string) bool {
 		c := s[i]
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte(tokenPunctuation, c) < 0:
+		case strings.IndexByte(nameSymbols, c) < 0:
 			return false
 		}
 	}

@@ -22,9 +22,11 @@ const (
 // Scope says which workers share an OPcache.
 type Scope string
 
+// The scopes: with spawn shared all workers of a pool share one OPcache, with
+// spawn single each worker has its own.
 const (
-	ScopePool   Scope = "pool"   // all workers of the pool
-	ScopeWorker Scope = "worker" // each worker has its own
+	ScopePool   Scope = "pool"
+	ScopeWorker Scope = "worker"
 )
 
 // Cache is the OPcache of a pool, or of its workers. It keeps the last sample, and
