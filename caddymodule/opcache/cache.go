@@ -22,8 +22,7 @@ const (
 // Scope says which workers share an OPcache.
 type Scope string
 
-// The scopes: with spawn shared all workers of a pool share one OPcache, with
-// spawn single each worker has its own.
+// All workers of a pool share one OPcache, or each worker has its own.
 const (
 	ScopePool   Scope = "pool"
 	ScopeWorker Scope = "worker"
