@@ -1,5 +1,9 @@
-// Package cgi decides which file serves a request and what PHP is told about it:
-// the routing of php_fastcgi (route.go), the check of the script (script.go), and
-// the CGI variables (env.go). It reads files below the site's root and knows
-// nothing of pools.
+// Package cgi maps a request to a script, and a script to CGI variables.
+//
+// A [Router] changes the request's path to the file that serves it, as the routes
+// of php_fastcgi do. [Site.FindScript] then checks that this file is a script that
+// may run. An [EnvWriter] writes the variables of RFC 3875 for it. What one stage
+// finds out is kept in the request's [State] for the next.
+//
+// The package reads files below the site's root only, and does not know pools.
 package cgi

@@ -15,27 +15,32 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// EnvWriter writes the CGI variables of one request: those of RFC 3875, and what
-// PHP applications expect besides, with the values that php_fastcgi gives them.
+// EnvWriter writes the CGI variables of one request: those of RFC 3875 and the
+// others that PHP applications expect, with the same values as php_fastcgi.
 // It differs from php_fastcgi only where that is wrong: Cookie fields are
 // joined with "; " (RFC 6265 section 5.4), a GET without a body has no
-// HTTP_CONTENT_LENGTH, header names with "_" are dropped (X_Y would pass for
-// X-Y, GHSA-f59h-q822-g45g), and REDIRECT_STATUS is there, as behind every
+// HTTP_CONTENT_LENGTH, header names with "_" are dropped (PHP cannot distinguish
+// X_Y from X-Y, GHSA-f59h-q822-g45g), and REDIRECT_STATUS is set, as by every
 // other web server.
+//
+// All fields except TraceHeaders and Proxied are required.
 type EnvWriter struct {
 	Site    *Site
 	Request *http.Request
 	Repl    *caddy.Replacer
-	Dst     *fastcgi.Request
-	// Proxied: reverse_proxy has prepared the request's headers already.
-	Proxied bool
-	// User is REMOTE_USER, once it has been written.
-	user string
-	// TraceHeaders are the headers that lead PHP to its span instead of the request's
-	// own; they are nil where nobody traces.
+	// Dst receives the variables.
+	Dst *fastcgi.Request
+	// TraceHeaders replace the request's own tracing headers, so that PHP continues
+	// Caddy's span; nil without tracing.
 	TraceHeaders http.Header
+	// Proxied is true if reverse_proxy has already prepared the request's headers.
+	Proxied bool
+
+	user string // REMOTE_USER, set by Write
 }
 
+// Write adds the variables for a script to Dst. length is the length of the body
+// that is sent to PHP, in bytes.
 func (e *EnvWriter) Write(s *Script, length int64) {
 	e.Dst.AddEncoded(e.Site.constants)
 	e.script(s)
@@ -43,13 +48,13 @@ func (e *EnvWriter) Write(s *Script, length int64) {
 	e.peer()
 	e.tls()
 	e.headers(length)
-	// The administrator's own come last: PHP takes the last of a name.
+	// The configured variables come last: PHP uses the last value of a name.
 	for _, v := range e.Site.envs {
 		e.Dst.AddParam(v.name, e.Repl.ReplaceAll(v.value, ""))
 	}
 }
 
-// constantParams never differ between two requests of a site.
+// constantParams encodes the variables that are the same for all requests.
 func constantParams() ([]byte, error) {
 	version, _ := caddy.Version()
 	return fastcgi.EncodePairs(
@@ -68,7 +73,7 @@ func (e *EnvWriter) script(s *Script) {
 	e.Dst.AddParam("SCRIPT_NAME", s.name)
 	e.Dst.AddParam("PATH_INFO", s.info)
 	if s.info != "" {
-		// RFC 3875 section 4.1.6: only where there is a PATH_INFO.
+		// RFC 3875 section 4.1.6: only if there is a PATH_INFO.
 		e.Dst.AddParam("PATH_TRANSLATED", caddyhttp.SanitizedPathJoin(s.root, s.info))
 	}
 }
@@ -97,20 +102,20 @@ func (e *EnvWriter) request(length int64) {
 	e.Dst.AddParam("SERVER_PORT", port)
 }
 
-// splitHostPort is net.SplitHostPort without an error, which would cost more than
-// all the rest: a host without a port is the rule.
-func splitHostPort(s string) (host, port string) {
-	if strings.IndexByte(s, ':') < 0 {
-		return s, ""
+// splitHostPort is net.SplitHostPort with an optional port. Most hosts have no port,
+// and the error of net.SplitHostPort would allocate.
+func splitHostPort(hostport string) (host, port string) {
+	if strings.IndexByte(hostport, ':') < 0 {
+		return hostport, ""
 	}
-	host, port, err := net.SplitHostPort(s)
+	host, port, err := net.SplitHostPort(hostport)
 	if err != nil {
-		return s, ""
+		return hostport, ""
 	}
 	return host, port
 }
 
-// peer tells who asked, and at which of our addresses.
+// peer adds the addresses of the client and of this server.
 func (e *EnvWriter) peer() {
 	ip, port := e.Request.RemoteAddr, ""
 	if i := strings.LastIndexByte(ip, ':'); i >= 0 {
@@ -131,7 +136,7 @@ func (e *EnvWriter) peer() {
 	}
 }
 
-// tlsVersions are the names of Apache's mod_ssl.
+// tlsVersions maps TLS versions to the names that Apache's mod_ssl uses.
 var tlsVersions = map[uint16]string{
 	tls.VersionTLS10: "TLSv1", tls.VersionTLS11: "TLSv1.1",
 	tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3",
@@ -154,7 +159,7 @@ func (e *EnvWriter) tls() {
 	}
 }
 
-// headers adds HTTP_*. Nothing else comes from a client.
+// headers adds HTTP_*, the only variables whose names come from the client.
 func (e *EnvWriter) headers(length int64) {
 	e.Dst.AddParam("HTTP_HOST", e.Request.Host)
 	if !e.Proxied {
@@ -165,12 +170,12 @@ func (e *EnvWriter) headers(length int64) {
 			e.Dst.AddHeader(name, values)
 		}
 	}
-	for name, values := range e.TraceHeaders { // PHP takes the last of a name
+	for name, values := range e.TraceHeaders { // PHP uses the last value of a name
 		e.Dst.AddHeader(name, values)
 	}
 }
 
-// proxyHeaders adds what reverse_proxy would have set.
+// proxyHeaders adds the headers that reverse_proxy would have set.
 func (e *EnvWriter) proxyHeaders(length int64) {
 	f := forwardedHeaders(e.Request)
 	e.add("HTTP_X_FORWARDED_FOR", f.client)
@@ -202,8 +207,8 @@ func (e *EnvWriter) proxyHeaders(length int64) {
 	}
 }
 
-// isEarly reports whether the request came before the end of the TLS handshake,
-// so that somebody may have sent it once more.
+// isEarly reports whether the request arrived before the TLS handshake was complete,
+// which means that it may be replayed.
 func (e *EnvWriter) isEarly() bool { return e.Request.TLS != nil && !e.Request.TLS.HandshakeComplete }
 
 func (e *EnvWriter) add(name, value string) {
@@ -212,7 +217,7 @@ func (e *EnvWriter) add(name, value string) {
 	}
 }
 
-// forwardsHeader reports whether a header field reaches PHP as it came.
+// forwardsHeader reports whether a header field is passed to PHP unchanged.
 func (e *EnvWriter) forwardsHeader(name string) bool {
 	for i := range len(name) {
 		c := lower(name[i])
@@ -222,8 +227,8 @@ func (e *EnvWriter) forwardsHeader(name string) bool {
 	}
 	switch name {
 	case "Host", "Content-Length":
-		// Host over HTTP/2 may differ from the authority the request was
-		// routed by; the length is the one that is really sent.
+		// Over HTTP/2, Host may differ from the authority that the request was
+		// routed by. Content-Length must be the length that is sent to PHP.
 		return e.Proxied && name == "Content-Length" && e.Request.ContentLength > 0
 	case "Proxy":
 		return false // httpoxy: PHP would show it as HTTP_PROXY
@@ -235,14 +240,14 @@ func (e *EnvWriter) forwardsHeader(name string) bool {
 	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via":
 		return false // see proxyHeaders
 	case "Early-Data":
-		return !e.isEarly() // else a proxy before us has said it
+		return !e.isEarly() // set by a proxy before us
 	}
-	// What Connection names is hop-by-hop too.
+	// Headers that Connection lists are hop-by-hop too.
 	return !IsHopByHop(name) && !hasToken(e.Request.Header["Connection"], name)
 }
 
-// IsHopByHop reports whether a header belongs to one connection only (RFC 9110
-// section 7.6.1).
+// IsHopByHop reports whether a header applies to one connection only (RFC 9110
+// section 7.6.1). The name must be in canonical form.
 func IsHopByHop(name string) bool {
 	switch name {
 	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate",
@@ -252,7 +257,7 @@ func IsHopByHop(name string) bool {
 	return false
 }
 
-// hasToken reports whether a header of comma-separated tokens has one.
+// hasToken reports whether a header of comma-separated tokens contains token.
 func hasToken(values []string, token string) bool {
 	for _, list := range values {
 		for field := range strings.SplitSeq(list, ",") {

@@ -2,9 +2,9 @@ package cgi
 
 import "testing"
 
-// Caddy's server and PHP drop some of these too, so that only here it shows
-// whether we do.
-func TestHeadersThatPassForOthersDoNotReachPHP(t *testing.T) {
+// Caddy's server and PHP drop some of these headers too, so an end-to-end test would
+// not notice if we did not.
+func TestEnv_HeadersNotForwarded(t *testing.T) {
 	r, _ := request("/", ".")
 	e := &EnvWriter{Request: r}
 	for name, want := range map[string]bool{

@@ -8,11 +8,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// forwarded are the X-Forwarded-* headers as reverse_proxy would send them:
-// what the client claims counts only when Caddy trusts it as a proxy.
-// An empty value means that the header is not sent.
+// forwarded holds the X-Forwarded-* headers that reverse_proxy would send. An empty
+// value means that the header is not sent.
 type forwarded struct{ proto, host, client string }
 
+// forwardedHeaders uses the client's own X-Forwarded-* headers only if Caddy trusts
+// it as a proxy.
 func forwardedHeaders(r *http.Request) forwarded {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	var f forwarded
@@ -42,16 +43,16 @@ func forwardedHeaders(r *http.Request) forwarded {
 			f.client += ", " + ip
 		}
 	}
-	if prior := last(r.Header["X-Forwarded-Proto"]); prior != "" {
+	if prior := lastValue(r.Header["X-Forwarded-Proto"]); prior != "" {
 		f.proto = prior
 	}
-	if prior := last(r.Header["X-Forwarded-Host"]); prior != "" {
+	if prior := lastValue(r.Header["X-Forwarded-Host"]); prior != "" {
 		f.host = prior
 	}
 	return f
 }
 
-func last(values []string) string {
+func lastValue(values []string) string {
 	if len(values) == 0 {
 		return ""
 	}

@@ -1,18 +1,15 @@
 package cgi
 
-import (
-	"strings"
-)
+import "strings"
 
-// isSensitive reports whether a path that does not run is nobody's business: source
-// of PHP, a copy of it, settings, a dump, or anything whose name begins with a
-// dot. The handler asks when it would pass a request on, to file_server as a
-// rule, so what PHP itself answers costs nothing.
+// isSensitive reports whether a path names a file that should not be public: PHP
+// source, a backup of it, settings, a database dump, or a name that begins with a
+// dot. path must be clean. The handler calls it before it passes a request to the
+// next handler, usually file_server, but not for scripts.
 //
-// It judges by the name alone, so that it costs no system call and cannot be
-// asked whether a file is there. It errs on the hiding side: a backslash and
-// trailing dots and spaces count as they do for Windows on every system.
-// path is clean.
+// Only the name counts, so that no system call is needed and the response does not
+// disclose whether the file exists. Windows ignores trailing dots and spaces and
+// separates names with backslashes; isSensitive does so on every system.
 func (s splitter) isSensitive(path string) bool {
 	begin, last := 0, ""
 	for i := 0; i <= len(path); i++ {
@@ -20,79 +17,79 @@ func (s splitter) isSensitive(path string) bool {
 			continue
 		}
 		if name := path[begin:i]; name != "" {
-			// RFC 8615: only there has it a meaning.
+			// RFC 8615 defines .well-known at the top of a site only.
 			if name[0] == '.' && (begin != 1 || name != ".well-known") {
 				return true
 			}
-			last = name // also of a file that is asked for as a directory
+			last = name // kept if a slash follows: /config.inc/ is sensitive too
 		}
 		begin = i + 1
 	}
 	return s.isSensitiveName(last)
 }
 
-// isSensitiveName judges the last part of a path.
+// isSensitiveName is isSensitive for the last component of a path.
 func (s splitter) isSensitiveName(name string) bool {
 	name = strings.TrimRight(name, ". ")
 	if strings.HasSuffix(name, "~") || strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#") {
-		return true // what Emacs, Vim, nano and others leave
+		return true // backups of Emacs, Vim, nano and others
 	}
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 {
 		return false
 	}
-	ending := name[dot+1:]
-	if containsExt(ending, sensitiveExts) {
+	ext := name[dot+1:]
+	if containsExt(sensitiveExts, ext) {
 		return true
 	}
-	if s.containsScriptExt(name) && !containsExt(ending, publicExts) {
+	if s.containsScriptExt(name) && !containsExt(publicExts, ext) {
 		return true // index.php.bak, index.php_old, index.phps, index.php::$DATA
 	}
 	return strings.EqualFold(name, "composer.json") || strings.EqualFold(name, "composer.lock")
 }
 
-// sensitiveExts are PHP under another name (inc, phar, pht, phtml; those that
-// begin with "php" are found by that), settings that PHP reads (ini), what
-// editors and people leave beside a file (bak, old, orig, save, swo, swp), and
-// dumps of databases (sql).
+// sensitiveExts are the extensions of PHP source (inc, phar, pht, phtml; those that
+// begin with "php" contain a script extension), PHP's settings (ini), backups and
+// swap files (bak, old, orig, save, swo, swp), and database dumps (sql).
 var sensitiveExts = []string{
 	"bak", "inc", "ini", "old", "orig", "phar", "pht", "phtml", "save", "sql", "swo", "swp",
 }
 
-// publicExts are those of pages and of what they are made of: a style.php.css,
-// or an upload called photo.php.jpg, is no source.
+// publicExts are the extensions of pages and their assets. They make a name that
+// contains .php public: style.php.css, or an upload called photo.php.jpg.
 var publicExts = []string{
 	"avif", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "mjs", "pdf", "png", "svg", "webp",
 }
 
-// containsExt compares as file systems that do not mind case would.
-func containsExt(ending string, list []string) bool {
-	for _, one := range list {
-		if strings.EqualFold(ending, one) {
+// containsExt ignores case as case-insensitive file systems do: beyond ASCII.
+func containsExt(list []string, ext string) bool {
+	for _, e := range list {
+		if strings.EqualFold(ext, e) {
 			return true
 		}
 	}
 	return false
 }
 
-// containsScriptExt reports whether .php, or another ending of scripts, stands anywhere
-// in a name.
+// containsScriptExt reports whether a name contains .php or another script extension
+// at any place.
 func (s splitter) containsScriptExt(name string) bool {
 	if containsFold(name, ".php") {
 		return true
 	}
-	for _, at := range s {
-		if at != "" && containsFold(name, at) {
+	for _, ext := range s {
+		if ext != "" && containsFold(name, ext) {
 			return true
 		}
 	}
 	return false
 }
 
-// containsFold looks for an ASCII string in lower case.
-func containsFold(name, lowered string) bool {
-	for i := 0; i+len(lowered) <= len(name); i++ {
-		if equalFold(name[i:i+len(lowered)], lowered) {
+// containsFold reports whether s contains lowered, which is ASCII in lower case. It
+// ignores the case of ASCII letters.
+func containsFold(s, lowered string) bool {
+	for i := 0; i+len(lowered) <= len(s); i++ {
+		if equalFold(s[i:i+len(lowered)], lowered) {
 			return true
 		}
 	}

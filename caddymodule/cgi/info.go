@@ -10,8 +10,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Info is what logs and statistics show of the request. It copies nothing: the
-// strings are the request's own.
+// Info returns what logs and statistics show of the request; call it after
+// [EnvWriter.Write]. It copies no strings.
 func (e *EnvWriter) Info(s *Script, length int64) pool.Info {
 	uri := OriginalURL(e.Request)
 	return pool.Info{
@@ -20,8 +20,8 @@ func (e *EnvWriter) Info(s *Script, length int64) pool.Info {
 	}
 }
 
-// loginName is REMOTE_USER, or else, as php-fpm's status page has it, the name
-// that the request logs in with at PHP.
+// loginName returns REMOTE_USER, or the user name of the request's Basic
+// authentication, as php-fpm's status page does.
 func (e *EnvWriter) loginName() string {
 	if e.user != "" || len(e.Request.Header["Authorization"]) == 0 {
 		return e.user
@@ -30,7 +30,7 @@ func (e *EnvWriter) loginName() string {
 	return name
 }
 
-// OriginalURL is what the client asked for, before rewrites.
+// OriginalURL returns the URL that the client requested, before rewrites.
 func OriginalURL(r *http.Request) *url.URL {
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		return original.URL
@@ -38,11 +38,10 @@ func OriginalURL(r *http.Request) *url.URL {
 	return r.URL
 }
 
-// ClientKey is whom a request counts for under max_per_client: Caddy's
-// {client_ip}, which honours trusted_proxies, so that behind a proxy visitors
-// are told apart and nobody can claim to be another one. Of an IPv6 address that
-// is its /64: a single host has all of those addresses. Nobody, where there is
-// no address (a unix socket): such requests are not bounded.
+// ClientKey returns the client that a request counts for under max_per_client:
+// Caddy's {client_ip}, which takes trusted_proxies into account. For an IPv6 address
+// it is the /64, because one host can use all of its addresses. It is the zero Addr
+// if the client has no address (Unix socket): such requests are not limited.
 func ClientKey(r *http.Request) netip.Addr {
 	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	addr, err := netip.ParseAddr(text)

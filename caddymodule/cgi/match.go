@@ -6,18 +6,19 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// State is what is known about the file that serves a request, while the request
-// passes php_pool handlers. It belongs to the request's goroutine.
+// State holds the results of the php_pool handlers for a request: its root and
+// the file that serves it. It is used by the request's goroutine only.
 type State struct {
+	// Repl is the request's replacer.
 	Repl *caddy.Replacer
 
-	// root is the resolved root, rootSource what it was resolved from.
+	// root was resolved from rootSource.
 	rootSource rootSource
 	root       string
 
-	// match is the file that routing found. Its placeholders are not looked up in
-	// match while hidden is set, and are set explicitly where shadowed is set,
-	// because an earlier handler has set them.
+	// match is the file that routing found. File serves its placeholders, except
+	// while hidden is true. If shadowed is true, an earlier handler has set them in
+	// the replacer, so they must be set there again.
 	match            match
 	hidden, shadowed bool
 }
@@ -29,16 +30,16 @@ func NewState(repl *caddy.Replacer) State { return State{Repl: repl} }
 type match struct {
 	root, relative, absolute string
 
-	info string // what follows it in the request's path
-	kind kind
+	info string // the rest of the request's path: PATH_INFO
+	kind fileKind
 }
 
-func (f *match) isFile() bool { return f.kind == file || f.kind == special }
+func (m *match) isFile() bool { return m.kind == regular || m.kind == special }
 
-// setMatch notes the file that routing has found. Its placeholders are those of
-// Caddy's file matcher, which may have set them for another file.
-func (s *State) setMatch(f match) {
-	s.match = f
+// setMatch records the file that routing found. Its placeholders have the names that
+// Caddy's file matcher uses, which may have set them for another file.
+func (s *State) setMatch(m match) {
+	s.match = m
 	if !s.shadowed {
 		s.hidden = true
 		_, s.shadowed = s.Repl.Get("http.matchers.file.relative")
@@ -52,8 +53,9 @@ func (s *State) setMatch(f match) {
 	}
 }
 
-// File is the value of {http.matchers.file.*}.
-func (s *State) File(key string) (any, bool) {
+// File returns the value of the placeholder {http.matchers.file.<key>}. ok is false
+// if no file was found or the key is unknown.
+func (s *State) File(key string) (value any, ok bool) {
 	if s.match.relative == "" || s.hidden {
 		return nil, false
 	}

@@ -13,136 +13,135 @@ import (
 )
 
 const (
-	// siteRoot is the root of a handler that says nothing else: what the root
-	// directive has set.
-	siteRoot = "{http.vars.root}"
+	// defaultRoot is the directory that the root directive has set.
+	defaultRoot = "{http.vars.root}"
 
-	// rootVar is the request variable that has the root for Caddy's own matcher.
+	// rootVar is the request variable that passes the root to Caddy's file matcher.
 	rootVar = "php_pool.root"
 )
 
-// root is the directory that holds the site's scripts, absolute, with symlinks
-// followed unless that was turned off. It is resolved once for a request, so
-// that try_files, the check of the script, DOCUMENT_ROOT and SCRIPT_FILENAME
-// never mix two releases while a deploy moves the symlink.
-func (s *Site) root(r *http.Request, v *State) (string, error) {
-	// A request can meet more than one php_pool, with roots of their own: that
-	// of an error route, for one.
-	from := rootSource{s.rootPath(r, v.Repl), s.ResolveRootSymlink}
-	if v.root != "" && v.rootSource == from {
-		return v.root, nil
+// root returns the site's root directory: absolute, with symlinks resolved if
+// ResolveRootSymlink is true. It is resolved once per request, so that try_files,
+// the check of the script, DOCUMENT_ROOT and SCRIPT_FILENAME never mix two releases
+// while a deployment moves the symlink.
+func (site *Site) root(r *http.Request, state *State) (string, error) {
+	// A request can pass several php_pool handlers with different roots, such as
+	// the handler of an error route.
+	source := rootSource{site.rootPath(r, state.Repl), site.ResolveRootSymlink}
+	if state.root != "" && state.rootSource == source {
+		return state.root, nil
 	}
 	resolve := rootCache.resolve
-	if !from.resolved {
+	if !source.resolveSymlink {
 		resolve = caddy.FastAbs
 	}
-	root, err := resolve(from.path)
+	root, err := resolve(source.path)
 	if err != nil {
-		return "", fmt.Errorf("resolving the root %s: %w", from.path, err)
+		return "", fmt.Errorf("resolving the root %s: %w", source.path, err)
 	}
-	v.rootSource, v.root = from, root
+	state.rootSource, state.root = source, root
 	return root, nil
 }
 
-// rootPath is the root as the config has it. Reading the variable, whose
-// placeholders were replaced when it was set, spares replacing it.
-func (s *Site) rootPath(r *http.Request, repl *caddy.Replacer) string {
-	if s.Root == siteRoot {
+// rootPath returns the root with placeholders replaced. The variable of the root
+// directive is read directly, because its placeholders were replaced when it was set.
+func (site *Site) rootPath(r *http.Request, repl *caddy.Replacer) string {
+	if site.Root == defaultRoot {
 		if root, ok := caddyhttp.GetVar(r.Context(), "root").(string); ok && root != "" {
 			return root
 		}
 	}
-	return repl.ReplaceAll(s.Root, ".")
+	return repl.ReplaceAll(site.Root, ".")
 }
 
-// rootSource is what a resolved root was made of.
+// rootSource is the input that a resolved root depends on.
 type rootSource struct {
-	path     string
-	resolved bool
+	path           string
+	resolveSymlink bool
 }
 
-// symlinkCache makes paths of directories absolute and follows their symlinks. What
-// it has followed it knows as long as both paths lead to the same directory:
-// one or two system calls instead of one for each component.
+// symlinkCache resolves paths of directories to absolute paths without symlinks. An
+// entry is valid while both paths lead to the same directory. Checking that takes
+// one or two system calls instead of one per component of the path.
 type symlinkCache struct {
-	entries atomic.Pointer[map[string]*symlinkTarget] // never changed, only replaced
+	entries atomic.Pointer[map[string]*symlinkTarget] // copy on write
 
-	// ttl is how long a path without any symlink is taken to have none. A link
-	// that moves is seen at once; that a directory has become a link, only after
-	// so long: until then PHP is told the path with the link in it.
+	// ttl is how long a path without symlinks is not checked again. A symlink that
+	// moves is noticed immediately, a directory that was replaced by a symlink only
+	// after ttl; until then PHP gets the path with the symlink.
 	ttl time.Duration
 }
 
-// rootCache are those to all sites' roots.
+// rootCache holds the roots of all sites.
 var rootCache = symlinkCache{ttl: time.Second}
 
-// symlinkTarget is where a path leads to.
+// symlinkTarget is an entry of the cache: an absolute path and the path it resolves
+// to.
 type symlinkTarget struct {
 	absolute, path string
 	file           fileID
-	checked        atomic.Int64 // when there last was no symlink, after processStart
+	checked        atomic.Int64 // last check that absolute has no symlink; nanoseconds since processStart
 }
 
 var processStart = time.Now()
 
-// maxCachedRoots bounds what is known: a root can have placeholders that clients fill.
+// maxCachedRoots limits the cache: a root may have placeholders that clients control.
 const maxCachedRoots = 1000
 
-func (l *symlinkCache) resolve(dir string) (string, error) {
-	known := l.entries.Load()
-	if known != nil {
-		if to := (*known)[dir]; to != nil && to.valid(l.ttl) {
-			return to.path, nil
+func (c *symlinkCache) resolve(dir string) (string, error) {
+	entries := c.entries.Load()
+	if entries != nil {
+		if target := (*entries)[dir]; target != nil && target.valid(c.ttl) {
+			return target.path, nil
 		}
 	}
-	to, err := resolveSymlinks(dir)
+	target, err := resolveSymlinks(dir)
 	if err != nil {
 		return "", err
 	}
 	next := map[string]*symlinkTarget{}
-	if known != nil && len(*known) < maxCachedRoots {
-		next = maps.Clone(*known)
+	if entries != nil && len(*entries) < maxCachedRoots {
+		next = maps.Clone(*entries)
 	}
-	next[dir] = to
-	l.entries.CompareAndSwap(known, &next) // who loses follows the links once more
-	return to.path, nil
+	next[dir] = target
+	c.entries.CompareAndSwap(entries, &next) // if another request was faster, this entry is added next time
+	return target.path, nil
 }
 
-// resolveSymlinks finds out where a path leads to.
 func resolveSymlinks(dir string) (*symlinkTarget, error) {
 	absolute, err := caddy.FastAbs(dir)
 	if err != nil {
 		return nil, err
 	}
-	to := &symlinkTarget{absolute: absolute}
-	to.checked.Store(int64(time.Since(processStart)))
-	if _, to.file, err = statFile(absolute); err != nil {
+	t := &symlinkTarget{absolute: absolute}
+	t.checked.Store(int64(time.Since(processStart)))
+	if _, t.file, err = statFile(absolute); err != nil {
 		return nil, err
 	}
-	to.path, err = filepath.EvalSymlinks(absolute)
-	return to, err
+	t.path, err = filepath.EvalSymlinks(absolute)
+	return t, err
 }
 
-// valid reports whether it is still so.
-func (to *symlinkTarget) valid(trust time.Duration) bool {
-	if to.path != to.absolute {
-		return to.sameDir(to.absolute) && to.sameDir(to.path)
+// valid reports whether absolute still resolves to path.
+func (t *symlinkTarget) valid(ttl time.Duration) bool {
+	if t.path != t.absolute {
+		return t.sameDir(t.absolute) && t.sameDir(t.path)
 	}
 	now := time.Since(processStart)
-	if now-time.Duration(to.checked.Load()) < trust {
+	if now-time.Duration(t.checked.Load()) < ttl {
 		return true
 	}
-	// Not by leads: a directory that was renamed, with a link to it in its place,
-	// is still the same.
-	if path, err := filepath.EvalSymlinks(to.absolute); err != nil || path != to.path {
+	// sameDir is not enough here: if the directory was renamed and replaced by a
+	// symlink to its new name, it is still the same directory.
+	if path, err := filepath.EvalSymlinks(t.absolute); err != nil || path != t.path {
 		return false
 	}
-	to.checked.Store(int64(now))
+	t.checked.Store(int64(now))
 	return true
 }
 
-// sameDir reports whether a path leads to the directory.
-func (to *symlinkTarget) sameDir(path string) bool {
-	_, file, err := statFile(path)
-	return err == nil && file == to.file && file != (fileID{})
+// sameDir reports whether a path leads to the cached directory.
+func (t *symlinkTarget) sameDir(path string) bool {
+	_, id, err := statFile(path)
+	return err == nil && id == t.file && id != (fileID{})
 }

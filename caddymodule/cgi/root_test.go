@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// TestLinksAreFollowedToWhereTheyLeadNow moves a link and what it leads to in
-// every way that leaves the path the same.
-func TestLinksAreFollowedToWhereTheyLeadNow(t *testing.T) {
+// TestSymlinkCache_Invalidation moves a symlink and its target in every way that
+// keeps the path.
+func TestSymlinkCache_Invalidation(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("making symlinks takes a privilege there, and nothing is remembered")
+		t.Skip("symlinks need a privilege on Windows, and the cache keeps none there")
 	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -27,11 +27,11 @@ func TestLinksAreFollowedToWhereTheyLeadNow(t *testing.T) {
 			}
 		}
 	}
-	var l symlinkCache
+	var c symlinkCache
 	want := func(link, target string) {
 		t.Helper()
-		for range 2 { // the second time it is known
-			if got, err := l.resolve(in(link)); got != in(target) || err != nil {
+		for range 2 { // the second time from the cache
+			if got, err := c.resolve(in(link)); got != in(target) || err != nil {
 				t.Fatalf("%s: got %s, %v; want %s", link, got, err, in(target))
 			}
 		}
@@ -41,44 +41,44 @@ func TestLinksAreFollowedToWhereTheyLeadNow(t *testing.T) {
 	want("current/site", "a/site")
 	want("a/site", "a/site")
 
-	do(os.Remove(in("current")), os.Symlink("b", in("current"))) // the link moves
+	do(os.Remove(in("current")), os.Symlink("b", in("current"))) // the symlink moves
 	want("current/site", "b/site")
 
-	do(os.Rename(in("b"), in("old")), os.MkdirAll(in("b/site"), 0o755)) // what it leads to is replaced
+	do(os.Rename(in("b"), in("old")), os.MkdirAll(in("b/site"), 0o755)) // its target is replaced
 	want("current/site", "b/site")
 
 	do(os.Remove(in("current")), os.Symlink("old", in("current"))) // the same directory by another name
 	want("current/site", "old/site")
 
 	do(os.Rename(in("old"), in("older")), os.Remove(in("current")), os.Symlink("older", in("current")))
-	want("current/site", "older/site") // it still has the inode that is known
+	want("current/site", "older/site") // with the inode that is in the cache
 
-	do(os.Rename(in("a"), in("a.bak")), os.Symlink("b", in("a"))) // a directory becomes a link
+	do(os.Rename(in("a"), in("a.bak")), os.Symlink("b", in("a"))) // a directory becomes a symlink
 	want("a/site", "b/site")
 
 	want("a.bak/site", "a.bak/site")
-	do(os.Rename(in("a.bak"), in("c")), os.Symlink("c", in("a.bak"))) // a link to what it was
+	do(os.Rename(in("a.bak"), in("c")), os.Symlink("c", in("a.bak"))) // a symlink to the renamed directory
 	want("a.bak/site", "c/site")
 
 	do(os.Remove(in("current")))
-	if got, err := l.resolve(in("current/site")); !os.IsNotExist(err) {
-		t.Errorf("a link that is gone: got %s, %v", got, err)
+	if got, err := c.resolve(in("current/site")); !os.IsNotExist(err) {
+		t.Errorf("a removed symlink: got %s, %v", got, err)
 	}
 }
 
-func TestLinksRememberNoMoreThanSoMany(t *testing.T) {
+func TestSymlinkCache_Limit(t *testing.T) {
 	dir := t.TempDir()
-	var l symlinkCache
+	var c symlinkCache
 	for i := range maxCachedRoots + 10 {
 		site := filepath.Join(dir, fmt.Sprint(i))
 		if err := os.Mkdir(site, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.resolve(site); err != nil {
+		if _, err := c.resolve(site); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(*l.entries.Load()); n > maxCachedRoots {
-			t.Fatalf("%d are remembered", n)
+		if n := len(*c.entries.Load()); n > maxCachedRoots {
+			t.Fatalf("got %d entries, want at most %d", n, maxCachedRoots)
 		}
 	}
 }

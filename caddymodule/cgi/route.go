@@ -14,25 +14,29 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
 
-// Router does what the routes do that php_fastcgi expands to: it adds the
-// slash to a directory's path, and picks the file by try_files.
+// Router does the same as the routes that php_fastcgi expands to: it redirects a
+// directory to its path with a slash, and selects a file with try_files. It is safe
+// for concurrent use.
 type Router struct {
 	site  *Site
-	index string // the index file; "" when routing is off
-	// custom is set when try_files is not the default: Caddy's own matcher and
-	// rewriter, so that the patterns mean just what they mean there.
+	index string // the index file; "" if routing is off
+	// custom and rewriter are set if try_files is not the default: patterns work as
+	// in Caddy, because Caddy's matcher interprets them.
 	custom   *fileserver.MatchFile
 	rewriter rewrite.Rewrite
-	// redirects: whether directories get their slash.
+	// redirects is true if directories are redirected to their path with a slash.
 	redirects bool
-	// last is the script that was found last.
-	last atomic.Pointer[cachedScript]
+	// recentScript is the script that was found last.
+	recentScript atomic.Pointer[cachedScript]
 }
 
 // indexOff is the value of the index option that turns routing off.
 const indexOff = "off"
 
-// NewRouter prepares routing; tryFiles is nil for the default.
+// NewRouter returns the router of a site, which must be provisioned. The index
+// defaults to index.php; "off" turns routing off. tryFiles is empty for the default,
+// {path} {path}/<index> <index>. The error is that of Caddy's file matcher or
+// rewriter.
 func NewRouter(ctx caddy.Context, site *Site, index string, tryFiles []string) (*Router, error) {
 	if index == "" {
 		index = "index.php"
@@ -64,32 +68,34 @@ func NewRouter(ctx caddy.Context, site *Site, index string, tryFiles []string) (
 	return rt, rt.rewriter.Provision(ctx)
 }
 
-// Route changes the request's path to the file that answers it. It reports
-// whether it has answered the request already, by a redirect.
-func (rt *Router) Route(w http.ResponseWriter, r *http.Request, v *State) (done bool, err error) {
+// Route changes the request's path to the file that serves it, and records that file
+// in state. done is true if the response was written already, which is a redirect.
+// The error is a [caddyhttp.HandlerError] if the root cannot be resolved, or that of
+// Caddy's file matcher.
+func (rt *Router) Route(w http.ResponseWriter, r *http.Request, state *State) (done bool, err error) {
 	if rt.index == "" || strings.IndexByte(r.URL.Path, 0) >= 0 {
 		return false, nil
 	}
-	root, err := rt.site.root(r, v)
+	root, err := rt.site.root(r, state)
 	if err != nil {
 		return false, statError(err)
 	}
 	if rt.custom != nil {
-		return rt.routeCustom(w, r, v, root)
+		return rt.routeCustom(w, r, state, root)
 	}
-	return rt.routeDefault(w, r, v, root), nil
+	return rt.routeDefault(w, r, state, root), nil
 }
 
-// routeDefault is try_files {path} {path}/index.php index.php with the
-// directory redirect, in as few stats as it takes: a regular file is one.
-func (rt *Router) routeDefault(w http.ResponseWriter, r *http.Request, v *State, root string) bool {
+// routeDefault is try_files {path} {path}/index.php index.php with the directory
+// redirect. It calls stat as rarely as possible: once if the path names a file.
+func (rt *Router) routeDefault(w http.ResponseWriter, r *http.Request, state *State, root string) (redirected bool) {
 	clean := CleanPath(r.URL.Path)
 	script, info := rt.site.splits.splitFile(clean)
 	slash := strings.HasSuffix(script, "/")
 	if !slash || script == "/" {
 		switch kind, path := rt.stat(root, script); kind {
-		case file, special:
-			rt.rewrite(r, v, match{root, script, path, info, kind})
+		case regular, special:
+			rt.rewrite(r, state, match{root, script, path, info, kind})
 			return false
 		case directory:
 			if index := rt.statIndex(root, clean); index.isFile() {
@@ -97,43 +103,43 @@ func (rt *Router) routeDefault(w http.ResponseWriter, r *http.Request, v *State,
 					redirectToSlash(w, r)
 					return true
 				}
-				rt.rewrite(r, v, index)
+				rt.rewrite(r, state, index)
 				return false
 			}
-		case nothing:
+		case missing:
 		}
 	} else if index := rt.statIndex(root, clean); index.isFile() {
-		rt.rewrite(r, v, index)
+		rt.rewrite(r, state, index)
 		return false
 	}
 	relative := "/" + rt.index
 	kind, path := rt.stat(root, relative)
-	rt.rewrite(r, v, match{root, relative, path, "", kind})
+	rt.rewrite(r, state, match{root, relative, path, "", kind})
 	return false
 }
 
-// cachedScript is a script that was there at that moment after processStart. Most
-// sites are asked for one more than for all others.
+// cachedScript is a script that existed at a time. One entry is enough: most requests
+// of most sites are for the same script.
 type cachedScript struct {
 	root, relative, absolute string
 
-	at time.Duration
+	checked time.Duration // since processStart
 }
 
-// scriptCacheTTL is how long a script is taken to be there still. PHP itself looks
-// again after 2 s (opcache.revalidate_freq).
+// scriptCacheTTL is how long a script is not checked again. PHP itself checks a
+// script every 2 s only (opcache.revalidate_freq).
 var scriptCacheTTL = 100 * time.Millisecond
 
-// stat is the function stat, but for a script that was there a moment ago: in
-// the worst case PHP, and not try_files, says that it is not there any more.
-func (rt *Router) stat(root, relative string) (kind, string) {
+// stat caches the function stat for the last script. If that script was removed in
+// the meantime, PHP responds with 404 instead of trying the next file.
+func (rt *Router) stat(root, relative string) (fileKind, string) {
 	now := time.Since(processStart)
-	if s := rt.last.Load(); s != nil && now-s.at < scriptCacheTTL && s.relative == relative && s.root == root {
-		return file, s.absolute
+	if s := rt.recentScript.Load(); s != nil && now-s.checked < scriptCacheTTL && s.relative == relative && s.root == root {
+		return regular, s.absolute
 	}
 	kind, absolute := stat(root, relative)
-	if kind == file && rt.site.splits.hasScriptExt(relative) {
-		rt.last.Store(&cachedScript{root, relative, absolute, now})
+	if kind == regular && rt.site.splits.hasScriptExt(relative) {
+		rt.recentScript.Store(&cachedScript{root, relative, absolute, now})
 	}
 	return kind, absolute
 }
@@ -144,19 +150,19 @@ func (rt *Router) statIndex(root, dir string) match {
 	return match{root, relative, absolute, "", kind}
 }
 
-// rewrite sets the path of the request, and the placeholders of Caddy's file
-// matcher for whoever comes after us.
-func (rt *Router) rewrite(r *http.Request, v *State, f match) {
-	v.setMatch(f)
-	if r.URL.Path == f.relative {
+// rewrite sets the path of the request, and the placeholders of Caddy's file matcher
+// for later handlers.
+func (rt *Router) rewrite(r *http.Request, state *State, m match) {
+	state.setMatch(m)
+	if r.URL.Path == m.relative {
 		return
 	}
-	r.URL.Path, r.URL.RawPath = f.relative, ""
+	r.URL.Path, r.URL.RawPath = m.relative, ""
 	r.RequestURI = r.URL.RequestURI()
 }
 
-// routeCustom leaves try_files to Caddy.
-func (rt *Router) routeCustom(w http.ResponseWriter, r *http.Request, v *State, root string) (bool, error) {
+// routeCustom applies a try_files that is not the default with Caddy's file matcher.
+func (rt *Router) routeCustom(w http.ResponseWriter, r *http.Request, state *State, root string) (redirected bool, err error) {
 	if rt.redirects && !strings.HasSuffix(r.URL.Path, "/") {
 		if index := rt.statIndex(root, CleanPath(r.URL.Path)); index.isFile() {
 			redirectToSlash(w, r)
@@ -166,14 +172,14 @@ func (rt *Router) routeCustom(w http.ResponseWriter, r *http.Request, v *State, 
 	caddyhttp.SetVar(r.Context(), rootVar, root)
 	matched, err := rt.custom.MatchWithError(r)
 	if matched {
-		rt.rewriter.Rewrite(r, v.Repl)
+		rt.rewriter.Rewrite(r, state.Repl)
 	}
 	return false, err
 }
 
-// redirectToSlash sends the client to the path with a slash. The Location is
-// relative to the last segment, as in php_fastcgi: the raw path of a request
-// such as /%2Fevil.com%2F..%2Fsub would lead to another host.
+// redirectToSlash redirects the client to the path with a slash. The Location is
+// relative to the last segment, as in php_fastcgi: the raw path of a request such as
+// /%2Fevil.com%2F..%2Fsub would redirect to another host.
 func redirectToSlash(w http.ResponseWriter, r *http.Request) {
 	u := OriginalURL(r)
 	_, segment := path.Split(u.EscapedPath())
@@ -185,7 +191,8 @@ func redirectToSlash(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusPermanentRedirect)
 }
 
-// CleanPath is the path as the matchers judge it, trailing slash kept.
+// CleanPath returns a path in the form that Caddy's matchers compare: without empty
+// and dot segments, but with its trailing slash.
 func CleanPath(p string) string {
 	if p == "" {
 		return "/"
@@ -193,28 +200,28 @@ func CleanPath(p string) string {
 	return caddyhttp.NormalizedPath(p, true)
 }
 
-type kind uint8
+type fileKind uint8
 
 const (
-	nothing kind = iota
-	file
+	missing fileKind = iota
+	regular
 	directory
 	special // a pipe, a device
 )
 
-// stat looks at a path below root. Like Caddy's file matcher it takes every
-// error for "not there".
-func stat(root, relative string) (kind, string) {
+// stat returns the kind and the absolute path of a file below root. As in Caddy's
+// file matcher, a file with any error is missing.
+func stat(root, relative string) (fileKind, string) {
 	absolute := join(root, relative)
 	kind, _, err := statFile(absolute)
 	if err != nil {
-		return nothing, absolute
+		return missing, absolute
 	}
 	return kind, absolute
 }
 
-// join is SanitizedPathJoin, which a root and a path that are clean need not
-// pass through.
+// join is [caddyhttp.SanitizedPathJoin], with a shortcut for paths that are clean
+// already.
 func join(root, relative string) string {
 	if runtime.GOOS != "windows" && len(root) > 1 && len(relative) > 1 && relative[0] == '/' && path.Clean(relative) == relative {
 		return root + relative

@@ -17,7 +17,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
 
-// httpRequest is one as Caddy's server hands it on.
+// request returns a request as Caddy's server passes it to handlers.
 func request(target, root string) (*http.Request, *State) {
 	r := httptest.NewRequest(http.MethodGet, "http://example.com"+target, nil)
 	repl := caddy.NewReplacer()
@@ -26,11 +26,11 @@ func request(target, root string) (*http.Request, *State) {
 	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *r)
 	r = r.WithContext(ctx)
 	caddyhttp.NewTestReplacer(r)
-	repl = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer) // NewTestReplacer has replaced it
+	repl = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer) // NewTestReplacer has set another one
 	s := NewState(repl)
 	repl.Map(func(key string) (any, bool) {
-		name, ours := strings.CutPrefix(key, "http.matchers.file.")
-		if !ours {
+		name, ok := strings.CutPrefix(key, "http.matchers.file.")
+		if !ok {
 			return nil, false
 		}
 		return s.File(name)
@@ -47,9 +47,9 @@ func testSite(t *testing.T) *Site {
 	return s
 }
 
-// The short way of the default try_files has to find what Caddy's own matcher
-// finds with php_fastcgi's patterns.
-func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
+// routeDefault must find the same file as Caddy's matcher with the patterns of
+// php_fastcgi.
+func TestRoute_DefaultMatchesCaddy(t *testing.T) {
 	root := testfiles.Write(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
 		"empty/note.txt", "odd.php/index.php", "with space/index.php")
 	site := testSite(t)
@@ -66,9 +66,9 @@ func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
 		"/dir/../page.php", "/dir/./", "/page.phpx", "/PAGE.PHP", "/style.css/x.php", "/odd.php",
 		"/with%20space/", "/with%20space", "/%2e%2e/page.php", "/page.php%2Fx", "/a*b", "/[dir]/",
 	} {
-		r, v := request(target, root)
+		r, state := request(target, root)
 		w := httptest.NewRecorder()
-		done, err := rt.Route(w, r, v)
+		done, err := rt.Route(w, r, state)
 		if err != nil {
 			t.Errorf("%s: %v", target, err)
 			continue
@@ -80,18 +80,18 @@ func TestTheDefaultRouteFindsWhatCaddysMatcherFinds(t *testing.T) {
 		if done || wantRedirect {
 			continue
 		}
-		info, _ := v.Repl.GetString("http.matchers.file.remainder")
+		info, _ := state.Repl.GetString("http.matchers.file.remainder")
 		if r.URL.Path != wantPath || info != wantInfo {
 			t.Errorf("%s: got %q with info %q, want %q with %q", target, r.URL.Path, info, wantPath, wantInfo)
 		}
 	}
 }
 
-// caddyRoute is what php_fastcgi's expansion does with a request.
+// caddyRoute routes a request as the expansion of php_fastcgi does.
 func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect bool, path, info string) {
 	t.Helper()
 	match := func(m *fileserver.MatchFile) (bool, *caddy.Replacer) {
-		r, v := request(target, root)
+		r, state := request(target, root)
 		m.Root = root
 		if err := m.Provision(ctx); err != nil {
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect 
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ok, v.Repl
+		return ok, state.Repl
 	}
 	r, _ := request(target, root)
 	slash, _ := caddyhttp.MatchPath{"*/"}.MatchWithError(r)
@@ -120,7 +120,7 @@ func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect 
 	return false, path, info
 }
 
-func TestTheRedirectStaysOnTheSite(t *testing.T) {
+func TestRoute_RedirectStaysOnSite(t *testing.T) {
 	root := testfiles.Write(t, "index.php", "sub/index.php")
 	rt := &Router{site: testSite(t), index: "index.php", redirects: true}
 	for target, want := range map[string]string{
@@ -128,9 +128,9 @@ func TestTheRedirectStaysOnTheSite(t *testing.T) {
 		"/sub?a=b":                     "./sub/?a=b",
 		"/%2Fevil.com%2F..%2F..%2Fsub": "./%2Fevil.com%2F..%2F..%2Fsub/",
 	} {
-		r, v := request(target, root)
+		r, state := request(target, root)
 		w := httptest.NewRecorder()
-		done, err := rt.Route(w, r, v)
+		done, err := rt.Route(w, r, state)
 		if err != nil || !done {
 			t.Errorf("%s: done %t, %v; want a redirect", target, done, err)
 			continue
@@ -141,7 +141,7 @@ func TestTheRedirectStaysOnTheSite(t *testing.T) {
 	}
 }
 
-func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
+func TestFindScript_OnlyBelowRoot(t *testing.T) {
 	root := testfiles.Write(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
 	site := testSite(t)
 	for target, want := range map[string]int{
@@ -152,22 +152,22 @@ func TestOnlyScriptsBelowTheRootAreRun(t *testing.T) {
 		"/dir.php":                http.StatusNotFound,
 		"/missing.php":            http.StatusNotFound,
 		"/up.phar":                http.StatusNotFound,
-		"/a.php.bak":              http.StatusNotFound, // split to a.php, which is not there
+		"/a.php.bak":              http.StatusNotFound, // split to a.php, which does not exist
 		"/b.phps":                 http.StatusNotFound,
 		"/../../etc/passwd.php":   http.StatusNotFound,
-		"/INDEX.PHP":              http.StatusNotFound, // on a file system that minds case
+		"/INDEX.PHP":              http.StatusNotFound, // on a case-sensitive file system
 		"/":                       http.StatusNotFound,
 		"/index.php%2f..%2fx.php": http.StatusBadRequest,
 	} {
-		r, v := request(target, root)
-		s, err := site.FindScript(r, v)
+		r, state := request(target, root)
+		s, err := site.FindScript(r, state)
 		if got := errorCode(err); got != want {
 			t.Errorf("%s: got %d (%v, %+v), want %d", target, got, err, s, want)
 		}
 	}
 }
 
-func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
+func TestFindScript_ConfineSymlinks(t *testing.T) {
 	root := testfiles.Write(t, "site/index.php", "site/sub/x.php", "site/uploads/img.jpg", "site2/x.php", "other/x.php")
 	dir := filepath.Join(root, "site")
 	for link, target := range map[string]string{
@@ -179,7 +179,7 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	current := filepath.Join(root, "current") // a deploy by symlink
+	current := filepath.Join(root, "current") // a deployment by symlink
 	if err := os.Symlink("site", current); err != nil {
 		t.Fatal(err)
 	}
@@ -193,20 +193,20 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 					"/out.php": false, "/beside.php": false, "/upload.php": false, "/absolute.php": false, "/dir/x.php": false,
 				} {
 					for _, routed := range []bool{false, true} {
-						r, v := request(target, from)
+						r, state := request(target, from)
 						if rt := (&Router{site: site, index: "index.php"}); routed {
-							if _, err := rt.Route(httptest.NewRecorder(), r, v); err != nil {
+							if _, err := rt.Route(httptest.NewRecorder(), r, state); err != nil {
 								t.Fatal(err)
 							}
 						}
-						_, err := site.FindScript(r, v)
+						_, err := site.FindScript(r, state)
 						if got, want := errorCode(err) == 0, inside || !confined; got != want {
 							t.Errorf("%s below %s, confined %t, routed %t: run %t (%v), want %t", target, from, confined, routed, got, err, want)
 						}
 					}
 				}
-				r, v := request("/lost.php", from)
-				if _, err := site.FindScript(r, v); errorCode(err) != http.StatusNotFound {
+				r, state := request("/lost.php", from)
+				if _, err := site.FindScript(r, state); errorCode(err) != http.StatusNotFound {
 					t.Errorf("/lost.php: got %v, want 404", err)
 				}
 			}
@@ -214,17 +214,17 @@ func TestASymlinkLeadsNoScriptOutOfTheRoot(t *testing.T) {
 	}
 }
 
-// TestADirectoryThatBecomesALinkKeepsItsScripts has what a first deploy by
-// symlink does: the root is renamed, and a link put in its place.
-func TestADirectoryThatBecomesALinkKeepsItsScripts(t *testing.T) {
+// TestFindScript_RootBecomesSymlink does the same as the first deployment by symlink:
+// it renames the root and replaces it by a symlink.
+func TestFindScript_RootBecomesSymlink(t *testing.T) {
 	dir := testfiles.Write(t, "site/index.php", "v2/index.php")
 	root := filepath.Join(dir, "site")
 	site := testSite(t)
 	site.ConfineSymlinks = true
 	runs := func(when string) {
 		t.Helper()
-		r, v := request("/index.php", root)
-		if _, err := site.FindScript(r, v); err != nil {
+		r, state := request("/index.php", root)
+		if _, err := site.FindScript(r, state); err != nil {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
@@ -232,14 +232,14 @@ func TestADirectoryThatBecomesALinkKeepsItsScripts(t *testing.T) {
 	if err := errors.Join(os.Rename(root, filepath.Join(dir, "v1")), os.Symlink("v1", root)); err != nil {
 		t.Fatal(err)
 	}
-	runs("when it is a link to what it was")
+	runs("after it became a symlink to the renamed directory")
 	if err := errors.Join(os.Remove(root), os.Symlink("v2", root)); err != nil {
 		t.Fatal(err)
 	}
-	runs("when the link has moved")
+	runs("after the symlink has moved")
 }
 
-// errorCode is the status that an error carries, 0 for none.
+// errorCode returns the status of an error, 0 for nil, and -1 for other errors.
 func errorCode(err error) int {
 	if err == nil {
 		return 0

@@ -12,32 +12,34 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Script is which file a request runs, in the terms of RFC 3875.
+// Script is the script that a request runs, with its variables of RFC 3875.
 type Script struct {
-	root     string // DOCUMENT_ROOT
-	name     string // SCRIPT_NAME: with a leading slash
-	Filename string // SCRIPT_FILENAME
-	info     string // PATH_INFO
-	uri      string // DOCUMENT_URI
+	// Filename is SCRIPT_FILENAME, the absolute path of the script.
+	Filename string
+
+	root string // DOCUMENT_ROOT
+	name string // SCRIPT_NAME, with a leading slash
+	info string // PATH_INFO
+	uri  string // DOCUMENT_URI
 }
 
-// FindScript says which script a request is for, and refuses what must never
-// reach PHP: an unclean or ambiguous path, and whatever is not an existing
-// regular file with an allowed extension under the root.
+// FindScript returns the script that a request is for. The script must be a regular
+// file with an allowed extension below the root, and the path must be unambiguous.
+// Otherwise the error is a [caddyhttp.HandlerError] with status 400, 403 or 404.
 //
-// PHP itself is not to be trusted with that: it cuts a path at NUL and runs
-// what stands before it, cgi.fix_pathinfo turns /img.jpg/x.php into img.jpg,
-// and an empty SCRIPT_FILENAME ends the worker.
-func (site *Site) FindScript(r *http.Request, v *State) (Script, error) {
+// PHP's own checks do not suffice: it runs the part of a path before a NUL byte,
+// cgi.fix_pathinfo turns /img.jpg/x.php into img.jpg, and an empty SCRIPT_FILENAME
+// terminates the worker.
+func (site *Site) FindScript(r *http.Request, state *State) (Script, error) {
 	if strings.IndexByte(r.URL.Path, 0) >= 0 {
-		return Script{}, caddyhttp.Error(http.StatusBadRequest, errors.New("NUL in the request path"))
+		return Script{}, caddyhttp.Error(http.StatusBadRequest, errors.New("the request path contains a NUL byte"))
 	}
-	root, err := site.root(r, v)
+	root, err := site.root(r, state)
 	if err != nil {
 		return Script{}, statError(err)
 	}
-	// The path that the matchers judged: without it /admin.php/../../x.php
-	// passes them as /x.php and runs admin.php.
+	// Use the same path as Caddy's matchers. Otherwise /admin.php/../../x.php would
+	// be matched as /x.php, but run admin.php.
 	path := caddyhttp.NormalizedPath(r.URL.Path, true)
 	s := Script{root: root}
 	s.uri, s.info = site.splits.split(path)
@@ -46,18 +48,18 @@ func (site *Site) FindScript(r *http.Request, v *State) (Script, error) {
 	}
 	s.name = s.uri
 	if s.info == "" {
-		// try_files may have cut it off already (caddy#3718).
-		s.info, _ = v.Repl.GetString("http.matchers.file.remainder")
+		// try_files may have removed it from the path (caddy#3718).
+		s.info, _ = state.Repl.GetString("http.matchers.file.remainder")
 	}
 	if s.name != "" && s.name[0] != '/' {
 		s.name = "/" + s.name
 	}
-	if own, ok := site.Env["SCRIPT_FILENAME"]; ok {
-		s.Filename = v.Repl.ReplaceAll(own, "")
+	if filename, ok := site.Env["SCRIPT_FILENAME"]; ok {
+		s.Filename = state.Repl.ReplaceAll(filename, "")
 	} else {
-		// Routing has most likely looked at this very file.
-		if f := v.match; f.root == root && f.relative == s.name && f.kind == file {
-			s.Filename = f.absolute
+		// Usually routing has checked this file already.
+		if m := state.match; m.root == root && m.relative == s.name && m.kind == regular {
+			s.Filename = m.absolute
 			if err := site.checkName(&s); err != nil {
 				return s, err
 			}
@@ -68,7 +70,7 @@ func (site *Site) FindScript(r *http.Request, v *State) (Script, error) {
 	return s, site.checkFile(&s)
 }
 
-// checkName refuses what has not the name of a script.
+// checkName returns an error if the name is not that of a script.
 func (site *Site) checkName(s *Script) error {
 	if !site.splits.hasScriptExt(s.Filename) || unsafeName(s.name) || !filepath.IsAbs(s.Filename) {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a PHP script", s.name))
@@ -76,7 +78,8 @@ func (site *Site) checkName(s *Script) error {
 	return nil
 }
 
-// checkFile refuses what is not a regular file with an allowed extension.
+// checkFile returns an error if the script is not a regular file with an allowed
+// extension.
 func (site *Site) checkFile(s *Script) error {
 	if err := site.checkName(s); err != nil {
 		return err
@@ -85,14 +88,14 @@ func (site *Site) checkFile(s *Script) error {
 	if err != nil {
 		return statError(err)
 	}
-	if kind != file {
+	if kind != regular {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a regular file", s.Filename))
 	}
 	return site.checkTarget(s)
 }
 
-// checkTarget refuses a script that symlinks lead out of the root, or to what
-// is no script by its name, where that was asked for.
+// checkTarget returns an error if ConfineSymlinks is on and a symlink leads to a file
+// outside of the root, or to one without an allowed extension.
 func (site *Site) checkTarget(s *Script) error {
 	if !site.ConfineSymlinks {
 		return nil
@@ -106,32 +109,32 @@ func (site *Site) checkTarget(s *Script) error {
 		return statError(err)
 	}
 	if !below(root, target) {
-		// The root may have become a link a moment ago.
-		if to, err := resolveSymlinks(s.root); err == nil {
-			root = to.path
+		// The cache may not know yet that the root was replaced by a symlink.
+		if resolved, err := resolveSymlinks(s.root); err == nil {
+			root = resolved.path
 		}
 	}
 	if !below(root, target) || !site.splits.hasScriptExt(target) {
 		return caddyhttp.Error(http.StatusNotFound,
-			fmt.Errorf("%s leads to %s, which is no script below the root (confine_symlinks)", s.Filename, target))
+			fmt.Errorf("%s leads to %s, which is not a script below the root (confine_symlinks)", s.Filename, target))
 	}
 	return nil
 }
 
 func below(root, path string) bool {
-	inside, err := filepath.Rel(root, path)
-	return err == nil && filepath.IsLocal(inside)
+	relative, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(relative)
 }
 
-// checkEscaped refuses a path whose escaped form, which matchers with a "%" in
-// their pattern judge, names another script than the decoded one.
+// checkEscaped returns an error if the escaped form of the path names another script
+// than the decoded one. Matchers whose pattern contains "%" compare the escaped form.
 func (site *Site) checkEscaped(u *url.URL, uri string) error {
 	if u.RawPath == "" {
 		return nil
 	}
 	escaped, err := url.PathUnescape(caddyhttp.NormalizedPath(u.EscapedPath(), true))
 	if err == nil {
-		if other, _ := site.splits.split(escaped); other == uri {
+		if script, _ := site.splits.split(escaped); script == uri {
 			return nil
 		}
 	}
@@ -139,7 +142,7 @@ func (site *Site) checkEscaped(u *url.URL, uri string) error {
 		errors.New("the escaped and the decoded path name different scripts"))
 }
 
-// statError turns what the file system said into what the client gets.
+// statError adds the status for the client to an error of the file system.
 func statError(err error) error {
 	status := http.StatusNotFound
 	switch {

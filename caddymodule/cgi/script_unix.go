@@ -2,6 +2,6 @@
 
 package cgi
 
-// unsafeName reports whether a script's name means another file to the system
-// than it says; only Windows has such names.
+// unsafeName reports whether the system would open another file than the name says;
+// only Windows does.
 func unsafeName(string) bool { return false }

@@ -5,18 +5,19 @@ import (
 	"unicode/utf8"
 )
 
-// errSplitPath: a split that is not plain ASCII can never match.
-var errSplitPath = errors.New("split must be plain ASCII characters")
+// errSplitPath is returned for an extension that could never match.
+var errSplitPath = errors.New("only ASCII characters are allowed; write an extension such as .php")
 
-// splitter finds where the script's name ends in a path. Its entries are
-// lower-case ASCII.
+// splitter finds the end of the script's name in a path. Its entries are extensions
+// in lower-case ASCII.
 type splitter []string
 
-// newSplitter lowers the case of the configured entries.
-func newSplitter(paths []string) (splitter, error) {
-	lowered := make(splitter, len(paths))
-	for i, s := range paths {
-		b := []byte(s)
+// newSplitter converts the extensions to lower case. It returns errSplitPath if one
+// of them is not ASCII.
+func newSplitter(exts []string) (splitter, error) {
+	lowered := make(splitter, len(exts))
+	for i, ext := range exts {
+		b := []byte(ext)
 		for j, c := range b {
 			if c >= utf8.RuneSelf {
 				return nil, errSplitPath
@@ -28,32 +29,19 @@ func newSplitter(paths []string) (splitter, error) {
 	return lowered, nil
 }
 
-// split cuts path behind the first occurrence of an entry: the script, and
-// PATH_INFO. Without one, the whole path is the script.
+// split cuts path after the first occurrence of an extension, into the script and
+// PATH_INFO. Without an extension, the whole path is the script.
 //
-// The comparison is byte by byte on the original path, case-insensitive for
-// ASCII only. Searching a lower-cased copy moves the index when folding changes
-// a length (GHSA-5r3v-vc8m-m96g), and Unicode folding lets a file whose name
-// merely looks like .php run as PHP (GHSA-m675-2p33-xv9g, GHSA-3g8v-8r37-cgjm,
+// It compares bytes of the original path, and ignores the case of ASCII letters
+// only. An index into a lower-cased copy would be wrong where folding changes the
+// length (GHSA-5r3v-vc8m-m96g), and Unicode folding would run a file as PHP whose
+// name only looks like .php (GHSA-m675-2p33-xv9g, GHSA-3g8v-8r37-cgjm,
 // GHSA-v4h7-cj44-8fc8).
 func (s splitter) split(path string) (script, info string) {
-	for _, at := range s {
-		for i := 0; at != "" && i+len(at) <= len(path); i++ {
-			if equalFold(path[i:i+len(at)], at) {
-				return path[:i+len(at)], path[i+len(at):]
-			}
-		}
-	}
-	return path, ""
-}
-
-// splitFile is split for candidates of try_files: an entry counts only at the
-// end of a path component, as in Caddy's file matcher.
-func (s splitter) splitFile(path string) (script, info string) {
-	for _, at := range s {
-		for i := 0; at != "" && i+len(at) <= len(path); i++ {
-			end := i + len(at)
-			if equalFold(path[i:end], at) && (end == len(path) || path[end] == '/') {
+	for _, ext := range s {
+		for i := 0; ext != "" && i+len(ext) <= len(path); i++ {
+			end := i + len(ext)
+			if equalFold(path[i:end], ext) {
 				return path[:end], path[end:]
 			}
 		}
@@ -61,17 +49,32 @@ func (s splitter) splitFile(path string) (script, info string) {
 	return path, ""
 }
 
-// hasScriptExt reports whether the path ends with one of the entries.
+// splitFile is split for try_files: an extension must end a component of the path,
+// as in Caddy's file matcher.
+func (s splitter) splitFile(path string) (script, info string) {
+	for _, ext := range s {
+		for i := 0; ext != "" && i+len(ext) <= len(path); i++ {
+			end := i + len(ext)
+			if equalFold(path[i:end], ext) && (end == len(path) || path[end] == '/') {
+				return path[:end], path[end:]
+			}
+		}
+	}
+	return path, ""
+}
+
+// hasScriptExt reports whether the path ends with one of the extensions.
 func (s splitter) hasScriptExt(path string) bool {
-	for _, at := range s {
-		if at != "" && len(path) >= len(at) && equalFold(path[len(path)-len(at):], at) {
+	for _, ext := range s {
+		if ext != "" && len(path) >= len(ext) && equalFold(path[len(path)-len(ext):], ext) {
 			return true
 		}
 	}
 	return false
 }
 
-// equalFold compares with an ASCII string in lower case.
+// equalFold reports whether s is lowered, except for the case of ASCII letters. The
+// strings must have the same length, and lowered must be ASCII in lower case.
 func equalFold(s, lowered string) bool {
 	for i := range len(s) {
 		if lower(s[i]) != lowered[i] {

@@ -1,11 +1,14 @@
 package cgi
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
-func TestWhereAPathIsSplit(t *testing.T) {
+func TestSplit_Paths(t *testing.T) {
 	for _, c := range []struct {
-		what, path   string
-		at           []string
+		name, path   string
+		exts         []string
 		script, info string
 	}{
 		{"no info", "/a.php", []string{".php"}, "/a.php", ""},
@@ -13,10 +16,10 @@ func TestWhereAPathIsSplit(t *testing.T) {
 		{"first occurrence", "/a.php/b.php", []string{".php"}, "/a.php", "/b.php"},
 		{"case does not matter", "/A.PhP/b", []string{".php"}, "/A.PhP", "/b"},
 		{"second entry", "/a.phtml/b", []string{".php", ".phtml"}, "/a.phtml", "/b"},
-		{"not there", "/a/b", []string{".php"}, "/a/b", ""},
+		{"no extension", "/a/b", []string{".php"}, "/a/b", ""},
 		{"empty entry", "/a/b", []string{""}, "/a/b", ""},
-		// A lower-cased copy has other lengths than the original: the index
-		// found in it cut the path elsewhere.
+		// A lower-cased copy may have another length than the original, so an index
+		// into it would cut the path at the wrong place.
 		{"GHSA-5r3v-vc8m-m96g", "/Ⱥ.txt.php/x.php", []string{".php"}, "/Ⱥ.txt.php", "/x.php"},
 		{"GHSA-5r3v-vc8m-m96g, İ", "/İİ.php.txt.php", []string{".php"}, "/İİ.php", ".txt.php"},
 		// Letters that fold to ASCII must not match.
@@ -25,18 +28,18 @@ func TestWhereAPathIsSplit(t *testing.T) {
 		{"GHSA-v4h7-cj44-8fc8, long s", "/x.ſh", []string{".sh"}, "/x.ſh", ""},
 		{"Kelvin sign", "/x.K", []string{".k"}, "/x.K", ""},
 	} {
-		s, err := newSplitter(c.at)
+		s, err := newSplitter(c.exts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if script, info := s.split(c.path); script != c.script || info != c.info {
 			t.Errorf("%s: %q at %q: got %q and %q, want %q and %q",
-				c.what, c.path, c.at, script, info, c.script, c.info)
+				c.name, c.path, c.exts, script, info, c.script, c.info)
 		}
 	}
 }
 
-func TestASplitOfTryFilesEndsAPathComponent(t *testing.T) {
+func TestSplit_TryFilesEndsComponent(t *testing.T) {
 	s := splitter{".php"}
 	for path, want := range map[string]string{
 		"/a.php/b":      "/a.php",
@@ -51,8 +54,8 @@ func TestASplitOfTryFilesEndsAPathComponent(t *testing.T) {
 	}
 }
 
-func TestASplitThatIsNotASCIIIsRefused(t *testing.T) {
-	if _, err := newSplitter([]string{".pɥp"}); err == nil {
-		t.Error("got no error, want one")
+func TestSplit_NotASCII(t *testing.T) {
+	if _, err := newSplitter([]string{".pɥp"}); !errors.Is(err, errSplitPath) {
+		t.Errorf("got %v, want errSplitPath", err)
 	}
 }

@@ -9,21 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileID tells a file from all others that exist at the same time; its zero
-// value tells nothing.
+// fileID identifies a file among all files that exist at the same time. Its zero
+// value means that the identity is unknown.
 type fileID struct{ dev, ino uint64 }
 
-// statFile is os.Stat for those who want to know no more than this: it allocates
-// a tenth.
-func statFile(path string) (kind, fileID, error) {
+// statFile returns the kind and the identity of a file. os.Stat would allocate ten
+// times as much. The error is a [fs.PathError].
+func statFile(path string) (fileKind, fileID, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Stat(path, &st)
-		if errors.Is(err, unix.EINTR) { // a file system in user space
+		if errors.Is(err, unix.EINTR) { // possible on a FUSE file system
 			continue
 		}
 		if err != nil {
-			return nothing, fileID{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+			return missing, fileID{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 		}
 		break
 	}
@@ -32,7 +32,7 @@ func statFile(path string) (kind, fileID, error) {
 	case unix.S_IFDIR:
 		return directory, id, nil
 	case unix.S_IFREG:
-		return file, id, nil
+		return regular, id, nil
 	}
 	return special, id, nil
 }

@@ -2,20 +2,19 @@ package cgi
 
 import "os"
 
-// fileID would tell a file from all others; Windows tells that only of a file
-// that is open.
+// fileID is always unknown: Windows identifies open files only.
 type fileID struct{}
 
-// statFile says what a path leads to.
-func statFile(path string) (kind, fileID, error) {
+// statFile returns the kind of a file. The error is a [fs.PathError].
+func statFile(path string) (fileKind, fileID, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nothing, fileID{}, err
+		return missing, fileID{}, err
 	case info.IsDir():
 		return directory, fileID{}, nil
 	case info.Mode().IsRegular():
-		return file, fileID{}, nil
+		return regular, fileID{}, nil
 	}
 	return special, fileID{}, nil
 }
