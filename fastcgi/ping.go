@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 )
 
 // missingScript is the path of a script that does not exist.
@@ -21,6 +22,19 @@ func (c *Conn) Ping(ctx context.Context) error { return c.getValues(ctx, 1) }
 // connection after it has responded, which is [ErrClosedAfterGetValues]. The other
 // errors are those of [Conn.Ping].
 func (c *Conn) Handshake(ctx context.Context) error { return c.getValues(ctx, 2) }
+
+// HandshakeFunc returns a function that runs a handshake on a new connection to
+// php-cgi: [Conn.Handshake], or [Conn.PingRequest] if php-cgi does not keep a
+// connection after GET_VALUES (PHP before 8.2.13).
+func HandshakeFunc(keepsConn bool) func(ctx context.Context, conn net.Conn) error {
+	return func(ctx context.Context, conn net.Conn) error {
+		c := NewConn(conn)
+		if keepsConn {
+			return c.Handshake(ctx)
+		}
+		return c.PingRequest(ctx)
+	}
+}
 
 // getValues sends GET_VALUES and reads the result, the given number of times. It
 // waits for each result before it sends again, because a reset of a TCP

@@ -10,6 +10,9 @@ import (
 	"syscall"
 )
 
+// SupportsShared reports whether this system can have a shared master.
+const SupportsShared = false
+
 // softTimeout is not available: PHP uses another signal on Apple Silicon, and
 // Windows has none.
 const softTimeout = syscall.Signal(0)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -90,6 +92,24 @@ type Setting struct {
 type Credential struct {
 	UID, GID uint32
 	Groups   []uint32
+}
+
+// Permissions returns the three permission bits of a file's mode that apply to the user:
+// those of the owner, of the group, or of others. It considers neither ACLs nor the
+// privileges of root. ok is false if the owner of the file is unknown, as on Windows.
+func (c *Credential) Permissions(info fs.FileInfo) (bits fs.FileMode, ok bool) {
+	uid, gid, ok := fileOwner(info)
+	if !ok {
+		return 0, false
+	}
+	mode := info.Mode().Perm()
+	switch {
+	case uid == c.UID:
+		mode >>= 6
+	case gid == c.GID, slices.Contains(c.Groups, gid):
+		mode >>= 3
+	}
+	return mode & 7, true
 }
 
 // Rlimit limits a resource of each process (setrlimit(2)). Resource is the name

@@ -10,6 +10,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
+// SupportsShared reports whether this system can have a shared master. [StartShared]
+// may still return errors.ErrUnsupported, for example on an old kernel.
+const SupportsShared = true
+
 // sharedSupported returns an error if the system lacks what Shared needs.
 func sharedSupported() error {
 	if err := checkPidfds(); err != nil {

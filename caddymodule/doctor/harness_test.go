@@ -28,7 +28,7 @@ func php(t *testing.T) string {
 func checkRealPHP(t *testing.T, o phpbin.Options) Subject {
 	t.Helper()
 	o.Binary = php(t)
-	inv := &invocation{path: o.Binary, options: o, shared: sharedIsDefault, pools: []string{"x"}}
+	inv := &invocation{path: o.Binary, options: o, shared: phpbin.SupportsShared, pools: []string{"x"}}
 	return inv.run(t.Context())
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -44,16 +43,9 @@ func checkWritable(dir string, user *phpbin.Credential) error {
 	case user.UID == 0:
 		return nil
 	}
-	st := owner(info)
 	const writeAndEnter = 3
-	need := fs.FileMode(writeAndEnter)
-	switch {
-	case st.Uid == user.UID:
-		need <<= 6
-	case st.Gid == user.GID, slices.Contains(user.Groups, st.Gid):
-		need <<= 3
-	}
-	if info.Mode().Perm()&need != need {
+	if bits, _ := user.Permissions(info); bits&writeAndEnter != writeAndEnter {
+		st := owner(info)
 		return fmt.Errorf("it belongs to user %d and group %d with mode %v, but PHP runs as user %d",
 			st.Uid, st.Gid, info.Mode(), user.UID)
 	}

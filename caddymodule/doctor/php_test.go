@@ -61,7 +61,7 @@ func TestPHP_LockFile(t *testing.T) {
 echo 'Sat Nov 28 04:01:57 2026 (1): Fatal Error Unable to create lock file: No such file or directory (2)' >&2
 exit 254
 `)
-	inv := &invocation{path: path, shared: sharedIsDefault, pools: []string{"x"}}
+	inv := &invocation{path: path, shared: phpbin.SupportsShared, pools: []string{"x"}}
 	wantFinding(t, inv.run(t.Context()).Findings, Problem, "Unable to create lock file", "ini opcache.lockfile_path")
 }
 
@@ -83,7 +83,7 @@ esac
 echo 'PHP Fatal error: no more' >&2
 exit 9
 `)
-	for _, shared := range []bool{false, sharedIsDefault} {
+	for _, shared := range []bool{false, phpbin.SupportsShared} {
 		inv := &invocation{path: path, shared: shared, pools: []string{"x"}}
 		wantFinding(t, inv.run(t.Context()).Findings, Problem, "it does not work as a FastCGI worker", "in a shell")
 	}

@@ -100,7 +100,7 @@ func invocations(pools []Pool) []*invocation {
 		if !used[path] {
 			o := base
 			o.Binary = path
-			list = append(list, &invocation{path: path, options: o, shared: sharedIsDefault})
+			list = append(list, &invocation{path: path, options: o, shared: phpbin.SupportsShared})
 		}
 	}
 	return list

@@ -31,7 +31,7 @@ func TestRun_EachInvocation(t *testing.T) {
 	t.Setenv("PATH", broken+string(os.PathListSeparator)+os.Getenv("PATH"))
 	pool := func(name string, o phpbin.Options) Pool {
 		o.Binary = sound
-		return Pool{Name: name, Process: o, Shared: sharedIsDefault, Workers: 3}
+		return Pool{Name: name, Process: o, Shared: phpbin.SupportsShared, Workers: 3}
 	}
 	r := Run(t.Context(), []Pool{
 		pool("a", phpbin.Options{}), pool("b", settings("memory_limit", "-1")), pool("c", phpbin.Options{}),

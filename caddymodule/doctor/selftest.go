@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"time"
 
@@ -37,10 +36,7 @@ func (c *check) startAndStop(ctx context.Context, shared bool) (elapsed time.Dur
 	o := c.options
 	o.Binary, o.Slots, o.ZTS = c.path, 1, c.binary.ZTS
 	o.Stderr = nil
-	o.Handshake = func(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).Handshake(ctx) }
-	if !c.binary.KeepsConnAfterGetValues() {
-		o.Handshake = func(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).PingRequest(ctx) }
-	}
+	o.Handshake = fastcgi.HandshakeFunc(c.binary.KeepsConnAfterGetValues())
 	// Run no script of the site, and write to none of its logs.
 	o.INI = append(append([]phpbin.Setting{}, o.INI...),
 		phpbin.Setting{Name: "opcache.preload"}, phpbin.Setting{Name: "error_log"})

@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharedIsDefault reports whether `spawn shared` is the default.
-const sharedIsDefault = true
-
 // kernel checks what php_pool needs of Linux: /proc, pidfds, prlimit, systemd.
 func (f *findings) kernel(pools []Pool) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {

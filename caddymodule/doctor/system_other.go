@@ -2,8 +2,5 @@
 
 package doctor
 
-// sharedIsDefault reports whether `spawn shared` is the default.
-const sharedIsDefault = false
-
 // kernel has nothing to check on other systems.
 func (*findings) kernel([]Pool) {}
