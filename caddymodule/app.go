@@ -112,7 +112,7 @@ func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Poo
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
 	if plan := a.plans[name]; plan != nil {
-		if !poolcfg.EqualJSON(plan.Options, options) {
+		if !plan.Options.Equal(options) {
 			return nil, fmt.Errorf("pool %s is defined twice with different options: "+
 				"give one of them another name", name)
 		}

@@ -14,6 +14,9 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
+// off is the value that turns an option off.
+const off = "off"
+
 // optionParser parses one pool option. The dispenser holds only its tokens; the
 // current one is the name.
 type optionParser func(d *caddyfile.Dispenser, o *poolcfg.Options) error
@@ -53,7 +56,7 @@ var poolOptions = map[string]optionParser{
 	"max_requests": parseMaxRequests,
 	"max_age":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDurationOrOff(d, &o.MaxAge) },
 	"max_memory": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
-		return parseSizeOr(d, &o.MaxMemory, poolcfg.Off, "0")
+		return parseSizeOr(d, &o.MaxMemory, off, "0")
 	},
 	"health_interval": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return parseDurationOrOff(d, &o.HealthInterval)
@@ -71,7 +74,7 @@ var poolOptions = map[string]optionParser{
 	"max_per_client": parseMaxPerClient,
 	"spool_dir":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.SpoolDir) },
 	"spool_max": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
-		return parseSizeOr(d, &o.SpoolMax, poolcfg.Off, "0")
+		return parseSizeOr(d, &o.SpoolMax, off, "0")
 	},
 }
 
@@ -106,7 +109,7 @@ func parseMaxRequests(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	if len(args) < 1 || len(args) > 2 {
 		return d.Errf("%s needs a number of requests and optionally a jitter: write %s 1000 100", name, name)
 	}
-	if args[0] == poolcfg.Off || args[0] == "0" {
+	if args[0] == off || args[0] == "0" {
 		o.MaxRequests = -1
 		return nil
 	}
@@ -132,7 +135,7 @@ func parseMaxPerClient(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	if err != nil {
 		return err
 	}
-	if value == poolcfg.Off {
+	if value == off {
 		o.MaxPerClient = -1
 		return nil
 	}
@@ -171,7 +174,7 @@ func parseQuarantine(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	name, args := d.Val(), d.RemainingArgs()
 	q := new(poolcfg.QuarantineOptions)
 	o.Quarantine = q
-	if len(args) == 1 && (args[0] == poolcfg.Off || args[0] == "0") {
+	if len(args) == 1 && (args[0] == off || args[0] == "0") {
 		return nil
 	}
 	if len(args) != 3 {
@@ -255,7 +258,7 @@ func parseDurationOrOff(d *caddyfile.Dispenser, dst *caddy.Duration) error {
 	if err != nil {
 		return err
 	}
-	if value == poolcfg.Off || value == "0" {
+	if value == off || value == "0" {
 		*dst = -1
 		return nil
 	}
@@ -311,7 +314,7 @@ func parseSwitch(d *caddyfile.Dispenser, dst *bool) error {
 	switch {
 	case len(args) == 0 || len(args) == 1 && args[0] == "on":
 		*dst = true
-	case len(args) == 1 && args[0] == poolcfg.Off:
+	case len(args) == 1 && args[0] == off:
 		*dst = false
 	default:
 		return d.Errf("%s does not take the value %s: write %s, or %s off", name, strings.Join(args, " "), name, name)

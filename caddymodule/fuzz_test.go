@@ -54,7 +54,7 @@ func FuzzCaddyfile(f *testing.F) {
 			t.Fatal(err)
 		}
 		var again poolcfg.Options
-		if err := json.Unmarshal(written, &again); err != nil || !poolcfg.EqualJSON(&o, &again) {
+		if err := json.Unmarshal(written, &again); err != nil || !o.Equal(&again) {
 			t.Errorf("%s is read as %+v, %v", written, again, err)
 		}
 	})

@@ -13,7 +13,6 @@ import (
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
-	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
 func init() { caddy.RegisterModule(Handler{}) }
@@ -133,7 +132,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return err
 	}
 	if path := cgi.CleanPath(r.URL.Path); !h.site.IsScript(path) {
-		if poolcfg.ValueOr(h.HideSensitive, true) && h.site.IsSensitive(path) {
+		if (h.HideSensitive == nil || *h.HideSensitive) && h.site.IsSensitive(path) {
 			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
 				"%s is hidden by hide_sensitive", path))
 		}

@@ -35,7 +35,7 @@ func TestPermissionError_UnreadableScript(t *testing.T) {
 			return fastcgitest.Reply("Status: 404 Not Found\r\n\r\n" + phpbin.NoInputFile)
 		}
 		return fastcgitest.OK("there")
-	}), &poolcfg.Plan{User: &poolcfg.UnixUser{Name: "nobody", UID: 65534, GID: 65534}}))
+	}), &poolcfg.Plan{User: &poolcfg.UnixUser{Name: "nobody", Credential: phpbin.Credential{UID: 65534, GID: 65534}}}))
 	for _, c := range []struct {
 		script string
 		gone   bool

@@ -119,7 +119,7 @@ func TestCommand_Errors(t *testing.T) {
 		{"restart absent", `unknown pool absent: the pools are main`},
 		{"scale main", `--max and --min are missing`},
 		{"scale main --max 0", `max_workers 0 is out of range`},
-		{"scale main --min 1", `min_workers does not belong to a pool with manager static`},
+		{"scale main --min 1", `min_workers cannot be used with manager static`},
 		{"recycle main 999", `there is no worker 999 in pool main`},
 		{"recycle main x", `invalid worker ID .+x`},
 		{"top --sort name", `--sort name is not a column`},

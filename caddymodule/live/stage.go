@@ -96,7 +96,7 @@ func (p *Pool) activateStaged() time.Duration {
 	}
 	p.staged = nil
 	p.plan, p.owner = next.plan, next.owner
-	if poolcfg.ValueOr(p.plan.Options.Watch, false) {
+	if p.plan.Options.WatchesFiles() {
 		p.watchOnce.Do(func() { go p.watch() })
 	}
 	p.Spool.Configure(next.plan.Options.SpoolDir, next.plan.Options.SpoolMax)

@@ -62,7 +62,7 @@ func (p *Pool) warm(ctx context.Context, app Owner, plan *poolcfg.Plan, prepared
 	stopCtx, cancel := context.WithTimeout(ctx, plan.Settings.StopTimeout)
 	defer cancel()
 	prepared.DiscardFailed(stopCtx)
-	if poolcfg.ValueOr(plan.Options.WarmupStrict, false) {
+	if plan.Options.RequiresWarmup() {
 		return errors.Join(errs...)
 	}
 	for _, err := range errs {

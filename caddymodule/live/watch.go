@@ -30,7 +30,7 @@ func (p *Pool) watch() {
 		case <-ticker.C:
 		}
 		current, _ := p.Active()
-		if current == nil || !poolcfg.ValueOr(current.Options.Watch, false) {
+		if current == nil || !current.Options.WatchesFiles() {
 			continue
 		}
 		now := poolcfg.FileStates(slices.Collect(maps.Keys(current.Inputs)))

@@ -8,38 +8,38 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// discardPath makes php-cgi ignore PATH_TRANSLATED.
+// discardPath is the directive that makes php-cgi ignore PATH_TRANSLATED.
 const discardPath = "cgi.discard_path"
 
-// prepareINI lines up the ini settings of the processes; the last one of a name
-// is in force.
-func (s *Plan) prepareINI() error {
-	o, admin := s.Options, map[string]string{}
+// prepareINI fills in the ini settings of the processes. If a directive has several
+// values, PHP uses the last one.
+func (p *Plan) prepareINI() error {
+	o, admin := p.Options, map[string]string{}
 	if o.Isolates() {
-		admin = s.isolationINI()
+		admin = p.isolationINI()
 	}
 	maps.Copy(admin, o.AdminINI)
 	for _, values := range []map[string]string{o.INI, admin} {
-		// php-cgi runs PATH_TRANSLATED instead of SCRIPT_FILENAME when
-		// cgi.fix_pathinfo is off (sapi/cgi/cgi_main.c, init_request_info: only
-		// discard_path forbids it): GET /index.php/uploads/evil.jpg would run
-		// the upload.
+		// With cgi.fix_pathinfo off, php-cgi runs PATH_TRANSLATED instead of
+		// SCRIPT_FILENAME unless discard_path is on (init_request_info in
+		// sapi/cgi/cgi_main.c): GET /index.php/uploads/evil.jpg would run the
+		// upload.
 		if value, ok := values[discardPath]; ok && value != "1" {
-			return fmt.Errorf("ini %s %s is refused: php-cgi could then run a file that was not checked; take it out",
+			return fmt.Errorf("ini %s %s is not allowed: php-cgi could run a file that was not checked; remove it",
 				discardPath, value)
 		}
-		s.Process.INI = append(s.Process.INI, iniSettings(values)...)
+		p.Process.INI = append(p.Process.INI, iniSettings(values)...)
 	}
-	s.Process.INI = append(s.Process.INI, phpbin.Setting{Name: discardPath, Value: "1"})
+	p.Process.INI = append(p.Process.INI, phpbin.Setting{Name: discardPath, Value: "1"})
 	if len(admin) == 0 {
 		return nil
 	}
-	// As an ordinary setting too: some, disable_functions for one, are read at
-	// the start only, and those no script can change later.
-	s.Process.AdminINI = iniSettings(admin)
+	// They are ordinary settings too (see above), because PHP reads some directives
+	// at its start only, such as disable_functions; scripts cannot change those.
+	p.Process.AdminINI = iniSettings(admin)
 	var err error
-	if s.Process.AdminDirs, err = phpbin.TopLevelDirs(); err != nil {
-		return fmt.Errorf("admin_ini: finding the directories that scripts may lie in: %w", err)
+	if p.Process.AdminDirs, err = phpbin.TopLevelDirs(); err != nil {
+		return fmt.Errorf("admin_ini: listing the top-level directories: %w", err)
 	}
 	return nil
 }
@@ -52,14 +52,14 @@ func iniSettings(values map[string]string) []phpbin.Setting {
 	return list
 }
 
-// AdminINIDirs are the top-level directories for which the administrator's settings
-// are in force; nil where there are none.
-func (s *Plan) AdminINIDirs() *map[string]bool {
-	if len(s.Process.AdminINI) == 0 {
+// AdminINIDirs returns the top-level directories whose scripts the settings of
+// admin_ini apply to; nil if there are no such settings.
+func (p *Plan) AdminINIDirs() *map[string]bool {
+	if len(p.Process.AdminINI) == 0 {
 		return nil
 	}
 	dirs := map[string]bool{}
-	for _, dir := range s.Process.AdminDirs {
+	for _, dir := range p.Process.AdminDirs {
 		dirs[dir] = true
 	}
 	return &dirs

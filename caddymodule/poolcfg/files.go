@@ -10,7 +10,7 @@ import (
 	"os"
 )
 
-// readableFile says why a file cannot be read, without its name.
+// readableFile returns an error, without the path, if a file cannot be read.
 func readableFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -19,13 +19,13 @@ func readableFile(path string) error {
 	return f.Close()
 }
 
-// readableDir says why a directory cannot be listed, without its name.
+// readableDir returns an error, without the path, if a directory cannot be listed.
 func readableDir(path string) error {
 	_, err := os.ReadDir(path)
 	return cause(err)
 }
 
-// cause is what is wrong with a path, without the path.
+// cause removes the path from an error of the file system.
 func cause(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
@@ -33,8 +33,7 @@ func cause(err error) error {
 	return err
 }
 
-// fileSum tells one content of a file from another. A file that is gone has
-// none.
+// fileSum returns a hash of the content of a file; "" if the file does not exist.
 func fileSum(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -46,7 +45,7 @@ func fileSum(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close() // only read
+	defer f.Close() // opened for reading only
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
@@ -54,8 +53,9 @@ func fileSum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// FileStates tells states of files and directories apart without reading them.
-// For a directory that is what is in it, not what is in its files.
+// FileStates returns a text for each file or directory that differs after the file has
+// changed, or after a file was added to or removed from the directory. It reads no
+// content.
 func FileStates(paths []string) map[string]string {
 	states := map[string]string{}
 	for _, path := range paths {

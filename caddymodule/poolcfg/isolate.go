@@ -14,26 +14,29 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// siteBinding is what an isolated pool is for.
+// siteBinding is the only site that may use an isolated pool: the name of the pool and
+// the root of the site.
 type siteBinding struct{ pool, root string }
 
-func (o *Options) Isolates() bool { return ValueOr(o.Isolate, false) }
+// Isolates reports whether the option isolate is on.
+func (o *Options) Isolates() bool { return valueOr(o.Isolate, false) }
 
-// BindToRoot fixes an isolated pool to the one site that it serves; root is what its
-// handler has, and own says whether the pool is the handler's own.
+// BindToRoot binds an isolated pool to the root of a site, for open_basedir. It does
+// nothing if the pool is not isolated. own is true if the pool's options are part of
+// the handler. The error says why the pool cannot be isolated for that root.
 //
-// A root directive beside php_pool does not count: it sets a variable of each
-// request. The Caddyfile adapter would tell of it (BlockState), but also of the
-// one of another site (Caddy 2.11.9), which is the last thing wanted here.
+// A root directive outside of php_pool does not count, because it sets a variable for
+// each request. The Caddyfile adapter could pass it on (BlockState), but up to Caddy
+// 2.11.9 also the root of another site.
 func (o *Options) BindToRoot(pool, root string, own bool) error {
 	if !o.Isolates() {
 		return nil
 	}
 	if !own && pool == DefaultPool {
-		return errors.New("isolate needs a pool of its own, and every php_pool without options shares this one: write name <name>")
+		return errors.New("isolate needs a pool that no other site uses, but every php_pool without options uses this one: write name <name>")
 	}
 	if root == "" || strings.Contains(root, "{") {
-		return fmt.Errorf("isolate needs a root that is known when the config is loaded, and %s is known with a request only: "+
+		return fmt.Errorf("isolate needs a root that is the same for all requests, but %s depends on the request: "+
 			"write root <directory> in the block of php_pool", cmp.Or(root, "{http.vars.root}"))
 	}
 	path, err := caddy.FastAbs(root)
@@ -41,85 +44,87 @@ func (o *Options) BindToRoot(pool, root string, own bool) error {
 		return fmt.Errorf("isolate: finding the root %s: %w", root, err)
 	}
 	if filepath.Dir(path) == path {
-		return fmt.Errorf("isolate with root %s would keep nothing from PHP: write the site's directory", path)
+		return fmt.Errorf("isolate with root %s would allow PHP to open all files: write the site's directory", path)
 	}
 	if strings.ContainsRune(path, os.PathListSeparator) {
-		return fmt.Errorf("isolate: open_basedir cannot name the root %s, because of its %c: give the directory another name",
+		return fmt.Errorf("isolate: the root %s contains %c, which separates paths in open_basedir: rename the directory",
 			path, os.PathListSeparator)
 	}
 	o.binding = siteBinding{pool, path}
 	return nil
 }
 
-// CheckRoot reports whether one more handler may use the pool.
+// CheckRoot returns an error if another handler, with this root, must not use the pool:
+// an isolated pool has only one root.
 func (o *Options) CheckRoot(pool, root string) error {
 	other := Options{Isolate: o.Isolate}
 	if err := other.BindToRoot(pool, root, true); err != nil {
 		return fmt.Errorf("pool %s: %w", pool, err)
 	}
 	if o.binding != other.binding {
-		return fmt.Errorf("pool %s: isolate needs a pool of its own, and this one would serve both %s and %s: give each site a pool",
+		return fmt.Errorf("pool %s: isolate allows one root per pool, but this pool is used with %s and %s: give each site its own pool",
 			pool, o.binding.root, other.binding.root)
 	}
 	return nil
 }
 
-// unsafeFunctions start programs, end other processes, or go round open_basedir:
-// a program does not know of it, putenv gives the mail program a library to load
-// (LD_PRELOAD), and a link may be turned between the check and the use.
+// unsafeFunctions start programs, kill other processes, or evade open_basedir: it does
+// not apply to programs, putenv can make the mail program load a library
+// (LD_PRELOAD), and a link can change between PHP's check and the use of the file.
 const unsafeFunctions = "dl,exec,link,passthru,pcntl_exec,pcntl_fork,pcntl_forkx,pcntl_rfork,pcntl_unshare," +
 	"popen,posix_kill,posix_mkfifo,proc_nice,proc_open,proc_terminate,putenv,shell_exec,symlink,system"
 
-// isolatedUmask keeps what PHP writes from users that are in none of its groups.
+// isolatedUmask makes files that PHP writes inaccessible to users outside of its groups.
 const isolatedUmask = "027"
 
-// isolationINI are the ini settings of isolate; admin_ini overrules each of them.
-func (s *Plan) isolationINI() map[string]string {
-	temp := s.privateSubdir("tmp")
+// isolationINI returns the ini settings of isolate; admin_ini can override each of them.
+func (p *Plan) isolationINI() map[string]string {
+	temp := p.privateSubdir("tmp")
 	return map[string]string{
-		"open_basedir":        s.Options.binding.root + string(os.PathListSeparator) + s.privateDir,
+		"open_basedir":        p.Options.binding.root + string(os.PathListSeparator) + p.privateDir,
 		"disable_functions":   unsafeFunctions,
 		"enable_dl":           "0",
 		"ffi.enable":          "0",
 		"sys_temp_dir":        temp,
 		"upload_tmp_dir":      temp,
 		"soap.wsdl_cache_dir": temp,
-		"session.save_path":   s.privateSubdir("sessions"),
-		// Debian has a cron job do it, for its own directory only.
+		"session.save_path":   p.privateSubdir("sessions"),
+		// Debian turns this off, because a cron job cleans up its own directory.
 		"session.gc_probability": "1",
 		"session.gc_divisor":     "1000",
 	}
 }
 
-// isolate turns on what isolate stands for, unless the pool says otherwise.
-func (s *Plan) isolate() error {
-	o := s.Options
+// isolate applies the parts of the option isolate that are not ini settings, unless
+// another option sets them explicitly.
+func (p *Plan) isolate() error {
+	o := p.Options
 	if !o.Isolates() {
 		return nil
 	}
 	name := url.QueryEscape(o.binding.pool) // no slash, and no colon for open_basedir
-	if s.User != nil {
-		name += "@" + fmt.Sprint(s.User.UID)
+	if p.User != nil {
+		name += "@" + fmt.Sprint(p.User.UID)
 	}
-	s.privateDir = filepath.Join(stateDir(), name)
-	if strings.ContainsRune(s.privateDir, os.PathListSeparator) {
-		return fmt.Errorf("isolate: open_basedir cannot name %s, because of its %c: run Caddy with another STATE_DIRECTORY",
-			s.privateDir, os.PathListSeparator)
+	p.privateDir = filepath.Join(stateDir(), name)
+	if strings.ContainsRune(p.privateDir, os.PathListSeparator) {
+		return fmt.Errorf("isolate: %s contains %c, which separates paths in open_basedir: run Caddy with another STATE_DIRECTORY",
+			p.privateDir, os.PathListSeparator)
 	}
 	if o.NoNewPrivs == nil {
-		s.Process.NoNewPrivs = canRestrict
+		p.Process.NoNewPrivs = canRestrict
 	}
-	if _, own := o.ProcessEnv["TMPDIR"]; !own {
-		s.Process.Env = map[string]string{"TMPDIR": s.privateSubdir("tmp")}
-		maps.Copy(s.Process.Env, o.ProcessEnv)
+	if _, ok := o.ProcessEnv["TMPDIR"]; !ok {
+		p.Process.Env = map[string]string{"TMPDIR": p.privateSubdir("tmp")}
+		maps.Copy(p.Process.Env, o.ProcessEnv)
 	}
 	return nil
 }
 
-func (s *Plan) privateSubdir(name string) string { return filepath.Join(s.privateDir, name) }
+func (p *Plan) privateSubdir(name string) string { return filepath.Join(p.privateDir, name) }
 
-// stateDir is where isolated pools keep uploads and sessions: they outlive Caddy,
-// and are to be reached by users other than Caddy's.
+// stateDir returns the directory for uploads and sessions of isolated pools. They
+// outlive Caddy, and users other than Caddy's must be able to reach them.
 func stateDir() string {
 	const name = "php_pool"
 	if dirs := filepath.SplitList(os.Getenv("STATE_DIRECTORY")); len(dirs) > 0 && dirs[0] != "" { // systemd's StateDirectory=
@@ -131,36 +136,37 @@ func stateDir() string {
 	return filepath.Join(caddy.AppDataDir(), name)
 }
 
-// CreateDirs makes the directories of an isolated pool. Those above the last are
-// Caddy's, so that PHP can put nothing else in the place of what root gives away.
-func (s *Plan) CreateDirs() error {
-	if s.privateDir == "" {
+// CreateDirs creates the private directories of an isolated pool, and does nothing for
+// other pools. Their parent directories stay owned by Caddy, so that PHP cannot replace
+// a directory that root is about to chown.
+func (p *Plan) CreateDirs() error {
+	if p.privateDir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(s.privateDir, 0o711); err != nil { //nolint:gosec // G301: PHP's user has to pass, and can list nothing
-		return fmt.Errorf("isolate: making a directory for uploads and sessions: %w", err)
+	if err := os.MkdirAll(p.privateDir, 0o711); err != nil { //nolint:gosec // G301: PHP's user must be able to enter it, but cannot list it
+		return fmt.Errorf("isolate: creating a directory for uploads and sessions: %w", err)
 	}
-	for _, dir := range []string{filepath.Dir(s.privateDir), s.privateDir} { // whatever the umask
+	for _, dir := range []string{filepath.Dir(p.privateDir), p.privateDir} { // independent of the umask
 		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // G302: the same
 			return fmt.Errorf("isolate: %w", err)
 		}
 	}
 	for _, name := range []string{"tmp", "sessions"} {
-		if err := s.createDir(s.privateSubdir(name)); err != nil {
+		if err := p.createDir(p.privateSubdir(name)); err != nil {
 			return fmt.Errorf("isolate: %w", err)
 		}
 	}
-	if s.User == nil {
+	if p.User == nil {
 		return nil
 	}
-	if err := s.User.CheckTraverse(s.privateSubdir("tmp")); err != nil {
-		return fmt.Errorf("isolate: uploads and sessions are to lie in %s, but %w", s.privateDir, err)
+	if err := p.User.CheckTraverse(p.privateSubdir("tmp")); err != nil {
+		return fmt.Errorf("isolate: PHP cannot use %s for uploads and sessions: %w", p.privateDir, err)
 	}
 	return nil
 }
 
-// createDir makes a directory that is PHP's alone.
-func (s *Plan) createDir(dir string) error {
+// createDir creates a directory that only PHP's user can use.
+func (p *Plan) createDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -169,9 +175,9 @@ func (s *Plan) createDir(dir string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory: take it away", dir)
+		return fmt.Errorf("%s is not a directory: remove it", dir)
 	}
-	if c := s.Process.Credential; c != nil {
+	if c := p.Process.Credential; c != nil {
 		if err := os.Lchown(dir, int(c.UID), int(c.GID)); err != nil {
 			return err
 		}

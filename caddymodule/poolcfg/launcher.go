@@ -2,7 +2,6 @@ package poolcfg
 
 import (
 	"context"
-	"net"
 
 	"go.uber.org/zap"
 
@@ -11,65 +10,59 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// backtraceDepth is how many calls the slow log shows, as php-fpm's does
-// (request_slowlog_trace_depth).
+// backtraceDepth is the number of frames in the log of slow requests, the default of
+// php-fpm's request_slowlog_trace_depth.
 const backtraceDepth = 20
 
-// Activity says where the script is and what its process waits for.
+// Activity returns the backtrace of the script and what its process is blocked on.
 func (p processAdapter) Activity() (pool.Activity, error) {
 	frames, err := p.Backtrace(backtraceDepth + 1)
-	var e pool.Activity
+	var a pool.Activity
 	for i, f := range frames {
 		if i == backtraceDepth {
-			e.Backtrace = append(e.Backtrace, "…")
+			a.Backtrace = append(a.Backtrace, "…")
 			break
 		}
-		e.Backtrace = append(e.Backtrace, f.String())
+		a.Backtrace = append(a.Backtrace, f.String())
 	}
 	if wait, err := p.BlockedOn(); err == nil {
-		e.BlockedOn = wait.String()
+		a.BlockedOn = wait.String()
 	}
-	return e, err
+	return a, err
 }
 
-// Starter begins generations of this spec.
-func (s *Plan) Starter(logger *zap.Logger) pool.Starter {
+// Starter returns the function that starts a generation of the plan. Workers log the
+// lines that they write to stderr outside of a request.
+func (p *Plan) Starter(logger *zap.Logger) pool.Starter {
 	return func(ctx context.Context, slots int) (pool.Launcher, error) {
-		if err := s.CreateDirs(); err != nil {
+		if err := p.CreateDirs(); err != nil {
 			return nil, err
 		}
-		o := s.Process
+		o := p.Process
 		o.Slots = slots
 		o.Stderr = func(line string) { logger.Warn("php-cgi", zap.String("stderr", line)) }
-		probe := (*fastcgi.Conn).Ping
-		if !s.Binary.KeepsConnAfterGetValues() {
-			// PHP before 8.2.13 closes the connection after GET_VALUES.
-			o.Handshake, probe = requestHandshake, (*fastcgi.Conn).PingRequest
+		keepsConn := p.Binary.KeepsConnAfterGetValues()
+		o.Handshake = fastcgi.HandshakeFunc(keepsConn)
+		healthCheck := (*fastcgi.Conn).Ping
+		if !keepsConn {
+			healthCheck = (*fastcgi.Conn).PingRequest
 		}
-		if s.Spawn == SpawnSingle {
+		if p.Spawn == SpawnSingle {
 			single, err := phpbin.StartSingle(ctx, o)
 			if err != nil {
 				return nil, err
 			}
-			return launcherAdapter[*phpbin.Single]{single, probe}, nil
+			return launcherAdapter[*phpbin.Single]{single, healthCheck}, nil
 		}
 		shared, err := phpbin.StartShared(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		return launcherAdapter[*phpbin.Shared]{shared, probe}, nil
+		return launcherAdapter[*phpbin.Shared]{shared, healthCheck}, nil
 	}
 }
 
-// handshake makes sure that php-cgi serves on a fresh connection.
-func handshake(ctx context.Context, conn net.Conn) error { return fastcgi.NewConn(conn).Handshake(ctx) }
-
-// requestHandshake does it by a request for a script that cannot exist.
-func requestHandshake(ctx context.Context, conn net.Conn) error {
-	return fastcgi.NewConn(conn).PingRequest(ctx)
-}
-
-// launcherAdapter is a phpbin launcher as package pool wants it.
+// launcherAdapter makes a launcher of phpbin a [pool.Launcher].
 type launcherAdapter[L interface {
 	Launch(ctx context.Context) (*phpbin.Process, error)
 	Slots() int
@@ -96,7 +89,7 @@ func (l launcherAdapter[L]) Launch(ctx context.Context) (pool.Process, error) {
 	return processAdapter{p}, nil
 }
 
-// processAdapter is a phpbin process as package pool wants it.
+// processAdapter makes a process of phpbin a [pool.Process].
 type processAdapter struct{ *phpbin.Process }
 
 func (p processAdapter) Drain(ctx context.Context) (pool.Process, error) {

@@ -226,35 +226,29 @@ type QuarantineOptions struct {
 	Period caddy.Duration `json:"period,omitempty"`
 }
 
-// IsZero reports whether nothing was set.
-func (o *Options) IsZero() bool { return o == nil || EqualJSON(*o, Options{}) }
+// DefaultPool is the name of the pool of handlers that name no pool and have no pool
+// options.
+const DefaultPool = "default"
 
-// EqualJSON compares two configs as they would be written.
-func EqualJSON(a, b any) bool {
-	x, err1 := json.Marshal(a)
-	y, err2 := json.Marshal(b)
+// IsZero reports whether no option is set.
+func (o *Options) IsZero() bool { return o == nil || o.Equal(new(Options)) }
+
+// Equal reports whether both have the same JSON.
+func (o *Options) Equal(other *Options) bool {
+	x, err1 := json.Marshal(o)
+	y, err2 := json.Marshal(other)
 	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
 
-const DefaultPool = "default"
+// WatchesFiles reports whether the option watch is on.
+func (o *Options) WatchesFiles() bool { return valueOr(o.Watch, false) }
 
-// withoutSizing are the defaults without their size where a pool names one of its own:
-// `workers 4` for every pool must not stand against a `manager ondemand`.
-func (o *Options) withoutSizing(own *Options) *Options {
-	if o == nil || own == nil || own.Manager == "" && own.Workers == 0 && own.MaxWorkers == 0 {
-		return o
-	}
-	rest := *o
-	rest.Manager, rest.Workers, rest.MaxWorkers, rest.StartWorkers = "", 0, 0, 0
-	rest.MinWorkers, rest.MaxSpare, rest.IdleTimeout, rest.MasterIdleTimeout = nil, nil, 0, nil
-	return &rest
-}
+// RequiresWarmup reports whether a generation whose warmup fails must not be used: the
+// option warmup_strict.
+func (o *Options) RequiresWarmup() bool { return valueOr(o.WarmupStrict, false) }
 
-// Off is how `index off` turns routing off.
-const Off = "off"
-
-// Merge returns own with everything that it leaves out taken from
-// defaults, and validates the result. Both may be nil.
+// Merge returns own with each option that is not set taken from defaults; maps are
+// merged. Both may be nil. The error is that of [Options.Validate].
 func Merge(defaults, own *Options) (*Options, error) {
 	merged := new(Options)
 	for _, layer := range []*Options{defaults.withoutSizing(own), own} {
@@ -273,4 +267,17 @@ func Merge(defaults, own *Options) (*Options, error) {
 		return nil, err
 	}
 	return merged, nil
+}
+
+// withoutSizing returns the defaults for a pool with the options own: if own sets the
+// manager or the size, the defaults' manager and sizes do not apply, because `workers 4`
+// for all pools would contradict `manager ondemand` of one.
+func (o *Options) withoutSizing(own *Options) *Options {
+	if o == nil || own == nil || own.Manager == "" && own.Workers == 0 && own.MaxWorkers == 0 {
+		return o
+	}
+	rest := *o
+	rest.Manager, rest.Workers, rest.MaxWorkers, rest.StartWorkers = "", 0, 0, 0
+	rest.MinWorkers, rest.MaxSpare, rest.IdleTimeout, rest.MasterIdleTimeout = nil, nil, 0, nil
+	return &rest
 }

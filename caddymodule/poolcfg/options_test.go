@@ -10,10 +10,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
+func TestValidate_Errors(t *testing.T) {
 	for _, c := range []struct {
 		o    Options
-		want string // what the message has to name
+		want string // part of the message
 	}{
 		{Options{Manager: "statik"}, "statik"},
 		{Options{Manager: "static"}, "workers"},
@@ -37,12 +37,12 @@ func TestOptionsThatCannotBeMeantAreRefusedByName(t *testing.T) {
 		{Options{Manager: "ondemand", MinWorkers: new(1)}, "min_workers"},
 	} {
 		if err := c.o.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: got %v, want an error that names %q", c.o, err, c.want)
+			t.Errorf("%+v: got %v, want an error with %q", c.o, err, c.want)
 		}
 	}
 }
 
-func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
+func TestDefaults_Documented(t *testing.T) {
 	var o Options
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
@@ -65,42 +65,18 @@ func TestTheDefaultsAreThoseOfTheManual(t *testing.T) {
 		t.Errorf("with one worker: got %+v", one.Size)
 	}
 	if off := (&Options{SlowRequest: -1, HealthInterval: -1}).Settings(4); off.SlowRequest != 0 || off.HealthInterval != 0 {
-		t.Errorf("turned off: got %+v", off)
+		t.Errorf("off: got %+v", off)
 	}
 }
 
-func TestNamingWorkersMakesAPoolStatic(t *testing.T) {
+func TestDefaults_WorkersMeansStatic(t *testing.T) {
 	s := (&Options{Workers: 7}).Settings(16)
 	if s.Manager != pool.Static || s.MaxWorkers != 7 {
 		t.Errorf("got %+v", s.Size)
 	}
 }
 
-func TestHowManyWorkersAMachineGets(t *testing.T) {
-	const mb, gb = 1 << 20, 1 << 30
-	for _, c := range []struct {
-		what      string
-		m         Resources
-		pools     int
-		perWorker int64
-		want      int
-	}{
-		{"1 GB, 1 CPU: 60 % by 128 MB", Resources{1, gb}, 1, 128 * mb, 4},
-		{"1 GB, 1 CPU, memory_limit off", Resources{1, gb}, 1, -1, 4},
-		{"1 GB shared by 20 sites", Resources{1, gb}, 20, 128 * mb, 2},
-		{"2 GB, 2 CPUs", Resources{2, 2 * gb}, 1, 128 * mb, 9},
-		{"24 GB, 2 CPUs: 8 for each CPU", Resources{2, 24 * gb}, 1, 128 * mb, 16},
-		{"256 GB, 64 cores", Resources{64, 256 * gb}, 1, 256 * mb, 512},
-		{"memory unknown", Resources{4, 0}, 1, 128 * mb, 32},
-		{"a huge memory_limit", Resources{8, 8 * gb}, 1, 4 * gb, 2},
-	} {
-		if got := c.m.size(c.pools, 0, c.perWorker, false); got.MaxWorkers != c.want {
-			t.Errorf("%s: got %d (%s), want %d", c.what, got.MaxWorkers, got.Summary, c.want)
-		}
-	}
-}
-
-func TestAPoolCanUndoTheDefaults(t *testing.T) {
+func TestMerge_PoolOverridesDefaults(t *testing.T) {
 	defaults := &Options{
 		Workers: 4, RequestTimeout: caddy.Duration(time.Minute), NoNewPrivs: new(true), Nice: new(5),
 		INI: map[string]string{"a": "1", "b": "1"}, AdminINI: map[string]string{"a": "1", "b": "1"}, Isolate: new(true),
@@ -123,6 +99,6 @@ func TestAPoolCanUndoTheDefaults(t *testing.T) {
 		t.Errorf("admin_ini: got %v, isolate: %t", o.AdminINI, o.Isolates())
 	}
 	if o, err := Merge(defaults, &Options{}); err != nil || o.Workers != 4 {
-		t.Errorf("a pool that sets nothing: got %+v, %v", o, err)
+		t.Errorf("a pool without options: got %+v, %v", o, err)
 	}
 }

@@ -7,11 +7,5 @@ import (
 	"syscall"
 )
 
-// fileOwner tells to whom a file belongs.
-func fileOwner(info fs.FileInfo) (uid, gid uint32, ok bool) {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, 0, false
-	}
-	return st.Uid, st.Gid, true
-}
+// fileOwner returns the owner of a file.
+func fileOwner(info fs.FileInfo) (uid uint32) { return info.Sys().(*syscall.Stat_t).Uid }

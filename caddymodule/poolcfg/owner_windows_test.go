@@ -2,5 +2,5 @@ package poolcfg
 
 import "io/fs"
 
-// fileOwner tells to whom a file belongs; Windows has no such numbers.
-func fileOwner(fs.FileInfo) (uid, gid uint32, ok bool) { return 0, 0, false }
+// fileOwner returns 0: Windows has no numeric users.
+func fileOwner(fs.FileInfo) (uid uint32) { return 0 }

@@ -13,125 +13,148 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// The ways to start workers.
+// The values of [Options.Spawn].
 const (
-	SpawnShared = "shared"
-	SpawnSingle = "single"
+	SpawnShared = "shared" // workers are forked from one master and share its OPcache
+	SpawnSingle = "single" // workers are separate processes
 )
 
-// Plan is a pool as one config wants it: its options, and what was found out
-// about the php-cgi they lead to.
-type Plan struct {
-	Options  *Options
-	Settings pool.Settings
-	Binary   *phpbin.Binary
-	Process  phpbin.Options
-	Spawn    string
-	User     *UnixUser // nil where PHP runs as Caddy does
-	// privateSubdir is the directory of an isolated pool's own; "" where there is none.
-	privateDir string
-	// Sizing is how max_workers auto came about; nil where it was given.
-	Sizing *Sizing
-	// Key is equal for two specs whose processes see the same.
-	Key string
-	// Inputs is what the files behind the key were before they were read.
-	Inputs map[string]string
+// defaultSpawn is the value of [Options.Spawn] if it is not set.
+func defaultSpawn() string {
+	if phpbin.SupportsShared {
+		return SpawnShared
+	}
+	return SpawnSingle
 }
 
-// PHPLocator finds a php-cgi and asks it what it is: anew, or as one that remembers.
+// Plan holds the options of a pool and everything derived from them and from the
+// installed php-cgi.
+type Plan struct {
+	// Options are the merged options of the pool.
+	Options *Options
+	// Settings are the options that apply to a running pool.
+	Settings pool.Settings
+	// Binary describes php-cgi.
+	Binary *phpbin.Binary
+	// Process are the options of the processes of a generation.
+	Process phpbin.Options
+	// Spawn is [SpawnShared] or [SpawnSingle].
+	Spawn string
+	// User is the user that PHP runs as; nil means Caddy's own user.
+	User *UnixUser
+	// Sizing explains max_workers auto; nil if the size is configured.
+	Sizing *Sizing
+	// Key identifies a generation: plans with the same key start the same processes
+	// with the same php-cgi and ini files.
+	Key string
+	// Inputs are the [FileStates] of php-cgi and its ini files before they were read.
+	// If they change, a new plan has another key.
+	Inputs map[string]string
+
+	privateDir string // of an isolated pool, for uploads and sessions; else ""
+}
+
+// PHPLocator finds php-cgi and detects its version and settings. Implementations may
+// cache the results.
 type PHPLocator struct {
-	Find   func(spec string) (string, error)
+	// Find returns the path of the php-cgi that the option binary selects.
+	Find func(binary string) (path string, err error)
+	// Detect runs the php-cgi at path and returns its version and settings.
 	Detect func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
 }
 
+// Uncached is the PHPLocator that always searches and runs php-cgi.
 var Uncached = PHPLocator{phpbin.Find, phpbin.Detect}
 
-// detectTimeout bounds the short runs of php-cgi that tell what it is.
+// detectTimeout limits the time that Detect may run php-cgi.
 const detectTimeout = 10 * time.Second
 
-// NewPlan finds and asks php-cgi. It starts no worker.
-func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, ask PHPLocator) (*Plan, error) {
-	s := &Plan{Options: o, Spawn: o.Spawn}
-	if s.Spawn == "" {
-		s.Spawn = defaultSpawn
+// NewPlan finds php-cgi and returns the plan for the options, which must be merged and
+// valid. It runs php-cgi to detect its version, but starts no worker. Startup warnings
+// of php-cgi are logged. The error names the option that must be changed.
+func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLocator) (*Plan, error) {
+	p := &Plan{Options: o, Spawn: o.Spawn}
+	if p.Spawn == "" {
+		p.Spawn = defaultSpawn()
 	}
-	path, err := ask.Find(o.Binary)
+	path, err := locator.Find(o.Binary)
 	if err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
-	if err := s.prepare(path); err != nil {
+	if err := p.prepare(path); err != nil {
 		return nil, err
 	}
-	probing, cancel := context.WithTimeout(ctx, detectTimeout)
+	detectCtx, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	if s.Binary, err = ask.Detect(probing, path, s.detectOptions()); err != nil {
+	if p.Binary, err = locator.Detect(detectCtx, path, p.detectOptions()); err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
-	s.Process.ZTS = s.Binary.ZTS
-	for _, warning := range s.Binary.Warnings {
+	p.Process.ZTS = p.Binary.ZTS
+	for _, warning := range p.Binary.Warnings {
 		logger.Warn("php-cgi startup warning", zap.String("message", warning))
 	}
-	s.Settings = o.Settings(minAutoWorkers) // until the budget is known
-	return s, s.computeKey()
+	p.Settings = o.Settings(minAutoWorkers) // until Allocate is called
+	return p, p.computeKey()
 }
 
-// binaryError says which option led to a php-cgi that will not do.
+// binaryError adds the option binary, unless it is not set, to an error of php-cgi.
 func binaryError(option string, err error) error {
 	if option == "" {
 		return err
 	}
-	return fmt.Errorf("binary %s: %w: write the name, path or version of a php-cgi that is installed", option, err)
+	return fmt.Errorf("binary %s: %w: write the name, path or version of an installed php-cgi", option, err)
 }
 
-// prepare fills in what the processes see.
-func (s *Plan) prepare(path string) error {
-	o := s.Options
-	s.Process = phpbin.Options{
-		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: ValueOr(o.Nice, 0), NoNewPrivs: ValueOr(o.NoNewPrivs, false),
-		OOMScoreAdj: o.OOMScoreAdj, Handshake: handshake,
+// prepare fills in the options of the processes.
+func (p *Plan) prepare(path string) error {
+	o := p.Options
+	p.Process = phpbin.Options{
+		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: valueOr(o.Nice, 0), NoNewPrivs: valueOr(o.NoNewPrivs, false),
+		OOMScoreAdj: o.OOMScoreAdj, Handshake: fastcgi.HandshakeFunc(true), // until the version is known
 	}
 	if o.INIFile != "" {
 		if err := readableFile(o.INIFile); err != nil {
-			return fmt.Errorf("ini_file %s: %w: write the path of a php.ini that exists", o.INIFile, err)
+			return fmt.Errorf("ini_file %s: %w: write the path of a php.ini that Caddy can read", o.INIFile, err)
 		}
 	}
 	if o.INIScanDir != "" {
 		if err := readableDir(o.INIScanDir); err != nil {
-			return fmt.Errorf("ini_scan_dir %s: %w: write a directory that exists", o.INIScanDir, err)
+			return fmt.Errorf("ini_scan_dir %s: %w: write a directory that Caddy can read", o.INIScanDir, err)
 		}
-		s.Process.INIScanDir = &o.INIScanDir
+		p.Process.INIScanDir = &o.INIScanDir
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Rlimits)) {
-		s.Process.Rlimits = append(s.Process.Rlimits,
+		p.Process.Rlimits = append(p.Process.Rlimits,
 			phpbin.Rlimit{Resource: name, Soft: o.Rlimits[name], Hard: o.Rlimits[name]})
 	}
 	if o.SpoolDir != "" {
 		if err := readableDir(o.SpoolDir); err != nil {
-			return fmt.Errorf("spool_dir %s: %w: write a directory that exists", o.SpoolDir, err)
+			return fmt.Errorf("spool_dir %s: %w: write a directory that Caddy can read", o.SpoolDir, err)
 		}
 	}
-	if err := s.prepareUser(); err != nil {
+	if err := p.prepareUser(); err != nil {
 		return err
 	}
-	if err := s.isolate(); err != nil {
+	if err := p.isolate(); err != nil {
 		return err
 	}
-	if err := s.prepareUmask(); err != nil {
+	if err := p.prepareUmask(); err != nil {
 		return err
 	}
-	if err := s.prepareINI(); err != nil {
+	if err := p.prepareINI(); err != nil {
 		return err
 	}
-	return s.Process.Validate()
+	return p.Process.Validate()
 }
 
-func (s *Plan) prepareUmask() error {
-	mode := s.Options.Umask
-	if mode == "" && s.Options.Isolates() && canRestrict {
+func (p *Plan) prepareUmask() error {
+	mode := p.Options.Umask
+	if mode == "" && p.Options.Isolates() && canRestrict {
 		mode = isolatedUmask
 	}
 	if mode == "" {
@@ -142,31 +165,30 @@ func (s *Plan) prepareUmask() error {
 		return err
 	}
 	umask := int(mask)
-	s.Process.Umask = &umask
+	p.Process.Umask = &umask
 	return nil
 }
 
-// LogReady logs what was chosen, and warns of a choice that is nobody's wish.
-func (s *Plan) LogReady(logger *zap.Logger, took time.Duration) {
-	fields := []zap.Field{
-		zap.String("binary", s.Binary.Path), zap.String("version", s.Binary.VersionText),
-		zap.String("php_ini", s.Binary.INIFile), zap.String("user", s.UserName()), zap.String("spawn", s.Spawn),
-		zap.String("manager", string(s.Settings.Manager)), zap.Int("max_workers", s.Settings.MaxWorkers),
-		zap.Duration("duration", took),
-	}
-	logger.Info("php-cgi is ready", fields...)
+// LogReady logs that workers of the plan run, with the values that were detected or
+// chosen by default.
+func (p *Plan) LogReady(logger *zap.Logger, elapsed time.Duration) {
+	logger.Info("php-cgi is ready",
+		zap.String("binary", p.Binary.Path), zap.String("version", p.Binary.VersionText),
+		zap.String("php_ini", p.Binary.INIFile), zap.String("user", p.UserName()), zap.String("spawn", p.Spawn),
+		zap.String("manager", string(p.Settings.Manager)), zap.Int("max_workers", p.Settings.MaxWorkers),
+		zap.Duration("duration", elapsed))
 }
 
-// computeKey makes the key: what the processes see, with the binary and the ini
-// files as they are now, so that an upgrade or an edited php.ini counts as a
-// change.
-func (s *Plan) computeKey() error {
-	o := s.Options
-	s.Inputs = inputStates(s.Binary)
-	seen := struct {
+// computeKey sets Key: a hash of everything that the processes depend on, including
+// the current content of php-cgi and its ini files, so that an upgrade or an edited
+// php.ini starts a new generation.
+func (p *Plan) computeKey() error {
+	o := p.Options
+	p.Inputs = inputStates(p.Binary)
+	input := struct {
 		Spawn, Binary string
 		Args, Environ []string
-		Who           *phpbin.Credential
+		User          *phpbin.Credential
 		Umask         *int
 		Nice          int
 		NoNewPrivs    bool
@@ -174,42 +196,43 @@ func (s *Plan) computeKey() error {
 		Rlimits       map[string]uint64
 		INI           map[string]string
 	}{
-		Spawn: s.Spawn, Binary: s.Binary.ID(), Args: s.Process.Args(), Environ: s.Process.Environ(),
-		Who: s.Process.Credential, Umask: s.Process.Umask, Nice: s.Process.Nice, NoNewPrivs: s.Process.NoNewPrivs,
-		OOMScoreAdj: s.Process.OOMScoreAdj,
+		Spawn: p.Spawn, Binary: p.Binary.ID(), Args: p.Process.Args(), Environ: p.Process.Environ(),
+		User: p.Process.Credential, Umask: p.Process.Umask, Nice: p.Process.Nice, NoNewPrivs: p.Process.NoNewPrivs,
+		OOMScoreAdj: p.Process.OOMScoreAdj,
 		Rlimits:     o.Rlimits, INI: map[string]string{},
 	}
-	for _, path := range s.Binary.INIFiles() {
+	for _, path := range p.Binary.INIFiles() {
 		sum, err := fileSum(path)
 		if err != nil {
 			return err
 		}
-		seen.INI[path] = sum
+		input.INI[path] = sum
 	}
-	text, err := json.Marshal(seen)
+	text, err := json.Marshal(input)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(text)
-	s.Key = hex.EncodeToString(sum[:])
+	p.Key = hex.EncodeToString(sum[:])
 	return nil
 }
 
-// MayStartEmpty reports whether a pool can begin with no worker at all.
-func (s *Plan) MayStartEmpty() bool {
-	return s.Settings.Manager == pool.OnDemand && len(s.Options.Warmup) == 0
+// MayStartEmpty reports whether the pool may start without any worker: an ondemand
+// pool without warmup.
+func (p *Plan) MayStartEmpty() bool {
+	return p.Settings.Manager == pool.OnDemand && len(p.Options.Warmup) == 0
 }
 
-// WithDetected is s with what another spec found out about php-cgi.
-func (s *Plan) WithDetected(fresh *Plan) *Plan {
-	out := *s
-	out.Binary, out.Process, out.User = fresh.Binary, fresh.Process, fresh.User
-	out.Key, out.Inputs, out.privateDir = fresh.Key, fresh.Inputs, fresh.privateDir
-	return &out
+// WithDetected returns a copy of p with php-cgi, the user, and everything else that
+// fresh detected. Both must have the same options. Settings and Sizing stay those of p.
+func (p *Plan) WithDetected(fresh *Plan) *Plan {
+	plan := *p
+	plan.Binary, plan.Process, plan.User = fresh.Binary, fresh.Process, fresh.User
+	plan.Key, plan.Inputs, plan.privateDir = fresh.Key, fresh.Inputs, fresh.privateDir
+	return &plan
 }
 
-// inputStates says what the files that php-cgi starts from are at this moment:
-// when one of them changes, a new generation is due.
+// inputStates returns the states of php-cgi, its ini files, and their directories.
 func inputStates(b *phpbin.Binary) map[string]string {
 	return FileStates(slices.Concat([]string{b.Path}, b.INIFiles(), b.INIDirs()))
 }

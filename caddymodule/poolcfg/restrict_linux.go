@@ -1,8 +1,4 @@
 package poolcfg
 
-// defaultSpawn: workers forked from one master share its OPcache.
-const defaultSpawn = SpawnShared
-
-// canRestrict: processes can have a umask of their own, and be kept from gaining
-// privileges.
+// canRestrict reports whether workers can have their own umask and no_new_privs.
 const canRestrict = true

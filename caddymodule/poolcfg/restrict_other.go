@@ -2,8 +2,5 @@
 
 package poolcfg
 
-// defaultSpawn: the shared way needs Linux.
-const defaultSpawn = SpawnSingle
-
-// canRestrict: that each process has its umask and no_new_privs needs Linux.
+// canRestrict reports whether workers can have their own umask and no_new_privs.
 const canRestrict = false

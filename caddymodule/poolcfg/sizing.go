@@ -12,94 +12,97 @@ import (
 )
 
 const (
-	// memoryShare is how much of the machine's memory all pools together may
-	// plan with, in percent.
+	// memoryShare is the share of the memory, in percent, for all pools together.
 	memoryShare = 60
-	// defaultWorkerBytes is what a worker is counted as when PHP's memory_limit
-	// is off.
+	// defaultWorkerBytes is the size of a worker if PHP's memory_limit is off.
 	defaultWorkerBytes = 128 << 20
-	// minWorkerBytes is the least that a worker is counted as, whatever was
-	// measured.
+	// minWorkerBytes is the minimum size of a worker, even if less was measured.
 	minWorkerBytes = 16 << 20
-	// maxWorkerBytes is the most, so that a memory_limit of more than any machine
-	// has does not overflow a sum.
+	// maxWorkerBytes is the maximum size of a worker, so that the sum over all
+	// workers does not overflow.
 	maxWorkerBytes = 1 << 40
-	// Between minAutoWorkers and workersPerCPU for each CPU lies what
-	// max_workers auto comes to, whatever the memory.
+	// max_workers auto is at least minAutoWorkers and at most workersPerCPU for each
+	// CPU, whatever the memory.
 	minAutoWorkers = 2
 	workersPerCPU  = 8
-	// MeasureInterval is how often workers are measured, and MinMeasuredRequests how
-	// many requests a pool has to have served before that counts.
-	MeasureInterval     = 30 * time.Second
+)
+
+const (
+	// MeasureInterval is the time between two measurements of the workers' memory.
+	MeasureInterval = 30 * time.Second
+	// MinMeasuredRequests is the number of requests that a pool must have served
+	// before its measurements are used.
 	MinMeasuredRequests = 100
 )
 
-// Resources is what sizes are computed from.
+// Resources are the CPUs and the memory that pools share.
 type Resources struct {
 	cpus   int
-	memory int64 // bytes: of the cgroup where it is limited, else of the machine; 0 if unknown
+	memory int64 // bytes: the cgroup's limit, else the machine's memory; 0 if unknown
 }
 
+// DetectResources returns the resources of this process: GOMAXPROCS, and the memory
+// limit of its cgroup or the memory of the machine.
 func DetectResources() Resources {
-	m := Resources{cpus: runtime.GOMAXPROCS(0)}
+	r := Resources{cpus: runtime.GOMAXPROCS(0)}
 	n, err := memlimit.FromCgroup()
 	if err != nil || n == 0 {
 		n, err = memlimit.FromSystem()
 	}
 	if err == nil {
-		m.memory = int64(min(n, 1<<62))
+		r.memory = int64(min(n, 1<<62))
 	}
-	return m
+	return r
 }
 
-// Sizing is how max_workers auto came about. The status shows it.
+// Sizing explains a max_workers that was computed. Status and admin API show it.
 type Sizing struct {
 	Memory     int64  `json:"memory_bytes"`
-	Reserved   int64  `json:"reserved_bytes"` // by pools with a fixed size
-	Pools      int    `json:"pools"`          // that share the rest
-	Worker     int64  `json:"worker_bytes"`   // what one is counted as
-	Measured   bool   `json:"measured"`       // else by memory_limit
+	Reserved   int64  `json:"reserved_bytes"` // by pools of fixed size
+	Pools      int    `json:"pools"`          // number of pools that share the rest
+	Worker     int64  `json:"worker_bytes"`   // estimated size of a worker
+	Measured   bool   `json:"measured"`       // Worker was measured; else it is memory_limit
 	CPUs       int    `json:"cpus"`
 	MaxWorkers int    `json:"max_workers"`
 	Summary    string `json:"summary"`
 }
 
-// size says what max_workers auto comes to for each of so many pools when a
-// worker is counted as worker bytes and pools of a fixed size take some.
-func (m Resources) size(pools int, taken, worker int64, measured bool) Sizing {
+// size computes max_workers for each of pools that share the memory, less the reserved
+// bytes, if one worker takes worker bytes.
+func (r Resources) size(pools int, reserved, worker int64, measured bool) Sizing {
 	if worker <= 0 {
 		worker = defaultWorkerBytes
 	}
-	s := Sizing{Memory: m.memory, Reserved: taken, Pools: max(1, pools), Worker: worker, Measured: measured, CPUs: m.cpus}
-	most := workersPerCPU * m.cpus
-	if m.memory <= 0 {
-		s.MaxWorkers = most
-		s.Summary = fmt.Sprintf("memory unknown; %d for each of %d CPUs = %d workers", workersPerCPU, m.cpus, most)
+	s := Sizing{Memory: r.memory, Reserved: reserved, Pools: max(1, pools), Worker: worker, Measured: measured, CPUs: r.cpus}
+	limit := workersPerCPU * r.cpus
+	if r.memory <= 0 {
+		s.MaxWorkers = limit
+		s.Summary = fmt.Sprintf("memory unknown; %d for each of %d CPUs = %d workers", workersPerCPU, r.cpus, limit)
 		return s
 	}
-	share := max(0, m.memory/100*memoryShare-taken) / int64(s.Pools)
+	share := max(0, r.memory/100*memoryShare-reserved) / int64(s.Pools)
 	fit := int(share / worker)
-	s.MaxWorkers = max(minAutoWorkers, min(most, fit))
-	by := "memory_limit"
+	s.MaxWorkers = max(minAutoWorkers, min(limit, fit))
+	source := "memory_limit"
 	if measured {
-		by = "measured"
+		source = "measured"
 	}
-	s.Summary = fmt.Sprintf("%d %% of %s, less %s of pools with a fixed size, shared by %d = %s; at %s a worker (%s) that is %d, "+
+	s.Summary = fmt.Sprintf("%d %% of %s, less %s for pools of fixed size, divided by %d = %s; at %s per worker (%s) that is %d, "+
 		"at least %d, at most %d for each of %d CPUs: %d workers",
-		memoryShare, humanize.IBytes(uint64(m.memory)), humanize.IBytes(uint64(taken)), s.Pools,
-		humanize.IBytes(uint64(share)), humanize.IBytes(uint64(worker)), by, fit, minAutoWorkers, workersPerCPU,
-		m.cpus, s.MaxWorkers)
+		memoryShare, humanize.IBytes(uint64(r.memory)), humanize.IBytes(uint64(reserved)), s.Pools,
+		humanize.IBytes(uint64(share)), humanize.IBytes(uint64(worker)), source, fit, minAutoWorkers, workersPerCPU,
+		r.cpus, s.MaxWorkers)
 	return s
 }
 
-// growthFactor is how many times its size a pool may grow when its workers turn out
-// to be smaller than memory_limit.
+// growthFactor limits how far a pool can grow without a new generation when its workers
+// turn out to be smaller than memory_limit.
 const growthFactor = 4
 
-// slotsFor is for how many workers to start a generation, so that it can grow
-// without a new one. An unused slot is a forked child: it costs little, but with
-// hundreds of ondemand pools, each with its own, that little is gigabytes; such
-// a pool grows when it wakes the next time.
+// slotsFor returns the number of slots of a generation. Spare slots let the pool grow
+// without a new generation. Each is a preforked child, which takes little memory, but
+// with hundreds of ondemand pools gigabytes in total. Therefore an ondemand pool has no
+// spare slots; it grows when its master is started the next time.
 func (s *Sizing) slotsFor(manager pool.Manager) int {
 	if manager == pool.OnDemand {
 		return s.MaxWorkers
@@ -107,13 +110,13 @@ func (s *Sizing) slotsFor(manager pool.Manager) int {
 	return min(workersPerCPU*s.CPUs, growthFactor*s.MaxWorkers)
 }
 
-// IsAuto reports whether the pool sizes itself.
+// IsAuto reports whether max_workers is computed by [Allocate].
 func (o *Options) IsAuto() bool { return o.EffectiveManager() != pool.Static && o.MaxWorkers <= 0 }
 
-// workerBytes is what one worker of a pool is counted as: its memory_limit, or
-// half as much again as the most that was measured.
-func (s *Plan) workerBytes(measured int64) (int64, bool) {
-	limit := s.Binary.MemoryLimit
+// workerBytes returns the estimated size of a worker: memory_limit, or 1.5 times the
+// measured maximum if that is less. measured is 0 without a measurement.
+func (p *Plan) workerBytes(measured int64) (size int64, isMeasured bool) {
+	limit := p.Binary.MemoryLimit
 	if limit <= 0 {
 		limit = defaultWorkerBytes
 	}
@@ -124,26 +127,28 @@ func (s *Plan) workerBytes(measured int64) (int64, bool) {
 	return min(limit, max(minWorkerBytes, measured+measured/2)), true
 }
 
-// Allocate shares the machine out over all pools; measured has what was measured
-// of each.
-func Allocate(m Resources, specs map[string]*Plan, measured map[string]int64) {
-	var taken int64
+// Allocate divides the resources between all pools: it sets Settings and Sizing of the
+// plans with max_workers auto, after the pools of fixed size have got their memory.
+// measured has the largest measured size of a worker by pool, in bytes; the estimate
+// for the other pools is memory_limit.
+func Allocate(r Resources, plans map[string]*Plan, measured map[string]int64) {
+	var reserved int64
 	auto := 0
-	for name, s := range specs {
-		if s.Options.IsAuto() {
+	for name, p := range plans {
+		if p.Options.IsAuto() {
 			auto++
 			continue
 		}
-		worker, _ := s.workerBytes(measured[name])
-		taken += worker * int64(s.Settings.MaxWorkers)
+		worker, _ := p.workerBytes(measured[name])
+		reserved += worker * int64(p.Settings.MaxWorkers)
 	}
-	for name, s := range specs {
-		if s.Options.IsAuto() {
-			worker, isMeasured := s.workerBytes(measured[name])
-			size := m.size(auto, taken, worker, isMeasured)
-			s.Sizing = &size
-			s.Settings = s.Options.Settings(size.MaxWorkers)
-			s.Settings.Slots = size.slotsFor(s.Settings.Manager)
+	for name, p := range plans {
+		if p.Options.IsAuto() {
+			worker, isMeasured := p.workerBytes(measured[name])
+			size := r.size(auto, reserved, worker, isMeasured)
+			p.Sizing = &size
+			p.Settings = p.Options.Settings(size.MaxWorkers)
+			p.Settings.Slots = size.slotsFor(p.Settings.Manager)
 		}
 	}
 }

@@ -1,25 +1,30 @@
 package poolcfg
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// fallbackUsers are who PHP runs as when Caddy is root and nobody was named.
+// UnixUser is the user and the groups that workers run as.
+type UnixUser struct {
+	Name string
+	phpbin.Credential
+}
+
+// fallbackUsers are tried in this order if Caddy runs as root and no user is
+// configured.
 var fallbackUsers = []string{"www-data", "nobody"}
 
-// workerUser finds out who the workers run as; nil is Caddy's own user. Whether
-// Caddy may become that user shows when it starts, not here: `caddy validate`
-// is often run by somebody else.
+// workerUser returns the user for the workers; nil means Caddy's own user. It does not
+// check that Caddy may run processes as that user (see CheckUser), because `caddy
+// validate` is often run by another user than Caddy.
 func workerUser(option string) (*UnixUser, error) {
 	if option != "" {
 		return lookupUser(option)
@@ -28,149 +33,140 @@ func workerUser(option string) (*UnixUser, error) {
 		return nil, nil //nolint:nilnil // nil is Caddy's own user
 	}
 	for _, name := range fallbackUsers {
-		if who, err := lookupUser(name); err == nil {
-			return who, nil
+		if u, err := lookupUser(name); err == nil {
+			return u, nil
 		}
 	}
-	return nil, fmt.Errorf("user: Caddy runs as root and there is neither %s: write user <name>, "+
-		"or user root if PHP really is to run as root", strings.Join(fallbackUsers, " nor "))
+	return nil, fmt.Errorf("user: Caddy runs as root, and neither %s exists: write user <name>, "+
+		"or user root to run PHP as root", strings.Join(fallbackUsers, " nor "))
 }
 
-// prepareUser finds out who the workers run as.
-func (s *Plan) prepareUser() error {
-	who, err := workerUser(s.Options.User)
+// prepareUser fills in the user of the workers.
+func (p *Plan) prepareUser() error {
+	u, err := workerUser(p.Options.User)
 	if err != nil {
 		return err
 	}
-	s.User = who
-	// As the user that it is, Caddy needs no right to start processes.
-	if who != nil && (isRoot() || int(who.UID) != os.Geteuid() || int(who.GID) != os.Getegid()) {
-		s.Process.Credential = &phpbin.Credential{UID: who.UID, GID: who.GID, Groups: who.groups}
+	p.User = u
+	// No credential for Caddy's own user: setting it would need privileges.
+	if u != nil && (isRoot() || int(u.UID) != os.Geteuid() || int(u.GID) != os.Getegid()) {
+		p.Process.Credential = &u.Credential
 	}
 	return nil
 }
 
-// CheckUser says why Caddy cannot start workers as the user that was named.
-func (s *Plan) CheckUser() error {
-	if s.Process.Credential == nil || isRoot() {
+// CheckUser returns an error if Caddy cannot start workers as the configured user.
+func (p *Plan) CheckUser() error {
+	if p.Process.Credential == nil || isRoot() {
 		return nil
 	}
 	return fmt.Errorf("user %s: Caddy does not run as root and cannot start processes as another user or group: "+
-		"run Caddy as root, or take user out", s.Options.User)
+		"run Caddy as root, or remove user", p.Options.User)
 }
 
-// detectOptions is how php-cgi is asked what it is: as the pool's user where we may.
-func (s *Plan) detectOptions() phpbin.Options {
-	o := s.Process
+// detectOptions returns the options for detecting php-cgi. It runs as the pool's user
+// only if Caddy is root.
+func (p *Plan) detectOptions() phpbin.Options {
+	o := p.Process
 	if !isRoot() {
 		o.Credential = nil
 	}
 	return o
 }
 
-// UserName names the workers' user for the log.
-func (s *Plan) UserName() string {
-	if s.Process.Credential == nil {
+// UserName returns the name of the workers' user for logs.
+func (p *Plan) UserName() string {
+	if p.Process.Credential == nil {
 		return "the same as Caddy"
 	}
-	return s.User.Name
+	return p.User.Name
 }
 
-// UserID is the number of the workers' user.
-func (s *Plan) UserID() int {
-	if c := s.Process.Credential; c != nil {
+// UserID returns the numeric ID of the workers' user; -1 on Windows.
+func (p *Plan) UserID() int {
+	if c := p.Process.Credential; c != nil {
 		return int(c.UID)
 	}
 	return os.Geteuid()
 }
 
-// lookupUser resolves `user` or `user:group`, by names or numbers.
+// lookupUser looks up `user` or `user:group`, each a name or a number.
 func lookupUser(option string) (*UnixUser, error) {
 	name, groupName, hasGroup := strings.Cut(option, ":")
-	u, err := user.Lookup(name)
+	account, err := user.Lookup(name)
 	if err != nil {
-		if u, err = user.LookupId(name); err != nil {
-			return nil, fmt.Errorf("user %s: there is no such user: write one that exists", name)
+		if account, err = user.LookupId(name); err != nil {
+			return nil, fmt.Errorf("user %s does not exist: write the name of an existing user", name)
 		}
 	}
-	who := &UnixUser{Name: u.Username}
-	if who.UID, err = number(u.Uid); err != nil {
+	u := &UnixUser{Name: account.Username}
+	if u.UID, err = parseID(account.Uid); err != nil {
 		return nil, fmt.Errorf("user %s: %w", name, err)
 	}
-	if who.GID, err = number(u.Gid); err != nil {
+	if u.GID, err = parseID(account.Gid); err != nil {
 		return nil, fmt.Errorf("user %s: %w", name, err)
 	}
 	if hasGroup {
-		g, err := user.LookupGroup(groupName)
+		group, err := user.LookupGroup(groupName)
 		if err != nil {
-			if g, err = user.LookupGroupId(groupName); err != nil {
-				return nil, fmt.Errorf("user %s: there is no group %s: write one that exists", option, groupName)
+			if group, err = user.LookupGroupId(groupName); err != nil {
+				return nil, fmt.Errorf("user %s: the group %s does not exist: write the name of an existing group", option, groupName)
 			}
 		}
-		if who.GID, err = number(g.Gid); err != nil {
+		if u.GID, err = parseID(group.Gid); err != nil {
 			return nil, fmt.Errorf("user %s: %w", option, err)
 		}
 	}
-	ids, err := u.GroupIds()
+	ids, err := account.GroupIds()
 	if err != nil {
 		return nil, fmt.Errorf("user %s: finding its groups: %w", name, err)
 	}
 	for _, id := range ids {
-		gid, err := number(id)
+		gid, err := parseID(id)
 		if err != nil {
 			return nil, fmt.Errorf("user %s: %w", name, err)
 		}
-		who.groups = append(who.groups, gid)
+		u.Groups = append(u.Groups, gid)
 	}
-	return who, nil
+	return u, nil
 }
 
-func number(id string) (uint32, error) {
+// parseID parses a numeric user or group ID. On Windows IDs are not numbers.
+func parseID(id string) (uint32, error) {
 	n, err := strconv.ParseUint(id, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("%s is no number of a user or group", id)
+		return 0, fmt.Errorf("%s is not a numeric user or group ID", id)
 	}
 	return uint32(n), nil
 }
 
-// user is who the workers run as.
-type UnixUser struct {
-	Name     string
-	UID, GID uint32
-	groups   []uint32
-}
-
-// CheckTraverse looks for the first directory above path that the user may not enter.
-func (who *UnixUser) CheckTraverse(path string) error {
+// CheckTraverse returns an error that names the first directory above path that the
+// user may not enter, by its mode. ACLs are not considered.
+func (u *UnixUser) CheckTraverse(path string) error {
 	if dir := filepath.Dir(path); dir != path {
-		if err := who.CheckTraverse(dir); err != nil {
+		if err := u.CheckTraverse(dir); err != nil {
 			return err
 		}
-		return who.CheckMode(dir, 1, "enter (x)")
+		return u.CheckMode(dir, 1, "enter (x)")
 	}
 	return nil
 }
 
-// CheckMode checks one permission bit, as the owner's, the group's or the others'.
-func (who *UnixUser) CheckMode(path string, bit fs.FileMode, verb string) error {
+// CheckMode returns an error if the mode of a file does not grant the user the
+// permission bit (4, 2 or 1); verb names that permission in the error. ACLs are not
+// considered, and root is not treated specially.
+func (u *UnixUser) CheckMode(path string, bit fs.FileMode, verb string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	uid, gid, ok := fileOwner(info)
+	granted, ok := u.Permissions(info)
 	if !ok {
-		return errors.New("the owner of " + path + " is not known")
+		return fmt.Errorf("%s: the owner is unknown", path)
 	}
-	shift := 0
-	switch {
-	case uid == who.UID:
-		shift = 6
-	case gid == who.GID, slices.Contains(who.groups, gid):
-		shift = 3
-	}
-	if info.Mode().Perm()&(bit<<shift) != 0 {
+	if granted&bit != 0 {
 		return nil
 	}
 	return fmt.Errorf("user %s may not %s %s (mode %v): give it that permission, or run the pool as another user",
-		who.Name, verb, path, info.Mode())
+		u.Name, verb, path, info.Mode())
 }

@@ -4,4 +4,5 @@ package poolcfg
 
 import "os"
 
+// isRoot reports whether Caddy may run workers as another user.
 func isRoot() bool { return os.Geteuid() == 0 }

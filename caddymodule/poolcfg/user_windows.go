@@ -1,4 +1,4 @@
 package poolcfg
 
-// isRoot: on Windows workers run as Caddy does.
+// isRoot reports whether Caddy may run workers as another user; on Windows it cannot.
 func isRoot() bool { return false }

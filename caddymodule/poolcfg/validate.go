@@ -1,6 +1,7 @@
 package poolcfg
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -13,7 +14,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// The defaults of Options.
+// Defaults of [Options].
 const (
 	defaultMinWorkers        = 1
 	defaultStartWorkers      = 2
@@ -30,12 +31,12 @@ const (
 	defaultQuarantineTime    = time.Minute
 )
 
-// MaxWorkers is a bound for typing errors: more processes than any machine
-// runs.
+// MaxWorkers is the highest number of workers that is accepted for one pool. It only
+// catches typing errors.
 const MaxWorkers = 10000
 
-// Validate refuses options that cannot be meant. Each message names the
-// option, the value and the cure.
+// Validate returns an error for the first option whose value is invalid or contradicts
+// another one. The error names the option, its value and the remedy.
 func (o *Options) Validate() error {
 	for _, check := range []func() error{o.checkManager, o.checkCounts, o.checkOrder, o.checkDurations, o.checkProcess} {
 		if err := check(); err != nil {
@@ -50,57 +51,54 @@ func (o *Options) checkManager() error {
 	switch manager {
 	case pool.Static, pool.Dynamic, pool.OnDemand:
 	default:
-		return fmt.Errorf("manager %s is unknown: write static, dynamic or ondemand", o.Manager)
+		return fmt.Errorf("manager %s is not valid: write static, dynamic or ondemand", o.Manager)
 	}
-	foreign := func(set bool, option string, belongs ...pool.Manager) error {
-		if !set {
+	allow := func(set bool, option string, managers ...pool.Manager) error {
+		if !set || slices.Contains(managers, manager) {
 			return nil
 		}
-		if slices.Contains(belongs, manager) {
-			return nil
-		}
-		return fmt.Errorf("%s does not belong to a pool with manager %s: take it out, or write manager %s",
-			option, manager, belongs[0])
+		return fmt.Errorf("%s cannot be used with manager %s: remove it, or write manager %s",
+			option, manager, managers[0])
 	}
 	for _, err := range []error{
-		foreign(o.Workers != 0, "workers", pool.Static),
-		foreign(o.MaxWorkers != 0, "max_workers", pool.Dynamic, pool.OnDemand),
-		foreign(o.MinWorkers != nil, "min_workers", pool.Dynamic),
-		foreign(o.StartWorkers != 0, "start_workers", pool.Dynamic),
-		foreign(o.MaxSpare != nil, "max_spare", pool.Dynamic),
-		foreign(o.IdleTimeout != 0, "idle_timeout", pool.Dynamic, pool.OnDemand),
-		foreign(o.MasterIdleTimeout != nil, "master_idle_timeout", pool.OnDemand),
+		allow(o.Workers != 0, "workers", pool.Static),
+		allow(o.MaxWorkers != 0, "max_workers", pool.Dynamic, pool.OnDemand),
+		allow(o.MinWorkers != nil, "min_workers", pool.Dynamic),
+		allow(o.StartWorkers != 0, "start_workers", pool.Dynamic),
+		allow(o.MaxSpare != nil, "max_spare", pool.Dynamic),
+		allow(o.IdleTimeout != 0, "idle_timeout", pool.Dynamic, pool.OnDemand),
+		allow(o.MasterIdleTimeout != nil, "master_idle_timeout", pool.OnDemand),
 	} {
 		if err != nil {
 			return err
 		}
 	}
 	if manager == pool.Static && o.Workers == 0 {
-		return fmt.Errorf("manager static needs a number of workers: write workers <n>")
+		return fmt.Errorf("manager static needs the number of workers: write workers <n>")
 	}
 	return nil
 }
 
 func (o *Options) checkCounts() error {
 	for _, c := range []struct {
-		option     string
-		value      int
-		from, upTo int
+		option   string
+		value    int
+		min, max int
 	}{
 		{"workers", o.Workers, 0, MaxWorkers},
 		{"max_workers", o.MaxWorkers, -1, MaxWorkers},
-		{"min_workers", ValueOr(o.MinWorkers, 0), 0, MaxWorkers},
+		{"min_workers", valueOr(o.MinWorkers, 0), 0, MaxWorkers},
 		{"start_workers", o.StartWorkers, 0, MaxWorkers},
-		{"max_spare", ValueOr(o.MaxSpare, 0), 0, MaxWorkers},
+		{"max_spare", valueOr(o.MaxSpare, 0), 0, MaxWorkers},
 		{"max_requests", o.MaxRequests, -1, 1 << 30},
-		{"max_requests jitter", ValueOr(o.MaxRequestsJitter, 0), 0, 1 << 30},
-		{"max_queue", ValueOr(o.MaxQueue, 0), 0, 1 << 30},
+		{"max_requests jitter", valueOr(o.MaxRequestsJitter, 0), 0, 1 << 30},
+		{"max_queue", valueOr(o.MaxQueue, 0), 0, 1 << 30},
 		{"max_per_client", o.MaxPerClient, -1, MaxWorkers},
-		{"nice", ValueOr(o.Nice, 0), -20, 19},
+		{"nice", valueOr(o.Nice, 0), -20, 19},
 	} {
-		if c.value < c.from || c.value > c.upTo {
+		if c.value < c.min || c.value > c.max {
 			return fmt.Errorf("%s %d is out of range: write a number from %d to %d",
-				c.option, c.value, c.from, c.upTo)
+				c.option, c.value, c.min, c.max)
 		}
 	}
 	for _, c := range []struct {
@@ -108,29 +106,29 @@ func (o *Options) checkCounts() error {
 		value  int64
 	}{{"max_memory", o.MaxMemory}, {"spool_max", o.SpoolMax}} {
 		if c.value < -1 {
-			return fmt.Errorf("%s %d is negative: write a size such as 256MiB, or -1 for none", c.option, c.value)
+			return fmt.Errorf("%s %d is negative: write a size such as 256MiB, or -1 for no limit", c.option, c.value)
 		}
 	}
 	if o.Quarantine != nil && o.Quarantine.Deaths < 0 {
-		return fmt.Errorf("quarantine %d is negative: write a number of deaths, or off", o.Quarantine.Deaths)
+		return fmt.Errorf("quarantine %d is negative: write a number of crashes, or off", o.Quarantine.Deaths)
 	}
 	return nil
 }
 
-// checkOrder compares the sizes with each other.
+// checkOrder compares the numbers of workers with each other.
 func (o *Options) checkOrder() error {
-	if o.StartWorkers != 0 && o.StartWorkers < ValueOr(o.MinWorkers, 0) {
-		return fmt.Errorf("start_workers %d is less than min_workers %d: make one of them fit",
+	if o.StartWorkers != 0 && o.StartWorkers < valueOr(o.MinWorkers, 0) {
+		return fmt.Errorf("start_workers %d is less than min_workers %d: raise start_workers or lower min_workers",
 			o.StartWorkers, *o.MinWorkers)
 	}
 	if o.MaxWorkers <= 0 {
 		return nil
 	}
-	if least := ValueOr(o.MinWorkers, 0); least > o.MaxWorkers {
-		return fmt.Errorf("min_workers %d is more than max_workers %d: make one of them fit", least, o.MaxWorkers)
+	if minWorkers := valueOr(o.MinWorkers, 0); minWorkers > o.MaxWorkers {
+		return fmt.Errorf("min_workers %d is more than max_workers %d: lower min_workers or raise max_workers", minWorkers, o.MaxWorkers)
 	}
 	if o.StartWorkers > o.MaxWorkers {
-		return fmt.Errorf("start_workers %d is more than max_workers %d: make one of them fit",
+		return fmt.Errorf("start_workers %d is more than max_workers %d: lower start_workers or raise max_workers",
 			o.StartWorkers, o.MaxWorkers)
 	}
 	return nil
@@ -142,7 +140,7 @@ func (o *Options) checkDurations() error {
 		value  caddy.Duration
 	}{
 		{"idle_timeout", o.IdleTimeout},
-		{"master_idle_timeout", ValueOr(o.MasterIdleTimeout, 0)},
+		{"master_idle_timeout", valueOr(o.MasterIdleTimeout, 0)},
 		{"start_timeout", o.StartTimeout},
 		{"queue_timeout", o.QueueTimeout},
 		{"stop_timeout", o.StopTimeout},
@@ -158,11 +156,11 @@ func (o *Options) checkProcess() error {
 	switch o.Spawn {
 	case "", SpawnShared, SpawnSingle:
 	default:
-		return fmt.Errorf("spawn %s is unknown: write shared or single", o.Spawn)
+		return fmt.Errorf("spawn %s is not valid: write shared or single", o.Spawn)
 	}
 	if o.Umask != "" {
 		if _, err := strconv.ParseUint(o.Umask, 8, 9); err != nil {
-			return fmt.Errorf("umask %s is no file mode: write three octal digits such as 027", o.Umask)
+			return fmt.Errorf("umask %s is not a file mode: write three octal digits such as 027", o.Umask)
 		}
 	}
 	if n := o.OOMScoreAdj; n != nil && (*n < -1000 || *n > 1000) {
@@ -171,8 +169,8 @@ func (o *Options) checkProcess() error {
 	return checkWarmup(o.Warmup)
 }
 
-// EffectiveManager is the one that was asked for: naming only a number of workers asks
-// for a static pool.
+// EffectiveManager returns the configured manager. If only workers is configured, it
+// is static; the default is dynamic.
 func (o *Options) EffectiveManager() pool.Manager {
 	switch {
 	case o.Manager != "":
@@ -183,26 +181,26 @@ func (o *Options) EffectiveManager() pool.Manager {
 	return pool.Dynamic
 }
 
-// iniSettings are the options that act on the live pool, with their defaults.
-// max is what max_workers auto came to.
-func (o *Options) Settings(auto int) pool.Settings {
+// Settings returns the options that apply to a running pool, with their defaults.
+// autoMax is the value of max_workers auto.
+func (o *Options) Settings(autoMax int) pool.Settings {
 	s := pool.Settings{
 		Size: pool.Size{
-			Manager: o.EffectiveManager(), IdleTimeout: or(o.IdleTimeout, defaultIdleTimeout),
+			Manager: o.EffectiveManager(), IdleTimeout: durationOr(o.IdleTimeout, defaultIdleTimeout),
 			MasterIdleTimeout: defaultMasterIdleTimeout,
 		},
 		Limits: pool.Limits{
-			MaxRequests: max(0, o.MaxRequests), MaxRequestsJitter: ValueOr(o.MaxRequestsJitter, max(0, o.MaxRequests/10)),
-			MaxAge: nonNegative(o.MaxAge, 0), MaxMemory: max(0, o.MaxMemory),
-			HealthInterval: nonNegative(o.HealthInterval, defaultHealthInterval),
+			MaxRequests: max(0, o.MaxRequests), MaxRequestsJitter: valueOr(o.MaxRequestsJitter, max(0, o.MaxRequests/10)),
+			MaxAge: durationOrOff(o.MaxAge, 0), MaxMemory: max(0, o.MaxMemory),
+			HealthInterval: durationOrOff(o.HealthInterval, defaultHealthInterval),
 		},
 		Quarantine:     o.quarantine(),
-		StartTimeout:   or(o.StartTimeout, defaultStartTimeout),
-		QueueTimeout:   or(o.QueueTimeout, defaultQueueTimeout),
-		StopTimeout:    or(o.StopTimeout, defaultStopTimeout),
-		RequestTimeout: nonNegative(o.RequestTimeout, 0),
-		SlowRequest:    nonNegative(o.SlowRequest, defaultSlowRequest),
-		MaxQueue:       ValueOr(o.MaxQueue, defaultMaxQueue),
+		StartTimeout:   durationOr(o.StartTimeout, defaultStartTimeout),
+		QueueTimeout:   durationOr(o.QueueTimeout, defaultQueueTimeout),
+		StopTimeout:    durationOr(o.StopTimeout, defaultStopTimeout),
+		RequestTimeout: durationOrOff(o.RequestTimeout, 0),
+		SlowRequest:    durationOrOff(o.SlowRequest, defaultSlowRequest),
+		MaxQueue:       valueOr(o.MaxQueue, defaultMaxQueue),
 		MaxPerClient:   max(0, o.MaxPerClient),
 	}
 	if o.MasterIdleTimeout != nil {
@@ -213,14 +211,14 @@ func (o *Options) Settings(auto int) pool.Settings {
 		s.MaxWorkers = o.Workers
 	case pool.Dynamic, pool.OnDemand:
 		if s.MaxWorkers = o.MaxWorkers; s.MaxWorkers <= 0 {
-			s.MaxWorkers = auto
+			s.MaxWorkers = autoMax
 		}
-		s.MinWorkers = min(ValueOr(o.MinWorkers, defaultMinWorkers), s.MaxWorkers)
+		s.MinWorkers = min(valueOr(o.MinWorkers, defaultMinWorkers), s.MaxWorkers)
 		s.StartWorkers = o.StartWorkers
 		if s.StartWorkers == 0 {
 			s.StartWorkers = min(max(defaultStartWorkers, s.MinWorkers), s.MaxWorkers)
 		}
-		s.MaxSpare = ValueOr(o.MaxSpare, max(defaultMaxSpare, s.MinWorkers))
+		s.MaxSpare = valueOr(o.MaxSpare, max(defaultMaxSpare, s.MinWorkers))
 	}
 	return s
 }
@@ -229,35 +227,34 @@ func (o *Options) quarantine() pool.Quarantine {
 	q := pool.Quarantine{
 		Deaths: defaultQuarantineDeaths, Window: defaultQuarantineTime, Period: defaultQuarantineTime,
 	}
-	if own := o.Quarantine; own != nil {
-		q.Deaths = own.Deaths
-		q.Window = or(own.Window, q.Window)
-		q.Period = or(own.Period, q.Period)
+	if set := o.Quarantine; set != nil {
+		q.Deaths = set.Deaths
+		q.Window = durationOr(set.Window, q.Window)
+		q.Period = durationOr(set.Period, q.Period)
 	}
 	return q
 }
 
-func ValueOr[T any](p *T, otherwise T) T {
+// valueOr returns *p, or the default if p is nil.
+func valueOr[T any](p *T, defaultValue T) T {
 	if p == nil {
-		return otherwise
+		return defaultValue
 	}
 	return *p
 }
 
-// or is d, or the default when d was not set.
-func or(d caddy.Duration, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return time.Duration(d)
+// durationOr returns d, or the default if d is 0.
+func durationOr(d caddy.Duration, defaultValue time.Duration) time.Duration {
+	return cmp.Or(time.Duration(d), defaultValue)
 }
 
-// nonNegative is or, with a negative duration for "off".
-func nonNegative(d caddy.Duration, otherwise time.Duration) time.Duration {
-	return max(0, or(d, otherwise))
+// durationOrOff is durationOr for an option that a negative value turns off: the result
+// is 0 then.
+func durationOrOff(d caddy.Duration, defaultValue time.Duration) time.Duration {
+	return max(0, durationOr(d, defaultValue))
 }
 
-// checkWarmup refuses what cannot be requested.
+// checkWarmup returns an error if a URI of warmup cannot be requested.
 func checkWarmup(uris []string) error {
 	for _, uri := range uris {
 		u, err := url.Parse(uri)
