@@ -31,8 +31,8 @@ func (p processAdapter) Activity() (pool.Activity, error) {
 	return a, err
 }
 
-// Starter returns the function that starts a generation of the plan. Workers log the
-// lines that they write to stderr outside of a request.
+// Starter returns the function that starts a generation of the plan. It creates the
+// private directories first, and logs each line on the processes' stderr as a warning.
 func (p *Plan) Starter(logger *zap.Logger) pool.Starter {
 	return func(ctx context.Context, slots int) (pool.Launcher, error) {
 		if err := p.CreateDirs(); err != nil {

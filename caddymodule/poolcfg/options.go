@@ -233,7 +233,8 @@ const DefaultPool = "default"
 // IsZero reports whether no option is set.
 func (o *Options) IsZero() bool { return o == nil || o.Equal(new(Options)) }
 
-// Equal reports whether both have the same JSON.
+// Equal reports whether the same options have the same values: whether both have the
+// same JSON.
 func (o *Options) Equal(other *Options) bool {
 	x, err1 := json.Marshal(o)
 	y, err2 := json.Marshal(other)
