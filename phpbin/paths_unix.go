@@ -3,8 +3,10 @@
 package phpbin
 
 import (
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // baseEnv lists the variables of our environment that php-cgi inherits.
@@ -55,4 +57,13 @@ func TopLevelDir(path string) string {
 	}
 	i := strings.IndexByte(path[1:], '/')
 	return path[:i+1]
+}
+
+// fileOwner returns the user and the group of a file.
+func fileOwner(info fs.FileInfo) (uid, gid uint32, ok bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return st.Uid, st.Gid, true
 }

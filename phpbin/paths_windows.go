@@ -1,6 +1,7 @@
 package phpbin
 
 import (
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -43,3 +44,6 @@ func TopLevelDir(path string) string {
 	}
 	return strings.ToLower(path)
 }
+
+// fileOwner returns nothing: Windows has no numeric users.
+func fileOwner(fs.FileInfo) (uid, gid uint32, ok bool) { return 0, 0, false }

@@ -222,9 +222,9 @@ func TestIsolate_InvalidConfigs(t *testing.T) {
 		"a root beside php_pool":             {site("PORT", "name one\nisolate"), "", []string{"isolate", "{http.vars.root}", "write root"}},
 		"all there is":                       {site("PORT", "root /\nname one\nisolate"), "", []string{"isolate", "root /"}},
 		"a colon in the root":                {site("PORT", "root /srv/a:b\nname one\nisolate"), "", []string{"isolate", "/srv/a:b", "open_basedir"}},
-		"two roots":                          {one + site("PORT2", "root {$SITE}/sub\nname one\nworkers 1\nisolate"), "", []string{"isolate", "pool of its own", "/site", "/site/sub"}},
-		"the pool of everybody":              {site("PORT", "root {$SITE}"), "isolate", []string{"isolate", "pool of its own", "name"}},
-		"two sites share it":                 {site("PORT", "root {$SITE}\npool shop") + site("PORT2", "root {$SITE}/sub\npool shop"), "pool shop {\nisolate\n}", []string{"isolate", "pool of its own", "/site/sub"}},
+		"two roots":                          {one + site("PORT2", "root {$SITE}/sub\nname one\nworkers 1\nisolate"), "", []string{"isolate", "give each site its own pool", "/site", "/site/sub"}},
+		"the pool of everybody":              {site("PORT", "root {$SITE}"), "isolate", []string{"isolate", "a pool that no other site uses", "name"}},
+		"two sites share it":                 {site("PORT", "root {$SITE}\npool shop") + site("PORT2", "root {$SITE}/sub\npool shop"), "pool shop {\nisolate\n}", []string{"isolate", "give each site its own pool", "/site/sub"}},
 	} {
 		before := s.Options.Global
 		if c.global != "" {
