@@ -50,6 +50,7 @@ var ErrConfigChanged = errors.New("another config was loaded meanwhile: check th
 // BadOptionError means that the size that was passed to Scale is not valid.
 type BadOptionError struct{ error }
 
+// Unwrap returns the cause.
 func (e *BadOptionError) Unwrap() error { return e.error }
 
 // Scale changes the size of the pool until the next config is loaded, and waits
