@@ -85,7 +85,7 @@ func (p *Pool) enqueueLocked(wt *waiter, deferred bool) (time.Duration, error) {
 	p.queue.push(wt)
 	p.growLocked()
 	// MaxQueue does not count requests that will get a worker soon: one that is
-	// being launched, or one that answers a health check or a query.
+	// being launched, or one that runs a health check or a query.
 	served := p.starting + p.internalLeases
 	if p.startPending || !p.opened {
 		served += p.settings.MaxWorkers

@@ -5,12 +5,12 @@
 //
 // # Terms
 //
-//   - A worker is a process slot with one process and one persistent connection.
+//   - A worker is one process and the one persistent connection to it.
 //   - A generation is all workers of one launcher. [Pool.Restart] and
 //     [Pool.Prepare] start the next generation beside the current one; the old
 //     one serves its running requests and is then closed.
-//   - A slot is the place of one worker in a generation. With shared php-cgi the
-//     master keeps a forked child in each slot, used or not.
+//   - A slot is the place of one worker in a generation. If php-cgi is shared, its
+//     master process keeps a forked child in each slot, used or not.
 //   - A lease is the exclusive use of a worker by one request, see [Lease].
 //   - A worker drains when its client disconnects while PHP still runs: the pool
 //     waits until the script ends, and the slot stays occupied meanwhile.
@@ -32,12 +32,12 @@
 //	                       └────────────────────────┘
 //
 // The [State] says whether a worker can get a request, the [Reason] why it
-// leaves. A worker in the state Starting exists only as a number.
+// is stopped. Workers in the state Starting are only counted: they have no ID yet.
 //
 // # Growing and queueing
 //
-// If no worker is idle, a request enters the queue and a launch starts at once,
-// so that the pool grows with the demand. The launch belongs to the pool: it
+// If no worker is idle, a request enters the queue and, below MaxWorkers, a
+// launch starts at once, so that the pool grows with the demand. The launch belongs to the pool: it
 // continues if the request gives up, and the request that has waited longest
 // gets the next worker, launched or released. With Settings.MaxPerClient, the
 // requests of one client beyond its limit wait outside the queue.

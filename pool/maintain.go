@@ -91,7 +91,7 @@ func (p *Pool) tickIdleLocked(w *worker, now time.Duration) {
 }
 
 // healthCheckTimeout limits a health check (FCGI_GET_VALUES), which an idle worker
-// normally answers in 20 µs.
+// normally responds in 20 µs.
 const healthCheckTimeout = 2 * time.Second
 
 // healthCheck checks a worker that borrowLocked has leased.

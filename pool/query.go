@@ -13,7 +13,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
-// QueryInfo identifies the worker that answered a query.
+// QueryInfo identifies the worker that responded to a query.
 type QueryInfo struct {
 	Worker     uint64
 	PID        int
@@ -58,7 +58,7 @@ func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response
 	}
 }
 
-// discardUnresponsive replaces a worker that did not answer a query.
+// discardUnresponsive replaces a worker that did not respond to a query.
 func (l Lease) discardUnresponsive(err error) {
 	p, w := l.pool, l.w
 	reason := ProbeFailed

@@ -141,7 +141,8 @@ func (i *Info) ShownURI(full bool) string {
 	return i.URI
 }
 
-// State says whether a worker can get a request. The Reason says why it leaves.
+// State says whether a worker can get a request. The Reason says why it is
+// stopped.
 type State uint8
 
 // The states of a worker. The package documentation has a diagram of them.
@@ -210,7 +211,7 @@ type Reason uint8
 
 // The reasons, in the order of their names in logs, status and metrics.
 const (
-	// NoReason means that it is not leaving.
+	// NoReason means that it is neither stopped nor draining.
 	NoReason Reason = iota
 	// MaxRequests means that it has served Limits.MaxRequests requests.
 	MaxRequests
@@ -243,7 +244,7 @@ var reasonNames = [reasons]string{
 
 func (r Reason) String() string { return reasonNames[r] }
 
-// Reasons returns all reasons why a worker can leave.
+// Reasons returns all reasons why a worker can be stopped.
 func Reasons() []Reason {
 	all := make([]Reason, 0, reasons-1)
 	for r := range Reason(reasons) {
