@@ -14,8 +14,8 @@ import (
 )
 
 // Detect runs the php-cgi at path, with the ini options and as the user of o, to find
-// out its version and settings. It takes 30 to 50 ms. The error says so if the file
-// is not php-cgi. The script of opcache.preload is not run, which PHP otherwise does
+// out its version and settings. It takes 30 to 50 ms. It is an error if the file is
+// not php-cgi. The script of opcache.preload is not run, which PHP otherwise does
 // even for -v.
 func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	b := &Binary{Path: path}

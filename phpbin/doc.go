@@ -1,10 +1,10 @@
 // Package phpbin finds php-cgi and runs it. It speaks no FastCGI: the caller
-// passes a handshake ([Options.Handshake]) and gets a [Process], a php-cgi that
-// has responded, with the connection on which it did.
+// passes a handshake ([Options.Handshake]) and gets a [Process]: a php-cgi that
+// has responded, with the connection to it.
 //
 // php-cgi is PHP's FastCGI server. It serves one connection at a time, accepted
-// from a listening socket that it inherits as fd 0; we listen before it runs, so
-// that nothing has to wait until it is ready. It runs in one of two ways:
+// from a listening socket that it inherits as fd 0; we listen before it starts, so
+// that clients can connect at once. It runs in one of two ways:
 //
 //   - [Shared]: one master that loads PHP once and forks [Options.Slots] children
 //     (PHP_FCGI_CHILDREN), which share its OPcache. The master replaces a child
@@ -12,10 +12,10 @@
 //   - [Single]: one php-cgi for each worker, on every platform. On Windows it
 //     opens a port of the loopback interface, because it cannot inherit a socket.
 //
-// Either gives workers by Launch. With Shared the kernel decides which child
-// accepts a connection; the credentials that come with the response
+// Both have a method Launch that returns a worker. With Shared the kernel decides
+// which child accepts a connection; the credentials that come with the response
 // (SCM_CREDENTIALS) identify it. A process is watched and signalled by pidfd where
-// there is one (Linux 5.3), because a pid may be reused.
+// available (Linux 5.3), because a pid may be reused.
 //
 // # Shutdown
 //

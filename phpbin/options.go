@@ -32,7 +32,7 @@ type Options struct {
 	// AdminINI are settings that neither scripts nor .user.ini can change. They
 	// apply to scripts whose path begins with one of AdminDirs, as [TopLevelDir]
 	// returns it; usually AdminDirs is all of [TopLevelDirs]. A setting that PHP
-	// reads at startup only (disable_functions) belongs into INI; nothing can
+	// reads at startup only (disable_functions) belongs in INI; nothing can
 	// change it later.
 	AdminINI  []Setting
 	AdminDirs []string
@@ -114,8 +114,8 @@ func (c *Credential) Permissions(info fs.FileInfo) (bits fs.FileMode, ok bool) {
 
 // Rlimit limits a resource of each process (setrlimit(2)). Resource is the name
 // that prlimit(1) uses: nofile, core, as, cpu, data, fsize, memlock, nproc, stack
-// and others. [Unlimited] removes a limit. The default for core is 0: the exit of
-// a crashed worker shows only after its core dump is written.
+// and others. [Unlimited] removes a limit. The default for core is 0, because
+// the exit of a crashed worker is only seen after its core dump is written.
 type Rlimit struct {
 	Resource   string
 	Soft, Hard uint64

@@ -8,11 +8,11 @@ type Orphan struct {
 	Binary   string // the path of the program
 }
 
-// KillOrphans kills the php-cgi that outlived the process that started them, and
-// returns them. There are orphans only if the watchdog was killed too. Call it
-// before anything is started, with the options that will be used: it searches the
-// RuntimeDir of each, and kills programs that are named like php-cgi or are one of
-// the Binary: masters, children, and forks of scripts. It spares the processes of a
+// KillOrphans kills php-cgi processes that outlived their owner, the process that
+// started them, and returns them. There are orphans only if the watchdog was killed
+// too. Call it before anything is started, with the options that will be used: it
+// searches the RuntimeDir of each, and kills programs that are named like php-cgi or
+// are the Binary of one: masters, children, and forks of scripts. It spares the processes of a
 // running owner, those of another container, and other programs that scripts have
 // started.
 //

@@ -151,8 +151,8 @@ func (p *Process) Drain(ctx context.Context) (*Process, error) {
 	return p.owner.drain(ctx, p)
 }
 
-// Memory returns how many bytes of memory the process shares with no other one. Its
-// exit would free them. On systems other than Linux it returns
+// Memory returns the private memory of the process in bytes: what its exit would
+// free. On systems other than Linux it returns
 // errors.ErrUnsupported.
 func (p *Process) Memory() (int64, error) { return procfs.PrivateMemory(p.proc.pid) }
 
