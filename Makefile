@@ -1,4 +1,4 @@
-# php_pool: make run shows it, make test tests it; the rest is for working on it.
+# make run starts a demo, make test tests it; make help lists all targets.
 
 GO       ?= go
 TOOL      = $(GO) tool -modfile=.ci/tools/go.mod

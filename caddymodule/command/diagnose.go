@@ -106,12 +106,26 @@ func (d *diagnosis) history() {
 		d.add(doctor.Note, o.restartRemedy(), "OPcache was full and restarted %s", human.Plural(o.restarts(), "time"))
 	}
 	if n := p.Requests.Rejected; n > 0 {
-		d.add(doctor.Note, raiseMaxWorkers, "rejected %s%s", human.Plural(n, "request"), p.rejectionReasons())
+		d.add(doctor.Note, p.rejectionRemedy(), "rejected %s%s", human.Plural(n, "request"), p.rejectionReasons())
 	}
 	if n := p.Workers.MaxReached; n > 0 && n >= p.Requests.Total/waitShare {
 		d.add(doctor.Note, raiseMaxWorkers, "%s had to wait because all workers were busy (maximum %d)",
 			human.Plural(n, "request"), p.Workers.Max)
 	}
+}
+
+// rejectionRemedy returns the remedy for the reason that a larger pool helps with
+// first, because it concerns all clients.
+func (p *poolInfo) rejectionRemedy() string {
+	switch r := &p.Requests.Rejections; {
+	case r.QueueFull > 0:
+		return raiseMaxWorkers
+	case r.ClientLimit > 0:
+		return "if these clients are behind a proxy, set trusted_proxies; otherwise raise max_per_client, if one address needs more workers"
+	case r.Quarantined > 0:
+		return "fix the script: see Caddy's log for how its workers exited (worker exited unexpectedly)"
+	}
+	return raiseMaxWorkers
 }
 
 // rejectionReasons returns the reasons why requests were rejected, with a number

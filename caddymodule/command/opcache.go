@@ -36,8 +36,8 @@ func runOPcache(cmd *cobra.Command, names []string) error {
 		return c.resetOPcaches(cmd, names)
 	}
 	t := &table{head: []column{
-		left("POOL"), left("OPCACHE"), right("USED"), right("WASTED"), right("OF"), right("HITS"), right("SCRIPTS"), right("KEYS"),
-		right("OF"), right("RESTARTS"), left("REMARK"),
+		left("POOL"), left("OPCACHE"), right("USED"), right("WASTED"), right("SIZE"), right("HITS"), right("SCRIPTS"), right("KEYS"),
+		right("MAX KEYS"), right("RESTARTS"), left("REMARK"),
 	}}
 	for _, name := range names {
 		o, err := c.opcache(ctx, name)

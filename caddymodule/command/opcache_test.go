@@ -29,9 +29,9 @@ func TestOPcache_Table(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLines(t, out,
-		"POOL   OPCACHE         USED   WASTED       OF   HITS  SCRIPTS  KEYS     OF  RESTARTS  REMARK",
-		"a/b    full         124 MiB  4.0 MiB  128 MiB  99.9%      900  1500  16229         3  of one worker",
-		"quiet  unavailable        -        -        -      -        -     -      -         -  opcache.enable is off",
+		"POOL   OPCACHE         USED   WASTED     SIZE   HITS  SCRIPTS  KEYS  MAX KEYS  RESTARTS  REMARK",
+		"a/b    full         124 MiB  4.0 MiB  128 MiB  99.9%      900  1500     16229         3  of one worker",
+		"quiet  unavailable        -        -        -      -        -     -         -         -  opcache.enable is off",
 	)
 }
 

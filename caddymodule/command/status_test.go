@@ -95,3 +95,19 @@ func TestStatus_Diagnose(t *testing.T) {
 		}
 	}
 }
+
+func TestStatus_RejectionRemedy(t *testing.T) {
+	for rejections, want := range map[string]string{
+		`{"queue_full":1,"client_limit":2,"quarantined":3}`: raiseMaxWorkers,
+		`{"client_limit":2,"quarantined":3}`:                "max_per_client",
+		`{"quarantined":3}`:                                 "fix the script",
+	} {
+		var p poolInfo
+		if err := json.Unmarshal([]byte(`{"requests":{"rejected":3,"rejections":`+rejections+`}}`), &p); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.rejectionRemedy(); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", rejections, got, want)
+		}
+	}
+}
