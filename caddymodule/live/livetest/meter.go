@@ -18,34 +18,38 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Meter launches workers without PHP, which run no requests, and sets the memory
-// and CPU time that they report. The zero value is ready to use.
+// Meter sets the memory and CPU time that the workers of [RunMetered] report. The
+// zero value is ready to use.
 type Meter struct {
 	Name    string       // of the pool
 	Reads   atomic.Int64 // counts how often a worker's memory was read
 	Memory  atomic.Int64 // of each worker, in bytes
 	CPU     atomic.Int64 // of each worker, a time.Duration
 	Unknown bool         // reading the memory returns errors.ErrUnsupported
+}
 
+// meteredPHP launches workers that run no requests.
+type meteredPHP struct {
+	meter   *Meter
 	mu      sync.Mutex
 	workers []*meteredWorker
 }
 
-func (m *Meter) start(context.Context, int) (pool.Launcher, error) { return m, nil }
+func (m *meteredPHP) start(context.Context, int) (pool.Launcher, error) { return m, nil }
 
-func (m *Meter) Launch(context.Context) (pool.Process, error) {
+func (m *meteredPHP) Launch(context.Context) (pool.Process, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w := &meteredWorker{meter: m, pid: 100 + len(m.workers), done: make(chan struct{})}
+	w := &meteredWorker{meter: m.meter, pid: 100 + len(m.workers), done: make(chan struct{})}
 	w.conn, w.peer = net.Pipe()
 	m.workers = append(m.workers, w)
 	return w, nil
 }
 
-func (m *Meter) HealthCheck(context.Context, *fastcgi.Conn) error { return nil }
-func (m *Meter) Slots() int                                       { return 0 }
-func (m *Meter) Done() <-chan struct{}                            { return nil }
-func (m *Meter) Close(context.Context) error {
+func (m *meteredPHP) HealthCheck(context.Context, *fastcgi.Conn) error { return nil }
+func (m *meteredPHP) Slots() int                                       { return 0 }
+func (m *meteredPHP) Done() <-chan struct{}                            { return nil }
+func (m *meteredPHP) Close(context.Context) error {
 	for _, w := range m.workers {
 		w.exit()
 	}
@@ -93,7 +97,8 @@ func (w *meteredWorker) Memory() (int64, error) {
 func RunMetered(t *testing.T, m *Meter, workers int, f func(p *live.Pool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := live.New(pool.Config{Name: m.Name, Start: m.start, Logger: zap.NewNop(), Settings: pool.Settings{
+		php := &meteredPHP{meter: m}
+		p := live.New(pool.Config{Name: m.Name, Start: php.start, Logger: zap.NewNop(), Settings: pool.Settings{
 			Size: pool.Size{Manager: pool.Static, MaxWorkers: workers}, MaxQueue: 10, StopTimeout: time.Second,
 		}}, spool.New("", 0), nil)
 		if err := p.Pool.Open(t.Context()); err != nil {
