@@ -87,7 +87,7 @@ func newDiffer(tb testing.TB) *differ {
 	tb.Helper()
 	d := new(differ)
 	root := testfiles.Write(tb, "index.php", "sub/a b.php", "ü.php")
-	d.ours = fakeSite(tb, root, 1, livetest.Answers(d.respond))
+	d.ours = fakeSite(tb, root, 1, livetest.Serve(d.respond))
 	l, err := net.Listen("unix", filepath.Join(tb.TempDir(), "s"))
 	if err != nil {
 		tb.Fatal(err)

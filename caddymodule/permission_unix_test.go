@@ -30,7 +30,7 @@ func TestPermissionError_UnreadableScript(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := fakeSiteOf(t, root, livetest.NewPool(t, 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
+	h := fakeSiteOf(t, root, livetest.NewPool(t, 1, livetest.Serve(func(r *fastcgitest.Request) fastcgitest.Response {
 		if info, err := os.Stat(r.Params["SCRIPT_FILENAME"]); err != nil || info.Mode().Perm() != 0o644 {
 			return fastcgitest.Reply("Status: 404 Not Found\r\n\r\n" + phpbin.NoInputFile)
 		}

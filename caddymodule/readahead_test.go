@@ -51,7 +51,7 @@ func longResponse() ([]byte, fastcgitest.Response) {
 func slowSite(t *testing.T, buffers int64) (*Handler, []byte) {
 	t.Helper()
 	content, resp := longResponse()
-	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response {
+	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Serve(func(*fastcgitest.Request) fastcgitest.Response {
 		return slices.Clone(resp)
 	}))
 	h.ResponseBuffers = buffers
@@ -160,7 +160,7 @@ func TestReadAhead_Transport(t *testing.T) {
 func TestReadAhead_DoesNotDelayStreams(t *testing.T) {
 	next := make(chan struct{})
 	big := bytes.Repeat([]byte("x"), 2*fastcgi.MaxFill)
-	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response {
+	h := fakeSite(t, testfiles.Write(t, "index.php"), 1, livetest.Serve(func(*fastcgitest.Request) fastcgitest.Response {
 		return fastcgitest.Response{
 			fastcgitest.Stdout("Content-Type: text/event-stream\r\n\r\n"), fastcgitest.Stdout("data: first\n\n"), fastcgitest.Flush(),
 			fastcgitest.Wait(next), fastcgitest.Stdout(string(big[:50000])), fastcgitest.Stdout(string(big[50000:100000])), fastcgitest.End(),

@@ -45,7 +45,7 @@ const allPlaceholders = "{http.php_pool.worker} {http.php_pool.pid} {http.php_po
 
 func TestPlaceholders_AfterResponse(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
-	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
+	h := fakeSite(t, root, 1, livetest.Serve(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
 	for name, serve := range serveFuncs {
 		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
 		if err := serve(h, r); err != nil {
@@ -70,7 +70,7 @@ func TestPlaceholders_AfterResponse(t *testing.T) {
 // TestPlaceholders_EmptyForStaticFile: a header set for all responses of a site must
 // not contain the names of placeholders if PHP has not run.
 func TestPlaceholders_EmptyForStaticFile(t *testing.T) {
-	h := fakeSite(t, testfiles.Write(t, "style.css"), 1, livetest.Answers(nil))
+	h := fakeSite(t, testfiles.Write(t, "style.css"), 1, livetest.Serve(nil))
 	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/style.css", nil), new(caddyhttp.Server))
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
@@ -83,7 +83,7 @@ func TestPlaceholders_EmptyForStaticFile(t *testing.T) {
 
 func TestPlaceholders_LastScript(t *testing.T) {
 	root := testfiles.Write(t, "index.php", "error.php")
-	h := fakeSite(t, root, 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
+	h := fakeSite(t, root, 1, livetest.Serve(func(r *fastcgitest.Request) fastcgitest.Response {
 		if strings.HasSuffix(r.Params["SCRIPT_FILENAME"], "error.php") {
 			return fastcgitest.Response{fastcgitest.Close()}
 		}
@@ -104,7 +104,7 @@ func TestPlaceholders_LastScript(t *testing.T) {
 
 func TestAccessLog_OneFieldPerRequest(t *testing.T) {
 	root := testfiles.Write(t, "index.php")
-	h := fakeSite(t, root, 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
+	h := fakeSite(t, root, 1, livetest.Serve(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }))
 	for name, serve := range serveFuncs {
 		for _, logs := range []*caddyhttp.ServerLogConfig{nil, {}} {
 			r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), &caddyhttp.Server{Logs: logs})
@@ -201,7 +201,7 @@ func TestClientClosed_CountedOnce(t *testing.T) {
 		}},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		h := fakeSite(t, testfiles.Write(t, "silent.php", "half.php", "whole.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
+		h := fakeSite(t, testfiles.Write(t, "silent.php", "half.php", "whole.php"), 1, livetest.Serve(func(r *fastcgitest.Request) fastcgitest.Response {
 			switch r.Params["SCRIPT_NAME"] {
 			case "/silent.php":
 				cancel()

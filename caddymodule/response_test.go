@@ -23,7 +23,7 @@ const spooledSize = 5 << 20
 // TestRequest_FreesPoolAndSpool checks that a request leaves the pool and removes
 // its spool file, whether it succeeds or not.
 func TestRequest_FreesPoolAndSpool(t *testing.T) {
-	h := fakeSite(t, testfiles.Write(t, "whole.php", "die.php", "break.php"), 2, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
+	h := fakeSite(t, testfiles.Write(t, "whole.php", "die.php", "break.php"), 2, livetest.Serve(func(r *fastcgitest.Request) fastcgitest.Response {
 		switch r.Params["SCRIPT_NAME"] {
 		case "/die.php":
 			return fastcgitest.Response{fastcgitest.Close()}
@@ -61,7 +61,7 @@ func TestRequest_FreesPoolAndSpool(t *testing.T) {
 // TestSpool_FreedBeforeClientReads checks that nothing is held for a request whose
 // response has arrived completely, while the client still reads it.
 func TestSpool_FreedBeforeClientReads(t *testing.T) {
-	h := fakeSite(t, testfiles.Write(t, "whole.php"), 1, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("whole") }))
+	h := fakeSite(t, testfiles.Write(t, "whole.php"), 1, livetest.Serve(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("whole") }))
 	r := prepareRequest(httptest.NewRequest(http.MethodPost, "http://example.com/whole.php",
 		bytes.NewReader(make([]byte, spooledSize))), new(caddyhttp.Server))
 	res, err := (&Transport{Backend: h.Backend}).RoundTrip(r)
@@ -76,7 +76,7 @@ func TestSpool_FreedBeforeClientReads(t *testing.T) {
 
 func TestInvalidHeaders_LoggedOncePerResponse(t *testing.T) {
 	root := testfiles.Write(t, "valid.php", "invalid.php")
-	h := fakeSite(t, root, 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
+	h := fakeSite(t, root, 1, livetest.Serve(func(r *fastcgitest.Request) fastcgitest.Response {
 		if r.Params["SCRIPT_NAME"] == "/invalid.php" {
 			return fastcgitest.Reply("X Space: a\r\nX-Valid: b\r\nno colon\r\n\r\nhello")
 		}

@@ -24,7 +24,7 @@ import (
 // tracedSite returns a site whose PHP responds with its traceparent.
 func tracedSite(t *testing.T) *Handler {
 	t.Helper()
-	h := fakeSite(t, testfiles.Write(t, "index.php", "die.php", "late.php"), 1, livetest.Answers(func(r *fastcgitest.Request) fastcgitest.Response {
+	h := fakeSite(t, testfiles.Write(t, "index.php", "die.php", "late.php"), 1, livetest.Serve(func(r *fastcgitest.Request) fastcgitest.Response {
 		switch r.Params["SCRIPT_NAME"] {
 		case "/die.php":
 			return fastcgitest.Response{fastcgitest.Close()}

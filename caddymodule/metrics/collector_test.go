@@ -89,7 +89,7 @@ func value(t *testing.T, all map[string]*dto.MetricFamily, name string, label ..
 // newFullPool returns a pool that has every metric.
 func newFullPool(t *testing.T) *live.Pool {
 	t.Helper()
-	p := livetest.NewPool(t, 2, livetest.Answers(opcacheStatus), planOf(poolcfg.SpawnShared))
+	p := livetest.NewPool(t, 2, livetest.Serve(opcacheStatus), planOf(poolcfg.SpawnShared))
 	<-p.OPcache.Refresh()
 	return p
 }
@@ -289,8 +289,8 @@ func wantHistogram(t *testing.T, f *dto.MetricFamily, want *pool.Histogram, n ui
 
 func TestMetrics_OPcacheAbsentWithoutSample(t *testing.T) {
 	unknown := func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("no") }
-	unsampled := livetest.NewPool(t, 2, livetest.Answers(unknown), planOf(poolcfg.SpawnShared))
-	perWorker := livetest.NewPool(t, 2, livetest.Answers(opcacheStatus), planOf(poolcfg.SpawnSingle))
+	unsampled := livetest.NewPool(t, 2, livetest.Serve(unknown), planOf(poolcfg.SpawnShared))
+	perWorker := livetest.NewPool(t, 2, livetest.Serve(opcacheStatus), planOf(poolcfg.SpawnSingle))
 	<-perWorker.OPcache.Refresh()
 	for name, p := range map[string]*live.Pool{"no sample": unsampled, "one OPcache per worker": perWorker} {
 		if p == perWorker && opcache.SinglesShare {
@@ -331,7 +331,7 @@ func TestMetrics_RegisteredTwice(t *testing.T) {
 
 // BenchmarkScrape measures a scrape of one pool.
 func BenchmarkScrape(b *testing.B) {
-	p := livetest.NewPool(b, 8, livetest.Answers(nil), planOf(poolcfg.SpawnShared))
+	p := livetest.NewPool(b, 8, livetest.Serve(nil), planOf(poolcfg.SpawnShared))
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(onePool{collect: func(ch chan<- prometheus.Metric) { collectPool(p, ch) }})
 	b.ReportAllocs()
@@ -343,7 +343,7 @@ func BenchmarkScrape(b *testing.B) {
 }
 
 func TestMetrics_ScrapesDuringRequests(t *testing.T) {
-	p := livetest.NewPool(t, 2, livetest.Answers(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }), nil)
+	p := livetest.NewPool(t, 2, livetest.Serve(func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") }), nil)
 	var done atomic.Bool
 	var scrapes sync.WaitGroup
 	for range 4 {

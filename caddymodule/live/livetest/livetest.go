@@ -104,9 +104,9 @@ func (p *socketWorker) Drain(context.Context) (pool.Process, error) {
 	return nil, net.ErrClosed
 }
 
-// Answers returns a serve function for [NewPool] that responds to every request
+// Serve returns a serve function for [NewPool] that responds to every request
 // with the result of handle.
-func Answers(handle func(*fastcgitest.Request) fastcgitest.Response) func(net.Conn) {
+func Serve(handle func(*fastcgitest.Request) fastcgitest.Response) func(net.Conn) {
 	return func(c net.Conn) { fastcgitest.Serve(c, handle) } // returns when the connection is closed
 }
 
