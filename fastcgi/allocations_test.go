@@ -4,10 +4,10 @@ package fastcgi
 
 import "testing"
 
-// TestAllocs_RequestAndResponseHead checks that a request is encoded without
+// TestAllocations_RequestAndResponseHead checks that a request is encoded without
 // allocation, and that a response header is parsed with those of its result only:
 // a map and its values. The race detector changes the number of allocations.
-func TestAllocs_RequestAndResponseHead(t *testing.T) {
+func TestAllocations_RequestAndResponseHead(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		r := NewRequest()
 		addParams(r)
