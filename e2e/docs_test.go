@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -48,6 +49,37 @@ func TestDocs_Commands(t *testing.T) {
 	for _, m := range commands {
 		if !documented[m[1]] {
 			t.Errorf("caddy php-pool %s is not documented", m[1])
+		}
+	}
+}
+
+// TestDocs_CheckTheBuild runs the commands with which xcaddy.md checks a Caddy. The
+// one that starts it only validates the Caddyfile.
+func TestDocs_CheckTheBuild(t *testing.T) {
+	t.Parallel()
+	_, section, _ := strings.Cut(harness.ReadFile(t, "../xcaddy.md"), "## Check it")
+	_, block, _ := strings.Cut(section, "```sh\n")
+	block, _, ok := strings.Cut(block, "```")
+	script := strings.ReplaceAll(block, "./caddy run", "./caddy validate")
+	if !ok || script == block {
+		t.Fatalf("xcaddy.md has no check that starts Caddy: %q", block)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(harness.CaddyBinary, filepath.Join(dir, "caddy")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", script)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	for _, want := range []string{
+		"\nadmin.api.php_pool\n", "\nphp_pool\n", "\nhttp.handlers.php_pool\n", "\nhttp.handlers.php_pool_ping\n",
+		"\nhttp.handlers.php_pool_status\n", "\nhttp.reverse_proxy.transport.php_pool\n", "\nValid configuration\n",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("got no %q:\n%s", want, out)
 		}
 	}
 }
