@@ -57,7 +57,7 @@ func (p *Pool) waitIdle() {
 		case <-p.idle:
 			timer.Reset(idleGrace)
 		case <-timer.C:
-			if p.refs.Load() == 0 {
+			if p.InUse() == 0 {
 				return
 			}
 			timer.Reset(idleGrace)
