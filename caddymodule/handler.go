@@ -37,7 +37,7 @@ func init() { caddy.RegisterModule(Handler{}) }
 // `{http.php_pool.pid}` | The process ID of that worker
 // `{http.php_pool.generation}` | The number of the worker's generation; each new generation of the pool gets the next number
 // `{http.php_pool.queue_seconds}` | How long the request waited for the worker, in seconds
-// `{http.php_pool.ttfb_seconds}` | The time from when the request got the worker until PHP sent the response header, in seconds
+// `{http.php_pool.time_to_first_byte_seconds}` | The time from when the request got the worker until PHP sent the response header, in seconds
 // `{http.matchers.file.relative}` | The file that routing picked, relative to the root, as a URL path
 // `{http.matchers.file.absolute}` | The same file with the path of the root
 // `{http.matchers.file.remainder}` | What follows the script in the path (PATH_INFO)

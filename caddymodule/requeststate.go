@@ -76,7 +76,7 @@ func (s *requestState) placeholder(key string) (any, bool) {
 		return s.script, true
 	case resp == nil:
 		switch name {
-		case "worker", "pid", "generation", "queue_seconds", "ttfb_seconds":
+		case "worker", "pid", "generation", "queue_seconds", "time_to_first_byte_seconds":
 			return nil, true
 		}
 		return nil, false
@@ -90,7 +90,7 @@ func (s *requestState) placeholder(key string) (any, bool) {
 		return resp.Generation, true
 	case "queue_seconds":
 		return resp.Wait.Seconds(), true
-	case "ttfb_seconds":
+	case "time_to_first_byte_seconds":
 		return resp.TimeToFirstByte.Seconds(), true
 	}
 	return nil, false
@@ -105,7 +105,7 @@ func (s *requestState) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddInt("pid", resp.PID)
 		enc.AddInt("generation", resp.Generation)
 		enc.AddFloat64("queue_seconds", resp.Wait.Seconds())
-		enc.AddFloat64("ttfb_seconds", resp.TimeToFirstByte.Seconds())
+		enc.AddFloat64("time_to_first_byte_seconds", resp.TimeToFirstByte.Seconds())
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func TestPlaceholders_AfterResponse(t *testing.T) {
 		if got, want := repl.ReplaceAll(allPlaceholders, ""), "1 4001 1 "+root+"/index.php"; got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
-		for _, key := range []string{"http.php_pool.queue_seconds", "http.php_pool.ttfb_seconds"} {
+		for _, key := range []string{"http.php_pool.queue_seconds", "http.php_pool.time_to_first_byte_seconds"} {
 			text, _ := repl.GetString(key)
 			if seconds, err := strconv.ParseFloat(text, 64); err != nil || seconds <= 0 || seconds > 60 {
 				t.Errorf("%s: %s is %q, want seconds", name, key, text)

@@ -45,7 +45,7 @@ func endSpan(span trace.Span, resp *pool.Response, err error) {
 			attribute.Int("process.pid", resp.PID),
 			attribute.Int("php_pool.generation", resp.Generation),
 			attribute.Float64("php_pool.queue_seconds", resp.Wait.Seconds()),
-			attribute.Float64("php_pool.ttfb_seconds", resp.TimeToFirstByte.Seconds()),
+			attribute.Float64("php_pool.time_to_first_byte_seconds", resp.TimeToFirstByte.Seconds()),
 			attribute.Bool("php_pool.retried", resp.Retried),
 			attribute.Int("http.response.status_code", resp.HTTP.StatusCode),
 		)

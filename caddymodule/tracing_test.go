@@ -107,7 +107,7 @@ func TestTracing_SpanPerRequest(t *testing.T) {
 				t.Errorf("%s: %s: got %v, want %v", name, key, got.AsInterface(), want.AsInterface())
 			}
 		}
-		for _, key := range []attribute.Key{"php_pool.queue_seconds", "php_pool.ttfb_seconds"} {
+		for _, key := range []attribute.Key{"php_pool.queue_seconds", "php_pool.time_to_first_byte_seconds"} {
 			if got, _ := attributes.Value(key); got.AsFloat64() <= 0 {
 				t.Errorf("%s: %s: got %v, want a positive time", name, key, got.AsInterface())
 			}

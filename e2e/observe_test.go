@@ -23,7 +23,7 @@ func observedSite(b harness.Backend) string {
 			log
 			root {$SITE}
 			header >X-Worker "{http.php_pool.worker} {http.php_pool.pid} {http.php_pool.generation} {http.php_pool.script}"
-			header >X-Times "{http.php_pool.queue_seconds} {http.php_pool.ttfb_seconds}"
+			header >X-Times "{http.php_pool.queue_seconds} {http.php_pool.time_to_first_byte_seconds}"
 			php_pool {
 				name main
 				manager static
@@ -75,7 +75,7 @@ func TestAccessLog_Placeholders(t *testing.T) {
 			}
 		}
 		queue, ttfb, _ := strings.Cut(res.Header.Get("X-Times"), " ")
-		for name, text := range map[string]string{"queue_seconds": queue, "ttfb_seconds": ttfb} {
+		for name, text := range map[string]string{"queue_seconds": queue, "time_to_first_byte_seconds": ttfb} {
 			seconds, err := strconv.ParseFloat(text, 64)
 			if err != nil || seconds <= 0 || seconds > 10 || php[name] != seconds {
 				t.Errorf("%s: the header has %q, the log %v", name, text, php[name])
