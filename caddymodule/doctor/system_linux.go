@@ -3,6 +3,7 @@ package doctor
 import (
 	"os"
 	"os/exec"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,7 @@ func (f *findings) kernel(pools []Pool) {
 	}
 	f.pidfd()
 	f.prlimit(pools)
+	f.migrateRequests(migrateRequestsPath)
 	f.unit(findUnit(unitDirs), pools)
 }
 
@@ -52,4 +54,21 @@ func hasResourceCapability() bool {
 	var data [2]unix.CapUserData
 	err := unix.Capget(&header, &data[0])
 	return err == nil && data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+}
+
+const migrateRequestsPath = "/proc/sys/net/ipv4/tcp_migrate_req"
+
+// migrateRequests checks the setting with which a reload of Caddy resets no
+// connection (Linux 5.14, Documentation/networking/ip-sysctl.rst).
+func (f *findings) migrateRequests(path string) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return // an older kernel, or a container without the file
+	}
+	if strings.TrimSpace(string(content)) == "0" {
+		f.note("set it: sysctl -w net.ipv4.tcp_migrate_req=1, and write it to /etc/sysctl.d/60-caddy.conf for the next boot",
+			"the sysctl net.ipv4.tcp_migrate_req is 0: a reload of Caddy resets new connections that it has not accepted yet")
+		return
+	}
+	f.ok("net.ipv4.tcp_migrate_req is on: a reload of Caddy resets no connection")
 }
