@@ -182,19 +182,20 @@ func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*res
 	state.response = resp.Response
 	resp.body = resp.HTTP.Body.(*fastcgi.Body)
 	resp.logInvalidHeaders()
-	complete := resp.body.Fill(fastcgi.MaxFill)
-	if complete {
+	if resp.ended = resp.body.Fill(fastcgi.MaxFill); resp.ended {
 		// A short response that has arrived completely: its length is known, and
 		// the worker can serve the next request while this client reads.
 		resp.Release()
 		resp.requestBody.Free()
-		resp.endSpan()
+		if !resp.body.Truncated() {
+			resp.endSpan()
+		}
 	}
 	if err := b.permissionError(resp); err != nil {
 		resp.finish()
 		return nil, err
 	}
-	if b.ResponseBuffers > 0 && !complete {
+	if b.ResponseBuffers > 0 && !resp.ended {
 		resp.startReadAhead(int(b.ResponseBuffers))
 	}
 	return resp, nil

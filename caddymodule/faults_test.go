@@ -147,7 +147,7 @@ func serveHTTP(h *Handler, r *http.Request) (res result) {
 }
 
 func roundTrip(h *Handler, r *http.Request) result {
-	resp, err := (&Transport{h.Backend}).RoundTrip(r)
+	resp, err := (&Transport{Backend: h.Backend}).RoundTrip(r)
 	if err != nil {
 		return result{status: handlerStatus(err)}
 	}

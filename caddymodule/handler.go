@@ -109,11 +109,12 @@ func (h *Handler) provisionProxy(ctx caddy.Context) error {
 	}
 	proxy.TransportRaw = caddyconfig.JSONModuleObject(Transport{Backend: h.Backend}, "protocol", "php_pool", nil)
 	proxy.Upstreams = reverseproxy.UpstreamPool{{Dial: "php_pool.internal:9000"}}
-	if proxy.FlushInterval == 0 {
-		proxy.FlushInterval = -1 // flush at once, as PHP does
-	}
 	h.proxy = proxy
-	return proxy.Provision(ctx)
+	if err := proxy.Provision(ctx); err != nil {
+		return err
+	}
+	proxy.Transport.(*Transport).timedFlush = proxy.FlushInterval != 0
+	return nil
 }
 
 // Cleanup cleans up the reverse proxy.

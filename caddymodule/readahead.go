@@ -40,7 +40,7 @@ func (b *readAheadBuffer) fill() {
 	defer close(b.done)
 	for {
 		p, err := b.response.body.Next()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || err != nil && b.response.body.Truncated() {
 			b.response.Release()
 			b.response.requestBody.Free()
 		}

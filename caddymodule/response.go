@@ -24,6 +24,8 @@ type response struct {
 	stderr         stderrLog
 	span           trace.Span // nil if the request is not traced
 	body           *fastcgi.Body
+	ended          bool             // PHP has ended the request, so the body's length is known
+	length         [1]string        // the Content-Length of announceLength
 	prefix         []byte           // start of the body, already read
 	buffer         *readAheadBuffer // nil if the body is not read ahead
 	cancel         context.CancelFunc
@@ -55,6 +57,17 @@ func (resp *response) logInvalidHeaders() {
 		zap.String("pool", resp.backend.pool.Name), zap.String("script", resp.stderr.script), zap.Int("count", n))
 }
 
+// logSurplus logs how many bytes package fastcgi has left out of the body, because
+// they are beyond the Content-Length that the script has sent.
+func (resp *response) logSurplus() {
+	n := resp.body.Surplus()
+	if n == 0 {
+		return
+	}
+	resp.backend.logger.Warn("body beyond its Content-Length in the response from PHP dropped",
+		zap.String("pool", resp.backend.pool.Name), zap.String("script", resp.stderr.script), zap.Int64("bytes", n))
+}
+
 // close releases the worker and everything else that the request holds, and
 // leaves the pool.
 func (resp *response) close() {
@@ -70,6 +83,7 @@ func (resp *response) finish() {
 	}
 	if resp.Response != nil {
 		resp.Close()
+		resp.logSurplus()
 		status = resp.HTTP.StatusCode
 	}
 	resp.cancel()

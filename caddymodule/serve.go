@@ -20,6 +20,7 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, state *req
 	}
 	defer resp.close()
 	copyHeaders(w.Header(), resp.HTTP.Header)
+	resp.announceLength(w)
 	w.WriteHeader(resp.HTTP.StatusCode)
 	switch err := resp.copyTo(w); {
 	case err == nil && !resp.TimedOut():

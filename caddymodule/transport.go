@@ -17,6 +17,10 @@ func init() { caddy.RegisterModule(Transport{}) }
 // reverse_proxy requires an upstream; its address is not used.
 type Transport struct {
 	Backend
+
+	// timedFlush means that the handler that made this transport has a
+	// flush_interval.
+	timedFlush bool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -75,6 +79,14 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.roundTrip(r, requestStateFrom(r), true)
 	if err != nil {
 		return nil, err
+	}
+	if !resp.ended {
+		// From an unknown length reverse_proxy concludes that it must flush each part
+		// as soon as it arrives. It does not use the length for anything else.
+		resp.HTTP.ContentLength = -1
+		if t.timedFlush {
+			resp.HTTP.ContentLength = 0 // as php_fastcgi's transport
+		}
 	}
 	resp.HTTP.Request = r
 	resp.HTTP.Body = &responseBody{resp: resp}

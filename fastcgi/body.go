@@ -3,10 +3,8 @@ package fastcgi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -14,14 +12,13 @@ import (
 // the connection usable.
 const maxDiscard = 256 << 10
 
-var errShortBody = fmt.Errorf("fastcgi: response body is shorter than its Content-Length: %w", io.ErrUnexpectedEOF)
-
 // Body is the body of a response. Its methods must not be called concurrently.
 //
 // [Body.Read] returns io.EOF only when PHP has ended the request. If the
 // connection failed or was given up before that, the error is a
-// [*TransportError]. If the content is shorter than its Content-Length, the error
-// wraps io.ErrUnexpectedEOF and the connection stays usable.
+// [*TransportError]. If PHP has ended the request and the content is shorter than
+// its Content-Length, the error is a [*TruncatedError] and the connection stays
+// usable.
 type Body struct {
 	response http.Response // part of the Body to save an allocation
 	stream   stream
@@ -32,14 +29,13 @@ type Body struct {
 	writer  *writer
 	timeout time.Duration
 
-	isHead         bool     // the request method is HEAD
-	noBody         bool     // the response has no body: what PHP sends is discarded
-	closed         bool     // Close was called
-	delivered      int64    // bytes returned to the caller
-	invalidHeaders int      // see InvalidHeaders
-	valueBuf       []string // space for a Content-Length value, length 1
-	hasLength      bool     // the response has a Content-Length, which limits the body
-	err            error    // returned when the buffered content has been read
+	isHead         bool  // the request method is HEAD
+	noBody         bool  // the response has no body: what PHP sends is discarded
+	closed         bool  // Close was called
+	delivered      int64 // bytes returned to the caller
+	invalidHeaders int   // see InvalidHeaders
+	hasLength      bool  // the response has a Content-Length, which limits the body
+	err            error // returned when the buffered content has been read
 }
 
 func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
@@ -52,6 +48,22 @@ func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
 // InvalidHeaders returns the number of header lines that were dropped because
 // they are not valid HTTP header fields.
 func (b *Body) InvalidHeaders() int { return b.invalidHeaders }
+
+// Surplus returns how many bytes PHP has sent so far beyond the response's
+// Content-Length. They are dropped.
+func (b *Body) Surplus() int64 {
+	if b.noBody {
+		return 0 // not a fault of the script
+	}
+	return b.stream.surplus
+}
+
+// Truncated reports whether PHP has ended the request before the end of the body.
+// The body then ends with a [*TruncatedError].
+func (b *Body) Truncated() bool {
+	_, ok := errors.AsType[*TruncatedError](b.err)
+	return ok
+}
 
 // Next returns the next bytes of the body without copying them, and blocks until
 // there are some. They are valid until the next call of a method. The errors are
@@ -118,31 +130,24 @@ func (b *Body) Ready() bool {
 }
 
 // Fill buffers what PHP has written, without blocking, until more than limit
-// bytes (at most [MaxFill]) are buffered. It returns true if the response is
-// complete: the request has ended, and the connection can be used for the next
-// one while the buffered bytes are still read from the body. The length is then
-// known, and Fill sets the response's ContentLength and Content-Length header to
-// it, even if PHP had sent another value.
-func (b *Body) Fill(limit int) (complete bool) {
+// bytes (at most [MaxFill]) are buffered. It returns true if PHP has ended the
+// request: the connection can be used for the next one while the buffered bytes
+// are still read from the body. If PHP has sent no Content-Length, Fill then sets
+// the response's ContentLength to the length of the body. It leaves the header as
+// PHP has sent it: whether a length may be announced that PHP did not announce is
+// for the caller to know.
+func (b *Body) Fill(limit int) (ended bool) {
 	limit = min(limit, MaxFill)
 	for b.c != nil && b.stream.buffered() <= limit {
 		if !b.poll() {
 			break
 		}
 	}
-	if errors.Is(b.err, errShortBody) {
-		b.err = io.EOF
-	} else if !errors.Is(b.err, io.EOF) {
-		return false
+	if !errors.Is(b.err, io.EOF) {
+		return b.Truncated()
 	}
-	if b.noBody {
-		return true
-	}
-	n := b.delivered + int64(b.stream.buffered())
-	if !b.hasLength || b.response.ContentLength != n {
-		b.response.ContentLength = n
-		b.valueBuf[0] = strconv.FormatInt(n, 10)
-		b.response.Header["Content-Length"] = b.valueBuf
+	if !b.noBody && !b.hasLength {
+		b.response.ContentLength = b.delivered + int64(b.stream.buffered())
 	}
 	return true
 }
@@ -233,7 +238,8 @@ func (b *Body) finish() {
 // checkLength sets the error of a body that is shorter than its Content-Length.
 func (b *Body) checkLength() {
 	if errors.Is(b.err, io.EOF) && b.hasLength && !b.noBody && b.stream.limit > 0 {
-		b.err = errShortBody
+		length := b.response.ContentLength
+		b.err = &TruncatedError{Received: length - b.stream.limit, Announced: length}
 	}
 }
 

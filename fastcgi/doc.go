@@ -28,8 +28,10 @@
 // The response is a CGI response (RFC 3875, section 6), and PHP scripts can send
 // malformed ones. Nothing that is invalid in HTTP reaches the client: invalid
 // header lines are dropped and counted, a status outside 200 to 999 is a
-// [*ProtocolError], and a wrong Content-Length cannot break the framing of the
-// client's connection.
+// [*ProtocolError], an invalid Content-Length is dropped, and of a body that is
+// longer than its Content-Length only that many bytes are delivered. A body that is
+// shorter ends with a [*TruncatedError], because the client must not take it for
+// the whole.
 //
 // On Linux, short responses are left in the socket buffer after they were read,
 // because removing them at once would wake PHP for nothing: see peeker.

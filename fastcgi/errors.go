@@ -3,6 +3,7 @@ package fastcgi
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -103,6 +104,23 @@ func (e *ProtocolError) Error() string { return "fastcgi: " + e.Problem }
 func protocolErrorf(format string, args ...any) *ProtocolError {
 	return &ProtocolError{fmt.Sprintf(format, args...)}
 }
+
+// TruncatedError means that PHP has ended a request before the end of the
+// response's body: the body is incomplete. The connection stays usable. It wraps
+// io.ErrUnexpectedEOF.
+type TruncatedError struct {
+	// Received is the number of bytes of the body that PHP has sent, and
+	// Announced its Content-Length.
+	Received, Announced int64
+}
+
+// Error implements error.
+func (e *TruncatedError) Error() string {
+	return fmt.Sprintf("fastcgi: PHP has sent %d bytes of a body with Content-Length %d", e.Received, e.Announced)
+}
+
+// Unwrap returns io.ErrUnexpectedEOF.
+func (e *TruncatedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // ParamError means that a parameter cannot be sent. Nothing of its request is
 // sent.

@@ -35,12 +35,11 @@ func (s *headScan) find(p []byte) (size int, ok bool) {
 
 // head is a parsed response header.
 type head struct {
-	code     int
-	status   string // "200 OK"
-	fields   http.Header
-	valueBuf []string // space for one more value, length 1
-	length   int64    // Content-Length; -1 if it is missing or invalid
-	invalid  int      // lines dropped because they are not valid header fields
+	code    int
+	status  string // "200 OK"
+	fields  http.Header
+	length  int64 // Content-Length; -1 if it is missing or invalid
+	invalid int   // lines dropped because they are not valid header fields
 }
 
 // parseHead parses a CGI response header (RFC 3875, section 6), or one with an
@@ -59,7 +58,7 @@ func parseHead(text string) (head, error) {
 	}
 	lines := strings.Count(text, "\n")
 	h.fields = make(http.Header, lines)
-	values := make([]string, lines+1) // one allocation for all values, as in net/textproto
+	values := make([]string, lines) // one allocation for all values, as in net/textproto
 	for text != "" {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
@@ -85,7 +84,6 @@ func parseHead(text string) (head, error) {
 		values[0] = value
 		h.fields[name], values = values[:1:1], values[1:]
 	}
-	h.valueBuf = values[:1:1]
 	h.setDefaultStatus()
 	h.setLength()
 	return h, nil

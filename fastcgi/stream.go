@@ -37,6 +37,7 @@ type stream struct {
 	remaining int        // bytes of its content that are not decoded yet
 	padding   int        // bytes of its padding that are not decoded yet
 	limit     int64      // how much more content is wanted; the rest is discarded
+	surplus   int64      // bytes of content discarded because of limit
 
 	id              uint16    // of the request
 	otherRequest    bool      // records of an earlier request were received and dropped
@@ -123,6 +124,7 @@ func (s *stream) received(n int) {
 // setLimit limits the content to n more bytes, including what is buffered.
 func (s *stream) setLimit(n int64) {
 	if have := int64(s.buffered()); have > n {
+		s.surplus = have - n
 		s.end = s.start + int(n)
 		n = 0
 	} else {
@@ -206,8 +208,10 @@ func (s *stream) deliver(p []byte) {
 	}
 	s.responseStarted = true
 	if s.limit != unlimited {
-		p = p[:min(int64(len(p)), s.limit)]
-		s.limit -= int64(len(p))
+		n := min(int64(len(p)), s.limit)
+		s.surplus += int64(len(p)) - n
+		p = p[:n]
+		s.limit -= n
 	}
 	if len(p) == 0 {
 		return
