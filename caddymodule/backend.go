@@ -180,6 +180,7 @@ func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*res
 		return nil, b.toHTTPError(err, r, &script)
 	}
 	state.response = resp.Response
+	state.replaceRetryAfter(resp.HTTP.Header)
 	resp.body = resp.HTTP.Body.(*fastcgi.Body)
 	resp.logInvalidHeaders()
 	if resp.ended = resp.body.Fill(fastcgi.MaxFill); resp.ended {

@@ -147,6 +147,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if err != nil {
 		live.SetRetryAfter(w.Header(), err)
+		state.errorHeader = w.Header()
 	}
 	return err
 }

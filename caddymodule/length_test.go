@@ -57,10 +57,12 @@ func TestAnnounceLength_ChangedBody(t *testing.T) {
 			"recorder with a buffer": {func(w http.ResponseWriter) http.ResponseWriter {
 				return caddyhttp.NewResponseRecorder(w, new(bytes.Buffer), func(int, http.Header) bool { return false })
 			}, 1, false},
-			"value":             {func(w http.ResponseWriter) http.ResponseWriter { return valueWriter{w} }, 1, false},
-			"longer":            {func(w http.ResponseWriter) http.ResponseWriter { return &changer{w, 2} }, 2, false},
-			"empty":             {func(w http.ResponseWriter) http.ResponseWriter { return &changer{w, 0} }, 0, false},
-			"longer, below log": {func(w http.ResponseWriter) http.ResponseWriter { return caddyhttp.NewResponseRecorder(&changer{w, 2}, nil, nil) }, 2, false},
+			"value":  {func(w http.ResponseWriter) http.ResponseWriter { return valueWriter{w} }, 1, false},
+			"longer": {func(w http.ResponseWriter) http.ResponseWriter { return &changer{w, 2} }, 2, false},
+			"empty":  {func(w http.ResponseWriter) http.ResponseWriter { return &changer{w, 0} }, 0, false},
+			"longer, below log": {func(w http.ResponseWriter) http.ResponseWriter {
+				return caddyhttp.NewResponseRecorder(&changer{w, 2}, nil, nil)
+			}, 2, false},
 		} {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if err := h.ServeHTTP(c.wrap(w), prepareRequest(r, new(caddyhttp.Server)), nil); err != nil {

@@ -24,6 +24,9 @@ type requestState struct {
 	// response is nil until PHP has responded.
 	response *pool.Response
 	logged   bool // the access log has the field
+	// errorHeader is the response header to which a handler that failed has added its
+	// Retry-After; nil if none has.
+	errorHeader http.Header
 }
 
 // requestStateVar is the request variable that holds the requestState.
@@ -57,6 +60,14 @@ func (s *requestState) begin(r *http.Request, pool, script string) {
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Object("php_pool", s))
 		s.logged = true
+	}
+}
+
+// replaceRetryAfter removes the Retry-After of a handler that failed if the error page
+// that PHP renders has one of its own.
+func (s *requestState) replaceRetryAfter(page http.Header) {
+	if s.errorHeader != nil && len(page["Retry-After"]) > 0 {
+		delete(s.errorHeader, "Retry-After")
 	}
 }
 

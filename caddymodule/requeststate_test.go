@@ -223,3 +223,26 @@ func TestClientClosed_CountedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestRetryAfter_OfErrorPage checks that the Retry-After of an error page that PHP
+// renders replaces that of the handler whose error it shows.
+func TestRetryAfter_OfErrorPage(t *testing.T) {
+	h := fakeSite(t, testfiles.Write(t, "page.php", "other.php"), 1, livetest.Serve(func(r *fastcgitest.Request) fastcgitest.Response {
+		if r.Params["SCRIPT_NAME"] == "/page.php" {
+			return fastcgitest.Reply("Retry-After: 60\r\n\r\nsorry")
+		}
+		return fastcgitest.OK("sorry")
+	}))
+	for path, want := range map[string]string{"/page.php": "60", "/other.php": "5"} {
+		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com"+path, nil), new(caddyhttp.Server))
+		w := httptest.NewRecorder()
+		w.Header().Set("Retry-After", "5")
+		requestStateFrom(r).errorHeader = w.Header()
+		if err := h.ServeHTTP(w, r, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Header()["Retry-After"]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got Retry-After %q, want %s", path, got, want)
+		}
+	}
+}

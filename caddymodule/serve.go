@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/textproto"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -85,11 +87,20 @@ func flush(c *http.ResponseController) error {
 	return nil
 }
 
-// copyHeaders adds the headers in src to dst, except hop-by-hop ones (RFC 9110
-// section 7.6.1).
+// copyHeaders adds the headers in src to dst, as reverse_proxy does: hop-by-hop ones
+// and those that Connection lists (RFC 9110 section 7.6.1) are removed from src, and
+// PHP's Server replaces Caddy's.
 func copyHeaders(dst, src http.Header) {
+	for _, list := range src["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			src.Del(textproto.TrimString(name))
+		}
+	}
+	if len(src["Server"]) > 0 {
+		delete(dst, "Server")
+	}
 	for name, values := range src {
-		if cgi.IsHopByHop(name) && name != "Alt-Svc" {
+		if cgi.IsHopByHop(name) {
 			continue
 		}
 		if existing := dst[name]; len(existing) > 0 {

@@ -128,3 +128,65 @@ func TestResponse_StreamWithResponseBuffers(t *testing.T) {
 		firstEventFirst(t, s)
 	})
 }
+
+// TestResponse_Length sends lengths that are right, wrong or missing.
+func TestResponse_Length(t *testing.T) {
+	t.Parallel()
+	const fails = `http_response_code(500); echo 'body of status';`
+	const short = `header('Content-Length: 100'); echo str_repeat('x', 50);`
+	html := http.Header{"Content-Type": {"text/html; charset=UTF-8"}}
+	all := []comparison{
+		{name: "a body shorter than its length", script: short},
+		{name: "a HEAD of it", script: short, method: "HEAD"},
+		{name: "304 with a length", script: `http_response_code(304);` + short},
+		{
+			name: "204 with a length", script: `http_response_code(204);` + short,
+			differs: "a 204 must not have a Content-Length (RFC 9110, section 8.6): HTTP/2 clients fail",
+			want:    received{Status: 204, Header: html},
+		},
+		{name: "205 with a length", script: `http_response_code(205);` + short},
+		{name: "206 that is too short", script: `http_response_code(206); header('Content-Range: bytes 0-99/200');` + short},
+		{name: "a length and no body", script: `header('Content-Length: 100');`},
+		{name: "a long body that is too short", script: `header('Content-Length: 500000'); echo str_repeat('x', 300000);`},
+		{name: "a body that is too short after a flush", script: `header('Content-Length: 100'); echo 'x'; flush(); usleep(20000); echo 'y';`},
+		{name: "a fatal error in the middle", script: `header('Content-Length: 100'); echo 'x'; flush(); ini_set('display_errors', 0); nothing();`},
+		{
+			name: "a body that is too short and encoded", site: "/encode", fields: []string{"Accept-Encoding: gzip"},
+			script: `header('Content-Length: 5000'); echo str_repeat('x', 4000);`,
+		},
+		{name: "a body longer than its length", script: `header('Content-Length: 10'); echo str_repeat('x', 50);`},
+		{name: "no length", script: `echo 'hello';`},
+		{name: "no body", script: ``},
+		{name: "HEAD", script: `echo 'hello';`, method: "HEAD"},
+	}
+	for _, site := range []string{"/respond", "/longer", "/file", "/kept", "/status", "/templates"} {
+		all = append(all,
+			comparison{name: "replaced by " + site, site: site, script: fails},
+			comparison{name: "a HEAD replaced by " + site, site: site, script: fails, method: "HEAD"},
+			comparison{name: "a long one replaced by " + site, site: site, script: fails + `echo str_repeat('x', 100000);`},
+			comparison{name: "an empty one replaced by " + site, site: site, script: `http_response_code(500);`},
+			comparison{name: "passed by " + site, site: site, script: `echo 'hello {{ add 1 2 }}';`},
+		)
+	}
+	compareWithFPM(t, all)
+}
+
+// TestResponse_Header sends header fields that belong to one connection, or that Caddy
+// or another handler has set too.
+func TestResponse_Header(t *testing.T) {
+	t.Parallel()
+	const fields = `foreach (['Server', 'X-Set', 'Cache-Control', 'Content-Type', 'Set-Cookie', 'Vary', 'X-Add', 'X-Default', 'X-Deferred', 'X-Removed'] as $f) header("$f: PHP=1");`
+	compareWithFPM(t, []comparison{
+		{name: "fields that Connection lists", script: `header('Connection: X-Hop, close , x-other'); header('X-Hop: 1'); header('X-Other: 2'); header('X-Kept: 3'); echo 1;`},
+		{name: "fields that two Connection fields list", script: `header('Connection: X-Hop'); header('Connection: Set-Cookie', false); header('X-Hop: 1'); setcookie('a', 'b'); echo 1;`},
+		{name: "a Connection that lists Content-Length", script: `header('Connection: Content-Length'); header('Content-Length: 5'); echo 'hello';`},
+		{name: "an empty Connection", script: `header('Connection: , ,'); header('X-Hop: 1'); echo 1;`},
+		{name: "hop-by-hop fields", script: `foreach (['Keep-Alive', 'Proxy-Connection', 'Proxy-Authenticate', 'Proxy-Authorization', 'TE', 'Trailer', 'Upgrade', 'Alt-Svc', 'X-Kept'] as $f) header("$f: x"); echo 1;`},
+		{name: "Server", script: `header('Server: mine'); echo 1;`},
+		{name: "an empty Server", script: `header('Server:'); echo 1;`},
+		{name: "two Server", script: `header('Server: mine'); header('Server: yours', false); echo 1;`},
+		{name: "fields that Caddy sets", site: "/encode", fields: []string{"Accept-Encoding: gzip"}, script: `foreach (['Server', 'Vary', 'Accept-Ranges'] as $f) header("$f: php"); header('ETag: "a"'); echo str_repeat('x', 5000);`},
+		{name: "fields that header sets", site: "/header", script: fields + `echo 1;`},
+		{name: "fields of a response that intercept replaces", site: "/respond", script: `http_response_code(500); ` + fields},
+	})
+}
