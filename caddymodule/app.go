@@ -130,6 +130,12 @@ func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Poo
 	return p, nil
 }
 
+// PoolNames returns the pools that the handlers provisioned so far use.
+func (a *App) PoolNames() []string { return slices.Collect(maps.Keys(a.pools)) }
+
+// DefinesPool reports whether the app itself defines a pool of that name.
+func (a *App) DefinesPool(name string) bool { return a.Pools[name] != nil }
+
 // findCached is phpbin.Find, called once per config for all pools with the same
 // option `binary`: it reads every directory of PATH, which takes a few
 // milliseconds. Errors are not cached.

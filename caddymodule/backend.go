@@ -202,6 +202,9 @@ func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*res
 	return resp, nil
 }
 
+// PoolName returns the name of the pool that b sends its requests to.
+func (b *Backend) PoolName() string { return b.pool.Name }
+
 // UsesPool reports whether b sends its requests to p.
 func (b *Backend) UsesPool(p *live.Pool) bool { return b.pool == p }
 

@@ -9,17 +9,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
-	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
 // statusAccess has the options that php_pool_status and php_pool_ping share: the
 // pool, and the clients that have access.
 type statusAccess struct {
-	// The name of the pool. Default: `default`.
+	// The name of the pool. Default: the pool of the php_pool handler in the same
+	// site, or else the only pool of the config.
 	Pool string `json:"pool,omitempty"`
 
 	// IP ranges in CIDR notation whose clients have access, in addition to
@@ -27,12 +28,13 @@ type statusAccess struct {
 	Allow []string `json:"allow,omitempty"`
 
 	allow []netip.Prefix
+	name  string // of the pool
 }
 
-// provision sets the default of Pool and parses Allow.
-func (a *statusAccess) provision() error {
-	if a.Pool == "" {
-		a.Pool = poolcfg.DefaultPool
+// provision finds the pool and parses Allow.
+func (a *statusAccess) provision(ctx caddy.Context) (err error) {
+	if a.name, err = findPool(ctx, a.Pool); err != nil {
+		return err
 	}
 	for _, text := range a.Allow {
 		prefix, err := netip.ParsePrefix(text)
@@ -54,9 +56,9 @@ func (a *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*live.
 		w.Header().Set("Allow", "GET, HEAD")
 		return nil, caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed: use GET", r.Method))
 	}
-	p := live.Find(a.Pool)
+	p := live.Find(a.name)
 	if p == nil {
-		return nil, caddyhttp.Error(http.StatusNotFound, fmt.Errorf("there is no pool %s", a.Pool))
+		return nil, caddyhttp.Error(http.StatusNotFound, fmt.Errorf("there is no pool %s", a.name))
 	}
 	return p, nil
 }

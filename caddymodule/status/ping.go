@@ -33,8 +33,8 @@ func (Ping) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets defaults and parses the ranges in allow.
-func (p *Ping) Provision(caddy.Context) error { return p.provision() }
+// Provision finds the pool and parses the ranges in allow.
+func (p *Ping) Provision(ctx caddy.Context) error { return p.provision(ctx) }
 
 // ServeHTTP responds to the ping.
 func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {

@@ -40,8 +40,8 @@ func (Status) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets defaults and parses the ranges in allow.
-func (s *Status) Provision(caddy.Context) error { return s.provision() }
+// Provision finds the pool and parses the ranges in allow.
+func (s *Status) Provision(ctx caddy.Context) error { return s.provision(ctx) }
 
 // ServeHTTP responds with the pool's state.
 func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
