@@ -88,9 +88,6 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 	d := caddyfile.NewDispenser(tokens)
 	d.Next()
-	if reason, ok := unsupported[name]; ok {
-		return d.Errf("php_pool does not support %s: %s", name, reason)
-	}
 	if proxyOptions[name] || strings.HasPrefix(name, "@") {
 		p.proxyTokens = append(p.proxyTokens, tokens...)
 		return nil
@@ -117,8 +114,7 @@ func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 	case "name":
 		return parseString(d, &p.poolName)
 	}
-	return d.Errf("unrecognized php_pool option %q (one of: hide_sensitive, index, name, pool, try_files, %s, %s, %s)", name,
-		optionNames(backendOptions), optionNames(poolOptions), optionNames(proxyOptions))
+	return unrecognized(d, inSite)
 }
 
 // repeatable are the options that add a value each time.
@@ -255,7 +251,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	umask <mode>
 //	nice <n>
 //	no_new_privs [off]
-//	rlimit_<resource> <n>
+//	rlimit_<resource> <n>|unlimited
 //	oom_score_adj <n>
 //	watch [off]
 //	warmup <uris...>
@@ -339,7 +335,7 @@ func parsePoolOption(name string, tokens caddyfile.Segment, o *poolcfg.Options, 
 	d.Next()
 	parse := poolOptionParser(name)
 	if parse == nil {
-		return d.Errf("unrecognized pool option %q (one of: %s)", name, optionNames(poolOptions))
+		return unrecognized(d, inGlobal)
 	}
 	if seen[name] && !repeatable[name] {
 		return d.Errf("duplicate option %q: remove one", name)

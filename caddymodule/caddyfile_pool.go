@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // off is the value that turns an option off.
@@ -84,23 +84,30 @@ const rlimitPrefix = "rlimit_"
 // poolOptionParser returns the parser of a pool option, or nil if the name is not
 // one.
 func poolOptionParser(name string) optionParser {
-	if resource, ok := strings.CutPrefix(name, rlimitPrefix); ok {
-		return func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
-			if o.Rlimits == nil {
-				o.Rlimits = map[string]uint64{}
-			}
-			var n int
-			if err := parseInt(d, &n); err != nil {
-				return err
-			}
-			if n < 0 {
-				return d.Errf("%s %d is negative: write a number of at least 0", name, n)
-			}
-			o.Rlimits[resource] = uint64(n)
-			return nil
-		}
+	if resource, ok := strings.CutPrefix(name, rlimitPrefix); ok && fpmOptions[name] == "" {
+		return func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseRlimit(d, o, resource) }
 	}
 	return poolOptions[name]
+}
+
+// parseRlimit parses `rlimit_<resource> <n>|unlimited`.
+func parseRlimit(d *caddyfile.Dispenser, o *poolcfg.Options, resource string) error {
+	name := d.Val()
+	value, err := singleArg(d)
+	if err != nil {
+		return err
+	}
+	n := phpbin.Unlimited
+	if value != "unlimited" {
+		if n, err = strconv.ParseUint(value, 10, 64); err != nil {
+			return d.Errf("%s %s is not a limit: write a number of at least 0, or unlimited", name, value)
+		}
+	}
+	if o.Rlimits == nil {
+		o.Rlimits = map[string]uint64{}
+	}
+	o.Rlimits[resource] = n
+	return nil
 }
 
 // parseMaxRequests parses `max_requests <n> [<jitter>]|off`.
@@ -114,8 +121,8 @@ func parseMaxRequests(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return nil
 	}
 	n, err := strconv.Atoi(args[0])
-	if err != nil {
-		return errNotNumber(d, name, args[0])
+	if err != nil || n < 0 {
+		return d.Errf("%s %s is not a number of requests: write a number of at least 1, or off", name, args[0])
 	}
 	o.MaxRequests = n
 	if len(args) == 2 {
@@ -181,8 +188,8 @@ func parseQuarantine(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return d.Errf("%s needs three values, or off: write %s 3 1m 1m (crashes, window, duration)", name, name)
 	}
 	n, err := strconv.Atoi(args[0])
-	if err != nil {
-		return errNotNumber(d, name, args[0])
+	if err != nil || n < 1 {
+		return d.Errf("%s %s is not a number of crashes: write a number of at least 1, or off", name, args[0])
 	}
 	q.Deaths = n
 	if err := durationValue(d, name, args[1], &q.Window); err != nil {
@@ -361,9 +368,4 @@ func parsePairs(d *caddyfile.Dispenser, dst *map[string]string) error {
 
 func errNotNumber(d *caddyfile.Dispenser, name, value string) error {
 	return d.Errf("%s %s is not a number: write a whole number", name, value)
-}
-
-// optionNames returns the names in a table of options, sorted, for error messages.
-func optionNames[V any](table map[string]V) string {
-	return strings.Join(slices.Sorted(maps.Keys(table)), ", ")
 }

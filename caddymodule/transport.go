@@ -68,7 +68,7 @@ func (t *Transport) subdirective(name string, d *caddyfile.Dispenser) error {
 	}
 	parse, ok := backendOptions[name]
 	if !ok {
-		return d.Errf("unrecognized option %q of transport php_pool (one of: pool, %s)", name, optionNames(backendOptions))
+		return unrecognized(d, inTransport)
 	}
 	return parse(d, &t.Backend)
 }

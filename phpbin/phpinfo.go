@@ -15,6 +15,10 @@ type PHPInfo struct {
 	// Extensions are the names of the loaded extensions, sorted.
 	Extensions []string
 
+	// Directives are the names of the ini directives, sorted. An extension that does
+	// not show its directives is missing, as mysqlnd.
+	Directives []string
+
 	rows map[string]string
 }
 
@@ -42,10 +46,7 @@ func ReadPHPInfo(ctx context.Context, path string, o Options) (*PHPInfo, error) 
 	if err != nil {
 		return nil, runError(ctx, path, "", stderr, err)
 	}
-	i := &PHPInfo{rows: parsePHPInfo(stdout)}
-	for _, m := range infoModule.FindAllStringSubmatch(stdout, -1) {
-		i.Extensions = append(i.Extensions, html.UnescapeString(m[1]))
-	}
+	i := &PHPInfo{rows: parsePHPInfo(stdout), Extensions: parseExtensions(stdout), Directives: parseDirectives(stdout)}
 	slices.SortFunc(i.Extensions, func(a, b string) int {
 		return strings.Compare(strings.ToLower(a), strings.ToLower(b))
 	})
@@ -64,6 +65,30 @@ var (
 // infoRow matches a row of phpinfo() (ext/standard/info.c): a name and its local
 // value. The master value of a directive follows.
 var infoRow = regexp.MustCompile(`<tr><td class="e">(.*?)</td><td class="v">((?s:.*?))</td>`)
+
+// parseExtensions returns the names of the extensions in a phpinfo() page.
+func parseExtensions(page string) []string {
+	var names []string
+	for _, m := range infoModule.FindAllStringSubmatch(page, -1) {
+		names = append(names, html.UnescapeString(m[1]))
+	}
+	return names
+}
+
+// parseDirectives returns the names of the ini directives in a phpinfo() page,
+// sorted: of the rows, only those of directives have two values, the local and the
+// master value (main/php_ini.c, php_ini_displayer).
+func parseDirectives(page string) []string {
+	var names []string
+	for row := range strings.SplitSeq(page, "<tr>") {
+		name, values, ok := strings.Cut(row, "</td>")
+		if name, isRow := strings.CutPrefix(name, `<td class="e">`); ok && isRow && strings.Count(values, `<td class="v">`) == 2 {
+			names = append(names, strings.TrimSpace(html.UnescapeString(name)))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // parsePHPInfo parses the rows of a phpinfo() page. If a name occurs again, in the
 // section of another extension, the first value is kept.
