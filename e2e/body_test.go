@@ -25,6 +25,11 @@ func TestRequestBody(t *testing.T) {
 	t.Parallel()
 	checks := []check{
 		{"a form with a file arrives", formWithFile},
+		{"a body without a Content-Type is a form", func(t *testing.T, s *harness.Server) {
+			for _, body := range []io.Reader{strings.NewReader("a=b&c=d"), struct{ io.Reader }{strings.NewReader("a=b&c=d")}} {
+				s.Do(s.Request("POST", "/form.php", body)).Want(t, 200, "a=b&c=d")
+			}
+		}},
 		{"a slow upload occupies no worker", slowUpload},
 		{"a body that the script does not read has no effect", func(t *testing.T, s *harness.Server) {
 			for range 5 {

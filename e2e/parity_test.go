@@ -68,7 +68,30 @@ var sameRequests = map[string]func(*harness.Server) *http.Request{
 	"an Upgrade": func(s *harness.Server) *http.Request {
 		return s.Request("GET", "/server.php", nil, "Connection: Upgrade", "Upgrade: other")
 	},
+	"no Content-Type, POST":     withoutContentType("POST", "/server.php?a=b", "c=d"),
+	"no Content-Type, PUT":      withoutContentType("PUT", "/server.php", "c=d"),
+	"no Content-Type, PATCH":    withoutContentType("PATCH", "/server.php", "c=d"),
+	"no Content-Type, DELETE":   withoutContentType("DELETE", "/server.php", "c=d"),
+	"no Content-Type, PROPFIND": withoutContentType("PROPFIND", "/server.php", "<propfind/>"),
+	"no Content-Type, own name": withoutContentType("PURGE", "/server.php", "c=d"),
+	"no Content-Type, GET":      withoutContentType("GET", "/server.php", "c=d"),
+	"no Content-Type, no body":  withoutContentType("POST", "/server.php", ""),
+	"OPTIONS":                   withoutContentType("OPTIONS", "/server.php", ""),
+	"DELETE without a body":     withoutContentType("DELETE", "/server.php", ""),
+	"an empty Content-Type": func(s *harness.Server) *http.Request {
+		return s.Request("POST", "/server.php", strings.NewReader("a=b"), "Content-Type: ")
+	},
 	"TE and trailers": func(s *harness.Server) *http.Request { return s.Request("GET", "/server.php", nil, "TE: trailers") },
+}
+
+// withoutContentType returns a request for a path with a body and no Content-Type.
+func withoutContentType(method, path, body string) func(*harness.Server) *http.Request {
+	return func(s *harness.Server) *http.Request {
+		if body == "" {
+			return s.Request(method, path, nil)
+		}
+		return s.Request(method, path, strings.NewReader(body))
+	}
 }
 
 // different are the variables that may differ, and why.

@@ -84,7 +84,7 @@ func (e *EnvWriter) request(length int64) {
 	e.Dst.AddParam("QUERY_STRING", r.URL.RawQuery)
 	e.Dst.AddParam("SERVER_PROTOCOL", r.Proto)
 	e.Dst.AddParam("CONTENT_LENGTH", strconv.FormatInt(length, 10))
-	e.Dst.AddParam("CONTENT_TYPE", r.Header.Get("Content-Type"))
+	e.Dst.AddParam("CONTENT_TYPE", contentType(r))
 	e.Dst.AddParam("REQUEST_URI", OriginalURL(r).RequestURI())
 	e.user, _ = e.Repl.GetString("http.auth.user.id")
 	e.Dst.AddParam("REMOTE_USER", e.user)
@@ -100,6 +100,20 @@ func (e *EnvWriter) request(length int64) {
 	}
 	e.Dst.AddParam("SERVER_NAME", host)
 	e.Dst.AddParam("SERVER_PORT", port)
+}
+
+// contentType returns CONTENT_TYPE. As behind php_fastcgi, a request without a
+// Content-Type has that of a form, except for the methods that have no form: PHP then
+// fills $_POST.
+func contentType(r *http.Request) string {
+	if text := r.Header.Get("Content-Type"); text != "" {
+		return text
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return ""
+	}
+	return "application/x-www-form-urlencoded"
 }
 
 // splitHostPort is net.SplitHostPort with an optional port. Most hosts have no port,

@@ -1,6 +1,9 @@
 package cgi
 
-import "testing"
+import (
+	"net/http"
+	"testing"
+)
 
 // Caddy's server and PHP drop some of these headers too, so an end-to-end test would
 // not notice if we did not.
@@ -15,6 +18,23 @@ func TestEnv_HeadersNotForwarded(t *testing.T) {
 	} {
 		if got := e.forwardsHeader(name); got != want {
 			t.Errorf("%s: forwarded %t, want %t", name, got, want)
+		}
+	}
+}
+
+func TestEnv_ContentType(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	for _, c := range []struct{ method, sent, want string }{
+		{"GET", "", ""}, {"HEAD", "", ""}, {"OPTIONS", "", ""},
+		{"POST", "", form}, {"PUT", "", form}, {"PATCH", "", form}, {"DELETE", "", form}, {"PROPFIND", "", form}, {"PURGE", "", form},
+		{"GET", "text/plain", "text/plain"}, {"POST", "text/plain", "text/plain"},
+	} {
+		r := &http.Request{Method: c.method, Header: http.Header{}}
+		if c.sent != "" {
+			r.Header.Set("Content-Type", c.sent)
+		}
+		if got := contentType(r); got != c.want {
+			t.Errorf("%s with %q: got %q, want %q", c.method, c.sent, got, c.want)
 		}
 	}
 }

@@ -1,0 +1,3 @@
+<?php
+// Shows $_POST.
+echo http_build_query($_POST);
