@@ -201,6 +201,6 @@ func TestDoctor_RunningPools(t *testing.T) {
 	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 2", "quarantine 1 1m 1m"))
 	s.Get("/die.php?how=kill")
 	phpPool(s, "doctor").says(1, `(?m)^running pool main$`, `(?m)^  ok       PHP \S+, \d workers? of at most 2, \d+ requests? served$`,
-		`(?m)^  problem  \S+/die\.php is quarantined until `)
-	phpPool(s, "status").says(0, `(?m)^main: \S+/die\.php is quarantined until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)
+		`(?m)^  problem  \S+/die\.php at /die\.php is quarantined until `)
+	phpPool(s, "status").says(0, `(?m)^main: \S+/die\.php at /die\.php is quarantined until `, `(?m)^main: \d workers? crashed; the last at .* running GET /die\.php `)
 }

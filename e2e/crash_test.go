@@ -147,7 +147,7 @@ func TestCrash_TruncatedResponse(t *testing.T) {
 	})
 }
 
-// TestQuarantine_RepeatedCrashes checks that only the script that crashes is quarantined.
+// TestQuarantine_RepeatedCrashes checks that only the path that crashes is quarantined.
 func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
@@ -155,15 +155,16 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 		for range 3 {
 			s.Do(s.Request("POST", "/load/odd.php?do=kill", nil)).Want(t, http.StatusBadGateway, "")
 		}
-		script := s.Site + "/load/odd.php"
+		script := s.Site + "/load/odd.php at /load/odd.php"
 		p := s.WaitPool("whole", func(p harness.PoolStatus) bool { return p.Workers.Idle == 2 })
 		if p.Quarantined[script] == "" || len(p.Quarantined) != 1 {
 			t.Errorf("got %v in quarantine, want %s", p.Quarantined, script)
 		}
 		wantRejected(t, s.Get("/load/odd.php?do=kill"))
 		wantRejected(t, s.Get("/load/odd.php?do=exit"))
+		s.Get("/load/odd.php/elsewhere?do=exit").Want(t, 200, "half")
 		s.Get("/hello.php").Want(t, 200, "hello\n")
-		if got := s.Logged("script quarantined after repeated worker crashes"); len(got) != 1 || got[0]["script"] != script {
+		if got := s.Logged("script quarantined after repeated worker crashes"); len(got) != 1 || got[0]["script"] != s.Site+"/load/odd.php" || got[0]["uri"] != "/load/odd.php" {
 			t.Errorf("got log entries %v", got)
 		}
 		if p = s.Pool(); p.Exits["crashed"] != 3 {

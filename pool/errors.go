@@ -21,8 +21,8 @@ var (
 	ErrRequestTimeout = errors.New("request exceeded request_timeout")
 	// ErrWorkerDied means that the process exited while it ran the request.
 	ErrWorkerDied = errors.New("worker exited during the request")
-	// ErrQuarantined means that the script crashed too many workers recently and
-	// is not run for now.
+	// ErrQuarantined means that requests like this one crashed too many workers
+	// recently, and are not run for now.
 	ErrQuarantined = errors.New("script is quarantined after repeated worker crashes")
 	// ErrNoWorker means that no worker has the given ID.
 	ErrNoWorker = errors.New("no such worker")

@@ -134,7 +134,7 @@ func (l Lease) finishLocked(reusable bool, now time.Duration) {
 	switch {
 	case reusable:
 		p.resetFailuresLocked()
-		p.recordSuccessLocked(w.lease.info.Script)
+		p.recordSuccessLocked(&w.lease.info)
 		p.returnLocked(w, now)
 	case w.exited():
 		p.removeLocked(w, cmp.Or(w.killReason, Crashed))

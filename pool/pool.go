@@ -184,7 +184,7 @@ func (p *Pool) WaitStable(ctx context.Context) {
 func (p *Pool) configureLocked(s Settings) {
 	p.settings = s
 	if s.Deaths == 0 {
-		clear(p.quarantine.until)
+		clear(p.quarantine.records)
 		p.quarantine.count.Store(0)
 	}
 	for _, w := range p.workers {

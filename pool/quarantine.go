@@ -7,95 +7,129 @@ import (
 	"go.uber.org/zap"
 )
 
-// Quarantine stops a script that crashes its workers from taking the whole pool
-// down.
+// Quarantine rejects requests that keep crashing their workers. Clients decide
+// what they send, so it must not reject more than has crashed: one path of one
+// script. Other paths of the same script go on, because it may be the front
+// controller of a whole site.
 type Quarantine struct {
-	// A script is quarantined for Period after Deaths crashes within Window without a
-	// successful run in between. 0 disables the quarantine. A script that sometimes
-	// succeeds is not quarantined: it may be the front controller of a whole site of
-	// which one URL crashes, and an occasional crash costs little.
+	// The requests for a script with the same path are rejected for Period after
+	// Deaths of them crashed their workers within Window, and none succeeded
+	// since Window began. 0 disables the quarantine.
 	Deaths         int
 	Window, Period time.Duration
 }
 
-// quarantine records which scripts crashed workers recently. It is empty as long as
-// nothing crashes.
+// quarantine records what crashed workers recently. It is empty as long as nothing
+// crashes.
 type quarantine struct {
-	// count is len(until), to be read without the mutex.
+	// count is the number of records with until, to be read without the mutex.
 	count atomic.Int32
 
-	deaths map[string][]time.Time
-	until  map[string]time.Time
+	records map[quarantineKey]*crashRecord
 }
 
-// checkQuarantine returns ErrQuarantined if the script is in quarantine.
-func (p *Pool) checkQuarantine(script string) error {
+// quarantineKey names the requests that are counted, and rejected, together. Clients choose paths: see
+// maxCrashRecords and maxCrashPath.
+type quarantineKey struct{ script, path string }
+
+func (k quarantineKey) String() string { return k.script + " at " + k.path }
+
+// crashRecord is the recent past of a key.
+type crashRecord struct {
+	crashes []time.Time // within Window; no more than Deaths
+	served  time.Time   // the last successful request since the first crash
+	until   time.Time   // the end of the quarantine; zero for none
+}
+
+// The most keys that are recorded, and the longest path, so that clients cannot
+// use up the memory with crashes at ever different paths. What exceeds them is not
+// quarantined.
+const (
+	maxCrashRecords = 1024
+	maxCrashPath    = 1024 // bytes
+)
+
+func quarantineKeyOf(info *Info) quarantineKey { return quarantineKey{info.Script, info.URI} }
+
+// checkQuarantine returns ErrQuarantined if requests like this one are in
+// quarantine.
+func (p *Pool) checkQuarantine(info *Info) error {
 	if p.quarantine.count.Load() == 0 {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	until, ok := p.quarantine.until[script]
-	if !ok {
+	r := p.quarantine.records[quarantineKeyOf(info)]
+	if r == nil || r.until.IsZero() {
 		return nil
 	}
-	if time.Now().Before(until) {
-		p.rejections.Quarantined++
-		return ErrQuarantined
+	if now := time.Now(); !now.Before(r.until) {
+		p.pruneQuarantineLocked(now)
+		return nil
 	}
-	delete(p.quarantine.until, script)
-	p.quarantine.count.Store(int32(len(p.quarantine.until)))
-	return nil
+	p.rejections.Quarantined++
+	return ErrQuarantined
 }
 
-// recordCrashLocked counts a worker crash during the script, and quarantines the
-// script after too many.
-func (p *Pool) recordCrashLocked(script string) {
+// recordCrashLocked counts a request that crashed its worker, and starts a
+// quarantine after too many. A request that crashes a second worker counts once.
+func (p *Pool) recordCrashLocked(info *Info) {
 	q := p.settings.Quarantine
-	if q.Deaths == 0 || script == "" {
+	if q.Deaths == 0 || info.Script == "" || info.crashed || len(info.URI) > maxCrashPath {
 		return
 	}
 	now := time.Now()
-	if p.quarantine.deaths == nil {
-		p.quarantine.deaths = map[string][]time.Time{}
-		p.quarantine.until = map[string]time.Time{}
+	p.pruneQuarantineLocked(now)
+	key := quarantineKeyOf(info)
+	r := p.quarantine.records[key]
+	if r == nil {
+		if len(p.quarantine.records) == maxCrashRecords {
+			return
+		}
+		if p.quarantine.records == nil {
+			p.quarantine.records = map[quarantineKey]*crashRecord{}
+		}
+		r = new(crashRecord)
+		p.quarantine.records[key] = r
 	}
-	recent := p.quarantine.deaths[script]
-	for len(recent) > 0 && now.Sub(recent[0]) > q.Window {
-		recent = recent[1:]
+	for len(r.crashes) > 0 && (len(r.crashes) >= q.Deaths || now.Sub(r.crashes[0]) > q.Window) {
+		r.crashes = r.crashes[1:]
 	}
-	recent = append(recent, now)
-	p.quarantine.deaths[script] = recent
-	p.pruneLocked(now)
-	if len(recent) < q.Deaths {
+	r.crashes = append(r.crashes, now)
+	if len(r.crashes) < q.Deaths || !r.until.IsZero() || !r.served.IsZero() && now.Sub(r.served) <= q.Window {
 		return
 	}
-	delete(p.quarantine.deaths, script)
-	p.quarantine.until[script] = now.Add(q.Period)
-	p.quarantine.count.Store(int32(len(p.quarantine.until)))
+	r.until = now.Add(q.Period)
+	p.quarantine.count.Add(1)
 	p.logLocked(p.log.Error, "script quarantined after repeated worker crashes",
-		zap.String("script", script), zap.Int("deaths", len(recent)),
+		zap.String("script", key.script), zap.String("uri", key.path), zap.Int("deaths", len(r.crashes)),
 		zap.Duration("window", q.Window), zap.Duration("quarantined_for", q.Period))
 }
 
-// recordSuccessLocked resets the crash count of a script that has run successfully.
-func (p *Pool) recordSuccessLocked(script string) {
-	if len(p.quarantine.deaths) > 0 {
-		delete(p.quarantine.deaths, script)
+// recordSuccessLocked records that a request was served.
+func (p *Pool) recordSuccessLocked(info *Info) {
+	if len(p.quarantine.records) == 0 {
+		return
+	}
+	if r := p.quarantine.records[quarantineKeyOf(info)]; r != nil {
+		r.served = time.Now()
 	}
 }
 
-// pruneLocked removes scripts whose quarantine or last crash is long ago.
-func (p *Pool) pruneLocked(now time.Time) {
-	for script, until := range p.quarantine.until {
-		if now.After(until) {
-			delete(p.quarantine.until, script)
+// pruneQuarantineLocked removes records whose last crash and quarantine are long
+// ago.
+func (p *Pool) pruneQuarantineLocked(now time.Time) {
+	var count int32
+	for key, r := range p.quarantine.records {
+		if !r.until.IsZero() {
+			if now.Before(r.until) {
+				count++
+				continue
+			}
+			delete(p.quarantine.records, key)
+		} else if now.Sub(r.crashes[len(r.crashes)-1]) > p.settings.Window {
+			delete(p.quarantine.records, key)
 		}
 	}
-	p.quarantine.count.Store(int32(len(p.quarantine.until)))
-	for script, times := range p.quarantine.deaths {
-		if now.Sub(times[len(times)-1]) > p.settings.Window {
-			delete(p.quarantine.deaths, script)
-		}
-	}
+	p.quarantine.count.Store(count)
 }

@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 		if body, err := tt.get("/good.php"); err != nil || body != "hello" {
 			t.Errorf("another script: got %q, %v", body, err)
 		}
-		if _, ok := tt.Stats().Quarantined["/bad.php"]; !ok {
+		if _, ok := tt.Stats().Quarantined["/bad.php at /bad.php"]; !ok {
 			t.Error("the script is not in Stats.Quarantined")
 		}
 		time.Sleep(time.Minute + time.Second)
@@ -36,19 +38,111 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	})
 }
 
-// One URL of a front controller crashes: that must not make the whole site fail.
-func TestQuarantine_NotIfItSometimesSucceeds(t *testing.T) {
+// One path of a front controller crashes: only that is rejected.
+func TestQuarantine_OnlyThePathThatCrashes(t *testing.T) {
 	s := static(2)
 	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
+		tt.killer(1 << 30)
+		for range 3 {
+			if _, err := tt.getAt("/index.php", "/crash"); !errors.Is(err, ErrWorkerDied) {
+				t.Fatalf("got %v, want ErrWorkerDied", err)
+			}
+		}
+		tt.killer(0)
+		if _, err := tt.getAt("/index.php", "/crash"); !errors.Is(err, ErrQuarantined) {
+			t.Errorf("the path that crashed: got %v, want ErrQuarantined", err)
+		}
+		if _, err := tt.getAt("/index.php", "/"); err != nil {
+			t.Errorf("another path: %v", err)
+		}
+		if _, ok := tt.Stats().Quarantined["/index.php at /crash"]; !ok {
+			t.Errorf("got %v in quarantine", tt.Stats().Quarantined)
+		}
+	})
+}
+
+// A path that has been served within the window is not quarantined, however many
+// crashes come after each other.
+func TestQuarantine_NotIfServedWithinWindow(t *testing.T) {
+	s := static(2)
+	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		tt.killer(1)
+		tt.do(context.Background(), "/index.php", false) //nolint:errcheck // it crashes
+		if _, err := tt.get("/index.php"); err != nil {
+			t.Fatalf("a request that does not crash: %v", err)
+		}
+		tt.killer(1 << 30)
 		for range 10 {
-			tt.killer(1)
 			if _, err := tt.do(context.Background(), "/index.php", false); !errors.Is(err, ErrWorkerDied) {
 				t.Fatalf("got %v, want ErrWorkerDied", err)
 			}
-			if _, err := tt.get("/index.php"); err != nil {
-				t.Fatalf("a request that does not crash: %v", err)
+		}
+		time.Sleep(time.Minute + time.Second)
+		for range 3 {
+			tt.do(context.Background(), "/index.php", false) //nolint:errcheck // it crashes
+		}
+		if _, err := tt.get("/index.php"); !errors.Is(err, ErrQuarantined) {
+			t.Errorf("not served within the window: got %v, want ErrQuarantined", err)
+		}
+	})
+}
+
+// A request that is retried and crashes a second worker counts once.
+func TestQuarantine_RetryCountsOnce(t *testing.T) {
+	s := static(2)
+	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		tt.killer(1 << 30)
+		for range 3 {
+			if _, err := tt.get("/bad.php"); !errors.Is(err, ErrWorkerDied) {
+				t.Fatalf("got %v, want ErrWorkerDied", err)
 			}
+		}
+		if _, err := tt.get("/bad.php"); !errors.Is(err, ErrQuarantined) {
+			t.Errorf("after three requests: got %v, want ErrQuarantined", err)
+		}
+	})
+}
+
+// Clients choose the paths: records of them must not use up the memory.
+func TestQuarantine_LimitedRecords(t *testing.T) {
+	s := static(1)
+	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	run(t, s, func(tt *tester) {
+		crash := func(path string) (records int) {
+			tt.Pool.mu.Lock()
+			defer tt.Pool.mu.Unlock()
+			tt.Pool.recordCrashLocked(&Info{Script: "/index.php", URI: path})
+			return len(tt.quarantine.records)
+		}
+		for i := range 2 * maxCrashRecords {
+			crash(fmt.Sprint("/", i))
+		}
+		if n := crash("/more"); n != maxCrashRecords {
+			t.Errorf("got %d records, want %d", n, maxCrashRecords)
+		}
+		time.Sleep(2 * time.Minute)
+		crash("/" + strings.Repeat("x", maxCrashPath))
+		if n := crash("/"); n != 1 {
+			t.Errorf("two minutes later, and a path that is too long: got %d records, want 1", n)
+		}
+	})
+}
+
+// Requests that crash their workers must not delay launches: others wait for them.
+func TestQuarantine_CrashesDelayNoLaunch(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		for range 20 {
+			tt.killer(1)
+			if _, err := tt.do(context.Background(), "/bad.php", false); !errors.Is(err, ErrWorkerDied) {
+				t.Fatalf("got %v, want ErrWorkerDied", err)
+			}
+		}
+		start := time.Now()
+		if _, err := tt.get("/good.php"); err != nil || time.Since(start) > 0 {
+			t.Errorf("another request: got %v after %v, want no error and no delay", err, time.Since(start))
 		}
 	})
 }
@@ -82,7 +176,7 @@ func TestQuarantine_NotForIdleCrash(t *testing.T) {
 	run(t, s, func(tt *tester) {
 		var leases []Lease
 		for range 2 {
-			lease, err := tt.Acquire(context.Background(), Info{Script: "/a.php"})
+			lease, err := tt.Acquire(context.Background(), Info{Script: "/a.php", URI: "/a.php"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -52,7 +52,8 @@ type Response struct {
 // The error is one of those of [Pool.Acquire], [ErrQuarantined],
 // [ErrRequestTimeout], [ErrWorkerDied], or an error of package fastcgi.
 func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
-	if err := p.checkQuarantine(r.Info.Script); err != nil {
+	r.Info.crashed = false
+	if err := p.checkQuarantine(&r.Info); err != nil {
 		return nil, err
 	}
 	resp, err := p.attempt(ctx, r)
@@ -62,6 +63,7 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	p.mu.Lock()
 	p.retried++
 	p.mu.Unlock()
+	r.Info.crashed = !errors.Is(err, fastcgi.ErrNotSent)
 	resp, err = p.attempt(ctx, r)
 	if err == nil {
 		resp.Retried = true
@@ -109,7 +111,11 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 		resp.Body.Close() // not read
 	}
 	died := lease.workerDied(err)
-	lease.Release()
+	if died && errors.Is(err, fastcgi.ErrNotSent) {
+		lease.discard(Crashed) // the request had no part in it
+	} else {
+		lease.Release()
+	}
 	switch {
 	case timedOut:
 		return nil, ErrRequestTimeout

@@ -110,14 +110,16 @@ func (p *Pool) closeConn(w *worker) {
 }
 
 // workerCrashedLocked records and logs an unexpected exit, and delays launches if
-// workers exit before they have served a request.
+// workers exit before they have got a request.
 func (p *Pool) workerCrashedLocked(w *worker) {
 	info := &w.lease.info
-	p.recordCrashLocked(info.Script)
+	p.recordCrashLocked(info)
 	p.lastCrash = Crash{Time: time.Now(), Worker: w.id, PID: w.proc.PID(), ExitStatus: w.proc.ExitStatus(), Request: *info}
 	if info.Method != "" {
 		p.lastCrash.Duration = p.clock() - w.lease.since
 	}
+	// A worker that got a request has requests > 0. Its crash may be the request's
+	// doing: if it delayed launches, clients could slow the pool down for all.
 	if w.requests == 0 && p.clock()-w.started < time.Second {
 		p.failures.add(time.Now())
 	}

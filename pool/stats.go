@@ -52,7 +52,8 @@ type Stats struct {
 	LastCrash Crash
 	// LastFailure is the error of the last launch, nil if workers can be launched.
 	LastFailure error
-	// Quarantined holds the scripts in quarantine and when that ends.
+	// Quarantined holds what is in quarantine, as "script at path", and when that
+	// ends.
 	Quarantined map[string]time.Time
 }
 
@@ -89,7 +90,7 @@ type Rejections struct {
 	// ClientLimit counts those whose client had too many requests, see
 	// Settings.MaxPerClient.
 	ClientLimit uint64
-	// Quarantined counts those for a script in quarantine.
+	// Quarantined counts those for a script and path in quarantine.
 	Quarantined uint64
 }
 
@@ -179,9 +180,9 @@ func (p *Pool) statsLocked() Stats {
 			s.Exits[Reason(r)] = n
 		}
 	}
-	for script, until := range p.quarantine.until {
-		if now.Before(until) {
-			s.Quarantined[script] = until
+	for key, r := range p.quarantine.records {
+		if now.Before(r.until) {
+			s.Quarantined[key.String()] = r.until
 		}
 	}
 	return s

@@ -243,6 +243,19 @@ func (tt *tester) get(script string) (string, error) {
 	return tt.do(context.Background(), script, true)
 }
 
+// getAt sends a request for a script at a path, which is not retried.
+func (tt *tester) getAt(script, path string) (string, error) {
+	r := fastcgi.NewRequest()
+	defer r.Free()
+	x, err := tt.Do(context.Background(), &Request{FastCGI: r, Info: Info{Method: "GET", URI: path, Script: script}})
+	if err != nil {
+		return "", err
+	}
+	defer x.Close()
+	body, err := io.ReadAll(x.HTTP.Body)
+	return string(body), err
+}
+
 func (tt *tester) do(ctx context.Context, script string, repeatable bool) (string, error) {
 	x, free, err := tt.send(ctx, script, repeatable)
 	if err != nil {

@@ -112,7 +112,7 @@ func (p *Pool) endLeaseLocked(w *worker, now time.Duration) {
 }
 
 // Info describes a request in logs and statistics. The pool itself uses only
-// Script (quarantine), Client (client limit) and MaxWait.
+// Script and URI (quarantine), Client (client limit) and MaxWait.
 type Info struct {
 	// Method and URI are as the client sent them; URI has no query.
 	Method, URI string
@@ -131,6 +131,8 @@ type Info struct {
 	// Client is the address that the request counts for under MaxPerClient. Its zero
 	// value is not limited.
 	Client netip.Addr
+
+	crashed bool // it has crashed a worker before; see Pool.Do
 }
 
 // ShownURI returns the URI, followed by the query if full is true.

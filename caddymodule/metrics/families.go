@@ -62,7 +62,7 @@ var metrics = append([]metric{
 
 	gauge("spooled_bytes", "Request bodies in spool files, in bytes.",
 		func(s *poolSample) int64 { return s.pool.Spool.InFiles() }),
-	gauge("quarantined_scripts", "Scripts in quarantine because they crashed too many workers.",
+	gauge("quarantined_scripts", "Scripts in quarantine because they crashed too many workers, once for each path.",
 		func(s *poolSample) int { return len(s.stats.Quarantined) }),
 }, opcacheMetrics...)
 

@@ -163,8 +163,8 @@ type Options struct {
 	// How often an idle worker is health-checked. -1: never. Default: 5s.
 	HealthInterval caddy.Duration `json:"health_interval,omitempty"`
 
-	// When requests for a script that crashes workers are rejected with 503.
-	// Default: 3 crashes within 1m, for 1m.
+	// When requests for a path whose script crashes workers are rejected with 503.
+	// Default: off.
 	Quarantine *QuarantineOptions `json:"quarantine,omitempty"`
 
 	// How long a worker, or a whole generation, may take to start. Requests that
@@ -212,17 +212,17 @@ type Options struct {
 	binding siteBinding
 }
 
-// QuarantineOptions says when requests for a script are rejected because it
-// crashes workers.
+// QuarantineOptions says when requests for a script at one path, whatever the
+// query, are rejected because they crash workers.
 type QuarantineOptions struct {
-	// How many workers the script must crash, without a successful request
-	// in between. 0 turns the quarantine off.
+	// How many of these requests must crash their workers, while none succeeds.
+	// 0 turns the quarantine off.
 	Deaths int `json:"deaths"`
 
 	// The time within which these crashes must occur. Default: 1m.
 	Window caddy.Duration `json:"window,omitempty"`
 
-	// How long requests for the script are then rejected. Default: 1m.
+	// How long these requests are then rejected. Default: 1m.
 	Period caddy.Duration `json:"period,omitempty"`
 }
 

@@ -27,7 +27,6 @@ const (
 	defaultStopTimeout       = 4 * time.Second
 	defaultHealthInterval    = 5 * time.Second
 	defaultSlowRequest       = 5 * time.Second
-	defaultQuarantineDeaths  = 3
 	defaultQuarantineTime    = time.Minute
 )
 
@@ -224,15 +223,14 @@ func (o *Options) Settings(autoMax int) pool.Settings {
 }
 
 func (o *Options) quarantine() pool.Quarantine {
-	q := pool.Quarantine{
-		Deaths: defaultQuarantineDeaths, Window: defaultQuarantineTime, Period: defaultQuarantineTime,
+	set := o.Quarantine
+	if set == nil {
+		return pool.Quarantine{}
 	}
-	if set := o.Quarantine; set != nil {
-		q.Deaths = set.Deaths
-		q.Window = durationOr(set.Window, q.Window)
-		q.Period = durationOr(set.Period, q.Period)
+	return pool.Quarantine{
+		Deaths: set.Deaths,
+		Window: durationOr(set.Window, defaultQuarantineTime), Period: durationOr(set.Period, defaultQuarantineTime),
 	}
-	return q
 }
 
 // valueOr returns *p, or the default if p is nil.
