@@ -126,11 +126,12 @@ func (b *Backend) provision(ctx caddy.Context) error {
 }
 
 // roundTrip sends the request to PHP and returns when the response header has
-// arrived. All requests go through it. The caller must close the response. Errors
-// have the HTTP status for the client.
-func (b *Backend) roundTrip(r *http.Request, state *requestState, proxied bool) (*response, error) {
+// arrived. All requests go through it. w receives interim responses; it is nil if the
+// request comes from reverse_proxy, which writes them itself. The caller must close
+// the response. Errors have the HTTP status for the client.
+func (b *Backend) roundTrip(r *http.Request, state *requestState, w http.ResponseWriter) (*response, error) {
 	b.pool.Acquire()
-	resp, err := b.send(r, state, proxied)
+	resp, err := b.send(r, state, w)
 	if err != nil {
 		b.pool.Release()
 	}
@@ -138,7 +139,7 @@ func (b *Backend) roundTrip(r *http.Request, state *requestState, proxied bool) 
 }
 
 // send does the work of roundTrip. The caller has acquired the pool.
-func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*response, error) {
+func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWriter) (*response, error) {
 	script, err := b.site.FindScript(r, &state.State)
 	if err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*res
 		backend: b, httpRequest: r, requestBody: body, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
 		stderr: stderrLog{backend: b, request: r, script: script.Filename}, cancel: func() {},
 	}
-	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: state.Repl, Dst: req, Proxied: proxied}
+	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: state.Repl, Dst: req, Proxied: w == nil}
 	resp.span, env.TraceHeaders = b.startSpan(r.Context(), script.Filename)
 	env.Write(&script, body.Length)
 	if body.Length > 0 {
@@ -183,6 +184,9 @@ func (b *Backend) send(r *http.Request, state *requestState, proxied bool) (*res
 	state.replaceRetryAfter(resp.HTTP.Header)
 	resp.body = resp.HTTP.Body.(*fastcgi.Body)
 	resp.logInvalidHeaders()
+	if status := resp.body.Interim(); status != 0 {
+		sendInterim(w, r, status, resp.HTTP.Header)
+	}
 	if resp.ended = resp.body.Fill(fastcgi.MaxFill); resp.ended {
 		// A short response that has arrived completely: its length is known, and
 		// the worker can serve the next request while this client reads.

@@ -102,7 +102,7 @@ func TestReadAhead_Limit(t *testing.T) {
 			c.err = errors.New("reset")
 		}
 		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-		resp, err := h.roundTrip(r, requestStateFrom(r), false)
+		resp, err := h.roundTrip(r, requestStateFrom(r), httptest.NewRecorder())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestReadAhead_DoesNotDelayStreams(t *testing.T) {
 	}))
 	h.ResponseBuffers = 1 << 20
 	r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com/index.php", nil), new(caddyhttp.Server))
-	resp, err := h.roundTrip(r, requestStateFrom(r), false)
+	resp, err := h.roundTrip(r, requestStateFrom(r), httptest.NewRecorder())
 	if err != nil {
 		t.Fatal(err)
 	}

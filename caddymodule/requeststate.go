@@ -64,7 +64,7 @@ func (s *requestState) begin(r *http.Request, pool, script string) {
 }
 
 // replaceRetryAfter removes the Retry-After of a handler that failed if the error page
-// that PHP renders has one of its own.
+// that PHP renders has one too.
 func (s *requestState) replaceRetryAfter(page http.Header) {
 	if s.errorHeader != nil && len(page["Retry-After"]) > 0 {
 		delete(s.errorHeader, "Retry-After")

@@ -16,7 +16,7 @@ import (
 
 // serveDirect copies PHP's response to the client, without reverse_proxy.
 func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, state *requestState) error {
-	resp, err := h.roundTrip(r, state, false)
+	resp, err := h.roundTrip(r, state, w)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (t *Transport) subdirective(name string, d *caddyfile.Dispenser) error {
 // RoundTrip sends the request to PHP and returns its response. Errors have the
 // HTTP status for the client.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.roundTrip(r, requestStateFrom(r), true)
+	resp, err := t.roundTrip(r, requestStateFrom(r), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type comparison struct {
 	want    received
 }
 
-// received is what a client gets as the response.
+// received holds a response, as a client gets it.
 type received struct {
 	Status  int
 	Header  http.Header // without the fields in notCompared

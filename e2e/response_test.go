@@ -190,3 +190,33 @@ func TestResponse_Header(t *testing.T) {
 		{name: "fields of a response that intercept replaces", site: "/respond", script: `http_response_code(500); ` + fields},
 	})
 }
+
+// TestResponse_Interim sends interim statuses (1xx): the response that follows has the
+// same header.
+func TestResponse_Interim(t *testing.T) {
+	t.Parallel()
+	const hint = `header('Link: </a.css>; rel=preload', false); http_response_code(103);`
+	all := []comparison{
+		{name: "early hints", script: hint + `echo 'early';`},
+		{name: "two hints", script: `header('Link: </b.css>; rel=preload');` + hint + `echo 'early';`},
+		{name: "hints before the body", script: hint + `flush(); usleep(20000); echo 'late';`},
+		{name: "hints and no body", script: hint},
+		{name: "hints and a HEAD", method: "HEAD", script: hint + `echo 'early';`},
+		{name: "hints and a length", script: hint + `header('Content-Length: 5'); echo 'early';`},
+		{name: "hints and a long body", script: hint + `echo str_repeat('x', 300000);`},
+		{name: "hints and fields of the connection", script: hint + `header('Connection: X-Hop'); header('X-Hop: 1'); header('Server: mine'); echo 1;`},
+		{name: "hints by a status line", script: `header('HTTP/1.1 103 Early Hints'); header('Link: </a.css>'); echo 1;`},
+		{name: "hints of a redirect", script: hint + `header('Location: /'); echo 1;`},
+		{name: "hints with fields that header sets", site: "/header", script: hint + `header('Server: mine'); echo 1;`},
+		{name: "hints before a response that intercept passes", site: "/respond", script: hint + `echo 1;`},
+		{
+			name: "101", script: `http_response_code(101); header('Upgrade: x'); header('Connection: Upgrade'); echo 1;`,
+			differs: "php_fastcgi sends an empty 200, which hides the mistake",
+			want:    received{Status: 502, Header: http.Header{"Content-Length": {"0"}}},
+		},
+	}
+	for _, status := range []int{100, 102, 104, 150, 199} {
+		all = append(all, comparison{name: fmt.Sprint(status), script: fmt.Sprintf(`http_response_code(%d); echo 'page';`, status)})
+	}
+	compareWithFPM(t, all)
+}

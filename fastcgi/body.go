@@ -34,6 +34,7 @@ type Body struct {
 	closed         bool  // Close was called
 	delivered      int64 // bytes returned to the caller
 	invalidHeaders int   // see InvalidHeaders
+	interim        int   // see Interim
 	hasLength      bool  // the response has a Content-Length, which limits the body
 	err            error // returned when the buffered content has been read
 }
@@ -48,6 +49,12 @@ func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
 // InvalidHeaders returns the number of header lines that were dropped because
 // they are not valid HTTP header fields.
 func (b *Body) InvalidHeaders() int { return b.invalidHeaders }
+
+// Interim returns the interim status (1xx except 101) that the script has set, such
+// as 103 Early Hints; 0 if it has set none. PHP sends one header only: it is that of
+// the interim response, which the caller should send first, and also that of the
+// final one, whose status is 200 then.
+func (b *Body) Interim() int { return b.interim }
 
 // Surplus returns how many bytes PHP has sent so far beyond the response's
 // Content-Length. They are dropped.

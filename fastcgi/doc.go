@@ -27,7 +27,7 @@
 //
 // The response is a CGI response (RFC 3875, section 6), and PHP scripts can send
 // malformed ones. Nothing that is invalid in HTTP reaches the client: invalid
-// header lines are dropped and counted, a status outside 200 to 999 is a
+// header lines are dropped and counted, 101 and a status outside 100 to 999 are a
 // [*ProtocolError], an invalid Content-Length is dropped, and of a body that is
 // longer than its Content-Length only that many bytes are delivered. A body that is
 // shorter ends with a [*TruncatedError], because the client must not take it for

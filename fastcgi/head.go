@@ -37,6 +37,7 @@ func (s *headScan) find(p []byte) (size int, ok bool) {
 type head struct {
 	code    int
 	status  string // "200 OK"
+	interim int    // the script has set this 1xx status; code is 200 then
 	fields  http.Header
 	length  int64 // Content-Length; -1 if it is missing or invalid
 	invalid int   // lines dropped because they are not valid header fields
@@ -45,7 +46,8 @@ type head struct {
 // parseHead parses a CGI response header (RFC 3875, section 6), or one with an
 // HTTP status line, which PHP sends if cgi.rfc2616_headers is on. text is empty or
 // ends with a newline. Only a status that cannot be sent to an HTTP client is an
-// error; other invalid lines are dropped.
+// error; other invalid lines are dropped. PHP sends one header only, so that of an
+// interim status is also the one of the response that follows.
 func parseHead(text string) (head, error) {
 	h := head{length: -1}
 	if rest, ok := strings.CutPrefix(text, "HTTP/1."); ok {
@@ -102,10 +104,14 @@ func canonicalKey(name string) string {
 func (h *head) setStatus(s string) error {
 	digits, text, _ := strings.Cut(s, " ")
 	code, err := strconv.Atoi(digits)
-	// An interim status (1xx) cannot be the final one, and net/http panics if a
-	// status does not have three digits.
-	if err != nil || len(digits) != 3 || code < 200 || code > 999 {
+	// A script cannot switch protocols, and net/http panics if a status does not have
+	// three digits.
+	if err != nil || len(digits) != 3 || code < 100 || code > 999 || code == http.StatusSwitchingProtocols {
 		return protocolErrorf("response has invalid status %q", truncate(s))
+	}
+	if code < 200 {
+		h.interim, h.code, h.status = code, http.StatusOK, "200 OK"
+		return nil
 	}
 	h.code, h.status = code, s
 	if trimValue(text) == "" || !validValue(text) {

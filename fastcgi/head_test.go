@@ -77,9 +77,25 @@ func TestResponseHead_Parse(t *testing.T) {
 	}
 }
 
+func TestResponseHead_InterimStatus(t *testing.T) {
+	for status, want := range map[string]int{
+		"100": 100, "102 Processing": 102, "103": 103, "103 Early Hints": 103, "199 X": 199, "200 OK": 0, "404": 0,
+	} {
+		for _, text := range []string{"Status: " + status + "\r\nLink: a\r\n", "HTTP/1.1 " + status + "\r\nLink: a\r\n"} {
+			h, err := parseHead(text)
+			if err != nil || h.interim != want || h.fields.Get("Link") != "a" {
+				t.Errorf("%q: got interim status %d, fields %v, error %v, want %d", text, h.interim, h.fields, err, want)
+			}
+			if want != 0 && (h.code != 200 || h.status != "200 OK") {
+				t.Errorf("%q: got final status %d, %q", text, h.code, h.status)
+			}
+		}
+	}
+}
+
 func TestResponseHead_InvalidStatus(t *testing.T) {
 	for _, status := range []string{
-		"0", "99", "99 X", "099", "100", "101", "103", "103 Early Hints", "199", "1000", "2000 OK", "abc", "", "-200",
+		"0", "99", "99 X", "099", "101", "101 Switching Protocols", "1000", "2000 OK", "abc", "", "-200",
 		"+200", "20", "200OK", "0x1F4", " ",
 	} {
 		for _, text := range []string{"Status: " + status + "\r\n", "HTTP/1.1 " + status + "\r\n"} {

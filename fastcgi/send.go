@@ -100,7 +100,7 @@ func (b *Body) acceptHead(n, size int) error {
 		return err
 	}
 	b.stream.skip(size)
-	b.invalidHeaders = h.invalid
+	b.invalidHeaders, b.interim = h.invalid, h.interim
 	b.noBody = b.isHead || h.code == 204 || h.code == 304
 	b.hasLength = h.length >= 0
 	b.response.Status = h.status
