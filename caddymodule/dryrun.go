@@ -88,6 +88,10 @@ func fillDoctorPool(plan *poolcfg.Plan, p *doctor.Pool) {
 	if plan.Sizing != nil {
 		p.Sizing = plan.Sizing.Summary
 	}
+	p.Unknown = map[string]string{}
+	for _, s := range plan.UnknownINI() {
+		p.Unknown[s.Name] = poolcfg.UnknownReason(s)
+	}
 }
 
 // poolRef is a reference to a pool by a handler or transport in a config.

@@ -84,6 +84,16 @@ func TestDryRun_PoolsOfConfig(t *testing.T) {
 	}
 }
 
+func TestDryRun_UnknownINI(t *testing.T) {
+	needPHP(t)
+	got := dryRunPools(t, `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[
+		{"handler":"php_pool","pool_options":{"ini":{"memory_limit":"64M"},"admin_ini":{"open_basdir":"/srv"}}}]}]}}}}}`)
+	want := map[string]string{"open_basdir": "did you mean open_basedir?"}
+	if !maps.Equal(got["default"].Unknown, want) {
+		t.Errorf("got %v, want %v", got["default"].Unknown, want)
+	}
+}
+
 func TestDryRun_WithoutConfig(t *testing.T) {
 	needPHP(t)
 	got := dryRunPools(t, "")

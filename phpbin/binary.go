@@ -47,6 +47,10 @@ type Binary struct {
 	// extension. php-cgi runs nevertheless.
 	Warnings []string
 
+	// UnknownINI are the ini settings of the options for which neither PHP nor a
+	// loaded extension has a directive, sorted by name.
+	UnknownINI []UnknownSetting
+
 	// Size, ModTime and Inode belong to the file that Path resolves to.
 	Size    int64
 	ModTime time.Time

@@ -28,6 +28,7 @@ func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 			return nil, err
 		}
 	}
+	own := o.INI
 	o.INI = slices.Concat(o.INI, detectINI())
 	info, stderr, err := o.run(ctx, "-q", "-i")
 	rows := parsePHPInfo(info)
@@ -42,6 +43,7 @@ func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	}
 	b.Warnings = nonEmptyLines(stderr)
 	b.readRows(rows)
+	b.UnknownINI = unknownINI(info, own, o.AdminINI)
 	return b, nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/internal/human"
@@ -32,6 +34,10 @@ type Pool struct {
 	Sizing  string
 
 	StopTimeout time.Duration
+
+	// Unknown are the names of its ini settings that PHP does not know, each with
+	// the reason.
+	Unknown map[string]string
 
 	// Err is the reason why the pool cannot be created.
 	Err error
@@ -141,6 +147,9 @@ func (p *Pool) check() Subject {
 		f.ok("max_workers auto: %s", p.Sizing)
 	} else {
 		f.ok("at most %s", human.Plural(p.Workers, "worker"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Unknown)) {
+		f.note("correct its name, load its extension, or remove it", "ini setting %s is unknown to PHP: %s", name, p.Unknown[name])
 	}
 	return Subject{Kind: "pool", Name: p.Name, Findings: f}
 }

@@ -102,6 +102,8 @@ func TestPool_UserAndSize(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+	unknown := Pool{Unknown: map[string]string{"open_basdir": "did you mean open_basedir?"}}
+	wantFinding(t, unknown.check().Findings, Note, "ini setting open_basdir is unknown to PHP: did you mean open_basedir?", "correct its name")
 	sized := Pool{Sizing: "60 % of 8 GiB"}
 	wantFinding(t, sized.check().Findings, OK, "max_workers auto: 60 % of 8 GiB", "")
 }

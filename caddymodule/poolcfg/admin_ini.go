@@ -52,6 +52,29 @@ func iniSettings(values map[string]string) []phpbin.Setting {
 	return list
 }
 
+// UnknownINI returns the settings of the options ini and admin_ini for which PHP has
+// no directive.
+func (p *Plan) UnknownINI() []phpbin.UnknownSetting {
+	var list []phpbin.UnknownSetting
+	for _, s := range p.Binary.UnknownINI {
+		_, plain := p.Options.INI[s.Name]
+		_, admin := p.Options.AdminINI[s.Name]
+		if plain || admin { // and not only one of isolate, which may be for an extension that is not loaded
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// UnknownReason says what is wrong with a setting. It is not an error, because
+// get_cfg_var() sees any setting.
+func UnknownReason(s phpbin.UnknownSetting) string {
+	if s.Similar != "" {
+		return "did you mean " + s.Similar + "?"
+	}
+	return "only get_cfg_var() can read it"
+}
+
 // AdminINIDirs returns the top-level directories whose scripts the settings of
 // admin_ini apply to; nil if there are no such settings.
 func (p *Plan) AdminINIDirs() *map[string]bool {

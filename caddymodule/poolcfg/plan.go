@@ -98,6 +98,10 @@ func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLoc
 	for _, warning := range p.Binary.Warnings {
 		logger.Warn("php-cgi startup warning", zap.String("message", warning))
 	}
+	for _, s := range p.UnknownINI() {
+		logger.Warn("ini setting is unknown to PHP; correct its name, load its extension, or remove it",
+			zap.String("name", s.Name), zap.String("reason", UnknownReason(s)))
+	}
 	p.Settings = o.Settings(minAutoWorkers) // until Allocate is called
 	return p, p.computeKey()
 }
