@@ -186,6 +186,19 @@ func (s *Shared) Slots() int { return s.slots }
 // connection is closed, and finishes a script that it runs; Close stops all of them.
 func (s *Shared) Done() <-chan struct{} { return s.master.done }
 
+// WorkersStay reports, once Done is closed, whether the children go on serving. A
+// master that gets TERM, INT or QUIT sends TERM to its group and exits with 0
+// (sapi/cgi/cgi_main.c, fastcgi_cleanup); each child then ends after one more
+// request. Any other exit leaves the children as they are.
+func (s *Shared) WorkersStay() bool {
+	select {
+	case <-s.master.done:
+		return s.master.cmd.ProcessState.ExitCode() != 0
+	default:
+		return true
+	}
+}
+
 // Close stops the master and its children and returns when none is left. The
 // workers should be idle: the TERM that stops a master goes to its whole group, and
 // interrupts a script that sleeps or waits for a lock. Children that have never

@@ -129,6 +129,9 @@ func (s *Single) Slots() int { return 0 }
 // Done is closed by Close.
 func (s *Single) Done() <-chan struct{} { return s.closing }
 
+// WorkersStay returns false: only Close ends a Single.
+func (s *Single) WorkersStay() bool { return false }
+
 // Close stops every php-cgi and returns when none is left. The workers should be
 // idle: TERM interrupts a script that sleeps or waits for a lock. When ctx ends,
 // those that remain are killed. Close may be called again.

@@ -47,7 +47,8 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 		return lease, nil
 	}
 	wt := p.getWaiterLocked(&info, cl)
-	maxWait, err := p.enqueueLocked(wt, deferred)
+	wt.since = now
+	err = p.enqueueLocked(wt, deferred)
 	if err != nil {
 		p.putWaiterLocked(wt)
 		if !deferred {
@@ -58,29 +59,31 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	if err != nil {
 		return Lease{}, err
 	}
-	return p.await(ctx, wt, now, maxWait)
+	return p.await(ctx, wt)
 }
 
 // enqueueLocked adds a request to the queue, or to the deferred requests of its
-// client, and returns how long it may wait. It fails if the queue is full.
-func (p *Pool) enqueueLocked(wt *waiter, deferred bool) (time.Duration, error) {
+// client, and sets how long it may wait. It fails if the queue is full, or if no
+// worker can be launched that soon.
+func (p *Pool) enqueueLocked(wt *waiter, deferred bool) error {
 	if p.closed {
-		return 0, ErrClosed
+		return ErrClosed
 	}
-	maxWait := p.settings.QueueTimeout
+	wt.maxWait = p.settings.QueueTimeout
 	if !p.opened {
-		maxWait = p.settings.StartTimeout
-	} else if c := p.countsLocked(); c.total() == 0 && p.failures.err != nil {
-		if wait := p.failures.wait(time.Now()); wait > 0 {
-			return 0, &LaunchError{Err: p.failures.err, RetryIn: wait}
-		}
+		wt.maxWait = p.settings.StartTimeout
 	}
-	if m := wt.info.MaxWait; m > 0 && (maxWait == 0 || m < maxWait) {
-		maxWait = m
+	if m := wt.info.MaxWait; m > 0 && (wt.maxWait == 0 || m < wt.maxWait) {
+		wt.maxWait = m
+	}
+	if p.failures.err != nil && wt.maxWait > 0 && p.opened && p.countsLocked().total() == 0 {
+		if wait := p.failures.wait(time.Now()); wait >= wt.maxWait {
+			return &LaunchError{Err: p.failures.err, RetryIn: wait}
+		}
 	}
 	if deferred {
 		p.deferLocked(wt)
-		return maxWait, nil
+		return nil
 	}
 	p.queue.push(wt)
 	p.growLocked()
@@ -93,19 +96,18 @@ func (p *Pool) enqueueLocked(wt *waiter, deferred bool) (time.Duration, error) {
 	if p.queue.len > p.settings.MaxQueue+served {
 		p.queue.remove(wt)
 		p.rejections.QueueFull++
-		return 0, ErrQueueFull
+		return ErrQueueFull
 	}
 	if c := p.countsLocked(); c.waiting > 0 && c.total() >= p.settings.MaxWorkers {
 		p.maxReached++
 	}
 	p.recordQueueLengthLocked()
-	return maxWait, nil
+	return nil
 }
 
 // await waits until a queued request gets a lease, is rejected, or gives up.
-// start is when it was queued.
-func (p *Pool) await(ctx context.Context, wt *waiter, start, maxWait time.Duration) (Lease, error) {
-	expired := wt.timeout(maxWait)
+func (p *Pool) await(ctx context.Context, wt *waiter) (Lease, error) {
+	expired := wt.timeout()
 	var err error
 	select {
 	case <-wt.done:
@@ -120,7 +122,7 @@ func (p *Pool) await(ctx context.Context, wt *waiter, start, maxWait time.Durati
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.putWaiterLocked(wt)
-	p.times.Wait.add(p.clock() - start)
+	p.times.Wait.add(p.clock() - wt.since)
 	if err == nil {
 		return wt.lease, wt.err
 	}
@@ -161,12 +163,14 @@ func (p *Pool) recordQueueLengthLocked() {
 // waiter is one request in a queue. All fields except done and timer are guarded
 // by the pool's mutex until done has received.
 type waiter struct {
-	info   Info
-	client *clientLimit // nil if the client is not limited
-	lease  Lease
-	err    error
-	done   chan struct{} // capacity 1: receives once, see notify
-	timer  *time.Timer   // limits the wait; nil until it is needed for the first time
+	info    Info
+	since   time.Duration // when it was queued, on the pool's clock
+	maxWait time.Duration // how long it may wait; 0 means no limit
+	client  *clientLimit  // nil if the client is not limited
+	lease   Lease
+	err     error
+	done    chan struct{} // capacity 1: receives once, see notify
+	timer   *time.Timer   // limits the wait; nil until it is needed for the first time
 
 	prev, next *waiter
 	queue      *waitQueue // nil if it is in none
@@ -207,14 +211,14 @@ func (wt *waiter) notify() { wt.done <- struct{}{} }
 
 // timeout returns a channel that receives after maxWait, or nil if maxWait is 0.
 // The caller stops wt.timer.
-func (wt *waiter) timeout(maxWait time.Duration) <-chan time.Time {
+func (wt *waiter) timeout() <-chan time.Time {
 	switch {
-	case maxWait <= 0:
+	case wt.maxWait <= 0:
 		return nil
 	case wt.timer == nil:
-		wt.timer = time.NewTimer(maxWait)
+		wt.timer = time.NewTimer(wt.maxWait)
 	default:
-		wt.timer.Reset(maxWait)
+		wt.timer.Reset(wt.maxWait)
 	}
 	return wt.timer.C
 }

@@ -37,6 +37,7 @@ func (l *socketLauncher) HealthCheck(ctx context.Context, c *fastcgi.Conn) error
 
 func (l *socketLauncher) Slots() int                  { return 0 }
 func (l *socketLauncher) Done() <-chan struct{}       { return l.done }
+func (l *socketLauncher) WorkersStay() bool           { return false }
 func (l *socketLauncher) Close(context.Context) error { return nil }
 func (l *socketLauncher) Launch(context.Context) (Process, error) {
 	ln, err := net.Listen("unix", l.b.TempDir()+"/s")

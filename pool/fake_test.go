@@ -14,12 +14,17 @@ import (
 
 // fakeGen is a Launcher of fake processes.
 type fakeGen struct {
-	tt     *tester
-	slots  int
-	done   chan struct{}
-	once   sync.Once
-	closed atomic.Bool
+	tt       *tester
+	slots    int
+	done     chan struct{}
+	once     sync.Once
+	closed   atomic.Bool
+	killed   atomic.Bool // Close had no time left
+	stuck    atomic.Bool // launches hang
+	stopping atomic.Bool // the master has signaled its children to stop
 }
+
+func (g *fakeGen) WorkersStay() bool { return !g.stopping.Load() }
 
 func (g *fakeGen) HealthCheck(ctx context.Context, c *fastcgi.Conn) error {
 	return c.Ping(ctx)
@@ -36,6 +41,10 @@ func (g *fakeGen) Launch(ctx context.Context) (Process, error) {
 	g.tt.mu.Lock()
 	launch := g.tt.launch
 	g.tt.mu.Unlock()
+	if g.stuck.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if err := launch(ctx); err != nil {
 		return nil, err
 	}
@@ -52,8 +61,9 @@ func (g *fakeGen) process(pid int) *fakeProcess {
 	return p
 }
 
-func (g *fakeGen) Close(context.Context) error {
+func (g *fakeGen) Close(ctx context.Context) error {
 	g.closed.Store(true)
+	g.killed.Store(ctx.Err() != nil)
 	g.die()
 	g.tt.mu.Lock()
 	procs := g.tt.procs

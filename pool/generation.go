@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,11 +12,27 @@ import (
 type generation struct {
 	number    int
 	launcher  Launcher
-	slots     int // 0 means no limit
-	inUse     int // workers that have not exited, and launches in progress
-	retired   bool
-	closing   bool
+	slots     int           // 0 means no limit
+	inUse     int           // workers that have not exited, and launches in progress
 	idleSince time.Duration // when inUse became 0, on the pool's clock
+	serial    uint64        // of its start, see failures
+
+	// failed means that it launches no more workers: its master has exited or
+	// hangs. Those that it has serve until the next generation does. hangs means
+	// that its processes are to be killed, because they do not react to TERM.
+	failed, hangs bool
+	retired       bool
+	closing       bool
+
+	// starting counts the launches in progress that the pool waits for: none once
+	// the generation has failed or is retired. startingSince is when the number
+	// was 0 last, lastLaunch when a launch succeeded last.
+	starting                  int
+	startingSince, lastLaunch time.Duration
+	// launchCtx limits the launches; endLaunches cancels it.
+	launchCtx   context.Context //nolint:containedctx // the generation's own lifetime
+	endLaunches context.CancelFunc
+
 	// noBacktraceLogged is set once the log says why backtraces are unavailable.
 	noBacktraceLogged bool
 }
@@ -35,7 +50,7 @@ func (g *generation) free() int {
 func (p *Pool) startGeneration(ctx context.Context, start Starter, set *Settings) (*generation, []*worker, error) {
 	p.mu.Lock()
 	p.lastGen++
-	g := &generation{number: p.lastGen}
+	g := &generation{number: p.lastGen, serial: p.failures.serial}
 	p.mu.Unlock()
 
 	if set.StartTimeout > 0 {
@@ -78,7 +93,7 @@ func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*work
 			failed = r.err
 			continue
 		}
-		workers = append(workers, p.newWorker(g, r.proc))
+		workers = append(workers, p.newWorker(g, r.proc, g.serial))
 	}
 	return workers, failed
 }
@@ -104,6 +119,7 @@ func (p *Pool) activate(pr *Prepared) bool {
 	if g != nil {
 		g.inUse = len(pr.workers)
 		g.idleSince = p.clock()
+		g.launchCtx, g.endLaunches = context.WithCancel(p.root)
 		p.goLocked(func() { p.watchGeneration(g) })
 	}
 	for _, w := range pr.workers {
@@ -111,17 +127,34 @@ func (p *Pool) activate(pr *Prepared) bool {
 	}
 	// Retire last: growLocked must not replace the workers of the old generation.
 	if old != nil {
-		p.restarts++
+		switch {
+		case !pr.background:
+			p.restarts++
+		case !old.failed: // its launches took too long
+			p.masterExits++
+		}
 		p.retireGenerationLocked(old)
+	}
+	if !pr.background {
+		p.resetFailuresLocked(p.failures.serial) // they were those of the old one
 	}
 	p.trimLocked(p.surplusLocked(), Closed)
 	p.growLocked()
 	p.wakeLocked()
+	p.notifyLaunchedLocked()
 	return true
+}
+
+// endLaunchesLocked cancels the launches of a generation, which count no more.
+func (p *Pool) endLaunchesLocked(g *generation) {
+	g.endLaunches()
+	p.starting -= g.starting
+	g.starting = 0
 }
 
 // retireGenerationLocked closes a generation once its requests have ended.
 func (p *Pool) retireGenerationLocked(g *generation) {
+	p.endLaunchesLocked(g)
 	g.retired = true
 	if p.gen == g {
 		p.gen = nil
@@ -143,16 +176,24 @@ func (p *Pool) retireGenerationLocked(g *generation) {
 	p.closeIfDrainedLocked(g)
 }
 
-// closeIfDrainedLocked closes a retired generation that has no workers left.
+// closeIfDrainedLocked closes a generation that has no workers left, if it is
+// retired or can launch no more.
 func (p *Pool) closeIfDrainedLocked(g *generation) {
 	if g.inUse == 0 {
 		g.idleSince = p.clock()
 	}
-	if !g.retired || g.inUse > 0 || g.closing {
-		return
+	switch {
+	case g.inUse > 0 || g.closing:
+	case g.retired:
+		g.closing = true
+		limit := p.settings.StopTimeout
+		if g.hangs {
+			limit = 0
+		}
+		p.goLocked(func() { p.closeLauncherWithin(g.launcher, limit) })
+	case g.failed:
+		p.retireGenerationLocked(g)
 	}
-	g.closing = true
-	p.goLocked(func() { p.closeLauncher(g.launcher) })
 }
 
 // closeLauncher stops all processes of a launcher. It has its own time limit,
@@ -161,6 +202,10 @@ func (p *Pool) closeLauncher(l Launcher) {
 	p.mu.Lock()
 	limit := p.settings.StopTimeout
 	p.mu.Unlock()
+	p.closeLauncherWithin(l, limit)
+}
+
+func (p *Pool) closeLauncherWithin(l Launcher, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
@@ -168,32 +213,14 @@ func (p *Pool) closeLauncher(l Launcher) {
 	}
 }
 
-// watchGeneration starts a new generation when the master process of the current
-// one exits. Running requests of the old one finish first.
-func (p *Pool) watchGeneration(g *generation) {
-	select {
-	case <-g.launcher.Done():
-	case <-p.root.Done():
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || g.retired {
-		return
-	}
-	delay := p.failures.add(time.Now())
-	p.masterExits++
-	p.logLocked(p.log.Error, "master process exited; starting a new generation",
-		zap.Int("generation", g.number), zap.Duration("retry_in", delay))
-	p.retireGenerationLocked(g)
-	p.growLocked()
-	p.wakeLocked()
-}
-
 // Restart replaces the current generation. It starts a new one with its initial
 // workers first; then new requests use that, and the old one is closed when its
 // requests have ended. On error the old one continues unchanged.
-func (p *Pool) Restart(ctx context.Context) error {
+func (p *Pool) Restart(ctx context.Context) error { return p.restart(ctx, false) }
+
+// restart is Restart. background means that the pool itself replaces a generation
+// that has failed.
+func (p *Pool) restart(ctx context.Context, background bool) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	p.mu.Lock()
@@ -203,7 +230,7 @@ func (p *Pool) Restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pr.restart, pr.activations = true, activations
+	pr.restart, pr.background, pr.activations = true, background, activations
 	return pr.Commit()
 }
 
@@ -211,24 +238,4 @@ func (p *Pool) isClosed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.closed
-}
-
-// startInBackgroundLocked starts a generation when one is needed and none exists.
-// Only one is started at a time.
-func (p *Pool) startInBackgroundLocked() {
-	if p.startPending {
-		return
-	}
-	p.startPending = true
-	p.goLocked(func() {
-		err := p.Restart(p.root)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.startPending = false
-		if err != nil && !errors.Is(err, ErrClosed) {
-			p.launchFailedLocked(err)
-		}
-		p.growLocked()
-		p.wakeLocked()
-	})
 }

@@ -167,7 +167,7 @@ func runWithFailures(t *testing.T, failures int, f func(tt *tester, waits *acqui
 		waits := tt.acquire()
 		tt.Pool.mu.Lock()
 		for range failures {
-			tt.failures.add(time.Now())
+			tt.failures.add(time.Now(), tt.failures.serial)
 		}
 		tt.Pool.mu.Unlock()
 		tt.proc(0).end()

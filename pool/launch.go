@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,6 +16,9 @@ type failures struct {
 	until  time.Time
 	err    error
 	logged bool
+	// serial counts all failures and is never reset. What remembers it when it
+	// begins, and fails when it is higher, has failed together with another one.
+	serial uint64
 }
 
 // The first retries are immediate: a single crash must not delay anything.
@@ -24,8 +28,14 @@ const (
 	maxBackoff       = 10 * time.Second
 )
 
-// add counts a failure and returns the delay until the next launch.
-func (f *failures) add(now time.Time) time.Duration {
+// add counts a failure and returns the delay until the next launch. serial is
+// that at the start of the launch: launches that fail together, as when the system
+// is out of memory, count as one failure.
+func (f *failures) add(now time.Time, serial uint64) time.Duration {
+	if serial != f.serial {
+		return f.wait(now)
+	}
+	f.serial++
 	f.count++
 	if f.count <= immediateRetries {
 		return 0
@@ -38,82 +48,124 @@ func (f *failures) add(now time.Time) time.Duration {
 	return delay
 }
 
-// resetFailuresLocked forgets the failures: a worker has served a request.
-func (p *Pool) resetFailuresLocked() {
-	if p.failures.count == 0 {
+// resetFailuresLocked forgets the failures: a worker that was launched after the
+// last one, whose number is serial, has served a request.
+func (p *Pool) resetFailuresLocked(serial uint64) {
+	if p.failures.count == 0 || serial != p.failures.serial {
 		return
 	}
 	if p.failures.logged {
 		p.logLocked(p.log.Info, "workers launch successfully again")
 	}
-	p.failures = failures{}
+	p.failures = failures{serial: p.failures.serial}
 }
 
 // wait returns the time until the next launch is allowed.
 func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub(now)) }
 
-// growLocked starts the launches that Size.missing asks for.
+// growLocked starts the launches that Size.missing asks for, or the generation
+// that they need.
 func (p *Pool) growLocked() {
-	if p.closed || !p.opened {
+	if p.closed || !p.opened || p.failures.wait(time.Now()) > 0 {
 		return
 	}
-	n := p.settings.missing(p.countsLocked())
-	if n == 0 || p.failures.wait(time.Now()) > 0 {
-		return
-	}
-	if p.gen == nil {
+	g, n := p.gen, p.settings.missing(p.countsLocked())
+	switch {
+	case g != nil && g.failed, g == nil && n > 0:
 		p.startInBackgroundLocked()
-		return
-	}
-	g := p.gen
-	for range min(n, g.free()) {
-		p.starting++
-		g.inUse++
-		p.goLocked(func() { p.launch(g) })
+	case g != nil:
+		for range min(n, g.free()) {
+			if g.starting == 0 {
+				g.startingSince = p.clock()
+			}
+			p.starting++
+			g.starting++
+			g.inUse++
+			at := p.attemptLocked()
+			p.goLocked(func() { p.launch(g, at) })
+		}
 	}
 }
 
+// attempt is the start of a launch or of a generation.
+type attempt struct {
+	start  time.Duration // on the pool's clock
+	serial uint64        // see failures
+}
+
+func (p *Pool) attemptLocked() attempt { return attempt{p.clock(), p.failures.serial} }
+
 // launch launches one worker and makes it available. It continues even if the
-// request that triggered it gives up: the next one gets the worker.
-func (p *Pool) launch(g *generation) {
+// request that triggered it gives up: the next one gets the worker. It ends with
+// its generation, which must not hold up the next one.
+func (p *Pool) launch(g *generation, at attempt) {
 	p.mu.Lock()
 	limit := p.settings.StartTimeout
 	p.mu.Unlock()
-	ctx := p.root
+	ctx := g.launchCtx
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
 	proc, err := g.launcher.Launch(ctx)
+	timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded)
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.starting--
-	switch {
-	case err != nil:
+	if g.starting > 0 { // 0 if the generation has failed or is retired
+		p.starting--
+		g.starting--
+	}
+	if err == nil {
+		g.lastLaunch, g.hangs = p.clock(), false
+		p.addWorkerLocked(p.newWorker(g, proc, at.serial))
+	} else {
 		g.inUse--
 		p.closeIfDrainedLocked(g)
-		if !p.closed && !g.retired {
-			p.launchFailedLocked(err)
-		}
-	default:
-		w := p.newWorker(g, proc)
-		p.addWorkerLocked(w)
+		p.launchEndedLocked(g, at, timedOut, err)
 	}
 	p.growLocked()
 	p.wakeLocked()
+	p.notifyLaunchedLocked()
+}
+
+// launchEndedLocked decides whether a failed launch is charged to the pool, which
+// then delays the next one, or to its generation, which is then replaced.
+func (p *Pool) launchEndedLocked(g *generation, at attempt, timedOut bool, err error) {
+	exited := false
+	select {
+	case <-g.launcher.Done():
+		exited = true
+	default:
+	}
+	switch {
+	case p.closed || g.retired || g.failed: // it says nothing of the next generation
+	case exited:
+		p.masterExitedLocked(g)
+	default:
+		p.launchFailedLocked(at, err)
+		if timedOut && g.slots > 0 && g.lastLaunch <= at.start {
+			p.masterHangsLocked(g)
+		}
+	}
+}
+
+// notifyLaunchedLocked wakes WaitStable.
+func (p *Pool) notifyLaunchedLocked() {
 	if p.launched != nil {
 		close(p.launched)
 		p.launched = nil
 	}
 }
 
-// newWorker returns a worker for a new process. It is in no list yet.
-func (p *Pool) newWorker(g *generation, proc Process) *worker {
+// newWorker returns a worker for a new process. It is in no list yet. serial is
+// that of its launch.
+func (p *Pool) newWorker(g *generation, proc Process, serial uint64) *worker {
 	now := p.clock()
 	return &worker{
-		id: p.lastWorkerID.Add(1), gen: g, proc: proc, conn: fastcgi.NewConn(proc.Conn()),
+		launchSerial: serial,
+		id:           p.lastWorkerID.Add(1), gen: g, proc: proc, conn: fastcgi.NewConn(proc.Conn()),
 		started: now, lastChecked: now,
 	}
 }
@@ -133,23 +185,34 @@ func (p *Pool) addWorkerLocked(w *worker) {
 	p.makeAvailableLocked(w, p.clock())
 }
 
-// launchFailedLocked counts a failed launch. If launches are delayed and no other
-// worker could serve the queue, it fails the waiting requests.
-func (p *Pool) launchFailedLocked(err error) {
-	delay := p.failures.add(time.Now())
+// launchFailedLocked counts a failed launch. If launches are delayed and no worker
+// could serve the queue, it fails the requests that this launch was for, and those
+// that may not wait for the next one.
+func (p *Pool) launchFailedLocked(at attempt, err error) {
+	delay := p.failures.add(time.Now(), at.serial)
 	p.failures.err = err
 	if !p.failures.logged {
 		p.failures.logged = true
-		p.logLocked(p.log.Error, "cannot launch a worker; retrying",
-			zap.Error(err), zap.Duration("retry_in", delay))
+		p.logLocked(p.log.Error, "cannot launch a worker; retrying", zap.Error(err), retryIn(delay))
 	}
-	if delay == 0 || p.starting > 0 {
+	if delay == 0 || p.startPending || p.countsLocked().total() > 0 {
 		return
 	}
-	if c := p.countsLocked(); c.busy+c.draining > 0 {
-		return
+	next := p.clock() + delay
+	for wt := p.queue.first; wt != nil; {
+		following := wt.next
+		if wt.since <= at.start || wt.maxWait > 0 && wt.since+wt.maxWait <= next {
+			p.queue.remove(wt)
+			p.rejectWaiterLocked(wt, &LaunchError{Err: err, RetryIn: delay})
+		}
+		wt = following
 	}
-	for wt := p.queue.pop(); wt != nil; wt = p.queue.pop() {
-		p.rejectWaiterLocked(wt, &LaunchError{Err: err, RetryIn: delay})
+}
+
+// retryIn is the log field for the delay until the next launch.
+func retryIn(delay time.Duration) zap.Field {
+	if delay == 0 {
+		return zap.Skip() // at once
 	}
+	return zap.Duration("retry_in", delay)
 }

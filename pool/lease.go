@@ -133,7 +133,7 @@ func (l Lease) finishLocked(reusable bool, now time.Duration) {
 	p.stopTimerLocked(w)
 	switch {
 	case reusable:
-		p.resetFailuresLocked()
+		p.resetFailuresLocked(w.launchSerial)
 		p.recordSuccessLocked(&w.lease.info)
 		p.returnLocked(w, now)
 	case w.exited():
@@ -192,8 +192,12 @@ func (p *Pool) retiringLocked() int {
 	return n
 }
 
-// exceededLocked returns the limit that the worker exceeds, or NoReason.
+// exceededLocked returns the limit that the worker exceeds, or NoReason. A worker
+// is not stopped as long as none can be launched in its place.
 func (p *Pool) exceededLocked(w *worker, now time.Duration) Reason {
+	if w.gen.failed && !w.gen.retired || p.failures.err != nil && p.settings.missing(p.countsLocked()) > 0 {
+		return NoReason
+	}
 	return p.settings.exceededBy(w.requests, w.maxRequests, now-w.started)
 }
 

@@ -54,6 +54,7 @@ func (p *Pool) tickLocked(now time.Duration) {
 		}
 	}
 	p.retireIdleLocked(now)
+	p.replaceHangingLocked(now)
 	p.growLocked()
 }
 
@@ -78,7 +79,7 @@ func (p *Pool) expireIdleLocked(now time.Duration) {
 // tickIdleLocked stops an idle worker that has reached a limit, and starts its
 // health check when that is due.
 func (p *Pool) tickIdleLocked(w *worker, now time.Duration) {
-	if reason := p.settings.exceededBy(w.requests, w.maxRequests, now-w.started); reason != NoReason {
+	if reason := p.exceededLocked(w, now); reason != NoReason {
 		p.stopLocked(w, reason)
 		return
 	}
@@ -171,6 +172,9 @@ func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 	}
 	if wait := p.failures.wait(time.Now()); wait > 0 {
 		next = min(next, wait)
+	}
+	if since, replaceable := p.hangsSinceLocked(); replaceable {
+		at(since + hangTimeout)
 	}
 	if len(p.workers) > 0 {
 		next = min(next, p.settings.checkInterval())

@@ -55,7 +55,7 @@ func TestClose_WaiterGivesUp(t *testing.T) {
 		p := tt.Pool
 		p.mu.Lock()
 		wt := p.getWaiterLocked(&Info{}, nil)
-		limit, err := p.enqueueLocked(wt, false)
+		err := p.enqueueLocked(wt, false)
 		p.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +66,7 @@ func TestClose_WaiterGivesUp(t *testing.T) {
 		go func() { closed <- tt.Close(context.Background()) }()
 		tt.settle()
 		// Whichever of the two it sees first, the worker becomes available again.
-		if l, err := p.await(ctx, wt, p.clock(), limit); err == nil {
+		if l, err := p.await(ctx, wt); err == nil {
 			l.Release()
 		}
 		if err := <-closed; err != nil {

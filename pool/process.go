@@ -34,6 +34,11 @@ type Launcher interface {
 	// workers any more, because its master has exited. Its workers may still run.
 	Done() <-chan struct{}
 
+	// WorkersStay reports, once Done is closed, whether the workers can go on
+	// serving. If not, the master has signaled them to stop, and each serves one more
+	// request at most.
+	WorkersStay() bool
+
 	// Close stops all processes and returns when none is left. When ctx is done it
 	// kills them. It may be called twice.
 	Close(ctx context.Context) error

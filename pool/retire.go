@@ -121,7 +121,7 @@ func (p *Pool) workerCrashedLocked(w *worker) {
 	// A worker that got a request has requests > 0. Its crash may be the request's
 	// doing: if it delayed launches, clients could slow the pool down for all.
 	if w.requests == 0 && p.clock()-w.started < time.Second {
-		p.failures.add(time.Now())
+		p.failures.add(time.Now(), w.launchSerial)
 	}
 	if p.failures.logged {
 		return
@@ -129,7 +129,7 @@ func (p *Pool) workerCrashedLocked(w *worker) {
 	if p.failures.count > immediateRetries {
 		p.failures.logged = true
 		p.logLocked(p.log.Error, "workers exit immediately after launch; delaying further launches",
-			zap.Duration("retry_in", p.failures.wait(time.Now())))
+			retryIn(p.failures.wait(time.Now())))
 		return
 	}
 	exitStatus := zap.Skip()
@@ -202,7 +202,7 @@ func (p *Pool) drain(w *worker) {
 		if reason == Crashed {
 			p.workerCrashedLocked(w)
 		}
-		w.started, w.requests = p.clock(), 0
+		w.started, w.requests, w.launchSerial = p.clock(), 0, p.failures.serial
 		w.last, w.busyTime = finishedRequest{}, 0
 		w.lease.disown() // the new process did not run the request
 		w.maxRequests = p.settings.drawMaxRequests()

@@ -22,7 +22,7 @@ func TestWorker_ExitsBeforeReturn(t *testing.T) {
 			p := tt.Pool
 			p.mu.Lock()
 			wt := p.getWaiterLocked(&Info{Script: "/unsent.php"}, nil)
-			_, err := p.enqueueLocked(wt, false)
+			err := p.enqueueLocked(wt, false)
 			p.mu.Unlock()
 			if err != nil {
 				tt.Fatal(err)

@@ -18,6 +18,7 @@ type Prepared struct {
 	// discards it if another generation has become current meanwhile, which is at
 	// least as new: activations counts those.
 	restart     bool
+	background  bool // the pool itself replaces a generation that has failed
 	activations int
 }
 

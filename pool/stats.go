@@ -45,7 +45,7 @@ type Stats struct {
 	// was requested: by [Pool.Restart] or [Prepared.Commit].
 	Restarts uint64
 	// MasterExits counts the generations that were replaced because their
-	// master process exited.
+	// master process exited or did not respond.
 	MasterExits uint64
 	Times       Times
 	// LastCrash is the last unexpected exit of a worker, or the zero value.

@@ -33,7 +33,11 @@ type tester struct {
 	// activity is the result of Activity.
 	activity func(*fakeProcess) (Activity, error)
 	// logged has the log records of the pool.
-	logged      *observer.ObservedLogs
+	logged *observer.ObservedLogs
+	// startErr is the result of starts of generations, unless it is nil; starts counts
+	// them.
+	startErr    error
+	starts      int
 	slots       int
 	maxWorkers  int // the initial maximum; tests only decrease it
 	generations []*fakeGen
@@ -102,6 +106,10 @@ func newTester(t *testing.T, s Settings) *tester {
 func (tt *tester) begin(_ context.Context, slots int) (Launcher, error) {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()
+	tt.starts++
+	if tt.startErr != nil {
+		return nil, tt.startErr
+	}
 	if tt.slots > 0 {
 		slots = tt.slots
 	}

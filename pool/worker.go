@@ -25,6 +25,9 @@ type worker struct {
 	// killReason is why it was killed during the request.
 	retireReason, killReason Reason
 
+	// launchSerial is the number of failures when it was launched, see failures.
+	launchSerial uint64
+
 	// leaseID numbers the leases of the worker. A Lease with another number is void.
 	leaseID uint64
 	lease   leaseState

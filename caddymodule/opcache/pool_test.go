@@ -32,6 +32,7 @@ func (f *fakePHP) Launch(context.Context) (pool.Process, error) {
 func (f *fakePHP) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
 func (f *fakePHP) Slots() int                                             { return 0 }
 func (f *fakePHP) Done() <-chan struct{}                                  { return f.done }
+func (f *fakePHP) WorkersStay() bool                                      { return false }
 func (f *fakePHP) Close(context.Context) error                            { return nil }
 
 type fakeWorker struct {

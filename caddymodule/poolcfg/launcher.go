@@ -67,6 +67,7 @@ type launcherAdapter[L interface {
 	Launch(ctx context.Context) (*phpbin.Process, error)
 	Slots() int
 	Done() <-chan struct{}
+	WorkersStay() bool
 	Close(ctx context.Context) error
 }] struct {
 	l           L
@@ -79,6 +80,7 @@ func (l launcherAdapter[L]) HealthCheck(ctx context.Context, conn *fastcgi.Conn)
 
 func (l launcherAdapter[L]) Slots() int                      { return l.l.Slots() }
 func (l launcherAdapter[L]) Done() <-chan struct{}           { return l.l.Done() }
+func (l launcherAdapter[L]) WorkersStay() bool               { return l.l.WorkersStay() }
 func (l launcherAdapter[L]) Close(ctx context.Context) error { return l.l.Close(ctx) }
 
 func (l launcherAdapter[L]) Launch(ctx context.Context) (pool.Process, error) {

@@ -36,6 +36,7 @@ func (s *socketPHP) start(context.Context, int) (pool.Launcher, error) { return 
 func (s *socketPHP) HealthCheck(ctx context.Context, c *fastcgi.Conn) error { return c.Ping(ctx) }
 func (s *socketPHP) Slots() int                                             { return 0 }
 func (s *socketPHP) Done() <-chan struct{}                                  { return s.done }
+func (s *socketPHP) WorkersStay() bool                                      { return false }
 
 func (s *socketPHP) Close(context.Context) error {
 	s.once.Do(func() { close(s.done) })

@@ -49,6 +49,7 @@ func (m *meteredPHP) Launch(context.Context) (pool.Process, error) {
 func (m *meteredPHP) HealthCheck(context.Context, *fastcgi.Conn) error { return nil }
 func (m *meteredPHP) Slots() int                                       { return 0 }
 func (m *meteredPHP) Done() <-chan struct{}                            { return nil }
+func (m *meteredPHP) WorkersStay() bool                                { return false }
 func (m *meteredPHP) Close(context.Context) error {
 	for _, w := range m.workers {
 		w.exit()
