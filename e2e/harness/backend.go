@@ -73,7 +73,7 @@ func (b Backend) expand(caddyfile string, o Options) string {
 		lines = append(lines, fmt.Sprintf("ini %s %q", kv[0], kv[1]))
 	}
 	if b.FPM {
-		name, address, lines = "php_fastcgi", " unix/{$DIR}/fpm.sock", nil
+		name, address, lines = "php_fastcgi", " unix/{$DIR}/fpm.sock", o.FastCGI
 	}
 	return directiveLine.ReplaceAllStringFunc(caddyfile, func(line string) string {
 		part := directiveLine.FindStringSubmatch(line)

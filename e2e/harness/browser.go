@@ -42,7 +42,13 @@ type formFile struct {
 }
 
 // Browser returns a new browser.
-func (s *Server) Browser() *Browser { return &Browser{s.T, NewBrowserClient(s.T), s.URL} }
+func (s *Server) Browser() *Browser {
+	client := NewBrowserClient(s.T)
+	if s.Recorder != nil {
+		client = s.Recorder.client(client)
+	}
+	return &Browser{s.T, client, s.URL}
+}
 
 // Open gets a page, which must be a 200.
 func (b *Browser) Open(path string) *Page {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -19,13 +20,37 @@ import (
 // directory. They are not installed.
 func UnpackDebs(tb testing.TB, packages ...string) string {
 	tb.Helper()
-	dir := TempDir(tb)
+	var files []string
 	for _, name := range packages {
 		found, _ := filepath.Glob(filepath.Join(CacheDir(tb), name+"_*.deb"))
 		if len(found) == 0 {
-			tb.Fatalf("the package %s is missing in %s: run make deps", name, CacheDir(tb))
+			tb.Fatalf("the package %s is missing in %s: run make deps-apps", name, CacheDir(tb))
 		}
-		if out, err := exec.Command("dpkg", "-x", found[len(found)-1], dir).CombinedOutput(); err != nil {
+		files = append(files, found[len(found)-1])
+	}
+	return unpack(tb, files)
+}
+
+// UnpackApp does the same with a package and all libraries that it depends on. It skips
+// the test if this release has no such package.
+func UnpackApp(tb testing.TB, name string) string {
+	tb.Helper()
+	cache := filepath.Join(CacheDir(tb), name)
+	if why, err := os.ReadFile(filepath.Join(cache, "missing")); err == nil {
+		tb.Skip(strings.TrimSpace(string(why)))
+	}
+	files, _ := filepath.Glob(filepath.Join(cache, "*.deb"))
+	if len(files) == 0 {
+		tb.Fatalf("the package %s is missing in %s: run make deps-apps", name, cache)
+	}
+	return unpack(tb, files)
+}
+
+func unpack(tb testing.TB, files []string) string {
+	tb.Helper()
+	dir := TempDir(tb)
+	for _, file := range files {
+		if out, err := exec.Command("dpkg", "-x", file, dir).CombinedOutput(); err != nil {
 			tb.Fatalf("dpkg -x: %v: %s", err, out)
 		}
 	}
@@ -36,6 +61,15 @@ func UnpackDebs(tb testing.TB, packages ...string) string {
 	}
 	return dir
 }
+
+// MovePaths makes the absolute paths in an unpacked file point below dir.
+func MovePaths(tb testing.TB, dir, file string) {
+	tb.Helper()
+	path := filepath.Join(dir, file)
+	WriteFile(tb, path, quotedPath.ReplaceAllString(ReadFile(tb, path), "${1}"+dir+"${2}"))
+}
+
+var quotedPath = regexp.MustCompile(`(['"])(/(?:etc|usr|var)/)`)
 
 // relocate makes absolute links to unpacked files point below dir, also to files that
 // the application will create.

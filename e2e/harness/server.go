@@ -25,16 +25,17 @@ import (
 
 // Server is a Caddy process.
 type Server struct {
-	T       testing.TB
-	Backend Backend
-	Options Options
-	Dir     string // temporary, readable for PHP
-	Site    string // the document root, {$SITE} in the Caddyfile
-	Port    int    // {$PORT} in the Caddyfile; the next one is {$PORT2}
-	URL     string // http://127.0.0.1:port
-	Client  *http.Client
-	Stopped bool
-	FPM     *Supervised // php-fpm, if the backend uses it
+	T        testing.TB
+	Backend  Backend
+	Options  Options
+	Dir      string // temporary, readable for PHP
+	Site     string // the document root, {$SITE} in the Caddyfile
+	Port     int    // {$PORT} in the Caddyfile; the next one is {$PORT2}
+	URL      string // http://127.0.0.1:port
+	Client   *http.Client
+	Stopped  bool
+	FPM      *Supervised // php-fpm, if the backend uses it
+	Recorder *Recorder   // of all round trips, if a test asked for one
 	*Supervised
 }
 
@@ -45,6 +46,7 @@ type Options struct {
 	Workers  int         // default 2
 	FPMPools int         // more pools of php-fpm, of one worker each, at p0.sock, p1.sock, ...
 	INI      [][2]string // PHP settings, for every backend
+	FastCGI  []string    // options of php_fastcgi alone
 	Wrapper  []string    // a command that runs Caddy: its path and arguments
 	UID      uint32      // the user that Caddy runs as; 0: the user of the tests
 	Ambient  []uintptr   // that user's ambient capabilities
