@@ -44,7 +44,7 @@ func TestResponse(t *testing.T) {
 			wantNext(t, s, fmt.Sprintf("/nobody.php?s=%d", status), status)
 		}})
 	}
-	for _, length := range []string{"5", "100", "-1", "abc"} {
+	for _, length := range []string{"5", "-1", "abc"} {
 		checks = append(checks, check{fmt.Sprintf("Content-Length %s for 10 bytes leaves the connection usable", length), func(t *testing.T, s *harness.Server) {
 			wantNext(t, s, "/length.php?n="+length, 200)
 		}})
@@ -219,4 +219,58 @@ func TestResponse_Interim(t *testing.T) {
 		all = append(all, comparison{name: fmt.Sprint(status), script: fmt.Sprintf(`http_response_code(%d); echo 'page';`, status)})
 	}
 	compareWithFPM(t, all)
+}
+
+// TestResponse_Chunked runs scripts that use the chunked transfer coding, or only say so.
+func TestResponse_Chunked(t *testing.T) {
+	t.Parallel()
+	const chunked = `header('Transfer-Encoding: chunked');`
+	html := http.Header{"Content-Type": {"text/html; charset=UTF-8"}}
+	text := func(body string) received {
+		h := html.Clone()
+		h["Content-Length"] = []string{fmt.Sprint(len(body))}
+		return received{Status: 200, Header: h, Body: body}
+	}
+	compareWithFPM(t, []comparison{
+		{name: "one chunk", script: chunked + `echo "5\r\nhello\r\n0\r\n\r\n";`},
+		{name: "many chunks", script: chunked + `for ($i = 1; $i < 3000; $i++) echo dechex($i), "\r\n", str_repeat(chr(97 + $i % 26), $i), "\r\n"; echo "0\r\n\r\n";`},
+		{name: "flushed chunks", script: chunked + `foreach (str_split("5;x=y\r\nhello\r\nA\r\n, my world\r\n0\r\n\r\n") as $c) { echo $c; flush(); }`},
+		{name: "a trailer section", script: chunked + `echo "5\r\nhello\r\n0\r\nX-T: 1\r\n\r\nmore";`},
+		{name: "no chunk but the last", script: chunked + `echo "0\r\n\r\n";`},
+		{name: "no last chunk", script: chunked + `echo "5\r\nhello\r\n";`},
+		{name: "a chunk that is cut", script: chunked + `echo "5\r\nhello\r\n5\r\nhe";`},
+		{name: "an invalid chunk", script: chunked + `echo "5\r\nhello\r\nx\r\n";`},
+		{name: "a HEAD", method: "HEAD", script: chunked + `echo "5\r\nhello\r\n0\r\n\r\n";`},
+		{
+			name: "304", script: `http_response_code(304);` + chunked + `echo "5\r\nhello\r\n0\r\n\r\n";`,
+			differs: "php_fastcgi resets the stream of HTTP/2", want: received{Status: 304, Header: http.Header{}},
+		},
+		{name: "encoded", site: "/encode", fields: []string{"Accept-Encoding: gzip"}, script: chunked + `echo "1000\r\n", str_repeat('x', 4096), "\r\n0\r\n\r\n";`},
+		{name: "another coding", script: `header('Transfer-Encoding: gzip, chunked'); echo "5\r\nhello\r\n0\r\n\r\n";`},
+		{name: "identity", script: `header('Transfer-Encoding: identity'); echo "5\r\nhello\r\n0\r\n\r\n";`},
+		{
+			name: "a body that is not chunked", script: chunked + `echo 'plain text';`,
+			differs: "php_fastcgi sends an empty body and aborts", want: text("plain text"),
+		},
+		{
+			name: "a body that begins like a chunk", script: chunked + `echo "5\nhello\n0\n\n";`,
+			differs: "the same", want: text("5\nhello\n0\n\n"),
+		},
+		{
+			name: "a body that is only digits", script: chunked + `echo 42;`,
+			differs: "the same", want: text("42"),
+		},
+		{
+			name: "no body", script: chunked,
+			differs: "php_fastcgi aborts", want: text(""),
+		},
+		{
+			name: "in upper case", script: `header('Transfer-Encoding: CHUNKED'); echo "5\r\nhello\r\n0\r\n\r\n";`,
+			differs: "transfer codings are case-insensitive (RFC 9112, section 7)", want: text("hello"),
+		},
+		{
+			name: "a length, too", script: chunked + `header('Content-Length: 15'); echo "5\r\nhello\r\n0\r\n\r\n";`,
+			differs: "php_fastcgi announces the length of the coded body", want: text("hello"),
+		},
+	})
 }

@@ -3,6 +3,7 @@ package fastcgi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -17,8 +18,8 @@ const maxDiscard = 256 << 10
 // [Body.Read] returns io.EOF only when PHP has ended the request. If the
 // connection failed or was given up before that, the error is a
 // [*TransportError]. If PHP has ended the request and the content is shorter than
-// its Content-Length, the error is a [*TruncatedError] and the connection stays
-// usable.
+// its Content-Length, or has no last chunk, the error is a [*TruncatedError] and the
+// connection stays usable.
 type Body struct {
 	response http.Response // part of the Body to save an allocation
 	stream   stream
@@ -242,11 +243,17 @@ func (b *Body) finish() {
 	b.checkLength()
 }
 
-// checkLength sets the error of a body that is shorter than its Content-Length.
+// checkLength sets the error of a body that PHP has ended too early.
 func (b *Body) checkLength() {
-	if errors.Is(b.err, io.EOF) && b.hasLength && !b.noBody && b.stream.limit > 0 {
+	switch {
+	case b.noBody || !errors.Is(b.err, io.EOF):
+	case b.stream.chunked != nil:
+		if problem := b.stream.chunked.problem(); problem != "" {
+			b.err = &TruncatedError{problem}
+		}
+	case b.hasLength && b.stream.limit > 0:
 		length := b.response.ContentLength
-		b.err = &TruncatedError{Received: length - b.stream.limit, Announced: length}
+		b.err = &TruncatedError{fmt.Sprintf("PHP has sent %d bytes, its Content-Length is %d", length-b.stream.limit, length)}
 	}
 }
 

@@ -31,7 +31,7 @@
 // [*ProtocolError], an invalid Content-Length is dropped, and of a body that is
 // longer than its Content-Length only that many bytes are delivered. A body that is
 // shorter ends with a [*TruncatedError], because the client must not take it for
-// the whole.
+// the whole. A body that the script has chunked is decoded.
 //
 // On Linux, short responses are left in the socket buffer after they were read,
 // because removing them at once would wake PHP for nothing: see peeker.

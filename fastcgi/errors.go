@@ -109,15 +109,12 @@ func protocolErrorf(format string, args ...any) *ProtocolError {
 // response's body: the body is incomplete. The connection stays usable. It wraps
 // io.ErrUnexpectedEOF.
 type TruncatedError struct {
-	// Received is the number of bytes of the body that PHP has sent, and
-	// Announced its Content-Length.
-	Received, Announced int64
+	// Problem describes what is missing.
+	Problem string
 }
 
 // Error implements error.
-func (e *TruncatedError) Error() string {
-	return fmt.Sprintf("fastcgi: PHP has sent %d bytes of a body with Content-Length %d", e.Received, e.Announced)
-}
+func (e *TruncatedError) Error() string { return "fastcgi: response body is incomplete: " + e.Problem }
 
 // Unwrap returns io.ErrUnexpectedEOF.
 func (e *TruncatedError) Unwrap() error { return io.ErrUnexpectedEOF }

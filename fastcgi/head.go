@@ -155,6 +155,24 @@ func (h *head) setLength() {
 	h.length = n
 }
 
+// removeLength removes the Content-Length.
+func (h *head) removeLength() {
+	delete(h.fields, "Content-Length")
+	h.length = -1
+}
+
+// isChunked reports whether the script says that it has chunked its output. Another
+// transfer coding is left alone: php_fastcgi does the same.
+func (h *head) isChunked() bool {
+	values := h.fields["Transfer-Encoding"]
+	for _, v := range values {
+		if !strings.EqualFold(v, "chunked") {
+			return false
+		}
+	}
+	return len(values) > 0
+}
+
 // parseLength parses a decimal number. Unlike strconv it accepts no sign.
 func parseLength(s string) (int64, bool) {
 	for i := range len(s) {

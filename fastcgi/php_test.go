@@ -161,7 +161,7 @@ func TestPHP_ResponseHead(t *testing.T) {
 func TestPHP_InvalidStatusKeepsConnReusable(t *testing.T) {
 	p := startPHP(t)
 	c := p.dial()
-	for _, status := range []string{"99 X", "103 Early", "abc", "1000", "0"} {
+	for _, status := range []string{"99 X", "101 Switch", "abc", "1000", "0"} {
 		r := p.request("GET", "head.php", url.Values{"h[]": {"Status: " + status}, "body": {"x"}}.Encode(), 0)
 		_, _, err := do(t, c, r)
 		r.Free()

@@ -102,6 +102,9 @@ func (b *Body) acceptHead(n, size int) error {
 	b.stream.skip(size)
 	b.invalidHeaders, b.interim = h.invalid, h.interim
 	b.noBody = b.isHead || h.code == 204 || h.code == 304
+	if h.isChunked() && b.decodeChunked() {
+		h.removeLength() // RFC 9112, section 6.3
+	}
 	b.hasLength = h.length >= 0
 	b.response.Status = h.status
 	b.response.StatusCode = h.code
@@ -120,6 +123,24 @@ func (b *Body) acceptHead(n, size int) error {
 	}
 	b.checkLength()
 	return nil
+}
+
+// decodeChunked waits for the beginning of the body, and reports whether it is
+// chunked, as its header says. If so, the stream decodes it from now on; else it is
+// left alone.
+func (b *Body) decodeChunked() bool {
+	for !b.noBody {
+		chunked, decided := startsChunk(b.stream.content())
+		switch {
+		case chunked:
+			b.stream.decodeChunked()
+			return true
+		case decided, b.err != nil:
+			return false
+		}
+		b.advance()
+	}
+	return false
 }
 
 // fail closes the body of a request that returns err instead of a response.

@@ -39,6 +39,8 @@ type stream struct {
 	limit     int64      // how much more content is wanted; the rest is discarded
 	surplus   int64      // bytes of content discarded because of limit
 
+	chunked *chunkedDecoder // of the content; nil if it is not chunked
+
 	id              uint16    // of the request
 	otherRequest    bool      // records of an earlier request were received and dropped
 	responseStarted bool      // STDOUT content was received
@@ -133,6 +135,13 @@ func (s *stream) setLimit(n int64) {
 	s.limit = n
 }
 
+// decodeChunked decodes the content, and all that follows, from the chunked transfer
+// coding.
+func (s *stream) decodeChunked() {
+	s.chunked = new(chunkedDecoder)
+	s.end = s.start + len(s.chunked.decode(s.content()))
+}
+
 // decode decodes the wire bytes, up to END_REQUEST. A record that does not belong
 // to the response is an error, after which the connection cannot be used.
 func (s *stream) decode() error {
@@ -207,6 +216,9 @@ func (s *stream) deliver(p []byte) {
 		return
 	}
 	s.responseStarted = true
+	if s.chunked != nil {
+		p = s.chunked.decode(p)
+	}
 	if s.limit != unlimited {
 		n := min(int64(len(p)), s.limit)
 		s.surplus += int64(len(p)) - n
