@@ -48,9 +48,9 @@ func procAttr(o Options, pgid int, _ syscall.Signal) *syscall.SysProcAttr {
 	return attr
 }
 
-// unlink keeps the socket in the file system: only Linux can connect to one
-// without a path.
-func (e *endpoint) unlink() {}
+func (e *endpoint) setPath(o Options) error { return e.setVisiblePath(o) }
+
+func (e *endpoint) findLocked() error { return e.findVisibleLocked() }
 
 // ownTag returns "": only Linux shows which process holds which socket.
 func ownTag() string { return "" }

@@ -3,14 +3,15 @@
 // has responded, with the connection to it.
 //
 // php-cgi is PHP's FastCGI server. It serves one connection at a time, accepted
-// from a listening socket that it inherits as fd 0; we listen before it starts, so
-// that clients can connect at once. It runs in one of two ways:
+// from a socket that it opens itself, in a directory that only the two of us reach. Its
+// stdin is empty, and [Options.Output] gets what it writes to stdout and stderr. It
+// runs in one of two ways:
 //
 //   - [Shared]: one master that loads PHP once and forks [Options.Slots] children
 //     (PHP_FCGI_CHILDREN), which share its OPcache. The master replaces a child
 //     that exits. Linux only.
 //   - [Single]: one php-cgi for each worker, on every platform. On Windows it
-//     opens a port of the loopback interface, because it cannot inherit a socket.
+//     opens a port of the loopback interface.
 //
 // Both have a method Launch that returns a worker. With Shared the kernel decides
 // which child accepts a connection; the credentials that come with the response

@@ -12,11 +12,9 @@ type endpoint struct {
 	address string
 }
 
-// newEndpoint chooses a free port. php-cgi opens it itself: it cannot inherit a
-// socket unless its stdout and stderr are invalid handles (main/fastcgi.c), which
-// os/exec does not support. If another process takes the port before that, php-cgi
+// newEndpoint chooses a free port, which php-cgi opens itself. If another process takes the port before that, php-cgi
 // reports it and exits, and the launch fails.
-func newEndpoint(string, int) (*endpoint, error) {
+func newEndpoint(Options) (*endpoint, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("choosing a port for php-cgi: %w", err)
@@ -30,8 +28,6 @@ func (e *endpoint) prepare(cmd *exec.Cmd) {
 	cmd.Args = append(cmd.Args, "-b", e.address)
 	cmd.Env = append(cmd.Env, "FCGI_WEB_SERVER_ADDRS=127.0.0.1")
 }
-
-func (e *endpoint) started() {}
 
 // dial connects. It fails until php-cgi listens.
 func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {

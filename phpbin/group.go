@@ -34,7 +34,7 @@ type group struct {
 
 func newGroup(o Options) (*group, error) {
 	reapOrphans()
-	o.Stderr = serialize(o.Stderr)
+	o.Output = serialize(o.Output)
 	thread, err := startSpawnThread(o)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func newGroup(o Options) (*group, error) {
 type phpProcess struct {
 	*child
 	cmd    *exec.Cmd
-	stderr *stderrReader
+	output *outputs
 }
 
 // start starts php-cgi to accept on e and to fork the given number of children.
@@ -65,23 +65,22 @@ func (g *group) start(e *endpoint, children, pgid int, parentDeathSignal syscall
 		return nil, err
 	}
 	argv = append(append(argv, g.opts.Binary), g.opts.Args()...)
-	stderr, err := newStderrReader(g.opts.Stderr)
+	output, err := newOutputs(g.opts)
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = g.opts.serveEnviron(children)
-	cmd.Stderr = stderr.write
+	cmd.Stdout, cmd.Stderr = output.stdout.write, output.stderr.write
 	cmd.SysProcAttr = procAttr(g.opts, pgid, parentDeathSignal)
 	e.prepare(cmd)
 	closeTerminal := withoutTerminal(cmd)
-	p := &phpProcess{cmd: cmd, stderr: stderr}
+	p := &phpProcess{cmd: cmd, output: output}
 	err = g.thread.do(cmd.Start)
-	stderr.started()
-	e.started()
+	output.started()
 	closeTerminal()
 	if err != nil {
-		stderr.close()
+		output.close()
 		if c := g.opts.Credential; c != nil {
 			err = fmt.Errorf("as user %d and group %d: %w", c.UID, c.GID, err)
 		}
@@ -102,7 +101,7 @@ func (g *group) discard(p *phpProcess) {
 	g.watch(p, func() {})
 	_ = p.kill()
 	<-p.done
-	p.stderr.close()
+	p.output.close()
 }
 
 // watch begins to watch p. onExit is called when it has exited.
@@ -131,7 +130,7 @@ func (p *phpProcess) exitError() *StartError {
 	state := p.cmd.ProcessState
 	return &StartError{
 		Err:      fmt.Errorf("php-cgi exited (%v)", state),
-		Stderr:   p.stderr.last(50 * time.Millisecond),
+		Stderr:   p.output.stderr.last(50 * time.Millisecond),
 		ExitCode: state.ExitCode(),
 	}
 }
@@ -146,7 +145,7 @@ func (p *phpProcess) startError(ctx context.Context, start time.Time, err error)
 	if ctx.Err() != nil {
 		err = fmt.Errorf("php-cgi did not respond within %v: %w", time.Since(start).Round(time.Millisecond), err)
 	}
-	return &StartError{Err: err, Stderr: p.stderr.last(0), ExitCode: -1}
+	return &StartError{Err: err, Stderr: p.output.stderr.last(0), ExitCode: -1}
 }
 
 // describeFailure adds the missing messages to the error of a php-cgi that exited

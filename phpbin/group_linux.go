@@ -97,20 +97,16 @@ func procAttr(o Options, pgid int, parentDeathSignal syscall.Signal) *syscall.Sy
 //
 // A new session would do that too, but then the watchdog could not join its
 // process group. Go can detach the terminal (Noctty) only if it is fd 0, where
-// php-cgi needs its socket; so a shell moves the socket there. Call the returned
-// function after the start.
+// php-cgi has /dev/null; so a shell opens that. Call the returned function after the
+// start.
 func withoutTerminal(cmd *exec.Cmd) func() {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		return func() {}
 	}
-	socket, ok := cmd.Stdin.(*os.File)
-	if !ok {
-		return func() { _ = tty.Close() }
-	}
-	cmd.Stdin, cmd.ExtraFiles = tty, []*os.File{socket} // fd 3
+	cmd.Stdin = tty
 	cmd.SysProcAttr.Noctty = true
-	cmd.Args = append([]string{"/bin/sh", "-c", `exec "$@" <&3 3<&-`, "sh", cmd.Path}, cmd.Args[1:]...)
+	cmd.Args = append([]string{"/bin/sh", "-c", `exec "$@" </dev/null`, "sh", cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	return func() { _ = tty.Close() }
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,28 +44,36 @@ type phpLauncher interface {
 	Close(ctx context.Context) error
 }
 
-// lines collects the lines that php-cgi writes to stderr.
-type lines struct {
+// entries collects what php-cgi and its programs write.
+type entries struct {
 	mu   sync.Mutex
-	list []string
+	list []phpbin.Output
 }
 
-func (l *lines) add(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.list = append(l.list, line)
+func (e *entries) add(o phpbin.Output) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, o)
 }
 
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(l.list, "\n")
+func (e *entries) all() []phpbin.Output {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.list)
+}
+
+func (e *entries) String() string {
+	var b strings.Builder
+	for _, o := range e.all() {
+		b.WriteString(o.Text + "\n")
+	}
+	return b.String()
 }
 
 func options(t *testing.T) phpbin.Options {
 	t.Helper()
-	return phpbin.Options{Binary: php(t), Slots: 4, Handshake: handshake, Stderr: func(line string) {
-		t.Log("php-cgi: " + line)
+	return phpbin.Options{Binary: php(t), Slots: 4, Handshake: handshake, Output: func(out phpbin.Output) {
+		t.Log("php-cgi: " + out.Text)
 	}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -41,6 +42,14 @@ func (p *peer) close()                 {}
 
 // unusedChildren returns none: there is no master.
 func (s *Shared) unusedChildren() []*peer { return nil }
+
+// packetSize is unused: only Linux keeps the writes to a pipe apart.
+const packetSize = 4096
+
+func outputPipe() (r, w *os.File, packets bool, err error) {
+	r, w, err = os.Pipe()
+	return r, w, false, err
+}
 
 // killCopies does nothing: only Linux lists the children of a process.
 func killCopies(int, func() bool) {}

@@ -63,11 +63,11 @@ type Options struct {
 	// a thread-safe PHP.
 	ZTS bool
 
-	// Stderr receives every line that php-cgi writes to its own stderr, one call
-	// at a time: startup messages, OPcache's log, php://stderr. The line does not
-	// show which worker wrote it. A line longer than 64 KiB is split. Stderr must
-	// not block for long: php-cgi blocks when 64 KiB are unread.
-	Stderr func(line string)
+	// Output receives what php-cgi and the programs that scripts start write to their
+	// stdout and stderr, one call at a time: startup messages, OPcache's log,
+	// php://stderr, php://stdout. Output must not block for long: a process blocks when
+	// 64 KiB, or 16 writes, are unread.
+	Output func(o Output)
 
 	// Handshake checks that php-cgi serves a new connection: it sends a request
 	// (FCGI_GET_VALUES is the cheapest) and reads the response, which on Linux
@@ -76,9 +76,10 @@ type Options struct {
 	// and writes on conn fail.
 	Handshake func(ctx context.Context, conn net.Conn) error
 
-	// RuntimeDir is where the directory of the listening socket is created, with
-	// mode 0700; empty means the system's directory for temporary files. On Linux
-	// it is removed before php-cgi runs.
+	// RuntimeDir is where the directory of the listening socket is created, with mode
+	// 0700; empty means the system's directory for temporary files. On Linux both are
+	// removed as soon as php-cgi listens. On other systems Credential needs access to
+	// RuntimeDir, and the path of the socket is limited to some 100 bytes.
 	RuntimeDir string
 }
 

@@ -10,13 +10,13 @@ type Orphan struct {
 
 // KillOrphans kills php-cgi processes that outlived their owner, the process that
 // started them, and returns them. There are orphans only if the watchdog was killed
-// too. Call it before anything is started, with the options that will be used: it
-// searches the RuntimeDir of each, and kills programs that are named like php-cgi or
-// are the Binary of one: masters, children, and forks of scripts. It spares the processes of a
-// running owner, those of another container, and other programs that scripts have
-// started.
+// too. Call it before anything is started, with the options that will be used. It
+// kills programs that hold the socket of a dead owner and are named like php-cgi or are
+// the Binary of one of the options: masters, children, forks of scripts, and php-cgi
+// that scripts have started. It spares the processes of a running owner, those of
+// another container, and other programs that scripts have started.
 //
-// It also removes the socket directories of dead owners. Without orphans it reads
-// /proc/net/unix and the directories, which takes 0.3 ms. On systems other than
+// It also removes the socket directories of dead owners from each RuntimeDir. Without
+// orphans it reads /proc/net/unix and the directories, which takes 0.3 ms. On systems other than
 // Linux it does nothing.
 func KillOrphans(next ...Options) ([]Orphan, error) { return killOrphans(next) }

@@ -17,7 +17,8 @@ import (
 // killOrphans finds orphans by their listening socket. /proc/net/unix shows the
 // path to which a socket was bound for as long as a process holds it, even after
 // the file was removed, and the path contains the tag of the owner (ownerTag). So
-// nothing has to be stored on disk.
+// nothing has to be stored on disk. A php-cgi that a script has started inherits the
+// socket, and ends with the others.
 func killOrphans(next []Options) ([]Orphan, error) {
 	self, err := currentTag()
 	if err != nil {
@@ -27,20 +28,20 @@ func killOrphans(next []Options) ([]Orphan, error) {
 		next = []Options{{}}
 	}
 	s := &orphanScanner{pidNS: self.pidNS, failed: map[int]error{}}
+	var dirs []string
 	for _, o := range next {
 		dir := o.RuntimeDir
 		if dir == "" {
 			dir = os.TempDir()
 		}
-		s.dirs = append(s.dirs, filepath.Clean(dir))
+		dirs = append(dirs, filepath.Clean(dir))
 		if path, err := filepath.EvalSymlinks(o.Binary); err == nil {
 			s.binaries = append(s.binaries, path)
 		}
 	}
-	slices.Sort(s.dirs)
-	s.dirs = slices.Compact(s.dirs)
+	slices.Sort(dirs)
 	killed, err := s.killAll()
-	for _, dir := range s.dirs {
+	for _, dir := range slices.Compact(dirs) {
 		s.removeDirs(dir)
 	}
 	return killed, err
@@ -48,8 +49,7 @@ func killOrphans(next []Options) ([]Orphan, error) {
 
 // orphanScanner finds and kills the orphans of dead processes.
 type orphanScanner struct {
-	pidNS    uint64   // our pid namespace
-	dirs     []string // where socket directories are created
+	pidNS    uint64 // our pid namespace
 	binaries []string
 	failed   map[int]error // orphans that could not be killed, by pid
 }
@@ -91,7 +91,10 @@ func (s *orphanScanner) killOnce() ([]Orphan, error) {
 	}
 	var killed []Orphan
 	for _, pid := range pids {
-		if _, ok := sockets[procfs.ReadLink(pid, "fd/0")]; !ok || s.failed[pid] != nil {
+		if s.failed[pid] != nil {
+			continue
+		}
+		if _, ok := s.checkOrphan(pid, sockets); !ok {
 			continue
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
@@ -119,12 +122,16 @@ func (s *orphanScanner) killOnce() ([]Orphan, error) {
 
 // checkOrphan reports whether a process is an orphan.
 func (s *orphanScanner) checkOrphan(pid int, sockets map[string]ownerTag) (Orphan, bool) {
-	owner, ok := sockets[procfs.ReadLink(pid, "fd/0")]
 	exe := strings.TrimSuffix(procfs.ReadLink(pid, "exe"), " (deleted)") // by an upgrade
-	if !ok || !s.isPHP(exe) || hasAncestor(pid, owner.pid) {
+	if !s.isPHP(exe) {
 		return Orphan{}, false
 	}
-	return Orphan{PID: pid, OwnerPID: owner.pid, Binary: exe}, true
+	for _, link := range procfs.ReadFDs(pid) {
+		if owner, ok := sockets[link]; ok && !hasAncestor(pid, owner.pid) {
+			return Orphan{PID: pid, OwnerPID: owner.pid, Binary: exe}, true
+		}
+	}
+	return Orphan{}, false
 }
 
 // isPHP distinguishes php-cgi from a program that a script has started and that has
@@ -180,26 +187,21 @@ func (s *orphanScanner) parseSockets(data []byte) map[string]ownerTag {
 			continue
 		}
 		seen[link] = true
-		if owner, ok := s.deadOwner(strings.TrimSuffix(line, "\n")); ok {
-			sockets[link] = owner
+		if len(fields) == 8 {
+			if owner, ok := s.deadOwner(fields[7]); ok {
+				sockets[link] = owner
+			}
 		}
 	}
 	return sockets
 }
 
-// deadOwner parses the path at the end of a line and returns the process that made
-// the socket, if that was one of our pid namespace and is dead.
-func (s *orphanScanner) deadOwner(line string) (ownerTag, bool) {
-	dir, name := filepath.Split(line)
-	dir = filepath.Clean(dir)
-	owner, ok := parseOwnerTag(filepath.Base(dir))
-	if !ok || name != socketName || owner.pidNS != s.pidNS {
-		return ownerTag{}, false
-	}
-	inDirs := slices.ContainsFunc(s.dirs, func(d string) bool {
-		return strings.HasSuffix(line, " "+filepath.Join(d, filepath.Base(dir), name))
-	})
-	return owner, inDirs && !owner.alive()
+// deadOwner parses the path of a socket and returns the process that had it made, if
+// that was one of our pid namespace and is dead.
+func (s *orphanScanner) deadOwner(path string) (ownerTag, bool) {
+	dir, name := filepath.Split(path)
+	owner, ok := parseOwnerTag(name)
+	return owner, ok && dir == bindDir+"/" && owner.pidNS == s.pidNS && !owner.alive()
 }
 
 // removeDirs removes the socket directories in dir that dead owners have left. Any
@@ -222,8 +224,12 @@ func (s *orphanScanner) removeDirs(dir string) {
 		}
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err == nil && int(st.Uid) == os.Geteuid() {
-			_ = unix.Unlinkat(fd, socketName, 0)
-			_ = unix.Rmdir(path) // fails unless it is empty
+			if inner, err := unix.Openat(fd, innerDir, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+				_ = unix.Unlinkat(inner, entry.Name(), 0)
+				_ = unix.Close(inner)
+			}
+			_ = unix.Unlinkat(fd, innerDir, unix.AT_REMOVEDIR) // fails unless it is empty
+			_ = unix.Rmdir(path)
 		}
 		_ = unix.Close(fd)
 	}

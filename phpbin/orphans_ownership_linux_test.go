@@ -3,6 +3,7 @@ package phpbin_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
@@ -52,33 +51,37 @@ func pidNamespace(t *testing.T) uint64 {
 	return st.Ino
 }
 
-// listen opens a socket that php-cgi can serve on, and returns it with its inode.
-func listen(t *testing.T, path string) (*os.File, uint64) {
+// serve starts a php-cgi that listens at path, and returns it with the inode of its
+// socket. Its fd 3 is a handle of dir.
+func serve(t *testing.T, program, dir, path string) (cmd *exec.Cmd, inode string) {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	handle, err := os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := os.NewFile(uintptr(fd), path)
-	t.Cleanup(func() { _ = file.Close() })
-	if !strings.HasPrefix(path, "@") {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	defer handle.Close()
+	if !strings.HasPrefix(path, "/proc/") {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := errors.Join(err, unix.Bind(fd, &unix.SockaddrUnix{Name: path}), unix.Listen(fd, 4)); err != nil {
-		t.Fatal(err)
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		t.Fatal(err)
-	}
-	return file, st.Ino
+	cmd = exec.Command(program, "-b", path)
+	cmd.ExtraFiles, cmd.Env = []*os.File{handle}, []string{"PATH=/usr/bin:/bin"}
+	startUntilTestEnd(t, cmd)
+	eventually(t, waitLimit, "listening", func() bool {
+		sockets, _ := os.ReadFile("/proc/net/unix")
+		for line := range strings.Lines(string(sockets)) {
+			if strings.HasSuffix(line, " "+path+"\n") {
+				inode = strings.Fields(line)[6]
+			}
+		}
+		return inode != ""
+	})
+	return cmd, inode
 }
 
-// spawn starts a program with a socket as its fd 0.
-func spawn(t *testing.T, socket *os.File, program string, args ...string) *exec.Cmd {
+func startUntilTestEnd(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Stdin, cmd.Env = socket, []string{"PATH=/usr/bin:/bin"}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +89,6 @@ func spawn(t *testing.T, socket *os.File, program string, args ...string) *exec.
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	return cmd
 }
 
 func copyProgram(t *testing.T, to string) string {
@@ -107,39 +109,48 @@ func TestOrphans_Ownership(t *testing.T) {
 	dead := socketDir(t, here, deadPID, deadStart)
 	self, selfStart := os.Getpid(), stat(os.Getpid())[startTime]
 	living := socketDir(t, here, self, selfStart)
-	neighbour := spawn(t, nil, "sleep", "60").Process.Pid
-	zombie := spawn(t, nil, "true").Process.Pid // until the test ends
+	program := func(name string, args ...string) int {
+		cmd := exec.Command(name, args...)
+		startUntilTestEnd(t, cmd)
+		return cmd.Process.Pid
+	}
+	neighbour, zombie := program("sleep", "60"), program("true") // until the test ends
 	eventually(t, promptLimit, "a zombie", func() bool { return stat(zombie)[0] == "Z" })
 	own := copyProgram(t, filepath.Join(dir, "interpreter"))
 	deleted := copyProgram(t, filepath.Join(dir, "php-cgi"))
-
-	forged, inode := listen(t, filepath.Join(dir, "living", living, "s"))
-	listen(t, fmt.Sprintf("@x\n0: 0 0 0 0 0 %d %s/%s/s", inode, dir, dead))
-	socket := func(path ...string) *os.File {
-		file, _ := listen(t, filepath.Join(append([]string{dir}, path...)...))
-		return file
+	const fd3 = "/proc/self/fd/3/"
+	at := func(path string) *exec.Cmd {
+		cmd, _ := serve(t, php(t), dir, path)
+		return cmd
 	}
-	sleep := func(socket *os.File) *exec.Cmd { return spawn(t, socket, "sleep", "60") }
-	serve := func(socket *os.File) *exec.Cmd { return spawn(t, socket, php(t)) }
+	running := func(program, path string) *exec.Cmd {
+		cmd, _ := serve(t, program, dir, path)
+		return cmd
+	}
+	forged, inode := serve(t, php(t), dir, fd3+living)
+	claim, err := net.Listen("unix", fmt.Sprintf("@x\n0: 0 0 0 0 0 %s %s", inode, fd3+dead))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer claim.Close()
 	tests := []struct {
 		name   string
 		cmd    *exec.Cmd
 		killed bool
 	}{
-		{"orphan", serve(socket(dead, "s")), true},
-		{"orphan, binary upgraded meanwhile", spawn(t, socket(dead+"1", "s"), deleted), true},
-		{"orphan, unknown binary name", spawn(t, socket(dead+"2", "s"), own), false},
-		{"orphan, owner pid reused", serve(socket(socketDir(t, here, neighbour, "1"), "s")), true},
-		{"orphan, owner is a zombie", serve(socket(socketDir(t, here, zombie, stat(zombie)[startTime]), "s")), true},
-		{"another program", sleep(socket(dead+"3", "s")), false},
-		{"owner runs", serve(socket(living, "s")), false},
-		{"owner runs and is not an ancestor", serve(socket(socketDir(t, here, neighbour, stat(neighbour)[startTime]), "s")), false},
-		{"owner is an ancestor, with another start time", serve(socket(socketDir(t, here, self, "1"), "s")), false},
-		{"owner in another pid namespace", serve(socket(socketDir(t, here+1, deadPID, deadStart), "s")), false},
-		{"socket in another directory", serve(socket("other", dead, "s")), false},
-		{"socket in a directory whose path ends alike", serve(socket("a b", dir, dead, "s")), false},
-		{"socket with another name", serve(socket("php-pool-1", "s")), false},
-		{"socket with the inode of another one in its name", serve(forged), false},
+		{"orphan", at(fd3 + dead), true},
+		{"orphan, binary upgraded meanwhile", running(deleted, fd3+dead+"1"), true},
+		{"orphan, unknown binary name", running(own, fd3+dead+"2"), false},
+		{"orphan, owner pid reused", at(fd3 + socketDir(t, here, neighbour, "1")), true},
+		{"orphan, owner is a zombie", at(fd3 + socketDir(t, here, zombie, stat(zombie)[startTime])), true},
+		{"owner runs", at(fd3 + living + "1"), false},
+		{"owner runs and is not an ancestor", at(fd3 + socketDir(t, here, neighbour, stat(neighbour)[startTime])), false},
+		{"owner is an ancestor, with another start time", at(fd3 + socketDir(t, here, self, "1")), false},
+		{"owner in another pid namespace", at(fd3 + socketDir(t, here+1, deadPID, deadStart)), false},
+		{"socket in another directory", at(filepath.Join(dir, dead)), false},
+		{"socket whose path ends alike", at(dir + "/a " + fd3 + dead), false},
+		{"socket with another name", at(fd3 + "php-pool-1"), false},
+		{"socket with the inode of another one in its name", forged, false},
 	}
 	if err := os.Remove(deleted); err != nil {
 		t.Fatal(err)
@@ -161,10 +172,10 @@ func TestOrphans_Ownership(t *testing.T) {
 			}
 		}
 	}
-	killed, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
+	killed, err := phpbin.KillOrphans()
 	check(killed, err)
 	tests[2].killed = true // by the name in Options.Binary
-	more, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir}, phpbin.Options{RuntimeDir: dir, Binary: own})
+	more, err := phpbin.KillOrphans(phpbin.Options{}, phpbin.Options{Binary: own})
 	check(append(killed, more...), err)
 	if len(more) != 1 {
 		t.Errorf("second call: killed %v, want one", more)
@@ -192,11 +203,12 @@ func TestOrphans_SocketDirectories(t *testing.T) {
 			}
 			continue
 		}
-		if err := errors.Join(os.Mkdir(path, 0o700), os.WriteFile(filepath.Join(path, "s"), nil, 0o600)); err != nil {
+		inner := filepath.Join(path, "d")
+		if err := errors.Join(os.MkdirAll(inner, 0o700), os.WriteFile(filepath.Join(inner, name), nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, dead+"1", "more"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, dead+"1", "d", "more"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
@@ -215,21 +227,35 @@ func TestOrphans_SocketDirectories(t *testing.T) {
 			t.Errorf("%s exists: %v, want %v", name, err == nil, want)
 		}
 	}
-	if _, err := os.Lstat(filepath.Join(dir, "elsewhere", "s")); err != nil {
+	if _, err := os.Lstat(filepath.Join(dir, "elsewhere", "d", "elsewhere")); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestRuntimeDir_TooLong(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	o := options(t)
-	o.RuntimeDir = dir
-	checkLeaks(t, dir)
-	_, err := phpbin.StartShared(testContext(t), o)
-	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "at most 107 are allowed: use a directory with a shorter path") {
-		t.Errorf("got error %v", err)
+// php-cgi reaches the directory of its socket by a handle only.
+func TestRuntimeDir_LongAndPrivate(t *testing.T) {
+	for _, kind := range kinds {
+		for _, uid := range []int{0, 33} {
+			if uid != 0 && os.Getuid() != 0 {
+				continue // only root can become another user
+			}
+			t.Run(fmt.Sprintf("%s as %d", kind, uid), func(t *testing.T) {
+				o := options(t)
+				o.RuntimeDir = filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+				if err := os.Mkdir(o.RuntimeDir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if uid != 0 {
+					o.Credential = &phpbin.Credential{UID: uint32(uid), GID: uint32(uid)}
+				}
+				p := mustLaunch(t, startLauncher(t, kind, o))
+				if got := run(t, p, "pid.php", nil); got != strconv.Itoa(p.PID()) {
+					t.Errorf("the script reports pid %s, want %d", got, p.PID())
+				}
+				if left, _ := os.ReadDir(o.RuntimeDir); len(left) > 0 {
+					t.Errorf("while it runs: %v", left)
+				}
+			})
+		}
 	}
 }

@@ -32,7 +32,7 @@ func ownTag() string {
 	if err != nil {
 		return ""
 	}
-	// In base 36, because the path of a socket is limited to 107 bytes.
+	// In base 36, because the path of a socket is limited to 107 bytes (bindDir).
 	base36 := func(n uint64) string { return strconv.FormatUint(n, 36) + "-" }
 	return base36(tag.pidNS) + base36(uint64(tag.pid)) + base36(tag.start)
 }

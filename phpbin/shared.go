@@ -56,9 +56,7 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 // startMaster starts the master and the watchdog. On error it leaves nothing
 // behind.
 func (s *Shared) startMaster() (err error) {
-	// The backlog is twice the slots: besides one connection for each slot there
-	// are those that wait for a busy child or were given up.
-	s.endpoint, err = newEndpoint(s.opts.RuntimeDir, max(16, 2*s.opts.Slots))
+	s.endpoint, err = newEndpoint(s.opts)
 	if err != nil {
 		return err
 	}
@@ -217,7 +215,7 @@ func (s *Shared) Close(ctx context.Context) error {
 		}
 		err := s.shutdown()
 		s.endpoint.close()
-		s.master.stderr.close()
+		s.master.output.close()
 		return err
 	})
 }

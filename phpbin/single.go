@@ -50,7 +50,7 @@ func (s *Single) Launch(ctx context.Context) (*Process, error) {
 }
 
 func (s *Single) launch(ctx context.Context) (*Process, error) {
-	e, err := newEndpoint(s.opts.RuntimeDir, 16)
+	e, err := newEndpoint(s.opts)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +61,10 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 		e.close()
 		return nil, err
 	}
+	php.output.pid.Store(int64(php.cmd.Process.Pid))
 	s.watch(php, func() {
 		e.close()
-		php.stderr.close()
+		php.output.close()
 	})
 	if err := s.watchdog.adopt(php.cmd.Process); err != nil {
 		_ = php.kill()

@@ -35,7 +35,7 @@ func (c *check) selfTest(ctx context.Context, facts *PHP) {
 func (c *check) startAndStop(ctx context.Context, shared bool) (elapsed time.Duration, err error) {
 	o := c.options
 	o.Binary, o.Slots, o.ZTS = c.path, 1, c.binary.ZTS
-	o.Stderr = nil
+	o.Output = nil
 	o.Handshake = fastcgi.HandshakeFunc(c.binary.KeepsConnAfterGetValues())
 	// Run no script of the site, and write to none of its logs.
 	o.INI = append(append([]phpbin.Setting{}, o.INI...),

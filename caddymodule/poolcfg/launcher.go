@@ -32,7 +32,8 @@ func (p processAdapter) Activity() (pool.Activity, error) {
 }
 
 // Starter returns the function that starts a generation of the plan. It creates the
-// private directories first, and logs each line on the processes' stderr as a warning.
+// private directories first, and logs what the processes, and the programs of their
+// scripts, write to stdout and stderr.
 func (p *Plan) Starter(logger *zap.Logger) pool.Starter {
 	return func(ctx context.Context, slots int) (pool.Launcher, error) {
 		if err := p.CreateDirs(); err != nil {
@@ -40,7 +41,7 @@ func (p *Plan) Starter(logger *zap.Logger) pool.Starter {
 		}
 		o := p.Process
 		o.Slots = slots
-		o.Stderr = func(line string) { logger.Warn("php-cgi", zap.String("stderr", line)) }
+		o.Output = func(out phpbin.Output) { logOutput(logger, out) }
 		keepsConn := p.Binary.KeepsConnAfterGetValues()
 		o.Handshake = fastcgi.HandshakeFunc(keepsConn)
 		healthCheck := (*fastcgi.Conn).Ping
@@ -60,6 +61,20 @@ func (p *Plan) Starter(logger *zap.Logger) pool.Starter {
 		}
 		return launcherAdapter[*phpbin.Shared]{shared, healthCheck}, nil
 	}
+}
+
+// logOutput logs an entry as a warning, whichever of the two it was written to, as
+// php-fpm does with catch_workers_output.
+func logOutput(logger *zap.Logger, out phpbin.Output) {
+	name := "stderr"
+	if out.Stdout {
+		name = "stdout"
+	}
+	fields := []zap.Field{zap.String(name, out.Text)}
+	if out.PID != 0 {
+		fields = append(fields, zap.Int("pid", out.PID))
+	}
+	logger.Warn("php-cgi", fields...)
 }
 
 // launcherAdapter makes a launcher of phpbin a [pool.Launcher].

@@ -174,32 +174,61 @@ func CheckPIDNamespace() error {
 }
 
 // ReadLink reads a symbolic link below /proc/PID, and returns "" if it cannot.
+func ReadLink(pid int, name string) string {
+	var link string
+	inspect(pid, func(dir string) (err error) {
+		link, err = os.Readlink(dir + "/" + name)
+		return err
+	})
+	return link
+}
+
+// ReadFDs returns the targets of the links in /proc/PID/fd by number: the path of a
+// file, or the kind and the inode as in "socket:[4711]". It returns none if it cannot
+// read them.
+func ReadFDs(pid int) map[int]string {
+	links := map[int]string{}
+	inspect(pid, func(dir string) error {
+		entries, err := os.ReadDir(dir + "/fd")
+		for _, entry := range entries {
+			link, linkErr := os.Readlink(dir + "/fd/" + entry.Name())
+			if n, atoiErr := strconv.Atoi(entry.Name()); linkErr == nil && atoiErr == nil {
+				links[n] = link
+			} else if linkErr != nil && !errors.Is(linkErr, os.ErrNotExist) {
+				err = linkErr
+			}
+		}
+		return err
+	})
+	return links
+}
+
+// inspect calls read with /proc/PID.
 //
-// Reading one of another user's process takes CAP_SYS_PTRACE, which root does not
-// have in an ordinary container; but root may read it as that user (ptrace(2),
+// Reading the links of another user's process takes CAP_SYS_PTRACE, which root does not
+// have in an ordinary container; but root may read them as that user (ptrace(2),
 // "Ptrace access mode checking"). That makes this process non-dumpable, as
 // starting any process as another user does.
-func ReadLink(pid int, name string) string {
+func inspect(pid int, read func(dir string) error) {
 	dir := fmt.Sprintf("/proc/%d", pid)
-	link, err := os.Readlink(dir + "/" + name)
+	err := read(dir)
 	if err == nil || !errors.Is(err, os.ErrPermission) || os.Geteuid() != 0 {
-		return link
+		return
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return ""
+		return
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return ""
+		return
 	}
 	done := make(chan struct{})
 	osthread.Go(func() { // the thread ends, and its identity with it
 		defer close(done)
 		_ = unix.Setfsgid(int(owner.Gid))
 		_ = unix.Setfsuid(int(owner.Uid))
-		link, _ = os.Readlink(dir + "/" + name)
+		_ = read(dir)
 	})
 	<-done
-	return link
 }
