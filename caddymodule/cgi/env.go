@@ -2,6 +2,7 @@ package cgi
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -21,7 +22,8 @@ import (
 // joined with "; " (RFC 6265 section 5.4), a GET without a body has no
 // HTTP_CONTENT_LENGTH, header names with "_" are dropped (PHP cannot distinguish
 // X_Y from X-Y, GHSA-f59h-q822-g45g), and REDIRECT_STATUS is set, as by every
-// other web server.
+// other web server: in an error route to the status of the error, as Apache does
+// for an ErrorDocument, else to 200.
 //
 // All fields except TraceHeaders and Proxied are required.
 type EnvWriter struct {
@@ -36,13 +38,18 @@ type EnvWriter struct {
 	// Proxied is true if reverse_proxy has already prepared the request's headers.
 	Proxied bool
 
-	user string // REMOTE_USER, set by Write
+	user   string // REMOTE_USER, set by Write
+	length int64  // of the body, set by Write
 }
 
 // Write adds the variables for a script to Dst. length is the length of the body
 // that is sent to PHP, in bytes.
 func (e *EnvWriter) Write(s *Script, length int64) {
+	e.length = length
 	e.Dst.AddEncoded(e.Site.constants)
+	if err := RouteError(e.Request); err != nil {
+		e.Dst.AddParam("REDIRECT_STATUS", strconv.Itoa(errorStatus(err)))
+	}
 	e.script(s)
 	e.request(length)
 	e.peer()
@@ -64,6 +71,21 @@ func constantParams() ([]byte, error) {
 		[2]string{"AUTH_TYPE", ""},
 		[2]string{"REMOTE_IDENT", ""},
 	)
+}
+
+// RouteError returns the error that is handled if the request passes an error route,
+// else nil.
+func RouteError(r *http.Request) error {
+	err, _ := r.Context().Value(caddyhttp.ErrorCtxKey).(error)
+	return err
+}
+
+// errorStatus returns the HTTP status of an error that Caddy handles.
+func errorStatus(err error) int {
+	if handled, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handled.StatusCode != 0 {
+		return handled.StatusCode
+	}
+	return http.StatusInternalServerError
 }
 
 func (e *EnvWriter) script(s *Script) {
@@ -243,7 +265,7 @@ func (e *EnvWriter) forwardsHeader(name string) bool {
 	case "Host", "Content-Length":
 		// Over HTTP/2, Host may differ from the authority that the request was
 		// routed by. Content-Length must be the length that is sent to PHP.
-		return e.Proxied && name == "Content-Length" && e.Request.ContentLength > 0
+		return e.Proxied && name == "Content-Length" && e.length > 0
 	case "Proxy":
 		return false // httpoxy: PHP would show it as HTTP_PROXY
 	}

@@ -1,8 +1,13 @@
 package cgi
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Caddy's server and PHP drop some of these headers too, so an end-to-end test would
@@ -35,6 +40,25 @@ func TestEnv_ContentType(t *testing.T) {
 		}
 		if got := contentType(r); got != c.want {
 			t.Errorf("%s with %q: got %q, want %q", c.method, c.sent, got, c.want)
+		}
+	}
+}
+
+// REDIRECT_STATUS in an error route is the status that the client gets by default.
+func TestEnv_ErrorStatus(t *testing.T) {
+	for err, want := range map[error]int{
+		caddyhttp.Error(404, errors.New("x")):                          404,
+		fmt.Errorf("outer: %w", caddyhttp.Error(503, errors.New("x"))): 503,
+		caddyhttp.HandlerError{Err: errors.New("x")}:                   500,
+		errors.New("x"): 500,
+	} {
+		r, _ := request("/", ".")
+		if got := RouteError(r); got != nil {
+			t.Fatalf("got error %v outside of an error route", got)
+		}
+		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ErrorCtxKey, err))
+		if got := RouteError(r); !errors.Is(got, err) || errorStatus(got) != want {
+			t.Errorf("%v: got %v, status %d, want %d", err, got, errorStatus(got), want)
 		}
 	}
 }
