@@ -14,6 +14,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -147,9 +148,9 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	if err := b.pool.CheckAdminINI(script.Filename); err != nil {
 		return nil, err
 	}
-	body, err := b.pool.Spool.Read(r, b.RequestBuffers, b.MaxBody)
+	body, err := b.readBody(r, state)
 	if err != nil {
-		return nil, bodyError(err)
+		return nil, err
 	}
 	req := fastcgi.NewRequest()
 	resp := &response{
@@ -208,6 +209,24 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 
 // PoolName returns the name of the pool that b sends its requests to.
 func (b *Backend) PoolName() string { return b.pool.Name }
+
+// readBody reads the body of the request. In an error route the page that PHP renders
+// matters more than the body, so the body is empty if an earlier handler has read some
+// of it or has rejected it, and if it cannot be read.
+func (b *Backend) readBody(r *http.Request, state *requestState) (spool.Body, error) {
+	if state.bodyRead && cgi.RouteError(r) != nil {
+		return spool.Body{}, nil
+	}
+	state.bodyRead = true
+	body, err := b.pool.Spool.Read(r, b.RequestBuffers, b.MaxBody)
+	switch {
+	case err == nil:
+		return body, nil
+	case cgi.RouteError(r) == nil, r.Context().Err() != nil:
+		return body, bodyError(err)
+	}
+	return spool.Body{}, nil
+}
 
 // UsesPool reports whether b sends its requests to p.
 func (b *Backend) UsesPool(p *live.Pool) bool { return b.pool == p }

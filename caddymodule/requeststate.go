@@ -24,6 +24,7 @@ type requestState struct {
 	// response is nil until PHP has responded.
 	response *pool.Response
 	logged   bool // the access log has the field
+	bodyRead bool // a php_pool handler has read the request's body, or some of it
 	// errorHeader is the response header to which a handler that failed has added its
 	// Retry-After; nil if none has.
 	errorHeader http.Header
