@@ -30,9 +30,17 @@ func TestEnv_HeadersNotForwarded(t *testing.T) {
 func TestEnv_ContentType(t *testing.T) {
 	const form = "application/x-www-form-urlencoded"
 	for _, c := range []struct{ method, sent, want string }{
-		{"GET", "", ""}, {"HEAD", "", ""}, {"OPTIONS", "", ""},
-		{"POST", "", form}, {"PUT", "", form}, {"PATCH", "", form}, {"DELETE", "", form}, {"PROPFIND", "", form}, {"PURGE", "", form},
-		{"GET", "text/plain", "text/plain"}, {"POST", "text/plain", "text/plain"},
+		{"GET", "", ""},
+		{"HEAD", "", ""},
+		{"OPTIONS", "", ""},
+		{"POST", "", form},
+		{"PUT", "", form},
+		{"PATCH", "", form},
+		{"DELETE", "", form},
+		{"PROPFIND", "", form},
+		{"PURGE", "", form},
+		{"GET", "text/plain", "text/plain"},
+		{"POST", "text/plain", "text/plain"},
 	} {
 		r := &http.Request{Method: c.method, Header: http.Header{}}
 		if c.sent != "" {

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -60,30 +58,15 @@ type rootSource struct {
 	resolveSymlink bool
 }
 
-// symlinkCache resolves paths of directories to absolute paths without symlinks. An
-// entry is valid while both paths lead to the same directory. Checking that takes
-// one or two system calls instead of one per component of the path.
-type symlinkCache struct {
-	entries atomic.Pointer[map[string]*symlinkTarget] // copy on write
-
-	// ttl is how long a path without symlinks is not checked again. A symlink that
-	// moves is noticed immediately, a directory that was replaced by a symlink only
-	// after ttl; until then PHP gets the path with the symlink.
-	ttl time.Duration
-}
-
 // rootCache holds the roots of all sites.
-var rootCache = symlinkCache{ttl: time.Second}
+var rootCache symlinkCache
 
-// symlinkTarget is an entry of the cache: an absolute path and the path it resolves
-// to.
-type symlinkTarget struct {
-	absolute, path string
-	file           fileID
-	checked        atomic.Int64 // last check that absolute has no symlink; nanoseconds since processStart
+// symlinkCache resolves paths of directories to absolute paths without symlinks. An
+// entry is used only if looking at the directory again would give the same path, and
+// checking that takes fewer system calls than resolving it.
+type symlinkCache struct {
+	entries atomic.Pointer[map[string]*resolvedPath] // copy on write
 }
-
-var processStart = time.Now()
 
 // maxCachedRoots limits the cache: a root may have placeholders that clients control.
 const maxCachedRoots = 1000
@@ -91,57 +74,35 @@ const maxCachedRoots = 1000
 func (c *symlinkCache) resolve(dir string) (string, error) {
 	entries := c.entries.Load()
 	if entries != nil {
-		if target := (*entries)[dir]; target != nil && target.valid(c.ttl) {
-			return target.path, nil
+		if p := (*entries)[dir]; p != nil && p.valid() {
+			return p.path, nil
 		}
 	}
-	target, err := resolveSymlinks(dir)
+	absolute, err := caddy.FastAbs(dir)
 	if err != nil {
 		return "", err
 	}
-	next := map[string]*symlinkTarget{}
+	resolved, err := resolveSymlinks(absolute)
+	if err != nil {
+		return "", err
+	}
+	next := map[string]*resolvedPath{}
 	if entries != nil && len(*entries) < maxCachedRoots {
 		next = maps.Clone(*entries)
 	}
-	next[dir] = target
+	next[dir] = resolved
 	c.entries.CompareAndSwap(entries, &next) // if another request was faster, this entry is added next time
-	return target.path, nil
+	return resolved.path, nil
 }
 
-func resolveSymlinks(dir string) (*symlinkTarget, error) {
-	absolute, err := caddy.FastAbs(dir)
-	if err != nil {
-		return nil, err
-	}
-	t := &symlinkTarget{absolute: absolute}
-	t.checked.Store(int64(time.Since(processStart)))
-	if _, t.file, err = statFile(absolute); err != nil {
-		return nil, err
-	}
-	t.path, err = filepath.EvalSymlinks(absolute)
-	return t, err
+// resolvedPath is a path without symlinks, and what it depends on.
+type resolvedPath struct {
+	path string
+	// links are the symlinks on the way, in the order in which they were followed.
+	links []symlink
+	// dirs are paths that must still be directories without a symlink among their
+	// components: path, and the directory of each link that is not above path.
+	dirs []string
 }
 
-// valid reports whether absolute still resolves to path.
-func (t *symlinkTarget) valid(ttl time.Duration) bool {
-	if t.path != t.absolute {
-		return t.sameDir(t.absolute) && t.sameDir(t.path)
-	}
-	now := time.Since(processStart)
-	if now-time.Duration(t.checked.Load()) < ttl {
-		return true
-	}
-	// sameDir is not enough here: if the directory was renamed and replaced by a
-	// symlink to its new name, it is still the same directory.
-	if path, err := filepath.EvalSymlinks(t.absolute); err != nil || path != t.path {
-		return false
-	}
-	t.checked.Store(int64(now))
-	return true
-}
-
-// sameDir reports whether a path leads to the cached directory.
-func (t *symlinkTarget) sameDir(path string) bool {
-	_, id, err := statFile(path)
-	return err == nil && id == t.file && id != (fileID{})
-}
+type symlink struct{ path, target string }

@@ -2,10 +2,12 @@ package cgi
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // TestSymlinkCache_Invalidation moves a symlink and its target in every way that
@@ -60,9 +62,73 @@ func TestSymlinkCache_Invalidation(t *testing.T) {
 	do(os.Rename(in("a.bak"), in("c")), os.Symlink("c", in("a.bak"))) // a symlink to the renamed directory
 	want("a.bak/site", "c/site")
 
+	do(os.MkdirAll(in("v1/site"), 0o755), os.Symlink("v1", in("now")))
+	want("now/site", "v1/site")
+	do(os.Rename(in("v1"), in("v2")), os.Symlink("v2", in("v1"))) // its target becomes a symlink to the same directory
+	want("now/site", "v2/site")
+
 	do(os.Remove(in("current")))
 	if got, err := c.resolve(in("current/site")); !os.IsNotExist(err) {
 		t.Errorf("a removed symlink: got %s, %v", got, err)
+	}
+}
+
+// TestSymlinkCache_Random makes random changes to a small tree. After each one the
+// cache must give what a fresh look gives.
+func TestSymlinkCache_Random(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("symlinks need a privilege on Windows, and the cache keeps none there")
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := time.Now().UnixNano()
+	t.Log("seed", seed)
+	random := rand.New(rand.NewPCG(uint64(seed), 0)) //nolint:gosec // repeatable
+	names := []string{"a", "b", "c", "d"}
+	name := func() string { return names[random.IntN(len(names))] }
+	path := func() string {
+		p := filepath.Join(dir, name())
+		for random.IntN(3) > 0 {
+			p = filepath.Join(p, name())
+		}
+		return p
+	}
+	var c symlinkCache
+	found := 0
+	for i := range 500 {
+		// Most of these fail, which does not matter.
+		switch p := path(); random.IntN(6) {
+		case 0, 1:
+			os.MkdirAll(p, 0o755)
+		case 2:
+			os.Rename(p, path())
+		case 3:
+			os.Symlink(name(), p)
+		case 4:
+			os.Symlink(path(), p)
+		case 5:
+			if random.IntN(2) == 0 {
+				os.RemoveAll(p)
+			} else {
+				os.WriteFile(p, nil, 0o644)
+			}
+		}
+		for range 4 {
+			p := path()
+			want, wantErr := filepath.EvalSymlinks(p)
+			got, err := c.resolve(p)
+			if got != want || (err == nil) != (wantErr == nil) {
+				t.Fatalf("change %d: %s: got %s, %v; want %s, %v", i, p, got, err, want, wantErr)
+			}
+			if err == nil {
+				found++
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d paths could be resolved", found)
 	}
 }
 

@@ -2,17 +2,17 @@ package cgi
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
 )
@@ -47,82 +47,250 @@ func testSite(t *testing.T) *Site {
 	return s
 }
 
-// routeDefault must find the same file as Caddy's matcher with the patterns of
-// php_fastcgi.
-func TestRoute_DefaultMatchesCaddy(t *testing.T) {
-	root := testfiles.Write(t, "index.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
-		"empty/note.txt", "odd.php/index.php", "with space/index.php")
-	site := testSite(t)
+func testRouter(t *testing.T, site *Site) *Router {
+	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-	defer cancel()
+	t.Cleanup(cancel)
 	rt, err := NewRouter(ctx, site, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, target := range []string{
-		"/", "/index.php", "/page.php", "/page.php/info", "/page.php/info/", "/style.css", "/dir", "/dir/",
-		"/dir/other.php", "/dir/other.php/x", "/missing", "/missing/", "/missing.php", "/missing.php/x",
-		"/empty", "/empty/", "/empty/note.txt", "/empty/note.txt/", "/index.php/", "//dir//other.php",
-		"/dir/../page.php", "/dir/./", "/page.phpx", "/PAGE.PHP", "/style.css/x.php", "/odd.php",
-		"/with%20space/", "/with%20space", "/%2e%2e/page.php", "/page.php%2Fx", "/a*b", "/[dir]/",
+	return rt
+}
+
+// TestRoute_MatchesCaddy checks that a router finds the same file as Caddy's matcher
+// with the patterns of php_fastcgi.
+func TestRoute_MatchesCaddy(t *testing.T) {
+	root := testfiles.Write(t, "index.php", "app.php", "page.php", "style.css", "dir/index.php", "dir/other.php",
+		"empty/note.txt", "with space/index.php", "with space/a+b.php", "class.phpmailer.php", "big.php", "big.php.d/env.php")
+	site := testSite(t)
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	for _, tryFiles := range [][]string{
+		nil,
+		{"{path}", "{path}/index.php", "/index.php"},
+		{"{path}", "{path}/", "{path}/index.php", "index.php"},
+		{"{http.request.uri.path}", "{http.request.uri.path}/index.php", "app.php"},
+		{"{path}", "app.php"},
+		{"/app.php"},
+		{"{path}"},
+		{"{path}.php", "{path}", "/missing.php"},
+		{"{path}", "/app.php/{path}"},
+		{"{path}", "/app.php/info"},
+		{"{path}", "/d*/other.php", "index.php"},
+		{"{path}", "=404"},
 	} {
-		r, state := request(target, root)
-		w := httptest.NewRecorder()
-		done, err := rt.Route(w, r, state)
+		rt, err := NewRouter(ctx, site, "", tryFiles)
 		if err != nil {
-			t.Errorf("%s: %v", target, err)
-			continue
+			t.Fatal(err)
 		}
-		wantRedirect, wantPath, wantInfo := caddyRoute(t, ctx, target, root)
-		if done != wantRedirect {
-			t.Errorf("%s: redirect: got %t, want %t", target, done, wantRedirect)
-		}
-		if done || wantRedirect {
-			continue
-		}
-		info, _ := state.Repl.GetString("http.matchers.file.remainder")
-		if r.URL.Path != wantPath || info != wantInfo {
-			t.Errorf("%s: got %q with info %q, want %q with %q", target, r.URL.Path, info, wantPath, wantInfo)
+		for _, target := range []string{
+			"/", "/index.php", "/page.php", "/page.php/info", "/page.php/info/", "/style.css", "/dir", "/dir/", "/dir/.",
+			"/dir/other.php", "/dir/other.php/x", "/missing", "/missing/", "/missing.php", "/missing.php/x", "/page",
+			"/empty", "/empty/", "/empty/note.txt", "/empty/note.txt/", "/index.php/", "//dir//other.php",
+			"/dir/../page.php", "/dir/./", "/page.phpx", "/PAGE.PHP", "/style.css/x.php",
+			"/with%20space/", "/with%20space", "/with%20space/a+b.php", "/%2e%2e/page.php", "/page.php%2Fx", "/a*b", "/[dir]/",
+			"/class.phpmailer.php", "/big.php.d/env.php", "/big.php.d/missing.php", "/big.php.d/", "/dir%2Fother.php",
+		} {
+			r, state := request(target, root)
+			w := httptest.NewRecorder()
+			done, err := rt.Route(w, r, state)
+			want := caddyRoute(t, ctx, target, root, tryFiles)
+			if (err != nil) != want.failed || done != want.redirect {
+				t.Errorf("%v: %s: done %t, error %v; want %t, error %t", tryFiles, target, done, err, want.redirect, want.failed)
+			}
+			if err != nil || done || want.failed || want.redirect {
+				continue
+			}
+			info, _ := state.Repl.GetString("http.matchers.file.remainder")
+			if r.URL.Path != want.path || info != want.info || r.URL.RawPath != want.rawPath {
+				t.Errorf("%v: %s: got %q (%q) with info %q, want %q (%q) with %q",
+					tryFiles, target, r.URL.Path, r.URL.RawPath, info, want.path, want.rawPath, want.info)
+			}
 		}
 	}
 }
 
+// caddyRouted is the result of caddyRoute.
+type caddyRouted struct {
+	redirect, failed    bool
+	path, rawPath, info string
+}
+
 // caddyRoute routes a request as the expansion of php_fastcgi does.
-func caddyRoute(t *testing.T, ctx caddy.Context, target, root string) (redirect bool, path, info string) {
+func caddyRoute(t *testing.T, ctx caddy.Context, target, root string, tryFiles []string) caddyRouted {
 	t.Helper()
-	match := func(m *fileserver.MatchFile) (bool, *caddy.Replacer) {
+	match := func(m *fileserver.MatchFile) (bool, *http.Request, *caddy.Replacer, error) {
 		r, state := request(target, root)
 		m.Root = root
 		if err := m.Provision(ctx); err != nil {
 			t.Fatal(err)
 		}
 		ok, err := m.MatchWithError(r)
-		if err != nil {
-			t.Fatal(err)
+		return ok, r, state.Repl, err
+	}
+	policy, redirects := "first_exist_fallback", true
+	for i := range tryFiles {
+		tryFiles[i] = strings.ReplaceAll(tryFiles[i], "{path}", "{http.request.uri.path}") // as the Caddyfile does
+	}
+	if tryFiles == nil {
+		tryFiles = []string{"{http.request.uri.path}", "{http.request.uri.path}/index.php", "index.php"}
+	} else {
+		redirects = slices.Contains(tryFiles, "{http.request.uri.path}/index.php")
+		if !strings.HasSuffix(tryFiles[len(tryFiles)-1], ".php") {
+			policy = ""
 		}
-		return ok, state.Repl
 	}
 	r, _ := request(target, root)
 	slash, _ := caddyhttp.MatchPath{"*/"}.MatchWithError(r)
-	isDir, _ := match(&fileserver.MatchFile{TryFiles: []string{"{http.request.uri.path}/index.php"}})
-	if isDir && !slash {
-		return true, "", ""
+	isDir, _, _, err := match(&fileserver.MatchFile{TryFiles: []string{"{http.request.uri.path}/index.php"}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	ok, repl := match(&fileserver.MatchFile{
-		TryFiles:  []string{"{http.request.uri.path}", "{http.request.uri.path}/index.php", "index.php"},
-		TryPolicy: "first_exist_fallback", SplitPath: []string{".php"},
-	})
-	if !ok {
-		t.Fatalf("%s: Caddy's matcher found nothing", target)
+	if isDir && !slash && redirects {
+		return caddyRouted{redirect: true}
 	}
-	path, _ = repl.GetString("http.matchers.file.relative")
-	info, _ = repl.GetString("http.matchers.file.remainder")
-	return false, path, info
+	ok, r, repl, err := match(&fileserver.MatchFile{TryFiles: tryFiles, TryPolicy: policy, SplitPath: []string{".php"}})
+	if err != nil {
+		return caddyRouted{failed: true}
+	}
+	if ok {
+		rw := rewrite.Rewrite{URI: "{http.matchers.file.relative}"}
+		if err := rw.Provision(ctx); err != nil {
+			t.Fatal(err)
+		}
+		rw.Rewrite(r, repl)
+	}
+	info, _ := repl.GetString("http.matchers.file.remainder")
+	return caddyRouted{path: r.URL.Path, rawPath: r.URL.RawPath, info: info}
+}
+
+// TestRoute_ScriptNames checks what is deliberately different from php_fastcgi: a
+// directory may have the name of a script, and the file that try_files has found
+// runs.
+func TestRoute_ScriptNames(t *testing.T) {
+	root := testfiles.Write(t, "index.php", "dir.php/index.php", "dir.php/other.php", "dir.php/style.css", "dir.php/sub/index.php",
+		"empty.php/note.txt", "big.php", "big.php.d/env.php", "class.phpmailer.php", "a.php/b.php/c.php", "x.php.d/file.css")
+	site := testSite(t)
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	for _, tryFiles := range [][]string{nil, {"{path}", "{path}/index.php", "/index.php"}, {"{path}", "{path}/", "{path}/index.php", "/index.php"}} {
+		rt, err := NewRouter(ctx, site, "", tryFiles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for target, want := range map[string]struct {
+			script, info string // "redirect", or the path of a static file without info
+		}{
+			"/dir.php":                     {"redirect", ""},
+			"/dir.php/":                    {"/dir.php/index.php", ""},
+			"/dir.php/index.php":           {"/dir.php/index.php", ""},
+			"/dir.php/index.php/info":      {"/dir.php/index.php", "/info"},
+			"/dir.php/other.php":           {"/dir.php/other.php", ""},
+			"/dir.php/other.php/info":      {"/dir.php/other.php", "/info"},
+			"/dir.php/style.css":           {"/dir.php/style.css", ""},
+			"/dir.php/sub":                 {"redirect", ""},
+			"/dir.php/sub/":                {"/dir.php/sub/index.php", ""},
+			"/dir.php/missing":             {"/index.php", ""},
+			"/dir.php/missing.php":         {"/index.php", ""},
+			"/empty.php":                   {"/index.php", ""},
+			"/empty.php/":                  {"/index.php", ""},
+			"/empty.php/note.txt":          {"/empty.php/note.txt", ""},
+			"/big.php":                     {"/big.php", ""},
+			"/big.php/d/env.php":           {"/big.php", "/d/env.php"},
+			"/big.php.d/env.php":           {"/big.php.d/env.php", ""},
+			"/big.php.d/env.php/info":      {"/big.php.d/env.php", "/info"},
+			"/big.php.d/missing.php":       {"/index.php", ""},
+			"/class.phpmailer.php":         {"/class.phpmailer.php", ""},
+			"/class.phpmailer.php/a.php/b": {"/class.phpmailer.php", "/a.php/b"},
+			"/a.php/b.php/c.php":           {"/a.php/b.php/c.php", ""},
+			"/a.php/b.php/c.php/d.php":     {"/a.php/b.php/c.php", "/d.php"},
+			"/x.php.d/file.css":            {"/x.php.d/file.css", ""},
+		} {
+			r, state := request(target, root)
+			w := httptest.NewRecorder()
+			done, err := rt.Route(w, r, state)
+			if err != nil || done != (want.script == "redirect") {
+				t.Errorf("%v: %s: done %t, %v", tryFiles, target, done, err)
+				continue
+			}
+			if done {
+				continue
+			}
+			if r.URL.Path != want.script {
+				t.Errorf("%v: %s: routed to %s, want %s", tryFiles, target, r.URL.Path, want.script)
+				continue
+			}
+			if !site.IsScript(want.script) {
+				continue
+			}
+			s, err := site.FindScript(r, state)
+			if err != nil || s.Filename != filepath.Join(root, want.script) || s.name != want.script || s.info != want.info {
+				t.Errorf("%v: %s: runs %s with %q, %v; want %s with %q", tryFiles, target, s.Filename, s.info, err, want.script, want.info)
+			}
+		}
+	}
+}
+
+// TestRoute_OwnRoot checks that the option root is about PHP's files only, whatever
+// try_files is.
+func TestRoute_OwnRoot(t *testing.T) {
+	dir := testfiles.Write(t, "site/static.txt", "site/both.txt", "site/leak.php", "site/dir/page.html", "site/x.php/style.css",
+		"php/index.php", "php/env.php", "php/both.txt", "php/dir/index.php", "php/dir/env.php", "php/secret.txt", "php/sub/index.php")
+	site := &Site{Root: filepath.Join(dir, "php"), ResolveRootSymlink: true}
+	if err := site.Provision(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	for _, tryFiles := range [][]string{nil, {"{path}", "{path}/index.php", "/index.php"}, {"{path}", "{path}/index.php", "{path}*index.php", "/index.php"}} {
+		rt, err := NewRouter(ctx, site, "", tryFiles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for target, want := range map[string]string{
+			"/static.txt":       "/static.txt",
+			"/both.txt":         "/both.txt",
+			"/secret.txt":       "/index.php",
+			"/":                 "/index.php",
+			"/env.php":          "/env.php",
+			"/env.php/info":     "/env.php",
+			"/leak.php":         "/index.php",
+			"/missing":          "/index.php",
+			"/dir":              "redirect",
+			"/dir/":             "/dir/index.php",
+			"/dir/page.html":    "/dir/page.html",
+			"/dir/env.php/info": "/dir/env.php",
+			"/sub":              "redirect",
+			"/sub/":             "/sub/index.php",
+			"/x.php/style.css":  "/x.php/style.css",
+		} {
+			r, state := request(target, filepath.Join(dir, "site"))
+			done, err := rt.Route(httptest.NewRecorder(), r, state)
+			got := r.URL.Path
+			if done {
+				got = "redirect"
+			}
+			if err != nil || got != want {
+				t.Errorf("%v: %s: got %s, %v; want %s", tryFiles, target, got, err, want)
+				continue
+			}
+			absolute, _ := state.Repl.GetString("http.matchers.file.absolute")
+			if site.IsScript(got) {
+				s, err := site.FindScript(r, state)
+				if err != nil || s.Filename != filepath.Join(dir, "php", want) || s.root != filepath.Join(dir, "php") || absolute != s.Filename {
+					t.Errorf("%s: runs %s below %s, placeholder %s, %v", target, s.Filename, s.root, absolute, err)
+				}
+			} else if !done && absolute != filepath.Join(dir, "site", want) {
+				t.Errorf("%s: placeholder %s", target, absolute)
+			}
+		}
+	}
 }
 
 func TestRoute_RedirectStaysOnSite(t *testing.T) {
 	root := testfiles.Write(t, "index.php", "sub/index.php")
-	rt := &Router{site: testSite(t), index: "index.php", redirects: true}
+	rt := testRouter(t, testSite(t))
 	for target, want := range map[string]string{
 		"/sub":                         "./sub/",
 		"/sub?a=b":                     "./sub/?a=b",
@@ -139,104 +307,6 @@ func TestRoute_RedirectStaysOnSite(t *testing.T) {
 			t.Errorf("%s: got %d to %s, want 308 to %s", target, w.Code, got, want)
 		}
 	}
-}
-
-func TestFindScript_OnlyBelowRoot(t *testing.T) {
-	root := testfiles.Write(t, "index.php", "img.jpg", "dir.php/x", "up.phar", "a.php.bak", "b.phps")
-	site := testSite(t)
-	for target, want := range map[string]int{
-		"/index.php":              0,
-		"/index.php/info":         0,
-		"/img.jpg/x.php":          http.StatusNotFound,   // cgi.fix_pathinfo would run img.jpg
-		"/img.jpg%00.php":         http.StatusBadRequest, // PHP cuts at NUL
-		"/dir.php":                http.StatusNotFound,
-		"/missing.php":            http.StatusNotFound,
-		"/up.phar":                http.StatusNotFound,
-		"/a.php.bak":              http.StatusNotFound, // split to a.php, which does not exist
-		"/b.phps":                 http.StatusNotFound,
-		"/../../etc/passwd.php":   http.StatusNotFound,
-		"/INDEX.PHP":              http.StatusNotFound, // on a case-sensitive file system
-		"/":                       http.StatusNotFound,
-		"/index.php%2f..%2fx.php": http.StatusBadRequest,
-	} {
-		r, state := request(target, root)
-		s, err := site.FindScript(r, state)
-		if got := errorCode(err); got != want {
-			t.Errorf("%s: got %d (%v, %+v), want %d", target, got, err, s, want)
-		}
-	}
-}
-
-func TestFindScript_ConfineSymlinks(t *testing.T) {
-	root := testfiles.Write(t, "site/index.php", "site/sub/x.php", "site/uploads/img.jpg", "site2/x.php", "other/x.php")
-	dir := filepath.Join(root, "site")
-	for link, target := range map[string]string{
-		"in.php": "sub/x.php", "out.php": "../other/x.php", "beside.php": "../site2/x.php",
-		"upload.php": "uploads/img.jpg", "absolute.php": filepath.Join(root, "other/x.php"),
-		"dir": "../other", "lost.php": "nowhere.php",
-	} {
-		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	current := filepath.Join(root, "current") // a deployment by symlink
-	if err := os.Symlink("site", current); err != nil {
-		t.Fatal(err)
-	}
-	for _, confined := range []bool{false, true} {
-		for _, from := range []string{dir, current} {
-			for _, resolved := range []bool{false, true} {
-				site := testSite(t)
-				site.ConfineSymlinks, site.ResolveRootSymlink = confined, resolved
-				for target, inside := range map[string]bool{
-					"/index.php": true, "/sub/x.php": true, "/in.php": true, "/in.php/info": true,
-					"/out.php": false, "/beside.php": false, "/upload.php": false, "/absolute.php": false, "/dir/x.php": false,
-				} {
-					for _, routed := range []bool{false, true} {
-						r, state := request(target, from)
-						if rt := (&Router{site: site, index: "index.php"}); routed {
-							if _, err := rt.Route(httptest.NewRecorder(), r, state); err != nil {
-								t.Fatal(err)
-							}
-						}
-						_, err := site.FindScript(r, state)
-						if got, want := errorCode(err) == 0, inside || !confined; got != want {
-							t.Errorf("%s below %s, confined %t, routed %t: run %t (%v), want %t", target, from, confined, routed, got, err, want)
-						}
-					}
-				}
-				r, state := request("/lost.php", from)
-				if _, err := site.FindScript(r, state); errorCode(err) != http.StatusNotFound {
-					t.Errorf("/lost.php: got %v, want 404", err)
-				}
-			}
-		}
-	}
-}
-
-// TestFindScript_RootBecomesSymlink does the same as the first deployment by symlink:
-// it renames the root and replaces it by a symlink.
-func TestFindScript_RootBecomesSymlink(t *testing.T) {
-	dir := testfiles.Write(t, "site/index.php", "v2/index.php")
-	root := filepath.Join(dir, "site")
-	site := testSite(t)
-	site.ConfineSymlinks = true
-	runs := func(when string) {
-		t.Helper()
-		r, state := request("/index.php", root)
-		if _, err := site.FindScript(r, state); err != nil {
-			t.Errorf("%s: %v", when, err)
-		}
-	}
-	runs("before")
-	if err := errors.Join(os.Rename(root, filepath.Join(dir, "v1")), os.Symlink("v1", root)); err != nil {
-		t.Fatal(err)
-	}
-	runs("after it became a symlink to the renamed directory")
-	if err := errors.Join(os.Remove(root), os.Symlink("v2", root)); err != nil {
-		t.Fatal(err)
-	}
-	runs("after the symlink has moved")
 }
 
 // errorCode returns the status of an error, 0 for nil, and -1 for other errors.

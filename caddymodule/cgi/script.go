@@ -41,12 +41,17 @@ func (site *Site) FindScript(r *http.Request, state *State) (Script, error) {
 	// Use the same path as Caddy's matchers. Otherwise /admin.php/../../x.php would
 	// be matched as /x.php, but run admin.php.
 	path := caddyhttp.NormalizedPath(r.URL.Path, true)
-	s := Script{root: root}
-	s.uri, s.info = site.splits.split(path)
-	if err := site.checkEscaped(r.URL, s.uri); err != nil {
+	m := state.match
+	if m.root != root || m.relative != path { // not routed, or rewritten since
+		m = site.lookUpScript(roots{root, root}, path)
+	}
+	if m.relative == "" {
+		m = match{relative: path, absolute: join(root, path)}
+	}
+	s := Script{Filename: m.absolute, root: root, uri: m.relative, name: m.relative, info: m.info}
+	if err := checkEscaped(r.URL, s.uri); err != nil {
 		return Script{}, err
 	}
-	s.name = s.uri
 	if s.info == "" {
 		// try_files may have removed it from the path (caddy#3718).
 		s.info, _ = state.Repl.GetString("http.matchers.file.remainder")
@@ -56,18 +61,17 @@ func (site *Site) FindScript(r *http.Request, state *State) (Script, error) {
 	}
 	if filename, ok := site.Env["SCRIPT_FILENAME"]; ok {
 		s.Filename = state.Repl.ReplaceAll(filename, "")
-	} else {
-		// Usually routing has checked this file already.
-		if m := state.match; m.root == root && m.relative == s.name && m.kind == regular {
-			s.Filename = m.absolute
-			if err := site.checkName(&s); err != nil {
-				return s, err
-			}
-			return s, site.checkTarget(&s)
-		}
-		s.Filename = join(root, s.name)
+		m.kind = missing
 	}
-	return s, site.checkFile(&s)
+	if err := site.checkName(&s); err != nil {
+		return s, err
+	}
+	if m.kind != regular { // unless routing has found the file already
+		if err := checkFile(&s); err != nil {
+			return s, err
+		}
+	}
+	return s, site.checkTarget(&s)
 }
 
 // checkName returns an error if the name is not that of a script.
@@ -78,20 +82,16 @@ func (site *Site) checkName(s *Script) error {
 	return nil
 }
 
-// checkFile returns an error if the script is not a regular file with an allowed
-// extension.
-func (site *Site) checkFile(s *Script) error {
-	if err := site.checkName(s); err != nil {
-		return err
-	}
-	kind, _, err := statFile(s.Filename)
+// checkFile returns an error if the script is not a regular file.
+func checkFile(s *Script) error {
+	kind, err := statFile(s.Filename)
 	if err != nil {
 		return statError(err)
 	}
 	if kind != regular {
 		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is not a regular file", s.Filename))
 	}
-	return site.checkTarget(s)
+	return nil
 }
 
 // checkTarget returns an error if ConfineSymlinks is on and a symlink leads to a file
@@ -108,12 +108,6 @@ func (site *Site) checkTarget(s *Script) error {
 	if err != nil {
 		return statError(err)
 	}
-	if !below(root, target) {
-		// The cache may not know yet that the root was replaced by a symlink.
-		if resolved, err := resolveSymlinks(s.root); err == nil {
-			root = resolved.path
-		}
-	}
 	if !below(root, target) || !site.splits.hasScriptExt(target) {
 		return caddyhttp.Error(http.StatusNotFound,
 			fmt.Errorf("%s leads to %s, which is not a script below the root (confine_symlinks)", s.Filename, target))
@@ -128,13 +122,13 @@ func below(root, path string) bool {
 
 // checkEscaped returns an error if the escaped form of the path names another script
 // than the decoded one. Matchers whose pattern contains "%" compare the escaped form.
-func (site *Site) checkEscaped(u *url.URL, uri string) error {
+func checkEscaped(u *url.URL, uri string) error {
 	if u.RawPath == "" {
 		return nil
 	}
 	escaped, err := url.PathUnescape(caddyhttp.NormalizedPath(u.EscapedPath(), true))
 	if err == nil {
-		if script, _ := site.splits.split(escaped); script == uri {
+		if info, ok := strings.CutPrefix(escaped, uri); ok && (info == "" || info[0] == '/') {
 			return nil
 		}
 	}

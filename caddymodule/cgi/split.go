@@ -29,36 +29,30 @@ func newSplitter(exts []string) (splitter, error) {
 	return lowered, nil
 }
 
-// split cuts path after the first occurrence of an extension, into the script and
-// PATH_INFO. Without an extension, the whole path is the script.
+// next returns the end of the first name in path that ends with an extension and
+// itself ends after the given position, or 0. A name ends at a slash, so PATH_INFO is
+// empty or begins with one (RFC 3875 section 4.1.5), and class.phpmailer.php is not
+// cut into class.php.
 //
 // It compares bytes of the original path, and ignores the case of ASCII letters
 // only. An index into a lower-cased copy would be wrong where folding changes the
 // length (GHSA-5r3v-vc8m-m96g), and Unicode folding would run a file as PHP whose
 // name only looks like .php (GHSA-m675-2p33-xv9g, GHSA-3g8v-8r37-cgjm,
 // GHSA-v4h7-cj44-8fc8).
-func (s splitter) split(path string) (script, info string) {
-	for _, ext := range s {
-		for i := 0; ext != "" && i+len(ext) <= len(path); i++ {
-			end := i + len(ext)
-			if equalFold(path[i:end], ext) {
-				return path[:end], path[end:]
-			}
+func (s splitter) next(path string, after int) int {
+	for end := after + 1; end <= len(path); end++ {
+		if (end == len(path) || path[end] == '/') && s.hasScriptExt(path[:end]) {
+			return end
 		}
 	}
-	return path, ""
+	return 0
 }
 
-// splitFile is split for try_files: an extension must end a component of the path,
-// as in Caddy's file matcher.
-func (s splitter) splitFile(path string) (script, info string) {
-	for _, ext := range s {
-		for i := 0; ext != "" && i+len(ext) <= len(path); i++ {
-			end := i + len(ext)
-			if equalFold(path[i:end], ext) && (end == len(path) || path[end] == '/') {
-				return path[:end], path[end:]
-			}
-		}
+// split cuts path after the first script in it. Without one, the whole path is the
+// script.
+func (s splitter) split(path string) (script, info string) {
+	if end := s.next(path, 0); end > 0 {
+		return path[:end], path[end:]
 	}
 	return path, ""
 }

@@ -18,22 +18,19 @@ func FuzzSplit(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for name, split := range map[string]func(string) (string, string){"split": s.split, "splitFile": s.splitFile} {
-			script, info := split(path)
-			if script+info != path {
-				t.Errorf("%s: %q becomes %q and %q", name, path, script, info)
-			}
-			if info != "" && !s.hasScriptExt(script) {
-				t.Errorf("%s: %q becomes the script %q", name, path, script)
-			}
+		script, info := s.split(path)
+		if script+info != path {
+			t.Errorf("%q becomes %q and %q", path, script, info)
 		}
-		script, _ := s.split(path)
+		if info != "" && (!s.hasScriptExt(script) || info[0] != '/') {
+			t.Errorf("%q becomes the script %q with %q", path, script, info)
+		}
 		if s.hasScriptExt(script) {
 			tail := strings.ToLower(script[max(0, len(script)-max(len(ext), 4)):])
 			if !strings.HasSuffix(tail, ".php") && !strings.HasSuffix(tail, strings.ToLower(ext)) {
 				t.Errorf("%q is a script, but does not end with an extension", script)
 			}
-		} else if plain := strings.ToLower(path); strings.Contains(plain, ".php") && strings.IndexFunc(path, notASCII) < 0 {
+		} else if plain := strings.ToLower(path) + "/"; strings.Contains(plain, ".php/") && strings.IndexFunc(path, notASCII) < 0 {
 			t.Errorf("%q has no script", path)
 		}
 	})

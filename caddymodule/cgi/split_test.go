@@ -21,7 +21,14 @@ func TestSplit_Paths(t *testing.T) {
 		// A lower-cased copy may have another length than the original, so an index
 		// into it would cut the path at the wrong place.
 		{"GHSA-5r3v-vc8m-m96g", "/Ⱥ.txt.php/x.php", []string{".php"}, "/Ⱥ.txt.php", "/x.php"},
-		{"GHSA-5r3v-vc8m-m96g, İ", "/İİ.php.txt.php", []string{".php"}, "/İİ.php", ".txt.php"},
+		{"GHSA-5r3v-vc8m-m96g, İ", "/İİ.php/x.txt.php", []string{".php"}, "/İİ.php", "/x.txt.php"},
+		{"an extension inside a name", "/class.phpmailer.php/x", []string{".php"}, "/class.phpmailer.php", "/x"},
+		{"an extension before another name", "/a.php.d/b.php", []string{".php"}, "/a.php.d/b.php", ""},
+		{"an extension inside the last name", "/a.phpx", []string{".php"}, "/a.phpx", ""},
+		{"a copy", "/a.php.bak", []string{".php"}, "/a.php.bak", ""},
+		{"a longer extension", "/a.php5", []string{".php", ".php5"}, "/a.php5", ""},
+		{"the first of two extensions", "/a.phtml/b.php", []string{".php", ".phtml"}, "/a.phtml", "/b.php"},
+		{"a slash", "/a.php/", []string{".php"}, "/a.php", "/"},
 		// Letters that fold to ASCII must not match.
 		{"GHSA-m675-2p33-xv9g, fullwidth", "/shell.ｐｈｐ", []string{".php"}, "/shell.ｐｈｐ", ""},
 		{"GHSA-3g8v-8r37-cgjm, mathematical", "/shell.𝗽𝗵𝗽", []string{".php"}, "/shell.𝗽𝗵𝗽", ""},
@@ -35,21 +42,6 @@ func TestSplit_Paths(t *testing.T) {
 		if script, info := s.split(c.path); script != c.script || info != c.info {
 			t.Errorf("%s: %q at %q: got %q and %q, want %q and %q",
 				c.name, c.path, c.exts, script, info, c.script, c.info)
-		}
-	}
-}
-
-func TestSplit_TryFilesEndsComponent(t *testing.T) {
-	s := splitter{".php"}
-	for path, want := range map[string]string{
-		"/a.php/b":      "/a.php",
-		"/a.phpx/b":     "/a.phpx/b",
-		"/a.php.bak":    "/a.php.bak",
-		"/a.phpx/b.php": "/a.phpx/b.php",
-		"/a.PHP":        "/a.PHP",
-	} {
-		if got, _ := s.splitFile(path); got != want {
-			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
 }

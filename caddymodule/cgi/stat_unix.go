@@ -9,13 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileID identifies a file among all files that exist at the same time. Its zero
-// value means that the identity is unknown.
-type fileID struct{ dev, ino uint64 }
-
-// statFile returns the kind and the identity of a file. os.Stat would allocate ten
-// times as much. The error is a [fs.PathError].
-func statFile(path string) (fileKind, fileID, error) {
+// statFile returns the kind of a file. os.Stat would allocate ten times as much. The
+// error is a [fs.PathError].
+func statFile(path string) (fileKind, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Stat(path, &st)
@@ -23,16 +19,15 @@ func statFile(path string) (fileKind, fileID, error) {
 			continue
 		}
 		if err != nil {
-			return missing, fileID{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+			return missing, &fs.PathError{Op: "stat", Path: path, Err: err}
 		}
 		break
 	}
-	id := fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // macOS has another type
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		return directory, id, nil
+		return directory, nil
 	case unix.S_IFREG:
-		return regular, id, nil
+		return regular, nil
 	}
-	return special, id, nil
+	return special, nil
 }

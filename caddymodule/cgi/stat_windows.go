@@ -2,19 +2,16 @@ package cgi
 
 import "os"
 
-// fileID is always unknown: Windows identifies open files only.
-type fileID struct{}
-
 // statFile returns the kind of a file. The error is a [fs.PathError].
-func statFile(path string) (fileKind, fileID, error) {
+func statFile(path string) (fileKind, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return missing, fileID{}, err
+		return missing, err
 	case info.IsDir():
-		return directory, fileID{}, nil
+		return directory, nil
 	case info.Mode().IsRegular():
-		return regular, fileID{}, nil
+		return regular, nil
 	}
-	return special, fileID{}, nil
+	return special, nil
 }

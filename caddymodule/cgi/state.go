@@ -26,16 +26,6 @@ type State struct {
 // NewState returns the state of a request that has not been routed yet.
 func NewState(repl *caddy.Replacer) State { return State{Repl: repl} }
 
-// match is a file that routing found below the root.
-type match struct {
-	root, relative, absolute string
-
-	info string // the rest of the request's path: PATH_INFO
-	kind fileKind
-}
-
-func (m *match) isFile() bool { return m.kind == regular || m.kind == special }
-
 // setMatch records the file that routing found. Its placeholders have the names that
 // Caddy's file matcher uses, which may have set them for another file.
 func (s *State) setMatch(m match) {
