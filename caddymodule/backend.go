@@ -192,14 +192,16 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 		// A short response that has arrived completely: its length is known, and
 		// the worker can serve the next request while this client reads.
 		resp.Release()
+	}
+	if err := b.notRunError(resp, state); err != nil {
+		resp.finish()
+		return nil, err
+	}
+	if resp.ended {
 		resp.requestBody.Free()
 		if !resp.body.Truncated() {
 			resp.endSpan()
 		}
-	}
-	if err := b.permissionError(resp); err != nil {
-		resp.finish()
-		return nil, err
 	}
 	if b.ResponseBuffers > 0 && !resp.ended {
 		resp.startReadAhead(int(b.ResponseBuffers))

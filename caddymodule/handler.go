@@ -129,6 +129,19 @@ func (h *Handler) Cleanup() error {
 // all others. Its errors have the HTTP status for the client.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	state := requestStateFrom(r)
+	url, uri := *r.URL, r.RequestURI
+	err := h.serve(w, r, next, state)
+	if err == nil || !state.notRun {
+		return err
+	}
+	return state.repeat(r, err, func() error {
+		*r.URL, r.RequestURI = url, uri
+		return h.serve(w, r, next, state)
+	})
+}
+
+// serve routes the request once.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, state *requestState) error {
 	if done, err := h.router.Route(w, r, &state.State); done || err != nil {
 		return err
 	}
@@ -137,17 +150,35 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
 				"%s is hidden by hide_sensitive", path))
 		}
-		return next.ServeHTTP(w, r)
+		return h.serveFile(w, r, next, state)
 	}
 	var err error
 	if h.proxy != nil {
+		state.byHandler = true
 		err = h.proxy.ServeHTTP(w, r, next)
+		state.byHandler = false
 	} else {
 		err = h.serveDirect(w, r, state)
 	}
 	if err != nil {
 		live.SetRetryAfter(w.Header(), err)
 		state.errorHeader = w.Header()
+	}
+	return err
+}
+
+// serveFile calls the next handler, usually file_server. If that has not found a file
+// which routing has found, because it was removed meanwhile, the request is routed
+// again.
+func (h *Handler) serveFile(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, state *requestState) error {
+	file := state.StaticFile(&h.site)
+	err := next.ServeHTTP(w, r)
+	if err == nil || file == "" {
+		return err
+	}
+	handled, ok := errors.AsType[caddyhttp.HandlerError](err)
+	if ok && handled.StatusCode == http.StatusNotFound && cgi.Changed(file, state.routedAt(r)) {
+		state.routeAgain()
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -28,6 +30,15 @@ type requestState struct {
 	// errorHeader is the response header to which a handler that failed has added its
 	// Retry-After; nil if none has.
 	errorHeader http.Header
+
+	// notRun is true if PHP has run nothing for the request and it must be routed
+	// again. body is its body, which was read already.
+	notRun     bool
+	body       spool.Body
+	reroutedAt time.Time // zero if the request was routed once
+	// byHandler is true while the request passes a Handler, which routes it again;
+	// otherwise the Transport looks at its files again.
+	byHandler bool
 }
 
 // requestStateVar is the request variable that holds the requestState.

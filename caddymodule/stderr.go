@@ -17,6 +17,8 @@ type stderrLog struct {
 	request *http.Request
 	script  string
 	text    []byte
+	// notOpened is true if PHP has reported that it could not open the script.
+	notOpened bool
 }
 
 // maxStderr is the number of bytes after which the messages of a request are
@@ -25,6 +27,7 @@ const maxStderr = 1 << 20
 
 // Write implements io.Writer. It never returns an error.
 func (l *stderrLog) Write(p []byte) (int, error) {
+	l.notOpened = l.notOpened || reportsNotOpened(p, l.script)
 	if capture := l.backend.CaptureStderr; capture != nil && !*capture {
 		return len(p), nil
 	}

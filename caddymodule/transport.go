@@ -76,7 +76,16 @@ func (t *Transport) subdirective(name string, d *caddyfile.Dispenser) error {
 // RoundTrip sends the request to PHP and returns its response. Errors have the
 // HTTP status for the client.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.roundTrip(r, requestStateFrom(r), nil)
+	state := requestStateFrom(r)
+	resp, err := t.roundTrip(r, state, nil)
+	if err != nil && state.notRun && !state.byHandler {
+		again := r.WithContext(r.Context()) // a copy: RoundTrip must not modify the request
+		err = state.repeat(again, err, func() error {
+			var err error
+			resp, err = t.roundTrip(again, state, nil)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

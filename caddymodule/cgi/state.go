@@ -26,6 +26,20 @@ type State struct {
 // NewState returns the state of a request that has not been routed yet.
 func NewState(repl *caddy.Replacer) State { return State{Repl: repl} }
 
+// Forget discards the results, so that the next handler looks at the files again.
+func (s *State) Forget() {
+	s.rootSource, s.root, s.match = rootSource{}, "", match{}
+}
+
+// StaticFile returns the absolute path of the file that routing found, or "" if that
+// is a script or no file was found.
+func (s *State) StaticFile(site *Site) string {
+	if s.match.kind != regular || site.IsScript(s.match.relative) {
+		return ""
+	}
+	return s.match.absolute
+}
+
 // setMatch records the file that routing found. Its placeholders have the names that
 // Caddy's file matcher uses, which may have set them for another file.
 func (s *State) setMatch(m match) {
