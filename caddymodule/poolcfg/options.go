@@ -168,7 +168,8 @@ type Options struct {
 	Quarantine *QuarantineOptions `json:"quarantine,omitempty"`
 
 	// How long a worker, or a whole generation, may take to start. Requests that
-	// arrive before the first worker is ready wait up to this long. Default: 30s.
+	// arrive before the first worker is ready wait up to this long. So may the
+	// short run of php-cgi that finds its version, but 10s at least. Default: 30s.
 	StartTimeout caddy.Duration `json:"start_timeout,omitempty"`
 
 	// The maximum wall-clock time of PHP for one request. When it expires, PHP

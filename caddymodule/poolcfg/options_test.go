@@ -57,7 +57,7 @@ func TestDefaults_Documented(t *testing.T) {
 	}
 	if s.MaxQueue != 1024 || s.StartTimeout != 30*time.Second || s.QueueTimeout != 30*time.Second ||
 		s.StopTimeout != 4*time.Second || s.SlowRequest != 5*time.Second || s.HealthInterval != 5*time.Second ||
-		s.RequestTimeout != 0 || s.MaxRequests != 0 || s.Deaths != 3 {
+		s.RequestTimeout != 0 || s.MaxRequests != 0 || s.Deaths != 0 {
 		t.Errorf("got %+v", s)
 	}
 	one := (&Options{}).Settings(1)

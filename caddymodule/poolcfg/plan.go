@@ -71,8 +71,9 @@ type PHPLocator struct {
 // Uncached is the PHPLocator that always searches and runs php-cgi.
 var Uncached = PHPLocator{phpbin.Find, phpbin.Detect}
 
-// detectTimeout limits the time that Detect may run php-cgi.
-const detectTimeout = 10 * time.Second
+// minDetectTimeout limits the time that Detect may run php-cgi, if it is more than
+// start_timeout. A run takes 50 ms, but 200 times as long on an overloaded machine.
+const minDetectTimeout = 10 * time.Second
 
 // NewPlan finds php-cgi and returns the plan for the options, which must be merged and
 // valid. It runs php-cgi to detect its version, but starts no worker. Startup warnings
@@ -89,7 +90,8 @@ func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLoc
 	if err := p.prepare(path); err != nil {
 		return nil, err
 	}
-	detectCtx, cancel := context.WithTimeout(ctx, detectTimeout)
+	limit := max(minDetectTimeout, durationOr(o.StartTimeout, defaultStartTimeout))
+	detectCtx, cancel := context.WithTimeoutCause(ctx, limit, errDetectTimeout(limit))
 	defer cancel()
 	if p.Binary, err = locator.Detect(detectCtx, path, p.detectOptions()); err != nil {
 		return nil, binaryError(o.Binary, err)
@@ -104,6 +106,12 @@ func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLoc
 	}
 	p.Settings = o.Settings(minAutoWorkers) // until Allocate is called
 	return p, p.computeKey()
+}
+
+// errDetectTimeout returns the error of a php-cgi that did not finish in time.
+func errDetectTimeout(limit time.Duration) error {
+	return fmt.Errorf("php-cgi -i ran longer than %v: it hangs, or the machine is overloaded; "+
+		"raise start_timeout if it needs more time", limit)
 }
 
 // binaryError adds the option binary, unless it is not set, to an error of php-cgi.

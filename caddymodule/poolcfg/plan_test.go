@@ -1,54 +1,47 @@
 package poolcfg
 
 import (
-	"os/exec"
-	"slices"
+	"context"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// newPlan returns the plan of options with the php-cgi of this machine, and what was
-// logged.
-func newPlan(t *testing.T, o *Options) (*Plan, *observer.ObservedLogs) {
-	t.Helper()
-	if _, err := exec.LookPath("php-cgi"); err != nil {
-		if testing.Short() {
-			t.Skip("needs php-cgi, which is missing: make test installs it")
+// A short run of php-cgi may take as long as its start, but 10 seconds at least.
+func TestPlan_DetectTimeout(t *testing.T) {
+	for _, c := range []struct{ startTimeout, want time.Duration }{
+		{0, 30 * time.Second}, {time.Minute, time.Minute}, {time.Second, 10 * time.Second},
+	} {
+		var limit time.Duration
+		locator := PHPLocator{
+			Find: func(string) (string, error) { return "/bin/sh", nil },
+			Detect: func(ctx context.Context, _ string, _ phpbin.Options) (*phpbin.Binary, error) {
+				deadline, _ := ctx.Deadline()
+				limit = time.Until(deadline)
+				return nil, context.DeadlineExceeded
+			},
 		}
-		t.Fatal("php-cgi is missing: run make deps")
+		options := &Options{StartTimeout: caddy.Duration(c.startTimeout)}
+		if _, err := NewPlan(t.Context(), zap.NewNop(), options, locator); err == nil {
+			t.Error("got no error")
+		}
+		if limit > c.want || limit < c.want-5*time.Second {
+			t.Errorf("start_timeout %v: php-cgi may run for %v, want %v", c.startTimeout, limit, c.want)
+		}
 	}
-	core, logs := observer.New(zap.WarnLevel)
-	p, err := NewPlan(t.Context(), zap.New(core), o, Uncached)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p, logs
 }
 
-// A typing error in the name of a setting is logged, with the name that was meant.
-// What isolate sets for extensions that are not loaded is not.
-func TestNewPlan_UnknownINI(t *testing.T) {
-	o := &Options{
-		Isolate: new(true), INI: map[string]string{"memory_limt": "1M", "memory_limit": "64M", "my.own": "1"},
-		AdminINI: map[string]string{"open_basdir": "/srv", "upload_max_filesize": "1M"},
-	}
-	none := t.TempDir()
-	o.INIScanDir = none // so that no extension is loaded
-	if err := o.BindToRoot("x", t.TempDir(), true); err != nil {
-		t.Fatal(err)
-	}
-	p, logs := newPlan(t, o)
-	var got []string
-	for _, e := range logs.FilterMessage("ini setting is unknown to PHP; correct its name, load its extension, or remove it").All() {
-		got = append(got, e.ContextMap()["name"].(string)+": "+e.ContextMap()["reason"].(string))
-	}
-	want := []string{"memory_limt: did you mean memory_limit?", "my.own: only get_cfg_var() can read it", "open_basdir: did you mean open_basedir?"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if n := len(p.Binary.UnknownINI); n <= len(want) {
-		t.Errorf("got %d unknown settings, want those of isolate too: the test shows nothing", n)
+// The error of a php-cgi that hangs names the option that gives it more time.
+func TestPlan_DetectTimeoutError(t *testing.T) {
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Nanosecond, errDetectTimeout(time.Minute))
+	defer cancel()
+	_, err := phpbin.Detect(ctx, "/bin/sh", phpbin.Options{})
+	if err == nil || !strings.Contains(err.Error(), "/bin/sh did not respond") || !strings.Contains(err.Error(), "start_timeout") {
+		t.Errorf("got %v, want an error that names the file and start_timeout", err)
 	}
 }

@@ -1,0 +1,54 @@
+package poolcfg
+
+import (
+	"os/exec"
+	"slices"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// newPlan returns the plan of options with the php-cgi of this machine, and what was
+// logged.
+func newPlan(t *testing.T, o *Options) (*Plan, *observer.ObservedLogs) {
+	t.Helper()
+	if _, err := exec.LookPath("php-cgi"); err != nil {
+		if testing.Short() {
+			t.Skip("needs php-cgi, which is missing: make test installs it")
+		}
+		t.Fatal("php-cgi is missing: run make deps")
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	p, err := NewPlan(t.Context(), zap.New(core), o, Uncached)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, logs
+}
+
+// A typing error in the name of a setting is logged, with the name that was meant.
+// What isolate sets for extensions that are not loaded is not.
+func TestNewPlan_UnknownINI(t *testing.T) {
+	o := &Options{
+		Isolate: new(true), INI: map[string]string{"memory_limt": "1M", "memory_limit": "64M", "my.own": "1"},
+		AdminINI: map[string]string{"open_basdir": "/srv", "upload_max_filesize": "1M"},
+	}
+	none := t.TempDir()
+	o.INIScanDir = none // so that no extension is loaded
+	if err := o.BindToRoot("x", t.TempDir(), true); err != nil {
+		t.Fatal(err)
+	}
+	p, logs := newPlan(t, o)
+	var got []string
+	for _, e := range logs.FilterMessage("ini setting is unknown to PHP; correct its name, load its extension, or remove it").All() {
+		got = append(got, e.ContextMap()["name"].(string)+": "+e.ContextMap()["reason"].(string))
+	}
+	want := []string{"memory_limt: did you mean memory_limit?", "my.own: only get_cfg_var() can read it", "open_basdir: did you mean open_basedir?"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n := len(p.Binary.UnknownINI); n <= len(want) {
+		t.Errorf("got %d unknown settings, want those of isolate too: the test shows nothing", n)
+	}
+}
