@@ -49,7 +49,7 @@ func TestMaster_Hangs(t *testing.T) {
 	t.Parallel()
 	b := harness.SharedLean
 	site := func(n int) string {
-		return harness.PoolSite(b, "manager static", "workers 3", fmt.Sprint("ini user_agent ", n))
+		return harness.PoolSite(b, "manager static", "workers 3", "queue_timeout 15s", fmt.Sprint("ini user_agent ", n))
 	}
 	for name, replace := range map[string]func(*harness.Server){
 		"left alone": func(*harness.Server) {},

@@ -126,6 +126,10 @@ func TestReload_INIChangeUnderLoad(t *testing.T) {
 		l.Finish()
 		s.WaitWorkers(b, 3)
 		s.WantNoneFailed()
+		entries := s.Logged("new generation active")
+		if len(entries) != harness.Rounds(20) || entries[0]["reason"] != "config reload" {
+			t.Errorf("got log entries %v, want one for each reload", entries)
+		}
 	})
 }
 

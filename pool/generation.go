@@ -109,6 +109,7 @@ func (p *Pool) activate(pr *Prepared) bool {
 		return false
 	}
 	p.activations++
+	p.replacing = p.replacing && pr.background
 	if !pr.restart {
 		p.start = pr.start
 		p.configureLocked(pr.settings)

@@ -65,6 +65,13 @@ func TestGeneration_MasterExits(t *testing.T) {
 			t.Error("the old generation was not closed")
 		}
 		tt.wantWorkers(2, 2)
+		exits := tt.logged.FilterMessage("master process exited; starting a new generation").All()
+		if len(exits) != 1 || exits[0].ContextMap()["retry_in"] != nil {
+			t.Errorf("got log entries %v, want one without a delay", exits)
+		}
+		if active := tt.logged.FilterMessage("new generation active").Len(); active != 1 {
+			t.Errorf("%d log entries say that a new generation is active, want 1", active)
+		}
 	})
 }
 

@@ -44,7 +44,9 @@ type Pool struct {
 	lastGen     int
 	activations int // number of generations that became current
 	// startPending is set while a generation is started in the background.
-	startPending   bool
+	startPending bool
+	// replacing is set from the failure of a generation until the next one is active.
+	replacing      bool
 	workers        map[uint64]*worker
 	idle           []*worker // used as a stack: last in, first out
 	inState        [states]int

@@ -197,6 +197,13 @@ func TestQuarantine_NotForIdleCrash(t *testing.T) {
 		if got.Exits[Crashed] != 2 || len(got.Quarantined) != 0 {
 			t.Errorf("got %d crashes and %v in quarantine, want 2 and none", got.Exits[Crashed], got.Quarantined)
 		}
+		for _, entry := range tt.logged.FilterMessage("worker exited unexpectedly").All() {
+			for _, field := range []string{"method", "uri", "script"} {
+				if value, ok := entry.ContextMap()[field]; ok {
+					t.Errorf("the log entry has %s %q", field, value)
+				}
+			}
+		}
 		if c := got.LastCrash; c.Time.IsZero() || c.PID == 0 || c.Request != (Info{}) || c.Duration != 0 {
 			t.Errorf("got %+v, want a crash without a request", c)
 		}

@@ -53,7 +53,7 @@ func (p *Pool) masterHangsLocked(g *generation) {
 // next one. The workers of the old one serve until that is ready, because it may be
 // impossible to start; at once makes them stop now, or when their request ends.
 func (p *Pool) replaceLocked(g *generation, atOnce bool) {
-	g.failed = true
+	g.failed, p.replacing = true, true
 	p.endLaunchesLocked(g)
 	if atOnce {
 		p.retireGenerationLocked(g)
@@ -84,7 +84,7 @@ func (p *Pool) replaceHangingLocked(now time.Duration) {
 	}
 	p.logLocked(p.log.Warn, "launches take long; starting a new generation",
 		zap.Int("generation", p.gen.number), zap.Duration("since", now-since))
-	p.gen.hangs = true
+	p.gen.hangs, p.replacing = true, true
 	p.startInBackgroundLocked()
 }
 
@@ -101,8 +101,13 @@ func (p *Pool) startInBackgroundLocked() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.startPending = false
-		if err != nil && !errors.Is(err, ErrClosed) {
+		switch {
+		case errors.Is(err, ErrClosed):
+		case err != nil:
 			p.launchFailedLocked(at, err)
+		case p.replacing:
+			p.replacing = false
+			p.logLocked(p.log.Info, "new generation active", zap.String("reason", "the last one failed"))
 		}
 		p.growLocked()
 		p.wakeLocked()

@@ -110,7 +110,7 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 		// The response is PHP's error page for the timeout: the worker can be reused.
 		resp.Body.Close() // not read
 	}
-	died := lease.workerDied(err)
+	died, status := lease.workerDied(err), lease.w.proc.ExitStatus()
 	if died && errors.Is(err, fastcgi.ErrNotSent) {
 		lease.discard(Crashed) // the request had no part in it
 	} else {
@@ -120,7 +120,7 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 	case timedOut:
 		return nil, ErrRequestTimeout
 	case died:
-		return nil, &diedError{cause: err}
+		return nil, &diedError{err, status}
 	}
 	return nil, err
 }
@@ -168,17 +168,30 @@ func (p *Pool) mayRetry(ctx context.Context, r *Request, err error) bool {
 	return r.FastCGI.Rewind() == nil
 }
 
-// diedError is ErrWorkerDied together with the error of the connection.
-type diedError struct{ cause error }
-
-func (e *diedError) Error() string {
-	if e.cause == nil || errors.Is(e.cause, ErrWorkerDied) {
-		return ErrWorkerDied.Error()
-	}
-	return ErrWorkerDied.Error() + ": " + e.cause.Error()
+// diedError is ErrWorkerDied together with the error of the connection. status is
+// how the process exited, if that is known.
+type diedError struct {
+	cause  error
+	status string
 }
 
-func (e *diedError) Unwrap() []error { return []error{ErrWorkerDied, e.cause} }
+func (e *diedError) Error() string {
+	text := ErrWorkerDied.Error()
+	if e.status != "" {
+		text += " (" + e.status + ")"
+	}
+	if e.cause == nil || errors.Is(e.cause, ErrWorkerDied) {
+		return text
+	}
+	return text + ": " + e.cause.Error()
+}
+
+func (e *diedError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{ErrWorkerDied}
+	}
+	return []error{ErrWorkerDied, e.cause}
+}
 
 // TimedOut reports whether the request exceeded its timeout after PHP had started
 // to respond. The body is incomplete then.

@@ -132,13 +132,18 @@ func (p *Pool) workerCrashedLocked(w *worker) {
 			retryIn(p.failures.wait(time.Now())))
 		return
 	}
-	exitStatus := zap.Skip()
-	if p.lastCrash.ExitStatus != "" {
-		exitStatus = zap.String("exit_status", p.lastCrash.ExitStatus)
+	p.logLocked(p.log.Warn, "worker exited unexpectedly", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+		ifSet("exit_status", p.lastCrash.ExitStatus), zap.Int("requests", w.requests),
+		ifSet("method", info.Method), ifSet("uri", info.URI), ifSet("script", info.Script))
+}
+
+// ifSet is a log field, or none for an empty value: a worker that was idle had no
+// request.
+func ifSet(key, value string) zap.Field {
+	if value == "" {
+		return zap.Skip()
 	}
-	p.logLocked(p.log.Warn, "worker exited unexpectedly", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), exitStatus,
-		zap.Int("requests", w.requests),
-		zap.String("method", info.Method), zap.String("uri", info.URI), zap.String("script", info.Script))
+	return zap.String(key, value)
 }
 
 // drainLocked closes the connection of a worker that may still run PHP: its client

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"errors"
+	"io"
 	"slices"
 )
 
@@ -78,18 +80,28 @@ func (pr *Prepared) Workers() int { return len(pr.workers) }
 func (pr *Prepared) Do(ctx context.Context, worker int, r *Request) (*Response, error) {
 	w := pr.workers[worker]
 	if w.exited() {
-		return nil, ErrWorkerDied
+		return nil, &diedError{status: w.proc.ExitStatus()}
 	}
 	resp, err := w.conn.RoundTrip(ctx, r.FastCGI) //nolint:bodyclose // Response.Close does
 	if err != nil {
-		if exitsWithin(w.proc, drainGrace) {
-			err = &diedError{cause: err}
+		if errors.Is(err, io.ErrUnexpectedEOF) && exitsWithin(w.proc, deathGrace) || w.exited() {
+			err = &diedError{err, w.proc.ExitStatus()}
 		}
 		return nil, err
 	}
 	return &Response{
 		HTTP: resp, Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number, body: resp.Body,
 	}, nil
+}
+
+// ExitStatus describes how a worker exited during Do, or until its response was
+// read. exited is false if it still runs after a moment.
+func (pr *Prepared) ExitStatus(worker int) (status string, exited bool) {
+	proc := pr.workers[worker].proc
+	if !exitsWithin(proc, deathGrace) {
+		return "", false
+	}
+	return proc.ExitStatus(), true
 }
 
 // DiscardFailed stops the workers that cannot be used after Do, and returns their

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,6 +125,29 @@ func TestPrepare_Discard(t *testing.T) {
 		tt.wantWorkers(2, 2)
 		if got := tt.Stats().Workers.Max; got != 2 {
 			t.Errorf("max: got %d, want 2", got)
+		}
+	})
+}
+
+// The process exits some time after its connection has ended, as on a busy machine.
+func TestWarmup_WorkerExitsLate(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		pr, err := tt.Prepare(context.Background(), tt.begin, static(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pr.Discard()
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			p := tt.proc(-1)
+			p.server.Close() // a pipe
+			time.AfterFunc(500*time.Millisecond, p.end)
+			return fastcgitest.Response{fastcgitest.Stall()}
+		}
+		if err = tt.warm(pr, 0); !errors.Is(err, ErrWorkerDied) || !strings.Contains(err.Error(), "signal: killed") {
+			t.Errorf("got %v, want ErrWorkerDied and how it exited", err)
+		}
+		if status, exited := pr.ExitStatus(0); !exited || status != "signal: killed" {
+			t.Errorf("exit status: got %q, %v", status, exited)
 		}
 	})
 }

@@ -49,6 +49,7 @@ func (p *Pool) Do(ctx context.Context, r *pool.Request) (*pool.Response, error) 
 		return p.Pool.Do(ctx, r)
 	}
 	w.reachedPHP = true
+	w.captureStderr(r.FastCGI)
 	resp, err := w.prepared.Do(ctx, w.worker, r)
 	w.doErr = err
 	return resp, err

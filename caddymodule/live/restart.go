@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"go.uber.org/zap"
-
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
@@ -43,7 +41,7 @@ func (p *Pool) Restart(ctx context.Context, reason string) error {
 	if err := prepared.Commit(); err != nil {
 		return err
 	}
-	p.logger.Info("new generation active", zap.String("reason", reason), zap.String("version", fresh.Binary.VersionText))
+	p.logGeneration(reason, fresh)
 	p.plan = p.plan.WithDetected(fresh)
 	p.adminINIDirs.Store(p.plan.AdminINIDirs())
 	p.Pool.Configure(p.plan.Settings) // a reload may have changed them meanwhile

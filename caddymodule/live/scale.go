@@ -105,6 +105,7 @@ func (p *Pool) resizeTo(current, sized *poolcfg.Plan, prepared *pool.Prepared) e
 		if err := prepared.Commit(); err != nil {
 			return err
 		}
+		p.logGeneration("scale", sized)
 	default:
 		p.Pool.Configure(sized.Settings)
 	}

@@ -95,6 +95,7 @@ func (p *Pool) activateStaged() time.Duration {
 		return 0
 	}
 	p.staged = nil
+	reloaded := p.plan != nil
 	p.plan, p.owner = next.plan, next.owner
 	if p.plan.Options.WatchesFiles() {
 		p.watchOnce.Do(func() { go p.watch() })
@@ -105,10 +106,17 @@ func (p *Pool) activateStaged() time.Duration {
 		p.Pool.Configure(next.plan.Settings)
 	} else if err := next.prepared.Commit(); err != nil {
 		p.logger.Error("error activating the new generation", zap.Error(err))
+	} else if reloaded {
+		p.logGeneration("config reload", next.plan)
 	}
 	// Not before Commit: the old generation lacks directories that the new one covers.
 	p.adminINIDirs.Store(next.plan.AdminINIDirs())
 	return next.plan.Settings.StartTimeout
+}
+
+// logGeneration logs that a generation of the plan has replaced another one.
+func (p *Pool) logGeneration(reason string, plan *poolcfg.Plan) {
+	p.logger.Info("new generation active", zap.String("reason", reason), zap.String("version", plan.Binary.VersionText))
 }
 
 // Unstage discards the changes that app has staged, if they are not active yet.

@@ -2,10 +2,12 @@ package live
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -27,7 +30,8 @@ type warmupRoute struct {
 
 	// Results of the last request.
 	reachedPHP bool
-	doErr      error // of Prepared.Do: PHP sent no response
+	doErr      error     // of Prepared.Do: PHP sent no response
+	stderr     quotation // of the script
 }
 
 type warmupRouteKey struct{}
@@ -135,11 +139,28 @@ func (w *warmupRoute) request(ctx context.Context, limit time.Duration, target w
 		}
 	}
 	w.doErr, w.reachedPHP = nil, false
+	w.stderr.Reset()
 	rec := &responseRecorder{header: http.Header{}}
-	if err := serve(target.server, rec, r); err != nil {
+	if err := w.check(rec, serve(target.server, rec, r)); err != nil {
+		if said := strings.TrimSpace(w.stderr.String()); said != "" {
+			err = fmt.Errorf("%w; PHP said: %s", err, said)
+		}
 		return err
 	}
+	return nil
+}
+
+// check returns an error if the recorded response is a server error or does not
+// come from PHP. err is the result of serve.
+func (w *warmupRoute) check(rec *responseRecorder, err error) error {
 	switch {
+	case err != nil && w.doErr == nil && w.reachedPHP:
+		if status, exited := w.prepared.ExitStatus(w.worker); exited {
+			return fmt.Errorf("worker exited during the response (%s): %w", cmp.Or(status, "exit status unknown"), err)
+		}
+		return err
+	case err != nil:
+		return err
 	case w.doErr != nil:
 		return w.doErr
 	case rec.status >= http.StatusInternalServerError:
@@ -163,15 +184,35 @@ func serve(server http.Handler, w http.ResponseWriter, r *http.Request) (err err
 }
 
 // responseRecorder is a ResponseWriter that keeps the status and the first
-// maxErrorBody bytes of the body.
+// bytes of the body.
 type responseRecorder struct {
 	header http.Header
 	status int
-	body   bytes.Buffer
+	body   quotation
 }
 
-// maxErrorBody limits how much of a response an error quotes, in bytes.
-const maxErrorBody = 200
+// captureStderr keeps the beginning of what the script writes to stderr, in
+// addition to where it goes.
+func (w *warmupRoute) captureStderr(r *fastcgi.Request) {
+	if r.Stderr == nil {
+		r.Stderr = &w.stderr
+		return
+	}
+	r.Stderr = io.MultiWriter(r.Stderr, &w.stderr)
+}
+
+// quotation keeps the first maxQuotation bytes of what is written to it.
+type quotation struct{ bytes.Buffer }
+
+// maxQuotation limits how much of a response, and of stderr, an error quotes, in
+// bytes.
+const maxQuotation = 500
+
+// Write implements io.Writer. It never returns an error.
+func (q *quotation) Write(p []byte) (int, error) {
+	q.Buffer.Write(p[:min(len(p), max(0, maxQuotation-q.Len()))])
+	return len(p), nil
+}
 
 func (rec *responseRecorder) Header() http.Header { return rec.header }
 
@@ -183,8 +224,7 @@ func (rec *responseRecorder) WriteHeader(status int) {
 
 func (rec *responseRecorder) Write(p []byte) (int, error) {
 	rec.WriteHeader(http.StatusOK)
-	rec.body.Write(p[:min(len(p), maxErrorBody-min(maxErrorBody, rec.body.Len()))])
-	return len(p), nil
+	return rec.body.Write(p)
 }
 
 // Flush does nothing. It is for handlers that require an http.Flusher.

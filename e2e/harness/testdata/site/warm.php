@@ -10,5 +10,13 @@ switch (@file_get_contents(__DIR__ . '/ill')) {
         break;
     case 'death':
         posix_kill(getmypid(), SIGKILL);
+    case 'message':
+        error_log('no database');
+        http_response_code(500);
+        break;
+    case 'half':
+        echo str_repeat('warm', 50000);
+        flush();
+        posix_kill(getmypid(), SIGKILL);
 }
 echo 'warm';
