@@ -142,11 +142,16 @@ func (f *Form) Attach(field, name string, content []byte) *Form {
 	return f
 }
 
-// Submit sends the form and follows redirects.
+// Submit sends the form and follows redirects to a page, which must be a 200.
 func (f *Form) Submit() *Page {
+	f.p.b.T.Helper()
+	return f.p.b.Visit(f.Request())
+}
+
+// Request makes the request that sends the form.
+func (f *Form) Request() (req *http.Request) {
 	tb := f.p.b.T
 	tb.Helper()
-	var req *http.Request
 	switch {
 	case f.files != nil:
 		body, contentType := f.multipart()
@@ -160,7 +165,7 @@ func (f *Form) Submit() *Page {
 		req = NewRequest(tb, "GET", f.action.String(), nil)
 	}
 	req.Header.Set("Referer", f.p.Request.URL.String())
-	return f.p.b.Visit(req)
+	return req
 }
 
 func (f *Form) multipart() (body *bytes.Buffer, contentType string) {

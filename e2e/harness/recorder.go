@@ -49,8 +49,12 @@ var dates = NewMask(`(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d[ -][A-Z][a-z][a-z][ -]\
 func (s *Server) Record(masks ...Mask) *Recorder {
 	s.T.Helper()
 	s.Recorder = &Recorder{
-		hide:  strings.NewReplacer(fmt.Sprint("127.0.0.1:", s.Port), "HOST", fmt.Sprint("127.0.0.1%3A", s.Port), "HOST", s.Site, "SITE", s.Dir, "DIR"),
-		masks: append([]Mask{dates}, masks...),
+		hide: strings.NewReplacer(s.Site, "SITE", s.Dir, "DIR"),
+		masks: append([]Mask{
+			NewMask(fmt.Sprintf(`127\.0\.0\.1(:|%%(25)*3A)%d\b`, s.Port), "HOST"),
+			NewMask(fmt.Sprintf(`127\.0\.0\.1(:|%%(25)*3A)%d\b`, s.Port+1), "HOST2"),
+			dates,
+		}, masks...),
 	}
 	s.Client = s.Recorder.client(s.Client)
 	return s.Recorder
