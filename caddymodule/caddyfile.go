@@ -247,6 +247,8 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	admin_ini <name> <value>       # or a block
 //	isolate [off]
 //	process_env <name> <value>     # or a block
+//	process_env inherit [off]      # Caddy's environment
+//	process_env [!]<pattern>       # such as WORDPRESS_*
 //	user <user>[:<group>]
 //	umask <mode>
 //	nice <n>

@@ -31,7 +31,7 @@ var poolOptions = map[string]optionParser{
 	"admin_ini":     func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parsePairs(d, &o.AdminINI) },
 	"isolate":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.Isolate) },
 	"oom_score_adj": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.OOMScoreAdj) },
-	"process_env":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parsePairs(d, &o.ProcessEnv) },
+	"process_env":   parseProcessEnv,
 	"user":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.User) },
 	"umask":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.Umask) },
 	"nice":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.Nice) },
@@ -276,7 +276,7 @@ func parseDurationOrOff(d *caddyfile.Dispenser, dst *caddy.Duration) error {
 func durationValue(d *caddyfile.Dispenser, name, value string, dst *caddy.Duration) error {
 	parsed, err := caddy.ParseDuration(value)
 	if err != nil || parsed < 0 {
-		return d.Errf("%s %s is not a duration: write one such as 500ms, 30s, 10m or 1h", name, value)
+		return d.Errf("%s %s is not a duration: write one such as 500ms, 30s, 10m or 1h%s", name, value, orVariable(value))
 	}
 	*dst = caddy.Duration(parsed)
 	return nil
@@ -309,7 +309,7 @@ func parseSizeOr(d *caddyfile.Dispenser, dst *int64, words ...string) error {
 func sizeValue(d *caddyfile.Dispenser, name, value string, dst *int64) error {
 	n, err := humanize.ParseBytes(value)
 	if err != nil || n > math.MaxInt64 {
-		return d.Errf("%s %s is not a size: write one such as 64KiB, 10MB or 1GiB", name, value)
+		return d.Errf("%s %s is not a size: write one such as 64KiB, 10MB or 1GiB%s", name, value, orVariable(value))
 	}
 	*dst = int64(n)
 	return nil
@@ -336,20 +336,49 @@ func parseSwitchPtr(d *caddyfile.Dispenser, dst **bool) error {
 
 // parsePairs parses `<option> <name> <value>`, or a block of such lines.
 func parsePairs(d *caddyfile.Dispenser, dst *map[string]string) error {
-	option, args := d.Val(), d.RemainingArgs()
+	option := d.Val()
+	return parseLines(d, func(line []string) error { return addPair(d, option, line, dst) })
+}
+
+// addPair adds the name and value of a line to the map *dst.
+func addPair(d *caddyfile.Dispenser, option string, line []string, dst *map[string]string) error {
+	if len(line) != 2 {
+		return d.Errf("%s needs a name and a value: write %s <name> <value>", option, option)
+	}
 	if *dst == nil {
 		*dst = map[string]string{}
 	}
-	add := func(line []string) error {
-		if len(line) != 2 {
-			return d.Errf("%s needs a name and a value: write %s <name> <value>", option, option)
-		}
-		if old, ok := (*dst)[line[0]]; ok && old != line[1] {
-			return d.Errf("duplicate %s %s, with the values %s and %s: remove one", option, line[0], old, line[1])
-		}
-		(*dst)[line[0]] = line[1]
-		return nil
+	if old, ok := (*dst)[line[0]]; ok && old != line[1] {
+		return d.Errf("duplicate %s %s, with the values %s and %s: remove one", option, line[0], old, line[1])
 	}
+	(*dst)[line[0]] = line[1]
+	return nil
+}
+
+// parseProcessEnv parses `process_env <name> <value>`, `process_env inherit [off]` and
+// `process_env [!]<pattern>`, or a block of such lines.
+func parseProcessEnv(d *caddyfile.Dispenser, o *poolcfg.Options) error {
+	option := d.Val()
+	return parseLines(d, func(line []string) error {
+		switch {
+		case len(line) == 1 && line[0] == "inherit":
+			o.InheritEnv = append(o.InheritEnv, "*")
+		case len(line) == 2 && line[0] == "inherit" && line[1] == off:
+			o.InheritEnv = []string{}
+		case len(line) == 1 && strings.ContainsAny(line[0], "*!"):
+			o.InheritEnv = append(o.InheritEnv, line[0])
+		case len(line) == 1:
+			return d.Errf("%s %s needs a value: write %s %s {env.%s} for that of Caddy's environment", option, line[0], option, line[0], line[0])
+		default:
+			return addPair(d, option, line, &o.ProcessEnv)
+		}
+		return nil
+	})
+}
+
+// parseLines calls add with the arguments of an option, or with each line of its block.
+func parseLines(d *caddyfile.Dispenser, add func(line []string) error) error {
+	args := d.RemainingArgs()
 	if len(args) > 0 {
 		return add(args)
 	}
@@ -367,5 +396,15 @@ func parsePairs(d *caddyfile.Dispenser, dst *map[string]string) error {
 }
 
 func errNotNumber(d *caddyfile.Dispenser, name, value string) error {
-	return d.Errf("%s %s is not a number: write a whole number", name, value)
+	return d.Errf("%s %s is not a number: write a whole number%s", name, value, orVariable(value))
+}
+
+// orVariable is the remedy for a placeholder where it cannot be replaced: numbers are
+// parsed before that. It is "" for other values.
+func orVariable(value string) string {
+	name, ok := strings.CutPrefix(value, "{env.")
+	if !ok {
+		return ""
+	}
+	return ", or {$" + strings.TrimSuffix(name, "}") + "}, which is replaced before"
 }

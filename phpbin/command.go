@@ -88,6 +88,10 @@ func validateEnv(name, value string) error {
 	return nil
 }
 
+// AllowsEnv reports whether php-cgi may have a variable of this name in
+// [Options.Env]: it must not change how php-cgi runs.
+func AllowsEnv(name string) bool { return validateEnv(name, "") == nil }
+
 // Environ returns the environment of php-cgi, sorted: PATH, LANG, TZ and TMPDIR of
 // this process (on Windows also what programs cannot start without), HOME and USER
 // of the user that php-cgi runs as, and o.Env. Scripts see nothing else of this

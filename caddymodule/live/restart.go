@@ -21,7 +21,11 @@ func (p *Pool) Restart(ctx context.Context, reason string) error {
 	if current == nil {
 		return ErrNotStarted
 	}
-	fresh, err := poolcfg.NewPlan(ctx, p.logger, current.Options, poolcfg.Uncached)
+	options, err := current.Options.Reread()
+	if err != nil {
+		return err
+	}
+	fresh, err := poolcfg.NewPlan(ctx, p.logger, options, poolcfg.Uncached)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,12 @@ func (o *Options) BindToRoot(pool, root string, own bool) error {
 	if !own && pool == DefaultPool {
 		return errors.New("isolate needs a pool that no other site uses, but every php_pool without options uses this one: write name <name>")
 	}
+	if !strings.Contains(root, "{http.") {
+		var err error
+		if root, err = Expand("root", root); err != nil {
+			return fmt.Errorf("isolate: %w", err)
+		}
+	}
 	if root == "" || strings.Contains(root, "{") {
 		return fmt.Errorf("isolate needs a root that is the same for all requests, but %s depends on the request: "+
 			"write root <directory> in the block of php_pool", cmp.Or(root, "{http.vars.root}"))
@@ -115,8 +121,9 @@ func (p *Plan) isolate() error {
 		p.Process.NoNewPrivs = canRestrict
 	}
 	if _, ok := o.ProcessEnv["TMPDIR"]; !ok {
-		p.Process.Env = map[string]string{"TMPDIR": p.privateSubdir("tmp")}
-		maps.Copy(p.Process.Env, o.ProcessEnv)
+		env := map[string]string{"TMPDIR": p.privateSubdir("tmp")}
+		maps.Copy(env, p.Process.Env)
+		p.Process.Env = env
 	}
 	return nil
 }

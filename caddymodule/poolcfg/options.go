@@ -12,6 +12,9 @@ import (
 // else the default given here. -1 turns a limit or timeout off where the field
 // says so, also one that `defaults` sets.
 //
+// In texts, Caddy's global placeholders ({env.*}, {file.*}, {system.*}, {time.*}) are
+// replaced when the config is loaded. One without a value is an error.
+//
 // A generation is the set of workers that were started with the same settings.
 // The fields from `binary` to `oom_score_adj`, and `spawn`, belong to the
 // generation: when a reload changes them, new workers start, and the old ones
@@ -57,9 +60,14 @@ type Options struct {
 	Isolate *bool `json:"isolate,omitempty"`
 
 	// Variables in the environment of php-cgi, in addition to PATH, LANG, TZ,
-	// TMPDIR, HOME and USER. PHP gets no other variable of Caddy's environment.
-	// Placeholders are not replaced.
+	// TMPDIR, HOME, USER and those of `inherit_env`.
 	ProcessEnv map[string]string `json:"process_env,omitempty"`
+
+	// Which variables of Caddy's environment PHP gets too, as patterns such as
+	// `WORDPRESS_*`; a pattern that begins with `!` excludes variables. `*` is all
+	// variables but those of systemd, of Caddy and of the login session. An empty
+	// list, which overrides `defaults`, passes none. Default: none.
+	InheritEnv []string `json:"inherit_env,omitzero"`
 
 	// The user that PHP runs as: `user` or `user:group`. Another user than
 	// Caddy's requires Caddy to run as root. Default: Caddy's user; if that is
@@ -209,6 +217,9 @@ type Options struct {
 	// whole pool; a request above it gets 413. -1: no limit. Default: no limit.
 	SpoolMax int64 `json:"spool_max,omitempty"`
 
+	// source has the options before their placeholders were replaced; see Reread.
+	source *Options
+
 	// binding is the site of an isolated pool; see BindToRoot.
 	binding siteBinding
 }
@@ -250,7 +261,8 @@ func (o *Options) WatchesFiles() bool { return valueOr(o.Watch, false) }
 func (o *Options) RequiresWarmup() bool { return valueOr(o.WarmupStrict, false) }
 
 // Merge returns own with each option that is not set taken from defaults; maps are
-// merged. Both may be nil. The error is that of [Options.Validate].
+// merged. Both may be nil. Global placeholders in the values are replaced. The error
+// names a placeholder without a value, or is that of [Options.Validate].
 func Merge(defaults, own *Options) (*Options, error) {
 	merged := new(Options)
 	for _, layer := range []*Options{defaults.withoutSizing(own), own} {
@@ -264,6 +276,10 @@ func Merge(defaults, own *Options) (*Options, error) {
 		if err := json.Unmarshal(text, merged); err != nil {
 			return nil, err
 		}
+	}
+	merged, err := merged.expand()
+	if err != nil {
+		return nil, err
 	}
 	if err := merged.Validate(); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -126,7 +127,7 @@ func binaryError(option string, err error) error {
 func (p *Plan) prepare(path string) error {
 	o := p.Options
 	p.Process = phpbin.Options{
-		Binary: path, INIFile: o.INIFile, Env: o.ProcessEnv, Nice: valueOr(o.Nice, 0), NoNewPrivs: valueOr(o.NoNewPrivs, false),
+		Binary: path, INIFile: o.INIFile, Env: o.environment(os.Environ()), Nice: valueOr(o.Nice, 0), NoNewPrivs: valueOr(o.NoNewPrivs, false),
 		OOMScoreAdj: o.OOMScoreAdj, Handshake: fastcgi.HandshakeFunc(true), // until the version is known
 	}
 	if o.INIFile != "" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,6 +165,11 @@ func (o *Options) checkProcess() error {
 	}
 	if n := o.OOMScoreAdj; n != nil && (*n < -1000 || *n > 1000) {
 		return fmt.Errorf("oom_score_adj %d is out of range: write a number from -1000 to 1000", *n)
+	}
+	for _, pattern := range o.InheritEnv {
+		if _, err := path.Match(strings.TrimPrefix(pattern, "!"), ""); err != nil || strings.TrimPrefix(pattern, "!") == "" {
+			return fmt.Errorf("inherit_env %q is not a pattern: write one such as WORDPRESS_*", pattern)
+		}
 	}
 	return checkWarmup(o.Warmup)
 }
