@@ -188,20 +188,16 @@ func (p *directive) finishPool() error {
 	return nil
 }
 
-// nameFromRoot returns a name for a pool: the first root that is not empty, with
-// `-` for all but ASCII letters, digits, dots and underscores. The host would be a
+// nameFromRoot returns a name for a pool: the first root that is not empty, with one
+// `-` for each part without ASCII letters, digits, dots and underscores. The host would be a
 // better name, but Caddy does not pass it to directives.
 func nameFromRoot(roots ...string) string {
+	isOther := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_')
+	}
 	for _, root := range roots {
-		name := strings.Trim(strings.Map(func(r rune) rune {
-			switch {
-			case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_':
-				return r
-			}
-			return '-'
-		}, root), "-")
-		if name != "" {
-			return name
+		if parts := strings.FieldsFunc(root, isOther); len(parts) > 0 {
+			return strings.Join(parts, "-")
 		}
 	}
 	return "site"

@@ -5,6 +5,17 @@ import (
 	"testing"
 )
 
+func TestNameFromRoot(t *testing.T) {
+	for root, want := range map[string]string{
+		"/srv/www": "srv-www", `C:\site`: "C-site", "/srv//a b/": "srv-a-b", "/": "site", "": "site", "/srv/www.example_1.com": "srv-www.example_1.com",
+		"/srv/{env.SITE}": "srv-env.SITE",
+	} {
+		if got := nameFromRoot("", root); got != want {
+			t.Errorf("%s: got %q, want %q", root, got, want)
+		}
+	}
+}
+
 // php_pool_status and php_pool_ping show the pool of their site, or the only one.
 // The order of the directives does not matter, nor how they are nested.
 func TestStatusPool_Caddyfile(t *testing.T) {
@@ -33,6 +44,7 @@ func TestStatusPool_Caddyfile(t *testing.T) {
 		"a wrong name":      {"http://localhost:8001 {\nphp_pool_status /status typo\n" + own + "}\n", "there is no pool typo: there is srv-www"},
 		"no default":        {"http://localhost:8001 {\n" + own + "php_pool_ping /ping default\n}\n", "there is no pool default: there is srv-www"},
 		"an unused pool":    {"{\nphp_pool {\npool shop {\nworkers 2\n}\n}\n}\nhttp://localhost:8001 {\nphp_pool\nphp_pool_ping /ping shop\n}\n", "pool shop does not run, because no php_pool uses it: write pool shop in the block of a php_pool"},
+		"a range":           {"http://localhost:8001 {\n" + own + "php_pool_ping /ping {\nallow {env.STATUSPOOL_NOT_SET}\n}\n}\n", "allow: {env.STATUSPOOL_NOT_SET} has no value"},
 		"no pool":           {"http://localhost:8001 {\nphp_pool_status /status\n}\n", "there is no pool to show: write php_pool in a site"},
 	} {
 		t.Run(name, func(t *testing.T) {

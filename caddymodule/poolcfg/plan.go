@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -119,6 +120,9 @@ func errDetectTimeout(limit time.Duration) error {
 func binaryError(option string, err error) error {
 	if option == "" {
 		return err
+	}
+	if _, ok := errors.AsType[*phpbin.NotFoundError](err); ok { // its text says how to install one
+		return fmt.Errorf("binary %s: %w, or write the name, path or version of an installed one", option, err)
 	}
 	return fmt.Errorf("binary %s: %w: write the name, path or version of an installed php-cgi", option, err)
 }

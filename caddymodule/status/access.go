@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
 // statusAccess has the options that php_pool_status and php_pool_ping share: the
@@ -37,9 +38,13 @@ func (a *statusAccess) provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	for _, text := range a.Allow {
-		prefix, err := netip.ParsePrefix(text)
+		expanded, err := poolcfg.Expand("allow", text)
 		if err != nil {
-			return fmt.Errorf("allow %s: must be an IP range such as 10.0.0.0/8", text)
+			return err
+		}
+		prefix, err := netip.ParsePrefix(expanded)
+		if err != nil {
+			return fmt.Errorf("allow %s: must be an IP range such as 10.0.0.0/8", expanded)
 		}
 		a.allow = append(a.allow, prefix)
 	}

@@ -2,6 +2,7 @@ package poolcfg
 
 import (
 	"os/exec"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -25,6 +26,20 @@ func newPlan(t *testing.T, o *Options) (*Plan, *observer.ObservedLogs) {
 		t.Fatal(err)
 	}
 	return p, logs
+}
+
+// The error for a php-cgi that is missing has one remedy after the other, not one of
+// them within the other.
+func TestNewPlan_MissingBinary(t *testing.T) {
+	for binary, want := range map[string]string{
+		"5.3":              `binary 5.3: php-cgi "5.3" not found: searched for .*; install it with .*, or write the name, path or version of an installed one`,
+		"/nowhere/php-cgi": `binary /nowhere/php-cgi: php-cgi: stat /nowhere/php-cgi: .*: write the name, path or version of an installed php-cgi`,
+	} {
+		_, err := NewPlan(t.Context(), zap.NewNop(), &Options{Binary: binary}, Uncached)
+		if err == nil || !regexp.MustCompile("^"+want+"$").MatchString(err.Error()) {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
 }
 
 // A typing error in the name of a setting is logged, with the name that was meant.
