@@ -83,7 +83,7 @@ func fillDoctorPool(plan *poolcfg.Plan, p *doctor.Pool) {
 	p.Process, p.Shared, p.Caution = plan.Process, plan.Spawn == poolcfg.SpawnShared, plan.CheckUser()
 	p.Workers, p.StopTimeout = plan.Settings.MaxWorkers, plan.Settings.StopTimeout
 	if plan.Process.Credential != nil {
-		p.User = plan.User.Name
+		p.User, p.SetsUser = plan.User.Name, plan.Options.User != ""
 	}
 	if plan.Sizing != nil {
 		p.Sizing = plan.Sizing.Summary

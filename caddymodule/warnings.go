@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -23,16 +24,24 @@ func (a *App) warnAdminAccess() {
 	if !enabled {
 		return
 	}
-	for name, plan := range a.plans {
+	var names, users []string
+	var reason string
+	for _, name := range slices.Sorted(maps.Keys(a.plans)) {
+		plan := a.plans[name]
 		if plan.Process.Credential == nil || plan.User == nil || int(plan.User.UID) == os.Geteuid() {
 			continue // warnSameUser logs it
 		}
-		if reason := canConnect(plan.User, listen); reason != "" {
-			a.logger.Warn("PHP scripts can connect to the admin endpoint, which can load any config, so they can do everything that Caddy can; "+
-				"write `admin unix//run/caddy/admin.sock` (in a directory that exists) in the global options, or `admin off`",
-				zap.String("pool", name), zap.String("user", plan.User.Name), zap.String("admin", listen.String()), zap.String("reason", reason))
-			return
+		if why := canConnect(plan.User, listen); why != "" {
+			names, reason = append(names, name), why
+			if !slices.Contains(users, plan.User.Name) {
+				users = append(users, plan.User.Name)
+			}
 		}
+	}
+	if len(names) > 0 {
+		a.logger.Warn("PHP scripts can connect to the admin endpoint, which can load any config, so they can do everything that Caddy can",
+			zap.Strings("pools", names), zap.Strings("users", users), zap.String("admin", listen.String()), zap.String("reason", reason),
+			zap.String("remedy", doctor.AdminRemedy(listen.String())))
 	}
 }
 
@@ -95,7 +104,7 @@ func (a *App) warnSharedUser() {
 		for otherName, other := range a.plans {
 			if otherName != name && plan.UserID() == other.UserID() {
 				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and kill its workers; "+
-					"give each pool its own user", zap.String("pool", name), zap.String("other_pool", otherName), zap.String("user", plan.UserName()))
+					doctor.SharedUserRemedy, zap.String("pool", name), zap.String("other_pool", otherName), zap.String("user", plan.UserName()))
 				break
 			}
 		}

@@ -5,6 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -82,19 +88,46 @@ func (c *client) checkConfig(pools []doctor.Pool) doctor.Subject {
 		return s
 	}
 	add(doctor.OK, "", "it uses %s", human.Plural(len(pools), "pool"))
-	address, err := caddy.ParseNetworkAddress(c.address)
-	if err != nil || address.IsUnixNetwork() || address.IsFdNetwork() || c.adminOff() {
+	if c.adminOff() {
 		return s
 	}
+	users := map[string]bool{}
 	for i := range pools {
-		if pools[i].User != "" {
-			add(doctor.Note, "write `admin unix//run/caddy/admin.sock` in the global options, in a directory that PHP's user cannot enter",
-				"the admin endpoint listens at %s, where any PHP script can load another config, although PHP runs as another user than Caddy (%s)",
-				c.address, pools[i].User)
-			break
-		}
+		users[pools[i].User] = true
 	}
+	s.Findings = append(s.Findings, c.checkAdmin(users)...)
 	return s
+}
+
+// checkAdmin reports an admin endpoint that scripts of other users than Caddy's can
+// connect to, and a socket in a directory that does not exist. The users are those of
+// the pools; "" is Caddy's own.
+func (c *client) checkAdmin(users map[string]bool) []doctor.Finding {
+	address, err := caddy.ParseNetworkAddress(c.address)
+	if err != nil || address.IsFdNetwork() {
+		return nil
+	}
+	if address.IsUnixNetwork() {
+		socket, _, _ := strings.Cut(address.Host, "|")
+		if _, err := os.Stat(filepath.Dir(socket)); errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(socket, "@") {
+			return []doctor.Finding{{
+				Level:   doctor.Note,
+				Summary: fmt.Sprintf("the directory of the admin socket %s does not exist, and Caddy does not create it", socket),
+				Remedy:  "write RuntimeDirectory=caddy and RuntimeDirectoryMode=0700 in Caddy's systemd unit for /run/caddy, or create the directory",
+			}}
+		}
+		return nil
+	}
+	delete(users, "")
+	if len(users) == 0 {
+		return nil
+	}
+	return []doctor.Finding{{
+		Level: doctor.Note,
+		Summary: fmt.Sprintf("the admin endpoint listens at %s, where any PHP script can load another config, although PHP runs as another user than Caddy (%s)",
+			c.address, strings.Join(slices.Sorted(maps.Keys(users)), ", ")),
+		Remedy: doctor.AdminRemedy(c.address),
+	}}
 }
 
 // checkRunning checks the pools of a running Caddy, if there is one.
@@ -113,6 +146,13 @@ func (c *client) checkRunning(ctx context.Context, report *doctor.Report) {
 	case err != nil:
 		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: []doctor.Finding{{Level: doctor.Problem, Summary: err.Error()}}})
 		return
+	}
+	if c.config == nil { // otherwise checkConfig has checked it
+		users := map[string]bool{}
+		for i := range list {
+			users[list[i].PHP.User] = true
+		}
+		report.Add(doctor.Subject{Kind: "caddy", Name: "at " + c.address, Findings: c.checkAdmin(users)})
 	}
 	c.withOPcache(ctx, list)
 	for i := range list {

@@ -87,6 +87,45 @@ func TestDoctor_Config(t *testing.T) {
 	wantFinding(t, find(t, report, "config", path), doctor.Note, "it has no php_pool")
 }
 
+// The admin endpoint is open to every user of the machine, so all users of the pools
+// are named, with or without a config.
+func TestDoctor_OpenAdminEndpoint(t *testing.T) {
+	const note = "any PHP script can load another config, although PHP runs as another user than Caddy (games, www-data)"
+	pool := func(name, user string) string {
+		return `{"name":"` + name + `","php":{"version":"8.2.36","user":"` + user + `"}}`
+	}
+	a := newAdmin(t, map[string]string{
+		"GET /php_pool/pools":         "[" + pool("x", "www-data") + "," + pool("y", "games") + "," + pool("z", "") + "]",
+		"GET /php_pool/pools/x":       pool("x", "www-data"),
+		"GET /php_pool/pools/y":       pool("y", "games"),
+		"GET /php_pool/pools/z":       pool("z", ""),
+		"GET /php_pool/pools/default": pool("default", ""),
+	})
+	report, _ := runDoctorJSON(t, fixedPlan(), "--address", a.address)
+	wantFinding(t, find(t, report, "caddy", "at "+a.address), doctor.Note, note)
+
+	path := file(t, "caddy.json", `{"admin":{"listen":"`+a.address+`"}}`)
+	pools := fixedPlan(doctor.Pool{Name: "x", User: "www-data"}, doctor.Pool{Name: "y", User: "games"}, doctor.Pool{Name: "z"})
+	report, _ = runDoctorJSON(t, pools, "--config", path)
+	wantFinding(t, find(t, report, "config", path), doctor.Note, note)
+
+	// A socket in a directory that does not exist.
+	path = file(t, "socket.json", `{"admin":{"listen":"unix/`+t.TempDir()+`/absent/admin.sock"}}`)
+	report, _ = runDoctorJSON(t, pools, "--config", path)
+	wantFinding(t, find(t, report, "config", path), doctor.Note, "absent/admin.sock does not exist, and Caddy does not create it")
+
+	// Caddy's own user can do what Caddy can anyway.
+	a = newAdmin(t, map[string]string{"GET /php_pool/pools": "[" + pool("z", "") + "]", "GET /php_pool/pools/z": pool("z", "")})
+	report, _ = runDoctorJSON(t, fixedPlan(), "--address", a.address)
+	for _, s := range report.Subjects {
+		for _, f := range s.Findings {
+			if strings.Contains(f.Summary, "any PHP script can load") {
+				t.Errorf("got %+v", f)
+			}
+		}
+	}
+}
+
 func TestDoctor_ConfigInvalid(t *testing.T) {
 	path := file(t, "caddy.json", `{"apps":{}}`)
 	report, err := runDoctorJSON(t, func(_ context.Context, config []byte) ([]doctor.Pool, error) {

@@ -8,6 +8,7 @@ type poolInfo struct {
 	PHP        struct {
 		Version string `json:"version"`
 		Binary  string `json:"binary"`
+		User    string `json:"user"`
 		OPcache *bool  `json:"opcache"`
 	} `json:"php"`
 	Workers struct {

@@ -16,6 +16,9 @@ import (
 // SameUserRemedy says how to separate PHP from Caddy.
 const SameUserRemedy = "run Caddy as root and write `user www-data`, or make sure that all sites trust each other"
 
+// SharedUserRemedy says how to separate pools from each other.
+const SharedUserRemedy = "give each pool its own user"
+
 // installExtension says how to install an extension, by its name without suffix.
 func installExtension(name string) string {
 	return "install it (Debian, Ubuntu: apt install php-" + name + ")"

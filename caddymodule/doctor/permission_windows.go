@@ -10,6 +10,10 @@ import (
 // run as Caddy's user.
 const SameUserRemedy = "make sure that all sites trust each other: on Windows PHP cannot run as another user"
 
+// SharedUserRemedy says how to separate pools from each other: on Windows it cannot
+// be done.
+const SharedUserRemedy = "make sure that all sites trust each other: on Windows PHP cannot run as another user"
+
 // installExtension says how to install an extension, by its name without suffix.
 func installExtension(name string) string { return "put php_" + name + ".dll into PHP's extension_dir" }
 

@@ -24,9 +24,11 @@ type Pool struct {
 	Shared  bool
 
 	// User is the name of the user that the workers run as; empty means Caddy's
-	// own user. Caution is the reason why Caddy may be unable to use it.
-	User    string
-	Caution error
+	// own user. SetsUser reports whether the config sets it. Caution is the reason
+	// why Caddy may be unable to use it.
+	User     string
+	SetsUser bool
+	Caution  error
 
 	// Workers is the maximum number of workers. Sizing explains how it was
 	// computed; empty if the config sets it.

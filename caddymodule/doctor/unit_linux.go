@@ -101,6 +101,7 @@ func (f *findings) unit(u *unit, pools []Pool) {
 		f.note("run `sudo -u "+name+" caddy php-pool doctor`",
 			"%s runs Caddy as %s, but doctor runs as another user: its findings about users and permissions may be wrong", u.path, name)
 	}
+	f.unitUser(u, pools)
 	stop, ok := unitTime(u.service["TimeoutStopSec"])
 	for i := range pools {
 		if p := &pools[i]; ok && p.StopTimeout >= stop {
@@ -111,6 +112,21 @@ func (f *findings) unit(u *unit, pools []Pool) {
 	if yes := u.service["MemoryDenyWriteExecute"]; yes == "yes" || yes == "true" || yes == "1" || yes == "on" {
 		f.problem("remove it, or write `ini pcre.jit 0` and `ini opcache.jit off`",
 			"%s has MemoryDenyWriteExecute: PHP's JIT and its regular expressions fail", u.path)
+	}
+}
+
+// unitUser reports pools with a user that the unit's Caddy, which is not root, cannot
+// start PHP as.
+func (f *findings) unitUser(u *unit, pools []Pool) {
+	name := u.service["User"]
+	if name == "" || name == "root" || name == "0" {
+		return
+	}
+	for i := range pools {
+		if p := &pools[i]; p.SetsUser && p.User != name {
+			f.problem("run `systemctl edit caddy` and paste the drop-in \"A user for each site\" of docs/operations.md, or remove user",
+				"%s runs Caddy as %s, which cannot start PHP as %s (pool %s): Caddy will not start", u.path, name, p.User, p.Name)
+		}
 	}
 }
 

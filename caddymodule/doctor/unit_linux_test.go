@@ -44,6 +44,17 @@ func TestUnit_Findings(t *testing.T) {
 			wantFinding(t, f, c.level, c.text, c.remedy)
 		})
 	}
+	users := []Pool{{Name: "a", User: "shop", SetsUser: true}, {Name: "b", User: "www-data"}, {Name: "c", User: "caddy", SetsUser: true}}
+	for user, problems := range map[string]int{"caddy": 1, "root": 0, "": 0, "www-data": 2} {
+		var f findings
+		f.unitUser(&unit{path: "caddy.service", service: map[string]string{"User": user}}, users)
+		if len(f) != problems {
+			t.Errorf("unit of user %q: got\n%s", user, format(f))
+		}
+		if user == "caddy" {
+			wantFinding(t, f, Problem, "runs Caddy as caddy, which cannot start PHP as shop (pool a)", "systemctl edit caddy")
+		}
+	}
 	var f findings
 	f.unit(&unit{service: map[string]string{"KillMode": "mixed", "TimeoutStopSec": "5s", "MemoryDenyWriteExecute": "no"}}, pools)
 	if len(f) != 1 {

@@ -27,6 +27,9 @@ var fallbackUsers = []string{"www-data", "nobody"}
 // validate` is often run by another user than Caddy.
 func workerUser(option string) (*UnixUser, error) {
 	if option != "" {
+		if err := checkUserOption(option); err != nil {
+			return nil, err
+		}
 		return lookupUser(option)
 	}
 	if !isRoot() {
@@ -61,7 +64,7 @@ func (p *Plan) CheckUser() error {
 		return nil
 	}
 	return fmt.Errorf("user %s: Caddy does not run as root and cannot start processes as another user or group: "+
-		"run Caddy as root, or remove user", p.Options.User)
+		"run Caddy as root (docs/operations.md has the drop-in for `systemctl edit caddy`), or remove user", p.Options.User)
 }
 
 // detectOptions returns the options for detecting php-cgi. It runs as the pool's user

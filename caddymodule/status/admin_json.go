@@ -42,6 +42,7 @@ type phpJSON struct {
 	Version  string   `json:"version"`
 	Binary   string   `json:"binary"`
 	SAPI     string   `json:"sapi"`
+	User     string   `json:"user"` // empty if PHP runs as Caddy's own user
 	ZTS      bool     `json:"zts"`
 	OPcache  bool     `json:"opcache"`
 	JIT      bool     `json:"jit"`
@@ -182,9 +183,17 @@ func describePHP(p *live.Pool, out *poolJSON) {
 	b := plan.Binary
 	out.Spawn, out.Sizing = plan.Spawn, plan.Sizing
 	out.PHP = &phpJSON{
-		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
+		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, User: userOf(plan), ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(),
 	}
+}
+
+// userOf returns the name of the user that PHP runs as, "" if that is Caddy's own.
+func userOf(plan *poolcfg.Plan) string {
+	if plan.Process.Credential == nil || plan.User == nil {
+		return ""
+	}
+	return plan.User.Name
 }
 
 // describeMemory sets the memory to the sum of the workers' private memory.

@@ -20,6 +20,20 @@ func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can run PHP as another user")
 	}
+	// Every pool is named in the warning.
+	const twoPools = `
+		http://127.0.0.1:{$PORT} {
+			root {$SITE}
+			php_pool /other/* {
+				name other
+				manager ondemand
+			}
+			php_pool {
+				name main
+				workers 1
+			}
+		}
+	`
 	for name, c := range map[string]struct {
 		listen, address string
 		opens, warns    bool
@@ -32,7 +46,7 @@ func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "manager static", "workers 1"), harness.Options{Global: "admin " + c.listen})
+			s := harness.Start(t, harness.SharedLean, twoPools, harness.Options{Global: "admin " + c.listen})
 			address := strings.NewReplacer("DIR", s.Dir, "PORT2", fmt.Sprint(s.Port+1)).Replace(c.address)
 			harness.WriteFile(t, s.Site+"/admin.php", `<?php
 				if (posix_getuid() === 0) exit('PHP is root');
@@ -50,9 +64,17 @@ func TestAdminEndpoint_AccessFromPHP(t *testing.T) {
 			if c.warns {
 				warnings = 1
 			}
-			if got := len(s.Logged("PHP scripts can connect to the admin endpoint, which can load any config, so they can do everything that Caddy can; " +
-				"write `admin unix//run/caddy/admin.sock` (in a directory that exists) in the global options, or `admin off`")); got != warnings {
-				t.Errorf("got %d warnings, want %d", got, warnings)
+			logged := s.Logged("PHP scripts can connect to the admin endpoint, which can load any config, so they can do everything that Caddy can")
+			if len(logged) != warnings {
+				t.Errorf("got %d warnings, want %d", len(logged), warnings)
+			}
+			for _, entry := range logged {
+				if got := fmt.Sprint(entry["pools"], entry["users"]); got != "[main other] [www-data]" {
+					t.Errorf("got %s", got)
+				}
+				if remedy := fmt.Sprint(entry["remedy"]); !strings.Contains(remedy, "/admin.sock` in the global options") || !strings.Contains(remedy, "caddy reload --address") {
+					t.Errorf("got the remedy %s", remedy)
+				}
 			}
 		})
 	}
