@@ -137,6 +137,18 @@ func (b *Body) Ready() bool {
 	return true
 }
 
+// AwaitRequestBody waits until the request's body has been sent or given up, or ctx
+// is done. It may be called before the response's body is read.
+func (b *Body) AwaitRequestBody(ctx context.Context) {
+	if b.writer == nil {
+		return
+	}
+	select {
+	case <-b.writer.done:
+	case <-ctx.Done():
+	}
+}
+
 // Fill buffers what PHP has written, without blocking, until more than limit
 // bytes (at most [MaxFill]) are buffered. It returns true if PHP has ended the
 // request: the connection can be used for the next one while the buffered bytes
@@ -261,7 +273,7 @@ func (b *Body) checkLength() {
 func (b *Body) abandon(cause error) {
 	c := b.c
 	c.canceler.stop(b.useID, cause, false) // stops the writer
-	if !b.writer.finish() {
+	if !b.writer.giveUp(cause) {
 		c.markAborted(cause) // PHP must not run the script with a truncated body
 	}
 	b.err = cause

@@ -144,8 +144,9 @@ func (c *Conn) markBroken() {
 }
 
 // acquire reserves the connection for one request, which ends when ctx is done.
+// streamed is its StreamBody.
 // unwatch, if not nil, stops watching ctx.
-func (c *Conn) acquire(ctx context.Context) (useID uint64, unwatch func() bool, err error) {
+func (c *Conn) acquire(ctx context.Context, streamed bool) (useID uint64, unwatch func() bool, err error) {
 	if ctx.Err() != nil {
 		return 0, nil, context.Cause(ctx)
 	}
@@ -155,7 +156,7 @@ func (c *Conn) acquire(ctx context.Context) (useID uint64, unwatch func() bool, 
 		}
 		return 0, nil, errBusy
 	}
-	useID, err = c.canceler.begin()
+	useID, err = c.canceler.begin(streamed)
 	if err != nil {
 		c.state.Store(uint32(unusable))
 		return 0, nil, err
@@ -164,10 +165,21 @@ func (c *Conn) acquire(ctx context.Context) (useID uint64, unwatch func() bool, 
 	c.readAfterStop = 0
 	if ctx.Done() != nil {
 		unwatch = context.AfterFunc(ctx, func() {
-			c.canceler.stop(useID, context.Cause(ctx), false)
+			c.canceler.stop(useID, contextError(ctx), false)
 		})
 	}
 	return useID, unwatch, nil
+}
+
+// contextError returns the error of a context that is done. It matches both the
+// context's error and its cause, which can be any error: that of an HTTP/3 request
+// whose client has reset it is one of QUIC.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // RoundTrip sends a request and returns when the header of its response has
@@ -184,7 +196,7 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	useID, unwatch, err := c.acquire(ctx)
+	useID, unwatch, err := c.acquire(ctx, r.StreamBody)
 	if err != nil {
 		return nil, &TransportError{Err: err}
 	}
@@ -247,7 +259,7 @@ func (c *Conn) read(p []byte, timeout time.Duration, w *writer) (int, error) {
 		c.canceler.setReadTimeout(timeout)
 		n, err := c.nc.Read(p)
 		if n > 0 {
-			return n, nil
+			return n, w.cutError()
 		}
 		if err != nil && c.timedOut(err) && w.progressed() {
 			continue

@@ -24,19 +24,22 @@ type canceler struct {
 	abortErr           error // why the connection was given up, for good
 	cause              error // why the current use was stopped
 	allowReads         bool  // after a stop: bytes that have arrived may still be read
+	streamed           bool  // the request body is streamed: see expireLocked
 	writeDeadlineFixed bool  // setWriteTimeout leaves the write deadline alone
 	readDeadlineSet    bool  // a read deadline is set
 	writeDeadlineSet   bool  // a write deadline is set
 }
 
-// begin starts a use of the connection. It fails if the connection was given up.
-func (x *canceler) begin() (useID uint64, err error) {
+// begin starts a use of the connection, for a request whose body is streamed or
+// not. It fails if the connection was given up.
+func (x *canceler) begin(streamed bool) (useID uint64, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.abortErr != nil {
 		return 0, x.abortErr
 	}
 	x.useID++
+	x.streamed = streamed
 	return x.useID, nil
 }
 
@@ -76,10 +79,16 @@ func (x *canceler) abort(cause error) {
 	}
 }
 
-// expireLocked makes pending and future I/O return at once.
+// expireLocked makes pending and future I/O return at once. The writer of a
+// streamed body has a moment to end STDIN, unless the connection was given up.
 func (x *canceler) expireLocked() {
 	x.readDeadlineSet, x.writeDeadlineSet = true, true
-	x.nc.SetDeadline(aLongTimeAgo) //nolint:errcheck // if it is closed, I/O has ended anyway
+	if x.streamed && x.abortErr == nil {
+		x.nc.SetReadDeadline(aLongTimeAgo)                 //nolint:errcheck // if it is closed, I/O has ended anyway
+		x.nc.SetWriteDeadline(time.Now().Add(writerGrace)) //nolint:errcheck // as above
+		return
+	}
+	x.nc.SetDeadline(aLongTimeAgo) //nolint:errcheck // as above
 }
 
 // stopped returns why I/O was stopped, or nil if it was not. allowReads reports
@@ -131,6 +140,16 @@ func (x *canceler) limitWrites(d time.Duration) {
 	}
 	x.writeDeadlineSet = true
 	x.nc.SetWriteDeadline(time.Now().Add(d)) //nolint:errcheck // if it is closed, the write fails
+}
+
+// extendWrites gives the writer of a streamed body writerGrace from now to end STDIN
+// after a stop, unless the connection was given up.
+func (x *canceler) extendWrites() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.abortErr == nil {
+		x.expireLocked()
+	}
 }
 
 // deadline returns the time d from now, or no deadline if d is 0.

@@ -30,6 +30,10 @@ var (
 	// net.Error.
 	ErrWriteTimeout error = &timeoutError{"fastcgi: request not read within the write timeout"}
 
+	// ErrBodyTimeout means that a streamed request body did not arrive for
+	// [Request.BodyTimeout]. It matches [os.ErrDeadlineExceeded] and is a net.Error.
+	ErrBodyTimeout error = &timeoutError{"nothing arrived within the body timeout"}
+
 	errBusy   = errors.New("fastcgi: connection is in use or unusable")
 	errNoBody = errors.New("ContentLength is set but Body is nil")
 )

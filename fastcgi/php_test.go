@@ -337,3 +337,68 @@ func TestPHP_TruncatedRequestBodyRunsScriptUnlessKilled(t *testing.T) {
 		}
 	}
 }
+
+// TestPHP_BodyStream cuts bodies off at the sizes of php-cgi's own reads and of
+// records: PHP gets every byte that has arrived.
+func TestPHP_BodyStream(t *testing.T) {
+	p := startPHP(t)
+	data := make([]byte, 300_000)
+	rand.Read(data)
+	broken := errors.New("connection reset")
+	for _, arrived := range []int{0, 1, 8191, 8192, 16_384, 20_000, 65_528, 65_536, 100_000, 250_000} {
+		c := p.dial()
+		file := filepath.Join(t.TempDir(), "body")
+		in, out := io.Pipe()
+		r := p.request("PATCH", "save.php", "file="+file, int64(len(data)))
+		r.Body, r.StreamBody = in, true
+		go func() {
+			out.Write(data[:arrived])
+			out.CloseWithError(broken)
+		}()
+		_, _, err := do(t, c, r)
+		r.Free()
+		if !errors.Is(err, broken) || c.Broken() || c.Reusable() {
+			t.Fatalf("%d bytes: got %v, broken %v, reusable %v, want %v, false, false", arrived, err, c.Broken(), c.Reusable(), broken)
+		}
+		c.Close()
+		var got []byte
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if got, err = os.ReadFile(file + ".done"); err == nil {
+				break
+			}
+		}
+		if err != nil || !bytes.Equal(got, data[:arrived]) {
+			t.Errorf("%d bytes: PHP got %d, error %v", arrived, len(got), err)
+		}
+	}
+}
+
+// A script runs while its body arrives.
+func TestPHP_BodyStreamIsReadAsItArrives(t *testing.T) {
+	p := startPHP(t)
+	c := p.dial()
+	in, out := io.Pipe()
+	r := p.request("PATCH", "save.php", "file="+filepath.Join(t.TempDir(), "body"), 3*8192)
+	r.Body, r.StreamBody = in, true
+	go out.Write(make([]byte, 8192))
+	resp, err := c.RoundTrip(testContext(t), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 5)
+	for range 3 {
+		if _, err := io.ReadFull(resp.Body, line); err != nil || string(line) != "8192\n" {
+			t.Fatalf("got %q, %v, want a line of 8192", line, err)
+		}
+		go out.Write(make([]byte, 8192))
+	}
+	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 {
+		t.Errorf("got %q, %v, want the end", rest, err)
+	}
+	resp.Body.Close()
+	r.Free()
+	if !c.Reusable() {
+		t.Error("the connection is not reusable")
+	}
+	in.Close()
+}

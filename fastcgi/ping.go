@@ -40,7 +40,7 @@ func HandshakeFunc(keepsConn bool) func(ctx context.Context, conn net.Conn) erro
 // waits for each result before it sends again, because a reset of a TCP
 // connection could discard a result that was not yet read.
 func (c *Conn) getValues(ctx context.Context, times int) error {
-	_, unwatch, err := c.acquire(ctx)
+	_, unwatch, err := c.acquire(ctx, false)
 	if err != nil {
 		return &TransportError{Err: err}
 	}

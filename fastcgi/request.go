@@ -29,13 +29,25 @@ type Request struct {
 	// read from it. If it has fewer, the error is a [*BodyError], and PHP must be
 	// killed if part of it was sent (see [Conn.Broken]).
 	// A Read in progress is waited for even if the request is given up, so Read
-	// must not block forever.
+	// must not block forever, except with StreamBody.
 	Body io.Reader
 
 	// ContentLength is the length of Body in bytes. The caller must also add the
 	// parameter CONTENT_LENGTH with the same value: it determines how much
 	// php-cgi reads, and a body without it breaks the connection.
 	ContentLength int64
+
+	// StreamBody sends Body while it arrives, each Read at once, and sends the
+	// parameters before the first Read. A Read in progress is not waited for when
+	// the request has ended: it may return later, and its bytes are lost.
+	// If Body ends early, or the client has gone and the context is canceled, STDIN
+	// is ended after what has arrived: PHP runs the script with that, as it does
+	// behind php_fastcgi and nginx, and the connection is not Broken.
+	StreamBody bool
+
+	// BodyTimeout limits a Read of a streamed Body; 0 is no limit. After that, STDIN
+	// is ended and the error is a [*BodyError] with [ErrBodyTimeout].
+	BodyTimeout time.Duration
 
 	// Stderr receives the content of STDERR records in pieces as they arrive, on
 	// the goroutine that calls RoundTrip or reads the response's body. Its errors
@@ -212,7 +224,7 @@ func (r *Request) seal() (first []byte, unsealedLen int, complete bool, err erro
 		r.buf = appendHeader(r.buf, typeParams, requestID, 0)
 	} // otherwise the open record is empty, and as such ends PARAMS
 	n := r.ContentLength
-	if n > 0 && int64(len(r.buf))+n > maxInline {
+	if n > 0 && (r.StreamBody || int64(len(r.buf))+n > maxInline) {
 		return r.buf, unsealedLen, false, nil
 	}
 	if n > 0 {

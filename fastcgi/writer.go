@@ -38,12 +38,14 @@ type writer struct {
 	timeout   time.Duration
 
 	stop        atomic.Bool // do not read more of the body
-	readingBody atomic.Bool // body.Read may be blocking
+	readingBody atomic.Bool // body.Read may be blocking; see bodyStream
 	recordsSent atomic.Int64
 	recordsSeen int64 // recordsSent at the last call of progressed
 
 	done     chan struct{}
 	complete bool // everything was sent; valid when done is closed
+
+	stream *bodyStream // nil unless the body is streamed
 }
 
 // startWriter starts sending the body of r.
@@ -53,7 +55,12 @@ func startWriter(c *Conn, useID uint64, r *Request) *writer {
 		done: make(chan struct{}),
 	}
 	r.consumed = true
-	go w.run()
+	if r.StreamBody {
+		w.stream = newBodyStream(w, r.BodyTimeout)
+		go w.stream.run()
+	} else {
+		go w.run()
+	}
 	return w
 }
 
@@ -78,6 +85,12 @@ func (w *writer) sendRecord(buf *chunk) error {
 	if err := w.readBody(buf[headerLen : headerLen+n]); err != nil {
 		return &BodyError{unexpectedEOF(err)}
 	}
+	return w.writeRecord(buf, n)
+}
+
+// writeRecord sends n bytes of content in buf, and with the last of the body the
+// end of STDIN.
+func (w *writer) writeRecord(buf *chunk, n int) error {
 	w.remaining -= int64(n)
 	appendHeader(buf[:0], typeStdin, w.c.id, n)
 	record := buf[:headerLen+n]
@@ -121,7 +134,8 @@ func (w *writer) progressed() bool {
 }
 
 // finish waits for the writer to end, for about writerGrace unless body.Read
-// blocks, and reports whether everything was sent.
+// blocks, and reports whether everything was sent. It does not wait for a Read of
+// a streamed body.
 func (w *writer) finish() bool {
 	if w == nil {
 		return true
@@ -131,7 +145,20 @@ func (w *writer) finish() bool {
 	default:
 		w.stop.Store(true)
 		w.c.canceler.limitWrites(writerGrace)
+		if w.stream != nil {
+			w.stream.takeOver()
+		}
 		<-w.done
 	}
 	return w.complete
+}
+
+// giveUp is finish for a request that is given up. It also returns true if PHP may
+// run the script with the part of a streamed body that it has.
+func (w *writer) giveUp(cause error) bool {
+	if w != nil && w.stream != nil && clientGone(cause) {
+		w.stream.cut(cause)
+		return true
+	}
+	return w.finish()
 }
