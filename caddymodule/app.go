@@ -258,7 +258,8 @@ func (a *App) unstage() {
 	}
 }
 
-// Cleanup releases the pools. A pool is closed when no config uses it any more.
+// Cleanup releases the pools. A pool is closed when no config uses it any more. When
+// Caddy exits, the background jobs of scripts end too.
 func (a *App) Cleanup() error {
 	a.unstage()
 	var wg sync.WaitGroup // closing a pool waits for its requests
@@ -267,6 +268,9 @@ func (a *App) Cleanup() error {
 	}
 	wg.Wait()
 	a.pools = nil
+	if caddy.Exiting() {
+		return phpbin.KillJobs()
+	}
 	return nil
 }
 

@@ -5,26 +5,20 @@ package phpbin
 import (
 	"errors"
 	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // shutdown waits until every php-cgi that was started here has exited, and kills
-// the process group when the context of a Close ends. Then it stops the watchdog
-// and waits for programs that scripts have left in the group.
-func (g *group) shutdown() error {
+// the process group when the context of a Close ends.
+func (g *group) shutdown(func(int) bool) error {
 	defer g.thread.stop()
 	force := g.force
 	var deadline <-chan time.Time // set when the group has been killed
-	stopped := false
-	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
-		if !stopped && g.running() == 0 {
-			g.watchdog.stop()
-			stopped = true
-		}
-		if stopped && syscall.Kill(-g.watchdog.pgid, 0) != nil {
-			return nil
-		}
+	for wait := time.Millisecond; g.running() > 0; wait = min(2*wait, 32*time.Millisecond) {
 		select {
 		case <-time.After(wait):
 		case <-force:
@@ -32,10 +26,31 @@ func (g *group) shutdown() error {
 			g.watchdog.killAll()
 			deadline = time.After(killGrace)
 		case <-deadline:
+			g.release()
 			return fmt.Errorf("processes in the process group %d of php-cgi were killed but did not exit", g.watchdog.pgid)
 		}
 	}
+	g.leaveJobs()
+	return nil
 }
+
+// jobs returns the number of programs in the process group except for the watchdog. It
+// asks pgrep(1), which macOS, FreeBSD, OpenBSD and NetBSD have.
+func (g *group) jobs() (int, error) {
+	output, err := exec.Command("pgrep", "-g", strconv.Itoa(g.watchdog.pgid)).Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
+		return 0, nil // none
+	}
+	n := 0
+	for pid := range strings.FieldsSeq(string(output)) {
+		if pid != strconv.Itoa(g.watchdog.cmd.Process.Pid) {
+			n++
+		}
+	}
+	return n, err
+}
+
+func (g *group) signalJobs(sig syscall.Signal) { _ = syscall.Kill(-g.watchdog.pgid, sig) }
 
 func sharedSupported() error {
 	return fmt.Errorf("a shared php-cgi master: %w on systems other than Linux", errors.ErrUnsupported)

@@ -20,8 +20,9 @@
 //
 // # Shutdown
 //
-// Close stops all processes of a launcher. If this process dies first, the watchdog
-// kills them: a small shell in php-cgi's process group that kills the group when its
+// Close stops every php-cgi of a launcher. Other programs that scripts have started live
+// on until they end or [KillJobs] is called. If this process dies, the watchdog kills
+// all of them: a small shell in php-cgi's process group that kills the group when its
 // pipe from us is closed. If the watchdog was killed too, php-cgi still receives a
 // parent death signal (PR_SET_PDEATHSIG), and [KillOrphans] kills what remains at the
 // next start. On Windows a job object does all this.

@@ -12,8 +12,7 @@ import (
 // fd 3, a handle of a directory within our private one. So the user of php-cgi needs
 // no access to the path, however long it is, and nobody else has any.
 //
-// The name of the socket is that of the private directory, with the tag of this
-// process: see ownTag.
+// The name of the socket says which process had it made, and where: see socketName.
 const bindDir = "/proc/self/fd/3"
 
 // innerDir is the name of the directory in the private one.
@@ -40,7 +39,7 @@ func (e *endpoint) setPath(o Options) error {
 		_ = os.Remove(inner)
 		return e.setVisiblePath(o)
 	}
-	e.handle, e.bind = os.NewFile(uintptr(fd), inner), filepath.Join(bindDir, filepath.Base(e.dir))
+	e.handle, e.bind = os.NewFile(uintptr(fd), inner), filepath.Join(bindDir, socketName(e.dir))
 	return nil
 }
 

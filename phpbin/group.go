@@ -22,14 +22,18 @@ type group struct {
 
 	stackCache phpstack.Cache // for Process.Backtrace
 
-	pidsMu sync.Mutex
-	pids   map[int]struct{} // started here and not yet reaped by os/exec
+	pidsMu  sync.Mutex
+	pids    map[int]struct{} // started here and not yet reaped by os/exec
+	outputs []*outputs       // with a writer
 
 	closeOnce sync.Once
 	closeDone chan struct{} // closed when closeErr is set
 	closeErr  error
 	forceOnce sync.Once
 	force     chan struct{} // closed when the context of a Close ends
+
+	releaseOnce sync.Once
+	released    chan struct{} // closed when neither php-cgi nor a program of a script is left
 }
 
 func newGroup(o Options) (*group, error) {
@@ -45,6 +49,7 @@ func newGroup(o Options) (*group, error) {
 		pids:      map[int]struct{}{},
 		closeDone: make(chan struct{}),
 		force:     make(chan struct{}),
+		released:  make(chan struct{}),
 	}, nil
 }
 
@@ -88,6 +93,7 @@ func (g *group) start(e *endpoint, children, pgid int, parentDeathSignal syscall
 	}
 	g.pidsMu.Lock()
 	g.pids[cmd.Process.Pid] = struct{}{}
+	g.outputs = append(slices.DeleteFunc(g.outputs, (*outputs).ended), output)
 	g.pidsMu.Unlock()
 	if err := errors.Join(g.opts.setRlimits(cmd.Process.Pid), g.opts.setOOMScore(cmd.Process.Pid)); err != nil {
 		g.discard(p)
@@ -96,12 +102,22 @@ func (g *group) start(e *endpoint, children, pgid int, parentDeathSignal syscall
 	return p, nil
 }
 
+// closeOutputs stops reading. Programs that scripts have moved to another process group
+// get EPIPE.
+func (g *group) closeOutputs() {
+	g.pidsMu.Lock()
+	defer g.pidsMu.Unlock()
+	for _, o := range g.outputs {
+		o.close()
+	}
+	g.outputs = nil
+}
+
 // discard kills a process that is not watched yet.
 func (g *group) discard(p *phpProcess) {
 	g.watch(p, func() {})
 	_ = p.kill()
 	<-p.done
-	p.output.close()
 }
 
 // watch begins to watch p. onExit is called when it has exited.

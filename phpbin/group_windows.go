@@ -15,9 +15,9 @@ import (
 // shutdown waits until every php-cgi has exited, and kills those that remain when
 // the context of a Close ends. Windows has no signal that asks a process to exit:
 // stopping a worker has terminated it already.
-func (g *group) shutdown() error {
+func (g *group) shutdown(func(int) bool) error {
 	defer g.thread.stop()
-	defer g.watchdog.stop()
+	defer g.leaveJobs()
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
 		if g.running() == 0 {
 			return nil
@@ -29,6 +29,27 @@ func (g *group) shutdown() error {
 		}
 	}
 }
+
+// jobAccounting is JOBOBJECT_BASIC_ACCOUNTING_INFORMATION, which x/sys lacks.
+type jobAccounting struct {
+	times           [4]int64
+	pageFaults      uint32
+	total           uint32
+	active          uint32
+	terminatedTotal uint32
+}
+
+// jobs returns the number of processes in the job object.
+func (g *group) jobs() (int, error) {
+	const basicAccounting = 1 // JobObjectBasicAccountingInformation
+	var info jobAccounting
+	err := windows.QueryInformationJobObject(g.watchdog.job, basicAccounting,
+		uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)), nil)
+	return int(info.active), os.NewSyscallError("QueryInformationJobObject", err)
+}
+
+// signalJobs terminates the programs: Windows has no signals.
+func (g *group) signalJobs(syscall.Signal) { g.watchdog.killAll() }
 
 func sharedSupported() error {
 	return fmt.Errorf("a shared php-cgi master: %w on Windows", errors.ErrUnsupported)
@@ -79,7 +100,7 @@ func (w *watchdog) adopt(p *os.Process) error {
 	return err
 }
 
-// stop closes the job, which is empty by then.
+// stop closes the job.
 func (w *watchdog) stop() { _ = windows.CloseHandle(w.job) }
 
 func (w *watchdog) killAll() { _ = windows.TerminateJobObject(w.job, 1) }

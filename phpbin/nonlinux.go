@@ -40,9 +40,6 @@ func (p *peer) watch() (*child, error) { return nil, errors.ErrUnsupported }
 func (p *peer) kill()                  {}
 func (p *peer) close()                 {}
 
-// unusedChildren returns none: there is no master.
-func (s *Shared) unusedChildren() []*peer { return nil }
-
 // packetSize is unused: only Linux keeps the writes to a pipe apart.
 const packetSize = 4096
 

@@ -10,9 +10,9 @@ type Orphan struct {
 
 // KillOrphans kills php-cgi processes that outlived their owner, the process that
 // started them, and returns them. There are orphans only if the watchdog was killed
-// too. Call it before anything is started, with the options that will be used. It
-// kills programs that hold the socket of a dead owner and are named like php-cgi or are
-// the Binary of one of the options: masters, children, forks of scripts, and php-cgi
+// too. Call it before anything is started, with the options that will be used: it
+// considers the sockets of dead owners with the RuntimeDir of one of them, and kills
+// programs that hold such a socket and are named like php-cgi or are the Binary of one: masters, children, forks of scripts, and php-cgi
 // that scripts have started. It spares the processes of a running owner, those of
 // another container, and other programs that scripts have started.
 //

@@ -28,20 +28,20 @@ func killOrphans(next []Options) ([]Orphan, error) {
 		next = []Options{{}}
 	}
 	s := &orphanScanner{pidNS: self.pidNS, failed: map[int]error{}}
-	var dirs []string
 	for _, o := range next {
 		dir := o.RuntimeDir
 		if dir == "" {
 			dir = os.TempDir()
 		}
-		dirs = append(dirs, filepath.Clean(dir))
+		s.dirs = append(s.dirs, filepath.Clean(dir))
 		if path, err := filepath.EvalSymlinks(o.Binary); err == nil {
 			s.binaries = append(s.binaries, path)
 		}
 	}
-	slices.Sort(dirs)
+	slices.Sort(s.dirs)
+	s.dirs = slices.Compact(s.dirs)
 	killed, err := s.killAll()
-	for _, dir := range slices.Compact(dirs) {
+	for _, dir := range s.dirs {
 		s.removeDirs(dir)
 	}
 	return killed, err
@@ -49,7 +49,8 @@ func killOrphans(next []Options) ([]Orphan, error) {
 
 // orphanScanner finds and kills the orphans of dead processes.
 type orphanScanner struct {
-	pidNS    uint64 // our pid namespace
+	pidNS    uint64   // our pid namespace
+	dirs     []string // where socket directories are created
 	binaries []string
 	failed   map[int]error // orphans that could not be killed, by pid
 }
@@ -197,11 +198,15 @@ func (s *orphanScanner) parseSockets(data []byte) map[string]ownerTag {
 }
 
 // deadOwner parses the path of a socket and returns the process that had it made, if
-// that was one of our pid namespace and is dead.
+// that was one of our pid namespace, is dead, and had its directory in one of ours.
 func (s *orphanScanner) deadOwner(path string) (ownerTag, bool) {
-	dir, name := filepath.Split(path)
-	owner, ok := parseOwnerTag(name)
-	return owner, ok && dir == bindDir+"/" && owner.pidNS == s.pidNS && !owner.alive()
+	at, name := filepath.Split(path)
+	end := max(0, strings.LastIndexByte(name, '-'))
+	owner, ok := parseOwnerTag(name[:end])
+	ok = ok && at == bindDir+"/" && owner.pidNS == s.pidNS && slices.ContainsFunc(s.dirs, func(dir string) bool {
+		return name == socketName(filepath.Join(dir, name[:end]))
+	})
+	return owner, ok && !owner.alive()
 }
 
 // removeDirs removes the socket directories in dir that dead owners have left. Any
@@ -225,7 +230,7 @@ func (s *orphanScanner) removeDirs(dir string) {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err == nil && int(st.Uid) == os.Geteuid() {
 			if inner, err := unix.Openat(fd, innerDir, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
-				_ = unix.Unlinkat(inner, entry.Name(), 0)
+				_ = unix.Unlinkat(inner, socketName(path), 0)
 				_ = unix.Close(inner)
 			}
 			_ = unix.Unlinkat(fd, innerDir, unix.AT_REMOVEDIR) // fails unless it is empty

@@ -3,6 +3,7 @@ package phpbin_test
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +16,13 @@ import (
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
+
+// socketName returns the name of the socket for a socket directory.
+func socketName(dir, base string) string {
+	hash := fnv.New32a()
+	hash.Write([]byte(dir))
+	return base + "-" + strconv.FormatUint(uint64(hash.Sum32()), 36)
+}
 
 // socketDir returns the name of a socket directory with the tag of its owner.
 func socketDir(t *testing.T, pidNS uint64, pid int, start string) string {
@@ -119,6 +127,7 @@ func TestOrphans_Ownership(t *testing.T) {
 	own := copyProgram(t, filepath.Join(dir, "interpreter"))
 	deleted := copyProgram(t, filepath.Join(dir, "php-cgi"))
 	const fd3 = "/proc/self/fd/3/"
+	named := func(base string) string { return fd3 + socketName(dir, base) }
 	at := func(path string) *exec.Cmd {
 		cmd, _ := serve(t, php(t), dir, path)
 		return cmd
@@ -127,8 +136,8 @@ func TestOrphans_Ownership(t *testing.T) {
 		cmd, _ := serve(t, program, dir, path)
 		return cmd
 	}
-	forged, inode := serve(t, php(t), dir, fd3+living)
-	claim, err := net.Listen("unix", fmt.Sprintf("@x\n0: 0 0 0 0 0 %s %s", inode, fd3+dead))
+	forged, inode := serve(t, php(t), dir, named(living))
+	claim, err := net.Listen("unix", fmt.Sprintf("@x\n0: 0 0 0 0 0 %s %s", inode, named(dead)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,17 +147,18 @@ func TestOrphans_Ownership(t *testing.T) {
 		cmd    *exec.Cmd
 		killed bool
 	}{
-		{"orphan", at(fd3 + dead), true},
-		{"orphan, binary upgraded meanwhile", running(deleted, fd3+dead+"1"), true},
-		{"orphan, unknown binary name", running(own, fd3+dead+"2"), false},
-		{"orphan, owner pid reused", at(fd3 + socketDir(t, here, neighbour, "1")), true},
-		{"orphan, owner is a zombie", at(fd3 + socketDir(t, here, zombie, stat(zombie)[startTime])), true},
-		{"owner runs", at(fd3 + living + "1"), false},
-		{"owner runs and is not an ancestor", at(fd3 + socketDir(t, here, neighbour, stat(neighbour)[startTime])), false},
-		{"owner is an ancestor, with another start time", at(fd3 + socketDir(t, here, self, "1")), false},
-		{"owner in another pid namespace", at(fd3 + socketDir(t, here+1, deadPID, deadStart)), false},
-		{"socket in another directory", at(filepath.Join(dir, dead)), false},
-		{"socket whose path ends alike", at(dir + "/a " + fd3 + dead), false},
+		{"orphan", at(named(dead)), true},
+		{"orphan, binary upgraded meanwhile", running(deleted, named(dead+"1")), true},
+		{"orphan, unknown binary name", running(own, named(dead+"2")), false},
+		{"orphan, owner pid reused", at(named(socketDir(t, here, neighbour, "1"))), true},
+		{"orphan, owner is a zombie", at(named(socketDir(t, here, zombie, stat(zombie)[startTime]))), true},
+		{"owner runs", at(named(living + "1")), false},
+		{"owner runs and is not an ancestor", at(named(socketDir(t, here, neighbour, stat(neighbour)[startTime]))), false},
+		{"owner is an ancestor, with another start time", at(named(socketDir(t, here, self, "1"))), false},
+		{"owner in another pid namespace", at(named(socketDir(t, here+1, deadPID, deadStart))), false},
+		{"socket of another runtime directory", at(fd3 + socketName("/elsewhere", dead+"4")), false},
+		{"socket at another path", at(filepath.Join(dir, socketName(dir, dead+"5"))), false},
+		{"socket whose path ends alike", at(dir + "/a " + named(dead+"6")), false},
 		{"socket with another name", at(fd3 + "php-pool-1"), false},
 		{"socket with the inode of another one in its name", forged, false},
 	}
@@ -172,10 +182,10 @@ func TestOrphans_Ownership(t *testing.T) {
 			}
 		}
 	}
-	killed, err := phpbin.KillOrphans()
+	killed, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir})
 	check(killed, err)
 	tests[2].killed = true // by the name in Options.Binary
-	more, err := phpbin.KillOrphans(phpbin.Options{}, phpbin.Options{Binary: own})
+	more, err := phpbin.KillOrphans(phpbin.Options{RuntimeDir: dir}, phpbin.Options{RuntimeDir: dir, Binary: own})
 	check(append(killed, more...), err)
 	if len(more) != 1 {
 		t.Errorf("second call: killed %v, want one", more)
@@ -204,7 +214,7 @@ func TestOrphans_SocketDirectories(t *testing.T) {
 			continue
 		}
 		inner := filepath.Join(path, "d")
-		if err := errors.Join(os.MkdirAll(inner, 0o700), os.WriteFile(filepath.Join(inner, name), nil, 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(inner, 0o700), os.WriteFile(filepath.Join(inner, socketName(dir, name)), nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -227,7 +237,7 @@ func TestOrphans_SocketDirectories(t *testing.T) {
 			t.Errorf("%s exists: %v, want %v", name, err == nil, want)
 		}
 	}
-	if _, err := os.Lstat(filepath.Join(dir, "elsewhere", "d", "elsewhere")); err != nil {
+	if _, err := os.Lstat(filepath.Join(dir, "elsewhere", "d", socketName(dir, "elsewhere"))); err != nil {
 		t.Error(err)
 	}
 }

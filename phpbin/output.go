@@ -34,8 +34,8 @@ type Output struct {
 	PID int
 }
 
-// outputReader reads what a php-cgi writes, from its start to its exit. If it did not
-// read, php-cgi would block when the pipe is full.
+// outputReader reads what a php-cgi and the programs of its scripts write, until the
+// last of them has exited. If it did not read, they would block when the pipe is full.
 type outputReader struct {
 	read, write *os.File
 	packets     bool // a read returns what one write has written, at most packetSize
@@ -69,6 +69,7 @@ func newOutputReader(otherUser bool, sink func(text string)) (*outputReader, err
 
 func (s *outputReader) run() {
 	defer close(s.done)
+	defer s.read.Close()
 	buffer := make([]byte, 2*packetSize)
 	timed := false
 	for {
@@ -202,6 +203,18 @@ func newOutputs(o Options) (*outputs, error) {
 func (o *outputs) started() {
 	o.stdout.started()
 	o.stderr.started()
+}
+
+// ended reports whether nobody has the pipes open for writing.
+func (o *outputs) ended() bool {
+	for _, r := range []*outputReader{o.stdout, o.stderr} {
+		select {
+		case <-r.done:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // close stops reading.

@@ -1,8 +1,10 @@
 package phpbin
 
 import (
+	"hash/fnv"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 
@@ -32,9 +34,18 @@ func ownTag() string {
 	if err != nil {
 		return ""
 	}
-	// In base 36, because the path of a socket is limited to 107 bytes (bindDir).
-	base36 := func(n uint64) string { return strconv.FormatUint(n, 36) + "-" }
-	return base36(tag.pidNS) + base36(uint64(tag.pid)) + base36(tag.start)
+	return base36(tag.pidNS) + "-" + base36(uint64(tag.pid)) + "-" + base36(tag.start) + "-"
+}
+
+// base36 formats n, short because the path of a socket is limited to 107 bytes.
+func base36(n uint64) string { return strconv.FormatUint(n, 36) }
+
+// socketName returns the name of the socket for a socket directory: that of the
+// directory, and a hash of where it is.
+func socketName(dir string) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(filepath.Dir(dir)))
+	return filepath.Base(dir) + "-" + base36(uint64(hash.Sum32()))
 }
 
 // currentTag returns the tag of this process.

@@ -198,24 +198,40 @@ func (s *Shared) WorkersStay() bool {
 }
 
 // Close stops the master and its children and returns when none is left. The
-// workers should be idle: the TERM that stops a master goes to its whole group, and
-// interrupts a script that sleeps or waits for a lock. Children that have never
-// served are killed. When ctx ends, those that remain are killed. Close may be
+// workers should be idle: TERM interrupts a script that sleeps or waits for a lock.
+// Children that have never served are killed. When ctx ends, those that remain are
+// killed. Other programs that scripts have started stay: see KillJobs. Close may be
 // called again.
+//
+// The master is killed, because it would pass a TERM on to its process group, and so
+// to those programs too. It has nothing to finish.
 func (s *Shared) Close(ctx context.Context) error {
 	return s.close(ctx, func() error {
+		_ = s.master.kill()
 		for _, p := range append(s.closeSlots(), s.takeUnassigned()...) {
 			_ = p.conn.Close()
 		}
-		unused := s.unusedChildren()
-		_ = s.master.send(syscall.SIGTERM)
-		for _, p := range unused { // after the master, which would fork new ones
-			p.kill()
-			p.close()
-		}
-		err := s.shutdown()
+		s.terminateChildren()
+		err := s.shutdown(s.isChild)
 		s.endpoint.close()
-		s.master.output.close()
 		return err
 	})
+}
+
+// terminateChildren sends TERM to the children that have served. They exit when they
+// are idle and their connection is closed.
+func (s *Shared) terminateChildren() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.children {
+		_ = c.send(syscall.SIGTERM)
+	}
+}
+
+// isChild reports whether the process is a child that has served.
+func (s *Shared) isChild(pid int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.children[pid]
+	return c != nil && c.alive()
 }

@@ -62,10 +62,7 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	php.output.pid.Store(int64(php.cmd.Process.Pid))
-	s.watch(php, func() {
-		e.close()
-		php.output.close()
-	})
+	s.watch(php, e.close)
 	if err := s.watchdog.adopt(php.cmd.Process); err != nil {
 		_ = php.kill()
 		<-php.done
@@ -135,7 +132,8 @@ func (s *Single) WorkersStay() bool { return false }
 
 // Close stops every php-cgi and returns when none is left. The workers should be
 // idle: TERM interrupts a script that sleeps or waits for a lock. When ctx ends,
-// those that remain are killed. Close may be called again.
+// those that remain are killed. Other programs that scripts have started stay: see
+// KillJobs. Close may be called again.
 func (s *Single) Close(ctx context.Context) error {
 	return s.close(ctx, func() error {
 		for _, p := range s.closeSlots() {
@@ -144,6 +142,6 @@ func (s *Single) Close(ctx context.Context) error {
 			}
 			_ = p.conn.Close()
 		}
-		return s.shutdown()
+		return s.shutdown(s.startedHere)
 	})
 }

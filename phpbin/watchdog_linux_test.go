@@ -42,6 +42,8 @@ func runHelper(what string) error {
 		return helperReaper()
 	case "parent":
 		return helperParent()
+	case "jobs":
+		return helperJobs(rest)
 	case "next":
 		return helperNext(rest)
 	}
