@@ -75,6 +75,7 @@ var knownWriters = map[writerType]writerKind{
 
 	{caddyhttpPath, "responseRecorder"}:                   recorder,
 	{caddyhttpPath, "IdleTimeoutWriter"}:                  wrapper,
+	{caddyhttpPath, "ResponseWriterWrapper"}:              wrapper,
 	{caddyhttpPath, "readDeadlineWriter"}:                 wrapper,
 	{caddyhttpPath + "/headers", "responseWriterWrapper"}: wrapper,
 	{caddyhttpPath + "/encode", "responseWriter"}:         wrapper,

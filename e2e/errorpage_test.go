@@ -57,7 +57,7 @@ http://127.0.0.1:{$PORT} {
 }
 `
 
-// errorPage is what error.php sees.
+// errorPage holds what error.php sees.
 type errorPage struct {
 	Method, URI, Status, Length string
 	HTTPLength, Type            string

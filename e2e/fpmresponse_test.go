@@ -17,6 +17,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
@@ -28,6 +31,7 @@ type comparison struct {
 	site   string // the path of the route in comparedSite; default: one with PHP alone
 	method string // default: GET
 	fields []string
+	h3     bool // by HTTP/3, too
 
 	// differs is the reason why the response is not that of php_fastcgi; then it is
 	// want.
@@ -131,13 +135,14 @@ http://127.0.0.1:{$PORT}, https://127.0.0.1:{$PORT2} {
 `
 
 // protocols are those that a client may speak.
-var protocols = []string{"HTTP/1.1", "h2c", "h2"}
+var protocols = []string{"HTTP/1.1", "h2c", "h2", "h3"}
 
 // clientOf returns a client that speaks one protocol, and the server's URL for it.
 func clientOf(t *testing.T, s *harness.Server, protocol string) (c *http.Client, url string) {
 	t.Helper()
+	c, url = harness.NewClient(t), s.URL
+	insecure := &tls.Config{InsecureSkipVerify: true}
 	p := new(http.Protocols)
-	url = s.URL
 	switch protocol {
 	case "HTTP/1.1":
 		p.SetHTTP1(true)
@@ -146,12 +151,38 @@ func clientOf(t *testing.T, s *harness.Server, protocol string) (c *http.Client,
 	case "h2":
 		p.SetHTTP2(true)
 		url = fmt.Sprintf("https://127.0.0.1:%d", s.Port+1)
+	case "h3":
+		tr := &http3.Transport{DisableCompression: true, TLSClientConfig: insecure}
+		tr.Dial = func(ctx context.Context, addr string, tlsConfig *tls.Config, config *quic.Config) (*quic.Conn, error) {
+			conn, err := quic.DialAddrEarly(ctx, addr, tlsConfig, config)
+			if err == nil {
+				// The transport forgets a connection after an error, and Caddy would wait
+				// for it when it stops.
+				t.Cleanup(func() { conn.CloseWithError(0, "") })
+			}
+			return conn, err
+		}
+		t.Cleanup(func() { tr.Close() })
+		c.Transport = tr
+		return c, fmt.Sprintf("https://127.0.0.1:%d", s.Port+1)
 	}
-	tr := &http.Transport{DisableCompression: true, Protocols: p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	tr := &http.Transport{DisableCompression: true, Protocols: p, TLSClientConfig: insecure}
 	t.Cleanup(tr.CloseIdleConnections)
-	c = harness.NewClient(t)
 	c.Transport = tr
 	return c, url
+}
+
+// awaitTLS waits until Caddy has made its certificate.
+func awaitTLS(t *testing.T, s *harness.Server) {
+	t.Helper()
+	c, url := clientOf(t, s, "h2")
+	harness.Eventually(t, func() error {
+		res, err := c.Do(harness.NewRequest(t, "GET", url+"/hello.php", nil))
+		if err == nil {
+			res.Body.Close()
+		}
+		return err
+	})
 }
 
 // send sends the request of a comparison.
@@ -186,12 +217,22 @@ func send(t *testing.T, s *harness.Server, protocol string, a comparison, path s
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
+	if err != nil && protocol == "h3" {
+		// A reset discards what has not been read yet, perhaps the header too.
+		return received{Cut: true}
+	}
 	got.Status, got.Body, got.Cut, got.Header = res.StatusCode, string(body), err != nil, res.Header
 	for _, name := range notCompared {
 		got.Header.Del(name)
 	}
 	if slices.Equal(got.Header["Server"], []string{"Caddy"}) {
 		got.Header.Del("Server") // php_fastcgi removes it; see notCompared
+	}
+	got.Header["Alt-Svc"] = slices.DeleteFunc(got.Header["Alt-Svc"], func(v string) bool {
+		return strings.Contains(v, fmt.Sprint(":", s.Port+1)) // Caddy's own
+	})
+	if len(got.Header["Alt-Svc"]) == 0 {
+		delete(got.Header, "Alt-Svc")
 	}
 	return got
 }
@@ -200,20 +241,13 @@ func send(t *testing.T, s *harness.Server, protocol string, a comparison, path s
 // compares the responses. There is one worker, which has to survive them all.
 func compareWithFPM(t *testing.T, all []comparison) {
 	t.Helper()
-	opts := harness.Options{Global: "servers {\nprotocols h1 h2 h2c\n}", Workers: 1}
+	opts := harness.Options{Global: "servers {\nprotocols h1 h2 h2c h3\n}", Workers: 1}
 	prepare := func(t *testing.T, b harness.Backend) *harness.Server {
 		s := harness.Start(t, b, comparedSite, opts)
 		for i, a := range all {
 			harness.WriteFile(t, filepath.Join(s.Site, fmt.Sprintf("compared%d.php", i)), "<?php "+a.script)
 		}
-		c, url := clientOf(t, s, "h2")
-		harness.Eventually(t, func() error { // until Caddy has made its certificate
-			res, err := c.Do(harness.NewRequest(t, "GET", url+"/hello.php", nil))
-			if err == nil {
-				res.Body.Close()
-			}
-			return err
-		})
+		awaitTLS(t, s)
 		return s
 	}
 	fpm := prepare(t, harness.FPM)
@@ -223,6 +257,9 @@ func compareWithFPM(t *testing.T, all []comparison) {
 		for i, a := range all {
 			t.Run(a.name, func(t *testing.T) {
 				for _, protocol := range protocols {
+					if protocol == "h3" && !a.h3 {
+						continue
+					}
 					path := fmt.Sprintf("%s/compared%d.php", a.site, i)
 					want := a.want
 					if a.differs == "" {

@@ -136,7 +136,7 @@ func TestResponse_Length(t *testing.T) {
 	const short = `header('Content-Length: 100'); echo str_repeat('x', 50);`
 	html := http.Header{"Content-Type": {"text/html; charset=UTF-8"}}
 	all := []comparison{
-		{name: "a body shorter than its length", script: short},
+		{name: "a body shorter than its length", h3: true, script: short},
 		{name: "a HEAD of it", script: short, method: "HEAD"},
 		{name: "304 with a length", script: `http_response_code(304);` + short},
 		{
@@ -146,8 +146,8 @@ func TestResponse_Length(t *testing.T) {
 		},
 		{name: "205 with a length", script: `http_response_code(205);` + short},
 		{name: "206 that is too short", script: `http_response_code(206); header('Content-Range: bytes 0-99/200');` + short},
-		{name: "a length and no body", script: `header('Content-Length: 100');`},
-		{name: "a long body that is too short", script: `header('Content-Length: 500000'); echo str_repeat('x', 300000);`},
+		{name: "a length and no body", h3: true, script: `header('Content-Length: 100');`},
+		{name: "a long body that is too short", h3: true, script: `header('Content-Length: 500000'); echo str_repeat('x', 300000);`},
 		{name: "a body that is too short after a flush", script: `header('Content-Length: 100'); echo 'x'; flush(); usleep(20000); echo 'y';`},
 		{name: "a fatal error in the middle", script: `header('Content-Length: 100'); echo 'x'; flush(); ini_set('display_errors', 0); nothing();`},
 		{
@@ -155,13 +155,13 @@ func TestResponse_Length(t *testing.T) {
 			script: `header('Content-Length: 5000'); echo str_repeat('x', 4000);`,
 		},
 		{name: "a body longer than its length", script: `header('Content-Length: 10'); echo str_repeat('x', 50);`},
-		{name: "no length", script: `echo 'hello';`},
+		{name: "no length", h3: true, script: `echo 'hello';`},
 		{name: "no body", script: ``},
 		{name: "HEAD", script: `echo 'hello';`, method: "HEAD"},
 	}
 	for _, site := range []string{"/respond", "/longer", "/file", "/kept", "/status", "/templates"} {
 		all = append(all,
-			comparison{name: "replaced by " + site, site: site, script: fails},
+			comparison{name: "replaced by " + site, h3: true, site: site, script: fails},
 			comparison{name: "a HEAD replaced by " + site, site: site, script: fails, method: "HEAD"},
 			comparison{name: "a long one replaced by " + site, site: site, script: fails + `echo str_repeat('x', 100000);`},
 			comparison{name: "an empty one replaced by " + site, site: site, script: `http_response_code(500);`},
@@ -177,12 +177,12 @@ func TestResponse_Header(t *testing.T) {
 	t.Parallel()
 	const fields = `foreach (['Server', 'X-Set', 'Cache-Control', 'Content-Type', 'Set-Cookie', 'Vary', 'X-Add', 'X-Default', 'X-Deferred', 'X-Removed'] as $f) header("$f: PHP=1");`
 	compareWithFPM(t, []comparison{
-		{name: "fields that Connection lists", script: `header('Connection: X-Hop, close , x-other'); header('X-Hop: 1'); header('X-Other: 2'); header('X-Kept: 3'); echo 1;`},
+		{name: "fields that Connection lists", h3: true, script: `header('Connection: X-Hop, close , x-other'); header('X-Hop: 1'); header('X-Other: 2'); header('X-Kept: 3'); echo 1;`},
 		{name: "fields that two Connection fields list", script: `header('Connection: X-Hop'); header('Connection: Set-Cookie', false); header('X-Hop: 1'); setcookie('a', 'b'); echo 1;`},
 		{name: "a Connection that lists Content-Length", script: `header('Connection: Content-Length'); header('Content-Length: 5'); echo 'hello';`},
 		{name: "an empty Connection", script: `header('Connection: , ,'); header('X-Hop: 1'); echo 1;`},
 		{name: "hop-by-hop fields", script: `foreach (['Keep-Alive', 'Proxy-Connection', 'Proxy-Authenticate', 'Proxy-Authorization', 'TE', 'Trailer', 'Upgrade', 'Alt-Svc', 'X-Kept'] as $f) header("$f: x"); echo 1;`},
-		{name: "Server", script: `header('Server: mine'); echo 1;`},
+		{name: "Server", h3: true, script: `header('Server: mine'); echo 1;`},
 		{name: "an empty Server", script: `header('Server:'); echo 1;`},
 		{name: "two Server", script: `header('Server: mine'); header('Server: yours', false); echo 1;`},
 		{name: "fields that Caddy sets", site: "/encode", fields: []string{"Accept-Encoding: gzip"}, script: `foreach (['Server', 'Vary', 'Accept-Ranges'] as $f) header("$f: php"); header('ETag: "a"'); echo str_repeat('x', 5000);`},
@@ -197,9 +197,9 @@ func TestResponse_Interim(t *testing.T) {
 	t.Parallel()
 	const hint = `header('Link: </a.css>; rel=preload', false); http_response_code(103);`
 	all := []comparison{
-		{name: "early hints", script: hint + `echo 'early';`},
+		{name: "early hints", h3: true, script: hint + `echo 'early';`},
 		{name: "two hints", script: `header('Link: </b.css>; rel=preload');` + hint + `echo 'early';`},
-		{name: "hints before the body", script: hint + `flush(); usleep(20000); echo 'late';`},
+		{name: "hints before the body", h3: true, script: hint + `flush(); usleep(20000); echo 'late';`},
 		{name: "hints and no body", script: hint},
 		{name: "hints and a HEAD", method: "HEAD", script: hint + `echo 'early';`},
 		{name: "hints and a length", script: hint + `header('Content-Length: 5'); echo 'early';`},
@@ -232,12 +232,12 @@ func TestResponse_Chunked(t *testing.T) {
 		return received{Status: 200, Header: h, Body: body}
 	}
 	compareWithFPM(t, []comparison{
-		{name: "one chunk", script: chunked + `echo "5\r\nhello\r\n0\r\n\r\n";`},
+		{name: "one chunk", h3: true, script: chunked + `echo "5\r\nhello\r\n0\r\n\r\n";`},
 		{name: "many chunks", script: chunked + `for ($i = 1; $i < 3000; $i++) echo dechex($i), "\r\n", str_repeat(chr(97 + $i % 26), $i), "\r\n"; echo "0\r\n\r\n";`},
 		{name: "flushed chunks", script: chunked + `foreach (str_split("5;x=y\r\nhello\r\nA\r\n, my world\r\n0\r\n\r\n") as $c) { echo $c; flush(); }`},
 		{name: "a trailer section", script: chunked + `echo "5\r\nhello\r\n0\r\nX-T: 1\r\n\r\nmore";`},
 		{name: "no chunk but the last", script: chunked + `echo "0\r\n\r\n";`},
-		{name: "no last chunk", script: chunked + `echo "5\r\nhello\r\n";`},
+		{name: "no last chunk", h3: true, script: chunked + `echo "5\r\nhello\r\n";`},
 		{name: "a chunk that is cut", script: chunked + `echo "5\r\nhello\r\n5\r\nhe";`},
 		{name: "an invalid chunk", script: chunked + `echo "5\r\nhello\r\nx\r\n";`},
 		{name: "a HEAD", method: "HEAD", script: chunked + `echo "5\r\nhello\r\n0\r\n\r\n";`},
@@ -273,4 +273,31 @@ func TestResponse_Chunked(t *testing.T) {
 			differs: "php_fastcgi announces the length of the coded body", want: text("hello"),
 		},
 	})
+}
+
+// TestResponse_LengthAnnounced checks that the length of a whole response is announced
+// through Caddy's own writers. It fails when a new version of Caddy renames one of
+// those that package caddymodule knows.
+func TestResponse_LengthAnnounced(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, harness.SharedLean, `
+		http://127.0.0.1:{$PORT}, https://127.0.0.1:{$PORT2} {
+			tls internal
+			log {
+				output discard
+			}
+			root {$SITE}
+			encode
+			header >X-Deferred 1
+			PHP
+		}
+	`, harness.Options{Global: "metrics\nservers {\nprotocols h1 h2 h2c h3\n}"})
+	harness.WriteFile(t, filepath.Join(s.Site, "compared0.php"), `<?php echo str_repeat('x', 5000);`)
+	awaitTLS(t, s)
+	for _, protocol := range protocols {
+		got := send(t, s, protocol, comparison{}, "/compared0.php")
+		if length := got.Header.Get("Content-Length"); got.Status != 200 || len(got.Body) != 5000 || length != "5000" {
+			t.Errorf("%s: got status %d, %d bytes, Content-Length %q", protocol, got.Status, len(got.Body), length)
+		}
+	}
 }
