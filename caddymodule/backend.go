@@ -31,13 +31,14 @@ type Backend struct {
 	// the php_pool app's `defaults`.
 	PoolOptions *poolcfg.Options `json:"pool_options,omitempty"`
 
-	// The root directory of the site. Default: `{http.vars.root}`, which the
-	// `root` directive sets, or else the current directory.
+	// The directory of the site's scripts. Other files are looked for in the site's
+	// own root, from which file_server serves them. Default: `{http.vars.root}`,
+	// which the `root` directive sets, or else the current directory.
 	Root string `json:"root,omitempty"`
 
-	// The extensions that a script may have. A path is split after the first one
-	// into the script and PATH_INFO. ASCII only, case-insensitive. Default:
-	// `.php`.
+	// The extensions that a script may have. A path is split into the script and
+	// PATH_INFO after the first name that has one and is not a directory. ASCII
+	// only, case-insensitive. Default: `.php`.
 	SplitPath []string `json:"split_path,omitempty"`
 
 	// Additional variables for `$_SERVER`. Placeholders are replaced.

@@ -184,7 +184,7 @@ func TestNotRun_OwnResponse(t *testing.T) {
 	}
 }
 
-// TestNotRun_Limit: files that change all the time do not keep a request for ever.
+// TestNotRun_Limit: files that change all the time do not keep a request forever.
 func TestNotRun_Limit(t *testing.T) {
 	var runs atomic.Int32
 	root := testfiles.Write(t, "index.php")

@@ -10,7 +10,7 @@ import (
 // Site is the part of a handler's configuration that determines which file serves a
 // request and which variables PHP gets. Call Provision before any other method.
 type Site struct {
-	// Root is the root directory; it may have placeholders. Default:
+	// Root is the directory of the scripts; it may have placeholders. Default:
 	// {http.vars.root}, else the current directory.
 	Root string
 	// SplitPath lists the extensions of scripts. Default: .php.
