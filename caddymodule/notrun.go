@@ -120,7 +120,7 @@ func (s *requestState) repeat(r *http.Request, err error, serve func() error) er
 				body.Free()
 				return caddyhttp.Error(http.StatusInternalServerError, seekErr)
 			}
-			r.Body = io.NopCloser(body)
+			r.Body, s.bodyRead = io.NopCloser(body), false
 		}
 		err = serve()
 		if body.ReadSeeker != nil {

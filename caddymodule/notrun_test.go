@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,6 +140,17 @@ func TestNotRun_SameFileAgain(t *testing.T) {
 		})
 	w, err := s.serve(httptest.NewRequest("POST", "http://example.com/dir/b.php", strings.NewReader("x")), nil)
 	if err != nil || w.Body.String() != `b.php ran, body "x"` {
+		t.Errorf("got %q, %v", w.Body, err)
+	}
+}
+
+// TestNotRun_ErrorRoute: an error page that PHP renders keeps the body too.
+func TestNotRun_ErrorRoute(t *testing.T) {
+	s := newChangingSite(t, func(root string) error { return os.Remove(filepath.Join(root, "a.php")) }, noInputFile)
+	r := prepareRequest(httptest.NewRequest("POST", "http://example.com/a.php", strings.NewReader("x")), new(caddyhttp.Server))
+	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.ErrorCtxKey, caddyhttp.Error(http.StatusNotFound, nil)))
+	w := httptest.NewRecorder()
+	if err := s.handler.ServeHTTP(w, r, nil); err != nil || w.Body.String() != `index.php ran, body "x"` {
 		t.Errorf("got %q, %v", w.Body, err)
 	}
 }
