@@ -83,7 +83,7 @@ func onlyIn(dir, other string) []string {
 }
 
 // phpValue matches a PHP setting in the file of an fpm pool.
-var phpValue = regexp.MustCompile(`^php(?:_admin)?_(?:value|flag)\[([^\]]+)\]$`)
+var phpValue = regexp.MustCompile(`^php_(admin_)?(?:value|flag)\[([^\]]+)\]$`)
 
 // fpmPools reports PHP settings in php-fpm's pool files.
 func (c *check) fpmPools(dir string) {
@@ -96,7 +96,7 @@ func (c *check) fpmPools(dir string) {
 		var lines []string
 		for _, s := range parseINI(string(text)) {
 			if m := phpValue.FindStringSubmatch(s.name); m != nil {
-				lines = append(lines, "`ini "+m[1]+" "+s.value+"`")
+				lines = append(lines, "`"+m[1]+"ini "+m[2]+" "+s.value+"`")
 			}
 		}
 		if len(lines) > 0 {

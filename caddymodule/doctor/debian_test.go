@@ -32,7 +32,7 @@ func TestDebian_SettingsOfFPM(t *testing.T) {
 		"php-fpm's php.ini differs: memory_limit = 256M (php-cgi: 128M), upload = 10M (not set for php-cgi), only_cgi not set (php-cgi: 1)",
 		"write `ini_file "+ini+"` and `ini_scan_dir "+filepath.Join(dir, "fpm/conf.d")+"`")
 	wantFinding(t, c.findings, Note, "extensions enabled for php-fpm but not for php-cgi: apcu, redis", "phpenmod -v 8.2 -s cgi apcu redis")
-	wantFinding(t, c.findings, Note, "fpm/pool.d/www.conf has PHP settings", "`ini open_basedir /srv`, `ini display_errors off`")
+	wantFinding(t, c.findings, Note, "fpm/pool.d/www.conf has PHP settings", "`admin_ini open_basedir /srv`, `ini display_errors off`")
 	if len(c.findings) != 3 {
 		t.Errorf("got:\n%s", format(c.findings))
 	}
