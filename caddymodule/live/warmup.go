@@ -30,7 +30,7 @@ type warmupRoute struct {
 
 	// Results of the last request.
 	reachedPHP bool
-	doErr      error     // of Prepared.Do: PHP sent no response
+	doErr      error     // the worker cannot be used any more, or sent no response
 	stderr     quotation // of the script
 }
 
@@ -156,7 +156,8 @@ func (w *warmupRoute) check(rec *responseRecorder, err error) error {
 	switch {
 	case err != nil && w.doErr == nil && w.reachedPHP:
 		if status, exited := w.prepared.ExitStatus(w.worker); exited {
-			return fmt.Errorf("worker exited during the response (%s): %w", cmp.Or(status, "exit status unknown"), err)
+			w.doErr = fmt.Errorf("worker exited during the response (%s): %w", cmp.Or(status, "exit status unknown"), err)
+			return w.doErr
 		}
 		return err
 	case err != nil:
