@@ -249,23 +249,38 @@ func TestOPcache_HelperIsNotCallableByClients(t *testing.T) {
 	})
 }
 
-// TestOPcache_UnresponsiveWorkerIsReplaced stops a worker with SIGSTOP, and checks
-// that it is replaced after two seconds.
-func TestOPcache_UnresponsiveWorkerIsReplaced(t *testing.T) {
+// TestOPcache_UnresponsiveWorker stops a worker with SIGSTOP, as a debugger does. The
+// query ends no worker, unless a request waits for it.
+func TestOPcache_UnresponsiveWorker(t *testing.T) {
 	t.Parallel()
-	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
-		s := harness.Start(t, b, harness.PoolSite(b, "workers 1", "health_interval off"))
-		pid := s.Pool().List[0].PID
-		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		// No worker is idle while its replacement starts.
+	stop := func(t *testing.T, b harness.Backend) (s *harness.Server, pid int) {
+		s = harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "health_interval off"))
+		pid = s.Pool().List[0].PID
+		harness.Kill(t, pid, syscall.SIGSTOP)
 		waitOPcache(s, "refused", func(o opcacheStatus) bool { return !o.Available && strings.Contains(o.Reason, "did not respond") })
-		s.Get("/hello.php").Want(t, 200, "hello\n")
-		s.WantExits(map[string]int{"probe_failed": 1})
-		if p := s.Pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {
-			t.Errorf("got %+v, want another worker", p)
-		}
+		s.WaitPool("draining", func(p harness.PoolStatus) bool { return p.Workers.Draining == 1 })
+		return s, pid
+	}
+	t.Run("continues", func(t *testing.T) {
+		harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+			s, pid := stop(t, b)
+			harness.Kill(t, pid, syscall.SIGCONT)
+			p := s.WaitPool("idle", func(p harness.PoolStatus) bool { return p.Workers.Idle == 1 })
+			if len(p.Exits) != 0 || p.List[0].PID != pid {
+				t.Errorf("got exits %v and worker %d, want none and the same worker %d", p.Exits, p.List[0].PID, pid)
+			}
+			s.Get("/hello.php").Want(t, 200, "hello\n")
+		})
+	})
+	t.Run("a request waits", func(t *testing.T) {
+		harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+			s, pid := stop(t, b)
+			s.Get("/hello.php").Want(t, 200, "hello\n")
+			s.WantExits(map[string]int{"abandoned": 1})
+			if p := s.Pool(); p.Workers.Total != 1 || p.List[0].PID == pid || p.Requests.Failed != 0 {
+				t.Errorf("got %+v, want another worker", p)
+			}
+		})
 	})
 }
 

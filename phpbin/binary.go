@@ -32,6 +32,10 @@ type Binary struct {
 	// compiler is enabled too.
 	OPcache, JIT bool
 
+	// Tracers are the loaded extensions that report every request to a debugger, a
+	// profiler or a monitoring service, also those that are not the site's.
+	Tracers []string
+
 	// MemoryLimit is memory_limit in bytes; -1 means no limit.
 	MemoryLimit int64
 

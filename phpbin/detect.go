@@ -44,6 +44,7 @@ func Detect(ctx context.Context, path string, o Options) (*Binary, error) {
 	b.Warnings = nonEmptyLines(stderr)
 	b.readRows(rows)
 	b.UnknownINI = unknownINI(info, own, o.AdminINI)
+	b.Tracers = tracers(info, rows)
 	return b, nil
 }
 

@@ -137,12 +137,16 @@ const abandonedGrace = 5 * time.Minute
 // stopAbandonedLocked stops a script whose client has disconnected if requests
 // wait for its worker: first softly, like RequestTimeout, then by killing it.
 func (p *Pool) stopAbandonedLocked(w *worker, now time.Duration) {
+	grace := abandonedGrace
+	if w.lease.kind == internalLease {
+		grace = 0 // it was a query of the pool's owner: requests come first
+	}
 	switch {
-	case p.queue.len == 0 || now-w.drain.since < abandonedGrace:
+	case p.queue.len == 0 || now-w.drain.since < grace:
 	case w.drain.softTimeoutAt == 0:
 		w.drain.softTimeoutAt = now
 		p.logLocked(p.log.Warn, "stopping a script whose client disconnected: requests wait for its worker",
-			zap.String("script", w.lease.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
+			ifSet("script", w.lease.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 			zap.Duration("abandoned_for", now-w.drain.since))
 		w.proc.SoftTimeout() //nolint:errcheck // on error the next tick kills it
 	case now-w.drain.softTimeoutAt >= killDelay:

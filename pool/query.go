@@ -33,7 +33,8 @@ const queryTimeout = 2 * time.Second
 // [ErrNoWorker] if the ID is unknown. A query does not count as a request and does
 // not change the age or the idle time of the worker, which is reported as idle
 // meanwhile. A request that needs the worker waits for it. If the worker does not
-// respond within queryTimeout it is replaced, as by a failed health check.
+// respond within queryTimeout it drains, as if a client had disconnected, because
+// PHP may be paused by a debugger; it is stopped only if requests wait for it.
 //
 // An error of read is returned unchanged; the worker stays.
 func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response) error) (QueryInfo, error) {
@@ -50,7 +51,7 @@ func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response
 		info := QueryInfo{Worker: w.id, PID: w.proc.PID(), Generation: w.gen.number}
 		readErr, err := lease.query(r, read)
 		if err != nil {
-			lease.discardUnresponsive(err)
+			lease.endUnresponsive(err)
 			return info, err
 		}
 		lease.returnBorrowed(NoReason)
@@ -58,18 +59,26 @@ func (p *Pool) Query(worker uint64, r *fastcgi.Request, read func(*http.Response
 	}
 }
 
-// discardUnresponsive replaces a worker that did not respond to a query.
-func (l Lease) discardUnresponsive(err error) {
+// endUnresponsive ends the lease of a worker that did not respond to a query: the worker
+// is replaced if it has exited, and drains if it still runs.
+func (l Lease) endUnresponsive(err error) {
 	p, w := l.pool, l.w
-	reason := ProbeFailed
-	if w.exited() {
-		reason = Crashed
-	}
+	exited := w.exited() || errors.Is(err, io.ErrUnexpectedEOF) && exitsWithin(w.proc, deathGrace)
 	if p.root.Err() == nil {
-		p.log.Warn("worker did not respond to a query", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
-			zap.Stringer("reason", reason), zap.Error(err))
+		p.log.Warn("worker did not respond to a query", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), zap.Error(err))
 	}
-	l.returnBorrowed(reason)
+	if exited {
+		l.returnBorrowed(Crashed)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.internalLeases--
+	if w.leaseID == l.id && w.state == Busy {
+		w.leaseID++
+		p.drainLocked(w)
+		p.checkDrainedLocked()
+	}
 }
 
 // query sends the request. readErr is the error of read; err means that the worker

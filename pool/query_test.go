@@ -212,16 +212,43 @@ func TestQuery_RequestUsesOtherWorker(t *testing.T) {
 	})
 }
 
+// A worker that does not respond in time may be paused by a debugger. It drains and
+// then serves again.
 func TestQuery_Timeout(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
-		defer tt.querySlowly()() // the fake still runs after its process has exited
+		proceed := tt.querySlowly()
 		query := tt.startQuery()
 		time.Sleep(queryTimeout)
 		query.want(tt, errQueryTimeout)
+		time.Sleep(time.Minute)
+		tt.wantWorkers(2, 1)
+		if got := tt.Stats().Workers.Draining; got != 1 {
+			t.Errorf("%d workers drain, want 1", got)
+		}
+		proceed()
 		tt.wantWorkers(2, 2)
 		s := tt.Stats()
-		if s.Exits[ProbeFailed] != 1 || len(s.Exits) != 1 || s.Requests != (RequestCounts{}) {
-			t.Errorf("got exits %v and requests %+v, want one probe_failed and no request", s.Exits, s.Requests)
+		if len(s.Exits) != 0 || s.Requests != (RequestCounts{}) || s.Launches != 2 {
+			t.Errorf("got exits %v, %d launches and requests %+v, want no exit, 2 launches and no request", s.Exits, s.Launches, s.Requests)
+		}
+	})
+}
+
+// Requests wait for a worker that does not respond to a query: it is stopped.
+func TestQuery_TimeoutBlocksRequests(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		defer tt.querySlowly()() // the fake still runs after its process has exited
+		query := tt.startQuery()
+		a := tt.acquire()
+		time.Sleep(queryTimeout)
+		query.want(tt, errQueryTimeout)
+		time.Sleep(2*tickInterval + killDelay)
+		a.wantLease().Release()
+		if got := tt.proc(0).soft.Load(); got != 1 {
+			t.Errorf("stopped softly %d times, want once", got)
+		}
+		if s := tt.Stats(); s.Exits[Abandoned] != 1 || len(s.Exits) != 1 {
+			t.Errorf("got exits %v, want one abandoned", s.Exits)
 		}
 	})
 }

@@ -78,6 +78,9 @@ func (d *diagnosis) workers() {
 	}
 }
 
+// notQueried is how the reason begins if workers are not queried on purpose.
+const notQueried = "not queried: "
+
 // opcache reports an OPcache that is full, almost full, or slow.
 func (d *diagnosis) opcache(o *opcacheInfo) {
 	if o.Full {
@@ -85,6 +88,9 @@ func (d *diagnosis) opcache(o *opcacheInfo) {
 		d.add(doctor.Problem, remedy, "OPcache is full, and scripts that are not in it are compiled for each request: %s", reason)
 	}
 	if !o.Available {
+		if strings.HasPrefix(o.Reason, notQueried) {
+			d.add(doctor.Note, "turn the extension off if these figures matter more", "OPcache is %s", o.Reason)
+		}
 		return
 	}
 	d.findings = append(d.findings, o.cacheWarnings()...)

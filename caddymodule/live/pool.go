@@ -110,12 +110,15 @@ func (p *Pool) MissingPermission(path string) error {
 	return plan.User.CheckMode(path, 4, "read (r)")
 }
 
-// opcacheScope returns which workers share an OPcache, or ErrNotStarted.
+// opcacheScope returns which workers share an OPcache. The error is ErrNotStarted, or
+// that of opcache.Traced.
 func (p *Pool) opcacheScope() (opcache.Scope, error) {
 	plan, _ := p.Active()
 	switch {
 	case plan == nil:
 		return "", ErrNotStarted
+	case plan.Binary != nil && len(plan.Binary.Tracers) > 0:
+		return "", opcache.Traced(plan.Binary.Tracers)
 	case plan.Spawn == poolcfg.SpawnSingle && !opcache.SinglesShare:
 		return opcache.ScopeWorker, nil
 	}

@@ -50,7 +50,7 @@ type Cache struct {
 }
 
 // New returns the Cache of a pool. scope returns which workers share it, or an error
-// while the pool has not started. checkReadable returns what seems to keep the
+// while the pool has not started, or if its workers must not be queried. checkReadable returns what seems to keep the
 // workers from reading a file, or nil.
 func New(p *pool.Pool, logger *zap.Logger, scope func() (Scope, error), checkReadable func(path string) error) *Cache {
 	return &Cache{pool: p, logger: logger, scope: scope, checkReadable: checkReadable}
@@ -130,6 +130,9 @@ func (c *Cache) Close() {
 // Refresh starts a query if one is due and a worker is idle. It returns a channel
 // that is closed at the end of the running query, or nil if none is running.
 func (c *Cache) Refresh() <-chan struct{} {
+	if _, err := c.scope(); err != nil {
+		return nil
+	}
 	stats := c.pool.Stats()
 	c.mu.Lock()
 	defer c.mu.Unlock()

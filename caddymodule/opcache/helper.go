@@ -32,12 +32,19 @@ type helper struct {
 }
 
 // helperINI keeps the site's own code and sessions out of the helper script,
-// whatever the site's php.ini runs with every script.
+// whatever the site's php.ini runs with every script. Xdebug must neither connect to
+// an IDE nor write a profile: the settings after the first one are those of Xdebug 2.
 const helperINI = `auto_prepend_file = none
 auto_append_file = none
 session.auto_start = 0
 html_errors = 0
 zlib.output_compression = 0
+xdebug.start_with_request = no
+xdebug.start_upon_error = no
+xdebug.remote_enable = 0
+xdebug.remote_autostart = 0
+xdebug.profiler_enable = 0
+xdebug.auto_trace = 0
 `
 
 // statusHelper disables OPcache for its request, so that the query is neither a hit

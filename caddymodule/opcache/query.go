@@ -81,6 +81,12 @@ type UnavailableError struct{ reason string }
 // Error returns the reason.
 func (e *UnavailableError) Error() string { return e.reason }
 
+// Traced returns the error for workers that are not queried, because extensions of
+// PHP would report the query as a request of the site.
+func Traced(extensions []string) error {
+	return &UnavailableError{fmt.Sprintf("not queried: %s would report the query as a request of the site", strings.Join(extensions, ", "))}
+}
+
 func isUnavailable(err error) bool {
 	_, ok := errors.AsType[*UnavailableError](err)
 	return ok
