@@ -63,7 +63,7 @@ test: deps check vet ## run the tests of each change, in about 7 minutes
 test-short: ## run the unit tests, in less than a minute and without installing anything
 	$(GO) test -short $(RACED) $(WITH_CADDY)
 
-test-apps: deps-apps build ## run DokuWiki, WordPress, a browser and monitoring agents, in about 3 minutes
+test-apps: deps-apps build ## run applications such as WordPress, a browser and monitoring agents, in about 5 minutes
 	$(E2E_TEST) ./e2e/apps $(CADDY)
 	cd e2e/apps/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./... $(CADDY)
 

@@ -190,6 +190,12 @@ func wantRoundTrips(tb testing.TB, got, want []RoundTrip) {
 // subsequence of them.
 func differentLines(got, want string) string {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	at := func(list []string, i int) string {
+		if i < 0 || i >= len(list) {
+			return ""
+		}
+		return list[i]
+	}
 	for len(g) > 0 && len(w) > 0 && g[0] == w[0] {
 		g, w = g[1:], w[1:]
 	}
@@ -215,12 +221,21 @@ func differentLines(got, want string) string {
 		case i < len(g) && j < len(w) && g[i] == w[j]:
 			i, j = i+1, j+1
 		case j < len(w) && (i == len(g) || common[i][j+1] >= common[i+1][j]):
-			fmt.Fprintf(&out, "\tphp_fastcgi: %.500s\n", w[j])
+			fmt.Fprintf(&out, "\tphp_fastcgi: %s\n", excerpt(w[j], at(g, i)))
 			j++
 		default:
-			fmt.Fprintf(&out, "\tgot:         %.500s\n", g[i])
+			fmt.Fprintf(&out, "\tgot:         %s\n", excerpt(g[i], at(w, j-1)))
 			i++
 		}
 	}
 	return fmt.Sprintf("%.8000s", out.String())
+}
+
+// excerpt cuts a long line before the place where it differs from another.
+func excerpt(line, other string) string {
+	start := 0
+	for len(line) > 300 && start < min(len(line), len(other)) && line[start] == other[start] {
+		start++
+	}
+	return fmt.Sprintf("%.500s", line[max(0, start-100):])
 }
