@@ -73,7 +73,7 @@ func filesChange(t *testing.T, b harness.Backend, opcache string) {
 				}
 				a := outcome{method: []string{"GET", "GET", "POST"}[random.IntN(3)], path: askedPaths[random.IntN(len(askedPaths))]}
 				a.from = f.done.Load()
-				a.got = send(s, a.method, a.path)
+				a.got = fetch(s, a.method, a.path)
 				a.to = f.started.Load()
 				responses[i] = append(responses[i], a)
 				completed[i].Add(1)
@@ -119,9 +119,9 @@ type outcome struct {
 	from, to          int64
 }
 
-// send returns the status of a response, and what identifies the file that served
+// fetch returns the status of a response, and what identifies the file that served
 // it.
-func send(s *harness.Server, method, path string) string {
+func fetch(s *harness.Server, method, path string) string {
 	var body io.Reader
 	if method == "POST" {
 		body = strings.NewReader("body")
