@@ -25,8 +25,7 @@ func (e *endpoint) setPath(o Options) error {
 		return fmt.Errorf("creating a directory for the socket of php-cgi: %w", err)
 	}
 	if e.otherUser {
-		// Only those who have the handle reach it.
-		if err := os.Chmod(inner, 0o777); err != nil {
+		if err := os.Chmod(inner, 0o777); err != nil { //nolint:gosec // only those who have the handle reach it
 			return fmt.Errorf("creating a directory for the socket of php-cgi: %w", err)
 		}
 	}

@@ -62,6 +62,7 @@ func commands(pgid int) (list []string) {
 
 func TestClose_LeavesJobs(t *testing.T) {
 	forKindsAndUsers(t, func(t *testing.T, kind string, o phpbin.Options) {
+		t.Helper()
 		var output entries
 		o.Output = output.add
 		o.INI = enablePCNTL

@@ -49,6 +49,7 @@ func forKindsAndUsers(t *testing.T, test func(t *testing.T, kind string, o phpbi
 // Programs that scripts start have a stdin at its end, and PHP is among them.
 func TestStdin_EndOfFile(t *testing.T) {
 	forKindsAndUsers(t, func(t *testing.T, kind string, o phpbin.Options) {
+		t.Helper()
 		p := mustLaunch(t, startLauncher(t, kind, o))
 		for code, want := range map[string]string{
 			`echo shell_exec('cat; echo rc=$?');`:         "rc=0\n",
@@ -74,6 +75,7 @@ func TestStdin_EndOfFile(t *testing.T) {
 
 func TestOutput_StdoutAndStderr(t *testing.T) {
 	forKindsAndUsers(t, func(t *testing.T, kind string, o phpbin.Options) {
+		t.Helper()
 		var output entries
 		o.Output = output.add
 		p := mustLaunch(t, startLauncher(t, kind, o))
