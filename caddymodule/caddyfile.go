@@ -193,7 +193,11 @@ func (p *directive) finishPool() error {
 // better name, but Caddy does not pass it to directives.
 func nameFromRoot(roots ...string) string {
 	isOther := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_')
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_':
+			return false
+		}
+		return true
 	}
 	for _, root := range roots {
 		if parts := strings.FieldsFunc(root, isOther); len(parts) > 0 {
