@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"time"
@@ -89,6 +90,11 @@ type Backend struct {
 	// -1: all of it, whatever its size. Default: 0.
 	ResponseBuffers int64 `json:"response_buffers,omitempty"`
 
+	// Which clients get the Early Hints (103) that scripts send by `headers_send(103)`:
+	// `h2` for those that use HTTP/2 or 3, `all`, or `off`. Only their `Link` headers
+	// are sent. Default: `h2`, because some HTTP/1.1 clients do not expect them.
+	EarlyHints string `json:"early_hints,omitempty"`
+
 	site   cgi.Site
 	pool   *live.Pool
 	logger *zap.Logger
@@ -118,6 +124,11 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	}
 	if err := b.site.Provision(); err != nil {
 		return err
+	}
+	switch b.EarlyHints {
+	case "", earlyHintsHTTP2, earlyHintsAll, earlyHintsOff:
+	default:
+		return fmt.Errorf("early_hints %s: write h2, all or off", b.EarlyHints)
 	}
 	app, err := ctx.App("php_pool")
 	if err != nil {
@@ -156,7 +167,7 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	req := fastcgi.NewRequest()
 	resp := &response{
 		backend: b, httpRequest: r, requestBody: body, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
-		stderr: stderrLog{backend: b, request: r, script: script.Filename}, cancel: func() {},
+		stderr: stderrLog{backend: b, request: r, script: script.Filename}, cancel: func() {}, interimWriter: w,
 	}
 	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: state.Repl, Dst: req, Proxied: w == nil}
 	resp.span, env.TraceHeaders = b.startSpan(r.Context(), script.Filename)
@@ -166,7 +177,7 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	}
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
-	req.Stderr = &resp.stderr
+	req.Stderr, req.SignalMark, req.Interim = &resp.stderr, poolcfg.SignalMark, resp
 	resp.request.Info = env.Info(&script, body.Length)
 	resp.request.Info.MaxWait = time.Duration(b.DialTimeout)
 	if b.pool.LimitsClients.Load() {
@@ -179,7 +190,7 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	}
 	if resp.Response, err = b.pool.Do(ctx, &resp.request); err != nil {
 		resp.fail(err)
-		resp.finish()
+		resp.free()
 		return nil, b.toHTTPError(err, r, &script)
 	}
 	state.response = resp.Response
@@ -189,17 +200,17 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	if status := resp.body.Interim(); status != 0 {
 		sendInterim(w, r, status, resp.HTTP.Header)
 	}
-	if resp.ended = resp.body.Fill(fastcgi.MaxFill); resp.ended {
+	if resp.ended = resp.body.Fill(fastcgi.MaxFill); resp.ended && !resp.body.Running() {
 		// A short response that has arrived completely: its length is known, and
 		// the worker can serve the next request while this client reads.
 		resp.Release()
 	}
 	if err := b.notRunError(resp, state); err != nil {
-		resp.finish()
+		resp.free()
 		return nil, err
 	}
 	if resp.ended {
-		resp.requestBody.Free()
+		resp.completed()
 		if !resp.body.Truncated() {
 			resp.endSpan()
 		}

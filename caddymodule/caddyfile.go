@@ -133,6 +133,7 @@ var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
 	"read_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return parseDuration(d, &b.ReadTimeout) },
 	"write_timeout":        func(d *caddyfile.Dispenser, b *Backend) error { return parseDuration(d, &b.WriteTimeout) },
 	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return parseSizeOr(d, &b.RequestBuffers, "unlimited") },
+	"early_hints":          func(d *caddyfile.Dispenser, b *Backend) error { return parseString(d, &b.EarlyHints) },
 	"response_buffers":     func(d *caddyfile.Dispenser, b *Backend) error { return parseSizeOr(d, &b.ResponseBuffers, "unlimited") },
 	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return parseSize(d, &b.MaxBody) },
 }

@@ -41,8 +41,7 @@ func (b *readAheadBuffer) fill() {
 	for {
 		p, err := b.response.body.Next()
 		if errors.Is(err, io.EOF) || err != nil && b.response.body.Truncated() {
-			b.response.Release()
-			b.response.requestBody.Free()
+			b.response.completed()
 		}
 		b.mu.Lock()
 		for err == nil && !b.stopped && len(b.pending) > 0 && len(b.pending)+len(b.inFlight)+len(p) > b.limit {

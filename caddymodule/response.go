@@ -21,6 +21,7 @@ type response struct {
 	httpRequest    *http.Request
 	request        pool.Request
 	requestBody    spool.Body
+	interimWriter  http.ResponseWriter // nil if the request comes from reverse_proxy
 	stderr         stderrLog
 	span           trace.Span // nil if the request is not traced
 	body           *fastcgi.Body
@@ -71,16 +72,46 @@ func (resp *response) logSurplus() {
 // close releases the worker and everything else that the request holds, and
 // leaves the pool.
 func (resp *response) close() {
-	resp.finish()
-	resp.backend.pool.Release()
-}
-
-// finish is close without leaving the pool.
-func (resp *response) finish() {
-	status := http.StatusBadGateway
 	if resp.buffer != nil {
 		resp.buffer.stop()
 	}
+	if resp.body.Running() {
+		resp.runOn()
+		return
+	}
+	resp.free()
+	resp.backend.pool.Release()
+}
+
+// completed is called when all of the body has arrived. The worker can then serve
+// the next request while this client reads, unless the script runs on.
+func (resp *response) completed() {
+	if resp.body.Running() {
+		resp.Finish()
+		return
+	}
+	resp.Release()
+	resp.requestBody.Free()
+}
+
+// runOn is close for a script that has completed its response and runs on, as after
+// fastcgi_finish_request: the rest happens when it ends.
+func (resp *response) runOn() {
+	resp.Finish()
+	resp.endSpan()
+	// The HTTP request belongs to the handler, which returns now. What the script still
+	// logs is logged with a copy.
+	r := resp.httpRequest.Clone(context.WithoutCancel(resp.httpRequest.Context()))
+	resp.httpRequest, resp.stderr.request = r, r
+	go func() {
+		resp.free()
+		resp.backend.pool.Release()
+	}()
+}
+
+// free is close without leaving the pool.
+func (resp *response) free() {
+	status := http.StatusBadGateway
 	if resp.Response != nil {
 		resp.Close()
 		resp.logSurplus()

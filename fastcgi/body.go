@@ -24,11 +24,12 @@ type Body struct {
 	response http.Response // part of the Body to save an allocation
 	stream   stream
 
-	c       *Conn // nil when the request has ended, successfully or not
-	useID   uint64
-	unwatch func() bool
-	writer  *writer
-	timeout time.Duration
+	c         *Conn // nil when the request has ended, successfully or not
+	useID     uint64
+	unwatch   func() bool
+	writer    *writer
+	timeout   time.Duration
+	onInterim InterimHandler // see Request.Interim
 
 	isHead         bool  // the request method is HEAD
 	noBody         bool  // the response has no body: what PHP sends is discarded
@@ -44,6 +45,7 @@ func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
 	b := &Body{c: c, useID: useID, unwatch: unwatch, timeout: r.ReadTimeout, isHead: r.Head}
 	b.stream.init(r.Stderr)
 	b.stream.id = c.id
+	b.stream.signalMark, b.onInterim = r.SignalMark, r.Interim
 	return b
 }
 
@@ -69,6 +71,9 @@ func (b *Body) Surplus() int64 {
 // Truncated reports whether PHP has ended the request before the end of the body.
 // The body then ends with a [*TruncatedError].
 func (b *Body) Truncated() bool {
+	if b.err == nil && b.stream.finished() {
+		return b.finishedErr() != io.EOF
+	}
 	_, ok := errors.AsType[*TruncatedError](b.err)
 	return ok
 }
@@ -78,9 +83,8 @@ func (b *Body) Truncated() bool {
 // those of [Body.Read].
 func (b *Body) Next() ([]byte, error) {
 	for b.stream.buffered() == 0 {
-		if b.err != nil {
-			b.stream.free()
-			return nil, b.err
+		if err := b.end(); err != nil {
+			return nil, err
 		}
 		b.advance()
 	}
@@ -95,9 +99,8 @@ func (b *Body) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for b.stream.buffered() == 0 {
-		if b.err != nil {
-			b.stream.free()
-			return 0, b.err
+		if err := b.end(); err != nil {
+			return 0, err
 		}
 		b.advance()
 	}
@@ -129,7 +132,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 // PHP has written nothing more yet: the caller should flush what it has read so
 // far to the client.
 func (b *Body) Ready() bool {
-	for b.stream.buffered() == 0 && b.err == nil {
+	for b.stream.buffered() == 0 && b.err == nil && !b.stream.finished() {
 		if !b.poll() {
 			return false
 		}
@@ -158,12 +161,12 @@ func (b *Body) AwaitRequestBody(ctx context.Context) {
 // for the caller to know.
 func (b *Body) Fill(limit int) (ended bool) {
 	limit = min(limit, MaxFill)
-	for b.c != nil && b.stream.buffered() <= limit {
+	for b.c != nil && !b.stream.finished() && b.stream.buffered() <= limit {
 		if !b.poll() {
 			break
 		}
 	}
-	if !errors.Is(b.err, io.EOF) {
+	if !b.stream.finished() && !errors.Is(b.err, io.EOF) || b.Truncated() {
 		return b.Truncated()
 	}
 	if !b.noBody && !b.hasLength {
@@ -174,12 +177,22 @@ func (b *Body) Fill(limit int) (ended bool) {
 
 // Close closes the body. Unless the rest of the response, up to 256 KiB, has
 // already arrived, the connection cannot be reused, because PHP may still be
-// running. Close always returns nil and may be called more than once.
+// running. If PHP is known to run on without the client (see Running), Close waits
+// until it has ended the request. Close always returns nil and may be called more
+// than once.
 func (b *Body) Close() error {
 	if b.closed {
 		return nil
 	}
 	b.closed = true
+	if b.Running() {
+		b.stream.take()
+		b.stream.shrink()
+	}
+	for b.Running() {
+		b.stream.take()
+		b.advance()
+	}
 	for limit := b.stream.total + maxDiscard; b.c != nil && b.stream.total < limit; {
 		b.stream.take()
 		if !b.poll() {
@@ -229,6 +242,9 @@ func (b *Body) received(n int, err error) {
 		b.abandon(err)
 		return
 	}
+	if b.stream.signals != nil {
+		b.handleSignals()
+	}
 	if b.stream.ended {
 		b.finish()
 	}
@@ -257,15 +273,19 @@ func (b *Body) finish() {
 
 // checkLength sets the error of a body that PHP has ended too early.
 func (b *Body) checkLength() {
+	missing := b.stream.limit
+	if b.stream.finished() {
+		missing = b.stream.signals.missing
+	}
 	switch {
 	case b.noBody || !errors.Is(b.err, io.EOF):
 	case b.stream.chunked != nil:
 		if problem := b.stream.chunked.problem(); problem != "" {
 			b.err = &TruncatedError{problem}
 		}
-	case b.hasLength && b.stream.limit > 0:
+	case b.hasLength && missing > 0:
 		length := b.response.ContentLength
-		b.err = &TruncatedError{fmt.Sprintf("PHP has sent %d bytes, its Content-Length is %d", length-b.stream.limit, length)}
+		b.err = &TruncatedError{fmt.Sprintf("PHP has sent %d bytes, its Content-Length is %d", length-missing, length)}
 	}
 }
 

@@ -3,6 +3,7 @@ package fastcgi
 import (
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -60,6 +61,16 @@ type Request struct {
 	// all of it.
 	ReadTimeout, WriteTimeout time.Duration
 
+	// SignalMark begins the signals that functions of PHP write to STDERR, which php-cgi
+	// lacks and phpbin/runtime defines. It has to be unguessable: who knows it can end
+	// a response. Empty: there are no signals.
+	SignalMark string
+
+	// Interim receives the interim responses (1xx) that PHP sends by a signal before
+	// the response, on the goroutine that calls RoundTrip. If it is nil, they are
+	// dropped.
+	Interim InterimHandler
+
 	// Head must be set if the request method is HEAD: the response has no body.
 	Head bool
 
@@ -67,6 +78,11 @@ type Request struct {
 	recordStart int    // offset in buf of the last record's header
 	err         error  // the first parameter that could not be added
 	consumed    bool   // Body has been read from
+}
+
+// InterimHandler receives interim responses (1xx).
+type InterimHandler interface {
+	HandleInterim(status int, header http.Header)
 }
 
 var requests = sync.Pool{New: func() any {

@@ -121,6 +121,10 @@ func (b *Body) acceptHead(n, size int) error {
 	case b.hasLength:
 		b.stream.setLimit(h.length)
 	}
+	if b.stream.signals != nil {
+		b.stream.headParsed()
+		b.handleSignals()
+	}
 	b.checkLength()
 	return nil
 }
@@ -135,7 +139,7 @@ func (b *Body) decodeChunked() bool {
 		case chunked:
 			b.stream.decodeChunked()
 			return true
-		case decided, b.err != nil:
+		case decided, b.err != nil, b.stream.finished():
 			return false
 		}
 		b.advance()

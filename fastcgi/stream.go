@@ -48,7 +48,9 @@ type stream struct {
 	status          endStatus // the protocolStatus of END_REQUEST
 	total           int64     // bytes received from the wire
 
-	stderr io.Writer
+	stderr     io.Writer
+	signalMark string   // see Request.SignalMark
+	signals    *signals // nil until PHP has written to STDERR, or without a mark
 }
 
 func (s *stream) init(stderr io.Writer) {
@@ -63,6 +65,7 @@ func (s *stream) free() {
 	if s.pooled != nil {
 		buffers.Put(s.pooled)
 	}
+	s.endStderr()
 	s.pooled, s.buf, s.stderr = nil, nil, nil
 	s.start, s.end, s.wireStart, s.wireEnd = 0, 0, 0, 0
 }
@@ -117,6 +120,18 @@ func (s *stream) grow() {
 	s.pooled, s.buf = nil, buf
 }
 
+// shrink replaces the buffer by a small one, for a response that is received only to
+// be discarded. There must be no content.
+func (s *stream) shrink() {
+	buf := make([]byte, max(4<<10, 2*s.trailing()))
+	s.wireStart, s.wireEnd = 0, copy(buf, s.buf[s.wireStart:s.wireEnd])
+	if s.pooled != nil {
+		buffers.Put(s.pooled)
+	}
+	s.pooled, s.buf = nil, buf
+	s.start, s.end = 0, 0
+}
+
 // received adds n bytes, which were stored in writable, to the wire bytes.
 func (s *stream) received(n int) {
 	s.wireEnd += n
@@ -125,6 +140,10 @@ func (s *stream) received(n int) {
 
 // setLimit limits the content to n more bytes, including what is buffered.
 func (s *stream) setLimit(n int64) {
+	if have := int64(s.buffered()); s.finished() && have < n {
+		s.signals.missing = n - have
+		n = have
+	}
 	if have := int64(s.buffered()); have > n {
 		s.surplus = have - n
 		s.end = s.start + int(n)
@@ -210,9 +229,7 @@ func (s *stream) deliver(p []byte) {
 		return
 	}
 	if s.typ == typeStderr {
-		if s.stderr != nil {
-			_, _ = s.stderr.Write(p) // see Request.Stderr
-		}
+		s.writeStderr(p)
 		return
 	}
 	s.responseStarted = true
@@ -221,7 +238,9 @@ func (s *stream) deliver(p []byte) {
 	}
 	if s.limit != unlimited {
 		n := min(int64(len(p)), s.limit)
-		s.surplus += int64(len(p)) - n
+		if !s.finished() {
+			s.surplus += int64(len(p)) - n
+		}
 		p = p[:n]
 		s.limit -= n
 	}

@@ -55,10 +55,21 @@ type Binary struct {
 	// loaded extension has a directive, sorted by name.
 	UnknownINI []UnknownSetting
 
+	settings map[string]string // see Setting
+
 	// Size, ModTime and Inode belong to the file that Path resolves to.
 	Size    int64
 	ModTime time.Time
 	Inode   uint64
+}
+
+// Setting returns the value of an ini directive as phpinfo() shows it. ok reports
+// whether PHP has the directive, and whether it is one of those that are kept:
+// auto_prepend_file, disable_functions, fastcgi.logging, open_basedir,
+// opcache.file_cache_only and opcache.preload_user.
+func (b *Binary) Setting(name string) (value string, ok bool) {
+	value, ok = b.settings[name]
+	return value, ok
 }
 
 // Features are the capabilities of a PHP release, by the names that php_pool's

@@ -15,7 +15,7 @@ import (
 // shutdown waits until every php-cgi that was started here has exited, and kills
 // the process group when the context of a Close ends.
 func (g *group) shutdown(func(int) bool) error {
-	defer g.thread.stop()
+	defer g.stopThread()
 	force := g.force
 	var deadline <-chan time.Time // set when the group has been killed
 	for wait := time.Millisecond; g.running() > 0; wait = min(2*wait, 32*time.Millisecond) {

@@ -36,3 +36,10 @@ func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {
 }
 
 func (e *endpoint) close() {}
+
+// dirPrefix is how the names of our temporary directories begin.
+const dirPrefix = "php-pool-"
+
+// ownTag identifies this process in such a name, for [KillOrphans]; Windows needs
+// none.
+func ownTag() string { return "" }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ type group struct {
 	opts     Options
 	thread   *spawnThread
 	watchdog *watchdog
+
+	prelude string // the directory of Options.Prelude; "" if there is none
 
 	stackCache phpstack.Cache // for Process.Backtrace
 
@@ -43,14 +46,33 @@ func newGroup(o Options) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &group{
-		opts:      o,
+	g := &group{
 		thread:    thread,
 		pids:      map[int]struct{}{},
 		closeDone: make(chan struct{}),
 		force:     make(chan struct{}),
 		released:  make(chan struct{}),
-	}, nil
+	}
+	if g.prelude, err = o.writePrelude(); err != nil {
+		thread.stop()
+		return nil, err
+	}
+	g.opts = o
+	return g, nil
+}
+
+// stopThread gives up what is needed to start php-cgi.
+func (g *group) stopThread() {
+	g.thread.stop()
+	g.removePrelude()
+}
+
+// removePrelude removes the file of the prelude, when no php-cgi reads it any more.
+func (g *group) removePrelude() {
+	if g.prelude != "" {
+		_ = os.RemoveAll(g.prelude)
+		g.prelude = ""
+	}
 }
 
 // phpProcess is a php-cgi that was started here: a master, or the process of a

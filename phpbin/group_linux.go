@@ -24,7 +24,7 @@ import (
 // such children each took 8 s to stop on two cores.
 func (g *group) shutdown(spare func(pid int) bool) error {
 	err := g.awaitPHP(spare)
-	g.thread.stop()
+	g.stopThread()
 	if err != nil {
 		g.watchdog.killAll()
 	}

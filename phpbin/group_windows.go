@@ -16,7 +16,7 @@ import (
 // the context of a Close ends. Windows has no signal that asks a process to exit:
 // stopping a worker has terminated it already.
 func (g *group) shutdown(func(int) bool) error {
-	defer g.thread.stop()
+	defer g.stopThread()
 	defer g.leaveJobs()
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
 		if g.running() == 0 {

@@ -37,6 +37,9 @@ type Options struct {
 	AdminINI  []Setting
 	AdminDirs []string
 
+	// Prelude is loaded before the scripts, if its Source is not empty.
+	Prelude Prelude
+
 	// Env are variables in addition to those of [Options.Environ]. Scripts can
 	// read them with getenv().
 	Env map[string]string

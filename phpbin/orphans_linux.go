@@ -234,6 +234,7 @@ func (s *orphanScanner) removeDirs(dir string) {
 				_ = unix.Close(inner)
 			}
 			_ = unix.Unlinkat(fd, innerDir, unix.AT_REMOVEDIR) // fails unless it is empty
+			_ = unix.Unlinkat(fd, preludeName, 0)
 			_ = unix.Rmdir(path)
 		}
 		_ = unix.Close(fd)

@@ -97,7 +97,8 @@ func parsePHPInfo(page string) map[string]string {
 	for _, m := range infoRow.FindAllStringSubmatch(page, -1) {
 		name := strings.TrimSpace(html.UnescapeString(m[1]))
 		if _, ok := rows[name]; !ok {
-			rows[name] = strings.TrimSpace(html.UnescapeString(m[2]))
+			value := strings.ReplaceAll(html.UnescapeString(m[2]), "\u00a0", " ") // php_info_html_esc
+			rows[name] = strings.TrimSpace(value)
 		}
 	}
 	return rows
@@ -119,12 +120,23 @@ func (b *Binary) readVersion(page string, rows map[string]string) bool {
 	return ok
 }
 
+// binarySettings are the directives that [Binary.Setting] knows.
+var binarySettings = []string{
+	"auto_prepend_file", "disable_functions", "fastcgi.logging", "open_basedir", "opcache.file_cache_only", "opcache.preload_user",
+}
+
 // readRows sets the rest of b from the rows of phpinfo().
 func (b *Binary) readRows(rows map[string]string) {
 	b.ZTS = rows["Thread Safety"] == "enabled"
 	b.OPcache = rows["Opcode Caching"] == "Up and Running"
 	b.JIT = b.OPcache && rows["JIT"] == "On"
 	b.MemoryLimit = parseBytes(rows["memory_limit"])
+	b.settings = make(map[string]string, len(binarySettings))
+	for _, name := range binarySettings {
+		if value, ok := rows[name]; ok {
+			b.settings[name] = noValue.ReplaceAllString(value, "")
+		}
+	}
 	b.INIFile = emptyIfNone(rows["Loaded Configuration File"])
 	b.INIPath = emptyIfNone(rows["Configuration File (php.ini) Path"])
 	b.INIScanDir = emptyIfNone(rows["Scan this dir for additional .ini files"])

@@ -41,7 +41,7 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	s := &Shared{group: g, slotTable: newSlotTable(o.Slots)}
 	s.children = map[int]*child{}
 	if err := s.startMaster(); err != nil {
-		g.thread.stop()
+		g.stopThread()
 		return nil, err
 	}
 	if err := s.awaitFirstChild(ctx); err != nil {
@@ -49,6 +49,9 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 		cancel()
 		_ = s.Close(now) // the error of the start is the one to report
 		return nil, g.describeFailure(ctx, err)
+	}
+	if o.Prelude.Directive == Preload {
+		s.removePrelude() // the children have what the master has loaded
 	}
 	return s, nil
 }

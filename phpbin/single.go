@@ -32,7 +32,7 @@ func StartSingle(_ context.Context, o Options) (*Single, error) {
 		return nil, err
 	}
 	if g.watchdog, err = newWatchdog(0); err != nil {
-		g.thread.stop()
+		g.stopThread()
 		return nil, err
 	}
 	return &Single{group: g, slotTable: newSlotTable(0)}, nil

@@ -202,6 +202,23 @@ func (x *Response) TimedOut() bool {
 	return x.lease.timedOut()
 }
 
+// Finish is called when the response is complete, but its script still runs (see
+// fastcgi.Body.Running): from now on RequestTimeout and SlowRequest do not count, as
+// in php-fpm with its default request_terminate_timeout_track_finished. The worker
+// stays busy until Close, which waits for the script.
+func (x *Response) Finish() {
+	l := x.lease
+	if l.pool == nil {
+		return
+	}
+	l.pool.mu.Lock()
+	defer l.pool.mu.Unlock()
+	if l.w.leaseID == l.id && l.w.state == Busy {
+		l.pool.stopTimerLocked(l.w)
+		l.w.lease.timer, l.w.lease.finishing = nil, true
+	}
+}
+
 // Release returns the worker to the pool. Call it when PHP has completed the
 // response, even if the rest of the body is still to be read from memory.
 func (x *Response) Release() {

@@ -59,7 +59,7 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 // fields. It returns nil if the request is not slow or was counted before.
 func (p *Pool) slowFieldsLocked(w *worker, now time.Duration) []zap.Field {
 	l := &w.lease
-	if p.settings.SlowRequest <= 0 || l.kind != requestLease || l.slowLogged || now-l.since < p.settings.SlowRequest {
+	if p.settings.SlowRequest <= 0 || l.kind != requestLease || l.slowLogged || l.finishing || now-l.since < p.settings.SlowRequest {
 		return nil
 	}
 	l.slowLogged = true

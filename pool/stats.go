@@ -122,6 +122,9 @@ type WorkerStats struct {
 	Request Info
 	// Running is the duration of the current request so far.
 	Running time.Duration
+	// Finishing means that the response of the current request is complete, though its
+	// script still runs. The state is Busy.
+	Finishing bool
 	// Last is the previous request, LastDuration its duration.
 	Last         Info
 	LastDuration time.Duration
@@ -129,6 +132,15 @@ type WorkerStats struct {
 	BusyTime time.Duration
 	// Process can report memory and CPU time; that costs system calls.
 	Process Process
+}
+
+// StateName returns the name of the state. For a busy worker whose response is
+// complete it is that of php-fpm, finishing.
+func (w *WorkerStats) StateName() string {
+	if w.Finishing {
+		return "finishing"
+	}
+	return w.State.String()
 }
 
 // Stats returns a consistent snapshot of the pool.
@@ -204,7 +216,7 @@ func (p *Pool) workerStatsLocked() []WorkerStats {
 		case Idle:
 			s.Idle = now - w.idleSince
 		case Busy, Draining:
-			s.Request, s.Running = w.lease.info, now-w.lease.since
+			s.Request, s.Running, s.Finishing = w.lease.info, now-w.lease.since, w.lease.finishing
 			s.BusyTime += s.Running
 		case Starting, Stopping, Gone:
 		}

@@ -63,6 +63,8 @@ type leaseState struct {
 	// that. The holder of the lease writes it.
 	firstByte  time.Duration
 	slowLogged bool
+	// finishing is set when the response is complete, though the script still runs.
+	finishing bool
 }
 
 // leaseKind says what a worker is leased for.

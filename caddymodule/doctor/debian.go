@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // debian compares php-cgi's settings with those of the php-fpm of the same
@@ -26,7 +28,7 @@ func (c *check) debian() {
 	all := "write `ini_file " + filepath.Join(fpm, "php.ini") + "` and `ini_scan_dir " + filepath.Join(fpm, "conf.d") +
 		"` to use php-fpm's settings"
 	ownText, _ := os.ReadFile(c.binary.INIFile) // iniFiles reports an error
-	if diff := differences(parseINI(string(text)), parseINI(string(ownText))); len(diff) > 0 {
+	if diff := differences(phpbin.ParseINI(string(text)), phpbin.ParseINI(string(ownText))); len(diff) > 0 {
 		c.note(all+", or change "+c.binary.INIFile, "php-fpm's php.ini differs: %s", strings.Join(diff, ", "))
 	}
 	if names := onlyIn(filepath.Join(fpm, "conf.d"), filepath.Join(own, "conf.d")); len(names) > 0 {
@@ -38,11 +40,11 @@ func (c *check) debian() {
 }
 
 // differences lists the settings in which theirs (php-fpm's) differ from ours.
-func differences(theirs, ours []iniSetting) []string {
-	values := func(list []iniSetting) map[string]string {
+func differences(theirs, ours []phpbin.Setting) []string {
+	values := func(list []phpbin.Setting) map[string]string {
 		m := map[string]string{}
 		for _, s := range list {
-			m[s.name] = s.value
+			m[s.Name] = s.Value
 		}
 		return m
 	}
@@ -94,9 +96,9 @@ func (c *check) fpmPools(dir string) {
 			continue
 		}
 		var lines []string
-		for _, s := range parseINI(string(text)) {
-			if m := phpValue.FindStringSubmatch(s.name); m != nil {
-				lines = append(lines, "`"+m[1]+"ini "+m[2]+" "+s.value+"`")
+		for _, s := range phpbin.ParseINI(string(text)) {
+			if m := phpValue.FindStringSubmatch(s.Name); m != nil {
+				lines = append(lines, "`"+m[1]+"ini "+m[2]+" "+s.Value+"`")
 			}
 		}
 		if len(lines) > 0 {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // FuzzFiles parses arbitrary text as ini file and systemd unit, and as output of
@@ -16,9 +18,9 @@ func FuzzFiles(f *testing.F) {
 	f.Add("Failed loading /usr/lib/php/xdebug.so:  no such file")
 	f.Add("=\n;=\n[\n'=\"\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, s := range parseINI(text) {
-			if strings.ContainsAny(s.name+s.value, "\n") || !strings.Contains(text, s.name) || !strings.Contains(text, s.value) {
-				t.Errorf("%q: got setting %q with value %q", text, s.name, s.value)
+		for _, s := range phpbin.ParseINI(text) {
+			if strings.ContainsAny(s.Name+s.Value, "\n") || !strings.Contains(text, s.Name) || !strings.Contains(text, s.Value) {
+				t.Errorf("%q: got setting %q with value %q", text, s.Name, s.Value)
 			}
 		}
 		u := unit{service: map[string]string{}}

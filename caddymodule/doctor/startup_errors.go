@@ -4,6 +4,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // Messages of php-cgi when it starts and cannot apply its ini files.
@@ -75,8 +77,8 @@ func filesLoading(name string, files []string) []string {
 		if err != nil {
 			continue // iniFiles reports files that cannot be read
 		}
-		for _, s := range parseINI(string(text)) {
-			if (s.name == "extension" || s.name == "zend_extension") && extensionName(s.value) == extensionName(name) {
+		for _, s := range phpbin.ParseINI(string(text)) {
+			if (s.Name == "extension" || s.Name == "zend_extension") && extensionName(s.Value) == extensionName(name) {
 				where = append(where, file)
 				break
 			}

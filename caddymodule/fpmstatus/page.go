@@ -102,6 +102,9 @@ func processFields(w *Worker, fullURI bool) []field {
 		// Like php-fpm, show CPU and memory only when the request has ended.
 		cpu, memory = 0, 0
 	}
+	if w.Finishing {
+		state = "Finishing"
+	}
 	if w.State == pool.Busy {
 		requests++ // php-fpm counts a request when it begins
 	}

@@ -114,6 +114,12 @@ type Options struct {
 	// logged. Default: false.
 	WarmupStrict *bool `json:"warmup_strict,omitempty"`
 
+	// Defines `fastcgi_finish_request()`, which completes the response while the
+	// script goes on, and `headers_send()`, which sends Early Hints, as php-fpm and
+	// FrankenPHP do. The status shows how they are loaded, or why they are not.
+	// Default: true.
+	FinishRequest *bool `json:"finish_request,omitempty"`
+
 	// How workers are started. `shared`: forked from one master, so that they
 	// share one OPcache; Linux only. `single`: one process for each worker, with
 	// its own OPcache. Default: `shared` on Linux, else `single`.

@@ -49,6 +49,8 @@ type Plan struct {
 	Spawn string
 	// User is the user that PHP runs as; nil means Caddy's own user.
 	User *UnixUser
+	// Functions are the functions that are defined for scripts.
+	Functions Functions
 	// Sizing explains max_workers auto; nil if the size is configured.
 	Sizing *Sizing
 	// Key identifies a generation: plans with the same key start the same processes
@@ -99,6 +101,7 @@ func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLoc
 		return nil, binaryError(o.Binary, err)
 	}
 	p.Process.ZTS = p.Binary.ZTS
+	p.prepareFunctions()
 	for _, warning := range p.Binary.Warnings {
 		logger.Warn("php-cgi startup warning", zap.String("message", warning))
 	}
@@ -212,11 +215,12 @@ func (p *Plan) computeKey() error {
 		OOMScoreAdj   *int `json:",omitempty"`
 		Rlimits       map[string]uint64
 		INI           map[string]string
+		Functions     Functions
 	}{
 		Spawn: p.Spawn, Binary: p.Binary.ID(), Args: p.Process.Args(), Environ: p.Process.Environ(),
 		User: p.Process.Credential, Umask: p.Process.Umask, Nice: p.Process.Nice, NoNewPrivs: p.Process.NoNewPrivs,
 		OOMScoreAdj: p.Process.OOMScoreAdj,
-		Rlimits:     o.Rlimits, INI: map[string]string{},
+		Rlimits:     o.Rlimits, INI: map[string]string{}, Functions: p.Functions,
 	}
 	for _, path := range p.Binary.INIFiles() {
 		sum, err := fileSum(path)
@@ -244,6 +248,7 @@ func (p *Plan) MayStartEmpty() bool {
 // fresh detected. Both must have the same options. Settings and Sizing stay those of p.
 func (p *Plan) WithDetected(fresh *Plan) *Plan {
 	plan := *p
+	plan.Functions = fresh.Functions
 	plan.Binary, plan.Process, plan.User = fresh.Binary, fresh.Process, fresh.User
 	plan.Key, plan.Inputs, plan.privateDir = fresh.Key, fresh.Inputs, fresh.privateDir
 	return &plan

@@ -47,6 +47,8 @@ type phpJSON struct {
 	OPcache  bool     `json:"opcache"`
 	JIT      bool     `json:"jit"`
 	Features []string `json:"features"`
+	// Functions are those that php_pool has defined.
+	Functions poolcfg.Functions `json:"functions"`
 }
 
 type workersJSON struct {
@@ -184,7 +186,7 @@ func describePHP(p *live.Pool, out *poolJSON) {
 	out.Spawn, out.Sizing = plan.Spawn, plan.Sizing
 	out.PHP = &phpJSON{
 		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, User: userOf(plan), ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
-		Features: b.Features().List(),
+		Features: b.Features().List(), Functions: plan.Functions,
 	}
 }
 
@@ -223,7 +225,7 @@ func describeCrash(c *pool.Crash, fullURI bool) *crashJSON {
 
 func describeWorker(w *pool.WorkerStats, used live.Usage, fullURI bool) workerJSON {
 	out := workerJSON{
-		ID: w.ID, PID: w.PID, State: w.State.String(), Generation: w.Generation,
+		ID: w.ID, PID: w.PID, State: w.StateName(), Generation: w.Generation,
 		Requests: w.Requests, Uptime: w.Age.Seconds(), Idle: w.Idle.Seconds(),
 		CPU: used.CPU.Seconds(),
 	}

@@ -1,16 +1,13 @@
-package doctor
+package phpbin
 
 import "strings"
 
-// iniSetting is one setting of an ini file.
-type iniSetting struct{ name, value string }
-
-// parseINI reads the settings of an ini file well enough to compare two files:
-// it removes quotes and comments, and evaluates no expressions. It skips the
+// ParseINI reads the settings of an ini file well enough to compare two files: it
+// removes quotes and comments, and evaluates no expressions. It skips the
 // sections [PATH=] and [HOST=], which apply to some scripts only; PHP ignores all
 // other section headings (main/php_ini.c).
-func parseINI(text string) []iniSetting {
-	var list []iniSetting
+func ParseINI(text string) []Setting {
+	var list []Setting
 	special := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -23,7 +20,7 @@ func parseINI(text string) []iniSetting {
 		if special || !ok || line[0] == ';' || line[0] == '#' {
 			continue
 		}
-		list = append(list, iniSetting{strings.TrimSpace(name), plainValue(value)})
+		list = append(list, Setting{strings.TrimSpace(name), plainValue(value)})
 	}
 	return list
 }

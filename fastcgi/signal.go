@@ -1,0 +1,236 @@
+package fastcgi
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Signals are how PHP functions that stock php-cgi does not have, such as
+// fastcgi_finish_request, reach this package (see phpbin/runtime). php-cgi writes
+// the text of error_log($text, 4) to STDERR, in order with STDOUT
+// (sapi_cgi_log_message in php-src's sapi/cgi/cgi_main.c). Where the text is
+//
+//	<mark> <verb> <arguments>;
+//
+// up to the end of its line, with Request.SignalMark as mark, it is a signal:
+//
+//	finish 1          the response ends here; the script continues
+//	finish 0          the same, but the header follows, with one byte of content
+//	headers           the header follows, with one byte that is not content
+//	early 103 <text>  an interim response; text is base64 of the header lines
+//
+// The byte is there because php-cgi before PHP 8.4 sends a header only together
+// with content.
+type signals struct {
+	mark    []byte
+	held    []byte // the end of the text so far, which may begin a mark
+	text    []byte // of the signal that is being received
+	reading bool   // until the semicolon
+	ignore  bool   // until the end of the line
+
+	finished      bool      // the response has ended, though PHP may still run
+	missing       int64     // bytes of the announced length that PHP has not sent by then
+	finishAtHead  bool      // it ends with its header, which has not been parsed yet
+	dropAfterHead int       // bytes of content to drop after the header
+	interim       []interim // received and not passed on yet
+}
+
+// maxSignal limits the text of a signal, in bytes. PHP sends no more than 8 KiB.
+const maxSignal = 64 << 10
+
+// interim is a response with a status of 1xx.
+type interim struct {
+	status int
+	header http.Header
+}
+
+// writeStderr passes content of STDERR records on to the request's Stderr, without
+// the signals in it.
+func (s *stream) writeStderr(p []byte) {
+	if s.signalMark == "" {
+		s.log(p)
+		return
+	}
+	if s.signals == nil {
+		s.signals = &signals{mark: []byte(s.signalMark)}
+	}
+	g := s.signals
+	for len(p) > 0 {
+		switch {
+		case g.ignore:
+			i := bytes.IndexByte(p, '\n')
+			if i < 0 {
+				return
+			}
+			g.ignore = false
+			p = p[i+1:]
+		case g.reading:
+			i := bytes.IndexByte(p, ';')
+			if i < 0 {
+				g.text = append(g.text, p...)
+				g.reading = len(g.text) <= maxSignal
+				return
+			}
+			s.signal(string(append(g.text, p[:i]...)))
+			g.reading, g.ignore, g.text = false, true, nil
+			p = p[i+1:]
+		default:
+			if len(g.held) > 0 {
+				p = append(g.held, p...)
+				g.held = nil
+			}
+			if i := bytes.Index(p, g.mark); i >= 0 {
+				s.log(p[:i])
+				g.reading = true
+				p = p[i+len(g.mark):]
+				continue
+			}
+			n := len(p) - partOf(g.mark, p)
+			s.log(p[:n])
+			g.held = append(g.held, p[n:]...)
+			return
+		}
+	}
+}
+
+// partOf returns the length of the longest end of p that mark begins with.
+func partOf(mark, p []byte) int {
+	for n := min(len(mark)-1, len(p)); n > 0; n-- {
+		if bytes.HasPrefix(mark, p[len(p)-n:]) {
+			return n
+		}
+	}
+	return 0
+}
+
+// log writes text to the request's Stderr.
+func (s *stream) log(p []byte) {
+	if len(p) > 0 && s.stderr != nil {
+		_, _ = s.stderr.Write(p) // see Request.Stderr
+	}
+}
+
+// endStderr is called when no more content of STDERR will arrive.
+func (s *stream) endStderr() {
+	if s.signals != nil {
+		s.log(s.signals.held)
+		s.signals.held = nil
+	}
+}
+
+// finished reports whether a signal has ended the response, though PHP may still
+// run. The content that was received before can still be read.
+func (s *stream) finished() bool { return s.signals != nil && s.signals.finished }
+
+// signal handles the text of a signal. Unknown ones are ignored.
+func (s *stream) signal(text string) {
+	verb, args, _ := strings.Cut(strings.TrimPrefix(text, " "), " ")
+	switch verb {
+	case "finish":
+		if args == "0" {
+			s.signals.finishAtHead = true
+		} else {
+			s.finishContent()
+		}
+	case "headers":
+		s.signals.dropAfterHead = 1
+	case "early":
+		status, lines, _ := strings.Cut(args, " ")
+		if r, ok := parseInterim(status, lines); ok {
+			s.signals.interim = append(s.signals.interim, r)
+		}
+	}
+}
+
+// finishContent ends the response after the content that was received so far.
+func (s *stream) finishContent() {
+	s.signals.finished = true
+	if s.limit > 0 {
+		s.signals.missing = s.limit
+	}
+	s.limit = 0
+}
+
+// headParsed is called when the header of the response has been skipped and the
+// limit of the content is set, before any of the content is used.
+func (s *stream) headParsed() {
+	if n := min(s.signals.dropAfterHead, s.buffered()); n > 0 {
+		s.skip(n)
+		s.signals.dropAfterHead -= n
+	}
+	if s.signals.finishAtHead {
+		s.take()
+		s.finishContent() // the content that PHP has announced may be missing: as in php-fpm
+	}
+}
+
+// parseInterim parses an interim response. 101 is refused: it would change the
+// protocol of the client's connection.
+func parseInterim(status, encoded string) (interim, bool) {
+	code, err := strconv.Atoi(status)
+	if err != nil || code < 100 || code > 199 || code == http.StatusSwitchingProtocols {
+		return interim{}, false
+	}
+	lines, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return interim{}, false
+	}
+	r := interim{status: code, header: http.Header{}}
+	for line := range strings.Lines(string(lines)) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		if value = trimValue(value); ok && validName(name) && validValue(value) {
+			r.header.Add(name, value)
+		}
+	}
+	return r, true
+}
+
+// Running reports whether the script has completed the response and continues to
+// run, as after fastcgi_finish_request: the body has an end, but the request has
+// not. From then on the request does not end when its context is done, and
+// Body.Close waits for the script.
+func (b *Body) Running() bool { return b.c != nil && b.stream.finished() }
+
+// handleSignals is called after bytes were decoded that may have had signals.
+func (b *Body) handleSignals() {
+	g := b.stream.signals
+	for i := range g.interim {
+		if b.onInterim != nil {
+			b.onInterim.HandleInterim(g.interim[i].status, g.interim[i].header)
+		}
+	}
+	g.interim = nil
+	if g.finished {
+		// The client may leave now: net/http cancels the context when the handler returns.
+		if b.unwatch != nil {
+			b.unwatch()
+			b.unwatch = nil
+		}
+		b.timeout = 0
+	}
+}
+
+// end returns the error with which the body ends, when its buffered content has
+// been read, or nil if more content may come.
+func (b *Body) end() error {
+	if b.err == nil && b.stream.finished() {
+		return b.finishedErr()
+	}
+	if b.err != nil {
+		b.stream.free()
+	}
+	return b.err
+}
+
+// finishedErr is the end of a body whose response has been finished by a signal.
+func (b *Body) finishedErr() error {
+	err := b.err
+	b.err = io.EOF
+	b.checkLength()
+	b.err, err = err, b.err
+	return err
+}

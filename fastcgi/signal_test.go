@@ -1,0 +1,157 @@
+package fastcgi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
+)
+
+const mark = "php_pool:0123"
+
+// TestSignal_Stderr splits STDERR into records of every size: signals are found in
+// them all, and nothing else is lost.
+func TestSignal_Stderr(t *testing.T) {
+	const text = "first\nphp_pool:012 no mark\nsecond" + mark + " unknown verb;ignored   \nthird\nphp_pool:01"
+	const want = "first\nphp_pool:012 no mark\nsecondthird\nphp_pool:01"
+	for size := 1; size <= len(text); size++ {
+		var stderr strings.Builder
+		var s stream
+		s.init(&stderr)
+		s.signalMark = mark
+		for rest := text; rest != ""; {
+			n := min(size, len(rest))
+			s.writeStderr([]byte(rest[:n]))
+			rest = rest[n:]
+		}
+		s.free()
+		if got := stderr.String(); got != want {
+			t.Fatalf("in pieces of %d: got %q, want %q", size, got, want)
+		}
+	}
+}
+
+// TestSignal_Finish checks that a response ends at the signal, and that the
+// connection is busy until PHP has ended the request, whatever the context does.
+func TestSignal_Finish(t *testing.T) {
+	const head = "Content-type: text/html\r\n\r\n"
+	for name, tt := range map[string]struct {
+		before    fastcgitest.Response
+		body      string
+		truncated bool
+	}{
+		"after content":   {fastcgitest.Response{fastcgitest.Stdout(head + "hello"), fastcgitest.Stderr(mark + " finish 1;\n")}, "hello", false},
+		"with the header": {fastcgitest.Response{fastcgitest.Stderr(mark + " finish 0;\n"), fastcgitest.Stdout(head + " ")}, "", false},
+		"with its length": {fastcgitest.Response{fastcgitest.Stdout("Content-Length: 5\r\n" + head + "hello"), fastcgitest.Stderr(mark + " finish 1;\n")}, "hello", false},
+		"too short":       {fastcgitest.Response{fastcgitest.Stdout("Content-Length: 9\r\n" + head + "hello"), fastcgitest.Stderr(mark + " finish 1;\n")}, "hello", true},
+	} {
+		for _, size := range []int{1, 7, 1 << 20} {
+			t.Run(name, func(t *testing.T) {
+				script := make(chan struct{})
+				response := append(fastcgitest.Response{fastcgitest.InPieces(size)}, tt.before...)
+				response = append(response, fastcgitest.Stdout("dropped"), fastcgitest.Wait(script),
+					fastcgitest.Stderr("logged later"), fastcgitest.Stdout("dropped"), fastcgitest.End())
+				client, server := socketPair(t)
+				c := serve(t, &fastcgitest.Responder{Handler: respondWith(response)}, client, server)
+				var stderr strings.Builder
+				r := get()
+				r.SignalMark, r.Stderr = mark, &stderr
+				ctx, cancel := context.WithCancel(testContext(t))
+				resp, err := c.RoundTrip(ctx, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body := resp.Body.(*Body)
+				content, err := io.ReadAll(body)
+				if string(content) != tt.body || (err != nil) != tt.truncated || body.Truncated() != tt.truncated {
+					t.Errorf("got %q, %v, truncated %t", content, err, body.Truncated())
+				}
+				if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Error(err)
+				}
+				if !body.Running() || c.Reusable() {
+					t.Errorf("running %t, reusable %t, want true and false", body.Running(), c.Reusable())
+				}
+				cancel() // as net/http does when the handler returns
+				close(script)
+				body.Close()
+				if body.Running() || !c.Reusable() || stderr.String() != "logged later" {
+					t.Errorf("running %t, reusable %t, stderr %q", body.Running(), c.Reusable(), stderr.String())
+				}
+			})
+		}
+	}
+}
+
+func TestSignal_FillFinished(t *testing.T) {
+	script := make(chan struct{})
+	client, server := socketPair(t)
+	c := serve(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
+		fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Stderr(mark + " finish 1;\n"), fastcgitest.Wait(script), fastcgitest.End(),
+	})}, client, server)
+	r := get()
+	r.SignalMark = mark
+	resp, err := c.RoundTrip(testContext(t), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := resp.Body.(*Body)
+	for !body.Fill(MaxFill) { // the records may arrive one by one
+	}
+	if resp.ContentLength != 5 || !body.Running() {
+		t.Errorf("length %d, running %t", resp.ContentLength, body.Running())
+	}
+	close(script)
+	body.Close()
+	if !c.Reusable() {
+		t.Error("the connection is not reusable")
+	}
+}
+
+// TestSignal_WorkerExits checks that a response that is complete stays so when the
+// process exits afterwards.
+func TestSignal_WorkerExits(t *testing.T) {
+	client, server := socketPair(t)
+	c := serve(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
+		fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Stderr(mark + " finish 1;\n"), fastcgitest.Close(),
+	})}, client, server)
+	r := get()
+	r.SignalMark = mark
+	_, content, err := do(t, c, r)
+	if content != "hello" || err != nil || c.Reusable() {
+		t.Errorf("got %q, %v, reusable %t", content, err, c.Reusable())
+	}
+}
+
+type interimLog []string
+
+func (l *interimLog) HandleInterim(status int, header http.Header) {
+	*l = append(*l, fmt.Sprint(status, header))
+}
+
+func TestSignal_Interim(t *testing.T) {
+	client, server := socketPair(t)
+	c := serve(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
+		// Link: </a.css>; rel=preload
+		fastcgitest.Stderr(mark + " early 103 TGluazogPC9hLmNzcz47IHJlbD1wcmVsb2Fk;      \n"),
+		fastcgitest.Stderr(mark + " early 101 TGluazogPC9hLmNzcz47IHJlbD1wcmVsb2Fk;\n"),
+		fastcgitest.Stderr(mark + " headers;\n"), fastcgitest.Stdout("A: b\r\n\r\n "), fastcgitest.Stdout("hello"), fastcgitest.End(),
+	})}, client, server)
+	r := get()
+	var got interimLog
+	r.SignalMark = mark
+	r.Interim = &got
+	_, content, err := do(t, c, r)
+	if content != "hello" || err != nil || !c.Reusable() {
+		t.Errorf("got %q, %v, reusable %t", content, err, c.Reusable())
+	}
+	if want := []string{"103 map[Link:[</a.css>; rel=preload]]"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
