@@ -54,7 +54,7 @@ func (resp *response) copyTo(w http.ResponseWriter) error {
 		}
 	}
 	flusher, body := http.NewResponseController(w), resp.source()
-	if !body.Ready() {
+	if !resp.hasNoBody() && !body.Ready() {
 		// PHP has sent only the header so far.
 		if err := flush(flusher); err != nil {
 			return err
@@ -78,6 +78,13 @@ func (resp *response) copyTo(w http.ResponseWriter) error {
 			return err
 		}
 	}
+}
+
+// hasNoBody reports whether the header is the whole response. With it HTTP/2 ends the
+// stream, and then the request is canceled, though the script may still run.
+func (resp *response) hasNoBody() bool {
+	status := resp.HTTP.StatusCode
+	return resp.httpRequest.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
 func flush(c *http.ResponseController) error {
