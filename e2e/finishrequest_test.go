@@ -44,7 +44,7 @@ var finishCases = []finishCase{
 	{name: "output afterwards", before: `echo 'hello';`, after: `echo 'dropped'; $note = 'ran';`},
 	{
 		name: "much output afterwards", before: `echo 'hello';`, after: `echo str_repeat('x', 3 << 20); flush(); $note = 'ran';`,
-		differs: "php-fpm ends the script when its buffer of 8 KB is full", note: "ran",
+		differs: "php-fpm terminates the script when its buffer of 8 KB is full", note: "ran",
 	},
 	{name: "header afterwards", before: `echo 'hello';`, after: `header('X-Late: 1'); $note = error_get_last()['message'] !== null ? 'warning' : 'none';`},
 	{name: "exception afterwards", before: `echo 'hello';`, after: `$note = 'ran'; register_shutdown_function($write); throw new Exception('late');`},
@@ -79,7 +79,7 @@ type finishResult struct {
 	note string
 }
 
-// finish runs a case. Each has a file of its own, because OPcache does not notice a
+// finish runs a case. Each has its own file, because OPcache does not notice a
 // change within a second.
 func finish(t *testing.T, s *harness.Server, protocol string, c finishCase) finishResult {
 	t.Helper()
@@ -172,7 +172,7 @@ func TestFinishRequest_Worker(t *testing.T) {
 		finishing()
 		idle()
 		if got := harness.ReadFile(t, filepath.Join(s.Site, "later.ended")); got != pid {
-			t.Errorf("process %q ended its script, want %s", got, pid)
+			t.Errorf("the script ran to its end in process %q, want %s", got, pid)
 		}
 		p := s.Pool()
 		if p.Requests.Slow != 0 || len(p.Exits) != 0 || p.Requests.Total != 1 {
@@ -182,7 +182,7 @@ func TestFinishRequest_Worker(t *testing.T) {
 			t.Errorf("got %v", entry)
 		}
 
-		// The client has left, and the config is replaced.
+		// The client has its response, and the config is replaced.
 		remove("later.ended")
 		s.Get("/later.php")
 		finishing()

@@ -21,7 +21,7 @@ type group struct {
 	thread   *spawnThread
 	watchdog *watchdog
 
-	prelude string // the directory of Options.Prelude; "" if there is none
+	prelude string // the directory of Options.Prelude; may be ""
 
 	stackCache phpstack.Cache // for Process.Backtrace
 

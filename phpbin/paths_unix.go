@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// SupportsPreload reports whether PHP has opcache.preload on this system.
+const SupportsPreload = true
+
 // baseEnv lists the variables of our environment that php-cgi inherits.
 var baseEnv = []string{"PATH", "LANG", "TZ", "TMPDIR", "HOME", "USER"}
 

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// SupportsPreload reports whether PHP has opcache.preload on this system.
+const SupportsPreload = false
+
 // baseEnv lists the variables of our environment that php-cgi inherits. Winsock
 // needs SystemRoot.
 var baseEnv = []string{

@@ -28,7 +28,7 @@ type Prelude struct {
 	Directive string
 }
 
-// writePrelude writes the prelude to a file in a directory of its own, and adds the
+// writePrelude writes the prelude to a file in its own directory, and adds the
 // directive that loads it to the options. The caller removes the directory, which is
 // "" if there is no prelude, when php-cgi does not read it any more.
 func (o *Options) writePrelude() (dir string, err error) {

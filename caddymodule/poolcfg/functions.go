@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -69,7 +68,7 @@ func (p *Plan) preloadScript() (script, reason string) {
 	preloadUser, _ := p.Binary.Setting("opcache.preload_user")
 	cacheOnly, _ := p.Binary.Setting("opcache.file_cache_only")
 	switch {
-	case runtime.GOOS == "windows":
+	case !phpbin.SupportsPreload:
 		return "", "PHP has no preloading on Windows"
 	case !p.Binary.Version.AtLeast(7, 4):
 		return "", "PHP " + p.Binary.VersionText + " has no preloading, PHP 7.4 has"

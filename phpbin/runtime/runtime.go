@@ -22,11 +22,11 @@ type Functions struct {
 
 	// Disabled has the names in PHP's disable_functions. A function in it, or one
 	// that calls a function in it, is not defined: since PHP 8.0 a disabled function
-	// could be defined anew.
+	// could be defined again.
 	Disabled []string
 
-	// Preload is the opcache.preload of the user, which Source loads as well; empty
-	// if there is none.
+	// Preload is the opcache.preload of the user, which Source loads as well; may
+	// be empty.
 	Preload string
 }
 
