@@ -87,7 +87,7 @@ func TestNotRun_RoutedAgain(t *testing.T) {
 	}{
 		"removed":          {"/a.php", remove, 200, "index.php ran, body BODY"},
 		"with PATH_INFO":   {"/a.php/info", remove, 200, "index.php ran, body BODY"},
-		"site is gone too": {"/a.php", func(root string) error { return os.RemoveAll(root) }, 404, ""},
+		"site is gone too": {"/a.php", os.RemoveAll, 404, ""},
 		"became a directory": {"/a.php", func(root string) error {
 			if err := remove(root); err != nil {
 				return err

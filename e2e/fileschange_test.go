@@ -45,7 +45,7 @@ func filesChange(t *testing.T, b harness.Backend, opcache string) {
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
 	// OPcache remembers where a symlink below the root leads, behind php-fpm too.
-	f := &changingFiles{t: t, links: opcache == "0", site: s.Site, stage: filepath.Join(s.Dir, "stage"), random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // repeatable
+	f := &changingFiles{t: t, links: opcache == "0", site: s.Site, stage: filepath.Join(s.Dir, "stage"), random: rand.New(rand.NewPCG(seed, 0))}
 	for _, release := range []string{"r1", "r2"} {
 		for _, name := range []string{"index.php", "a.php", "dir/in.php", "dir/index.php", "c.txt"} {
 			f.write(filepath.Join(s.Dir, release, name))
@@ -63,7 +63,7 @@ func filesChange(t *testing.T, b harness.Backend, opcache string) {
 	var responses [clients][]outcome
 	stop := make(chan struct{})
 	for i := range clients {
-		random := rand.New(rand.NewPCG(seed, uint64(i)+1)) //nolint:gosec // repeatable
+		random := rand.New(rand.NewPCG(seed, uint64(i)+1))
 		wg.Go(func() {
 			for {
 				select {
