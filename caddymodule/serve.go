@@ -49,7 +49,7 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, state *req
 // writing fails.
 func (resp *response) copyTo(w http.ResponseWriter) error {
 	if len(resp.prefix) > 0 {
-		if _, err := w.Write(resp.prefix); err != nil {
+		if _, err := w.Write(resp.prefix); err != nil { //nolint:gosec // PHP has made it, not the client
 			return errClientClosed
 		}
 	}
@@ -68,7 +68,7 @@ func (resp *response) copyTo(w http.ResponseWriter) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.Write(p); err != nil {
+		if _, err := w.Write(p); err != nil { //nolint:gosec // as above
 			return errClientClosed
 		}
 		if body.Ready() {

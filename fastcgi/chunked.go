@@ -100,8 +100,9 @@ func (d *chunkedDecoder) problem() string {
 		return ""
 	case chunkedInvalid:
 		return "the chunked transfer coding is invalid"
+	default:
+		return "the last chunk is missing"
 	}
-	return "the last chunk is missing"
 }
 
 // startsChunk reports whether a body that begins with p is chunked: whether it begins
