@@ -77,7 +77,7 @@ func (rt *Router) Route(w http.ResponseWriter, r *http.Request, state *State) (d
 	var index match
 	if mayBeDir && rt.redirects {
 		index = rt.site.lookUpIn(in, clean, rt.index)
-		if index.isFile() && !strings.HasSuffix(r.URL.Path, "/") {
+		if index.isFile() && !strings.HasSuffix(clean, "/") {
 			redirectToSlash(w, r)
 			return true, nil
 		}

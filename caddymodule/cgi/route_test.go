@@ -88,7 +88,7 @@ func TestRoute_MatchesCaddy(t *testing.T) {
 			"/", "/index.php", "/page.php", "/page.php/info", "/page.php/info/", "/style.css", "/dir", "/dir/", "/dir/.",
 			"/dir/other.php", "/dir/other.php/x", "/missing", "/missing/", "/missing.php", "/missing.php/x", "/page",
 			"/empty", "/empty/", "/empty/note.txt", "/empty/note.txt/", "/index.php/", "//dir//other.php",
-			"/dir/../page.php", "/dir/./", "/page.phpx", "/PAGE.PHP", "/style.css/x.php",
+			"/dir/../page.php", "/dir/./", "/.", "/..", "/dir/..", "/page.php/..", "/page.phpx", "/PAGE.PHP", "/style.css/x.php",
 			"/with%20space/", "/with%20space", "/with%20space/a+b.php", "/%2e%2e/page.php", "/page.php%2Fx", "/a*b", "/[dir]/",
 			"/class.phpmailer.php", "/big.php.d/env.php", "/big.php.d/missing.php", "/big.php.d/", "/dir%2Fother.php",
 		} {
