@@ -38,14 +38,12 @@ type EnvWriter struct {
 	// Proxied is true if reverse_proxy has already prepared the request's headers.
 	Proxied bool
 
-	user   string // REMOTE_USER, set by Write
-	length int64  // of the body, set by Write
+	user string // REMOTE_USER, set by Write
 }
 
 // Write adds the variables for a script to Dst. length is the length of the body
 // that is sent to PHP, in bytes.
 func (e *EnvWriter) Write(s *Script, length int64) {
-	e.length = length
 	e.Dst.AddEncoded(e.Site.constants)
 	if err := RouteError(e.Request); err != nil {
 		e.Dst.AddParam("REDIRECT_STATUS", strconv.Itoa(errorStatus(err)))
@@ -198,8 +196,11 @@ func (e *EnvWriter) tls() {
 // headers adds HTTP_*, the only variables whose names come from the client.
 func (e *EnvWriter) headers(length int64) {
 	e.Dst.AddParam("HTTP_HOST", e.Request.Host)
+	if length > 0 {
+		e.Dst.AddParam("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10))
+	}
 	if !e.Proxied {
-		e.proxyHeaders(length)
+		e.proxyHeaders()
 	}
 	for name, values := range e.Request.Header {
 		if e.forwardsHeader(name) {
@@ -212,7 +213,7 @@ func (e *EnvWriter) headers(length int64) {
 }
 
 // proxyHeaders adds the headers that reverse_proxy would have set.
-func (e *EnvWriter) proxyHeaders(length int64) {
+func (e *EnvWriter) proxyHeaders() {
 	f := forwardedHeaders(e.Request)
 	e.add("HTTP_X_FORWARDED_FOR", f.client)
 	e.add("HTTP_X_FORWARDED_PROTO", f.proto)
@@ -227,9 +228,6 @@ func (e *EnvWriter) proxyHeaders(length int64) {
 	e.add("HTTP_VIA", via)
 	if _, ok := e.Request.Header["User-Agent"]; !ok {
 		e.Dst.AddParam("HTTP_USER_AGENT", "")
-	}
-	if length > 0 {
-		e.Dst.AddParam("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10))
 	}
 	if upgrade := e.Request.Header.Get("Upgrade"); upgrade != "" && hasToken(e.Request.Header["Connection"], "Upgrade") {
 		e.Dst.AddParam("HTTP_CONNECTION", "Upgrade")
@@ -264,8 +262,8 @@ func (e *EnvWriter) forwardsHeader(name string) bool {
 	switch name {
 	case "Host", "Content-Length":
 		// Over HTTP/2, Host may differ from the authority that the request was
-		// routed by. Content-Length must be the length that is sent to PHP.
-		return e.Proxied && name == "Content-Length" && e.length > 0
+		// routed by. The length is that of the body that is sent to PHP.
+		return false
 	case "Proxy":
 		return false // httpoxy: PHP would show it as HTTP_PROXY
 	}
