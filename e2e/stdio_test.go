@@ -94,3 +94,13 @@ func TestStdio_Log(t *testing.T) {
 		})
 	})
 }
+
+// diff compares what two backends respond, by name.
+func diff(t *testing.T, want, got map[string]string) {
+	t.Helper()
+	for name, w := range want {
+		if g := got[name]; g != w {
+			t.Errorf("%s: got %q, php_fastcgi responds %q", name, g, w)
+		}
+	}
+}
