@@ -261,6 +261,30 @@ func TestFinishRequest_Loading(t *testing.T) {
 	}
 }
 
+// TestFinishRequest_FileRemoved checks that the file of the functions does not stay
+// when Caddy stops, or is killed.
+func TestFinishRequest_FileRemoved(t *testing.T) {
+	t.Parallel()
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+			tmp := harness.TempDir(t)
+			s := harness.Start(t, b, harness.PoolSite(b, "ini opcache.enable 0"), harness.Options{Env: []string{"TMPDIR=" + tmp}})
+			if found, err := filepath.Glob(tmp + "/php-pool-*/functions.php"); err != nil || len(found) != 1 {
+				t.Errorf("got files %q, want one: %v", found, err)
+			}
+			s.Stopped = true
+			s.Signal(sig)
+			s.Wait(harness.MaxWait)
+			harness.Eventually(t, func() error {
+				if found, err := os.ReadDir(tmp); err != nil || len(found) > 0 {
+					return fmt.Errorf("%v: still there: %v, %v", sig, found, err)
+				}
+				return nil
+			})
+		}
+	})
+}
+
 // TestFinishRequest_ForgedSignal logs text that looks like a signal.
 func TestFinishRequest_ForgedSignal(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ type watchdog struct {
 	pgid int
 }
 
-func newWatchdog(int) (*watchdog, error) {
+func newWatchdog(int, string) (*watchdog, error) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, os.NewSyscallError("CreateJobObject", err)

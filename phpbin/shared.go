@@ -77,7 +77,7 @@ func (s *Shared) startMaster() (err error) {
 	}
 	// The master is not reaped yet, so the number of its group stays reserved even
 	// if it has exited; from here on the watchdog reserves it.
-	s.watchdog, err = newWatchdog(s.master.cmd.Process.Pid)
+	s.watchdog, err = newWatchdog(s.master.cmd.Process.Pid, s.prelude)
 	if err != nil {
 		_ = killGroup(s.master.cmd.Process.Pid)
 		s.discard(s.master)

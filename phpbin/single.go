@@ -31,7 +31,7 @@ func StartSingle(_ context.Context, o Options) (*Single, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.watchdog, err = newWatchdog(0); err != nil {
+	if g.watchdog, err = newWatchdog(0, g.prelude); err != nil {
 		g.stopThread()
 		return nil, err
 	}

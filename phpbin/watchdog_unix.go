@@ -13,13 +13,16 @@ import (
 
 // watchdogScript kills its own process group (all php-cgi of a launcher and what
 // their scripts have started) when its stdin reaches EOF without the stop message,
-// which means that this process has died. "kill 0" cannot hit another group that
+// which means that this process has died. Before, it removes the directory in $1, if
+// any, which php-cgi still reads while this process lives. "kill 0" cannot hit another group that
 // was given the same number. Signals are ignored because php-cgi's master sends
 // TERM to its whole group.
 const watchdogScript = `trap '' HUP INT QUIT TERM USR1 USR2 PIPE ALRM TSTP TTIN TTOU
 echo ready
 IFS= read -r word
-[ "$word" = stop ] || kill -KILL 0`
+[ "$word" = stop ] && exit
+[ -z "$1" ] || rm -rf -- "$1"
+kill -KILL 0`
 
 // watchdog is a shell in the process group of php-cgi. It runs as our user, so that
 // scripts of another user cannot kill it. Only stop reaps it, so the number of the
@@ -31,8 +34,9 @@ type watchdog struct {
 }
 
 // newWatchdog starts a watchdog in the process group pgid, or with 0 in a new one,
-// and returns when it is running.
-func newWatchdog(pgid int) (_ *watchdog, err error) {
+// and returns when it is running. It removes dir, unless that is "", if this process
+// dies.
+func newWatchdog(pgid int, dir string) (_ *watchdog, err error) {
 	stdin, stopPipe, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func newWatchdog(pgid int) (_ *watchdog, err error) {
 		return nil, err
 	}
 	defer ready.Close()
-	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "php-pool-watchdog")
+	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "php-pool-watchdog", dir)
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	cmd.Dir = "/"
 	cmd.Stdin, cmd.Stdout = stdin, stdout
