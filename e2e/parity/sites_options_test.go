@@ -2,8 +2,8 @@
 
 package parity
 
-// optionSites differ in variables, header fields and other options, and in what stands
-// before PHP.
+// optionSites differ in variables, header fields and other options, and in what
+// is configured before PHP.
 var optionSites = map[string]string{
 	"env": `
 		root {$SITE}

@@ -53,7 +53,7 @@ echo json_encode(printable([
         'getenv REQUEST_METHOD' => getenv('REQUEST_METHOD'),
         'getenv has the request' => array_key_exists('REQUEST_METHOD', getenv()),
         'getenv PATH' => getenv('PATH'),
-        'finish' => function_exists('fastcgi_finish_request'),
+        'functions' => array_map('function_exists', ['fastcgi_finish_request', 'headers_send', 'apache_response_headers', 'fpm_get_status']),
         'user' => function_exists('posix_geteuid') ? posix_geteuid() : null,
         'settings' => [ini_get('display_errors'), ini_get('post_max_size'), ini_get('output_buffering'), ini_get('max_execution_time'),
             ini_get('implicit_flush'), ini_get('default_charset'), ini_get('doc_root'), ini_get('user_dir'), ini_get('html_errors')],
