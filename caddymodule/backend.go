@@ -15,7 +15,6 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
-	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -80,6 +79,18 @@ type Backend struct {
 	// which lets clients exhaust the memory. Default: 65536.
 	RequestBuffers int64 `json:"request_buffers,omitempty"`
 
+	// Read a request body completely before a worker gets the request, as nginx's
+	// fastcgi_request_buffering does. false: PHP gets the body while it arrives, for
+	// `session.upload_progress` and resumable uploads, so a slow client holds a
+	// worker. A form (`POST` of `application/x-www-form-urlencoded`) and a body of
+	// unknown length are read completely all the same. Default: true.
+	RequestBuffering *bool `json:"request_buffering,omitempty"`
+
+	// How long a client may send nothing of a body that PHP gets while it arrives;
+	// then it gets 408, and PHP runs with what has arrived. A negative value is no
+	// limit. Default: 60s.
+	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
+
 	// The maximum size of a request body in bytes; a larger one gets 413.
 	// Default: no limit, except that of request_body.
 	MaxBody int64 `json:"max_body,omitempty"`
@@ -114,6 +125,9 @@ func (b *Backend) provision(ctx caddy.Context) error {
 		b.RequestBuffers = defaultRequestBuffers
 	case b.RequestBuffers < 0:
 		b.RequestBuffers = math.MaxInt64 - 1
+	}
+	if b.BodyTimeout == 0 {
+		b.BodyTimeout = caddy.Duration(defaultBodyTimeout)
 	}
 	if b.ResponseBuffers < 0 {
 		b.ResponseBuffers = math.MaxInt
@@ -160,7 +174,7 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	if err := b.pool.CheckAdminINI(script.Filename); err != nil {
 		return nil, err
 	}
-	body, err := b.readBody(r, state)
+	body, stream, err := b.readBody(r, state)
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +188,9 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	env.Write(&script, body.Length)
 	if body.Length > 0 {
 		req.Body, req.ContentLength = body.ReadSeeker, body.Length
+	}
+	if stream != nil {
+		req.Body, req.StreamBody, req.BodyTimeout = stream, true, max(0, time.Duration(b.BodyTimeout))
 	}
 	req.Head = r.Method == http.MethodHead
 	req.ReadTimeout, req.WriteTimeout = time.Duration(b.ReadTimeout), time.Duration(b.WriteTimeout)
@@ -191,11 +208,19 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	if resp.Response, err = b.pool.Do(ctx, &resp.request); err != nil {
 		resp.fail(err)
 		resp.free()
+		if stream != nil {
+			if httpErr := streamError(err, r, stream); httpErr != nil {
+				return nil, httpErr
+			}
+		}
 		return nil, b.toHTTPError(err, r, &script)
 	}
 	state.response = resp.Response
 	state.replaceRetryAfter(resp.HTTP.Header)
 	resp.body = resp.HTTP.Body.(*fastcgi.Body)
+	if stream != nil {
+		resp.beforeResponse(state, stream)
+	}
 	resp.logInvalidHeaders()
 	if status := resp.body.Interim(); status != 0 {
 		sendInterim(w, r, status, resp.HTTP.Header)
@@ -223,24 +248,6 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 
 // PoolName returns the name of the pool that b sends its requests to.
 func (b *Backend) PoolName() string { return b.pool.Name }
-
-// readBody reads the body of the request. In an error route the page that PHP renders
-// matters more than the body, so the body is empty if an earlier handler has read some
-// of it or has rejected it, and if it cannot be read.
-func (b *Backend) readBody(r *http.Request, state *requestState) (spool.Body, error) {
-	if state.bodyRead && cgi.RouteError(r) != nil {
-		return spool.Body{}, nil
-	}
-	state.bodyRead = true
-	body, err := b.pool.Spool.Read(r, b.RequestBuffers, b.MaxBody)
-	switch {
-	case err == nil:
-		return body, nil
-	case cgi.RouteError(r) == nil, r.Context().Err() != nil:
-		return body, bodyError(err)
-	}
-	return spool.Body{}, nil
-}
 
 // UsesPool reports whether b sends its requests to p.
 func (b *Backend) UsesPool(p *live.Pool) bool { return b.pool == p }

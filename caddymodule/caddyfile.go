@@ -53,6 +53,8 @@ type directive struct {
 //	    read_timeout <duration>
 //	    write_timeout <duration>
 //	    request_buffers <size>
+//	    request_buffering [off]    # not in php_fastcgi
+//	    body_timeout <duration>    # not in php_fastcgi
 //	    response_buffers <size>    # unlike there, it delays nothing
 //	    max_body <size>
 //
@@ -135,6 +137,8 @@ var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
 	"request_buffers":      func(d *caddyfile.Dispenser, b *Backend) error { return parseSizeOr(d, &b.RequestBuffers, "unlimited") },
 	"early_hints":          func(d *caddyfile.Dispenser, b *Backend) error { return parseString(d, &b.EarlyHints) },
 	"response_buffers":     func(d *caddyfile.Dispenser, b *Backend) error { return parseSizeOr(d, &b.ResponseBuffers, "unlimited") },
+	"request_buffering":    func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitchPtr(d, &b.RequestBuffering) },
+	"body_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return parseDurationOrOff(d, &b.BodyTimeout) },
 	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return parseSize(d, &b.MaxBody) },
 }
 

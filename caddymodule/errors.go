@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -51,6 +52,8 @@ func bodyError(err error) error {
 		return caddyhttp.Error(http.StatusInsufficientStorage, err)
 	case isFileErr:
 		return caddyhttp.Error(http.StatusInternalServerError, err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return caddyhttp.Error(http.StatusRequestTimeout, err)
 	case errors.Is(err, context.Canceled):
 		return caddyhttp.Error(statusClientClosed, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -21,6 +22,7 @@ func TestBodyError_Status(t *testing.T) {
 		&spool.FileError{Err: errors.New("write"), DiskFull: true}:     507,
 		&spool.FileError{Err: errors.New("open")}:                      500,
 		read(context.Canceled):                                         499,
+		read(os.ErrDeadlineExceeded):                                   408,
 		read(errors.New("malformed chunked encoding")):                 400,
 	} {
 		if got := statusOf(bodyError(err)); got != want {

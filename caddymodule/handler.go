@@ -152,6 +152,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		}
 		return h.serveFile(w, r, next, state)
 	}
+	if h.streams(r) {
+		defer state.allowStreaming(w, r)()
+	}
 	var err error
 	if h.proxy != nil {
 		state.byHandler = true

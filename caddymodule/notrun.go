@@ -44,6 +44,9 @@ func (b *Backend) notRunError(resp *response, state *requestState) error {
 		return nil // a response of the script itself
 	}
 	resp.stderr.text = nil // it is about a script that should not have run
+	if state.stream != nil {
+		return caddyhttp.Error(http.StatusNotFound, errNotRun) // PHP has taken the body
+	}
 	state.routeAgain()
 	state.body, resp.requestBody = resp.requestBody, spool.Body{}
 	return caddyhttp.Error(http.StatusNotFound, errNotRun)

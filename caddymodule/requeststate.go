@@ -39,6 +39,10 @@ type requestState struct {
 	// byHandler is true while the request passes a Handler, which routes it again;
 	// otherwise the Transport looks at its files again.
 	byHandler bool
+
+	// stream is the request's body if a handler has passed it on while it arrived.
+	stream *clientBody
+	writer http.ResponseWriter // of that handler; nil in a transport of reverse_proxy
 }
 
 // requestStateVar is the request variable that holds the requestState.

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -35,8 +36,10 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, state *req
 			err = pool.ErrRequestTimeout
 		}
 		resp.fail(err)
-		h.logger.Error("response from PHP truncated", zap.String("pool", h.pool.Name),
-			zap.String("uri", requestURI(r)), zap.Error(err))
+		if _, ok := errors.AsType[*fastcgi.BodyError](err); !ok { // else the client's body is truncated
+			h.logger.Error("response from PHP truncated", zap.String("pool", h.pool.Name),
+				zap.String("uri", requestURI(r)), zap.Error(err))
+		}
 		// The header is already sent: aborting the connection is the only way to
 		// signal a truncated response.
 		http.NewResponseController(w).Flush() // an error makes no difference now

@@ -48,6 +48,8 @@ func (t *Transport) Provision(ctx caddy.Context) error { return t.provision(ctx)
 //	    read_timeout <duration>
 //	    write_timeout <duration>
 //	    request_buffers <size>
+//	    request_buffering [off]
+//	    body_timeout <duration>|off
 //	    response_buffers <size>
 //	    max_body <size>
 //	}

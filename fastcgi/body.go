@@ -293,7 +293,7 @@ func (b *Body) checkLength() {
 func (b *Body) abandon(cause error) {
 	c := b.c
 	c.canceler.stop(b.useID, cause, false) // stops the writer
-	if !b.writer.giveUp(cause) {
+	if !b.writer.cancel(cause) {
 		c.markAborted(cause) // PHP must not run the script with a truncated body
 	}
 	b.err = cause

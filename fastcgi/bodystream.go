@@ -8,10 +8,11 @@ import (
 
 // bodyStream sends a body while it arrives from a client (see Request.StreamBody).
 //
-// Its goroutine may block in body.Read for as long as the client likes, so nobody
-// waits for it there: who gives the request up takes the connection over from it,
-// which is possible only then. writer.readingBody says so: the goroutine sets it
-// before a Read, and who clears it may write to the connection and closes done.
+// Its goroutine may block in body.Read for as long as the client likes, so it is not
+// waited for there. A caller that cancels the request takes the connection over from
+// it, which is possible only during a Read: the goroutine sets writer.readingBody
+// before a Read, and the goroutine that clears it may write to the connection and
+// closes done.
 type bodyStream struct {
 	*writer
 	limit time.Duration // of a Read; 0 is no limit
@@ -89,7 +90,7 @@ func (s *bodyStream) stalled() {
 	}
 }
 
-// cut ends the stream, whose client has gone, after what has arrived.
+// cut ends the stream of a client that disconnected after what has arrived.
 func (s *bodyStream) cut(cause error) {
 	// The goroutine can do that itself if its Read fails.
 	grace := time.NewTimer(writerGrace)
@@ -131,7 +132,7 @@ func (w *writer) cutError() error {
 	return nil
 }
 
-// clientGone reports whether a request was given up because of its client.
+// clientGone reports whether a request was canceled because of its client.
 func clientGone(cause error) bool {
 	_, body := errors.AsType[*BodyError](cause)
 	return body || errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded)

@@ -115,7 +115,7 @@ func TestBodyStream_Timeout(t *testing.T) {
 	})
 }
 
-// A request whose client has gone does not wait for the body.
+// A canceled request does not wait for the body.
 func TestBodyStream_ContextCanceled(t *testing.T) {
 	inBubbleWithBodies(t, func(t *bubble, bodies <-chan string) {
 		r, out := streamed(1000)

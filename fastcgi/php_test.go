@@ -360,7 +360,6 @@ func TestPHP_BodyStream(t *testing.T) {
 		if !errors.Is(err, broken) || c.Broken() || c.Reusable() {
 			t.Fatalf("%d bytes: got %v, broken %v, reusable %v, want %v, false, false", arrived, err, c.Broken(), c.Reusable(), broken)
 		}
-		c.Close()
 		var got []byte
 		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if got, err = os.ReadFile(file + ".done"); err == nil {
@@ -370,6 +369,7 @@ func TestPHP_BodyStream(t *testing.T) {
 		if err != nil || !bytes.Equal(got, data[:arrived]) {
 			t.Errorf("%d bytes: PHP got %d, error %v", arrived, len(got), err)
 		}
+		c.Close()
 	}
 }
 

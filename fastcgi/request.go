@@ -41,7 +41,7 @@ type Request struct {
 	// StreamBody sends Body while it arrives, each Read at once, and sends the
 	// parameters before the first Read. A Read in progress is not waited for when
 	// the request has ended: it may return later, and its bytes are lost.
-	// If Body ends early, or the client has gone and the context is canceled, STDIN
+	// If Body ends early, or the context is canceled because the client disconnected, STDIN
 	// is ended after what has arrived: PHP runs the script with that, as it does
 	// behind php_fastcgi and nginx, and the connection is not Broken.
 	StreamBody bool

@@ -153,9 +153,9 @@ func (w *writer) finish() bool {
 	return w.complete
 }
 
-// giveUp is finish for a request that is given up. It also returns true if PHP may
+// cancel is finish for a request that is canceled. It also returns true if PHP may
 // run the script with the part of a streamed body that it has.
-func (w *writer) giveUp(cause error) bool {
+func (w *writer) cancel(cause error) bool {
 	if w != nil && w.stream != nil && clientGone(cause) {
 		w.stream.cut(cause)
 		return true

@@ -58,7 +58,7 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	}
 	resp, err := p.attempt(ctx, r)
 	if err == nil || !p.mayRetry(ctx, r, err) {
-		return resp, p.countFailed(ctx, err)
+		return resp, p.countFailed(ctx, r, err)
 	}
 	p.mu.Lock()
 	p.retried++
@@ -68,15 +68,18 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err == nil {
 		resp.Retried = true
 	}
-	return resp, p.countFailed(ctx, err)
+	return resp, p.countFailed(ctx, r, err)
 }
 
 // countFailed counts a request that got no response, unless it was rejected or its
 // client disconnected. It returns err.
-func (p *Pool) countFailed(ctx context.Context, err error) error {
+func (p *Pool) countFailed(ctx context.Context, r *Request, err error) error {
 	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrQueueFull) && !errors.Is(err, ErrClientLimit) {
 		if _, ok := errors.AsType[*fastcgi.ParamError](err); ok {
 			return err // the client's fault (a value is too long), nothing was sent to PHP
+		}
+		if _, ok := errors.AsType[*fastcgi.BodyError](err); ok && r.FastCGI.StreamBody {
+			return err // the client's fault: its body did not arrive
 		}
 		p.mu.Lock()
 		p.failedRequests++

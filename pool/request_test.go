@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -125,5 +126,33 @@ func TestRequest_InvalidHeader(t *testing.T) {
 		if got := tt.Stats().Exits; len(got) != 0 {
 			t.Errorf("exits: got %v, want none", got)
 		}
+	})
+}
+
+// A client that stalls while its body is streamed is no failure of PHP: PHP gets what
+// has arrived, and the worker serves on.
+func TestRequest_StreamedBodyStalls(t *testing.T) {
+	run(t, static(1), func(tt *tester) {
+		var got string
+		tt.handler = func(r *fastcgitest.Request) fastcgitest.Response {
+			got = string(r.Body)
+			return fastcgitest.OK("not delivered")
+		}
+		in, out := io.Pipe()
+		go io.WriteString(out, "part")
+		r := fastcgi.NewRequest()
+		r.Body, r.ContentLength, r.StreamBody, r.BodyTimeout = in, 1000, true, time.Second
+		_, err := tt.Do(context.Background(), &Request{FastCGI: r, Info: Info{Script: "/a.php"}, Repeatable: true})
+		out.Close()
+		r.Free()
+		synctest.Wait()
+		if !errors.Is(err, fastcgi.ErrBodyTimeout) || got != "part" {
+			t.Errorf("got %v, and PHP got %q, want ErrBodyTimeout and the part", err, got)
+		}
+		time.Sleep(time.Second) // until it has drained
+		if s := tt.Stats(); s.Requests.Failed != 0 || s.Requests.Retried != 0 || s.Exits[Crashed] != 0 {
+			t.Errorf("got %+v, %d crashed, want none failed, retried or crashed", s.Requests, s.Exits[Crashed])
+		}
+		tt.wantWorkers(1, 1)
 	})
 }

@@ -1,0 +1,4 @@
+<?php
+// Shows how far the upload "up" of the session is.
+session_start(['read_and_close' => true]);
+echo json_encode($_SESSION[ini_get('session.upload_progress.prefix') . 'up'] ?? null);
