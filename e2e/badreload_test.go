@@ -50,7 +50,7 @@ var failingLoads = []struct {
 	},
 	{
 		name: "a full runtime directory", broken: fillRuntimeDir,
-		says: func(s *harness.Server) string { return "socket of php-cgi," + runtimeDir(s) },
+		says: func(s *harness.Server) string { return "creating a directory," + runtimeDir(s) },
 	},
 }
 

@@ -127,7 +127,7 @@ func TestOPcache_QueryRunsNoSiteCode(t *testing.T) {
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		s := harness.Prepare(t, b)
 		runs := countPrepends(s)
-		err := s.Run(harness.PoolSite(b, "workers 1", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
+		err := s.Run(harness.PoolSite(b, "workers 1", "finish_request off", "ini auto_prepend_file {$SITE}/prepend.php", "ini auto_append_file {$SITE}/prepend.php",
 			"ini session.auto_start 1", "ini session.save_path {$SITE}/uploads"))
 		if err != nil {
 			t.Fatal(err)

@@ -99,8 +99,8 @@ func resetOPcache(s *harness.Server) resetResult {
 	return c
 }
 
-// freshFiles lets OPcache cache files that were just written.
-const freshFiles = "ini opcache.file_update_protection 0"
+// freshFiles lets OPcache cache files that were just written, and nothing of php_pool.
+const freshFiles = "ini opcache.file_update_protection 0\nfinish_request off"
 
 // scopes are the scopes of an OPcache by spawn mode.
 var scopes = map[string]string{harness.SharedLean.Name: "pool", harness.SingleLean.Name: "worker"}

@@ -60,7 +60,7 @@ var failingRestarts = []struct {
 	{"a preload script that does not parse", breakPreload, says("php-cgi said,PHP Parse error,preload.php")},
 	{"a php.ini that is gone", func(t *testing.T, s *harness.Server) { remove(t, filepath.Join(s.Dir, "php.ini")) }, says("ini_file,php.ini,no such file")},
 	{"a php-cgi that is gone", func(t *testing.T, s *harness.Server) { remove(t, filepath.Join(s.Dir, "php-cgi")) }, says("binary,/php-cgi,no such file")},
-	{"a full runtime directory", fillRuntimeDir, func(s *harness.Server) string { return "socket of php-cgi," + runtimeDir(s) }},
+	{"a full runtime directory", fillRuntimeDir, func(s *harness.Server) string { return "creating a directory," + runtimeDir(s) }},
 }
 
 // breakPreload lets customPHP's php.ini preload a script that does not parse.

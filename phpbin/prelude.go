@@ -1,6 +1,7 @@
 package phpbin
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,8 +22,10 @@ const preludeName = "functions.php"
 
 // Prelude is PHP code that is loaded before the scripts.
 type Prelude struct {
-	// Source is the code. Only the user of php-cgi can read it.
+	// Source is the code. Only the user of php-cgi can read it, unless Public is set: PHP
+	// that runs as root reads a Preload as opcache.preload_user.
 	Source string
+	Public bool
 
 	// Directive is Preload or Prepend.
 	Directive string
@@ -51,7 +54,11 @@ func (o *Options) writePrelude() (dir string, err error) {
 	if err := os.WriteFile(path, []byte(o.Prelude.Source), 0o400); err != nil {
 		return dir, err
 	}
-	if c := o.Credential; c != nil {
+	if o.Prelude.Public {
+		if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(path, 0o444)); err != nil { //nolint:gosec // see Prelude
+			return dir, err
+		}
+	} else if c := o.Credential; c != nil {
 		if err := os.Chown(path, int(c.UID), int(c.GID)); err != nil {
 			return dir, err
 		}

@@ -45,10 +45,11 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 		return nil, err
 	}
 	if err := s.awaitFirstChild(ctx); err != nil {
+		err = g.describeFailure(ctx, err) // as long as the file of the prelude exists
 		now, cancel := context.WithCancel(ctx)
 		cancel()
 		_ = s.Close(now) // the error of the start is the one to report
-		return nil, g.describeFailure(ctx, err)
+		return nil, err
 	}
 	if o.Prelude.Directive == Preload {
 		s.removePrelude() // the children have what the master has loaded

@@ -58,7 +58,8 @@ func (p *Plan) prepareFunctions() {
 		p.Functions = Functions{Reason: "disable_functions names functions that they need"}
 		return
 	}
-	p.Process.Prelude = phpbin.Prelude{Source: source.Source(), Directive: p.Functions.Directive}
+	preloadUser, _ := p.Binary.Setting("opcache.preload_user")
+	p.Process.Prelude = phpbin.Prelude{Source: source.Source(), Directive: p.Functions.Directive, Public: preloadUser != ""}
 }
 
 // preloadScript returns the user's own opcache.preload. It returns a reason if
@@ -76,6 +77,8 @@ func (p *Plan) preloadScript() (script, reason string) {
 		return "", "OPcache is off: write `ini opcache.enable 1`, and install it if it is missing"
 	case cacheOnly == "On" || cacheOnly == "1":
 		return "", "opcache.file_cache_only is on"
+	case p.hasXdebug():
+		return "", "Xdebug would profile or debug the preloading"
 	case root && preloadUser == "":
 		return "", "PHP runs as root, and opcache.preload_user is not set"
 	}
@@ -87,6 +90,13 @@ func (p *Plan) preloadScript() (script, reason string) {
 		return "", fmt.Sprintf("the ini files set it to %s, which only PHP can expand: write `ini opcache.preload <path>`", script)
 	}
 	return script, ""
+}
+
+// hasXdebug reports whether Xdebug is loaded and not off.
+func (p *Plan) hasXdebug() bool {
+	mode, ok := p.Binary.Setting("xdebug.mode")
+	_, isXdebug2 := p.Binary.Setting("xdebug.remote_enable")
+	return ok && mode != "off" || isXdebug2
 }
 
 // cannotPrepend returns why auto_prepend_file cannot load the functions, or "".
