@@ -100,6 +100,7 @@ func (b *Body) acceptHead(n, size int) error {
 		return err
 	}
 	b.stream.skip(size)
+	b.stream.headParsed()
 	b.invalidHeaders, b.interim = h.invalid, h.interim
 	b.noBody = b.isHead || h.code == 204 || h.code == 304
 	if h.isChunked() && b.decodeChunked() {
@@ -122,7 +123,6 @@ func (b *Body) acceptHead(n, size int) error {
 		b.stream.setLimit(h.length)
 	}
 	if b.stream.signals != nil {
-		b.stream.headParsed()
 		b.handleSignals()
 	}
 	b.checkLength()

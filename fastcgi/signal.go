@@ -71,8 +71,9 @@ func (s *stream) writeStderr(p []byte) {
 		case g.reading:
 			i := bytes.IndexByte(p, ';')
 			if i < 0 {
-				g.text = append(g.text, p...)
-				g.reading = len(g.text) <= maxSignal
+				if g.text = append(g.text, p...); len(g.text) > maxSignal {
+					g.reading, g.ignore, g.text = false, true, nil
+				}
 				return
 			}
 			s.signal(string(append(g.text, p[:i]...)))
@@ -129,16 +130,17 @@ func (s *stream) finished() bool { return s.signals != nil && s.signals.finished
 // signal handles the text of a signal. Unknown ones are ignored.
 func (s *stream) signal(text string) {
 	verb, args, _ := strings.Cut(strings.TrimPrefix(text, " "), " ")
-	switch verb {
-	case "finish":
-		if args == "0" {
-			s.signals.finishAtHead = true
-		} else {
-			s.finishContent()
-		}
-	case "headers":
+	switch {
+	case verb == "finish" && args != "0":
+		s.finishContent()
+	case s.headDone:
+		// The others are about a header that follows. An interim response would come
+		// while the handler writes the final one, or after it has returned.
+	case verb == "finish":
+		s.signals.finishAtHead = true
+	case verb == "headers":
 		s.signals.dropAfterHead = 1
-	case "early":
+	case verb == "early":
 		status, lines, _ := strings.Cut(args, " ")
 		if r, ok := parseInterim(status, lines); ok {
 			s.signals.interim = append(s.signals.interim, r)
@@ -155,17 +157,26 @@ func (s *stream) finishContent() {
 	s.limit = 0
 }
 
-// headParsed is called when the header of the response has been skipped and the
-// limit of the content is set, before any of the content is used.
+// headParsed is called when the header of the response has been skipped, before any of
+// the content is used or limited.
 func (s *stream) headParsed() {
-	if n := min(s.signals.dropAfterHead, s.buffered()); n > 0 {
-		s.skip(n)
-		s.signals.dropAfterHead -= n
+	s.headDone = true
+	if s.signals == nil {
+		return
 	}
+	s.skip(s.dropped(s.buffered()))
 	if s.signals.finishAtHead {
 		s.take()
 		s.finishContent() // the content that PHP has announced may be missing: as in php-fpm
 	}
+}
+
+// dropped returns how many of the next n bytes of content are to be dropped, and counts
+// them as dropped.
+func (s *stream) dropped(n int) int {
+	n = min(n, s.signals.dropAfterHead)
+	s.signals.dropAfterHead -= n
+	return n
 }
 
 // parseInterim parses an interim response. 101 is refused: it would change the

@@ -155,3 +155,100 @@ func TestSignal_Interim(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestSignal_HeadersByte checks that the byte that sends the header is dropped, however
+// the response arrives, and is not counted as content.
+func TestSignal_HeadersByte(t *testing.T) {
+	for name, tt := range map[string]struct {
+		head, content string
+	}{
+		"no length": {"A: b\r\n\r\n", "hello"},
+		"length":    {"Content-Length: 5\r\n\r\n", "hello"},
+		"chunked":   {"Transfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n"},
+	} {
+		for _, size := range []int{1, 7, 1 << 20} {
+			t.Run(fmt.Sprint(name, size), func(t *testing.T) {
+				client, server := socketPair(t)
+				c := serve(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
+					fastcgitest.InPieces(size), fastcgitest.Stderr(mark + " headers;\n"),
+					fastcgitest.Stdout(tt.head + " "), fastcgitest.Stdout(tt.content), fastcgitest.End(),
+				})}, client, server)
+				r := get()
+				r.SignalMark = mark
+				resp, content, err := do(t, c, r)
+				if content != "hello" || err != nil || resp.Body.(*Body).Surplus() != 0 {
+					t.Errorf("got %q, %v, surplus %d", content, err, resp.Body.(*Body).Surplus())
+				}
+			})
+		}
+	}
+}
+
+// TestSignal_FinishWithinContent checks that a response that ends before the content
+// that it has announced is truncated, whatever PHP writes afterwards.
+func TestSignal_FinishWithinContent(t *testing.T) {
+	for name, response := range map[string]fastcgitest.Response{
+		"within a chunk": {fastcgitest.Stdout("Transfer-Encoding: chunked\r\n\r\n5\r\nhel"), fastcgitest.Stderr(mark + " finish 1;\n"), fastcgitest.Stdout("lo\r\n0\r\n\r\n")},
+		"before content": {fastcgitest.Stderr(mark + " finish 0;\n"), fastcgitest.Stdout("Content-Length: 1\r\n\r\n "), fastcgitest.Stdout("h")},
+	} {
+		for _, size := range []int{1, 1 << 20} {
+			t.Run(fmt.Sprint(name, size), func(t *testing.T) {
+				client, server := socketPair(t)
+				c := serve(t, &fastcgitest.Responder{Handler: respondWith(append(append(fastcgitest.Response{fastcgitest.InPieces(size)}, response...), fastcgitest.End()))}, client, server)
+				r := get()
+				r.SignalMark = mark
+				_, content, err := do(t, c, r)
+				if _, ok := errors.AsType[*TruncatedError](err); !ok {
+					t.Errorf("got %q, %v, want a TruncatedError", content, err)
+				}
+			})
+		}
+	}
+}
+
+// TestSignal_InterimTooLate checks that nothing calls the handler of interim responses
+// after RoundTrip has returned: what it writes to may be gone by then.
+func TestSignal_InterimTooLate(t *testing.T) {
+	const early = mark + " early 103 TGluazogPC9hLmNzcz47IHJlbD1wcmVsb2Fk;\n"
+	for _, before := range []string{"", "log\n"} {
+		returned := make(chan struct{})
+		client, server := socketPair(t)
+		c := serve(t, &fastcgitest.Responder{Handler: respondWith(fastcgitest.Response{
+			fastcgitest.Stderr(before), fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Wait(returned),
+			fastcgitest.Stderr(early), fastcgitest.Stderr(mark + " finish 1;\n"), fastcgitest.Stderr(early), fastcgitest.End(),
+		})}, client, server)
+		r := get()
+		var got interimLog
+		r.SignalMark, r.Interim = mark, &got
+		resp, err := c.RoundTrip(testContext(t), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(returned)
+		content, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if string(content) != "hello" || err != nil || !c.Reusable() || len(got) > 0 {
+			t.Errorf("got %q, %v, reusable %t, interim responses %q", content, err, c.Reusable(), got)
+		}
+	}
+}
+
+// TestSignal_TooLong checks that a signal that is too long is dropped, and that the next
+// one is not.
+func TestSignal_TooLong(t *testing.T) {
+	var stderr strings.Builder
+	var s stream
+	s.init(&stderr)
+	s.signalMark = mark
+	for range 10 {
+		s.writeStderr([]byte(strings.Repeat("x", 8<<10)))
+		if s.signals.text == nil {
+			s.writeStderr([]byte(mark + " early 103 "))
+		}
+	}
+	s.writeStderr([]byte(";\nlog\n" + mark + " finish 1;\n"))
+	s.free()
+	if got := stderr.String(); got != strings.Repeat("x", 8<<10)+"log\n" || !s.finished() {
+		t.Errorf("got %d bytes of log, finished %t", len(got), s.finished())
+	}
+}

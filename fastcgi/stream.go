@@ -44,6 +44,7 @@ type stream struct {
 	id              uint16    // of the request
 	otherRequest    bool      // records of an earlier request were received and dropped
 	responseStarted bool      // STDOUT content was received
+	headDone        bool      // the header of the response has been skipped
 	ended           bool      // END_REQUEST was decoded
 	status          endStatus // the protocolStatus of END_REQUEST
 	total           int64     // bytes received from the wire
@@ -233,14 +234,18 @@ func (s *stream) deliver(p []byte) {
 		return
 	}
 	s.responseStarted = true
+	if s.finished() {
+		return
+	}
+	if s.headDone && s.signals != nil {
+		p = p[:copy(p, p[s.dropped(len(p)):])]
+	}
 	if s.chunked != nil {
 		p = s.chunked.decode(p)
 	}
 	if s.limit != unlimited {
 		n := min(int64(len(p)), s.limit)
-		if !s.finished() {
-			s.surplus += int64(len(p)) - n
-		}
+		s.surplus += int64(len(p)) - n
 		p = p[:n]
 		s.limit -= n
 	}
