@@ -142,8 +142,11 @@ func TestBodyStream_UploadProgress(t *testing.T) {
 		}
 		harness.Eventually(t, func() error {
 			text := s.Get("/stream/progress.php", cookie).Text
-			if err := json.Unmarshal([]byte(text), &p); err != nil || p.Processed < half-100_000 {
-				return fmt.Errorf("progress is %q, %v", text, err)
+			if err := json.Unmarshal([]byte(text), &p); err != nil {
+				return err
+			}
+			if p.Processed < half-100_000 {
+				return fmt.Errorf("progress is %q", text)
 			}
 			return nil
 		})
@@ -154,6 +157,7 @@ func TestBodyStream_UploadProgress(t *testing.T) {
 		if res, body := u.response(); res.StatusCode != 200 || !strings.Contains(body, hash(content)) {
 			t.Errorf("got %s: %q", res.Status, body)
 		}
+		s.Get("/stream/progress.php?remove=1", cookie).Want(t, 200, "")
 	})
 }
 

@@ -27,7 +27,7 @@ func (s *bodyStream) run() {
 	buf := chunks.Get().(*chunk) //nolint:forcetypeassert // the pool has nothing else
 	defer chunks.Put(buf)
 	for s.remaining > 0 {
-		n, err, ok := s.read(buf[headerLen : headerLen+min(s.remaining, maxStdinContent)])
+		n, ok, err := s.read(buf[headerLen : headerLen+min(s.remaining, maxStdinContent)])
 		if !ok {
 			return
 		}
@@ -47,23 +47,24 @@ func (s *bodyStream) run() {
 	close(s.done)
 }
 
-// read waits for a part of the body. ok is false if the connection was taken over.
-func (s *bodyStream) read(p []byte) (n int, err error, ok bool) { //nolint:staticcheck // err is that of the body
+// read waits for a part of the body, and returns the error of its Read. ok is false if
+// the connection was taken over.
+func (s *bodyStream) read(p []byte) (n int, ok bool, err error) {
 	s.readingBody.Store(true)
 	// After readingBody was set: either this sees stop, or takeOver sees readingBody.
 	if s.stop.Load() {
 		s.takeOver()
-		return 0, nil, false
+		return 0, false, nil
 	}
 	s.startTimer()
 	n, err = s.body.Read(p)
 	if !s.readingBody.CompareAndSwap(true, false) {
-		return 0, nil, false
+		return 0, false, nil
 	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	return n, err, true
+	return n, true, err
 }
 
 func (s *bodyStream) startTimer() {
