@@ -276,10 +276,11 @@ func TestFinishRequest_FileRemoved(t *testing.T) {
 			s.Signal(sig)
 			s.Wait(harness.MaxWait)
 			harness.Eventually(t, func() error {
-				if found, err := os.ReadDir(tmp); err != nil || len(found) > 0 {
-					return fmt.Errorf("%v: still there: %v, %v", sig, found, err)
+				found, err := os.ReadDir(tmp)
+				if len(found) > 0 {
+					return fmt.Errorf("%v: still there: %v", sig, found)
 				}
-				return nil
+				return err
 			})
 		}
 	})

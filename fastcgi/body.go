@@ -72,7 +72,7 @@ func (b *Body) Surplus() int64 {
 // The body then ends with a [*TruncatedError].
 func (b *Body) Truncated() bool {
 	if b.err == nil && b.stream.finished() {
-		return b.finishedErr() != io.EOF
+		return !errors.Is(b.finishedErr(), io.EOF)
 	}
 	_, ok := errors.AsType[*TruncatedError](b.err)
 	return ok

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,7 @@ func TestSignal_FillFinished(t *testing.T) {
 	}
 	body := resp.Body.(*Body)
 	for !body.Fill(MaxFill) { // the records may arrive one by one
+		runtime.Gosched()
 	}
 	if resp.ContentLength != 5 || !body.Running() {
 		t.Errorf("length %d, running %t", resp.ContentLength, body.Running())

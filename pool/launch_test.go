@@ -143,7 +143,7 @@ func TestLaunch_NoRecycleWhileFailing(t *testing.T) {
 		}
 		tt.refuse(nil)
 		time.Sleep(time.Minute)
-		tt.get("/a.php") //nolint:errcheck // it returns the worker, which is replaced now
+		tt.get("/a.php") // it returns the worker, which is replaced now
 		tt.wantWorkers(2, 2)
 		if got := tt.Stats().Exits[MaxRequests]; got != 2 {
 			t.Errorf("%d workers were replaced, want 2", got)

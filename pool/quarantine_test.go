@@ -69,7 +69,7 @@ func TestQuarantine_NotIfServedWithinWindow(t *testing.T) {
 	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		tt.killer(1)
-		tt.do(context.Background(), "/index.php", false) //nolint:errcheck // it crashes
+		tt.do(context.Background(), "/index.php", false) // it crashes
 		if _, err := tt.get("/index.php"); err != nil {
 			t.Fatalf("a request that does not crash: %v", err)
 		}
@@ -81,7 +81,7 @@ func TestQuarantine_NotIfServedWithinWindow(t *testing.T) {
 		}
 		time.Sleep(time.Minute + time.Second)
 		for range 3 {
-			tt.do(context.Background(), "/index.php", false) //nolint:errcheck // it crashes
+			tt.do(context.Background(), "/index.php", false) // it crashes
 		}
 		if _, err := tt.get("/index.php"); !errors.Is(err, ErrQuarantined) {
 			t.Errorf("not served within the window: got %v, want ErrQuarantined", err)
@@ -114,7 +114,7 @@ func TestQuarantine_LimitedRecords(t *testing.T) {
 		crash := func(path string) (records int) {
 			tt.Pool.mu.Lock()
 			defer tt.Pool.mu.Unlock()
-			tt.Pool.recordCrashLocked(&Info{Script: "/index.php", URI: path})
+			tt.recordCrashLocked(&Info{Script: "/index.php", URI: path})
 			return len(tt.quarantine.records)
 		}
 		for i := range 2 * maxCrashRecords {

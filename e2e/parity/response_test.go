@@ -252,7 +252,7 @@ var responseScripts = []string{
 	`header('Content-Length: 10'); echo "done"; fastcgi_finish_request();`,
 	`echo str_repeat("x", 200000); fastcgi_finish_request(); usleep(2000);`,
 	`echo "a"; fastcgi_finish_request(); throw new Exception("not shown");`,
-	`ob_start(); ob_start(); echo "nested"; fastcgi_finish_request();`,
+	`ob_start(); echo "outer "; ob_start(); echo "nested"; fastcgi_finish_request();`,
 	`ob_start(fn ($b) => strtoupper($b)); echo "upper"; fastcgi_finish_request();`,
 	`echo "flushed"; flush(); echo "rest"; fastcgi_finish_request();`,
 	`register_shutdown_function(function () { echo "never sent"; }); echo "a"; fastcgi_finish_request();`,
