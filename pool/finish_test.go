@@ -48,3 +48,40 @@ func TestFinish(t *testing.T) {
 		}
 	})
 }
+
+// TestFinish_AfterTimeout checks that a shutdown function that completes the response
+// does not save a script that has exceeded its timeout.
+func TestFinish_AfterTimeout(t *testing.T) {
+	s := static(1)
+	s.RequestTimeout = 10 * time.Second
+	run(t, s, func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{
+				fastcgitest.Stdout("A: b\r\n\r\nhello"), fastcgitest.Sleep(time.Second), untilSoft(tt.proc(0)), fastcgitest.Stderr("mark finish 1;\n"),
+				fastcgitest.Sleep(time.Minute), fastcgitest.End(),
+			}
+		}
+		req := fastcgi.NewRequest()
+		defer req.Free()
+		req.SignalMark = "mark"
+		resp, err := tt.Do(context.Background(), &Request{FastCGI: req, Info: Info{Method: "GET", Script: "/a.php"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, _ = io.ReadAll(resp.HTTP.Body)
+		resp.Finish()
+		if !resp.TimedOut() {
+			t.Error("the request has not timed out")
+		}
+		resp.Close()
+		if elapsed := time.Since(start).Round(time.Second); elapsed != 10*time.Second+killDelay {
+			t.Errorf("took %v, want 12s", elapsed)
+		}
+		tt.settle()
+		if got := tt.Stats().Exits[RequestTimeout]; got != 1 {
+			t.Errorf("exits: got %v, want one by request_timeout", tt.Stats().Exits)
+		}
+		time.Sleep(time.Minute) // until the script has ended
+	})
+}

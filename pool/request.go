@@ -207,8 +207,10 @@ func (x *Response) TimedOut() bool {
 
 // Finish is called when the response is complete, but its script still runs (see
 // fastcgi.Body.Running): from now on RequestTimeout and SlowRequest do not count, as
-// in php-fpm with its default request_terminate_timeout_track_finished. The worker
-// stays busy until Close, which waits for the script.
+// in php-fpm with its default request_terminate_timeout_track_finished. A request that
+// has exceeded its timeout before that is stopped nevertheless: it may have been
+// completed by a shutdown function. The worker stays busy until Close, which waits for
+// the script.
 func (x *Response) Finish() {
 	l := x.lease
 	if l.pool == nil {
@@ -216,9 +218,13 @@ func (x *Response) Finish() {
 	}
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
-	if l.w.leaseID == l.id && l.w.state == Busy {
+	if l.w.leaseID != l.id || l.w.state != Busy {
+		return
+	}
+	l.w.lease.finishing = true
+	if t := l.w.lease.timer; t != nil && !t.expired {
 		l.pool.stopTimerLocked(l.w)
-		l.w.lease.timer, l.w.lease.finishing = nil, true
+		l.w.lease.timer = nil
 	}
 }
 
