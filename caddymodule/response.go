@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
@@ -99,14 +101,22 @@ func (resp *response) completed() {
 func (resp *response) runOn() {
 	resp.Finish()
 	resp.endSpan()
-	// The HTTP request belongs to the handler, which returns now. What the script still
-	// logs is logged with a copy.
-	r := resp.httpRequest.Clone(context.WithoutCancel(resp.httpRequest.Context()))
+	r := detached(resp.httpRequest)
 	resp.httpRequest, resp.stderr.request = r, r
 	go func() {
 		resp.free()
 		resp.backend.pool.Release()
 	}()
+}
+
+// detached returns a copy of a request for what is logged when its handler has
+// returned. Other handlers may still set variables: the log has some of them.
+func detached(r *http.Request) *http.Request {
+	ctx := context.WithoutCancel(r.Context())
+	if vars, ok := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
+		ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, maps.Clone(vars))
+	}
+	return r.Clone(ctx)
 }
 
 // free is close without leaving the pool.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -106,4 +107,26 @@ func TestInvalidHeaders_LoggedOncePerResponse(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDetached logs a request whose handler has returned, while another handler sets
+// variables: the race detector finds a variable that both use.
+func TestDetached(t *testing.T) {
+	vars := map[string]any{caddyhttp.ClientIPVarKey: "192.0.2.1"}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), caddyhttp.VarsCtxKey, vars))
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/a.php", nil)
+	copied := detached(r)
+	cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		enc := zapcore.NewMapObjectEncoder()
+		_ = caddyhttp.LoggableHTTPRequest{Request: copied}.MarshalLogObject(enc)
+		if enc.Fields["client_ip"] != "192.0.2.1" || copied.Context().Err() != nil {
+			t.Errorf("got %v, context %v", enc.Fields, copied.Context().Err())
+		}
+	}()
+	caddyhttp.SetVar(ctx, "a", "b")
+	r.Header.Set("A", "b")
+	<-done
 }
