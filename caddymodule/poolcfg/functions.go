@@ -12,8 +12,9 @@ import (
 )
 
 // SignalMark begins the signals of the functions in phpbin/runtime (see
-// fastcgi.Request.SignalMark). A script that knew it could end its own response, no
-// other one.
+// fastcgi.Request.SignalMark). It is the same for all pools, so that it stays over
+// reloads. Who knows it can end the responses in which PHP logs text of theirs, and
+// change nothing else.
 var SignalMark = "php_pool:" + rand.Text()
 
 // Functions says which functions are defined for scripts that php-cgi lacks, and
