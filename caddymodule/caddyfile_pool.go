@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/fpmconf"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
@@ -85,7 +86,7 @@ const rlimitPrefix = "rlimit_"
 // poolOptionParser returns the parser of a pool option, or nil if the name is not
 // one.
 func poolOptionParser(name string) optionParser {
-	if resource, ok := strings.CutPrefix(name, rlimitPrefix); ok && fpmOptions[name] == "" {
+	if resource, ok := strings.CutPrefix(name, rlimitPrefix); ok && !fpmconf.Known(name) {
 		return func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseRlimit(d, o, resource) }
 	}
 	return poolOptions[name]

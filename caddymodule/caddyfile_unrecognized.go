@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/fpmconf"
 	"github.com/mevdschee/caddy-php-pool/internal/nearest"
 )
 
@@ -37,7 +38,7 @@ func unrecognized(d *caddyfile.Dispenser, where place) error {
 	if reason, ok := unsupported[name]; ok {
 		return d.Errf("php_pool does not support %s: %s", name, reason)
 	}
-	if remedy := fpmRemedy(name, args); remedy != "" {
+	if remedy := fpmconf.Remedy(name, args); remedy != "" {
 		return d.Errf("%s is an option of php-fpm: %s", name, remedy)
 	}
 	if remedy := frankenPHPRemedy(name, args); remedy != "" {
@@ -59,8 +60,8 @@ func unrecognized(d *caddyfile.Dispenser, where place) error {
 	if similar := nearest.Name(name, names); similar != "" {
 		return d.Errf("unrecognized php_pool option %q: did you mean %s?", name, similar)
 	}
-	if similar := nearest.Name(name, fpmNames()); similar != "" {
-		return d.Errf("unrecognized php_pool option %q: php-fpm's %s? Then %s", name, similar, fpmRemedy(similar, args))
+	if similar := nearest.Name(name, fpmconf.Names()); similar != "" {
+		return d.Errf("unrecognized php_pool option %q: php-fpm's %s? Then %s", name, similar, fpmconf.Remedy(similar, args))
 	}
 	if strings.Contains(name, ".") { // as directives of extensions, and no option of php_pool
 		return d.Errf("%s may be a setting of PHP: write %s", name, setting)
@@ -92,17 +93,10 @@ func siteOptions() []string {
 	return slices.AppendSeq(names, maps.Keys(proxyOptions))
 }
 
-// fpmNames returns the names of php-fpm's options, sorted.
-func fpmNames() []string {
-	names := slices.AppendSeq(slices.Collect(maps.Keys(fpmOptions)), maps.Keys(fpmSwitch))
-	slices.Sort(names)
-	return names
-}
-
 func quoteAll(values []string) []string {
 	var list []string
 	for _, value := range values {
-		list = append(list, quoted(value))
+		list = append(list, fpmconf.Quote(value))
 	}
 	return list
 }

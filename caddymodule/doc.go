@@ -19,6 +19,7 @@
 //	live        pools that outlive configs: reload, restart, warmup, watch
 //	status      admin API, status page, php_pool_status, php_pool_ping
 //	fpmstatus   the formats of php-fpm's status page
+//	fpmconf     php-fpm's configuration, and what replaces its directives
 //	metrics     the Prometheus metrics and the Grafana dashboard
 //	opcache     reads and resets the OPcache of workers
 //	command     the commands caddy php-pool ...

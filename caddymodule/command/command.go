@@ -46,7 +46,7 @@ func addCommands(cmd *cobra.Command, plan Planner) {
 		return cmd.Help()
 	})
 	cmd.AddCommand(statusCommand(), topCommand(), backtraceCommand(), opcacheCommand(), restartCommand(), scaleCommand(),
-		recycleCommand(), doctorCommand(plan))
+		recycleCommand(), doctorCommand(plan), importCommand())
 }
 
 // runE turns a function into the RunE of a command, and makes Caddy print its
@@ -176,6 +176,30 @@ current request. --force replaces them at once: their requests get 502.`,
 	}
 	cmd.Flags().Bool("force", false, "Do not wait for the current request")
 	cmd.RunE = runE(runRecycle)
+	return cmd
+}
+
+func importCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "import [--caddyfile <path>] <file>...",
+		Short: "Converts php-fpm's configuration to a Caddyfile",
+		Long: `
+Reads php-fpm's files as php-fpm does, and prints a Caddyfile with a pool for each
+of its pools. Give it php-fpm.conf, which includes the others, or pool files; a
+pattern in quotes is expanded. Each line of the files becomes an option, or a
+comment that says why not. It changes no file.
+
+--caddyfile prints that Caddyfile with these pools, and with php_pool instead of
+each php_fastcgi whose address is that of a pool.
+
+The exit code is 1 if the result lacks a line that may protect something, such as
+chroot: standard error lists them.`,
+		Example: `  caddy php-pool import /etc/php/8.2/fpm/php-fpm.conf >Caddyfile.new
+  caddy php-pool import --caddyfile /etc/caddy/Caddyfile '/etc/php/8.2/fpm/pool.d/*.conf'`,
+		Args: cobra.MinimumNArgs(1),
+	}
+	cmd.Flags().String("caddyfile", "", "The Caddyfile whose php_fastcgi to replace")
+	cmd.RunE = runE(runImport)
 	return cmd
 }
 

@@ -1,6 +1,6 @@
 // Package command implements the subcommands of `caddy php-pool`. They use the
-// admin API of a running Caddy, as Caddy's own commands do; only doctor works
-// without a running Caddy.
+// admin API of a running Caddy, as Caddy's own commands do; only doctor and
+// import work without a running Caddy.
 //
 //	command.go           the commands and their flags
 //	client.go            client of the admin API
@@ -15,6 +15,7 @@
 //	top_model.go         top: its state, independent of the terminal
 //	top_screen.go        top: the terminal
 //	doctor.go            doctor
+//	import.go            import: php-fpm's configuration as a Caddyfile
 //	table.go             text in columns
 //
 // The package decodes the JSON of the API into its own types and accepts missing

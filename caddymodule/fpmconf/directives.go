@@ -1,14 +1,16 @@
-package caddymodule
+package fpmconf
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// fpmOptions are the directives of php-fpm's configuration (sapi/fpm/fpm/fpm_conf.c)
+// directives are the directives of php-fpm's configuration (sapi/fpm/fpm/fpm_conf.c)
 // that are not options of php_pool, and what to do instead. VALUE is the value that
 // was written, DURATION the same as a duration.
-var fpmOptions = map[string]string{
+var directives = map[string]string{
 	"pm":                      "write manager VALUE",
 	"pm.max_children":         "write max_workers VALUE, or for pm static workers VALUE",
 	"pm.start_servers":        "write start_workers VALUE",
@@ -28,8 +30,8 @@ var fpmOptions = map[string]string{
 	"request_slowlog_trace_depth":              "remove it, because backtraces have up to 20 calls",
 	"slowlog":                                  "remove it, because slow requests are in Caddy's log, in the logger php_pool.pool",
 	"process_control_timeout":                  "write stop_timeout DURATION",
-	"emergency_restart_threshold":              fpmRecovers,
-	"emergency_restart_interval":               fpmRecovers,
+	"emergency_restart_threshold":              recovers,
+	"emergency_restart_interval":               recovers,
 
 	"group":                     "write user <user>:VALUE",
 	"rlimit_files":              "write rlimit_nofile VALUE",
@@ -42,42 +44,42 @@ var fpmOptions = map[string]string{
 	"apparmor_hat":              "remove it, because php_pool does not change AppArmor hats",
 	"security.limit_extensions": "write split VALUE",
 
-	"listen":                 fpmListens,
+	"listen":                 noAddress,
 	"listen.backlog":         "write max_queue VALUE",
-	"listen.owner":           fpmListens,
-	"listen.group":           fpmListens,
-	"listen.mode":            fpmListens,
-	"listen.acl_users":       fpmListens,
-	"listen.acl_groups":      fpmListens,
-	"listen.allowed_clients": fpmListens,
-	"listen.setfib":          fpmListens,
+	"listen.owner":           noAddress,
+	"listen.group":           noAddress,
+	"listen.mode":            noAddress,
+	"listen.acl_users":       noAddress,
+	"listen.acl_groups":      noAddress,
+	"listen.allowed_clients": noAddress,
+	"listen.setfib":          noAddress,
 
-	"access.log":              fpmAccess,
-	"access.format":           fpmAccess,
+	"access.log":              accessLog,
+	"access.format":           accessLog,
 	"access.suppress_path":    "write log_skip VALUE in the site",
 	"error_log":               "write ini error_log VALUE for PHP's own log; php-fpm's messages are in Caddy's log",
 	"log_level":               "write level in Caddy's option log",
-	"log_limit":               fpmLog,
-	"log_buffering":           fpmLog,
-	"decorate_workers_output": fpmLog,
+	"log_limit":               inLog,
+	"log_buffering":           inLog,
+	"decorate_workers_output": inLog,
 
-	"daemonize":        fpmDaemon,
-	"pid":              fpmDaemon,
-	"systemd_interval": fpmDaemon,
-	"events.mechanism": fpmDaemon,
+	"daemonize":        managed,
+	"pid":              managed,
+	"systemd_interval": managed,
+	"events.mechanism": managed,
 	"include":          "write import VALUE, which is Caddy's directive for Caddyfiles",
 }
 
 const (
-	fpmListens  = "remove it, because Caddy starts php-cgi itself and needs no address"
-	fpmRecovers = "remove it, because quarantine stops a script that crashes workers, and a pool recovers by itself"
-	fpmAccess   = "write log in the site, which is Caddy's access log"
-	fpmLog      = "remove it, because the output of PHP is in Caddy's log"
-	fpmDaemon   = "remove it, because Caddy manages PHP"
+	noAddress = "remove it, because Caddy starts php-cgi itself and needs no address"
+	recovers  = "remove it, because quarantine stops a script that crashes workers, and a pool recovers by itself"
+	accessLog = "write log in the site, which is Caddy's access log"
+	inLog     = "remove it, because the output of PHP is in Caddy's log"
+	managed   = "remove it, because Caddy manages PHP"
 )
 
-// fpmSwitch says what replaces a directive of php-fpm that is yes or no.
-var fpmSwitch = map[string]map[bool]string{
+// switches says what replaces a directive of php-fpm that is yes or no.
+var switches = map[string]map[bool]string{
 	"clear_env": {
 		true:  "remove it, because PHP gets no variable of Caddy's environment unless process_env passes it",
 		false: "write process_env inherit",
@@ -88,29 +90,29 @@ var fpmSwitch = map[string]map[bool]string{
 	},
 }
 
-// fpmArray matches php-fpm's options that have a key: php_value[memory_limit].
-var fpmArray = regexp.MustCompile(`^(php_value|php_flag|php_admin_value|php_admin_flag|env)\[([^\]]*)\]$`)
+// array matches php-fpm's options that have a key: php_value[memory_limit].
+var array = regexp.MustCompile(`^(php_value|php_flag|php_admin_value|php_admin_flag|env)\[([^\]]*)\]$`)
 
-// fpmArrays says which option replaces an option of php-fpm that has a key.
-var fpmArrays = map[string]string{
+// arrays says which option replaces an option of php-fpm that has a key.
+var arrays = map[string]string{
 	"php_value": "ini", "php_flag": "ini", "php_admin_value": "admin_ini", "php_admin_flag": "admin_ini", "env": "process_env",
 }
 
-// fpmRemedy returns what to write instead of a directive of php-fpm, or "" if the
-// name is not one.
-func fpmRemedy(name string, args []string) string {
-	if m := fpmArray.FindStringSubmatch(name); m != nil {
-		return fpmArrayRemedy(m[1], m[2], args)
+// Remedy returns what to write instead of a directive of php-fpm, such as "write
+// max_spare 4", or "" if the name is not one.
+func Remedy(name string, args []string) string {
+	if m := array.FindStringSubmatch(name); m != nil {
+		return arrayRemedy(m[1], m[2], args)
 	}
-	if fpmArrays[name] != "" && name != "env" { // written with a blank: php_value memory_limit 1G
+	if arrays[name] != "" && name != "env" { // written with a blank: php_value memory_limit 1G
 		key := "<name>"
 		if len(args) > 0 {
 			key, args = args[0], args[1:]
 		}
-		return fpmArrayRemedy(name, key, args)
+		return arrayRemedy(name, key, args)
 	}
 	value := strings.Join(args, " ")
-	if remedies := fpmSwitch[name]; remedies != nil {
+	if remedies := switches[name]; remedies != nil {
 		switch strings.ToLower(value) {
 		case "no", "off", "false", "0":
 			return remedies[false]
@@ -118,43 +120,69 @@ func fpmRemedy(name string, args []string) string {
 		return remedies[true]
 	}
 	if value == "" {
-		return strings.NewReplacer("VALUE", "<value>", "DURATION", "<duration>").Replace(fpmOptions[name])
+		return strings.NewReplacer("VALUE", "<value>", "DURATION", "<duration>").Replace(directives[name])
 	}
-	return strings.NewReplacer("VALUE", strings.Join(quoteAll(args), " "), "DURATION", fpmDuration(value)).Replace(fpmOptions[name])
+	return strings.NewReplacer("VALUE", quoteAll(args), "DURATION", duration(value)).Replace(directives[name])
 }
 
-// fpmArrayRemedy returns the line for an option of php-fpm that has a key.
-func fpmArrayRemedy(option, key string, args []string) string {
+// arrayRemedy returns the line for an option of php-fpm that has a key.
+func arrayRemedy(option, key string, args []string) string {
 	value := "<value>"
 	if len(args) > 0 {
-		value = quoted(strings.Join(args, " "))
+		value = Quote(strings.Join(args, " "))
 	}
 	if variable, ok := strings.CutPrefix(value, "$"); ok && option == "env" {
 		value = "{env." + strings.Trim(variable, "{}") + "}"
 	}
-	remedy := "write " + fpmArrays[option] + " " + key + " " + value
+	remedy := "write " + arrays[option] + " " + key + " " + value
 	if strings.Contains(value, "$pool") {
 		remedy += ", with the name of the pool instead of $pool"
 	}
 	return remedy
 }
 
-// fpmDuration returns a time of php-fpm as a duration. Its default unit is the second,
+// duration returns a time of php-fpm as a duration. Its default unit is the second,
 // and 0 is off.
-func fpmDuration(value string) string {
+func duration(value string) string {
 	switch {
 	case strings.Trim(value, "0") == "" || strings.Trim(value, "0") == "s":
-		return off
+		return "off"
 	case strings.Trim(value, "0123456789") == "":
 		return value + "s"
 	}
 	return value
 }
 
-// quoted returns a value as the Caddyfile needs it.
-func quoted(value string) string {
-	if !strings.ContainsAny(value, " \t\"") {
+// Known reports whether php-fpm has a directive of that name, without a key.
+func Known(name string) bool { return directives[name] != "" || switches[name] != nil }
+
+// Names returns the names of php-fpm's directives that have no key and are not options
+// of php_pool, sorted.
+func Names() []string {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(directives)), maps.Keys(switches))
+	slices.Sort(names)
+	return names
+}
+
+// bare matches a value that needs no quotes in a Caddyfile.
+var bare = regexp.MustCompile(`^[^\s"\x60#{}<]+$`)
+
+// Quote returns a value as the Caddyfile needs it. A backslash in quotes stays, unless
+// it precedes a quote; between backticks everything stays.
+func Quote(value string) string {
+	switch {
+	case bare.MatchString(value):
 		return value
+	case strings.ContainsAny(value, `\"`) && !strings.Contains(value, "`"):
+		return "`" + value + "`"
 	}
 	return `"` + strings.ReplaceAll(value, `"`, `\"`) + `"`
+}
+
+func quoteAll(values []string) string {
+	var list []string
+	for _, value := range values {
+		list = append(list, Quote(value))
+	}
+	return strings.Join(list, " ")
 }

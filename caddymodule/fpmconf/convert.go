@@ -1,0 +1,194 @@
+package fpmconf
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// block has the options and comments for a pool of php-fpm.
+type block struct {
+	name     string
+	listen   string   // the address of php-fpm's pool, with marks
+	comments []string // of lines that are not an option of a pool
+	options  []string // of the pool
+	split    []string // security.limit_extensions, which is an option of a site
+	narrow   *Setting // a security.limit_extensions without which more would run
+}
+
+// converter makes Caddyfile lines of a Config.
+type converter struct {
+	config *Config
+	lost   []string
+}
+
+// comment adds a comment that explains a line.
+func (b *block) comment(s *Setting, reason string) {
+	b.comments = append(b.comments, comment(s, reason))
+}
+
+func comment(s *Setting, reason string) string {
+	return fmt.Sprintf("# %s:%d: %s: %s", s.File, s.Line, printable(s.Text), printable(reason))
+}
+
+// printable returns text for a comment of a Caddyfile, where Caddy replaces {$NAME} too.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.TrimSpace(strings.ReplaceAll(text, "{$", "{ $"))
+}
+
+// lose reports a line that protects, or may do so, and that the result does not have.
+func (c *converter) lose(b *block, s *Setting, reason string) {
+	text := comment(s, "NOT IMPORTED: "+reason)
+	b.comments = append(b.comments, text)
+	c.lost = append(c.lost, strings.TrimPrefix(text, "# "))
+}
+
+// drop comments on a line that is not an option of a pool. The table of directives says why.
+func (b *block) drop(s *Setting) {
+	args := []string{text(s.Value)}
+	switch {
+	case s.Value == "":
+		args = nil
+	case s.Name == "security.limit_extensions":
+		args = strings.Fields(s.Value)
+	}
+	remedy := Remedy(s.Name, args)
+	if reason, ok := strings.CutPrefix(remedy, "remove it, "); ok {
+		remedy = "left out, " + reason
+	}
+	b.comment(s, remedy)
+}
+
+// option adds the line of the table of directives for a value, such as max_spare VALUE.
+func (b *block) option(s *Setting, value string) {
+	b.options = append(b.options, strings.TrimPrefix(Remedy(s.Name, []string{text(value)}), "write "))
+}
+
+// text returns a value with {$NAME} instead of marks.
+func text(value string) string {
+	parts := strings.Split(value, mark)
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = "{$" + parts[i] + "}"
+	}
+	return strings.Join(parts, "")
+}
+
+// placeholder matches what Caddy would replace in an option of a pool.
+var placeholder = regexp.MustCompile(`\{(?:env|file|system|time)\.`)
+
+// token returns a value as one token of a Caddyfile. ok is false if no token has that
+// value.
+func token(value string) (string, bool) {
+	plain := strings.ReplaceAll(value, mark, "")
+	if strings.Contains(plain, "{$") || strings.HasSuffix(plain, `\`) && strings.Contains(plain, "`") || strings.Contains(plain, `\"`) && strings.Contains(plain, "`") {
+		return "", false
+	}
+	value = placeholder.ReplaceAllStringFunc(value, func(found string) string { return `\` + found })
+	return Quote(text(value)), true
+}
+
+// pool converts a pool.
+func (c *converter) pool(p *Pool) *block {
+	b := &block{name: p.Name}
+	if len(p.Settings) > 0 {
+		b.options = debian(p.Settings[0].File)
+	}
+	v := viewOf(p.Settings)
+	b.listen = v.value("listen")
+	c.settings(b, v)
+	return b
+}
+
+// settings converts the settings of a pool or of [global].
+func (c *converter) settings(b *block, v *view) {
+	for i := range v.settings {
+		s := &v.settings[i]
+		if other := v.counts[s.id()]; other != i && !accumulates(s) {
+			b.comment(s, fmt.Sprintf("left out, because %s:%d counts instead", v.settings[other].File, v.settings[other].Line))
+			continue
+		}
+		c.setting(b, s, v)
+	}
+	c.lists(b, v)
+}
+
+// debian returns the options for a file of Debian's php-fpm, or none: its version of
+// PHP, with the ini files of php-fpm. Debian's php-cgi has others.
+func debian(file string) []string {
+	m := regexp.MustCompile(`^/etc/php/(\d+\.\d+)/fpm/`).FindStringSubmatch(filepath.ToSlash(file))
+	if m == nil {
+		return nil
+	}
+	dir := "/etc/php/" + m[1] + "/fpm/"
+	return []string{"binary " + m[1], "ini_file " + dir + "php.ini", "ini_scan_dir " + dir + "conf.d"}
+}
+
+// id is the same for lines of which one counts.
+func (s *Setting) id() string {
+	if name, ok := strings.CutSuffix(s.Name, "_flag"); ok {
+		return name + "_value[" + s.Key + "]"
+	}
+	return s.Name + "[" + s.Key + "]"
+}
+
+// accumulates reports whether php-fpm adds a line to others of its kind.
+func accumulates(s *Setting) bool {
+	switch s.Name {
+	case "php_value", "php_admin_value":
+		return slices.Contains([]string{"extension", "disable_functions", "disable_classes"}, s.Key)
+	case "access.suppress_path", "include":
+		return true
+	}
+	return s.err != nil
+}
+
+// view has the settings of a pool, and which one counts if several are of a kind.
+type view struct {
+	settings []Setting
+	counts   map[string]int // the index, by id
+}
+
+// viewOf finds out what counts in php-fpm: the last line of a directive, but the first
+// line of those with a key, because php-fpm puts each at the front of a list and then
+// applies them in that order (fpm_conf_set_array).
+func viewOf(settings []Setting) *view {
+	v := &view{settings: settings, counts: map[string]int{}}
+	for i := range settings {
+		id := settings[i].id()
+		if _, ok := v.counts[id]; !ok || settings[i].Key == "" {
+			v.counts[id] = i
+		}
+	}
+	return v
+}
+
+// value returns the value of a directive without a key, or "".
+func (v *view) value(name string) string {
+	if i, ok := v.counts[name+"[]"]; ok {
+		return v.settings[i].Value
+	}
+	return ""
+}
+
+var decimal = regexp.MustCompile(`^-?\d+$`)
+
+// number returns a whole number of php-fpm. ok is false if php-fpm would not read it.
+func number(value string) (string, bool) {
+	if strings.Contains(value, mark) {
+		return value, true
+	}
+	if !decimal.MatchString(value) {
+		return "", false
+	}
+	n, err := strconv.Atoi(value)
+	return strconv.Itoa(n), err == nil
+}

@@ -1,0 +1,111 @@
+package fpmconf
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// paths are the settings of PHP whose value php-fpm takes for a path below its prefix
+// (FPM_PHP_INI_TO_EXPAND in sapi/fpm/fpm/fpm_conf.h).
+var paths = strings.Fields(`error_log extension_dir mime_magic.magicfile sendmail_path session.cookie_path
+	session_pgsql.sem_file_name soap.wsdl_cache_dir uploadprogress.file.filename_template xdebug.output_dir
+	xdebug.profiler_output_dir xdebug.trace_output_dir xmms.path axis2.client_home blenc.key_file coin_acceptor.device`)
+
+// phpLists are the settings of PHP to which php-fpm adds each line.
+var phpLists = []string{"disable_functions", "disable_classes"}
+
+// ini converts php_value, php_flag, php_admin_value and php_admin_flag.
+func (c *converter) ini(b *block, s *Setting, v *view) {
+	option, value := arrays[s.Name], s.Value
+	if strings.HasSuffix(s.Name, "_flag") {
+		on, ok := parseBool(value)
+		if !ok {
+			c.lose(b, s, "it is neither on nor off")
+			return
+		}
+		if value = "0"; on {
+			value = "1"
+		}
+	}
+	switch {
+	case slices.Contains(phpLists, s.Key):
+		return // lists adds them
+	case s.Key == "extension":
+		c.extension(b, s)
+		return
+	case slices.Contains(paths, s.Key) && value != "" && value[0] != '/':
+		prefix := v.value("prefix")
+		if prefix == "" && len(debian(s.File)) > 0 {
+			prefix = "/usr"
+		}
+		if prefix == "" || prefix[0] != '/' {
+			c.lose(b, s, "php-fpm puts its prefix before it: write the whole path")
+			return
+		}
+		value = path.Clean(prefix) + "/" + value
+	}
+	if s.Key == "error_log" {
+		b.comment(s, "kept; without it the errors of PHP would be in Caddy's log, with the request")
+	}
+	written, ok := token(value)
+	c.pair(b, s, option, written, ok)
+}
+
+// extension converts php_value[extension], of which php-fpm loads each one.
+func (c *converter) extension(b *block, s *Setting) {
+	if slices.ContainsFunc(b.options, func(o string) bool { return strings.HasPrefix(o, "ini extension ") }) {
+		c.lose(b, s, "ini extension can be written once: load it in an ini file")
+		return
+	}
+	value, ok := token(s.Value)
+	c.pair(b, s, "ini", value, ok)
+}
+
+// lists adds the lists of all lines and of php.ini: php-fpm adds its own to those of
+// php.ini, and the option ini replaces them.
+func (c *converter) lists(b *block, v *view) {
+	for _, key := range phpLists {
+		var names []string
+		var last *Setting
+		for i := range v.settings {
+			s := &v.settings[i]
+			if s.err == nil && s.Key == key && strings.Contains(s.Name, "value") {
+				names = append(names, strings.FieldsFunc(s.Value, func(r rune) bool { return strings.ContainsRune(", \t", r) })...)
+				last = s
+			}
+		}
+		if last == nil {
+			continue
+		}
+		names = append(names, c.inPHPINI(b, last, key)...)
+		slices.Sort(names)
+		value, ok := token(strings.Join(slices.Compact(names), ","))
+		c.pair(b, last, "admin_ini", value, ok)
+	}
+}
+
+// inPHPINI returns the list that Debian's php.ini has.
+func (c *converter) inPHPINI(b *block, s *Setting, key string) []string {
+	options := debian(s.File)
+	if options == nil {
+		b.comment(s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is there")
+		return nil
+	}
+	file := strings.TrimPrefix(options[1], "ini_file ")
+	text, err := c.config.source.ReadFile(file)
+	if err != nil {
+		b.comment(s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is in "+file)
+		return nil
+	}
+	value := ""
+	for line := range strings.SplitSeq(string(text), "\n") {
+		name, right, ok := strings.Cut(line, "=")
+		if ok && strings.TrimSpace(name) == key {
+			if parsed, err := parseValue(strings.TrimRight(right, "\r")); err == nil && !strings.Contains(parsed, mark) {
+				value = parsed
+			}
+		}
+	}
+	return strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(", \t", r) })
+}

@@ -1,0 +1,111 @@
+package fpmconf
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Result is a Caddyfile that has the settings of php-fpm's files.
+type Result struct {
+	Caddyfile string
+	// Lost are the lines that the Caddyfile does not have, although they protect or
+	// may protect something: each with its file, its number and the remedy.
+	Lost []string
+}
+
+// Convert writes the global options of a Caddyfile for the pools of c. Each line of
+// php-fpm's files is an option there, or a comment that says why not.
+//
+// If site is not nil it is a Caddyfile: the result is that Caddyfile, with these global
+// options and with php_pool in place of each php_fastcgi whose address is that of a
+// pool. The error says that this Caddyfile cannot be changed so.
+func Convert(c *Config, site []byte) (*Result, error) {
+	conv := &converter{config: c}
+	global := &block{}
+	conv.settings(global, viewOf(c.Global))
+	blocks := make([]*block, len(c.Pools))
+	for i, p := range c.Pools {
+		blocks[i] = conv.pool(p)
+	}
+	options := lines("\t", "php_pool {")
+	options = append(options, global.lines("\t\t")...)
+	for i, b := range blocks {
+		if i > 0 || len(options) > 1 {
+			options = append(options, "")
+		}
+		options = append(options, b.pool()...)
+	}
+	options = append(options, "\t}")
+
+	var text []string
+	if site == nil {
+		text = append(text, "{")
+		text = append(append(text, options...), "}", "")
+		for _, b := range blocks {
+			text = append(text, b.hint()...)
+		}
+	} else {
+		var err error
+		if text, err = replaceSites(string(site), options, blocks); err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range blocks {
+		if b.narrow != nil {
+			conv.lost = append(conv.lost, strings.TrimPrefix(comment(b.narrow, "NOT IMPORTED: "+Remedy(b.narrow.Name, b.split)), "# "))
+		}
+	}
+	return &Result{Caddyfile: strings.TrimRight(strings.Join(text, "\n"), "\n") + "\n", Lost: conv.lost}, nil
+}
+
+func lines(indent string, list ...string) []string {
+	var out []string
+	for _, line := range list {
+		out = append(out, indent+line)
+	}
+	return out
+}
+
+// lines returns the comments and options of a block.
+func (b *block) lines(indent string) []string {
+	return append(lines(indent, b.comments...), lines(indent, b.options...)...)
+}
+
+// pool returns the block of a pool in the global options.
+func (b *block) pool() []string {
+	out := lines("\t\t", "pool "+b.token()+" {")
+	return append(append(out, b.lines("\t\t\t")...), "\t\t}")
+}
+
+// token returns the name of the pool.
+func (b *block) token() string {
+	if name, ok := token(b.name); ok {
+		return name
+	}
+	return Quote(printable(b.name))
+}
+
+// hint says how a site uses the pool.
+func (b *block) hint() []string {
+	out := []string{fmt.Sprintf("# In each site, instead of php_fastcgi %s:", printable(Address(text(b.listen)))), "#", "#\tphp_pool {", "#\t\tpool " + printable(b.token())}
+	if b.split != nil {
+		out = append(out, "#\t\tsplit "+printable(quoteAll(b.split)))
+	}
+	return append(out, "#\t}", "")
+}
+
+// Address returns an address of php-fpm as Caddy's php_fastcgi has it: a path, a port,
+// or a host with a port.
+func Address(listen string) string {
+	switch {
+	case listen == "":
+		return "<address>"
+	case strings.HasPrefix(listen, "/"):
+		return "unix/" + listen
+	case strings.Contains(listen, ":"):
+		return listen
+	case strings.Trim(listen, "0123456789") == "":
+		return "localhost:" + listen
+	}
+	return "unix/" + listen
+}
