@@ -65,7 +65,7 @@ func TestReplace_HangingMasterStartFails(t *testing.T) {
 		time.Sleep(maxBackoff)
 		a.wantLease().Release()
 		tt.wantWorkers(2, 2)
-		if n := tt.starts; n > 100 {
+		if n := tt.started(); n > 100 {
 			t.Errorf("%d starts in 10 minutes, want about one per 10 s", n)
 		}
 	})
@@ -179,13 +179,13 @@ func TestReplace_WorkersServeMeanwhile(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		}
 		tt.wantWorkers(2, 2)
-		if n := tt.starts; n > 80 {
+		if n := tt.started(); n > 80 {
 			t.Errorf("%d starts in 10 minutes, want about one per 10 s", n)
 		}
 		held := tt.acquire().wantLease()
 		tt.failStarts(nil)
 		time.Sleep(maxBackoff)
-		tt.wantGeneration(tt.starts)
+		tt.wantGeneration(tt.started())
 		held.Release()
 		tt.wantWorkers(2, 2)
 		if !tt.generation(0).closed.Load() {

@@ -118,6 +118,13 @@ func (tt *tester) begin(_ context.Context, slots int) (Launcher, error) {
 	return g, nil
 }
 
+// started returns how often the pool has started a generation, or tried to.
+func (tt *tester) started() int {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	return tt.starts
+}
+
 // close closes the pool and checks that no process is left.
 func (tt *tester) close() {
 	tt.Helper()
