@@ -95,7 +95,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		// From an unknown length reverse_proxy concludes that it must flush each part
 		// as soon as it arrives. It does not use the length for anything else.
 		resp.HTTP.ContentLength = -1
-		if t.timedFlush {
+		if t.timedFlush || resp.hasNoBody() {
 			resp.HTTP.ContentLength = 0 // as php_fastcgi's transport
 		}
 	}
