@@ -85,11 +85,11 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 	return got
 }
 
-// postScript makes wrk post a body.
+// postScript makes wrk post a body. Without a Content-Type PHP would parse it as a form.
 func postScript(t *testing.T, size int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "post.lua")
-	harness.WriteFile(t, path, fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size))
+	harness.WriteFile(t, path, fmt.Sprintf("wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/octet-stream\"\nwrk.body = string.rep(\"x\", %d)\n", size))
 	return path
 }
 
