@@ -72,7 +72,7 @@ func (b *Body) Surplus() int64 {
 // The body then ends with a [*TruncatedError].
 func (b *Body) Truncated() bool {
 	if b.err == nil && b.stream.finished() {
-		return !errors.Is(b.finishedErr(), io.EOF)
+		return !errors.Is(b.completionErr(), io.EOF)
 	}
 	_, ok := errors.AsType[*TruncatedError](b.err)
 	return ok
@@ -271,22 +271,31 @@ func (b *Body) finish() {
 	b.checkLength()
 }
 
-// checkLength sets the error of a body that PHP has ended too early.
+// checkLength replaces the io.EOF of a body that PHP has ended too early.
 func (b *Body) checkLength() {
+	if errors.Is(b.err, io.EOF) {
+		b.err = b.completionErr()
+	}
+}
+
+// completionErr returns how a body ends of which nothing more will come: with io.EOF, or
+// with a [*TruncatedError] if some of it is missing.
+func (b *Body) completionErr() error {
 	missing := b.stream.limit
 	if b.stream.finished() {
 		missing = b.stream.signals.missing
 	}
 	switch {
-	case b.noBody || !errors.Is(b.err, io.EOF):
+	case b.noBody:
 	case b.stream.chunked != nil:
 		if problem := b.stream.chunked.problem(); problem != "" {
-			b.err = &TruncatedError{problem}
+			return &TruncatedError{problem}
 		}
 	case b.hasLength && missing > 0:
 		length := b.response.ContentLength
-		b.err = &TruncatedError{fmt.Sprintf("PHP has sent %d bytes, its Content-Length is %d", length-missing, length)}
+		return &TruncatedError{fmt.Sprintf("PHP has sent %d bytes, its Content-Length is %d", length-missing, length)}
 	}
+	return io.EOF
 }
 
 // abandon gives up a request that has not ended.

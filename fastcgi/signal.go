@@ -3,7 +3,6 @@ package fastcgi
 import (
 	"bytes"
 	"encoding/base64"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -229,19 +228,10 @@ func (b *Body) handleSignals() {
 // been read, or nil if more content may come.
 func (b *Body) end() error {
 	if b.err == nil && b.stream.finished() {
-		return b.finishedErr()
+		return b.completionErr()
 	}
 	if b.err != nil {
 		b.stream.free()
 	}
 	return b.err
-}
-
-// finishedErr is the end of a body whose response has been finished by a signal.
-func (b *Body) finishedErr() error {
-	err := b.err
-	b.err = io.EOF
-	b.checkLength()
-	b.err, err = err, b.err
-	return err
 }

@@ -141,11 +141,12 @@ func (s *stream) received(n int) {
 
 // setLimit limits the content to n more bytes, including what is buffered.
 func (s *stream) setLimit(n int64) {
-	if have := int64(s.buffered()); s.finished() && have < n {
+	have := int64(s.buffered())
+	if s.finished() && have < n {
 		s.signals.missing = n - have
 		n = have
 	}
-	if have := int64(s.buffered()); have > n {
+	if have > n {
 		s.surplus = have - n
 		s.end = s.start + int(n)
 		n = 0

@@ -1,7 +1,6 @@
 package phpbin
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,17 +53,17 @@ func (o *Options) writePrelude() (dir string, err error) {
 	if err := os.WriteFile(path, []byte(o.Prelude.Source), 0o400); err != nil {
 		return dir, err
 	}
+	c := o.Credential
 	if o.Prelude.Public {
-		if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(path, 0o444)); err != nil { //nolint:gosec // see Prelude
-			return dir, err
-		}
-	} else if c := o.Credential; c != nil {
-		if err := os.Chown(path, int(c.UID), int(c.GID)); err != nil {
-			return dir, err
-		}
-		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // others may enter, and read nothing
-			return dir, err
-		}
+		err = os.Chmod(path, 0o444) //nolint:gosec // see Prelude
+	} else if c != nil {
+		err = os.Chown(path, int(c.UID), int(c.GID))
+	}
+	if err == nil && (o.Prelude.Public || c != nil) {
+		err = os.Chmod(dir, 0o711) //nolint:gosec // others may enter, not list it
+	}
+	if err != nil {
+		return dir, err
 	}
 	o.INI = append(slices.Clip(o.INI), Setting{Name: o.Prelude.Directive, Value: path})
 	return dir, nil
