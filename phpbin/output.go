@@ -24,8 +24,9 @@ const (
 type Output struct {
 	// Text is a line, without its end; or what was written without one, when 100 ms
 	// have passed. On Linux two writes without a newline are two entries, unless the
-	// first ends with a space or the second begins with the newline. An entry longer
-	// than 64 KiB is split.
+	// first ends with a space or the second begins with the newline, or a program has
+	// opened /dev/stdout or /dev/stderr for one of them. An entry longer than 64 KiB is
+	// split.
 	Text string
 	// Stdout reports which of the two it was.
 	Stdout bool
