@@ -35,7 +35,9 @@ http://127.0.0.1:{$PORT} {
 	php_pool_status /fpm/status main {
 		full_uri
 	}
-	php_pool_ping /fpm/ping main
+	php_pool_ping /fpm/ping main {
+		response "all is well"
+	}
 	PHP {
 		name main
 	}

@@ -22,7 +22,7 @@ var directives = map[string]string{
 	"pm.status_path":          "write the directive php_pool_status VALUE in the site",
 	"pm.status_listen":        "write php_pool_status in a site with its own address",
 	"ping.path":               "write the directive php_pool_ping VALUE in the site",
-	"ping.response":           "remove it, because php_pool_ping responds with pong",
+	"ping.response":           "write response VALUE in the block of php_pool_ping",
 
 	"request_terminate_timeout":                "write request_timeout DURATION",
 	"request_terminate_timeout_track_finished": "remove it, because request_timeout ends with the script",

@@ -50,9 +50,9 @@ func (p *Page) Respond(w http.ResponseWriter, query url.Values) error {
 	return respond(w, f.contentType, out.Bytes())
 }
 
-// RespondPong writes the response of php-fpm's ping page. The error is that of w.
-func RespondPong(w http.ResponseWriter) error {
-	return respond(w, plainText.contentType, []byte("pong"))
+// RespondPing writes a text as php-fpm's ping page does. The error is that of w.
+func RespondPing(w http.ResponseWriter, text string) error {
+	return respond(w, plainText.contentType, []byte(text))
 }
 
 // respond writes a response with the headers of php-fpm's pages.

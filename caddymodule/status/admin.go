@@ -112,7 +112,7 @@ func showStatus(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) 
 
 // pingPool responds as php-fpm's ping page does.
 func pingPool(w http.ResponseWriter, _ *http.Request, p *live.Pool, _ string) error {
-	if err := ping(p, w); err != nil {
+	if err := ping(p, w, pong); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 	}
 	return nil

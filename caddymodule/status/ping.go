@@ -1,10 +1,12 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -23,7 +25,12 @@ func init() {
 // requests while all its workers are busy, because they are queued.
 //
 // Only requests from localhost have access, and those from the ranges in allow.
-type Ping struct{ statusAccess }
+type Ping struct {
+	statusAccess
+
+	// The text of the response, like php-fpm's `ping.response`. Default: `pong`.
+	Response string `json:"response,omitempty"`
+}
 
 // CaddyModule returns the Caddy module information.
 func (Ping) CaddyModule() caddy.ModuleInfo {
@@ -42,7 +49,7 @@ func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Han
 	if err != nil {
 		return err
 	}
-	if err := ping(pool, w); err != nil {
+	if err := ping(pool, w, cmp.Or(p.Response, pong)); err != nil {
 		err := caddyhttp.Error(http.StatusServiceUnavailable, err)
 		live.SetRetryAfter(w.Header(), err)
 		return err
@@ -50,23 +57,34 @@ func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Han
 	return nil
 }
 
-// ping responds with pong. If the pool cannot serve requests, it writes nothing and
-// returns the reason.
-func ping(p *live.Pool, w http.ResponseWriter) error {
+// pong is the default response to a ping, as in php-fpm.
+const pong = "pong"
+
+// ping responds with the text. If the pool cannot serve requests, it writes nothing
+// and returns the reason.
+func ping(p *live.Pool, w http.ResponseWriter, text string) error {
 	if err := p.Pool.Ready(); err != nil {
 		return fmt.Errorf("pool %s cannot serve: %w", p.Name, err)
 	}
-	return fpmstatus.RespondPong(w)
+	return fpmstatus.RespondPing(w, text)
 }
 
 // parsePing sets up the handler from Caddyfile tokens:
 //
 //	php_pool_ping [<matcher>] [<pool>] {
 //	    allow <cidr>...
+//	    response <text>
 //	}
 func parsePing(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	p := new(Ping)
-	return p, p.parse(h.Dispenser, nil)
+	return p, p.parse(h.Dispenser, map[string]func(*caddyfile.Dispenser) error{
+		"response": func(d *caddyfile.Dispenser) error {
+			if !d.AllArgs(&p.Response) || p.Response == "" {
+				return d.Err("response needs one text, in quotes if it has blanks: write response pong")
+			}
+			return nil
+		},
+	})
 }
 
 // Interface guards

@@ -116,6 +116,7 @@ pm.max_children = %[3]d
 catch_workers_output = yes
 pm.status_path = /fpm/status
 ping.path = /fpm/ping
+ping.response = "all is well"
 `, log, dir, o.Workers)
 	if os.Getuid() == 0 {
 		conf.WriteString("user = www-data\ngroup = www-data\n")
