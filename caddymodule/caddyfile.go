@@ -285,6 +285,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	queue_timeout <duration>
 //	stop_timeout <duration>
 //	slow_request <duration>|off
+//	backtrace_depth <n>
 //	max_queue <n>
 //	max_per_client <n>|off
 //	spool_dir <path>

@@ -69,12 +69,13 @@ var poolOptions = map[string]optionParser{
 	"request_timeout": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return parseDurationOrOff(d, &o.RequestTimeout)
 	},
-	"queue_timeout":  func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.QueueTimeout) },
-	"stop_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.StopTimeout) },
-	"slow_request":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDurationOrOff(d, &o.SlowRequest) },
-	"max_queue":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.MaxQueue) },
-	"max_per_client": parseMaxPerClient,
-	"spool_dir":      func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.SpoolDir) },
+	"queue_timeout":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.QueueTimeout) },
+	"stop_timeout":    func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDuration(d, &o.StopTimeout) },
+	"slow_request":    func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseDurationOrOff(d, &o.SlowRequest) },
+	"backtrace_depth": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.BacktraceDepth) },
+	"max_queue":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.MaxQueue) },
+	"max_per_client":  parseMaxPerClient,
+	"spool_dir":       func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.SpoolDir) },
 	"spool_max": func(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 		return parseSizeOr(d, &o.SpoolMax, off, "0")
 	},

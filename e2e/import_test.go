@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"os"
@@ -33,6 +34,7 @@ type importedPool struct {
 	IdleTimeout    time.Duration     `json:"idle_timeout"`
 	RequestTimeout time.Duration     `json:"request_timeout"`
 	SlowRequest    time.Duration     `json:"slow_request"`
+	BacktraceDepth int               `json:"backtrace_depth"`
 	StopTimeout    time.Duration     `json:"stop_timeout"`
 	Rlimits        map[string]uint64 `json:"rlimits"`
 	Nice           int               `json:"nice"`
@@ -205,6 +207,7 @@ func comparePool(t *testing.T, want fpmDump, got importedPool) {
 	compareNumber(t, want, "pm.max_requests", got.MaxRequests)
 	compareNumber(t, want, "request_terminate_timeout", seconds(got.RequestTimeout))
 	compareNumber(t, want, "request_slowlog_timeout", seconds(got.SlowRequest))
+	compareNumber(t, want, "request_slowlog_trace_depth", cmp.Or(got.BacktraceDepth, 20)) // the default is 20 in both
 	compareNumber(t, want, "rlimit_files", int(got.Rlimits["nofile"]))
 	compareNumber(t, want, "rlimit_core", int(got.Rlimits["core"]))
 	if user, group, _ := strings.Cut(got.User, ":"); strings.Trim(user, "{}") != "env.PHP_USER" && (user != want["user"] || group != "" && group != want["group"]) {

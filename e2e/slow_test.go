@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,5 +64,37 @@ func TestBacktrace_SlowRequestLog(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestBacktrace_Depth limits the calls in the log, and in the response of the admin API.
+func TestBacktrace_Depth(t *testing.T) {
+	t.Parallel()
+	b := harness.SharedLean
+	s := harness.Start(t, b, harness.PoolSite(b, "slow_request 200ms", "backtrace_depth 2"))
+	held := filepath.Join(s.Site, "held")
+	harness.WriteFile(t, held, "")
+	response := make(chan *harness.Response, 1)
+	go func() { response <- s.Get("/slow.php?file=held") }()
+	logged := fmt.Sprint(s.WaitLogged("slow request", 1)["backtrace"])
+	harness.Eventually(t, func() error {
+		var list []struct{ Backtrace []string }
+		if err := json.Unmarshal([]byte(s.Admin("GET", "/php_pool/pools/main/workers", "").Text), &list); err != nil {
+			return err
+		}
+		for _, w := range list {
+			if len(w.Backtrace) == 3 && w.Backtrace[2] == "…" {
+				return nil
+			}
+		}
+		return fmt.Errorf("the admin API has %v", list)
+	})
+	if err := os.Remove(held); err != nil {
+		t.Fatal(err)
+	}
+	(<-response).Want(t, 200, "worked")
+	script := regexp.QuoteMeta(s.Site + "/slow.php")
+	if want := `^\[\S+ (Wait::until|work) ` + script + `:\d+ …\]$|^\[Wait::until ` + script + `:\d+ work ` + script + `:16 …\]$`; !regexp.MustCompile(want).MatchString(logged) {
+		t.Errorf("got the backtrace %s, want %s", logged, want)
 	}
 }

@@ -39,6 +39,8 @@ type Settings struct {
 	RequestTimeout time.Duration
 	// SlowRequest is the duration after which a request is logged as slow.
 	SlowRequest time.Duration
+	// BacktraceDepth is the number of calls in the log of a slow request.
+	BacktraceDepth int
 	// MaxQueue limits the number of waiting requests. With 0 a request waits
 	// only if a worker is being launched for it.
 	MaxQueue int

@@ -128,11 +128,13 @@ func (p *fakeProcess) Kill() error { p.end(); return nil }
 
 func (p *fakeProcess) ExitStatus() string { return "signal: killed" }
 
-func (p *fakeProcess) Activity() (Activity, error) {
+func (p *fakeProcess) Activity(depth int) (Activity, error) {
 	p.gen.tt.mu.Lock()
 	f := p.gen.tt.activity
 	p.gen.tt.mu.Unlock()
-	return f(p)
+	a, err := f(p)
+	a.Backtrace = a.Backtrace[:min(depth, len(a.Backtrace))]
+	return a, err
 }
 
 func (p *fakeProcess) SoftTimeout() error {

@@ -85,10 +85,10 @@ type Process interface {
 	// CPU returns the CPU time that the process has used, 0 if it is unknown.
 	CPU() time.Duration
 
-	// Activity returns what the process does at the moment, without stopping it. With
-	// an error there is no backtrace; errors.ErrUnsupported means that this generation
+	// Activity returns what the process does at the moment, without stopping it; the
+	// backtrace has depth calls, and "…" if there are more. With an error there is no backtrace; errors.ErrUnsupported means that this generation
 	// never has any. It takes about a millisecond.
-	Activity() (Activity, error)
+	Activity(depth int) (Activity, error)
 }
 
 // Activity describes what a process does at the moment, for logs.

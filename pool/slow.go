@@ -29,9 +29,9 @@ func (p *Pool) logSlowLocked(w *worker, now time.Duration) {
 	if fields == nil {
 		return
 	}
-	leaseID, proc, g := w.leaseID, w.proc, w.gen
+	leaseID, proc, g, depth := w.leaseID, w.proc, w.gen, p.settings.BacktraceDepth
 	p.goLocked(func() {
-		a, err := p.activity(proc)
+		a, err := p.activity(proc, depth)
 		p.mu.Lock()
 		if w.leaseID != leaseID {
 			a = Activity{} // it may belong to the next request
@@ -79,8 +79,8 @@ func (p *Pool) logSlow(proc Process, fields []zap.Field) {
 
 var errActivityTimeout = errors.New("timeout reading the activity of the process")
 
-// activity returns what a process does, within activityTimeout.
-func (p *Pool) activity(proc Process) (Activity, error) {
+// activity returns what a process does, within activityTimeout, with depth calls.
+func (p *Pool) activity(proc Process, depth int) (Activity, error) {
 	timer := time.NewTimer(activityTimeout)
 	defer timer.Stop()
 	select {
@@ -98,7 +98,7 @@ func (p *Pool) activity(proc Process) (Activity, error) {
 	// Not goLocked: Close does not wait for a read that may block.
 	go func() {
 		defer func() { <-p.activitySem }()
-		a, err := proc.Activity()
+		a, err := proc.Activity(depth)
 		done <- result{a, err}
 	}()
 	select {

@@ -20,7 +20,7 @@ import (
 func runSlow(t *testing.T, workers int, takes time.Duration, f func(tt *tester)) {
 	t.Helper()
 	s := static(workers)
-	s.SlowRequest = 5 * time.Second
+	s.SlowRequest, s.BacktraceDepth = 5*time.Second, 20
 	run(t, s, func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			return append(fastcgitest.Response{fastcgitest.Sleep(takes)}, fastcgitest.OK("hello")...)
@@ -75,6 +75,19 @@ func TestSlowRequest_LoggedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		tt.wantSlow("GET /a.php /a.php, 5.95 s, cpu 1.5, in [mysqli_query {main} /a.php:3], on poll 10.0.0.5:3306")
+	})
+}
+
+func TestSlowRequest_BacktraceDepth(t *testing.T) {
+	runSlow(t, 1, 20*time.Second, func(tt *tester) {
+		tt.setActivity(0, inAQuery, nil)
+		s := static(1)
+		s.SlowRequest, s.BacktraceDepth = 5*time.Second, 1
+		tt.Configure(s)
+		if _, err := tt.get("/a.php"); err != nil {
+			t.Fatal(err)
+		}
+		tt.wantSlow("GET /a.php /a.php, 5 s, cpu 1.5, in [mysqli_query], on poll 10.0.0.5:3306")
 	})
 }
 

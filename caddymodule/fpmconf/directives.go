@@ -27,7 +27,7 @@ var directives = map[string]string{
 	"request_terminate_timeout":                "write request_timeout DURATION",
 	"request_terminate_timeout_track_finished": "remove it, because request_timeout ends with the script",
 	"request_slowlog_timeout":                  "write slow_request DURATION",
-	"request_slowlog_trace_depth":              "remove it, because backtraces have up to 20 calls",
+	"request_slowlog_trace_depth":              "write backtrace_depth VALUE",
 	"slowlog":                                  "remove it, because slow requests are in Caddy's log, in the logger php_pool.pool",
 	"process_control_timeout":                  "write stop_timeout DURATION",
 	"emergency_restart_threshold":              recovers,

@@ -45,6 +45,14 @@ func (c *converter) directive(b *block, s *Setting, v *view) {
 		})
 	case "process.priority", "pm.max_requests":
 		c.number(b, s, func(n string) { b.option(s, n) })
+	case "request_slowlog_trace_depth":
+		c.number(b, s, func(n string) {
+			if n == "0" || n[0] == '-' {
+				b.comment(s, "left out, because backtraces have at most 1000 calls; the default is 20")
+				return
+			}
+			b.option(s, n)
+		})
 	case "listen.backlog":
 		c.number(b, s, func(n string) {
 			if n == "0" || n[0] == '-' {

@@ -10,16 +10,12 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// backtraceDepth is the number of frames in the log of slow requests, the default of
-// php-fpm's request_slowlog_trace_depth.
-const backtraceDepth = 20
-
 // Activity returns the backtrace of the script and what its process is blocked on.
-func (p processAdapter) Activity() (pool.Activity, error) {
-	frames, err := p.Backtrace(backtraceDepth + 1)
+func (p processAdapter) Activity(depth int) (pool.Activity, error) {
+	frames, err := p.Backtrace(depth + 1)
 	var a pool.Activity
 	for i, f := range frames {
-		if i == backtraceDepth {
+		if i == depth {
 			a.Backtrace = append(a.Backtrace, "…")
 			break
 		}

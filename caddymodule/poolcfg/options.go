@@ -204,6 +204,10 @@ type Options struct {
 	// where that is available. -1: never. Default: 5s.
 	SlowRequest caddy.Duration `json:"slow_request,omitempty"`
 
+	// The number of calls in the backtrace of a slow request, the innermost ones.
+	// Default: 20.
+	BacktraceDepth *int `json:"backtrace_depth,omitempty"`
+
 	// The maximum number of requests in the queue; further ones get 503.
 	// Default: 1024.
 	MaxQueue *int `json:"max_queue,omitempty"`

@@ -28,6 +28,7 @@ const (
 	defaultStopTimeout       = 4 * time.Second
 	defaultHealthInterval    = 5 * time.Second
 	defaultSlowRequest       = 5 * time.Second
+	defaultBacktraceDepth    = 20 // as php-fpm's request_slowlog_trace_depth
 	defaultQuarantineTime    = time.Minute
 )
 
@@ -93,6 +94,7 @@ func (o *Options) checkCounts() error {
 		{"max_requests", o.MaxRequests, -1, 1 << 30},
 		{"max_requests jitter", valueOr(o.MaxRequestsJitter, 0), 0, 1 << 30},
 		{"max_queue", valueOr(o.MaxQueue, 0), 0, 1 << 30},
+		{"backtrace_depth", valueOr(o.BacktraceDepth, 1), 1, 1000},
 		{"max_per_client", o.MaxPerClient, -1, MaxWorkers},
 		{"nice", valueOr(o.Nice, 0), -20, 19},
 	} {
@@ -205,6 +207,7 @@ func (o *Options) Settings(autoMax int) pool.Settings {
 		StopTimeout:    durationOr(o.StopTimeout, defaultStopTimeout),
 		RequestTimeout: durationOrOff(o.RequestTimeout, 0),
 		SlowRequest:    durationOrOff(o.SlowRequest, defaultSlowRequest),
+		BacktraceDepth: valueOr(o.BacktraceDepth, defaultBacktraceDepth),
 		MaxQueue:       valueOr(o.MaxQueue, defaultMaxQueue),
 		MaxPerClient:   max(0, o.MaxPerClient),
 	}

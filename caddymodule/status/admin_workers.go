@@ -20,6 +20,10 @@ type workerActivityJSON struct {
 // activity of those that run a script.
 func describeActivity(p *live.Pool, wanted func(id uint64) bool, fullURI bool) []workerActivityJSON {
 	used := p.Sampler.Sample(p.Pool)
+	depth := 0
+	if plan, _ := p.Active(); plan != nil {
+		depth = plan.Settings.BacktraceDepth
+	}
 	list := []workerActivityJSON{}
 	for _, w := range p.Pool.Workers() {
 		if !wanted(w.ID) {
@@ -27,7 +31,7 @@ func describeActivity(p *live.Pool, wanted func(id uint64) bool, fullURI bool) [
 		}
 		out := workerActivityJSON{workerJSON: describeWorker(&w, used[w.ID], fullURI)}
 		if w.State == pool.Busy || w.State == pool.Draining {
-			activity, err := w.Process.Activity()
+			activity, err := w.Process.Activity(depth)
 			out.Backtrace, out.BlockedOn = activity.Backtrace, activity.BlockedOn
 			if err != nil {
 				out.BacktraceError = err.Error()

@@ -71,7 +71,7 @@ type inert struct{}
 
 func (inert) ExitStatus() string { return "" }
 
-func (inert) Activity() (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
+func (inert) Activity(int) (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
 
 // socketWorker is a worker that exits when serve returns.
 type socketWorker struct {
@@ -98,7 +98,7 @@ func (p *socketWorker) SoftTimeout() error         { return nil }
 func (p *socketWorker) Memory() (int64, error)     { return 1 << 20, nil }
 func (p *socketWorker) CPU() time.Duration         { return time.Second }
 
-func (p *socketWorker) Activity() (pool.Activity, error) { return pool.Activity{}, nil }
+func (p *socketWorker) Activity(int) (pool.Activity, error) { return pool.Activity{}, nil }
 
 func (p *socketWorker) Drain(context.Context) (pool.Process, error) {
 	p.exit()
