@@ -4,8 +4,6 @@ package bench
 
 import (
 	"fmt"
-	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -146,7 +144,7 @@ http {
 	harness.ChownToPHP(t, dir)
 	f := harness.StartFPM(t, dir, harness.Options{Workers: speedWorkers})
 	return serve(t, port, f, harness.Command{
-		Args: []string{cached(t, "nginx/usr/sbin/nginx"), "-c", conf, "-p", dir, "-e", dir + "/nginx.log"},
+		Args: []string{harness.Unpacked(t, "nginx/usr/sbin/nginx"), "-c", conf, "-p", dir, "-e", dir + "/nginx.log"},
 		Dir:  dir, Log: filepath.Join(dir, "out.log"),
 	})
 }
@@ -175,7 +173,7 @@ fastcgi.server = (".php" => ((
 `, dir, port, site, harness.PHPCGI(t), speedWorkers))
 	harness.ChownToPHP(t, dir)
 	return serve(t, port, nil, harness.Command{
-		Args: []string{cached(t, "lighttpd/usr/sbin/lighttpd"), "-D", "-f", conf, "-m", cached(t, "lighttpd/usr/lib/lighttpd")},
+		Args: []string{harness.Unpacked(t, "lighttpd/usr/sbin/lighttpd"), "-D", "-f", conf, "-m", harness.Unpacked(t, "lighttpd/usr/lib/lighttpd")},
 		Dir:  dir, Log: filepath.Join(dir, "out.log"),
 	})
 }
@@ -183,27 +181,9 @@ fastcgi.server = (".php" => ((
 // serve runs a web server until it listens; behind is php-fpm, if it has one.
 func serve(t *testing.T, port int, behind *harness.Supervised, c harness.Command) *rival {
 	t.Helper()
-	c.Env = []string{"PATH=" + os.Getenv("PATH")}
-	r := &rival{url: "http://127.0.0.1:" + strconv.Itoa(port), kept: []*harness.Supervised{harness.Supervise(t, c)}}
+	r := &rival{url: "http://127.0.0.1:" + strconv.Itoa(port), kept: []*harness.Supervised{harness.StartWebServer(t, c, port)}}
 	if behind != nil {
 		r.kept = append(r.kept, behind)
 	}
-	harness.Eventually(t, func() error {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			return fmt.Errorf("%s does not listen:\n%s", c.Args[0], harness.ReadFile(t, c.Log))
-		}
-		return conn.Close()
-	})
 	return r
-}
-
-// cached returns the path of a file in a package that make bench has unpacked.
-func cached(t *testing.T, path string) string {
-	t.Helper()
-	path = filepath.Join(harness.CacheDir(t), path)
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is missing: run make bench, which fetches it", path)
-	}
-	return path
 }

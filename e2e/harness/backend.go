@@ -130,6 +130,7 @@ ping.response = "all is well"
 			conf.WriteString("user = www-data\ngroup = www-data\n")
 		}
 	}
+	conf.WriteString(o.FPMConf)
 	WriteFile(tb, filepath.Join(dir, "fpm.conf"), conf.String())
 	ini := phpINIPath(tb)
 	return Command{

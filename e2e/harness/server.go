@@ -45,6 +45,7 @@ type Options struct {
 	Site     string      // a document root; default: a copy of testdata/site
 	Workers  int         // default 2
 	FPMPools int         // more pools of php-fpm, of one worker each, at p0.sock, p1.sock, ...
+	FPMConf  string      // lines at the end of php-fpm's configuration
 	INI      [][2]string // PHP settings, for every backend
 	FastCGI  []string    // options of php_fastcgi alone
 	Wrapper  []string    // a command that runs Caddy: its path and arguments
