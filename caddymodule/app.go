@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/listener"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/metrics"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
@@ -32,9 +33,12 @@ type App struct {
 	// `workers` or `max_workers` ignores the numbers of workers given here.
 	Defaults *poolcfg.Options `json:"defaults,omitempty"`
 
-	// Pools by name, for handlers to use. A pool that no handler uses is validated
-	// but not started.
+	// Pools by name, for handlers and `fastcgi` to use. A pool that none of them uses
+	// is validated but not started.
 	Pools map[string]*poolcfg.Options `json:"pools,omitempty"`
+
+	// Sockets for other web servers, which get PHP by FastCGI as from php-fpm.
+	FastCGI []*listener.Listener `json:"fastcgi,omitempty"`
 
 	ctx    caddy.Context
 	logger *zap.Logger
@@ -63,6 +67,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.located, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
+			return err
+		}
+	}
+	usePool := func(name, root string) (*live.Pool, error) { return a.usePool(name, nil, root) }
+	for _, l := range a.FastCGI {
+		if err := l.Provision(ctx, usePool); err != nil {
 			return err
 		}
 	}
@@ -176,6 +186,10 @@ func (a *App) Start() error {
 		a.unstage()
 		return err
 	}
+	if err := a.listen(); err != nil {
+		a.unstage()
+		return err
+	}
 	a.warnSameUser()
 	a.warnSharedUser()
 	a.warnAdminAccess()
@@ -183,6 +197,19 @@ func (a *App) Start() error {
 		if plan.Options.IsAuto() {
 			go a.resizeByMeasurement(resources)
 			break
+		}
+	}
+	return nil
+}
+
+// listen starts the FastCGI listeners. Caddy does not stop an app that did not start.
+func (a *App) listen() error {
+	for i, l := range a.FastCGI {
+		if err := l.Start(a.ctx); err != nil {
+			for _, started := range a.FastCGI[:i] {
+				started.Stop()
+			}
+			return err
 		}
 	}
 	return nil
@@ -245,6 +272,9 @@ const startsPerCPU = 4
 // stops no workers: Caddy stops apps in any order, and the HTTP server may still
 // serve requests. Cleanup does that.
 func (a *App) Stop() error {
+	for _, l := range a.FastCGI {
+		l.Stop()
+	}
 	a.unstage()
 	for _, p := range a.pools {
 		p.ConfigStopped(a)

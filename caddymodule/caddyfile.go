@@ -241,6 +241,18 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	    pool <name> {
 //	        <any pool option>
 //	    }
+//	    fastcgi <address> {        # for other web servers, in the place of php-fpm
+//	        pool <name>
+//	        owner <user>[:<group>]
+//	        allow <cidr>...
+//	        extensions <ext>...
+//	        root <path>
+//	        status <path>
+//	        ping <path> [<response>]
+//	        max_connections <n>
+//	        body_timeout <duration>|off
+//	        capture_stderr [off]
+//	    }
 //	}
 //
 // The pool options set the fields of poolcfg.Options:
@@ -298,13 +310,16 @@ func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 		return nil, d.Errf("php_pool does not take a value in the global options (%s): write a block", strings.Join(args, " "))
 	}
 	for d.NextBlock(0) {
-		if d.Val() == "pool" {
-			if err := app.parsePool(caddyfile.NewDispenser(d.NextSegment())); err != nil {
-				return nil, err
-			}
-			continue
+		var err error
+		switch d.Val() {
+		case "pool":
+			err = app.parsePool(caddyfile.NewDispenser(d.NextSegment()))
+		case "fastcgi":
+			err = app.parseFastCGI(caddyfile.NewDispenser(d.NextSegment()))
+		default:
+			err = parsePoolOption(d.Val(), d.NextSegment(), defaults, seen)
 		}
-		if err := parsePoolOption(d.Val(), d.NextSegment(), defaults, seen); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}

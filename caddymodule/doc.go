@@ -4,7 +4,8 @@
 //
 // The Caddy modules:
 //
-//	php_pool                                 the app: the pools of a config (app.go)
+//	php_pool                                 the app: the pools of a config (app.go), and its
+//	                                         FastCGI listeners (package listener)
 //	http.handlers.php_pool                   routes and runs PHP (handler.go)
 //	http.reverse_proxy.transport.php_pool    the same for reverse_proxy (transport.go)
 //	http.handlers.php_pool_status            php-fpm's status page (package status)
@@ -16,6 +17,7 @@
 //	cgi         which file serves a request, and the CGI variables for PHP
 //	spool       request bodies, in memory and in temporary files
 //	poolcfg     the options of a pool, their validation, and the sizes that follow
+//	listener    FastCGI for other web servers, in the place of php-fpm
 //	live        pools that outlive configs: reload, restart, warmup, watch
 //	status      admin API, status page, php_pool_status, php_pool_ping
 //	fpmstatus   the formats of php-fpm's status page

@@ -66,6 +66,32 @@ func TestDocs_EveryOptionIsDocumented(t *testing.T) {
 	}
 }
 
+// The options of fastcgi have names that others have too, so their table has its own
+// place.
+func TestDocs_EveryFastCGIOptionIsDocumented(t *testing.T) {
+	row := regexp.MustCompile("(?m)^\\| `([a-z_]+)[^|]*(?:\\\\\\|[^|]*)?` \\| fastcgi \\| (.+) \\| (.+) \\|$")
+	comments := fieldComments(t, "listener/options.go", "Listener")
+	documented := map[string]bool{}
+	for _, m := range row.FindAllStringSubmatch(readDoc(t, "../docs/configuration.md"), -1) {
+		documented[m[1]] = true
+		if fastcgiOptions[m[1]] == nil {
+			t.Errorf("%s is documented, and fastcgi does not accept it", m[1])
+		}
+		value := strings.Trim(strings.TrimSuffix(m[3], "; `pong`"), "`")
+		if value == "off" {
+			value = "false"
+		}
+		if stated := "Default: "; !strings.Contains(strings.ReplaceAll(comments[m[1]], "`", ""), stated+value) && m[1] != "owner" && m[1] != "allow" {
+			t.Errorf("%s: docs/configuration.md has the default %q, its comment is %q", m[1], value, comments[m[1]])
+		}
+	}
+	for name := range fastcgiOptions {
+		if !documented[name] {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+}
+
 // README's options are some of them, with the same defaults.
 func TestDocs_ReadmeOptionsAreThoseOfTheManual(t *testing.T) {
 	all := optionTables(t)

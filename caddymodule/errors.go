@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 
@@ -11,22 +10,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
-	"github.com/mevdschee/caddy-php-pool/fastcgi"
-	"github.com/mevdschee/caddy-php-pool/pool"
 )
-
-// statusClientClosed is nginx's status for "client closed request", which Caddy
-// also uses in its access log. It is never sent.
-const statusClientClosed = 499
 
 // toHTTPError converts an error of [pool.Pool.Do] to one with an HTTP status for
 // Caddy's error routes, and logs it if PHP has not responded.
 func (b *Backend) toHTTPError(err error, r *http.Request, s *cgi.Script) error {
 	if r.Context().Err() != nil {
-		return caddyhttp.Error(statusClientClosed, err)
+		return caddyhttp.Error(live.StatusClientClosed, err)
 	}
-	status := errorStatus(err)
+	status := live.ErrorStatus(err)
 	if status == http.StatusBadGateway {
 		b.logger.Error("no response from PHP", zap.String("pool", b.pool.Name),
 			zap.String("script", s.Filename), zap.Error(err))
@@ -55,39 +49,7 @@ func bodyError(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return caddyhttp.Error(http.StatusRequestTimeout, err)
 	case errors.Is(err, context.Canceled):
-		return caddyhttp.Error(statusClientClosed, err)
+		return caddyhttp.Error(live.StatusClientClosed, err)
 	}
 	return caddyhttp.Error(http.StatusBadRequest, err)
-}
-
-// errorStatus returns the HTTP status for an error of [pool.Pool.Do].
-func errorStatus(err error) int {
-	var launch *pool.LaunchError
-	var param *fastcgi.ParamError
-	var body *fastcgi.BodyError
-	var timeout net.Error
-	switch {
-	case errors.Is(err, pool.ErrClientLimit):
-		// Not 503: the server is able to serve other clients.
-		return http.StatusTooManyRequests
-	case errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrQueueTimeout),
-		errors.Is(err, pool.ErrQuarantined), errors.Is(err, pool.ErrClosed):
-		return http.StatusServiceUnavailable
-	case errors.Is(err, pool.ErrRequestTimeout):
-		return http.StatusGatewayTimeout
-	case errors.As(err, &launch), errors.Is(err, pool.ErrWorkerDied):
-		return http.StatusBadGateway
-	case errors.As(err, &param):
-		if param.NUL {
-			return http.StatusBadRequest
-		}
-		return http.StatusRequestHeaderFieldsTooLarge
-	case errors.As(err, &body):
-		return http.StatusInternalServerError
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return http.StatusGatewayTimeout
-	case errors.Is(err, context.Canceled):
-		return statusClientClosed
-	}
-	return http.StatusBadGateway
 }

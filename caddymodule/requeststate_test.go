@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 	"github.com/mevdschee/caddy-php-pool/internal/testfiles"
@@ -215,7 +216,7 @@ func TestClientClosed_CountedOnce(t *testing.T) {
 		}))
 		r := prepareRequest(httptest.NewRequest(http.MethodGet, "http://example.com"+c.script, nil).WithContext(ctx), new(caddyhttp.Server))
 		err := c.serve(h, r, cancel)
-		if handled, ok := errors.AsType[caddyhttp.HandlerError](err); (c.script == "/silent.php") != (ok && handled.StatusCode == statusClientClosed) {
+		if handled, ok := errors.AsType[caddyhttp.HandlerError](err); (c.script == "/silent.php") != (ok && handled.StatusCode == live.StatusClientClosed) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if got := h.pool.ClientsClosed.Load(); got != c.want {

@@ -32,6 +32,7 @@ type Body struct {
 	onInterim InterimHandler // see Request.Interim
 
 	isHead         bool  // the request method is HEAD
+	raw            bool  // see Request.Raw
 	noBody         bool  // the response has no body: what PHP sends is discarded
 	closed         bool  // Close was called
 	delivered      int64 // bytes returned to the caller
@@ -42,7 +43,7 @@ type Body struct {
 }
 
 func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
-	b := &Body{c: c, useID: useID, unwatch: unwatch, timeout: r.ReadTimeout, isHead: r.Head}
+	b := &Body{c: c, useID: useID, unwatch: unwatch, timeout: r.ReadTimeout, isHead: r.Head, raw: r.Raw}
 	b.stream.init(r.Stderr)
 	b.stream.id = c.id
 	b.stream.signalMark, b.onInterim = r.SignalMark, r.Interim

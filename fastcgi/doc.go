@@ -1,6 +1,8 @@
-// Package fastcgi is a FastCGI 1.0 client for one connection that runs one
-// request at a time: the web server's side of the protocol, made for php-cgi.
-// The application's side is net/http/fcgi.
+// Package fastcgi implements both sides of FastCGI 1.0: the web server's side for
+// php-cgi, a client for one connection that runs one request at a time ([Conn]), and
+// the application's side for other web servers ([Server]).
+//
+// # The web server's side
 //
 // A [Request] encodes its parameters as they are added. [Conn.RoundTrip] sends
 // the request and returns when the header of the response has arrived; the
@@ -15,7 +17,7 @@
 //	r.AddParam("SCRIPT_FILENAME", "/srv/www/index.php")
 //	resp, err := c.RoundTrip(ctx, r)
 //
-// The package speaks the part of FastCGI 1.0 that php-cgi implements:
+// The client speaks the part of FastCGI 1.0 that php-cgi implements:
 // BEGIN_REQUEST with role RESPONDER and flag FCGI_KEEP_CONN, PARAMS, STDIN,
 // STDOUT, STDERR, END_REQUEST, GET_VALUES and GET_VALUES_RESULT. It does not
 // multiplex, because php-cgi reports FCGI_MPXS_CONNS=0. It does not send
@@ -40,6 +42,22 @@
 // the connection closes. A program that a script has started may keep the
 // connection open, so the caller reports the death of the process with
 // [Conn.Interrupt].
+//
+// # The application's side
+//
+// A [Server] runs one request at a time on each connection, in the goroutine that has
+// read it: parameters stay encoded, bytes of the response are copied once, and an idle
+// connection takes a goroutine with a small buffer. Other than net/http/fcgi it passes
+// parameters and responses on as they are, tells a handler when the web server has
+// given a request up, and limits what a web server can make it hold.
+//
+//   - FCGI_KEEP_CONN: the next request may begin at any time; until a web server that
+//     has not set it closes the connection, what it still sends is read and dropped,
+//     because the kernel would otherwise reset the connection, with the response in it.
+//   - A second request on the same connection is refused (CANT_MPX_CONN) while the
+//     first one runs, or run after it. FCGI_MPXS_CONNS is 0.
+//   - Roles other than RESPONDER get UNKNOWN_ROLE.
+//   - ABORT_REQUEST cancels a request that runs; afterwards it is ignored.
 //
 // The specification: https://fastcgi-archives.github.io/FastCGI_Specification.html
 package fastcgi

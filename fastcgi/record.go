@@ -7,13 +7,16 @@ type recordType uint8
 
 const (
 	typeBeginRequest    recordType = 1
+	typeAbortRequest    recordType = 2
 	typeEndRequest      recordType = 3
 	typeParams          recordType = 4
 	typeStdin           recordType = 5
 	typeStdout          recordType = 6
 	typeStderr          recordType = 7
+	typeData            recordType = 8
 	typeGetValues       recordType = 9
 	typeGetValuesResult recordType = 10
+	typeUnknownType     recordType = 11
 	// typeOtherRequest is not part of the protocol. It marks a record of an
 	// earlier request, which is skipped.
 	typeOtherRequest recordType = 255

@@ -74,6 +74,11 @@ type Request struct {
 	// Head must be set if the request method is HEAD: the response has no body.
 	Head bool
 
+	// Raw passes the response on as PHP has sent it: the header is not parsed, but
+	// part of the body, and the response's Header is nil. For the client of a
+	// [Server].
+	Raw bool
+
 	buf         []byte // BEGIN_REQUEST and PARAMS; the last record has no length yet
 	recordStart int    // offset in buf of the last record's header
 	err         error  // the first parameter that could not be added

@@ -73,9 +73,14 @@ func (b *Body) readHead() error {
 	var scan headScan
 	for {
 		if size, ok := scan.find(b.stream.content()); ok {
+			if b.raw {
+				return b.acceptRaw(size)
+			}
 			return b.acceptHead(scan.lineStart, size)
 		}
 		switch {
+		case b.raw && (b.stream.buffered() > maxHead || errors.Is(b.err, io.EOF)):
+			return b.acceptRaw(b.stream.buffered()) // not a CGI response, but PHP's
 		case b.stream.buffered() > maxHead:
 			return protocolErrorf("response header is larger than %d bytes", maxHead)
 		case errors.Is(b.err, io.EOF) && b.stream.responseStarted:

@@ -79,16 +79,21 @@ func (s *Spool) Read(r *http.Request, inMemory, maxBytes int64) (Body, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return Body{}, nil
 	}
-	if maxBytes > 0 && r.ContentLength > maxBytes {
+	return s.Take(r.Body, r.ContentLength, inMemory, maxBytes)
+}
+
+// Take is Read for a body that body returns. Its length is -1 if that is not known.
+func (s *Spool) Take(body io.Reader, length, inMemory, maxBytes int64) (Body, error) {
+	if maxBytes > 0 && length > maxBytes {
 		return Body{}, maxBodyError(maxBytes)
 	}
 	buf := buffers.Get().(*bytes.Buffer)
 	buf.Reset()
 	free := func() { buffers.Put(buf) }
-	if r.ContentLength > 0 && r.ContentLength <= min(inMemory, maxPrealloc) {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	if length > 0 && length <= min(inMemory, maxPrealloc) {
+		buf.Grow(int(length) + bytes.MinRead)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(r.Body, inMemory+1))
+	n, err := buf.ReadFrom(io.LimitReader(body, inMemory+1))
 	switch {
 	case err != nil:
 		free()
@@ -102,19 +107,19 @@ func (s *Spool) Read(r *http.Request, inMemory, maxBytes int64) (Body, error) {
 	case n <= inMemory:
 		return Body{bytes.NewReader(buf.Bytes()), n, free}, nil
 	}
-	return s.store(buf, free, r, maxBytes)
+	return s.store(buf, free, body, length, maxBytes)
 }
 
 // store stores a body that begins with head. It frees the buffer of head as early
 // as possible, because the rest may take the client an hour.
-func (s *Spool) store(head *bytes.Buffer, free func(), r *http.Request, maxBytes int64) (Body, error) {
+func (s *Spool) store(head *bytes.Buffer, free func(), body io.Reader, length, maxBytes int64) (Body, error) {
 	mem := &blocks{memory: s.memory}
-	if r.ContentLength > sharedMaxPerBody || !mem.write(head.Bytes()) {
+	if length > sharedMaxPerBody || !mem.write(head.Bytes()) {
 		mem.free()
-		return s.spill(head, free, r.Body, maxBytes)
+		return s.spill(head, free, body, maxBytes)
 	}
 	free()
-	complete, err := mem.readFrom(r.Body, maxBytes)
+	complete, err := mem.readFrom(body, maxBytes)
 	switch {
 	case err != nil:
 		mem.free()
@@ -122,7 +127,7 @@ func (s *Spool) store(head *bytes.Buffer, free func(), r *http.Request, maxBytes
 	case complete:
 		return Body{mem, mem.length, mem.free}, nil
 	}
-	return s.spill(mem, mem.free, r.Body, maxBytes)
+	return s.spill(mem, mem.free, body, maxBytes)
 }
 
 // spill writes head and rest to a temporary file, and frees head.

@@ -22,6 +22,10 @@ type Backend struct {
 	Lines []string // options of php_pool that select the mode
 	FPM   bool     // php_fastcgi and php-fpm instead
 	Proxy bool     // the request goes through Caddy's reverse proxy
+
+	// Listener is php_fastcgi too, connected to the FastCGI listener of php_pool in the
+	// same Caddy.
+	Listener bool
 }
 
 // viaProxy is an option that only Caddy's reverse proxy supports, so requests go
@@ -35,6 +39,7 @@ var (
 	SharedProxy = Backend{Name: "shared-proxy", Lines: []string{"spawn shared", viaProxy}, Proxy: true}
 	SingleProxy = Backend{Name: "single-proxy", Lines: []string{"spawn single", viaProxy}, Proxy: true}
 	FPM         = Backend{Name: "fpm", FPM: true, Proxy: true}
+	ByListener  = Backend{Name: "listener", Lines: []string{"spawn shared"}, Listener: true, Proxy: true}
 )
 
 // The backends that tests run with. A test needs only those that can differ in what it
@@ -50,7 +55,7 @@ func ForEach(t *testing.T, backends []Backend, test func(*testing.T, Backend)) {
 	t.Helper()
 	if *backendFlag != "" {
 		names := strings.Split(*backendFlag, ",")
-		backends = slices.DeleteFunc(append(slices.Clone(backends), FPM), func(b Backend) bool {
+		backends = slices.DeleteFunc(append(slices.Clone(backends), FPM, ByListener), func(b Backend) bool {
 			return !slices.Contains(names, b.Name)
 		})
 	}
@@ -67,13 +72,12 @@ var directiveLine = regexp.MustCompile(`(?m)^([ \t]*)PHP( +[^\s{]+)?( *\{)?$`)
 
 // expand replaces the word PHP in a Caddyfile by the backend's directive.
 func (b Backend) expand(caddyfile string, o Options) string {
-	name, address := "php_pool", ""
-	lines := append([]string{"manager static", fmt.Sprint("workers ", o.Workers)}, b.Lines...)
-	for _, kv := range o.INI {
-		lines = append(lines, fmt.Sprintf("ini %s %q", kv[0], kv[1]))
-	}
-	if b.FPM {
+	name, address, lines := "php_pool", "", b.poolOptions(o)
+	switch {
+	case b.FPM:
 		name, address, lines = "php_fastcgi", " unix/{$DIR}/fpm.sock", o.FastCGI
+	case b.Listener:
+		name, address, lines = "php_fastcgi", " unix/{$DIR}/listener.sock", o.FastCGI
 	}
 	return directiveLine.ReplaceAllStringFunc(caddyfile, func(line string) string {
 		part := directiveLine.FindStringSubmatch(line)
@@ -83,6 +87,23 @@ func (b Backend) expand(caddyfile string, o Options) string {
 		}
 		return text
 	})
+}
+
+// poolOptions are the options of the pool.
+func (b Backend) poolOptions(o Options) []string {
+	lines := append([]string{"manager static", fmt.Sprint("workers ", o.Workers)}, b.Lines...)
+	for _, kv := range o.INI {
+		lines = append(lines, fmt.Sprintf("ini %s %q", kv[0], kv[1]))
+	}
+	return lines
+}
+
+// global returns lines for the global options.
+func (b Backend) global(o Options) string {
+	if !b.Listener {
+		return ""
+	}
+	return "php_pool {\n" + strings.Join(b.poolOptions(o), "\n") + "\nfastcgi unix/{$DIR}/listener.sock {\nstatus /fpm/status\nping /fpm/ping\n}\n}\n"
 }
 
 // StartFPM runs php-fpm with php-cgi's own php.ini, listening at dir/fpm.sock.

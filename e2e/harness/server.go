@@ -137,7 +137,7 @@ func (s *Server) Config(caddyfile string) string {
 	persist_config off
 	skip_install_trust
 	auto_https disable_redirects
-` + s.Options.Global + "\n}\n" + s.Backend.expand(caddyfile, s.Options)
+` + s.Backend.global(s.Options) + s.Options.Global + "\n}\n" + s.Backend.expand(caddyfile, s.Options)
 }
 
 // Stop signals Caddy, waits until it exits, and checks that none of its

@@ -1,0 +1,63 @@
+package listener
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+	"strings"
+)
+
+// socketMode splits the host of a Unix socket into its mode and its path.
+func socketMode(host string) (mode uint32, path string, err error) {
+	path, text, ok := strings.Cut(host, "|")
+	if path == "" {
+		return 0, "", errors.New("the path of the socket is missing: write unix//run/php-pool.sock")
+	}
+	if !ok {
+		return defaultMode, path, nil
+	}
+	bits, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || bits&^0o777 != 0 || bits&0o200 == 0 {
+		return 0, "", fmt.Errorf("|%s is not the mode of a socket: write an octal one with which its owner may connect, such as |0660", text)
+	}
+	return uint32(bits), path, nil
+}
+
+// owner is who a Unix socket belongs to; -1 is unchanged.
+type owner struct {
+	uid, gid int
+	set      bool // the option is set
+}
+
+// lookupOwner looks up `user`, `user:group` or `:group`, each a name or a number.
+func lookupOwner(option string) (owner, error) {
+	o := owner{-1, -1, true}
+	name, groupName, _ := strings.Cut(option, ":")
+	if name != "" {
+		account, err := user.Lookup(name)
+		if err != nil {
+			if account, err = user.LookupId(name); err != nil {
+				return o, fmt.Errorf("owner %s: the user %s does not exist: write the name of an existing user", option, name)
+			}
+		}
+		if o.uid, err = strconv.Atoi(account.Uid); err == nil {
+			o.gid, err = strconv.Atoi(account.Gid)
+		}
+		if err != nil {
+			return o, fmt.Errorf("owner %s: %w", option, err)
+		}
+	}
+	if groupName != "" {
+		group, err := user.LookupGroup(groupName)
+		if err != nil {
+			if group, err = user.LookupGroupId(groupName); err != nil {
+				return o, fmt.Errorf("owner %s: the group %s does not exist: write the name of an existing group", option, groupName)
+			}
+		}
+		if o.gid, err = strconv.Atoi(group.Gid); err != nil {
+			return o, fmt.Errorf("owner %s: %w", option, err)
+		}
+	}
+	return o, nil
+}

@@ -1,0 +1,273 @@
+package listener
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// findScript finds the script, and changes the variables as php-fpm does
+// (init_request_info in sapi/fpm/fpm/fpm_main.c). It returns false if the request has
+// been answered.
+func (x *exchange) findScript() bool {
+	path, ok := x.locate()
+	if !ok {
+		x.in.WriteStderr([]byte("Primary script unknown"))
+		x.respond(http.StatusNotFound, "File not found.\n")
+		return false
+	}
+	if !x.l.allowsExtension(path) {
+		x.in.WriteStderr([]byte("Access to the script '" + path + "' has been denied (see security.limit_extensions)"))
+		x.respond(http.StatusForbidden, "Access denied.\n")
+		return false
+	}
+	return true
+}
+
+// allowsExtension reports whether the name of a file ends with one of the extensions.
+func (l *Listener) allowsExtension(path string) bool {
+	for _, extension := range l.Extensions {
+		if extension == anyExtension || len(path) > len(extension) && strings.HasSuffix(path, extension) {
+			return true
+		}
+	}
+	return false
+}
+
+// The beginnings of what Apache httpd sends as SCRIPT_FILENAME: a URL of mod_proxy.
+var apachePrefixes = []string{"proxy:fcgi://", "proxy:balancer://"}
+
+// locate returns the path of the script. It returns false if there is none.
+func (x *exchange) locate() (string, bool) {
+	p := &x.params
+	apache := false
+	for _, prefix := range apachePrefixes {
+		file := p.get(scriptFilename)
+		if len(file) < len(prefix) || !strings.EqualFold(file[:len(prefix)], prefix) {
+			continue
+		}
+		if i := strings.IndexByte(file[len(prefix):], '/'); i >= 0 {
+			file, apache = file[len(prefix)+i:], true
+		}
+		file, _, _ = strings.Cut(file, "?")
+		p.set(scriptFilename, file)
+	}
+	file := p.get(scriptFilename)
+	switch {
+	case p.has(scriptFilename):
+	case p.has(pathTranslated):
+		file = p.get(pathTranslated)
+	default:
+		return "", false
+	}
+	x.fixIIS()
+	s := scriptSearch{params: p, apache: apache, file: file}
+	file, ok := s.find()
+	return file, ok && isValidPath(file)
+}
+
+// fixIIS corrects the PATH_INFO of Microsoft IIS, which begins with SCRIPT_NAME.
+func (x *exchange) fixIIS() {
+	p := &x.params
+	if !p.has(scriptName) || !p.has(pathInfo) || !strings.HasPrefix(p.get(serverSoftware), "Microsoft-IIS") {
+		return
+	}
+	info, ok := strings.CutPrefix(p.get(pathInfo), p.get(scriptName))
+	if !ok {
+		return
+	}
+	p.set(origPathInfo, p.get(pathInfo))
+	if info == "" {
+		p.remove(pathInfo)
+		return
+	}
+	p.set(pathInfo, info)
+}
+
+// isValidPath reports whether no component of a path is "..".
+func isValidPath(path string) bool {
+	if !strings.Contains(path, "..") {
+		return true
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+// scriptSearch finds the script in a path that PATH_INFO may follow. The comments
+// name the values before the search by their variables.
+type scriptSearch struct {
+	*params
+	apache bool
+	file   string // the path
+}
+
+func (s *scriptSearch) find() (string, bool) {
+	name, hasName := s.get(scriptName), s.has(scriptName)
+	if !s.apache && s.has(pathTranslated) && s.has(redirectURL) && s.get(pathTranslated) != s.file {
+		// The action of Apache httpd: SCRIPT_FILENAME is php-cgi.
+		s.file = s.get(pathTranslated)
+		name, hasName = s.get(redirectURL), true
+	}
+	if s.file == "" {
+		return "", true // has no extension
+	}
+	if !strings.HasSuffix(s.file, "/") && exists(s.file) {
+		s.whole(name, hasName)
+		return s.file, true
+	}
+	for path := s.file; ; {
+		i := strings.LastIndexAny(path, `/\`)
+		if i < 0 {
+			return "", false
+		}
+		if path = path[:i]; isRegular(path) {
+			s.split(path, name, hasName)
+			return path, true
+		}
+	}
+}
+
+// whole is called if the whole path exists.
+func (s *scriptSearch) whole(name string, hasName bool) {
+	s.keep(scriptFilename, origScriptFilename, s.file)
+	if !s.apache && s.has(redirectURL) {
+		if s.has(pathInfo) {
+			s.set(origPathInfo, s.get(pathInfo))
+			s.remove(pathInfo)
+		}
+		if s.has(pathTranslated) {
+			s.set(origPathTranslated, s.get(pathTranslated))
+			s.remove(pathTranslated)
+		}
+	}
+	if hasName {
+		s.keep(scriptName, origScriptName, name)
+	}
+	s.hideRedirect()
+}
+
+// keep sets a variable, and keeps a previous value under another name.
+func (s *scriptSearch) keep(v, orig variable, text string) {
+	if s.has(v) && s.get(v) == text {
+		return
+	}
+	if s.has(v) {
+		s.set(orig, s.get(v))
+	}
+	s.set(v, text)
+}
+
+// split is called if the script is at path, and PATH_INFO follows it.
+func (s *scriptSearch) split(path, name string, hasName bool) {
+	rest := s.file[len(path):]
+	info, hasInfo := s.get(pathInfo), s.has(pathInfo)
+	named := false // SCRIPT_NAME has been set
+	if s.apache {
+		named = s.splitApache(rest)
+	} else if hasInfo && len(info) > len(rest) {
+		before := info[:len(info)-len(rest)]
+		s.set(origPathInfo, info)
+		s.keep(scriptName, origScriptName, before)
+		s.set(pathInfo, info[len(before):])
+		named = true
+	}
+	original := s.has(pathTranslated)
+	translated := s.get(pathTranslated)
+	s.keep(scriptFilename, origScriptFilename, path)
+	target := ""
+	switch {
+	case s.has(documentRoot):
+		target = strings.TrimSuffix(s.get(documentRoot), "/") + s.get(pathInfo)
+	case hasName && strings.Contains(path, name):
+		target = path[:len(path)-len(name)] + s.get(pathInfo)
+	}
+	if s.has(documentRoot) || hasName && strings.Contains(path, name) {
+		if original {
+			s.set(origPathTranslated, translated)
+		}
+		s.set(pathTranslated, target)
+	}
+	if !named && hasName {
+		s.keep(scriptName, origScriptName, name)
+	}
+	s.hideRedirect()
+}
+
+// splitApache sets PATH_INFO, which Apache httpd does not send, and removes it from
+// SCRIPT_NAME. It reports whether SCRIPT_NAME has been set.
+func (s *scriptSearch) splitApache(rest string) bool {
+	info, hasInfo := s.get(pathInfo), s.has(pathInfo)
+	if hasInfo && info == rest {
+		return false
+	}
+	named := false
+	if hasInfo {
+		s.set(origPathInfo, info)
+		s.keep(scriptName, origScriptName, info)
+		named = true
+		s.set(pathInfo, rest)
+		return named
+	}
+	decoded := rest
+	if s.has(scriptName) {
+		if strings.Contains(rest, "%") {
+			decoded = rawURLDecode(rest)
+		}
+		name := s.get(scriptName)
+		for _, end := range []string{rest, decoded} {
+			if cut, ok := strings.CutSuffix(name, end); ok && cut != "" {
+				s.keep(scriptName, origScriptName, cut)
+				named = true
+				break
+			}
+		}
+	}
+	s.set(pathInfo, decoded)
+	return named
+}
+
+// hideRedirect keeps php-cgi from applying to REDIRECT_URL what has been applied here:
+// it would run another script, or remove PATH_INFO. PHP ignores the space at the
+// beginning of the name of a variable, and php-cgi does not look for that name.
+func (s *scriptSearch) hideRedirect() {
+	if s.has(redirectURL) {
+		s.redirectHidden = true
+	}
+}
+
+// rawURLDecode decodes %XX, and leaves everything else alone.
+func rawURLDecode(text string) string {
+	if decoded, err := url.PathUnescape(text); err == nil {
+		return decoded
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if decoded, err := url.PathUnescape(text[i : i+3]); err == nil {
+				out.WriteString(decoded)
+				i += 2
+				continue
+			}
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
+}
+
+// exists reports whether there is a file at path. One that may exist, but that Caddy
+// must not see, is for PHP to look for: it may have other rights.
+func exists(path string) bool {
+	_, err := stat(path)
+	return err == nil || errors.Is(err, fs.ErrPermission)
+}
+
+func isRegular(path string) bool {
+	mode, err := stat(path)
+	return err == nil && mode.IsRegular()
+}

@@ -1,0 +1,14 @@
+package listener
+
+import (
+	"io/fs"
+	"os"
+)
+
+func stat(path string) (fs.FileMode, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode(), nil
+}
