@@ -40,6 +40,14 @@ type App struct {
 	// Sockets for other web servers, which get PHP by FastCGI as from php-fpm.
 	FastCGI []*listener.Listener `json:"fastcgi,omitempty"`
 
+	// The maximum number of workers of all pools together, like php-fpm's
+	// `process.max`. A pool that may not start one waits until another pool has
+	// stopped one: an idle worker above the minimum of its pool stops at once, and
+	// a busy one after its request if a pool waits that has none. Each new
+	// generation starts with at least one worker, so a reload can exceed the limit
+	// by one for each pool. Default: no limit.
+	MaxWorkersTotal int `json:"max_workers_total,omitempty"`
+
 	ctx    caddy.Context
 	logger *zap.Logger
 
@@ -65,6 +73,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.plans, a.pools = map[string]*poolcfg.Plan{}, map[string]*live.Pool{}
 	a.located, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
+	if n := a.MaxWorkersTotal; n < 0 || n > maxWorkersTotal {
+		return fmt.Errorf("max_workers_total %d is out of range: write a number from 1 to %d", n, maxWorkersTotal)
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
 			return err
@@ -128,6 +139,9 @@ func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Poo
 		}
 		return a.pools[name], plan.Options.CheckRoot(name, root)
 	}
+	if err := a.checkTotal(name, options); err != nil {
+		return nil, err
+	}
 	plan, err := poolcfg.NewPlan(a.ctx, live.PoolLogger(a.logger, name), options, poolcfg.PHPLocator{Find: a.findCached, Detect: a.detectCached})
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
@@ -138,6 +152,16 @@ func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Poo
 	}
 	a.plans[name], a.pools[name] = plan, p
 	return p, nil
+}
+
+// checkTotal returns an error if max_workers_total is too low for the pools in use and
+// one more.
+func (a *App) checkTotal(name string, options *poolcfg.Options) error {
+	minima := map[string]int{name: options.Minimum()}
+	for name, plan := range a.plans {
+		minima[name] = plan.Options.Minimum()
+	}
+	return live.CheckTotal(a.MaxWorkersTotal, minima)
 }
 
 // PoolNames returns the pools that the handlers provisioned so far use.
@@ -180,7 +204,8 @@ func (a *App) detectCached(ctx context.Context, path string, o phpbin.Options) (
 func (a *App) Start() error {
 	a.killOrphans()
 	a.shutdownDelay = a.httpShutdownDelay()
-	resources := poolcfg.DetectResources()
+	resources := poolcfg.DetectResources(a.MaxWorkersTotal)
+	live.StageTotal(a, a.MaxWorkersTotal)
 	poolcfg.Allocate(resources, a.plans, nil)
 	if err := a.stagePools(); err != nil {
 		a.unstage()
@@ -264,6 +289,10 @@ func (a *App) stageConcurrently(names []string, proven bool) error {
 	return errors.Join(errs...)
 }
 
+// maxWorkersTotal is the highest max_workers_total that is accepted. It only catches
+// typing errors.
+const maxWorkersTotal = 100 * poolcfg.MaxWorkers
+
 // startsPerCPU is the number of pools per CPU that are started at a time. A start
 // is mostly CPU time.
 const startsPerCPU = 4
@@ -276,6 +305,7 @@ func (a *App) Stop() error {
 		l.Stop()
 	}
 	a.unstage()
+	live.TotalStopped(a)
 	for _, p := range a.pools {
 		p.ConfigStopped(a)
 	}
@@ -283,6 +313,7 @@ func (a *App) Stop() error {
 }
 
 func (a *App) unstage() {
+	live.UnstageTotal(a)
 	for _, p := range a.pools {
 		p.Unstage(a)
 	}

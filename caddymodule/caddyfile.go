@@ -237,6 +237,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 // parseGlobalOption sets up the app from Caddyfile tokens:
 //
 //	php_pool {
+//	    max_workers_total <n>      # of all pools together
 //	    <any pool option>          # defaults for all pools
 //	    pool <name> {
 //	        <any pool option>
@@ -316,6 +317,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 			err = app.parsePool(caddyfile.NewDispenser(d.NextSegment()))
 		case "fastcgi":
 			err = app.parseFastCGI(caddyfile.NewDispenser(d.NextSegment()))
+		case totalOption:
+			err = app.parseTotal(caddyfile.NewDispenser(d.NextSegment()))
 		default:
 			err = parsePoolOption(d.Val(), d.NextSegment(), defaults, seen)
 		}
@@ -327,6 +330,24 @@ func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 		app.Defaults = defaults
 	}
 	return httpcaddyfile.App{Name: "php_pool", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// totalOption is the only global option that is not one of a pool.
+const totalOption = "max_workers_total"
+
+// parseTotal parses `max_workers_total <n>`.
+func (a *App) parseTotal(d *caddyfile.Dispenser) error {
+	d.Next() // the option
+	if a.MaxWorkersTotal != 0 {
+		return d.Errf("duplicate option %q: remove one", totalOption)
+	}
+	if err := parseInt(d, &a.MaxWorkersTotal); err != nil {
+		return err
+	}
+	if a.MaxWorkersTotal < 1 {
+		return d.Errf("%s %d: write a number of at least 1, or remove it for no limit", totalOption, a.MaxWorkersTotal)
+	}
+	return nil
 }
 
 // parsePool parses `pool <name> { ... }` in the global options.

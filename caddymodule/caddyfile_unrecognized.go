@@ -46,6 +46,8 @@ func unrecognized(d *caddyfile.Dispenser, where place) error {
 	}
 	names := optionsOf(where)
 	switch {
+	case name == totalOption:
+		return d.Errf("%s is an option of all pools: write it in the global option php_pool, outside of pool", name)
 	case where == inTransport && poolOptionParser(name) != nil:
 		return d.Errf("%s is an option of a pool: write it in the global option php_pool", name)
 	case where == inTransport && slices.Contains(siteOptions(), name):

@@ -15,7 +15,7 @@ import (
 type documented struct{ place, meaning, value string }
 
 // optionRow is | `name args` | place | meaning | default |.
-var optionRow = regexp.MustCompile("^\\| `([a-z_]+)([^`]*)` \\| (pool|site|status|ping|status, ping) \\| (.*) \\| ?(.*?) ?\\|$")
+var optionRow = regexp.MustCompile("^\\| `([a-z_]+)([^`]*)` \\| (pool|all pools|site|status|ping|status, ping) \\| (.*) \\| ?(.*?) ?\\|$")
 
 // optionTables returns the rows of docs/configuration.md by option.
 func optionTables(t *testing.T) map[string]documented {
@@ -39,7 +39,7 @@ func optionTables(t *testing.T) map[string]documented {
 func TestDocs_EveryOptionIsDocumented(t *testing.T) {
 	accepted := map[string]string{
 		"pool": "site", "name": "site", "index": "site", "try_files": "site", "hide_sensitive": "site", rlimitPrefix: "pool",
-		"allow": "status, ping", "full_uri": "status", "response": "ping",
+		"allow": "status, ping", "full_uri": "status", "response": "ping", totalOption: "all pools",
 	}
 	for name := range poolOptions {
 		accepted[name] = "pool"

@@ -43,7 +43,7 @@ func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 		}
 		list = append(list, p)
 	}
-	poolcfg.Allocate(poolcfg.DetectResources(), app.plans, nil)
+	poolcfg.Allocate(poolcfg.DetectResources(app.MaxWorkersTotal), app.plans, nil)
 	for i := range list {
 		if plan := app.plans[list[i].Name]; plan != nil {
 			fillDoctorPool(plan, &list[i])

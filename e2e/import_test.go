@@ -152,6 +152,7 @@ func compareImported(t *testing.T, dump, adapted, text string) {
 			PHPPool struct {
 				Defaults importedPool            `json:"defaults"`
 				Pools    map[string]importedPool `json:"pools"`
+				MaxTotal int                     `json:"max_workers_total"`
 			} `json:"php_pool"`
 		} `json:"apps"`
 	}
@@ -170,6 +171,7 @@ func compareImported(t *testing.T, dump, adapted, text string) {
 	}
 	compareNumber(t, general, "process_control_timeout", int(got.Defaults.StopTimeout/time.Second))
 	compareNumber(t, general, "rlimit_files", int(got.Defaults.Rlimits["nofile"]))
+	compareNumber(t, general, "process.max", got.MaxTotal)
 	compareNumber(t, general, "process.priority", got.Defaults.Nice)
 	for name, want := range pools {
 		t.Run(name, func(t *testing.T) { comparePool(t, want, got.Pools[name]) })

@@ -14,6 +14,8 @@ type Config struct {
 	Start Starter
 	// Settings can be changed while the pool runs, see [Pool.Configure].
 	Settings Settings
+	// Total limits the workers of several pools together; nil means no limit.
+	Total *TotalLimit
 	// Logger receives worker exits, launch failures and slow requests; nil
 	// disables logging.
 	Logger *zap.Logger

@@ -51,6 +51,8 @@ func (p *Pool) startGeneration(ctx context.Context, start Starter, set *Settings
 	p.mu.Lock()
 	p.lastGen++
 	g := &generation{number: p.lastGen, serial: p.failures.serial}
+	counted := p.countedStarts
+	p.countedStarts = 0
 	p.mu.Unlock()
 
 	if set.StartTimeout > 0 {
@@ -60,12 +62,15 @@ func (p *Pool) startGeneration(ctx context.Context, start Starter, set *Settings
 	}
 	launcher, err := start(ctx, set.slots())
 	if err != nil {
+		p.total.release(counted)
 		return nil, nil, err
 	}
 	g.launcher, g.slots = launcher, launcher.Slots()
-	workers, err := p.launchInitial(ctx, g, set.initial())
+	initial := p.total.takeInitial(set.initial(), counted)
+	workers, err := p.launchInitial(ctx, g, initial)
 	if err != nil {
 		p.closeLauncher(launcher)
+		p.total.release(initial)
 		return nil, nil, err
 	}
 	return g, workers, nil

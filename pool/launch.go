@@ -64,17 +64,25 @@ func (p *Pool) resetFailuresLocked(serial uint64) {
 func (f *failures) wait(now time.Time) time.Duration { return max(0, f.until.Sub(now)) }
 
 // growLocked starts the launches that Size.missing asks for, or the generation
-// that they need.
+// that they need, as far as the TotalLimit allows.
 func (p *Pool) growLocked() {
 	if p.closed || !p.opened || p.failures.wait(time.Now()) > 0 {
+		p.takeLocked(0)
 		return
 	}
 	g, n := p.gen, p.settings.missing(p.countsLocked())
 	switch {
-	case g != nil && g.failed, g == nil && n > 0:
+	case g != nil && g.failed:
+		p.takeLocked(0)
 		p.startInBackgroundLocked()
-	case g != nil:
-		for range min(n, g.free()) {
+	case g == nil && n > 0:
+		if p.mayStartLocked() {
+			p.startInBackgroundLocked()
+		}
+	case g == nil:
+		p.takeLocked(0)
+	default:
+		for range p.takeLocked(min(n, g.free())) {
 			if g.starting == 0 {
 				g.startingSince = p.clock()
 			}
@@ -122,6 +130,7 @@ func (p *Pool) launch(g *generation, at attempt) {
 		p.addWorkerLocked(p.newWorker(g, proc, at.serial))
 	} else {
 		g.inUse--
+		p.total.release(1)
 		p.closeIfDrainedLocked(g)
 		p.launchEndedLocked(g, at, timedOut, err)
 	}

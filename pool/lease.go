@@ -35,6 +35,9 @@ func (p *Pool) makeAvailableLocked(w *worker, now time.Duration) {
 	p.endLeaseLocked(w, now)
 	if wt := p.queue.pop(); wt != nil {
 		p.handOffLocked(w, wt, now)
+		if p.limited {
+			p.growLocked() // fewer requests wait: another pool may have its turn
+		}
 		return
 	}
 	p.moveLocked(w, Idle)
@@ -171,6 +174,9 @@ func (p *Pool) returnLocked(w *worker, now time.Duration) {
 	}
 	if excess := p.countsLocked().total() - p.settings.MaxWorkers; excess > 0 && excess > p.retiringLocked() {
 		reason = cmp.Or(reason, Closed)
+	}
+	if reason == NoReason && p.mustGiveUpLocked() {
+		reason = Closed
 	}
 	if reason != NoReason {
 		p.stopLocked(w, reason)

@@ -159,7 +159,7 @@ func (p *Pool) stopAbandonedLocked(w *worker, now time.Duration) {
 // MasterIdleTimeout.
 func (p *Pool) retireIdleLocked(now time.Duration) {
 	g := p.gen
-	if g == nil || g.inUse > 0 || p.settings.floor() > 0 || p.queue.len > 0 {
+	if g == nil || g.inUse > 0 || p.settings.Minimum() > 0 || p.queue.len > 0 {
 		return
 	}
 	if now-g.idleSince >= p.settings.MasterIdleTimeout {
@@ -187,7 +187,7 @@ func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 	if c.draining > 0 {
 		next = min(next, tickInterval)
 	}
-	if c.busy > 0 && c.total() > p.settings.floor() {
+	if c.busy > 0 && c.total() > p.settings.Minimum() {
 		next = min(next, tickInterval) // each may be surplus when it is released
 	}
 	if len(p.idle) > 0 && (p.settings.aboveMaxSpare(c) > 0 || p.settings.surplus(c, 0) > 0) {
@@ -196,7 +196,7 @@ func (p *Pool) nextTickLocked(now time.Duration) time.Duration {
 	if len(p.idle) > 0 && p.settings.expendable(c) > 0 {
 		at(p.idle[0].idleSince + p.settings.IdleTimeout)
 	}
-	if g := p.gen; g != nil && g.inUse == 0 && p.settings.floor() == 0 && p.queue.len == 0 {
+	if g := p.gen; g != nil && g.inUse == 0 && p.settings.Minimum() == 0 && p.queue.len == 0 {
 		at(g.idleSince + p.settings.MasterIdleTimeout)
 	}
 	return next

@@ -29,6 +29,9 @@ type Pool struct {
 
 	lastWorkerID atomic.Uint64
 
+	total  *TotalLimit // nil means no limit
+	demand demand      // guarded by total.mu
+
 	// mu guards everything below, every worker and every generation. While it is
 	// held: no I/O, no callback, no blocking send. Methods that need it end in Locked.
 	mu       sync.Mutex
@@ -56,6 +59,9 @@ type Pool struct {
 	deferred       int                         // number of requests deferred by MaxPerClient
 	starting       int                         // launches in progress
 	internalLeases int                         // workers that are busy with a health check or a query
+	countedStarts  int                         // launches that total counts for the generation that is being started
+	limited        bool                        // total does not allow all launches that are needed
+	limitLogged    time.Duration               // when the log said so last, on the pool's clock; 0 means never
 	// launched, if not nil, is closed when the next launch has ended.
 	launched chan struct{}
 	// drained is closed when the pool is closed and no worker is leased.
@@ -76,13 +82,14 @@ func New(c Config) *Pool {
 		c.Logger = zap.NewNop()
 	}
 	p := &Pool{
-		name: c.Name, start: c.Start, log: c.Logger, settings: c.Settings,
+		name: c.Name, start: c.Start, log: c.Logger, settings: c.Settings, total: c.Total,
 		wake: make(chan struct{}, 1), activitySem: make(chan struct{}, 1), workers: map[uint64]*worker{},
 		drained: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.tasksDone.L = &p.mu
 	p.created = time.Now()
 	p.root, p.cancel = context.WithCancelCause(context.Background())
+	p.total.join(p)
 	p.goLocked(p.maintain) // no lock needed: nothing else has p yet
 	return p
 }
@@ -160,12 +167,12 @@ func (p *Pool) Configure(s Settings) {
 	p.wakeLocked()
 }
 
-// WaitStable waits until the pool has launched the workers that its settings
-// require, a launch has failed, or ctx is done.
+// WaitStable waits until the pool has launched the workers that its settings require
+// and the TotalLimit allows, a launch has failed, or ctx is done.
 func (p *Pool) WaitStable(ctx context.Context) {
 	for {
 		p.mu.Lock()
-		launching := p.starting > 0 || p.settings.missing(p.countsLocked()) > 0 && p.failures.wait(time.Now()) == 0
+		launching := p.starting > 0 || p.settings.missing(p.countsLocked()) > 0 && p.failures.wait(time.Now()) == 0 && !p.limited
 		if p.closed || !launching {
 			p.mu.Unlock()
 			return
@@ -230,6 +237,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.cancel(ErrClosed)
 	err := p.closeGenerations(ctx)
 	p.waitTasks()
+	p.total.leave(p)
 	p.closeErr = errors.Join(timeoutErr, err)
 	close(p.done)
 	return p.closeErr

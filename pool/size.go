@@ -54,8 +54,8 @@ func (p *Pool) countsLocked() counts {
 
 func (c counts) total() int { return c.idle + c.busy + c.draining + c.starting }
 
-// floor returns the minimum number of workers.
-func (s Size) floor() int {
+// Minimum returns the minimum number of workers.
+func (s Size) Minimum() int {
 	switch s.Manager {
 	case Static:
 		return s.MaxWorkers
@@ -84,7 +84,7 @@ func (s Size) initial() int {
 // missing returns how many workers to launch now: enough for the minimum, and one
 // for each waiting request that has no launch in progress.
 func (s Size) missing(c counts) int {
-	want := max(s.floor()-c.total(), c.waiting-c.starting)
+	want := max(s.Minimum()-c.total(), c.waiting-c.starting)
 	return max(0, min(want, s.MaxWorkers-c.total()))
 }
 

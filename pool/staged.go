@@ -68,6 +68,7 @@ func (pr *Prepared) Discard() {
 		return
 	}
 	pr.pool.closeLauncher(pr.gen.launcher)
+	pr.pool.total.release(len(pr.workers))
 }
 
 // Workers returns the number of workers that are ready.
@@ -117,5 +118,7 @@ func (pr *Prepared) DiscardFailed(ctx context.Context) int {
 		w.proc.Stop(ctx) //nolint:errcheck // frees its slot
 		return true
 	})
-	return before - len(pr.workers)
+	failed := before - len(pr.workers)
+	pr.pool.total.release(failed)
+	return failed
 }

@@ -35,8 +35,10 @@ type Stats struct {
 	Started    time.Time
 	Uptime     time.Duration
 	Workers    WorkerCounts
-	Queue      QueueStats
-	Requests   RequestCounts
+	// AllPools is the state of the TotalLimit.
+	AllPools AllPoolsStats
+	Queue    QueueStats
+	Requests RequestCounts
 	// Exits counts the workers that have exited, by reason.
 	Exits map[Reason]uint64
 	// Launches counts the workers that were launched.
@@ -64,6 +66,14 @@ type WorkerCounts struct {
 	Total, Idle, Busy, Draining, Starting, Stopping, Min, Max, Preforked, MaxBusy int
 	// MaxReached counts the requests that had to wait because there were Max workers.
 	MaxReached uint64
+}
+
+// AllPoolsStats describes the pools that share a TotalLimit: the number of their
+// workers, and its maximum, 0 for no limit. Limited means that this pool may not launch
+// a worker that it needs.
+type AllPoolsStats struct {
+	Workers, Max int
+	Limited      bool
 }
 
 // QueueStats describes the queue, including the requests deferred by MaxPerClient:
@@ -171,7 +181,7 @@ func (p *Pool) statsLocked() Stats {
 		Workers: WorkerCounts{
 			Total: len(p.workers) - p.inState[Stopping] + p.starting, Idle: p.inState[Idle] + p.internalLeases, Busy: p.inState[Busy] - p.internalLeases,
 			Draining: p.inState[Draining], Starting: p.starting, Stopping: p.inState[Stopping],
-			Min: p.settings.floor(), Max: p.settings.MaxWorkers, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
+			Min: p.settings.Minimum(), Max: p.settings.MaxWorkers, MaxBusy: p.maxBusy, MaxReached: p.maxReached,
 		},
 		Queue: QueueStats{
 			Length: p.queue.len + p.deferred, Max: p.settings.MaxQueue, MaxLength: p.maxQueueLength, WaitTotal: p.times.Wait.Sum,
@@ -183,6 +193,8 @@ func (p *Pool) statsLocked() Stats {
 		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts, MasterExits: p.masterExits, Times: p.times,
 		LastCrash: p.lastCrash, LastFailure: p.failures.err, Quarantined: map[string]time.Time{},
 	}
+	s.AllPools.Limited = p.limited
+	s.AllPools.Workers, s.AllPools.Max = p.total.Usage()
 	if p.gen != nil {
 		s.Generation = p.gen.number
 		s.Workers.Preforked = max(0, p.gen.slots-p.gen.inUse)

@@ -84,6 +84,12 @@ func runClosed(t *testing.T, s Settings, f func(tt *tester)) {
 
 func newTester(t *testing.T, s Settings) *tester {
 	t.Helper()
+	return newLimitedTester(t, s, nil)
+}
+
+// newLimitedTester is newTester for one of several pools that share a limit.
+func newLimitedTester(t *testing.T, s Settings, total *TotalLimit) *tester {
+	t.Helper()
 	tt := &tester{
 		T:          t,
 		handler:    func(*fastcgitest.Request) fastcgitest.Response { return fastcgitest.OK("hello") },
@@ -99,7 +105,7 @@ func newTester(t *testing.T, s Settings) *tester {
 	}
 	var core zapcore.Core
 	core, tt.logged = observer.New(zap.InfoLevel)
-	tt.Pool = New(Config{Name: "test", Start: tt.begin, Settings: s, Logger: zap.New(core)})
+	tt.Pool = New(Config{Name: "test", Start: tt.begin, Settings: s, Logger: zap.New(core), Total: total})
 	return tt
 }
 

@@ -195,11 +195,13 @@ func checkMove(from, to State) {
 // moveLocked changes the state of a worker. Nothing else does.
 func (p *Pool) moveLocked(w *worker, to State) {
 	checkMove(w.state, to)
+	from := w.state
 	p.inState[w.state]--
 	p.inState[to]++
 	w.state = to
 	if to == Stopping || to == Gone {
 		p.detachClientLocked(w)
+		p.total.moved(from, to)
 	}
 }
 

@@ -68,6 +68,10 @@ func (d *diagnosis) workers() {
 	case p.Queue.Length > 0:
 		d.add(doctor.Note, raiseMaxWorkers, "%s for a worker; %d of %d are busy", waiting, p.Workers.Busy+p.Workers.Draining, p.Workers.Max)
 	}
+	if all := p.AllPools; all != nil && all.Limited {
+		d.add(doctor.Note, "raise max_workers_total if memory allows, or find the slow requests with `caddy php-pool top`",
+			"no further worker can be started: all pools together have %d, and max_workers_total is %d", all.Workers, all.Max)
+	}
 	for i := range p.WorkersList {
 		w := &p.WorkersList[i]
 		if r := w.Request; r != nil && r.Duration >= longRunningAfter {

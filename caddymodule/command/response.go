@@ -20,6 +20,11 @@ type poolInfo struct {
 		Max        int    `json:"max"`
 		MaxReached uint64 `json:"max_reached"`
 	} `json:"workers"`
+	AllPools *struct {
+		Workers int  `json:"workers"`
+		Max     int  `json:"max"`
+		Limited bool `json:"limited"`
+	} `json:"all_pools"`
 	Queue struct {
 		Length int `json:"length"`
 		Max    int `json:"max"`

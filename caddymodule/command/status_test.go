@@ -70,8 +70,9 @@ func TestStatus_JSON(t *testing.T) {
 
 func TestStatus_Diagnose(t *testing.T) {
 	for want, response := range map[string]string{
-		"problem the queue is full: 1 request is waiting, and further ones get 503": `{"queue":{"length":1,"max":1}}`,
-		"note 2 requests are waiting for a worker; 3 of 3 are busy":                 `{"queue":{"length":2,"max":9},"workers":{"busy":2,"draining":1,"max":3}}`,
+		"problem the queue is full: 1 request is waiting, and further ones get 503":                    `{"queue":{"length":1,"max":1}}`,
+		"note 2 requests are waiting for a worker; 3 of 3 are busy":                                    `{"queue":{"length":2,"max":9},"workers":{"busy":2,"draining":1,"max":3}}`,
+		"note no further worker can be started: all pools together have 8, and max_workers_total is 8": `{"all_pools":{"workers":8,"max":8,"limited":true}}`,
 		"note 1 worker crashed":   `{"exits":{"crashed":1}}`,
 		"note rejected 1 request": `{"requests":{"rejected":1}}`,
 		"note rejected 7 requests: queue full 4, client limit 2, script in quarantine 1": `{"requests":{"rejected":7,"rejections":{"queue_full":4,"client_limit":2,"quarantined":1}}}`,

@@ -11,6 +11,7 @@ import (
 
 // block has the options and comments for a pool of php-fpm.
 type block struct {
+	global   bool // that of [global]
 	name     string
 	listen   string   // the address of php-fpm's pool, with marks
 	comments []string // of lines that are not an option of a pool

@@ -36,7 +36,7 @@ var directives = map[string]string{
 	"group":                     "write user <user>:VALUE",
 	"rlimit_files":              "write rlimit_nofile VALUE",
 	"process.priority":          "write nice VALUE",
-	"process.max":               "write max_workers in each pool",
+	"process.max":               "write max_workers_total VALUE in the global option php_pool",
 	"process.dumpable":          "remove it, or write rlimit_core unlimited for core dumps",
 	"chroot":                    "remove it, or write isolate, which confines PHP to the site's root",
 	"chdir":                     "remove it, because PHP runs each script in the script's directory",

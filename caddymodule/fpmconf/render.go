@@ -21,7 +21,7 @@ type Result struct {
 // pool. The error says that this Caddyfile cannot be changed so.
 func Convert(c *Config, site []byte) (*Result, error) {
 	conv := &converter{config: c}
-	global := &block{}
+	global := &block{global: true}
 	conv.settings(global, viewOf(c.Global))
 	blocks := make([]*block, len(c.Pools))
 	for i, p := range c.Pools {

@@ -53,6 +53,8 @@ func (c *converter) directive(b *block, s *Setting, v *view) {
 			}
 			b.option(s, n)
 		})
+	case "process.max":
+		c.total(b, s)
 	case "listen.backlog":
 		c.number(b, s, func(n string) {
 			if n == "0" || n[0] == '-' {
@@ -99,6 +101,20 @@ func (c *converter) number(b *block, s *Setting, use func(n string)) {
 		return
 	}
 	use(text(n))
+}
+
+// total converts process.max, which is an option of all pools.
+func (c *converter) total(b *block, s *Setting) {
+	c.number(b, s, func(n string) {
+		switch {
+		case !b.global || n[0] == '-':
+			c.lose(b, s, "php-fpm takes it in [global] only, and no number below 0")
+		case n == "0":
+			b.comment(s, "left out, because 0 is no limit")
+		default:
+			b.options = append(b.options, "max_workers_total "+n)
+		}
+	})
 }
 
 // manager converts the lines of pm and its numbers.

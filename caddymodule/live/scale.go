@@ -71,6 +71,9 @@ func (p *Pool) Scale(ctx context.Context, size Size) (newGeneration bool, err er
 	sized := *current
 	sized.Options = &options
 	sized.Settings = options.Settings(current.Settings.MaxWorkers)
+	if err := p.checkTotal(&sized.Settings); err != nil {
+		return false, &BadOptionError{err}
+	}
 	if options.IsAuto() {
 		sized.Settings.Slots = current.Settings.Slots
 	} else {

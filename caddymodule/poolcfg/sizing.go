@@ -39,12 +39,14 @@ const (
 type Resources struct {
 	cpus   int
 	memory int64 // bytes: the cgroup's limit, else the machine's memory; 0 if unknown
+	total  int   // max_workers_total; 0 means no limit
 }
 
 // DetectResources returns the resources of this process: GOMAXPROCS, and the memory
-// limit of its cgroup or the memory of the machine.
-func DetectResources() Resources {
-	r := Resources{cpus: runtime.GOMAXPROCS(0)}
+// limit of its cgroup or the memory of the machine. maxTotal is max_workers_total, 0 for
+// no limit.
+func DetectResources(maxTotal int) Resources {
+	r := Resources{cpus: runtime.GOMAXPROCS(0), total: maxTotal}
 	n, err := memlimit.FromCgroup()
 	if err != nil || n == 0 {
 		n, err = memlimit.FromSystem()
@@ -113,6 +115,12 @@ func (s *Sizing) slotsFor(manager pool.Manager) int {
 // IsAuto reports whether max_workers is computed by [Allocate].
 func (o *Options) IsAuto() bool { return o.EffectiveManager() != pool.Static && o.MaxWorkers <= 0 }
 
+// Minimum returns the number of workers that the pool keeps.
+func (o *Options) Minimum() int {
+	s := o.Settings(MaxWorkers)
+	return s.Minimum()
+}
+
 // workerBytes returns the estimated size of a worker: memory_limit, or 1.5 times the
 // measured maximum if that is less. measured is 0 without a measurement.
 func (p *Plan) workerBytes(measured int64) (size int64, isMeasured bool) {
@@ -150,5 +158,21 @@ func Allocate(r Resources, plans map[string]*Plan, measured map[string]int64) {
 			p.Settings = p.Options.Settings(size.MaxWorkers)
 			p.Settings.Slots = size.slotsFor(p.Settings.Manager)
 		}
+		p.limitSize(r.total)
+	}
+}
+
+// limitSize limits the size to that of all pools together, so that the master forks no
+// children that can never be used.
+func (p *Plan) limitSize(total int) {
+	if total == 0 {
+		return
+	}
+	s := &p.Settings
+	s.MaxWorkers, s.Slots = min(s.MaxWorkers, total), min(s.Slots, total)
+	s.MinWorkers, s.StartWorkers = min(s.MinWorkers, total), min(s.StartWorkers, total)
+	if p.Sizing != nil && p.Sizing.MaxWorkers > total {
+		p.Sizing.MaxWorkers = total
+		p.Sizing.Summary += fmt.Sprintf("; max_workers_total allows %d", total)
 	}
 }

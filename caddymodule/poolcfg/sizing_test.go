@@ -2,6 +2,7 @@ package poolcfg
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
@@ -21,14 +22,14 @@ func TestSizing_AutoMaxWorkers(t *testing.T) {
 		perWorker int64
 		want      int
 	}{
-		{"1 GB, 1 CPU: 60 % by 128 MB", Resources{1, gb}, 1, 128 * mb, 4},
-		{"1 GB, 1 CPU, memory_limit off", Resources{1, gb}, 1, -1, 4},
-		{"1 GB shared by 20 sites", Resources{1, gb}, 20, 128 * mb, 2},
-		{"2 GB, 2 CPUs", Resources{2, 2 * gb}, 1, 128 * mb, 9},
-		{"24 GB, 2 CPUs: 8 for each CPU", Resources{2, 24 * gb}, 1, 128 * mb, 16},
-		{"256 GB, 64 cores", Resources{64, 256 * gb}, 1, 256 * mb, 512},
-		{"memory unknown", Resources{4, 0}, 1, 128 * mb, 32},
-		{"a huge memory_limit", Resources{8, 8 * gb}, 1, 4 * gb, 2},
+		{"1 GB, 1 CPU: 60 % by 128 MB", Resources{cpus: 1, memory: gb}, 1, 128 * mb, 4},
+		{"1 GB, 1 CPU, memory_limit off", Resources{cpus: 1, memory: gb}, 1, -1, 4},
+		{"1 GB shared by 20 sites", Resources{cpus: 1, memory: gb}, 20, 128 * mb, 2},
+		{"2 GB, 2 CPUs", Resources{cpus: 2, memory: 2 * gb}, 1, 128 * mb, 9},
+		{"24 GB, 2 CPUs: 8 for each CPU", Resources{cpus: 2, memory: 24 * gb}, 1, 128 * mb, 16},
+		{"256 GB, 64 cores", Resources{cpus: 64, memory: 256 * gb}, 1, 256 * mb, 512},
+		{"memory unknown", Resources{cpus: 4, memory: 0}, 1, 128 * mb, 32},
+		{"a huge memory_limit", Resources{cpus: 8, memory: 8 * gb}, 1, 4 * gb, 2},
 	} {
 		if got := c.resources.size(c.pools, 0, c.perWorker, false); got.MaxWorkers != c.want {
 			t.Errorf("%s: got %d (%s), want %d", c.name, got.MaxWorkers, got.Summary, c.want)
@@ -44,14 +45,14 @@ func TestSizing_MemoryDivided(t *testing.T) {
 		"b":     planOf(Options{Manager: "ondemand"}, 64*mb),
 	}
 	// 60 % of 2 GB is 1228 MB, of which 512 MB are reserved: 358 MB for each of a and b.
-	Allocate(Resources{4, 2 * gb}, plans, nil)
+	Allocate(Resources{cpus: 4, memory: 2 * gb}, plans, nil)
 	for name, want := range map[string]int{"fixed": 4, "a": 5, "b": 5} {
 		if got := plans[name].Settings.MaxWorkers; got != want {
 			t.Errorf("%s: got %d, want %d", name, got, want)
 		}
 	}
 	// A worker that was measured to use 20 MB counts as 30 MB.
-	Allocate(Resources{4, 2 * gb}, plans, map[string]int64{"a": 20 * mb})
+	Allocate(Resources{cpus: 4, memory: 2 * gb}, plans, map[string]int64{"a": 20 * mb})
 	if got := plans["a"].Settings.MaxWorkers; got != 11 {
 		t.Errorf("a, measured: got %d (%s), want 11", got, plans["a"].Sizing.Summary)
 	}
@@ -63,12 +64,29 @@ func TestSizing_MemoryDivided(t *testing.T) {
 	}
 }
 
+func TestSizing_MaxWorkersTotal(t *testing.T) {
+	plans := map[string]*Plan{
+		"fixed": planOf(Options{Workers: 2}, 64<<20),
+		"many":  planOf(Options{MaxWorkers: 50}, 64<<20),
+		"auto":  planOf(Options{}, 64<<20),
+	}
+	Allocate(Resources{cpus: 4, memory: 16 << 30, total: 6}, plans, nil)
+	for name, want := range map[string]int{"fixed": 2, "many": 6, "auto": 6} {
+		if s := plans[name].Settings; s.MaxWorkers != want || s.Slots > 6 || s.StartWorkers > want {
+			t.Errorf("%s: got %+v, want %d workers", name, s.Size, want)
+		}
+	}
+	if text := plans["auto"].Sizing.Summary; !strings.HasSuffix(text, "workers; max_workers_total allows 6") {
+		t.Errorf("got %s", text)
+	}
+}
+
 func TestSizing_HugeMemoryLimit(t *testing.T) {
 	plans := map[string]*Plan{
 		"huge": planOf(Options{Workers: 4}, math.MaxInt64),
 		"auto": planOf(Options{}, 64<<20),
 	}
-	Allocate(Resources{4, 2 << 30}, plans, nil)
+	Allocate(Resources{cpus: 4, memory: 2 << 30}, plans, nil)
 	if got := plans["auto"].Settings.MaxWorkers; got != minAutoWorkers {
 		t.Errorf("got %d (%s), want %d", got, plans["auto"].Sizing.Summary, minAutoWorkers)
 	}

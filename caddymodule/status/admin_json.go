@@ -19,6 +19,7 @@ type poolJSON struct {
 	Generation   int                  `json:"generation"`
 	PHP          *phpJSON             `json:"php,omitempty"`
 	Workers      workersJSON          `json:"workers"`
+	AllPools     *allPoolsJSON        `json:"all_pools,omitempty"`
 	Queue        queueJSON            `json:"queue"`
 	Requests     requestsJSON         `json:"requests"`
 	Exits        map[string]uint64    `json:"exits"`
@@ -62,6 +63,14 @@ type workersJSON struct {
 	// MaxReached counts requests that waited because Max workers existed.
 	MaxReached uint64 `json:"max_reached"`
 	Preforked  int    `json:"preforked"`
+}
+
+// allPoolsJSON describes all pools together. It is absent without max_workers_total.
+// Limited reports that the pool needs a worker and may not start it.
+type allPoolsJSON struct {
+	Workers int  `json:"workers"`
+	Max     int  `json:"max"`
+	Limited bool `json:"limited"`
 }
 
 type queueJSON struct {
@@ -145,6 +154,9 @@ func describePool(p *live.Pool, d detail) poolJSON {
 		},
 		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, MasterExits: s.MasterExits, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: p.Spool.InFiles(),
+	}
+	if s.AllPools.Max > 0 {
+		out.AllPools = &allPoolsJSON{s.AllPools.Workers, s.AllPools.Max, s.AllPools.Limited}
 	}
 	out.SpooledHuman = human.Bytes(out.SpooledBytes)
 	for reason, n := range s.Exits {
