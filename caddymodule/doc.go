@@ -23,6 +23,7 @@
 //	fpmstatus   the formats of php-fpm's status page
 //	fpmconf     php-fpm's configuration, and what replaces its directives
 //	metrics     the Prometheus metrics and the Grafana dashboard
+//	worker      worker scripts, which stay in memory (FrankenPHP's worker mode)
 //	opcache     reads and resets the OPcache of workers
 //	command     the commands caddy php-pool ...
 //	doctor      checks PHP and the system for caddy php-pool doctor

@@ -72,7 +72,7 @@ func (b *Body) Surplus() int64 {
 // Truncated reports whether PHP has ended the request before the end of the body.
 // The body then ends with a [*TruncatedError].
 func (b *Body) Truncated() bool {
-	if b.err == nil && b.stream.finished() {
+	if b.err == nil && b.stream.finished {
 		return !errors.Is(b.completionErr(), io.EOF)
 	}
 	_, ok := errors.AsType[*TruncatedError](b.err)
@@ -133,7 +133,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 // PHP has written nothing more yet: the caller should flush what it has read so
 // far to the client.
 func (b *Body) Ready() bool {
-	for b.stream.buffered() == 0 && b.err == nil && !b.stream.finished() {
+	for b.stream.buffered() == 0 && b.err == nil && !b.stream.finished {
 		if !b.poll() {
 			return false
 		}
@@ -162,12 +162,12 @@ func (b *Body) AwaitRequestBody(ctx context.Context) {
 // for the caller to know.
 func (b *Body) Fill(limit int) (ended bool) {
 	limit = min(limit, MaxFill)
-	for b.c != nil && !b.stream.finished() && b.stream.buffered() <= limit {
+	for b.c != nil && !b.stream.finished && b.stream.buffered() <= limit {
 		if !b.poll() {
 			break
 		}
 	}
-	if !b.stream.finished() && !errors.Is(b.err, io.EOF) || b.Truncated() {
+	if !b.stream.finished && !errors.Is(b.err, io.EOF) || b.Truncated() {
 		return b.Truncated()
 	}
 	if !b.noBody && !b.hasLength {
@@ -246,6 +246,9 @@ func (b *Body) received(n int, err error) {
 	if b.stream.signals != nil {
 		b.handleSignals()
 	}
+	if b.stream.finished {
+		b.contentFinished()
+	}
 	if b.stream.ended {
 		b.finish()
 	}
@@ -283,8 +286,8 @@ func (b *Body) checkLength() {
 // with a [*TruncatedError] if some of it is missing.
 func (b *Body) completionErr() error {
 	missing := b.stream.limit
-	if b.stream.finished() {
-		missing = b.stream.signals.missing
+	if b.stream.finished {
+		missing = b.stream.missing
 	}
 	switch {
 	case b.noBody:
@@ -302,6 +305,7 @@ func (b *Body) completionErr() error {
 // abandon gives up a request that has not ended.
 func (b *Body) abandon(cause error) {
 	c := b.c
+	c.worker.keepRest(&b.stream, c.sent.Load() > 0)
 	c.canceler.stop(b.useID, cause, false) // stops the writer
 	if !b.writer.cancel(cause) {
 		c.markAborted(cause) // PHP must not run the script with a truncated body
@@ -317,6 +321,7 @@ func (b *Body) abandon(cause error) {
 func (b *Body) detach(next state) {
 	c := b.c
 	b.c = nil
+	c.worker.end(&b.stream)
 	c.canceler.end() //nolint:errcheck // Reusable reports it
 	if b.unwatch != nil {
 		b.unwatch()

@@ -41,6 +41,8 @@ type Conn struct {
 	aborted       atomic.Bool // see Aborted
 	strayResponse atomic.Bool // see StrayResponse
 
+	worker *workerState // nil unless a worker script is at the other end
+
 	id            uint16       // of the current request, from 1
 	sent          atomic.Int64 // bytes of the request passed to the operating system
 	readAfterStop int          // bytes read since the request was stopped
@@ -206,6 +208,7 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 		c.id = 1
 	}
 	b := newBody(c, r, useID, unwatch)
+	c.worker.begin(&b.stream)
 	if err := b.send(r); err != nil {
 		return nil, b.fail(err)
 	}

@@ -21,7 +21,10 @@
 // BEGIN_REQUEST with role RESPONDER and flag FCGI_KEEP_CONN, PARAMS, STDIN,
 // STDOUT, STDERR, END_REQUEST, GET_VALUES and GET_VALUES_RESULT. It does not
 // multiplex, because php-cgi reports FCGI_MPXS_CONNS=0. It does not send
-// ABORT_REQUEST, which php-cgi treats as a malformed record, nor DATA.
+// ABORT_REQUEST to php-cgi, which treats it as a malformed record, nor DATA.
+//
+// With [NewWorkerConn] the application is a worker script, which stays in memory and
+// is a FastCGI responder in PHP (phpbin/runtime). worker.go has what differs.
 //
 // Every request has its own id. A script that forks (pcntl_fork) leaves a second
 // process on the same connection, which responds to the same request again,

@@ -83,8 +83,10 @@ func (b *Body) readHead() error {
 			return b.acceptRaw(b.stream.buffered()) // not a CGI response, but PHP's
 		case b.stream.buffered() > maxHead:
 			return protocolErrorf("response header is larger than %d bytes", maxHead)
-		case errors.Is(b.err, io.EOF) && b.stream.responseStarted:
+		case (errors.Is(b.err, io.EOF) || b.stream.awaitsReady) && b.stream.responseStarted:
 			return protocolErrorf("response ended within its header")
+		case b.stream.awaitsReady:
+			return protocolErrorf("no response")
 		case errors.Is(b.err, io.EOF):
 			return protocolErrorf("no response")
 		case b.err != nil:
@@ -130,6 +132,9 @@ func (b *Body) acceptHead(n, size int) error {
 	if b.stream.signals != nil {
 		b.handleSignals()
 	}
+	if b.stream.finished {
+		b.contentFinished() // by a signal before the header
+	}
 	b.checkLength()
 	return nil
 }
@@ -144,7 +149,7 @@ func (b *Body) decodeChunked() bool {
 		case chunked:
 			b.stream.decodeChunked()
 			return true
-		case decided, b.err != nil, b.stream.finished():
+		case decided, b.err != nil, b.stream.finished:
 			return false
 		}
 		b.advance()

@@ -21,6 +21,7 @@ import (
 //	finish 0          the same, but the header follows, with one byte of content
 //	headers           the header follows, with one byte that is not content
 //	early 103 <text>  an interim response; text is base64 of the header lines
+//	opcache_reset     a worker script has called opcache_reset()
 //
 // The byte is there because php-cgi before PHP 8.4 sends a header only together
 // with content.
@@ -31,11 +32,10 @@ type signals struct {
 	reading bool   // until the semicolon
 	ignore  bool   // until the end of the line
 
-	finished      bool      // the response has ended, though PHP may still run
-	missing       int64     // bytes of the announced length that PHP has not sent by then
 	finishAtHead  bool      // it ends with its header, which has not been parsed yet
 	dropAfterHead int       // bytes of content to drop after the header
 	interim       []interim // received and not passed on yet
+	opcacheReset  bool      // a worker script has called opcache_reset()
 }
 
 // maxSignal limits the text of a signal, in bytes. PHP sends no more than 8 KiB.
@@ -122,16 +122,14 @@ func (s *stream) endStderr() {
 	}
 }
 
-// finished reports whether a signal has ended the response, though PHP may still
-// run. The content that was received before can still be read.
-func (s *stream) finished() bool { return s.signals != nil && s.signals.finished }
-
 // signal handles the text of a signal. Unknown ones are ignored.
 func (s *stream) signal(text string) {
 	verb, args, _ := strings.Cut(strings.TrimPrefix(text, " "), " ")
 	switch {
 	case verb == "finish" && args != "0":
 		s.finishContent()
+	case verb == "opcache_reset":
+		s.signals.opcacheReset = true
 	case s.headDone:
 		// The others are about a header that follows. An interim response would come
 		// while the handler writes the final one, or after it has returned.
@@ -145,15 +143,6 @@ func (s *stream) signal(text string) {
 			s.signals.interim = append(s.signals.interim, r)
 		}
 	}
-}
-
-// finishContent ends the response after the content that was received so far.
-func (s *stream) finishContent() {
-	s.signals.finished = true
-	if s.limit > 0 {
-		s.signals.missing = s.limit
-	}
-	s.limit = 0
 }
 
 // headParsed is called when the header of the response has been skipped, before any of
@@ -201,9 +190,20 @@ func parseInterim(status, encoded string) (interim, bool) {
 
 // Running reports whether the script has completed the response and continues to
 // run, as after fastcgi_finish_request: the body has an end, but the request has
-// not. From then on the request does not end when its context is done, and
+// not. A worker script runs on until it is ready for the next request. From then on the request does not end when its context is done, and
 // Body.Close waits for the script.
-func (b *Body) Running() bool { return b.c != nil && b.stream.finished() }
+func (b *Body) Running() bool { return b.c != nil && b.stream.finished }
+
+// TryEnd is Running after it has read what has arrived, without blocking. It reports
+// whether the script has ended the request.
+func (b *Body) TryEnd() bool {
+	for b.Running() {
+		if !b.poll() {
+			return false
+		}
+	}
+	return true
+}
 
 // handleSignals is called after bytes were decoded that may have had signals.
 func (b *Body) handleSignals() {
@@ -214,20 +214,22 @@ func (b *Body) handleSignals() {
 		}
 	}
 	g.interim = nil
-	if g.finished {
-		// The client may leave now: net/http cancels the context when the handler returns.
-		if b.unwatch != nil {
-			b.unwatch()
-			b.unwatch = nil
-		}
-		b.timeout = 0
+}
+
+// contentFinished is called when the content has ended. The client may leave now:
+// net/http cancels the context when the handler returns.
+func (b *Body) contentFinished() {
+	if b.unwatch != nil {
+		b.unwatch()
+		b.unwatch = nil
 	}
+	b.timeout = 0
 }
 
 // end returns the error with which the body ends, when its buffered content has
 // been read, or nil if more content may come.
 func (b *Body) end() error {
-	if b.err == nil && b.stream.finished() {
+	if b.err == nil && b.stream.finished {
 		return b.completionErr()
 	}
 	if b.err != nil {

@@ -250,7 +250,7 @@ func TestSignal_TooLong(t *testing.T) {
 	}
 	s.writeStderr([]byte(";\nlog\n" + mark + " finish 1;\n"))
 	s.free()
-	if got := stderr.String(); got != strings.Repeat("x", 8<<10)+"log\n" || !s.finished() {
-		t.Errorf("got %d bytes of log, finished %t", len(got), s.finished())
+	if got := stderr.String(); got != strings.Repeat("x", 8<<10)+"log\n" || !s.finished {
+		t.Errorf("got %d bytes of log, finished %t", len(got), s.finished)
 	}
 }

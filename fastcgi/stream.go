@@ -45,7 +45,11 @@ type stream struct {
 	otherRequest    bool      // records of an earlier request were received and dropped
 	responseStarted bool      // STDOUT content was received
 	headDone        bool      // the header of the response has been skipped
-	ended           bool      // END_REQUEST was decoded
+	finished        bool      // nothing more of the content comes, though PHP may still run
+	missing         int64     // bytes of the announced length that PHP has not sent by then
+	worker          bool      // READY follows END_REQUEST: see NewWorkerConn
+	awaitsReady     bool      // END_REQUEST was decoded, and READY was not
+	ended           bool      // END_REQUEST was decoded, or READY with worker
 	status          endStatus // the protocolStatus of END_REQUEST
 	total           int64     // bytes received from the wire
 
@@ -142,8 +146,8 @@ func (s *stream) received(n int) {
 // setLimit limits the content to n more bytes, including what is buffered.
 func (s *stream) setLimit(n int64) {
 	have := int64(s.buffered())
-	if s.finished() && have < n {
-		s.signals.missing = n - have
+	if s.finished && have < n {
+		s.missing = n - have
 		n = have
 	}
 	if have > n {
@@ -175,7 +179,7 @@ func (s *stream) decode() error {
 			s.status = endStatus(s.buf[s.wireStart+4])
 			s.wireStart += endRequestLen
 			s.remaining = 0
-			s.ended = s.padding == 0
+			s.recordEnded()
 		case s.remaining > 0:
 			n := min(s.remaining, s.wireEnd-s.wireStart)
 			if n == 0 {
@@ -191,7 +195,7 @@ func (s *stream) decode() error {
 			}
 			s.wireStart += n
 			s.padding -= n
-			s.ended = s.padding == 0 && s.typ == typeEndRequest
+			s.recordEnded()
 		default:
 			if s.wireEnd-s.wireStart < headerLen {
 				return nil
@@ -205,11 +209,39 @@ func (s *stream) decode() error {
 	return nil
 }
 
+// recordEnded is called at the end of the content and of the padding of a record.
+func (s *stream) recordEnded() {
+	switch {
+	case s.padding > 0:
+	case s.typ == typeEndRequest && s.worker:
+		s.finishContent()
+		s.awaitsReady = true
+	case s.typ == typeEndRequest, s.typ == typeReady:
+		s.ended = true
+	}
+}
+
+// finishContent ends the content after what was received so far.
+func (s *stream) finishContent() {
+	if s.finished {
+		return
+	}
+	s.finished = true
+	if s.limit > 0 {
+		s.missing = s.limit
+	}
+	s.limit = 0
+}
+
 // startRecord checks a record header and makes the record the current one.
 func (s *stream) startRecord(h header) error {
 	switch {
 	case h.version != version1:
 		return protocolErrorf("record of version %d", h.version)
+	case s.awaitsReady:
+		if err := checkReady(h); err != nil {
+			return err
+		}
 	case h.typ != typeStdout && h.typ != typeStderr && h.typ != typeEndRequest:
 		return protocolErrorf("unexpected record of type %d", h.typ)
 	case h.typ == typeEndRequest && h.content != endRequestLen:
@@ -222,6 +254,7 @@ func (s *stream) startRecord(h header) error {
 		return protocolErrorf("record for request %d, expected %d", h.id, s.id)
 	}
 	s.typ, s.remaining, s.padding = h.typ, h.content, h.padding
+	s.ended = h.typ == typeReady && h.padding == 0
 	return nil
 }
 
@@ -235,7 +268,7 @@ func (s *stream) deliver(p []byte) {
 		return
 	}
 	s.responseStarted = true
-	if s.finished() {
+	if s.finished {
 		return
 	}
 	if s.headDone && s.signals != nil {

@@ -154,6 +154,9 @@ func (g *group) watch(p *phpProcess, onExit func()) {
 
 func (g *group) stacks() *phpstack.Cache { return &g.stackCache }
 
+// shared returns g, for a launcher that is made of another one.
+func (g *group) shared() *group { return g }
+
 // startedHere reports whether the process was started here and os/exec will reap
 // it.
 func (g *group) startedHere(pid int) bool {

@@ -126,3 +126,22 @@ func (c *credentialsConn) Read(b []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// peerPID returns the process that has opened a connection to us; 0 if it is unknown.
+func peerPID(conn net.Conn) int {
+	c, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
+}

@@ -112,7 +112,7 @@ func (p *fakeProcess) values() fastcgitest.Response {
 	return fastcgitest.Response{fastcgitest.Values("FCGI_MAX_CONNS", "1", "FCGI_MAX_REQS", "1", "FCGI_MPXS_CONNS", "0")}
 }
 
-func (p *fakeProcess) Conn() net.Conn { return p.client }
+func (p *fakeProcess) Conn() *fastcgi.Conn { return fastcgi.NewConn(p.client) }
 
 func (p *fakeProcess) PID() int { return p.pid }
 

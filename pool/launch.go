@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
 // failures delays launches when they keep failing, or workers exit immediately.
@@ -174,7 +172,7 @@ func (p *Pool) newWorker(g *generation, proc Process, serial uint64) *worker {
 	now := p.clock()
 	return &worker{
 		launchSerial: serial,
-		id:           p.lastWorkerID.Add(1), gen: g, proc: proc, conn: fastcgi.NewConn(proc.Conn()),
+		id:           p.lastWorkerID.Add(1), gen: g, proc: proc, conn: proc.Conn(),
 		started: now, lastChecked: now,
 	}
 }

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
@@ -46,8 +45,8 @@ type Launcher interface {
 
 // Process is one worker process with its persistent connection.
 type Process interface {
-	// Conn returns the connection, ready for the first request.
-	Conn() net.Conn
+	// Conn returns the connection, ready for the first request. It is called once.
+	Conn() *fastcgi.Conn
 
 	// PID returns the process ID, 0 if it is not known yet.
 	PID() int
@@ -72,7 +71,7 @@ type Process interface {
 	// limit does. It returns errors.ErrUnsupported if that is impossible.
 	SoftTimeout() error
 
-	// Drain closes the connection, which tells PHP that the client has disconnected,
+	// Drain is called after Conn.Abandon has told PHP that the client has disconnected,
 	// and waits until a process is ready in this slot: the same one after its
 	// script has ended, or its successor. Until then Kill and SoftTimeout act on the
 	// process that still runs.

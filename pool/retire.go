@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
 // watch waits until the process has exited and removes the worker, whatever state
@@ -146,7 +144,7 @@ func ifSet(key, value string) zap.Field {
 	return zap.String(key, value)
 }
 
-// drainLocked closes the connection of a worker that may still run PHP: its client
+// drainLocked gives up the request of a worker that may still run PHP: its client
 // disconnected, or its response was invalid. The slot remains occupied until a
 // process is ready in it again. p.drain does the rest in a goroutine.
 func (p *Pool) drainLocked(w *worker) {
@@ -177,7 +175,7 @@ func exitsWithin(proc Process, limit time.Duration) bool {
 // drain waits until a process is ready again in the slot of a draining worker, and
 // makes the worker available.
 func (p *Pool) drain(w *worker) {
-	w.conn.Close() // nothing more is read from it
+	w.conn.Abandon()
 	if exitsWithin(w.proc, drainGrace) {
 		// The worker crashed; the client did not disconnect.
 		p.mu.Lock()
@@ -218,7 +216,7 @@ func (p *Pool) drain(w *worker) {
 		// would add a goroutine that lives as long as the process.
 		p.goLocked(func() { p.watch(w, done) })
 	}
-	w.proc, w.conn = proc, fastcgi.NewConn(proc.Conn())
+	w.proc, w.conn = proc, proc.Conn()
 	w.reason = NoReason
 	if w.gen.retired || p.closed {
 		w.retireReason = cmp.Or(w.retireReason, Recycled)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
@@ -102,7 +103,7 @@ func reconnect(p *fakeProcess) *reconnected {
 	return &reconnected{p, client}
 }
 
-func (r *reconnected) Conn() net.Conn { return r.conn }
+func (r *reconnected) Conn() *fastcgi.Conn { return fastcgi.NewConn(r.conn) }
 
 func (r *reconnected) Stop(context.Context) error { return r.Kill() }
 

@@ -40,7 +40,7 @@ type fakeWorker struct {
 	done chan struct{}
 }
 
-func (w *fakeWorker) Conn() net.Conn                              { return w.conn }
+func (w *fakeWorker) Conn() *fastcgi.Conn                         { return fastcgi.NewConn(w.conn) }
 func (w *fakeWorker) PID() int                                    { return 42 }
 func (w *fakeWorker) Done() <-chan struct{}                       { return w.done }
 func (w *fakeWorker) Stop(context.Context) error                  { return w.Kill() }

@@ -105,6 +105,8 @@ func (l launcherAdapter[L]) Launch(ctx context.Context) (pool.Process, error) {
 // processAdapter makes a process of phpbin a [pool.Process].
 type processAdapter struct{ *phpbin.Process }
 
+func (p processAdapter) Conn() *fastcgi.Conn { return fastcgi.NewConn(p.Process.Conn()) }
+
 func (p processAdapter) Drain(ctx context.Context) (pool.Process, error) {
 	next, err := p.Process.Drain(ctx)
 	if err != nil {

@@ -67,7 +67,7 @@ func (f *Functions) Source() string {
 		}
 	}
 	if f.Preload != "" {
-		b.WriteString("\nrequire '" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(f.Preload) + "';\n")
+		b.WriteString("\nrequire " + quote(f.Preload) + ";\n")
 	}
 	return b.String()
 }

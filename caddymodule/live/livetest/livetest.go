@@ -89,7 +89,7 @@ func (p *socketWorker) exit() {
 	})
 }
 
-func (p *socketWorker) Conn() net.Conn             { return p.client }
+func (p *socketWorker) Conn() *fastcgi.Conn        { return fastcgi.NewConn(p.client) }
 func (p *socketWorker) PID() int                   { return p.pid }
 func (p *socketWorker) Done() <-chan struct{}      { return p.done }
 func (p *socketWorker) Stop(context.Context) error { p.exit(); return nil }

@@ -73,7 +73,7 @@ func (w *meteredWorker) exit() {
 	})
 }
 
-func (w *meteredWorker) Conn() net.Conn             { return w.conn }
+func (w *meteredWorker) Conn() *fastcgi.Conn        { return fastcgi.NewConn(w.conn) }
 func (w *meteredWorker) PID() int                   { return w.pid }
 func (w *meteredWorker) Done() <-chan struct{}      { return w.done }
 func (w *meteredWorker) Stop(context.Context) error { w.exit(); return nil }

@@ -1,0 +1,63 @@
+package worker_test
+
+import (
+	"fmt"
+	"testing"
+)
+
+// kinds runs a test with both launchers.
+func kinds(t *testing.T, test func(t *testing.T, kind func(*site))) {
+	t.Helper()
+	for _, single := range []bool{false, true} {
+		t.Run(map[bool]string{false: "shared", true: "single"}[single], func(t *testing.T) {
+			test(t, func(s *site) { s.single = single })
+		})
+	}
+}
+
+func TestWorker_ServesAndStops(t *testing.T) {
+	kinds(t, func(t *testing.T, kind func(*site)) {
+		s := newSite(t, `<?php
+			$n = 0;
+			while (frankenphp_handle_request(function () use (&$n) { $n++; echo "Hello $n ", $_GET['x'] ?? ''; })) {}
+			file_put_contents(__DIR__ . '/stopped', $n);`, kind).start()
+		w := s.mustLaunch()
+		for i := 1; i <= 50; i++ {
+			if a := w.get(fmt.Sprintf("/?x=%d", i)); a.body != fmt.Sprintf("Hello %d %d", i, i) || a.status != 200 {
+				t.Fatalf("request %d: got %+v", i, a)
+			}
+			if !w.conn.Reusable() || w.conn.Check() != nil {
+				t.Fatalf("request %d: the connection is not reusable", i)
+			}
+		}
+		if err := w.conn.Ping(t.Context()); err != nil {
+			t.Errorf("Ping: %v", err)
+		}
+		w.stop()
+		w.waitDone()
+	})
+}
+
+func TestWorker_ExitLaunchesInTheSameProcess(t *testing.T) {
+	kinds(t, func(t *testing.T, kind func(*site)) {
+		s := newSite(t, `<?php while (frankenphp_handle_request(function () { echo 'before '; if (isset($_GET['exit'])) { exit('end'); } })) {}`, kind).start()
+		w := s.mustLaunch()
+		pid := w.PID()
+		for range 3 {
+			if a := w.get("/"); a.body != "before " {
+				t.Errorf("got %+v", a)
+			}
+			if a := w.get("/?exit"); a.body != "before end" || a.status != 200 {
+				t.Errorf("got %+v", a)
+			}
+			w.waitDone()
+			if w.conn.Reusable() {
+				t.Error("reusable after the script has ended")
+			}
+			w = s.mustLaunch()
+			if w.PID() != pid {
+				t.Errorf("launched in process %d, want %d", w.PID(), pid)
+			}
+		}
+	})
+}

@@ -1,0 +1,200 @@
+<?php
+/*
+ * The connection of a worker script to php_pool, on which it is a FastCGI responder
+ * (FastCGI 1.0; package fastcgi is the other side, worker.go there has the records that
+ * are not part of the protocol).
+ */
+
+final class PhpPoolConnection
+{
+    const BEGIN_REQUEST = 1;
+    const ABORT_REQUEST = 2;
+    const END_REQUEST = 3;
+    const PARAMS = 4;
+    const STDIN = 5;
+    const STDOUT = 6;
+    const STDERR = 7;
+    const GET_VALUES = 9;
+    const GET_VALUES_RESULT = 10;
+    const HELLO = 100;
+    const READY = 101;
+    const STOP = 102;
+
+    /** The largest content of a record that is a multiple of 8, as php-cgi sends it. */
+    const MAX_CONTENT = 65528;
+
+    /** The id of the current request, which every record of the response has. */
+    public static int $id = 0;
+
+    /** Nothing can be sent or received any more. */
+    public static bool $lost = false;
+
+    /** @var resource */
+    private static $socket;
+
+    /** The process that has opened the connection, and not a copy of it (pcntl_fork). */
+    private static int $pid = 0;
+
+    /** What was received and not decoded yet. */
+    private static string $in = '';
+
+    public static function open(string $address, string $nonce): void
+    {
+        $socket = @stream_socket_client($address, $errno, $error, 5);
+        if (!$socket) {
+            error_log("php_pool: the worker script cannot connect to $address: $error");
+            exit(1);
+        }
+        stream_set_timeout($socket, -1); // no limit; it also saves a poll() before each read
+        stream_set_read_buffer($socket, 0);
+        stream_set_write_buffer($socket, 0);
+        stream_set_chunk_size($socket, 65536);
+        self::$socket = $socket;
+        self::$pid = getmypid();
+        self::send(pack('CCnnCxa*', 1, self::HELLO, 0, strlen($nonce), 0, $nonce));
+    }
+
+    /** Reports whether this process is a copy that the script has made of itself. */
+    public static function copied(): bool
+    {
+        return getmypid() !== self::$pid;
+    }
+
+    public static function send(string $data): void
+    {
+        if (self::$lost || getmypid() !== self::$pid) {
+            return;
+        }
+        while (true) {
+            $n = @fwrite(self::$socket, $data);
+            if ($n === strlen($data)) {
+                return;
+            }
+            if (!$n) {
+                self::$lost = true;
+                return;
+            }
+            $data = substr($data, $n);
+        }
+    }
+
+    /** Sends content of a stream of the current request. */
+    public static function sendStream(int $type, string $content): void
+    {
+        self::send(self::records($type, $content));
+    }
+
+    /** Returns content as records, of which there are none if it is empty. */
+    public static function records(int $type, string $content): string
+    {
+        $length = strlen($content);
+        if ($length <= 65535) {
+            return $length === 0 ? '' : pack('CCnnx2', 1, $type, self::$id, $length) . $content;
+        }
+        $records = '';
+        for ($at = 0; $at < $length; $at += self::MAX_CONTENT) {
+            $part = substr($content, $at, self::MAX_CONTENT);
+            $records .= pack('CCnnx2', 1, $type, self::$id, strlen($part)) . $part;
+        }
+        return $records;
+    }
+
+    /** Returns the END_REQUEST of the current request. */
+    public static function endRecord(): string
+    {
+        return pack('CCnnx10', 1, self::END_REQUEST, self::$id, 8);
+    }
+
+    /** Says that the script waits for a request. */
+    public static function sendReady(): void
+    {
+        self::send("\x01\x65\0\0\0\0\0\0");
+    }
+
+    /**
+     * Waits for the next record and returns [type, id, content]; null if the connection
+     * has ended. Health checks are answered here.
+     */
+    public static function receive(): ?array
+    {
+        while (true) {
+            if (strlen(self::$in) < 8 && !self::fill(8)) {
+                return null;
+            }
+            ['t' => $type, 'i' => $id, 'n' => $length, 'p' => $padding] = unpack('x/Ct/ni/nn/Cp', self::$in);
+            $size = 8 + $length + $padding;
+            if (strlen(self::$in) < $size && !self::fill($size)) {
+                return null;
+            }
+            $content = $length === 0 ? '' : substr(self::$in, 8, $length);
+            self::$in = strlen(self::$in) === $size ? '' : substr(self::$in, $size);
+            if ($type !== self::GET_VALUES) {
+                return [$type, $id, $content];
+            }
+            self::send(pack('CCnnx2', 1, self::GET_VALUES_RESULT, 0, 0));
+        }
+    }
+
+    /**
+     * Waits for something to arrive. If that is a whole request without a body, it is
+     * taken, and its encoded parameters are returned; otherwise null. It saves the time of
+     * four calls of receive().
+     */
+    public static function receiveShortRequest(): ?string
+    {
+        if (strlen(self::$in) < 8 && !self::fill(8) || self::$in[1] !== "\x01" || strlen(self::$in) < 48) {
+            return null;
+        }
+        // BEGIN_REQUEST, PARAMS, the end of PARAMS, the end of STDIN, without padding.
+        ['b' => $begin, 'i' => $id, 'p' => $params, 'n' => $length] = unpack('Jb/x8/np/ni/nn', self::$in);
+        if (($begin & ~0xffff00000000) !== 0x0101000000080000 || $params !== 0x0104 || strlen(self::$in) !== 40 + $length
+            || substr_compare(self::$in, "\x01\x04", 24 + $length, 2) !== 0
+            || substr_compare(self::$in, "\x01\x05", 32 + $length, 2) !== 0) {
+            return null;
+        }
+        $encoded = substr(self::$in, 24, $length);
+        self::$in = '';
+        self::$id = $id;
+        return $encoded;
+    }
+
+    /** Reports whether ABORT_REQUEST for the current request has arrived. */
+    public static function aborted(): bool
+    {
+        $read = [self::$socket];
+        $none = null;
+        while (!self::$lost && @stream_select($read, $none, $none, 0) === 1) {
+            $data = fread(self::$socket, 65536);
+            if ($data === '' || $data === false) {
+                self::$lost = true;
+                break;
+            }
+            self::$in .= $data;
+            $read = [self::$socket];
+        }
+        // Only short records can be there: the next request is not sent before this one
+        // has ended.
+        return self::$lost || strpos(self::$in, pack('CCnx4', 1, self::ABORT_REQUEST, self::$id)) !== false;
+    }
+
+    /** Reads until there are $size bytes in the buffer. */
+    private static function fill(int $size): bool
+    {
+        while (strlen(self::$in) < $size) {
+            $data = fread(self::$socket, 65536);
+            if ($data === '' || $data === false) {
+                if (self::$lost || feof(self::$socket)) {
+                    self::$lost = true;
+                    return false;
+                }
+                continue; // a signal has interrupted it
+            }
+            if (self::$in === '') {
+                self::$in = $data;
+            } else {
+                self::$in .= $data;
+            }
+        }
+        return true;
+    }
+}

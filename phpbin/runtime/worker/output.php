@@ -1,0 +1,141 @@
+<?php
+/*
+ * The response of a worker script. Nothing that a script writes gets to php-cgi, which
+ * would send the header once and for all. So PHP's own header(), setcookie(),
+ * http_response_code() and headers_list() work for each request.
+ */
+
+final class PhpPoolOutput
+{
+    /** A response can be written. */
+    public static bool $open = false;
+
+    /** Its header has been sent. */
+    public static bool $headSent = false;
+
+    /** Each write is sent at once: ob_implicit_flush() is on. */
+    public static bool $implicitFlush = false;
+
+    /** The callback of header_register_callback(). */
+    public static $headCallback = null;
+
+    /** What has been written and not sent. */
+    private static string $content = '';
+
+    private static string $poweredBy = '';
+    private static string $defaultType = '';
+
+    /** The size of the output buffer that PHP opens for each script (output_buffering). */
+    private static int $buffering = 0;
+
+    public static function boot(): void
+    {
+        self::$poweredBy = ini_get('expose_php') ? 'X-Powered-By: PHP/' . PHP_VERSION : '';
+        $charset = (string) ini_get('default_charset');
+        self::$defaultType = 'Content-type: ' . ini_get('default_mimetype') . ($charset === '' ? '' : "; charset=$charset") . "\r\n";
+        self::$buffering = (int) ini_get('output_buffering');
+        while (count(ob_list_handlers()) > 0) {
+            ob_end_clean();
+        }
+        // With a size of 1 each write to this buffer gets to the callback at once. It can
+        // be flushed, but neither removed nor cleaned.
+        ob_start([self::class, 'write'], 1, PHP_OUTPUT_HANDLER_FLUSHABLE);
+    }
+
+    /** Opens the response of a request. */
+    public static function open(): void
+    {
+        header_remove();
+        http_response_code(200);
+        if (self::$poweredBy !== '') {
+            header(self::$poweredBy);
+        }
+        self::$content = '';
+        self::$open = true;
+        self::$headSent = false;
+        if (self::$buffering > 0) {
+            ob_start(null, self::$buffering > 1 ? self::$buffering : 0);
+        }
+    }
+
+    /**
+     * The callback of the buffer below all others. Its last call is the last of all PHP
+     * code that runs, also when the script ends by exit() or a fatal error.
+     */
+    public static function write(string $data, int $phase): string
+    {
+        if (self::$open) {
+            self::$content .= $data;
+            if (isset(self::$content[65535]) || self::$implicitFlush) {
+                self::flush();
+            }
+        } elseif (!PhpPoolWorker::$ready && trim($data) !== '') {
+            error_log('the worker script has written before its first request: ' . $data);
+        }
+        if ($phase & PHP_OUTPUT_HANDLER_FINAL) {
+            PhpPoolWorker::end();
+        }
+        return '';
+    }
+
+    /** Sends what has been written. */
+    public static function flush(): void
+    {
+        if (!self::$open) {
+            return;
+        }
+        $content = self::$headSent ? self::$content : self::head() . self::$content;
+        self::$content = '';
+        PhpPoolConnection::sendStream(PhpPoolConnection::STDOUT, $content);
+    }
+
+    /** Completes the response. */
+    public static function finish(): bool
+    {
+        if (!self::$open) {
+            return false;
+        }
+        $content = self::$headSent ? self::$content : self::head() . self::$content;
+        self::$open = false;
+        self::$content = '';
+        PhpPoolConnection::send(PhpPoolConnection::records(PhpPoolConnection::STDOUT, $content) . PhpPoolConnection::endRecord());
+        return true;
+    }
+
+    /** Discards what has been written and not sent. */
+    public static function discard(): void
+    {
+        while (count(ob_list_handlers()) > 1) {
+            ob_end_clean();
+        }
+        self::$content = '';
+    }
+
+    /** Ends the output buffers that the request has left open. */
+    public static function endBuffers(): void
+    {
+        while (count(ob_list_handlers()) > 1) {
+            ob_end_flush();
+        }
+    }
+
+    /** Returns the header as CGI defines it (RFC 3875, section 6). */
+    private static function head(): string
+    {
+        self::$headSent = true; // first, because the callback may write
+        if (self::$headCallback !== null) {
+            $callback = self::$headCallback;
+            self::$headCallback = null;
+            $callback();
+        }
+        $lines = headers_list();
+        $head = 'Status: ' . http_response_code() . "\r\n";
+        if ($lines !== []) {
+            $head .= implode("\r\n", $lines) . "\r\n";
+        }
+        if (stripos($head, "\ncontent-type:") === false) {
+            $head .= self::$defaultType;
+        }
+        return $head . "\r\n";
+    }
+}

@@ -1,0 +1,179 @@
+<?php
+/*
+ * A request to a worker script: its parameters, and the superglobals that PHP makes of
+ * them (main/php_variables.c, sapi/cgi/cgi_main.c).
+ */
+
+final class PhpPoolRequest
+{
+    /** What $_SERVER has in every request: the environment of the process. */
+    private static array $environment = [];
+
+    /** The parts of $_REQUEST, in the order of request_order. */
+    private static string $requestOrder = 'GP';
+
+    private static bool $registersArgv = false;
+
+    /** The parameters of the request that runs the worker script. */
+    const OF_BOOT = [
+        'SCRIPT_FILENAME', 'SCRIPT_NAME', 'DOCUMENT_ROOT', 'DOCUMENT_URI', 'PATH_INFO', 'REQUEST_METHOD', 'REQUEST_URI',
+        'QUERY_STRING', 'GATEWAY_INTERFACE', 'SERVER_PROTOCOL', 'SERVER_NAME', 'SERVER_PORT', 'SERVER_SOFTWARE',
+        'REMOTE_ADDR', 'REDIRECT_STATUS', 'PHP_SELF', 'REQUEST_TIME', 'REQUEST_TIME_FLOAT', 'argv', 'argc',
+    ];
+
+    public static function boot(): void
+    {
+        self::$environment = array_diff_key($_SERVER, array_flip(self::OF_BOOT));
+        self::$requestOrder = strtoupper(ini_get('request_order') ?: (string) ini_get('variables_order'));
+        self::$registersArgv = (bool) ini_get('register_argc_argv');
+    }
+
+    /**
+     * Waits for the next request and makes the superglobals of it. Returns false if the
+     * script has to end.
+     */
+    public static function next(): bool
+    {
+        $encoded = PhpPoolConnection::receiveShortRequest();
+        if ($encoded === null && ($encoded = self::receiveParams()) === null) {
+            return false;
+        }
+        $server = self::decode($encoded, self::$environment);
+        $now = microtime(true);
+        $server['REQUEST_TIME_FLOAT'] = $now;
+        $server['REQUEST_TIME'] = (int) $now;
+        $server['PHP_SELF'] = ($server['SCRIPT_NAME'] ?? '') . ($server['PATH_INFO'] ?? '');
+        if (isset($server['HTTP_AUTHORIZATION'])) {
+            self::authenticate($server);
+        }
+        $query = $server['QUERY_STRING'] ?? '';
+        $_GET = [];
+        if ($query !== '') {
+            parse_str($query, $_GET);
+        }
+        $_COOKIE = isset($server['HTTP_COOKIE']) ? self::cookies($server['HTTP_COOKIE']) : [];
+        $_POST = $_FILES = [];
+        if (self::$registersArgv) {
+            $server['argv'] = $query === '' ? [] : explode('+', $query);
+            $server['argc'] = count($server['argv']);
+        }
+        $_SERVER = $server;
+        if (PhpPoolBody::$pending && !PhpPoolBody::read()) {
+            return false;
+        }
+        self::makeRequestVariable();
+        unset($GLOBALS['_SESSION']);
+        return true;
+    }
+
+    /** Receives the records of a request up to its STDIN; null if the script has to end. */
+    private static function receiveParams(): ?string
+    {
+        $params = '';
+        $begun = false;
+        while ($record = PhpPoolConnection::receive()) {
+            [$type, $id, $content] = $record;
+            if ($type === PhpPoolConnection::BEGIN_REQUEST) {
+                PhpPoolConnection::$id = $id;
+                $begun = true;
+            } elseif ($type === PhpPoolConnection::PARAMS && $begun) {
+                if ($content === '') {
+                    PhpPoolBody::$pending = true;
+                    return $params;
+                }
+                $params .= $content;
+            } elseif ($type === PhpPoolConnection::STOP) {
+                return null;
+            }
+            // Anything else belongs to an earlier request, which ABORT_REQUEST has missed.
+        }
+        return null;
+    }
+
+    /** Decodes name-value pairs (FastCGI 1.0, section 3.4) and adds them to $pairs. */
+    public static function decode(string $encoded, array $pairs): array
+    {
+        for ($i = 0, $end = strlen($encoded); $i < $end; $i += $valueLength) {
+            $nameLength = ord($encoded[$i++]);
+            if ($nameLength > 127) {
+                $nameLength = unpack('N', $encoded, $i - 1)[1] & 0x7fffffff;
+                $i += 3;
+            }
+            $valueLength = ord($encoded[$i++]);
+            if ($valueLength > 127) {
+                $valueLength = unpack('N', $encoded, $i - 1)[1] & 0x7fffffff;
+                $i += 3;
+            }
+            $pairs[substr($encoded, $i, $nameLength)] = substr($encoded, $i += $nameLength, $valueLength);
+        }
+        return $pairs;
+    }
+
+    /** Adds what PHP makes of the Authorization header (php_handle_auth_data in main/main.c). */
+    private static function authenticate(array &$server): void
+    {
+        $value = $server['HTTP_AUTHORIZATION'];
+        if (strncasecmp($value, 'Basic ', 6) === 0) {
+            $credentials = base64_decode(substr($value, 6));
+            if ($credentials !== false && strpos($credentials, ':') !== false) {
+                [$server['PHP_AUTH_USER'], $server['PHP_AUTH_PW']] = explode(':', $credentials, 2);
+            }
+        } elseif (strncasecmp($value, 'Digest ', 7) === 0) {
+            $server['PHP_AUTH_DIGEST'] = substr($value, 7);
+        }
+    }
+
+    /**
+     * Parses the Cookie header (php_default_treat_data in main/php_variables.c). Values
+     * are decoded, names are not; the first of several cookies with a name counts.
+     */
+    public static function cookies(string $header): array
+    {
+        $cookies = [];
+        foreach (explode(';', $header) as $pair) {
+            $pair = explode('=', ltrim($pair, " \t\n\r\v\f"), 2);
+            $name = $pair[0];
+            if ($name === '') {
+                continue;
+            }
+            $value = isset($pair[1]) ? rawurldecode($pair[1]) : '';
+            if (strcspn($name, " .[\0") === strlen($name)) {
+                $cookies += [$name => $value];
+                continue;
+            }
+            // PHP changes the name, or it is that of an element of an array.
+            parse_str(urlencode($name) . '=' . urlencode($value), $changed);
+            $cookies = strpos($name, '[') === false ? $cookies + $changed : self::addElement($cookies, $name, $value, $changed);
+        }
+        return $cookies;
+    }
+
+    /** Adds an element of an array to variables, as PHP does for a name like a[b] or a[]. */
+    private static function addElement(array $variables, string $name, string $value, array $alone): array
+    {
+        $key = array_key_first($alone);
+        if ($key === null || !isset($variables[$key]) || !is_array($variables[$key])) {
+            return $alone + $variables;
+        }
+        parse_str(http_build_query([$key => $variables[$key]]) . '&' . urlencode($name) . '=' . urlencode($value), $merged);
+        $variables[$key] = $merged[$key];
+        return $variables;
+    }
+
+    private static function makeRequestVariable(): void
+    {
+        if (self::$requestOrder === 'GP') {
+            if ($_POST === []) {
+                $_REQUEST = $_GET;
+            } else {
+                $_REQUEST = $_GET === [] ? $_POST : array_replace_recursive($_GET, $_POST);
+            }
+            return;
+        }
+        $_REQUEST = [];
+        foreach (str_split(self::$requestOrder) as $letter) {
+            $more = ['G' => $_GET, 'P' => $_POST, 'C' => $_COOKIE][$letter] ?? [];
+            $_REQUEST = array_replace_recursive($_REQUEST, $more);
+        }
+    }
+}
