@@ -3,10 +3,12 @@ package worker_test
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -177,8 +179,8 @@ func (r request) fastCGI(s *site) *fastcgi.Request {
 			f.AddParam(name, value)
 		}
 	}
-	for name, value := range r.params {
-		f.AddParam(name, value)
+	for _, name := range slices.Sorted(maps.Keys(r.params)) {
+		f.AddParam(name, r.params[name])
 	}
 	for name, value := range r.header {
 		if name == "Content-Type" {

@@ -43,7 +43,7 @@ type Script struct {
 
 // Prepare adds to the options of php-cgi what a worker script needs.
 func (s *Script) Prepare(o *phpbin.Options) {
-	source := phpruntime.Worker{Mark: s.SignalMark, Prepend: s.Prepend}
+	source := phpruntime.Worker{Mark: s.SignalMark, Prepend: s.Prepend, Disabled: s.Disabled}
 	o.Prelude = phpbin.Prelude{Source: source.Source(), Directive: phpbin.Prepend}
 	o.INI = append(slices.Clip(o.INI),
 		phpbin.Setting{Name: "disable_functions", Value: phpruntime.WorkerDisabled(s.Disabled)},

@@ -2,6 +2,7 @@ package phpruntime
 
 import (
 	"embed"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -10,12 +11,15 @@ import (
 var workerFiles embed.FS
 
 // workerOrder are the files in the order in which PHP gets them: boot.php comes last.
-var workerOrder = []string{"connection", "request", "body", "output", "error", "worker", "functions", "boot"}
+var workerOrder = []string{"ini", "connection", "request", "body", "multipart", "stream", "output", "session", "error", "worker", "functions", "boot"}
 
 // Worker says how to load what runs a worker script.
 type Worker struct {
 	// Mark begins each signal to php_pool: see fastcgi.Request.SignalMark.
 	Mark string
+
+	// Disabled are the functions that the user has disabled.
+	Disabled []string
 
 	// Prepend is the auto_prepend_file of the user, which Source loads as well; may be
 	// empty.
@@ -31,7 +35,16 @@ func (w *Worker) Source() string {
 		if err != nil {
 			panic(err) // it is embedded
 		}
-		b.WriteString(strings.ReplaceAll(strings.TrimPrefix(string(source), "<?php\n"), "@MARK@", w.Mark))
+		text := strings.TrimPrefix(string(source), "<?php\n")
+		if name == "functions" {
+			text = functionText.ReplaceAllStringFunc(text, func(text string) string {
+				if slices.Contains(w.Disabled, functionText.FindStringSubmatch(text)[1]) {
+					return ""
+				}
+				return text
+			})
+		}
+		b.WriteString(strings.ReplaceAll(text, "@MARK@", w.Mark))
 	}
 	if w.Prepend != "" {
 		b.WriteString("\nrequire " + quote(w.Prepend) + ";\n")
@@ -39,14 +52,29 @@ func (w *Worker) Source() string {
 	return b.String()
 }
 
-// replaced are the functions of PHP that Source defines again. They must be in
+// functionText matches a function of functions.php, perhaps with a condition.
+var functionText = regexp.MustCompile(`(?ms)^(?:if \([^\n]*\) \{\n    )?function (\w+)\(.*?^}\n`)
+
+// replaced returns the functions of PHP that Source defines again. They must be in
 // disable_functions.
-var replaced = []string{"flush", "ob_get_level"}
+func replaced() []string {
+	source, err := workerFiles.ReadFile("worker/functions.php")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	var names []string
+	for _, m := range functionText.FindAllStringSubmatch(string(source), -1) {
+		if name := m[1]; !strings.HasPrefix(name, "frankenphp_") && name != "headers_send" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // WorkerDisabled returns the value of disable_functions for a worker script: the
 // functions that Source replaces, and those that the user has disabled.
 func WorkerDisabled(user []string) string {
-	all := slices.Concat(replaced, user)
+	all := append(replaced(), user...)
 	slices.Sort(all)
 	return strings.Join(slices.Compact(all), ",")
 }

@@ -1,48 +1,99 @@
 <?php
 /*
- * The body of a request to a worker script: $_POST, $_FILES and php://input.
+ * The body of a request to a worker script: $_POST, $_FILES and php://input (main/SAPI.c,
+ * main/rfc1867.c).
  */
 
 final class PhpPoolBody
 {
+    /** Up to this size, in bytes, php://input is in memory. */
+    const IN_MEMORY = 1 << 20;
+
     /** The request has STDIN records that have not been received. */
     public static bool $pending = false;
 
-    /** php://input of the request. */
-    public static string $input = '';
+    /** php://input of the request; null for a file. */
+    public static ?string $input = '';
+    /** @var resource */
+    public static $file = null;
+
+    /** The temporary files of uploads that the script has not moved. */
+    public static array $uploads = [];
 
     /** php:// is PhpPoolStream. */
     private static bool $replaced = false;
+
+    private static bool $parses = true;
+    private static int $maxSize = 0;
+
+    public static function boot(): void
+    {
+        self::$parses = (bool) ini_get('enable_post_data_reading');
+        self::$maxSize = PhpPoolIni::bytes('post_max_size');
+    }
 
     /** Receives the body. Returns false if the script has to end. */
     public static function read(): bool
     {
         self::$pending = false;
-        $body = '';
-        while (true) {
-            $content = self::receive();
-            if ($content === null) {
-                return false;
-            }
-            if ($content === '') {
-                break;
-            }
-            $body .= $content;
+        $type = self::formType();
+        if ($type === 'multipart/form-data') {
+            $form = new PhpPoolMultipart($_SERVER['CONTENT_TYPE'], [self::class, 'receive']);
+            [$_POST, $_FILES] = $form->parse();
+            return self::skip();
         }
-        if ($body === '') {
-            return true;
+        if (!self::receiveInput()) {
+            return false;
         }
-        if ($_SERVER['REQUEST_METHOD'] === 'POST') {
-            $type = $_SERVER['CONTENT_TYPE'] ?? '';
-            if (strncasecmp($type, 'application/x-www-form-urlencoded', 33) === 0) {
-                parse_str($body, $_POST);
-            }
+        if ($type !== '') {
+            parse_str(self::$input ?? stream_get_contents(self::$file, -1, 0), $_POST);
         }
-        self::$input = $body;
-        stream_wrapper_unregister('php');
-        stream_wrapper_register('php', PhpPoolStream::class);
-        self::$replaced = true;
+        if (self::$input !== '') {
+            stream_wrapper_unregister('php');
+            stream_wrapper_register('php', PhpPoolStream::class);
+            self::$replaced = true;
+        }
         return true;
+    }
+
+    /** Returns the type of the form that the body is, in lower case; '' if it is none. */
+    private static function formType(): string
+    {
+        if ($_SERVER['REQUEST_METHOD'] !== 'POST' || !self::$parses) {
+            return '';
+        }
+        $length = (int) ($_SERVER['CONTENT_LENGTH'] ?? 0);
+        if (self::$maxSize > 0 && $length > self::$maxSize) {
+            PhpPoolError::warnAtStartup("POST Content-Length of $length bytes exceeds the limit of " . self::$maxSize . ' bytes');
+            return '';
+        }
+        $type = $_SERVER['CONTENT_TYPE'] ?? '';
+        $type = strtolower(substr($type, 0, strcspn($type, ';, ')));
+        return $type === 'multipart/form-data' || $type === 'application/x-www-form-urlencoded' ? $type : '';
+    }
+
+    private static function receiveInput(): bool
+    {
+        $body = '';
+        while (($part = self::receive()) !== null) {
+            if ($part === '') {
+                self::$input = self::$file === null ? $body : null;
+                return true;
+            }
+            if (self::$file !== null) {
+                fwrite(self::$file, $part);
+            } elseif (strlen($body) + strlen($part) > self::IN_MEMORY) {
+                self::$file = fopen('php://temp/maxmemory:0', 'w+');
+                fwrite(self::$file, $body);
+                fwrite(self::$file, $part);
+                $body = '';
+            } elseif ($body === '') {
+                $body = $part;
+            } else {
+                $body .= $part;
+            }
+        }
+        return false;
     }
 
     /** Returns the next part of the body, '' at its end, null if the script has to end. */
@@ -56,115 +107,73 @@ final class PhpPoolBody
         return null;
     }
 
+    /** Receives what is left of the body. */
+    private static function skip(): bool
+    {
+        if (PhpPoolMultipart::$atEnd) {
+            return true;
+        }
+        while (($part = self::receive()) !== '') {
+            if ($part === null) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /** Frees what belongs to the request. */
     public static function free(): void
     {
         if (self::$replaced) {
             stream_wrapper_restore('php');
             self::$replaced = false;
-            self::$input = '';
+        }
+        self::$input = '';
+        self::$file = null;
+        if (self::$uploads !== []) {
+            foreach (self::$uploads as $path => $true) {
+                @unlink($path);
+            }
+            self::$uploads = [];
         }
     }
-}
 
-/**
- * php:// while a request with a body runs: php://input is the body, everything else is
- * PHP's own.
- */
-final class PhpPoolStream
-{
-    /** @var resource */
-    public $context;
-    /** @var resource of PHP's own; null for php://input */
-    private $stream;
-    private int $at = 0;
-
-    public function stream_open(string $path, string $mode, int $options, ?string &$opened): bool
+    /** move_uploaded_file() */
+    public static function move(string $from, string $to): bool
     {
-        if (strcasecmp($path, 'php://input') === 0) {
-            return true;
-        }
-        stream_wrapper_restore('php');
-        $this->stream = is_resource($this->context) ? fopen($path, $mode, false, $this->context) : fopen($path, $mode);
-        stream_wrapper_unregister('php');
-        stream_wrapper_register('php', self::class);
-        return (bool) $this->stream;
-    }
-
-    public function stream_read(int $count): string|false
-    {
-        if ($this->stream) {
-            return fread($this->stream, $count);
-        }
-        $part = substr(PhpPoolBody::$input, $this->at, $count);
-        $this->at += strlen($part);
-        return $part;
-    }
-
-    public function stream_write(string $data): int
-    {
-        return $this->stream ? (int) fwrite($this->stream, $data) : 0;
-    }
-
-    public function stream_eof(): bool
-    {
-        return $this->stream ? feof($this->stream) : $this->at >= strlen(PhpPoolBody::$input);
-    }
-
-    public function stream_tell(): int
-    {
-        return $this->stream ? (int) ftell($this->stream) : $this->at;
-    }
-
-    public function stream_seek(int $offset, int $whence): bool
-    {
-        if ($this->stream) {
-            return fseek($this->stream, $offset, $whence) === 0;
-        }
-        $length = strlen(PhpPoolBody::$input);
-        $to = $offset + [SEEK_SET => 0, SEEK_CUR => $this->at, SEEK_END => $length][$whence];
-        if ($to < 0 || $to > $length) {
+        if (!isset(self::$uploads[$from])) {
             return false;
         }
-        $this->at = $to;
+        if (!@rename($from, $to)) {
+            if (!copy($from, $to)) {
+                trigger_error("move_uploaded_file(): Unable to move \"$from\" to \"$to\"", E_USER_WARNING);
+                return false;
+            }
+            unlink($from);
+        }
+        unset(self::$uploads[$from]);
+        @chmod($to, 0666 & ~umask());
         return true;
     }
 
-    public function stream_stat(): array|false
+    /** request_parse_body() of PHP 8.4, which parses a body with any method. */
+    public static function parseAgain(): array
     {
-        return $this->stream ? fstat($this->stream) : ['mode' => 0100444, 'size' => strlen(PhpPoolBody::$input)];
-    }
-
-    public function stream_flush(): bool
-    {
-        return !$this->stream || fflush($this->stream);
-    }
-
-    public function stream_truncate(int $size): bool
-    {
-        return $this->stream && ftruncate($this->stream, $size);
-    }
-
-    public function stream_lock(int $operation): bool
-    {
-        return $this->stream && flock($this->stream, $operation);
-    }
-
-    public function stream_set_option(int $option, int $arg1, ?int $arg2): bool
-    {
-        return false;
-    }
-
-    /** @return resource|false */
-    public function stream_cast(int $as)
-    {
-        return $this->stream ?: false;
-    }
-
-    public function stream_close(): void
-    {
-        if ($this->stream) {
-            fclose($this->stream);
+        $type = $_SERVER['CONTENT_TYPE'] ?? '';
+        $input = self::$input ?? stream_get_contents(self::$file, -1, 0);
+        switch (strtolower(substr($type, 0, strcspn($type, ';, ')))) {
+            case 'application/x-www-form-urlencoded':
+                parse_str($input, $post);
+                return [$post, []];
+            case 'multipart/form-data':
+                $parts = [$input, ''];
+                $form = new PhpPoolMultipart($type, static function () use (&$parts) {
+                    return array_shift($parts);
+                });
+                return $form->parse();
+            default:
+                $class = 'RequestParseBodyException';
+                throw new $class($type === '' ? 'Request does not provide a content type' : "Content-Type \"$type\" is not supported");
         }
     }
 }

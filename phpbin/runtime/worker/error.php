@@ -20,11 +20,18 @@ final class PhpPoolError
         if (ini_get('log_errors')) {
             error_log("PHP Fatal error:  $text in $file on line $line");
         }
-        $display = strtolower((string) ini_get('display_errors'));
-        if (in_array($display, ['1', 'on', 'yes', 'true', 'stdout'], true)) {
+        if (PhpPoolIni::isOn('display_errors')) {
             echo ini_get('error_prepend_string'), self::format($text, $file, $line), ini_get('error_append_string');
         } elseif (!PhpPoolOutput::$headSent && http_response_code() === 200) {
             http_response_code(500);
+        }
+    }
+
+    /** Warns of something in the request itself, as PHP does before it runs the script. */
+    public static function warnAtStartup(string $text): void
+    {
+        if (ini_get('log_errors') && error_reporting() & E_WARNING) {
+            error_log("PHP Warning:  PHP Request Startup: $text in Unknown on line 0");
         }
     }
 

@@ -25,6 +25,9 @@ final class PhpPoolOutput
     private static string $poweredBy = '';
     private static string $defaultType = '';
 
+    /** The response has no body: the method is HEAD. */
+    private static bool $bodyless = false;
+
     /** The size of the output buffer that PHP opens for each script (output_buffering). */
     private static int $buffering = 0;
 
@@ -52,7 +55,9 @@ final class PhpPoolOutput
         }
         self::$content = '';
         self::$open = true;
-        self::$headSent = false;
+        self::$headSent = self::$implicitFlush = false;
+        self::$headCallback = null;
+        self::$bodyless = ($_SERVER['REQUEST_METHOD'] ?? '') === 'HEAD';
         if (self::$buffering > 0) {
             ob_start(null, self::$buffering > 1 ? self::$buffering : 0);
         }
@@ -64,6 +69,13 @@ final class PhpPoolOutput
      */
     public static function write(string $data, int $phase): string
     {
+        $ends = $phase & PHP_OUTPUT_HANDLER_FINAL;
+        if ($ends && $phase & PHP_OUTPUT_HANDLER_CLEAN) {
+            // The memory limit was exceeded: PHP discards all output and goes on to the
+            // shutdown functions.
+            self::$content = '';
+            return '';
+        }
         if (self::$open) {
             self::$content .= $data;
             if (isset(self::$content[65535]) || self::$implicitFlush) {
@@ -72,7 +84,7 @@ final class PhpPoolOutput
         } elseif (!PhpPoolWorker::$ready && trim($data) !== '') {
             error_log('the worker script has written before its first request: ' . $data);
         }
-        if ($phase & PHP_OUTPUT_HANDLER_FINAL) {
+        if ($ends) {
             PhpPoolWorker::end();
         }
         return '';
@@ -84,9 +96,35 @@ final class PhpPoolOutput
         if (!self::$open) {
             return;
         }
-        $content = self::$headSent ? self::$content : self::head() . self::$content;
+        PhpPoolConnection::send(self::take());
+    }
+
+    /** Returns the records of what has been written and not sent. */
+    private static function take(): string
+    {
+        $content = self::$headSent ? '' : self::head(); // first, because the callback may write
+        if (!self::$bodyless) {
+            $content .= self::$content;
+        }
         self::$content = '';
-        PhpPoolConnection::sendStream(PhpPoolConnection::STDOUT, $content);
+        return PhpPoolConnection::records(PhpPoolConnection::STDOUT, $content);
+    }
+
+    /** headers_send(): sends the header, or an interim response with what it has so far. */
+    public static function sendHead(int $status): int
+    {
+        if (self::$headSent || !self::$open) {
+            return 0;
+        }
+        if ($status >= 100 && $status < 200) {
+            // A signal: see package fastcgi, signal.go.
+            $lines = base64_encode(implode("\n", headers_list()));
+            PhpPoolConnection::sendStream(PhpPoolConnection::STDERR, "@MARK@ early $status $lines;\n");
+            return 1;
+        }
+        http_response_code($status);
+        self::flush();
+        return 1;
     }
 
     /** Completes the response. */
@@ -95,20 +133,10 @@ final class PhpPoolOutput
         if (!self::$open) {
             return false;
         }
-        $content = self::$headSent ? self::$content : self::head() . self::$content;
+        $last = self::take();
         self::$open = false;
-        self::$content = '';
-        PhpPoolConnection::send(PhpPoolConnection::records(PhpPoolConnection::STDOUT, $content) . PhpPoolConnection::endRecord());
+        PhpPoolConnection::send($last . PhpPoolConnection::endRecord());
         return true;
-    }
-
-    /** Discards what has been written and not sent. */
-    public static function discard(): void
-    {
-        while (count(ob_list_handlers()) > 1) {
-            ob_end_clean();
-        }
-        self::$content = '';
     }
 
     /** Ends the output buffers that the request has left open. */
@@ -128,7 +156,7 @@ final class PhpPoolOutput
             self::$headCallback = null;
             $callback();
         }
-        $lines = headers_list();
+        $lines = PhpPoolSession::withoutKnownCookie(headers_list());
         $head = 'Status: ' . http_response_code() . "\r\n";
         if ($lines !== []) {
             $head .= implode("\r\n", $lines) . "\r\n";

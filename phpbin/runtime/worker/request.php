@@ -14,6 +14,9 @@ final class PhpPoolRequest
 
     private static bool $registersArgv = false;
 
+    /** The variables as the request has them, for the filter functions. */
+    private static array $input = [];
+
     /** The parameters of the request that runs the worker script. */
     const OF_BOOT = [
         'SCRIPT_FILENAME', 'SCRIPT_NAME', 'DOCUMENT_ROOT', 'DOCUMENT_URI', 'PATH_INFO', 'REQUEST_METHOD', 'REQUEST_URI',
@@ -24,7 +27,8 @@ final class PhpPoolRequest
     public static function boot(): void
     {
         self::$environment = array_diff_key($_SERVER, array_flip(self::OF_BOOT));
-        self::$requestOrder = strtoupper(ini_get('request_order') ?: (string) ini_get('variables_order'));
+        $settings = ini_get_all(null, false); // unlike ini_get, it tells '' from nothing
+        self::$requestOrder = strtoupper($settings['request_order'] ?? $settings['variables_order'] ?? '');
         self::$registersArgv = (bool) ini_get('register_argc_argv');
     }
 
@@ -62,7 +66,7 @@ final class PhpPoolRequest
             return false;
         }
         self::makeRequestVariable();
-        unset($GLOBALS['_SESSION']);
+        self::$input = [INPUT_GET => $_GET, INPUT_POST => $_POST, INPUT_COOKIE => $_COOKIE, INPUT_SERVER => $server];
         return true;
     }
 
@@ -160,6 +164,38 @@ final class PhpPoolRequest
         return $variables;
     }
 
+    /** Returns the variables of an INPUT_ constant. */
+    public static function input(int $type, string $function): array
+    {
+        if ($type === INPUT_ENV) {
+            return $_ENV;
+        }
+        if (!isset(self::$input[$type])) {
+            $parameter = $function === 'filter_has_var' ? '$input_type' : '$type';
+            throw new ValueError("$function(): Argument #1 ($parameter) must be an INPUT_* constant");
+        }
+        return self::$input[$type];
+    }
+
+    /**
+     * Returns the header, with the names as PHP writes them (sapi_add_request_header in
+     * sapi/cgi/cgi_main.c): the first letter and those after a hyphen are capitals.
+     */
+    public static function headers(): array
+    {
+        $headers = [];
+        foreach (self::$input[INPUT_SERVER] ?? [] as $name => $value) {
+            if (strncmp($name, 'HTTP_', 5) === 0) {
+                $headers[strtr(ucwords(strtolower(strtr(substr($name, 5), '_', '-')), '-'), ' ', '-')] = $value;
+            } elseif ($name === 'CONTENT_TYPE') {
+                $headers['Content-Type'] = $value;
+            } elseif ($name === 'CONTENT_LENGTH') {
+                $headers['Content-Length'] = $value;
+            }
+        }
+        return $headers;
+    }
+
     private static function makeRequestVariable(): void
     {
         if (self::$requestOrder === 'GP') {
@@ -171,7 +207,7 @@ final class PhpPoolRequest
             return;
         }
         $_REQUEST = [];
-        foreach (str_split(self::$requestOrder) as $letter) {
+        foreach (self::$requestOrder === '' ? [] : str_split(self::$requestOrder) as $letter) {
             $more = ['G' => $_GET, 'P' => $_POST, 'C' => $_COOKIE][$letter] ?? [];
             $_REQUEST = array_replace_recursive($_REQUEST, $more);
         }

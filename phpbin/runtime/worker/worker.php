@@ -28,9 +28,11 @@ final class PhpPoolWorker
             // php-cgi would keep what it logs in a buffer until the script ends.
             ini_set('error_log', $log);
         }
+        set_time_limit(0); // the start is limited by php_pool
         PhpPoolOutput::boot();
         PhpPoolConnection::open($address, $nonce);
         PhpPoolRequest::boot();
+        PhpPoolBody::boot();
         register_shutdown_function([self::class, 'shutdown']);
     }
 
@@ -40,7 +42,10 @@ final class PhpPoolWorker
         if (self::$stopping || PhpPoolConnection::copied()) {
             return false;
         }
-        self::$ready = true;
+        if (!self::$ready) {
+            self::$ready = true;
+            PhpPoolSession::boot();
+        }
         PhpPoolConnection::sendReady();
         if (!PhpPoolRequest::next()) {
             self::$stopping = true;
@@ -50,11 +55,17 @@ final class PhpPoolWorker
         PhpPoolOutput::open();
         self::startTimeLimit();
         try {
+            PhpPoolSession::begin();
             $callback();
         } catch (Throwable $e) {
             PhpPoolError::uncaught($e);
         }
         PhpPoolOutput::endBuffers();
+        try {
+            PhpPoolSession::end();
+        } catch (Throwable $e) {
+            PhpPoolError::uncaught($e);
+        }
         self::end();
         return true;
     }
@@ -95,17 +106,38 @@ final class PhpPoolWorker
     }
 
     /**
-     * Runs after the shutdown functions of the script. When the memory limit was exceeded,
-     * PHP would discard the output without calling PhpPoolOutput::write() (php_request_shutdown
-     * in main/main.c), unless there is memory again.
+     * Runs after the shutdown functions of the script. PhpPoolOutput::write() completes the
+     * response after that, except when the memory limit was exceeded: then PHP has ended
+     * all output buffers before (php_error_cb and php_request_shutdown in main/main.c).
      */
     public static function lastShutdown(): void
     {
-        $error = error_get_last();
-        if (self::$running && $error !== null && $error['type'] === E_ERROR && strncmp($error['message'], 'Allowed memory size', 19) === 0) {
-            ini_set('memory_limit', '-1');
-            PhpPoolOutput::discard();
+        if (!self::$running) {
+            return;
         }
+        $error = error_get_last();
+        $noMemory = $error !== null && $error['type'] === E_ERROR && strncmp($error['message'], 'Allowed memory size', 19) === 0;
+        if ($noMemory) {
+            ini_set('memory_limit', '-1');
+        }
+        PhpPoolSession::close();
+        if ($noMemory) {
+            self::end();
+        }
+    }
+
+    /**
+     * opcache_reset(): asks php_pool for new workers at the end of the request. PHP could
+     * reset the cache only when no script runs, and would start no script with the cache
+     * until then.
+     */
+    public static function resetOPcache(): bool
+    {
+        if (self::$running) {
+            // A signal: see package fastcgi, signal.go.
+            PhpPoolConnection::sendStream(PhpPoolConnection::STDERR, "@MARK@ opcache_reset;\n");
+        }
+        return true;
     }
 
     /**

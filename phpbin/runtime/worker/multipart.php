@@ -1,0 +1,377 @@
+<?php
+/*
+ * Forms of the type multipart/form-data, parsed while they arrive by the rules of PHP
+ * (main/rfc1867.c), also where those differ from RFC 7578.
+ */
+
+final class PhpPoolMultipart
+{
+    /** The whole body has been received. */
+    public static bool $atEnd = false;
+
+    private string $contentType;
+    private string $boundary = '';
+
+    /** @var callable that returns the next part of the body; '' or null at its end */
+    private $receive;
+
+    /** What was received and not parsed yet, from $at. */
+    private string $buffer = '';
+    private int $at = 0;
+
+    /** The fields and the files, URL-encoded for parse_str(), which knows how PHP names variables. */
+    private string $fields = '';
+    private string $files = '';
+
+    private int $fieldCount = 0;
+    private int $maxFields;
+    private int $filesLeft;
+    private bool $filesExceeded = false;
+    private bool $takesFiles;
+    private int $maxFileSize;
+    private int $formMaxFileSize = 0;
+    private int $unnamed = 0;
+
+    public function __construct(string $contentType, callable $receive)
+    {
+        $this->contentType = $contentType;
+        $this->receive = $receive;
+        $this->maxFields = (int) ini_get('max_input_vars');
+        $this->filesLeft = (int) ini_get('max_file_uploads');
+        $this->takesFiles = (bool) ini_get('file_uploads');
+        $this->maxFileSize = PhpPoolIni::bytes('upload_max_filesize');
+        self::$atEnd = false;
+    }
+
+    /** Returns [$_POST, $_FILES]. */
+    public function parse(): array
+    {
+        if ($this->findBoundary()) {
+            $parts = (int) (ini_get('max_multipart_body_parts') ?: -1);
+            $limit = $parts < 0 ? $this->maxFields + $this->filesLeft : $parts;
+            for ($left = $limit; ($header = $this->header()) !== null;) {
+                if (!isset($header['content-disposition'])) {
+                    continue;
+                }
+                if (--$left < 0) {
+                    PhpPoolError::warnAtStartup("Multipart body parts limit exceeded $limit. To increase the limit change max_multipart_body_parts in php.ini.");
+                    break;
+                }
+                if (!$this->part($header)) {
+                    break;
+                }
+            }
+        }
+        parse_str(substr($this->fields, 1), $fields);
+        parse_str(substr($this->files, 1), $files);
+        foreach ($files as &$file) {
+            foreach (['error', 'size'] as $key) {
+                $file[$key] = self::integers($file[$key]);
+            }
+        }
+        return [$fields, $files];
+    }
+
+    /** @param array|string $value */
+    private static function integers($value)
+    {
+        return is_array($value) ? array_map([self::class, 'integers'], $value) : (int) $value;
+    }
+
+    private function findBoundary(): bool
+    {
+        $at = stripos($this->contentType, 'boundary');
+        $at = $at === false ? false : strpos($this->contentType, '=', $at);
+        if ($at === false) {
+            PhpPoolError::warnAtStartup('Missing boundary in multipart/form-data POST data');
+            return false;
+        }
+        $boundary = (string) substr($this->contentType, $at + 1);
+        if (($boundary[0] ?? '') === '"') {
+            $end = strpos($boundary, '"', 1);
+            if ($end === false) {
+                PhpPoolError::warnAtStartup('Invalid boundary in multipart/form-data POST data');
+                return false;
+            }
+            $boundary = substr($boundary, 1, $end - 1);
+        } else {
+            $boundary = substr($boundary, 0, strcspn($boundary, ',;'));
+        }
+        $this->boundary = '--' . $boundary;
+        return true;
+    }
+
+    /** Receives more of the body. Returns false at its end. */
+    private function more(): bool
+    {
+        if (self::$atEnd) {
+            return false;
+        }
+        $part = ($this->receive)();
+        if ($part === null || $part === '') {
+            self::$atEnd = true;
+            return false;
+        }
+        $this->buffer = $this->at === strlen($this->buffer) ? $part : substr($this->buffer, $this->at) . $part;
+        $this->at = 0;
+        return true;
+    }
+
+    /** Returns the next line without its end; null if there is none that ends. */
+    private function line(): ?string
+    {
+        while (($end = strpos($this->buffer, "\n", $this->at)) === false) {
+            if (!$this->more()) {
+                return null;
+            }
+        }
+        $line = substr($this->buffer, $this->at, $end - $this->at);
+        $this->at = $end + 1;
+        return substr($line, -1) === "\r" ? substr($line, 0, -1) : $line;
+    }
+
+    /**
+     * Skips everything up to the next boundary and returns the header of the part that
+     * follows it, with names in lower case; null at the end.
+     */
+    private function header(): ?array
+    {
+        do {
+            $line = $this->line();
+            if ($line === null) {
+                return null;
+            }
+        } while ($line !== $this->boundary);
+        $header = [];
+        $name = null;
+        while (($line = $this->line()) !== null && $line !== '') {
+            if (!ctype_space($line[0]) && ($colon = strpos($line, ':')) !== false) {
+                $name = strtolower(substr($line, 0, $colon));
+                $value = ltrim(substr($line, $colon + 1), " \t\n\r\v\f");
+                if (isset($header[$name])) {
+                    $name = null; // the first one counts
+                } else {
+                    $header[$name] = $value;
+                }
+            } elseif ($name !== null) {
+                $header[$name] .= $line;
+            }
+        }
+        return $header;
+    }
+
+    /** Parses a part. Returns false if the rest cannot be parsed. */
+    private function part(array $header): bool
+    {
+        [$name, $filename] = self::disposition($header['content-disposition']);
+        if ($filename === null) {
+            if ($name === null) {
+                PhpPoolError::warnAtStartup('File Upload Mime headers garbled');
+                return false;
+            }
+            $this->field($name);
+            return true;
+        }
+        if (!$this->takesFiles || $this->filesLeft <= 0) {
+            if ($this->takesFiles && $this->filesLeft === 0 && !$this->filesExceeded) {
+                $this->filesExceeded = true;
+                PhpPoolError::warnAtStartup('Maximum number of allowable file uploads has been exceeded');
+            }
+            return true;
+        }
+        $name ??= (string) $this->unnamed++;
+        if (self::isValidName($name)) {
+            $this->file($name, $filename, $header['content-type'] ?? '');
+        }
+        return true;
+    }
+
+    private function field(string $name): void
+    {
+        $value = '';
+        $this->content(static function (string $part) use (&$value): bool {
+            $value .= $part;
+            return true;
+        });
+        if (++$this->fieldCount <= $this->maxFields) {
+            $this->fields .= '&' . urlencode($name) . '=' . urlencode($value);
+        } elseif ($this->fieldCount === $this->maxFields + 1) {
+            PhpPoolError::warnAtStartup("Input variables exceeded {$this->maxFields}. To increase the limit change max_input_vars in php.ini.");
+        }
+        if (strcasecmp($name, 'MAX_FILE_SIZE') === 0) {
+            $this->formMaxFileSize = (int) $value;
+        }
+    }
+
+    private function file(string $name, string $filename, string $type): void
+    {
+        $error = UPLOAD_ERR_NO_FILE;
+        $path = '';
+        $size = 0;
+        if ($filename !== '') {
+            $this->filesLeft--;
+            [$error, $path, $size] = $this->save();
+        }
+        $open = strpos($name, '[');
+        [$before, $index] = $open === false || substr($name, -1) !== ']' ? [$name, ''] : [substr($name, 0, $open), substr($name, $open)];
+        $slash = max((int) strrpos("/$filename", '/'), (int) strrpos("/$filename", '\\'));
+        $values = [
+            'name' => substr($filename, $slash), 'full_path' => $filename,
+            'type' => $error === UPLOAD_ERR_OK ? substr($type, 0, strcspn($type, ';')) : '',
+            'tmp_name' => $path, 'error' => $error, 'size' => $size,
+        ];
+        if (PHP_VERSION_ID < 80100) {
+            unset($values['full_path']);
+        }
+        foreach ($values as $key => $value) {
+            $this->files .= '&' . urlencode("{$before}[$key]$index") . '=' . urlencode((string) $value);
+        }
+    }
+
+    /** Saves a file and returns [error, path, size]. */
+    private function save(): array
+    {
+        $dir = (string) ini_get('upload_tmp_dir');
+        $path = tempnam($dir !== '' ? $dir : sys_get_temp_dir(), 'php');
+        $file = $path === false ? false : fopen($path, 'wb');
+        if (!$file) {
+            PhpPoolError::warnAtStartup('File upload error - unable to create a temporary file');
+            return [UPLOAD_ERR_NO_TMP_DIR, '', 0];
+        }
+        $size = 0;
+        $error = UPLOAD_ERR_OK;
+        $whole = $this->content(function (string $part) use (&$size, &$error, $file): bool {
+            $next = $size + strlen($part);
+            if ($this->maxFileSize > 0 && $next > $this->maxFileSize) {
+                $error = UPLOAD_ERR_INI_SIZE;
+            } elseif ($this->formMaxFileSize > 0 && $next > $this->formMaxFileSize) {
+                $error = UPLOAD_ERR_FORM_SIZE;
+            } elseif (@fwrite($file, $part) !== strlen($part)) {
+                $error = UPLOAD_ERR_CANT_WRITE;
+            }
+            $size = $next;
+            return $error === UPLOAD_ERR_OK;
+        });
+        fclose($file);
+        if (!$whole && $error === UPLOAD_ERR_OK) {
+            $error = UPLOAD_ERR_PARTIAL;
+        }
+        if ($error !== UPLOAD_ERR_OK) {
+            unlink($path);
+            return [$error, '', 0];
+        }
+        PhpPoolBody::$uploads[$path] = true;
+        return [UPLOAD_ERR_OK, $path, $size];
+    }
+
+    /**
+     * Passes the content of a part to $take in pieces, until that returns false. Returns
+     * true if the content has ended with a boundary.
+     */
+    private function content(callable $take): bool
+    {
+        $end = "\n" . $this->boundary;
+        $keep = strlen($end); // that many bytes may be the beginning of the end
+        while (true) {
+            $at = strpos($this->buffer, $end, $this->at);
+            if ($at !== false) {
+                $length = $at - $this->at;
+                if ($length > 0 && $this->buffer[$at - 1] === "\r") {
+                    $length--;
+                }
+                $more = $length === 0 || $take(substr($this->buffer, $this->at, $length));
+                $this->at += $length;
+                return $more;
+            }
+            $length = strlen($this->buffer) - $this->at - $keep;
+            if ($length > 0) {
+                if (!$take(substr($this->buffer, $this->at, $length))) {
+                    return false;
+                }
+                $this->at += $length;
+            }
+            if (!$this->more()) {
+                $rest = (string) substr($this->buffer, $this->at);
+                $this->at = strlen($this->buffer);
+                if ($rest !== '') {
+                    $take($rest);
+                }
+                return false;
+            }
+        }
+    }
+
+    /** Returns [name, filename] of a Content-Disposition; null where there is none. */
+    private static function disposition(string $value): array
+    {
+        $found = ['name' => null, 'filename' => null];
+        while ($value !== '') {
+            $pair = self::word($value, ';');
+            $value = ltrim($value, " \t\n\r\v\f");
+            if (strpos($pair, '=') === false) {
+                continue;
+            }
+            $key = strtolower(self::word($pair, '='));
+            if ($key === 'name' || $key === 'filename') {
+                $found[$key] = self::unquote($pair);
+            }
+        }
+        return [$found['name'], $found['filename']];
+    }
+
+    /** Cuts the text before $stop, which does not count in quotes, off $text and returns it. */
+    private static function word(string &$text, string $stop): string
+    {
+        $end = strlen($text);
+        for ($i = 0; $i < $end && $text[$i] !== $stop; $i++) {
+            $quote = $text[$i];
+            if ($quote !== '"' && $quote !== "'") {
+                continue;
+            }
+            for ($i++; $i < $end && $text[$i] !== $quote; $i++) {
+                if ($text[$i] === '\\' && ($text[$i + 1] ?? '') === $quote) {
+                    $i++;
+                }
+            }
+        }
+        $word = substr($text, 0, $i);
+        $text = ltrim(substr($text, $i), $stop);
+        return $word;
+    }
+
+    /** Returns a value without its quotes. */
+    private static function unquote(string $text): string
+    {
+        $text = ltrim($text, " \t\n\r\v\f");
+        $quote = $text[0] ?? '';
+        if ($quote === '"' || $quote === "'") {
+            $text = substr($text, 1);
+        } else {
+            $quote = '';
+            $text = substr($text, 0, strcspn($text, " \t\n\r\v\f"));
+        }
+        $result = '';
+        for ($i = 0, $end = strlen($text); $i < $end && ($quote === '' || $text[$i] !== $quote); $i++) {
+            $next = $text[$i + 1] ?? '';
+            if ($text[$i] === '\\' && ($next === '\\' || $quote !== '' && $next === $quote)) {
+                $i++;
+            }
+            $result .= $text[$i];
+        }
+        return $result;
+    }
+
+    /** Reports whether the brackets of a name are closed, and nothing but a bracket follows one. */
+    private static function isValidName(string $name): bool
+    {
+        $open = 0;
+        for ($i = 0, $end = strlen($name); $i < $end; $i++) {
+            if ($name[$i] === '[') {
+                $open++;
+            } elseif ($name[$i] === ']' && (--$open < 0 || ($name[$i + 1] ?? '[') !== '[')) {
+                return false;
+            }
+        }
+        return $open === 0;
+    }
+}
