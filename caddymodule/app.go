@@ -48,6 +48,10 @@ type App struct {
 	// by one for each pool. Default: no limit.
 	MaxWorkersTotal int `json:"max_workers_total,omitempty"`
 
+	// Workers of all sites: a request whose script is that of one of them goes to
+	// its pool, whichever handler it passes. The options of the pool are the defaults.
+	Workers []*poolcfg.Worker `json:"workers,omitempty"`
+
 	ctx    caddy.Context
 	logger *zap.Logger
 
@@ -132,6 +136,12 @@ func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Poo
 	if err := options.BindToRoot(name, root, own != nil); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
+	return a.joinPool(name, options, root)
+}
+
+// joinPool returns the pool with that name and these merged options, and creates it if
+// no handler has used it yet.
+func (a *App) joinPool(name string, options *poolcfg.Options, root string) (*live.Pool, error) {
 	if plan := a.plans[name]; plan != nil {
 		if !plan.Options.Equal(options) {
 			return nil, fmt.Errorf("pool %s is defined twice with different options: "+

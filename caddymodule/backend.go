@@ -31,6 +31,9 @@ type Backend struct {
 	// the php_pool app's `defaults`.
 	PoolOptions *poolcfg.Options `json:"pool_options,omitempty"`
 
+	// Applications that stay in memory between requests, each in a pool of its own.
+	Workers []*poolcfg.Worker `json:"workers,omitempty"`
+
 	// The directory of the site's scripts. Other files are looked for in the site's
 	// own root, from which file_server serves them. Default: `{http.vars.root}`,
 	// which the `root` directive sets, or else the current directory.
@@ -106,9 +109,12 @@ type Backend struct {
 	// are sent. Default: `h2`, because some HTTP/1.1 clients do not expect them.
 	EarlyHints string `json:"early_hints,omitempty"`
 
-	site   cgi.Site
-	pool   *live.Pool
-	logger *zap.Logger
+	site    cgi.Site
+	pool    *live.Pool
+	workers workerRoutes
+	logger  *zap.Logger
+	// inWorker is true if pool is that of a worker, whose script has started already.
+	inWorker bool
 	// propagator writes the headers by which PHP continues the trace. Like Caddy's
 	// tracing it reads OTEL_PROPAGATORS.
 	propagator propagation.TextMapPropagator
@@ -148,7 +154,10 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	b.pool, err = app.(*App).usePool(b.Pool, b.PoolOptions, b.site.Root)
+	if b.pool, err = app.(*App).usePool(b.Pool, b.PoolOptions, b.site.Root); err != nil {
+		return err
+	}
+	b.workers, err = app.(*App).useWorkers(b)
 	return err
 }
 
@@ -157,20 +166,26 @@ func (b *Backend) provision(ctx caddy.Context) error {
 // request comes from reverse_proxy, which writes them itself. The caller must close
 // the response. Errors have the HTTP status for the client.
 func (b *Backend) roundTrip(r *http.Request, state *requestState, w http.ResponseWriter) (*response, error) {
-	b.pool.Acquire()
-	resp, err := b.send(r, state, w)
+	b.acquire()
+	matched := state.worker
+	if w == nil && !state.byHandler {
+		matched = b.workers.matching(r)
+	}
+	script, target, err := b.findScript(r, state, matched)
 	if err != nil {
-		b.pool.Release()
+		b.release(nil)
+		return nil, err
+	}
+	b.release(target)
+	resp, err := target.send(r, state, w, script)
+	if err != nil {
+		target.pool.Release()
 	}
 	return resp, err
 }
 
 // send does the work of roundTrip. The caller has acquired the pool.
-func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWriter) (*response, error) {
-	script, err := b.site.FindScript(r, &state.State)
-	if err != nil {
-		return nil, err
-	}
+func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWriter, script cgi.Script) (*response, error) {
 	if err := b.pool.CheckAdminINI(script.Filename); err != nil {
 		return nil, err
 	}
@@ -249,8 +264,10 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 // PoolName returns the name of the pool that b sends its requests to.
 func (b *Backend) PoolName() string { return b.pool.Name }
 
-// UsesPool reports whether b sends its requests to p.
-func (b *Backend) UsesPool(p *live.Pool) bool { return b.pool == p }
+// UsesPool reports whether b may send requests to p.
+func (b *Backend) UsesPool(p *live.Pool) bool {
+	return b.eachPool(func(own *live.Pool) bool { return own == p })
+}
 
 // requestURI returns the path that the client requested, for logs: without the
 // query, which may hold secrets.

@@ -39,6 +39,8 @@ type directive struct {
 //	    name <name>                # the name of the pool defined here
 //	    <any pool option>          # see parseGlobalOption
 //
+//	    worker <file> [<num>]      # keeps an application in memory; see parseWorker
+//
 //	    # as in php_fastcgi
 //	    root <path>
 //	    split <substrings...>
@@ -82,6 +84,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	if err := p.finishPool(); err != nil {
 		return nil, err
 	}
+	p.finishWorkers()
 	return p.handler, p.finishProxy(name)
 }
 
@@ -120,7 +123,7 @@ func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 }
 
 // repeatable are the options that add a value each time.
-var repeatable = map[string]bool{"ini": true, "admin_ini": true, "process_env": true, "env": true}
+var repeatable = map[string]bool{"ini": true, "admin_ini": true, "process_env": true, "env": true, "worker": true}
 
 // backendOptions are the options that the directive shares with `transport
 // php_pool` in reverse_proxy. They set the fields of Backend.
@@ -140,6 +143,7 @@ var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
 	"request_buffering":    func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitchPtr(d, &b.RequestBuffering) },
 	"body_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return parseDurationOrOff(d, &b.BodyTimeout) },
 	"max_body":             func(d *caddyfile.Dispenser, b *Backend) error { return parseSize(d, &b.MaxBody) },
+	"worker":               parseWorkerOf,
 }
 
 // proxyOptions are options of reverse_proxy. With one of them, requests go through
@@ -171,6 +175,15 @@ func parseEnv(d *caddyfile.Dispenser, b *Backend) error {
 		}
 	}
 	return nil
+}
+
+// parseWorkerOf parses a worker of a site.
+func parseWorkerOf(d *caddyfile.Dispenser, b *Backend) error {
+	w, err := parseWorker(d)
+	if err != nil {
+		return err
+	}
+	return addWorker(d, &b.Workers, w)
 }
 
 // finishPool sets the handler's pool, and its options if the block has any.
@@ -239,6 +252,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	php_pool {
 //	    max_workers_total <n>      # of all pools together
 //	    <any pool option>          # defaults for all pools
+//	    worker <file> [<num>]      # for all sites; see parseWorker
 //	    pool <name> {
 //	        <any pool option>
 //	    }
@@ -319,6 +333,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 			err = app.parseFastCGI(caddyfile.NewDispenser(d.NextSegment()))
 		case totalOption:
 			err = app.parseTotal(caddyfile.NewDispenser(d.NextSegment()))
+		case "worker":
+			err = app.parseWorker(caddyfile.NewDispenser(d.NextSegment()))
 		default:
 			err = parsePoolOption(d.Val(), d.NextSegment(), defaults, seen)
 		}
@@ -371,6 +387,19 @@ func (a *App) parsePool(d *caddyfile.Dispenser) error {
 	}
 	a.Pools[name] = options
 	return nil
+}
+
+// parseWorker parses a worker in the global options, which serves all sites.
+func (a *App) parseWorker(d *caddyfile.Dispenser) error {
+	d.Next() // "worker"
+	w, err := parseWorker(d)
+	if err != nil {
+		return err
+	}
+	if len(w.Match) > 0 {
+		return d.Errf("match is for the worker of a site: write worker %s in the block of the directive php_pool", w.File)
+	}
+	return addWorker(d, &a.Workers, w)
 }
 
 // parsePoolOption parses one pool option in the global options.

@@ -125,11 +125,6 @@ func frankenPHPRemedy(name string, args []string) string {
 		return "write split " + strings.Replace(value, "<n>", ".php", 1)
 	case "file_server":
 		return "remove it, and write the directive file_server in the site if it should serve files"
-	case "worker":
-		if len(args) == 1 && strings.Trim(args[0], "0123456789") == "" {
-			return "write workers " + args[0]
-		}
-		return "remove it, because php_pool has no worker mode: PHP starts fresh for each request"
 	}
 	return ""
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 // toHTTPError converts an error of [pool.Pool.Do] to one with an HTTP status for
@@ -21,7 +22,7 @@ func (b *Backend) toHTTPError(err error, r *http.Request, s *cgi.Script) error {
 		return caddyhttp.Error(live.StatusClientClosed, err)
 	}
 	status := live.ErrorStatus(err)
-	if status == http.StatusBadGateway {
+	if _, ended := errors.AsType[*pool.ScriptError](err); ended || status == http.StatusBadGateway {
 		b.logger.Error("no response from PHP", zap.String("pool", b.pool.Name),
 			zap.String("script", s.Filename), zap.Error(err))
 	}

@@ -142,15 +142,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // serve routes the request once.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, state *requestState) error {
-	if done, err := h.router.Route(w, r, &state.State); done || err != nil {
-		return err
-	}
-	if path := cgi.CleanPath(r.URL.Path); !h.site.IsScript(path) {
-		if (h.HideSensitive == nil || *h.HideSensitive) && h.site.IsSensitive(path) {
-			return caddyhttp.Error(http.StatusNotFound, fmt.Errorf(
-				"%s is hidden by hide_sensitive", path))
+	state.worker = h.workers.matching(r)
+	if state.worker > 0 {
+		if isFile, err := h.site.RouteToFile(r, &state.State); isFile || err != nil {
+			if err != nil {
+				return err
+			}
+			return h.serveOther(w, r, next, state)
 		}
-		return h.serveFile(w, r, next, state)
+	} else if done, err := h.router.Route(w, r, &state.State); done || err != nil {
+		return err
+	} else if !h.site.IsScript(cgi.CleanPath(r.URL.Path)) {
+		return h.serveOther(w, r, next, state)
 	}
 	if h.streams(r) {
 		defer state.allowStreaming(w, r)()
@@ -168,6 +171,15 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		state.errorHeader = w.Header()
 	}
 	return err
+}
+
+// serveOther calls the next handler for a request that is not for a script, unless its
+// path is hidden.
+func (h *Handler) serveOther(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, state *requestState) error {
+	if path := cgi.CleanPath(r.URL.Path); (h.HideSensitive == nil || *h.HideSensitive) && h.site.IsSensitive(path) {
+		return caddyhttp.Error(http.StatusNotFound, fmt.Errorf("%s is hidden by hide_sensitive", path))
+	}
+	return h.serveFile(w, r, next, state)
 }
 
 // serveFile calls the next handler, usually file_server. If that has not found a file

@@ -30,6 +30,9 @@ var errNotRun = errors.New("the script was removed or replaced while the request
 // files have changed since the request was routed. It returns nil for all other
 // responses, and keeps what it has read of the body in resp.prefix.
 func (b *Backend) notRunError(resp *response, state *requestState) error {
+	if b.inWorker {
+		return nil // the script runs already
+	}
 	said, mayHave := resp.saysNotRun()
 	if !said && !mayHave {
 		return nil

@@ -36,6 +36,9 @@ type requestState struct {
 	notRun     bool
 	body       spool.Body
 	reroutedAt time.Time // zero if the request was routed once
+	// worker is the number of the worker that matches the path of the request, counted
+	// from 1; see workerRoutes.matching.
+	worker int
 	// byHandler is true while the request passes a Handler, which routes it again;
 	// otherwise the Transport looks at its files again.
 	byHandler bool

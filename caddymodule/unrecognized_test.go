@@ -76,12 +76,11 @@ func TestUnrecognized_Lines(t *testing.T) {
 		"memory_limt 256M":          `unrecognized php_pool option "memory_limt": did you mean ini memory_limit?`,
 		"upload_max_file_size 256M": `unrecognized php_pool option "upload_max_file_size": did you mean ini upload_max_filesize?`,
 		// FrankenPHP
-		"num_threads 8":      "num_threads is an option of FrankenPHP: write workers 8",
-		"max_threads auto":   "max_threads is an option of FrankenPHP: write max_workers auto",
-		"worker index.php 4": "worker is an option of FrankenPHP: remove it, because php_pool has no worker mode: PHP starts fresh for each request",
-		"worker 3":           "worker is an option of FrankenPHP: write workers 3",
-		"php_ini a 1":        "php_ini is an option of FrankenPHP: write ini a 1",
-		"split_path .php":    "split_path is an option of FrankenPHP: write split .php",
+		"num_threads 8":    "num_threads is an option of FrankenPHP: write workers 8",
+		"max_threads auto": "max_threads is an option of FrankenPHP: write max_workers auto",
+		"worker 3":         "worker 3 has no file: write worker <file> 3 to keep an application in memory, or workers 3 for the number of workers",
+		"php_ini a 1":      "php_ini is an option of FrankenPHP: write ini a 1",
+		"split_path .php":  "split_path is an option of FrankenPHP: write split .php",
 		// mistakes
 		"wrokers 3":       `unrecognized php_pool option "wrokers": did you mean workers?`,
 		"max_worker 3":    `unrecognized php_pool option "max_worker": did you mean max_workers?`,

@@ -51,7 +51,7 @@ type Workers struct {
 	mu     sync.Mutex
 	closed bool
 	live   map[*Worker]struct{} // whose script runs
-	free []*spareChild
+	free   []*spareChild
 	booted int // scripts that were started, to number their files
 }
 

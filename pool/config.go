@@ -43,6 +43,12 @@ type Settings struct {
 	SlowRequest time.Duration
 	// BacktraceDepth is the number of calls in the log of a slow request.
 	BacktraceDepth int
+	// Boots means that each worker starts a worker script before it is ready, which may
+	// take as long as StartTimeout.
+	Boots bool
+	// LaunchFailures is how many launches in a row must fail before waiting requests
+	// are rejected while none succeeds. 0: as soon as launches are delayed.
+	LaunchFailures int
 	// MaxQueue limits the number of waiting requests. With 0 a request waits
 	// only if a worker is being launched for it.
 	MaxQueue int

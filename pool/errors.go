@@ -32,6 +32,26 @@ var (
 	ErrNoWorkers = errors.New("no worker is running")
 )
 
+// BootError means that a worker could not be launched because of its worker script: it
+// has ended, or has not called frankenphp_handle_request() in time.
+type BootError struct{ Err error }
+
+func (e *BootError) Error() string { return "starting the worker script: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *BootError) Unwrap() error { return e.Err }
+
+// ScriptError means that the worker script has ended during a request, before it
+// responded. Text is PHP's fatal error, or "".
+type ScriptError struct{ Text string }
+
+func (e *ScriptError) Error() string {
+	if e.Text == "" {
+		return "worker script ended before it responded"
+	}
+	return "worker script ended before it responded: " + e.Text
+}
+
 // LaunchError means that no worker was available because none could be started.
 type LaunchError struct {
 	// Err is the cause. It includes what php-cgi printed, if anything.

@@ -87,9 +87,10 @@ type fakeProcess struct {
 	soft           atomic.Int32 // number of calls of SoftTimeout
 	noSoft         bool
 	memory         atomic.Int64
-	served         chan struct{}  // closed when the last request has ended
-	succeeded      atomic.Bool    // Drain returns another process
-	drained        func() Process // replaces Drain if not nil
+	served         chan struct{}          // closed when the last request has ended
+	succeeded      atomic.Bool            // Drain returns another process
+	drained        func() Process         // replaces Drain if not nil
+	scriptEnd      atomic.Pointer[string] // not nil once the worker script has ended
 }
 
 func (p *fakeProcess) serve(conn net.Conn) {
@@ -113,6 +114,13 @@ func (p *fakeProcess) values() fastcgitest.Response {
 }
 
 func (p *fakeProcess) Conn() *fastcgi.Conn { return fastcgi.NewConn(p.client) }
+
+func (p *fakeProcess) ScriptEnd() (text string, ended bool) {
+	if end := p.scriptEnd.Load(); end != nil {
+		return *end, true
+	}
+	return "", false
+}
 
 func (p *fakeProcess) PID() int { return p.pid }
 

@@ -81,13 +81,15 @@ func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*work
 	type result struct {
 		proc Process
 		err  error
+		took time.Duration
 	}
 	results := make(chan result, n)
 	for range n {
 		// Not goLocked: all results are received below.
 		go func() {
+			begin := p.clock()
 			proc, err := g.launcher.Launch(ctx)
-			results <- result{proc, err}
+			results <- result{proc, err, p.clock() - begin}
 		}()
 	}
 	var workers []*worker
@@ -96,9 +98,12 @@ func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*work
 		r := <-results
 		if r.err != nil {
 			failed = r.err
+			p.mu.Lock()
+			p.bootFailedLocked(r.err)
+			p.mu.Unlock()
 			continue
 		}
-		workers = append(workers, p.newWorker(g, r.proc, g.serial))
+		workers = append(workers, p.newWorker(g, r.proc, g.serial, r.took))
 	}
 	return workers, failed
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -114,7 +115,9 @@ func (p *Pool) launch(g *generation, at attempt) {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	begin := p.clock()
 	proc, err := g.launcher.Launch(ctx)
+	took := p.clock() - begin
 	timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded)
 
 	p.mu.Lock()
@@ -125,7 +128,7 @@ func (p *Pool) launch(g *generation, at attempt) {
 	}
 	if err == nil {
 		g.lastLaunch, g.hangs = p.clock(), false
-		p.addWorkerLocked(p.newWorker(g, proc, at.serial))
+		p.addWorkerLocked(p.newWorker(g, proc, at.serial, took))
 	} else {
 		g.inUse--
 		p.total.release(1)
@@ -152,7 +155,7 @@ func (p *Pool) launchEndedLocked(g *generation, at attempt, timedOut bool, err e
 		p.masterExitedLocked(g)
 	default:
 		p.launchFailedLocked(at, err)
-		if timedOut && g.slots > 0 && g.lastLaunch <= at.start {
+		if timedOut && g.slots > 0 && g.lastLaunch <= at.start && !isBootError(err) {
 			p.masterHangsLocked(g)
 		}
 	}
@@ -167,12 +170,12 @@ func (p *Pool) notifyLaunchedLocked() {
 }
 
 // newWorker returns a worker for a new process. It is in no list yet. serial is
-// that of its launch.
-func (p *Pool) newWorker(g *generation, proc Process, serial uint64) *worker {
+// that of its launch, which took so long.
+func (p *Pool) newWorker(g *generation, proc Process, serial uint64, took time.Duration) *worker {
 	now := p.clock()
 	return &worker{
-		launchSerial: serial,
-		id:           p.lastWorkerID.Add(1), gen: g, proc: proc, conn: proc.Conn(),
+		launchSerial: serial, launchTime: took,
+		id: p.lastWorkerID.Add(1), gen: g, proc: proc, conn: proc.Conn(),
 		started: now, lastChecked: now,
 	}
 }
@@ -182,6 +185,7 @@ func (p *Pool) addWorkerLocked(w *worker) {
 	p.workers[w.id] = w
 	p.inState[w.state]++
 	p.launches++
+	p.launchTime += w.launchTime
 	w.maxRequests = p.settings.drawMaxRequests()
 	done := w.proc.Done()
 	p.goLocked(func() { p.watch(w, done) })
@@ -197,12 +201,14 @@ func (p *Pool) addWorkerLocked(w *worker) {
 // that may not wait for the next one.
 func (p *Pool) launchFailedLocked(at attempt, err error) {
 	delay := p.failures.add(time.Now(), at.serial)
-	p.failures.err = err
-	if !p.failures.logged {
+	p.bootFailedLocked(err)
+	// A script that is being written fails in one way after the other.
+	if !p.failures.logged || isBootError(err) && fmt.Sprint(p.failures.err) != err.Error() {
 		p.failures.logged = true
 		p.logLocked(p.log.Error, "cannot launch a worker; retrying", zap.Error(err), retryIn(delay))
 	}
-	if delay == 0 || p.startPending || p.countsLocked().total() > 0 {
+	p.failures.err = err
+	if delay == 0 || p.startPending || p.countsLocked().total() > 0 || p.failures.count < p.settings.LaunchFailures {
 		return
 	}
 	next := p.clock() + delay
@@ -214,6 +220,18 @@ func (p *Pool) launchFailedLocked(at attempt, err error) {
 		}
 		wt = following
 	}
+}
+
+// bootFailedLocked counts a launch that failed because of the worker script.
+func (p *Pool) bootFailedLocked(err error) {
+	if isBootError(err) {
+		p.exits[BootFailed]++
+	}
+}
+
+func isBootError(err error) bool {
+	_, ok := errors.AsType[*BootError](err)
+	return ok
 }
 
 // retryIn is the log field for the delay until the next launch.

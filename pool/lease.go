@@ -140,7 +140,7 @@ func (l Lease) finishLocked(reusable bool, now time.Duration) {
 		p.recordSuccessLocked(&w.lease.info)
 		p.returnLocked(w, now)
 	case w.exited():
-		p.removeLocked(w, cmp.Or(w.killReason, Crashed))
+		p.removeLocked(w, cmp.Or(w.killReason, w.exitReason()))
 	case w.conn.Broken() || w.killReason != NoReason:
 		if w.conn.StrayResponse() {
 			w.lease.disown() // the data was not written for this request
@@ -165,7 +165,7 @@ func (p *Pool) returnLocked(w *worker, now time.Duration) {
 	// watch leaves both cases to us. A signal may have been sent before the process
 	// could handle it.
 	if w.exited() || w.killReason != NoReason {
-		p.discardLocked(w, cmp.Or(w.killReason, Crashed))
+		p.discardLocked(w, cmp.Or(w.killReason, w.exitReason()))
 		return
 	}
 	reason := cmp.Or(w.retireReason, p.exceededLocked(w, now))

@@ -51,10 +51,16 @@ type Process interface {
 	// PID returns the process ID, 0 if it is not known yet.
 	PID() int
 
-	// Done returns a channel that is closed when the process has exited. The end of
-	// the connection does not prove that it has, nor the other way round: a program
-	// that a script started may hold the connection open.
+	// Done returns a channel that is closed when the process has exited, or when its
+	// worker script has ended. The end of the connection does not prove that it has,
+	// nor the other way round: a program that a script started may hold the connection
+	// open.
 	Done() <-chan struct{}
+
+	// ScriptEnd reports, once Done is closed, whether the worker script has ended
+	// and its process has not. text is PHP's fatal error, "" if there was none, as
+	// after exit. In an ordinary pool ended is false.
+	ScriptEnd() (text string, ended bool)
 
 	// Stop stops a process that runs no request. When ctx is done it kills it. It
 	// may be called twice.
@@ -71,10 +77,10 @@ type Process interface {
 	// limit does. It returns errors.ErrUnsupported if that is impossible.
 	SoftTimeout() error
 
-	// Drain is called after Conn.Abandon has told PHP that the client has disconnected,
-	// and waits until a process is ready in this slot: the same one after its
-	// script has ended, or its successor. Until then Kill and SoftTimeout act on the
-	// process that still runs.
+	// Drain is called after [fastcgi.Conn.Abandon] has told PHP that the client has
+	// disconnected. It waits until a process is ready in this slot: the same one after
+	// it has finished the request, or its successor. Until then Kill and SoftTimeout
+	// act on the process that still runs.
 	Drain(ctx context.Context) (Process, error)
 
 	// Memory returns the private memory of the process in bytes, or

@@ -69,7 +69,7 @@ func (p *Pool) replaceLocked(g *generation, atOnce bool) {
 // started in its place now.
 func (p *Pool) hangsSinceLocked() (time.Duration, bool) {
 	g := p.gen
-	if g == nil || g.slots == 0 || g.starting == 0 || g.inUse > g.starting {
+	if g == nil || g.slots == 0 || p.settings.Boots || g.starting == 0 || g.inUse > g.starting {
 		return 0, false
 	}
 	return g.startingSince, !p.startPending && p.failures.wait(time.Now()) == 0

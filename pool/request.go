@@ -114,14 +114,17 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 		resp.Body.Close() // not read
 	}
 	died, status := lease.workerDied(err), lease.w.proc.ExitStatus()
+	text, ended := lease.w.proc.ScriptEnd()
 	if died && errors.Is(err, fastcgi.ErrNotSent) {
-		lease.discard(Crashed) // the request had no part in it
+		lease.discard(lease.w.exitReason()) // the request had no part in it
 	} else {
 		lease.Release()
 	}
 	switch {
 	case timedOut:
 		return nil, ErrRequestTimeout
+	case died && ended && !errors.Is(err, fastcgi.ErrNotSent):
+		return nil, &ScriptError{text}
 	case died:
 		return nil, &diedError{err, status}
 	}

@@ -20,7 +20,7 @@ func (p *Pool) watch(w *worker, done <-chan struct{}) {
 	switch w.state {
 	case Idle:
 		p.unlistLocked(w)
-		p.removeLocked(w, Crashed)
+		p.removeLocked(w, w.exitReason())
 	case Busy:
 		// The response may be complete in the socket; its reader decides.
 		w.conn.Interrupt(ErrWorkerDied)
@@ -88,8 +88,11 @@ func (p *Pool) removeLocked(w *worker, reason Reason) {
 	p.exits[reason]++
 	p.closeConn(w)
 	w.gen.inUse--
-	if reason == Crashed {
+	switch reason {
+	case Crashed:
 		p.workerCrashedLocked(w)
+	case ScriptEnded:
+		p.scriptEndedLocked(w)
 	}
 	p.closeIfDrainedLocked(w.gen)
 	p.growLocked()
@@ -133,6 +136,29 @@ func (p *Pool) workerCrashedLocked(w *worker) {
 	p.logLocked(p.log.Warn, "worker exited unexpectedly", zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()),
 		ifSet("exit_status", p.lastCrash.ExitStatus), zap.Int("requests", w.requests),
 		ifSet("method", info.Method), ifSet("uri", info.URI), ifSet("script", info.Script))
+}
+
+// scriptEndedLocked logs that a worker script has ended by itself, and delays launches
+// if scripts end before they have got a request.
+func (p *Pool) scriptEndedLocked(w *worker) {
+	if w.requests == 0 && p.clock()-w.started < time.Second {
+		p.failures.add(time.Now(), w.launchSerial)
+		if p.failures.count > immediateRetries && !p.failures.logged {
+			p.failures.logged = true
+			p.logLocked(p.log.Error, "worker scripts end before their first request; delaying further launches",
+				retryIn(p.failures.wait(time.Now())))
+		}
+	}
+	text, _ := w.proc.ScriptEnd()
+	info := &w.lease.info
+	fields := []zap.Field{zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()), zap.Int("requests", w.requests)}
+	if text == "" { // by its own limit of requests, or exit
+		p.logLocked(p.log.Debug, "worker script ended", fields...)
+		return
+	}
+	fields = append(fields, zap.String("error", text),
+		ifSet("method", info.Method), ifSet("uri", info.URI), ifSet("script", info.Script))
+	p.logLocked(p.log.Warn, "worker script ended", fields...)
 }
 
 // ifSet is a log field, or none for an empty value: a worker that was idle had no
@@ -182,7 +208,7 @@ func (p *Pool) drain(w *worker) {
 		defer p.mu.Unlock()
 		p.stopTimerLocked(w)
 		if w.state == Draining {
-			p.removeLocked(w, cmp.Or(w.killReason, Crashed))
+			p.removeLocked(w, cmp.Or(w.killReason, w.exitReason()))
 		}
 		return
 	}
@@ -195,7 +221,11 @@ func (p *Pool) drain(w *worker) {
 		return
 	}
 	if err != nil {
-		p.discardLocked(w, cmp.Or(w.killReason, Abandoned))
+		reason := Abandoned
+		if w.exited() {
+			reason = w.exitReason()
+		}
+		p.discardLocked(w, cmp.Or(w.killReason, reason))
 		return
 	}
 	if proc.PID() != w.proc.PID() {

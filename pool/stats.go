@@ -17,6 +17,7 @@ type counters struct {
 	slow           uint64
 	timedOut       uint64
 	launches       uint64
+	launchTime     time.Duration // of all launches
 	masterExits    uint64
 	restarts       uint64 // see Stats.Restarts
 	maxBusy        int
@@ -41,8 +42,9 @@ type Stats struct {
 	Requests RequestCounts
 	// Exits counts the workers that have exited, by reason.
 	Exits map[Reason]uint64
-	// Launches counts the workers that were launched.
-	Launches uint64
+	// Launches counts the workers that were launched, which took LaunchTime in total.
+	Launches   uint64
+	LaunchTime time.Duration
 	// Restarts counts the generations that replaced a serving one because that
 	// was requested: by [Pool.Restart] or [Prepared.Commit].
 	Restarts uint64
@@ -190,7 +192,7 @@ func (p *Pool) statsLocked() Stats {
 			Total: p.requests, Failed: p.failedRequests, Rejected: p.rejections.total(), Rejections: p.rejections,
 			Retried: p.retried, Slow: p.slow, TimedOut: p.timedOut,
 		},
-		Exits: map[Reason]uint64{}, Launches: p.launches, Restarts: p.restarts, MasterExits: p.masterExits, Times: p.times,
+		Exits: map[Reason]uint64{}, Launches: p.launches, LaunchTime: p.launchTime, Restarts: p.restarts, MasterExits: p.masterExits, Times: p.times,
 		LastCrash: p.lastCrash, LastFailure: p.failures.err, Quarantined: map[string]time.Time{},
 	}
 	s.AllPools.Limited = p.limited

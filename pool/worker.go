@@ -27,6 +27,7 @@ type worker struct {
 
 	// launchSerial is the number of failures when it was launched, see failures.
 	launchSerial uint64
+	launchTime   time.Duration // how long the launch took
 
 	// leaseID numbers the leases of the worker. A Lease with another number is void.
 	leaseID uint64
@@ -103,6 +104,15 @@ func (w *worker) exited() bool {
 	default:
 		return false
 	}
+}
+
+// exitReason returns why a worker is gone that was not told to stop: its process has
+// exited, or its worker script has ended.
+func (w *worker) exitReason() Reason {
+	if _, ended := w.proc.ScriptEnd(); ended && w.exited() {
+		return ScriptEnded
+	}
+	return Crashed
 }
 
 // endLeaseLocked ends the lease of a worker that can serve again.
@@ -242,13 +252,19 @@ const (
 	Recycled
 	// Closed means that the pool was closed or became smaller.
 	Closed
+	// ScriptEnded means that the worker script has ended by itself: it returned, called
+	// exit, or had a fatal error.
+	ScriptEnded
+	// BootFailed means that the worker script failed before it was ready. It is only
+	// counted: there was no worker yet.
+	BootFailed
 
-	reasons = int(Closed) + 1
+	reasons = int(BootFailed) + 1
 )
 
 var reasonNames = [reasons]string{
 	"", "max_requests", "max_age", "max_memory", "idle_timeout", "request_timeout",
-	"crashed", "probe_failed", "abandoned", "recycled", "closed",
+	"crashed", "probe_failed", "abandoned", "recycled", "closed", "script_ended", "boot_failed",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

@@ -108,14 +108,15 @@ func (site *Site) checkTarget(s *Script) error {
 	if err != nil {
 		return statError(err)
 	}
-	if !below(root, target) || !site.splits.hasScriptExt(target) {
+	if !Below(root, target) || !site.splits.hasScriptExt(target) {
 		return caddyhttp.Error(http.StatusNotFound,
 			fmt.Errorf("%s leads to %s, which is not a script below the root (confine_symlinks)", s.Filename, target))
 	}
 	return nil
 }
 
-func below(root, path string) bool {
+// Below reports whether path is below the directory root. Both must be absolute.
+func Below(root, path string) bool {
 	relative, err := filepath.Rel(root, path)
 	return err == nil && filepath.IsLocal(relative)
 }

@@ -17,6 +17,8 @@ const StatusClientClosed = 499
 // ErrorStatus returns the HTTP status for an error of [pool.Pool.Do].
 func ErrorStatus(err error) int {
 	var launch *pool.LaunchError
+	var boot *pool.BootError
+	var script *pool.ScriptError
 	var param *fastcgi.ParamError
 	var body *fastcgi.BodyError
 	var timeout net.Error
@@ -29,6 +31,10 @@ func ErrorStatus(err error) int {
 		return http.StatusServiceUnavailable
 	case errors.Is(err, pool.ErrRequestTimeout):
 		return http.StatusGatewayTimeout
+	case errors.As(err, &boot):
+		return http.StatusServiceUnavailable
+	case errors.As(err, &script):
+		return http.StatusInternalServerError
 	case errors.As(err, &launch), errors.Is(err, pool.ErrWorkerDied):
 		return http.StatusBadGateway
 	case errors.As(err, &param):

@@ -48,6 +48,10 @@ type Pool struct {
 
 	// watchOnce starts watch when the first config with the option is active.
 	watchOnce sync.Once
+	// followOnce starts follow when the first config with a worker script is active.
+	// resets has a value if a script has called opcache_reset().
+	followOnce sync.Once
+	resets     chan struct{}
 	// activeWarmups counts generations that are being warmed up; see Do.
 	activeWarmups atomic.Int32
 
@@ -66,7 +70,7 @@ type Pool struct {
 // New returns a pool that is not in the registry. It starts no worker. active is
 // the plan that the settings come from, nil if no config has activated one yet.
 func New(c pool.Config, bodies *spool.Spool, active *poolcfg.Plan) *Pool {
-	p := &Pool{Name: c.Name, Spool: bodies, logger: c.Logger, plan: active, idle: make(chan struct{}, 1)}
+	p := &Pool{Name: c.Name, Spool: bodies, logger: c.Logger, plan: active, idle: make(chan struct{}, 1), resets: make(chan struct{}, 1)}
 	p.closeCtx, p.closeNow = context.WithCancel(context.Background())
 	p.Pool = pool.New(c)
 	p.OPcache = opcache.New(p.Pool, p.logger, p.opcacheScope, p.MissingPermission)

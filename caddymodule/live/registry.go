@@ -22,8 +22,9 @@ var usagePool = caddy.NewUsagePool()
 func LoadOrNew(name string, plan *poolcfg.Plan, logger *zap.Logger) (*Pool, error) {
 	value, _, err := usagePool.LoadOrNew(name, func() (caddy.Destructor, error) {
 		logger := PoolLogger(logger, name)
-		p := New(pool.Config{
-			Name: name, Start: plan.Starter(logger), Settings: plan.Settings, Logger: logger, Total: total,
+		var p *Pool
+		p = New(pool.Config{
+			Name: name, Start: plan.Starter(logger, func() { p.resetRequested() }), Settings: plan.Settings, Logger: logger, Total: total,
 		}, spool.New(plan.Options.SpoolDir, plan.Options.SpoolMax), nil)
 		RunningPools.add(p) // before any config can start it
 		return p, nil

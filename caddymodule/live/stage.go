@@ -42,7 +42,7 @@ func (p *Pool) Stage(ctx context.Context, app Owner, plan *poolcfg.Plan, startEm
 		if err := plan.CreateDirs(); err != nil {
 			return err
 		}
-		next.prepared = p.Pool.PrepareIdle(plan.Starter(p.logger), plan.Settings)
+		next.prepared = p.Pool.PrepareIdle(plan.Starter(p.logger, p.resetRequested), plan.Settings)
 	default:
 		var err error
 		if next.prepared, err = p.prepare(ctx, app, plan); err != nil {
@@ -61,7 +61,7 @@ func (p *Pool) Stage(ctx context.Context, app Owner, plan *poolcfg.Plan, startEm
 // prepare starts a generation beside the running one and warms it up.
 func (p *Pool) prepare(ctx context.Context, app Owner, plan *poolcfg.Plan) (*pool.Prepared, error) {
 	start := time.Now()
-	prepared, err := p.Pool.Prepare(ctx, plan.Starter(p.logger), plan.Settings)
+	prepared, err := p.Pool.Prepare(ctx, plan.Starter(p.logger, p.resetRequested), plan.Settings)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +99,9 @@ func (p *Pool) activateStaged() time.Duration {
 	p.plan, p.owner = next.plan, next.owner
 	if p.plan.Options.WatchesFiles() {
 		p.watchOnce.Do(func() { go p.watch() })
+	}
+	if p.plan.Worker != nil {
+		p.followOnce.Do(func() { go p.follow() })
 	}
 	p.Spool.Configure(next.plan.Options.SpoolDir, next.plan.Options.SpoolMax)
 	p.LimitsClients.Store(next.plan.Settings.MaxPerClient > 0)

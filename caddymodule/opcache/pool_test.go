@@ -47,7 +47,8 @@ func (w *fakeWorker) Stop(context.Context) error                  { return w.Kil
 func (w *fakeWorker) SoftTimeout() error                          { return errors.ErrUnsupported }
 func (w *fakeWorker) Drain(context.Context) (pool.Process, error) { return nil, errors.ErrUnsupported }
 
-func (w *fakeWorker) ExitStatus() string { return "" }
+func (w *fakeWorker) ExitStatus() string                   { return "" }
+func (w *fakeWorker) ScriptEnd() (text string, ended bool) { return "", false }
 func (w *fakeWorker) Activity(int) (pool.Activity, error) {
 	return pool.Activity{}, errors.ErrUnsupported
 }

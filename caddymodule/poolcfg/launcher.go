@@ -29,8 +29,9 @@ func (p processAdapter) Activity(depth int) (pool.Activity, error) {
 
 // Starter returns the function that starts a generation of the plan. It creates the
 // private directories first, and logs what the processes, and the programs of their
-// scripts, write to stdout and stderr.
-func (p *Plan) Starter(logger *zap.Logger) pool.Starter {
+// scripts, write to stdout and stderr. onReset is called, from any goroutine, when a
+// worker script has called opcache_reset(); it must not block.
+func (p *Plan) Starter(logger *zap.Logger, onReset func()) pool.Starter {
 	return func(ctx context.Context, slots int) (pool.Launcher, error) {
 		if err := p.CreateDirs(); err != nil {
 			return nil, err
@@ -49,11 +50,17 @@ func (p *Plan) Starter(logger *zap.Logger) pool.Starter {
 			if err != nil {
 				return nil, err
 			}
+			if p.Worker != nil {
+				return p.startWorkers(single, onReset)
+			}
 			return launcherAdapter[*phpbin.Single]{single, healthCheck}, nil
 		}
 		shared, err := phpbin.StartShared(ctx, o)
 		if err != nil {
 			return nil, err
+		}
+		if p.Worker != nil {
+			return p.startWorkers(shared, onReset)
 		}
 		return launcherAdapter[*phpbin.Shared]{shared, healthCheck}, nil
 	}
@@ -104,6 +111,8 @@ func (l launcherAdapter[L]) Launch(ctx context.Context) (pool.Process, error) {
 
 // processAdapter makes a process of phpbin a [pool.Process].
 type processAdapter struct{ *phpbin.Process }
+
+func (processAdapter) ScriptEnd() (text string, ended bool) { return "", false }
 
 func (p processAdapter) Conn() *fastcgi.Conn { return fastcgi.NewConn(p.Process.Conn()) }
 

@@ -232,6 +232,9 @@ type Options struct {
 
 	// binding is the site of an isolated pool; see BindToRoot.
 	binding siteBinding
+
+	// worker is the worker whose pool this is, nil for an ordinary pool; see ForWorker.
+	worker *workerScript
 }
 
 // QuarantineOptions says when requests for a script at one path, whatever the
@@ -256,11 +259,11 @@ const DefaultPool = "default"
 func (o *Options) IsZero() bool { return o == nil || o.Equal(new(Options)) }
 
 // Equal reports whether the same options have the same values: whether both have the
-// same JSON.
+// same JSON, and are for the same worker.
 func (o *Options) Equal(other *Options) bool {
 	x, err1 := json.Marshal(o)
 	y, err2 := json.Marshal(other)
-	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y) && o.worker.equal(other.worker)
 }
 
 // WatchesFiles reports whether the option watch is on.

@@ -130,5 +130,8 @@ func (o *Options) Reread() (*Options, error) {
 		return nil, err
 	}
 	fresh.binding = o.binding
+	if w := o.worker; w != nil {
+		fresh = fresh.ForWorker(&w.Worker, w.path, w.env)
+	}
 	return fresh, fresh.Validate()
 }

@@ -51,6 +51,8 @@ type Plan struct {
 	User *UnixUser
 	// Functions are the functions that are defined for scripts.
 	Functions Functions
+	// Worker is the script that all workers of the pool run; nil in an ordinary pool.
+	Worker *WorkerPlan
 	// Sizing explains max_workers auto; nil if the size is configured.
 	Sizing *Sizing
 	// Key identifies a generation: plans with the same key start the same processes
@@ -101,7 +103,14 @@ func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLoc
 		return nil, binaryError(o.Binary, err)
 	}
 	p.Process.ZTS = p.Binary.ZTS
-	p.prepareFunctions()
+	if err := p.checkWorkerPHP(); err != nil {
+		return nil, err
+	}
+	if p.Worker != nil {
+		p.prepareScript()
+	} else {
+		p.prepareFunctions()
+	}
 	for _, warning := range p.Binary.Warnings {
 		logger.Warn("php-cgi startup warning", zap.String("message", warning))
 	}
@@ -166,6 +175,9 @@ func (p *Plan) prepare(path string) error {
 	if err := p.prepareUmask(); err != nil {
 		return err
 	}
+	if err := p.prepareWorker(); err != nil {
+		return err
+	}
 	if err := p.prepareINI(); err != nil {
 		return err
 	}
@@ -216,11 +228,13 @@ func (p *Plan) computeKey() error {
 		Rlimits       map[string]uint64
 		INI           map[string]string
 		Functions     Functions
+		Worker        *WorkerPlan `json:",omitempty"`
 	}{
 		Spawn: p.Spawn, Binary: p.Binary.ID(), Args: p.Process.Args(), Environ: p.Process.Environ(),
 		User: p.Process.Credential, Umask: p.Process.Umask, Nice: p.Process.Nice, NoNewPrivs: p.Process.NoNewPrivs,
 		OOMScoreAdj: p.Process.OOMScoreAdj,
 		Rlimits:     o.Rlimits, INI: map[string]string{}, Functions: p.Functions,
+		Worker: p.Worker,
 	}
 	for _, path := range p.Binary.INIFiles() {
 		sum, err := fileSum(path)
@@ -248,7 +262,7 @@ func (p *Plan) MayStartEmpty() bool {
 // fresh detected. Both must have the same options. Settings and Sizing stay those of p.
 func (p *Plan) WithDetected(fresh *Plan) *Plan {
 	plan := *p
-	plan.Functions = fresh.Functions
+	plan.Functions, plan.Worker = fresh.Functions, fresh.Worker
 	plan.Binary, plan.Process, plan.User = fresh.Binary, fresh.Process, fresh.User
 	plan.Key, plan.Inputs, plan.privateDir = fresh.Key, fresh.Inputs, fresh.privateDir
 	return &plan

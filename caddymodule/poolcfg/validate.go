@@ -228,6 +228,9 @@ func (o *Options) Settings(autoMax int) pool.Settings {
 		}
 		s.MaxSpare = valueOr(o.MaxSpare, max(defaultMaxSpare, s.MinWorkers))
 	}
+	if o.worker != nil {
+		o.worker.settings(&s, o)
+	}
 	return s
 }
 

@@ -148,4 +148,4 @@ func (p *processAdapter) Drain(ctx context.Context) (pool.Process, error) {
 }
 
 // Activity returns what the script does.
-func (p *processAdapter) Activity() (pool.Activity, error) { return pool.Activity{}, nil }
+func (p *processAdapter) Activity(int) (pool.Activity, error) { return pool.Activity{}, nil }

@@ -71,6 +71,8 @@ type inert struct{}
 
 func (inert) ExitStatus() string { return "" }
 
+func (inert) ScriptEnd() (text string, ended bool) { return "", false }
+
 func (inert) Activity(int) (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
 
 // socketWorker is a worker that exits when serve returns.

@@ -1,0 +1,130 @@
+package live
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+)
+
+const (
+	// followInterval is how often the files of a worker script are checked: at most, for
+	// a check may take scanShare of the time only.
+	followInterval = 250 * time.Millisecond
+	scanShare      = 20 // one in so many
+	// followRetry is the time between two attempts to start a generation for the same
+	// reason, and between two that scripts have asked for.
+	followRetry = 5 * time.Second
+)
+
+// resetRequested asks for a new generation, because a script has called
+// opcache_reset(): in a process that runs a worker script, PHP could not do that.
+func (p *Pool) resetRequested() {
+	select {
+	case p.resets <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
+// follow starts a new generation of a worker's pool when the path of the script leads to
+// another directory, as after a deployment that replaces a symlink, when a file has
+// changed that the option watch names, and when a script has called opcache_reset().
+// The old generation serves until the new one is ready, and stays if that fails.
+func (p *Pool) follow() {
+	f := follower{pool: p}
+	ticker := time.NewTicker(followInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.closeCtx.Done():
+			return
+		case <-ticker.C:
+		}
+		plan, _ := p.Active()
+		if plan == nil || plan.Worker == nil {
+			continue
+		}
+		f.check(plan)
+	}
+}
+
+// follower is the state of follow.
+type follower struct {
+	pool      *Pool
+	triedAt   time.Time // of the last restart
+	tried     string    // the reason for it
+	nextScan  time.Time
+	watch     []string // patterns of the next two
+	seen, ran map[string]poolcfg.WatchedFile
+}
+
+func (f *follower) check(plan *poolcfg.Plan) {
+	script, err := poolcfg.ResolveScript(plan.Worker.File)
+	if err == nil && script != plan.Worker.Script && poolcfg.IsFile(script) {
+		f.restart("the script is now "+script, true)
+		return
+	}
+	select {
+	case <-f.pool.resets:
+		if !f.restart("opcache_reset() in a worker script", false) {
+			f.pool.resetRequested() // later
+		}
+		return
+	default:
+	}
+	if len(plan.Worker.Watch) > 0 && time.Now().After(f.nextScan) {
+		f.scan(plan.Worker)
+	}
+}
+
+// restart starts a generation, unless the last attempt was too recent. again means that
+// only one with the same reason counts.
+func (f *follower) restart(reason string, again bool) bool {
+	if time.Since(f.triedAt) < followRetry && (!again || reason == f.tried) {
+		return false
+	}
+	f.tried = reason
+	if err := f.pool.Restart(f.pool.closeCtx, reason); err != nil && f.pool.closeCtx.Err() == nil {
+		f.pool.logger.Error("the new generation of the worker script failed to start; keeping the old one",
+			zap.String("reason", reason), zap.Error(err))
+	}
+	f.triedAt = time.Now()
+	return true
+}
+
+// scan starts a generation if watched files have changed since the last one was started.
+// It waits until two scans in a row agree: an editor or a deployment writes many files.
+func (f *follower) scan(worker *poolcfg.WorkerPlan) {
+	start := time.Now()
+	now := poolcfg.WatchedFiles(worker.Watch)
+	f.nextScan = time.Now().Add(scanShare * time.Since(start))
+	if f.ran == nil || !slices.Equal(f.watch, worker.Watch) {
+		f.watch, f.ran, f.seen = worker.Watch, now, now
+		return
+	}
+	stable := maps.Equal(now, f.seen)
+	f.seen = now
+	if !stable || maps.Equal(now, f.ran) {
+		return
+	}
+	changed := firstChanged(now, f.ran)
+	f.ran = now
+	f.tried = ""
+	f.restart("changed: "+changed, true)
+}
+
+// firstChanged returns a path, the first in order, whose state differs in the two.
+func firstChanged(a, b map[string]poolcfg.WatchedFile) string {
+	first := ""
+	for _, pair := range [][2]map[string]poolcfg.WatchedFile{{a, b}, {b, a}} {
+		for path, state := range pair[0] {
+			if other, ok := pair[1][path]; (!ok || other != state) && (first == "" || path < first) {
+				first = path
+			}
+		}
+	}
+	return first
+}

@@ -1,0 +1,73 @@
+package caddymodule
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// publicDir returns a temporary directory that PHP's user can enter.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "php_pool-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // G302: that is its purpose
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A wrong worker makes the load of the config fail, with what to write instead.
+func TestWorker_Refused(t *testing.T) {
+	dir := publicDir(t)
+	root := filepath.Join(dir, "public")
+	for _, name := range []string{"public/index.php", "public/other.php", "public/worker.inc", "app/worker.php"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("<?php"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ lines, want string }{
+		{"worker missing.php", "missing.php: no such file or directory"},
+		{"worker ../public", "has not the extension of a script: write match <path>"},
+		{"worker " + root + " {\nmatch /a\n}", "is not a regular file: write the path of the script"},
+		{"worker worker.inc", "has not the extension of a script: write match <path>"},
+		{"worker ../app/worker.php", "is outside of the root " + root + ", so that no request can name it: write match <path>"},
+		{"root {http.request.host}\nworker index.php", "the root {http.request.host} depends on the request: write the absolute path of the script"},
+		{"worker index.php {\nname same\n}\nworker other.php {\nname same\n}", "pool same is defined twice with different options: give one of them another name"},
+		{"name same\nworker index.php {\nname same\n}", "pool same is defined twice with different options: give one of them another name"},
+		{"worker index.php {\nenv A {env.NO_SUCH_VARIABLE}\n}", "env A: {env.NO_SUCH_VARIABLE} has no value"},
+	} {
+		lines := c.lines
+		if !strings.HasPrefix(lines, "root") {
+			lines = "root " + root + "\n" + lines
+		}
+		got := validate(t, "http://127.0.0.1:8080 {\nphp_pool {\n"+lines+"\n}\n}\n")
+		if !strings.Contains(got, "worker ") || !strings.Contains(got, c.want) {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.lines, got, c.want)
+		}
+	}
+}
+
+// The same worker in two sites is one pool.
+func TestWorker_SharedBySites(t *testing.T) {
+	root := publicDir(t)
+	if err := os.WriteFile(filepath.Join(root, "index.php"), []byte("<?php"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	site := "php_pool {\nroot " + root + "\nworker index.php\n}\n}\n"
+	if got := validate(t, "http://127.0.0.1:8080 {\n"+site+"http://127.0.0.1:8081 {\n"+site); got != "" {
+		t.Error(got)
+	}
+}
