@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -94,7 +95,7 @@ func compare(t *testing.T, list []comparison, change ...func(*site)) {
 				}
 				r.params["TEST_SCRIPT"] = script
 				want := reference.run(script, r).text()
-				got := w.do(r).text()
+				got := withoutCaller(w.do(r).text())
 				select {
 				case <-w.Done():
 					w = s.mustLaunch()
@@ -111,6 +112,16 @@ func compare(t *testing.T, list []comparison, change ...func(*site)) {
 		}
 	}
 }
+
+// withoutCaller removes the calls by which the worker script runs the script from stack
+// traces.
+func withoutCaller(text string) string {
+	return caller.ReplaceAllStringFunc(text, func(frames string) string {
+		return frames[:strings.Index(frames, " ")] + " {main}"
+	})
+}
+
+var caller = regexp.MustCompile(`#\d+ [^ ]*/worker\.php\(2\): include\([^)]*\)\n#\d+ [^ ]*/worker\.php\(1\): frankenphp_handle_request\([^)]*\)\n#\d+ \{main\}`)
 
 // difference returns the lines that only one of the texts has.
 func difference(got, want string) string {

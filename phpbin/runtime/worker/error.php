@@ -14,15 +14,17 @@ final class PhpPoolError
             $handler($e);
             return;
         }
-        $text = 'Uncaught ' . $e . "\n  thrown";
+        $type = $e instanceof ParseError ? 'Parse error' : 'Fatal error';
+        $text = $e instanceof CompileError ? $e->getMessage() : 'Uncaught ' . self::withoutOurFrames((string) $e) . "\n  thrown";
         $file = $e->getFile();
         $line = $e->getLine();
         if (ini_get('log_errors')) {
-            error_log("PHP Fatal error:  $text in $file on line $line");
+            error_log("PHP $type:  $text in $file on line $line");
         }
-        if (PhpPoolIni::isOn('display_errors')) {
-            echo ini_get('error_prepend_string'), self::format($text, $file, $line), ini_get('error_append_string');
-        } elseif (!PhpPoolOutput::$headSent && http_response_code() === 200) {
+        if (self::display($type, $text, $file, $line)) {
+            return;
+        }
+        if (!PhpPoolOutput::$headSent && http_response_code() === 200) {
             http_response_code(500);
         }
     }
@@ -35,13 +37,37 @@ final class PhpPoolError
         }
     }
 
-    /** Formats a message as php_error_cb in main/main.c does. */
-    private static function format(string $text, string $file, int $line): string
+    /** Removes the calls of this file from stack traces. */
+    private static function withoutOurFrames(string $text): string
     {
+        $lines = [];
+        $removed = 0;
+        foreach (explode("\n", $text) as $line) {
+            if (!preg_match('/^#(\d+) (.*)/s', $line, $frame)) {
+                $removed = 0;
+                $lines[] = $line;
+            } elseif (strncmp($frame[2], __FILE__ . '(', strlen(__FILE__) + 1) === 0) {
+                $removed++;
+            } else {
+                $lines[] = '#' . ($frame[1] - $removed) . ' ' . $frame[2];
+            }
+        }
+        return implode("\n", $lines);
+    }
+
+    /** Writes a message as php_error_cb in main/main.c does, if display_errors is on. */
+    public static function display(string $type, string $text, string $file, int $line): bool
+    {
+        if (!PhpPoolIni::isOn('display_errors')) {
+            return false;
+        }
         if (ini_get('html_errors')) {
             $text = htmlspecialchars($text);
-            return "<br />\n<b>Fatal error</b>:  $text in <b>$file</b> on line <b>$line</b><br />\n";
+            $message = "<br />\n<b>$type</b>:  $text in <b>$file</b> on line <b>$line</b><br />\n";
+        } else {
+            $message = "\n$type: $text in $file on line $line\n";
         }
-        return "\nFatal error: $text in $file on line $line\n";
+        PhpPoolOutput::print(ini_get('error_prepend_string') . $message . ini_get('error_append_string'));
+        return true;
     }
 }

@@ -10,7 +10,7 @@ final class PhpPoolOutput
     /** A response can be written. */
     public static bool $open = false;
 
-    /** Its header has been sent. */
+    /** Its header has been sent, or is in $content, and cannot be changed. */
     public static bool $headSent = false;
 
     /** Each write is sent at once: ob_implicit_flush() is on. */
@@ -77,7 +77,13 @@ final class PhpPoolOutput
             return '';
         }
         if (self::$open) {
-            self::$content .= $data;
+            if (!self::$headSent && $data !== '') {
+                // PHP sends the header with the first output that no buffer holds back.
+                self::$content = self::head();
+            }
+            if (!self::$bodyless) {
+                self::$content .= $data;
+            }
             if (isset(self::$content[65535]) || self::$implicitFlush) {
                 self::flush();
             }
@@ -88,6 +94,16 @@ final class PhpPoolOutput
             PhpPoolWorker::end();
         }
         return '';
+    }
+
+    /** Writes $data, also after PHP has ended the output buffers. */
+    public static function print(string $data): void
+    {
+        if (count(ob_list_handlers()) > 0) {
+            echo $data;
+        } else {
+            self::write($data, 0);
+        }
     }
 
     /** Sends what has been written. */
@@ -102,10 +118,10 @@ final class PhpPoolOutput
     /** Returns the records of what has been written and not sent. */
     private static function take(): string
     {
-        $content = self::$headSent ? '' : self::head(); // first, because the callback may write
-        if (!self::$bodyless) {
-            $content .= self::$content;
+        if (!self::$headSent) {
+            self::$content = self::head();
         }
+        $content = self::$content;
         self::$content = '';
         return PhpPoolConnection::records(PhpPoolConnection::STDOUT, $content);
     }

@@ -122,6 +122,7 @@ final class PhpPoolWorker
         }
         PhpPoolSession::close();
         if ($noMemory) {
+            PhpPoolError::display('Fatal error', $error['message'], $error['file'], $error['line']);
             self::end();
         }
     }
