@@ -37,16 +37,16 @@ final class PhpPoolBody
     {
         self::$pending = false;
         $type = self::formType();
-        if ($type === 'multipart/form-data') {
-            $form = new PhpPoolMultipart($_SERVER['CONTENT_TYPE'], [self::class, 'receive']);
+        if ($type === 'multipart/form-data' && ($boundary = PhpPoolMultipart::boundary($_SERVER['CONTENT_TYPE'])) !== null) {
+            $form = new PhpPoolMultipart($boundary, [self::class, 'receive']);
             [$_POST, $_FILES] = $form->parse();
             return self::skip();
         }
         if (!self::receiveInput()) {
             return false;
         }
-        if ($type !== '') {
-            parse_str(self::$input ?? stream_get_contents(self::$file, -1, 0), $_POST);
+        if ($type === 'application/x-www-form-urlencoded') {
+            $_POST = PhpPoolVariables::parse(self::$input ?? stream_get_contents(self::$file, -1, 0));
         }
         if (self::$input !== '') {
             stream_wrapper_unregister('php');
@@ -64,7 +64,7 @@ final class PhpPoolBody
         }
         $length = (int) ($_SERVER['CONTENT_LENGTH'] ?? 0);
         if (self::$maxSize > 0 && $length > self::$maxSize) {
-            PhpPoolError::warnAtStartup("POST Content-Length of $length bytes exceeds the limit of " . self::$maxSize . ' bytes');
+            PhpPoolError::warnAtStartup("PHP Request Startup: POST Content-Length of $length bytes exceeds the limit of " . self::$maxSize . ' bytes');
             return '';
         }
         $type = $_SERVER['CONTENT_TYPE'] ?? '';
@@ -163,11 +163,10 @@ final class PhpPoolBody
         $input = self::$input ?? stream_get_contents(self::$file, -1, 0);
         switch (strtolower(substr($type, 0, strcspn($type, ';, ')))) {
             case 'application/x-www-form-urlencoded':
-                parse_str($input, $post);
-                return [$post, []];
+                return [PhpPoolVariables::parse($input), []];
             case 'multipart/form-data':
                 $parts = [$input, ''];
-                $form = new PhpPoolMultipart($type, static function () use (&$parts) {
+                $form = new PhpPoolMultipart((string) PhpPoolMultipart::boundary($type), static function () use (&$parts) {
                     return array_shift($parts);
                 });
                 return $form->parse();

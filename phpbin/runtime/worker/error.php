@@ -30,10 +30,10 @@ final class PhpPoolError
     }
 
     /** Warns of something in the request itself, as PHP does before it runs the script. */
-    public static function warnAtStartup(string $text): void
+    public static function warnAtStartup(string $text, string $type = 'Warning', int $level = E_WARNING): void
     {
-        if (ini_get('log_errors') && error_reporting() & E_WARNING) {
-            error_log("PHP Warning:  PHP Request Startup: $text in Unknown on line 0");
+        if (ini_get('log_errors') && error_reporting() & $level) {
+            error_log("PHP $type:  $text in Unknown on line 0");
         }
     }
 

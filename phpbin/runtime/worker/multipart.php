@@ -9,8 +9,7 @@ final class PhpPoolMultipart
     /** The whole body has been received. */
     public static bool $atEnd = false;
 
-    private string $contentType;
-    private string $boundary = '';
+    private string $boundary;
 
     /** @var callable that returns the next part of the body; '' or null at its end */
     private $receive;
@@ -19,9 +18,8 @@ final class PhpPoolMultipart
     private string $buffer = '';
     private int $at = 0;
 
-    /** The fields and the files, URL-encoded for parse_str(), which knows how PHP names variables. */
-    private string $fields = '';
-    private string $files = '';
+    private array $fields = [];
+    private array $files = [];
 
     private int $fieldCount = 0;
     private int $maxFields;
@@ -32,9 +30,9 @@ final class PhpPoolMultipart
     private int $formMaxFileSize = 0;
     private int $unnamed = 0;
 
-    public function __construct(string $contentType, callable $receive)
+    public function __construct(string $boundary, callable $receive)
     {
-        $this->contentType = $contentType;
+        $this->boundary = '--' . $boundary;
         $this->receive = $receive;
         $this->maxFields = (int) ini_get('max_input_vars');
         $this->filesLeft = (int) ini_get('max_file_uploads');
@@ -46,59 +44,43 @@ final class PhpPoolMultipart
     /** Returns [$_POST, $_FILES]. */
     public function parse(): array
     {
-        if ($this->findBoundary()) {
-            $parts = (int) (ini_get('max_multipart_body_parts') ?: -1);
-            $limit = $parts < 0 ? $this->maxFields + $this->filesLeft : $parts;
-            for ($left = $limit; ($header = $this->header()) !== null;) {
-                if (!isset($header['content-disposition'])) {
-                    continue;
-                }
-                if (--$left < 0) {
-                    PhpPoolError::warnAtStartup("Multipart body parts limit exceeded $limit. To increase the limit change max_multipart_body_parts in php.ini.");
-                    break;
-                }
-                if (!$this->part($header)) {
-                    break;
-                }
+        $parts = (int) (ini_get('max_multipart_body_parts') ?: -1);
+        $limit = $parts < 0 ? $this->maxFields + $this->filesLeft : $parts;
+        for ($left = $limit; ($header = $this->header()) !== null;) {
+            if (!isset($header['content-disposition'])) {
+                continue;
+            }
+            if (--$left < 0) {
+                PhpPoolError::warnAtStartup("PHP Request Startup: Multipart body parts limit exceeded $limit. "
+                    . 'To increase the limit change max_multipart_body_parts in php.ini.');
+                break;
+            }
+            if (!$this->part($header)) {
+                break;
             }
         }
-        parse_str(substr($this->fields, 1), $fields);
-        parse_str(substr($this->files, 1), $files);
-        foreach ($files as &$file) {
-            foreach (['error', 'size'] as $key) {
-                $file[$key] = self::integers($file[$key]);
-            }
-        }
-        return [$fields, $files];
+        return [$this->fields, $this->files];
     }
 
-    /** @param array|string $value */
-    private static function integers($value)
+    /** Returns the boundary that a Content-Type has; null if it is invalid. */
+    public static function boundary(string $contentType): ?string
     {
-        return is_array($value) ? array_map([self::class, 'integers'], $value) : (int) $value;
-    }
-
-    private function findBoundary(): bool
-    {
-        $at = stripos($this->contentType, 'boundary');
-        $at = $at === false ? false : strpos($this->contentType, '=', $at);
+        $at = stripos($contentType, 'boundary');
+        $at = $at === false ? false : strpos($contentType, '=', $at);
         if ($at === false) {
             PhpPoolError::warnAtStartup('Missing boundary in multipart/form-data POST data');
-            return false;
+            return null;
         }
-        $boundary = (string) substr($this->contentType, $at + 1);
+        $boundary = (string) substr($contentType, $at + 1);
         if (($boundary[0] ?? '') === '"') {
             $end = strpos($boundary, '"', 1);
             if ($end === false) {
                 PhpPoolError::warnAtStartup('Invalid boundary in multipart/form-data POST data');
-                return false;
+                return null;
             }
-            $boundary = substr($boundary, 1, $end - 1);
-        } else {
-            $boundary = substr($boundary, 0, strcspn($boundary, ',;'));
+            return substr($boundary, 1, $end - 1);
         }
-        $this->boundary = '--' . $boundary;
-        return true;
+        return substr($boundary, 0, strcspn($boundary, ',;'));
     }
 
     /** Receives more of the body. Returns false at its end. */
@@ -182,6 +164,8 @@ final class PhpPoolMultipart
         $name ??= (string) $this->unnamed++;
         if (self::isValidName($name)) {
             $this->file($name, $filename, $header['content-type'] ?? '');
+        } else {
+            $this->takesFiles = false; // no other either
         }
         return true;
     }
@@ -194,9 +178,9 @@ final class PhpPoolMultipart
             return true;
         });
         if (++$this->fieldCount <= $this->maxFields) {
-            $this->fields .= '&' . urlencode($name) . '=' . urlencode($value);
+            PhpPoolVariables::set($this->fields, $name, $value);
         } elseif ($this->fieldCount === $this->maxFields + 1) {
-            PhpPoolError::warnAtStartup("Input variables exceeded {$this->maxFields}. To increase the limit change max_input_vars in php.ini.");
+            PhpPoolError::warnAtStartup("PHP Request Startup: Input variables exceeded {$this->maxFields}. To increase the limit change max_input_vars in php.ini.");
         }
         if (strcasecmp($name, 'MAX_FILE_SIZE') === 0) {
             $this->formMaxFileSize = (int) $value;
@@ -224,7 +208,7 @@ final class PhpPoolMultipart
             unset($values['full_path']);
         }
         foreach ($values as $key => $value) {
-            $this->files .= '&' . urlencode("{$before}[$key]$index") . '=' . urlencode((string) $value);
+            PhpPoolVariables::set($this->files, "{$before}[$key]$index", $value);
         }
     }
 
@@ -232,6 +216,10 @@ final class PhpPoolMultipart
     private function save(): array
     {
         $dir = (string) ini_get('upload_tmp_dir');
+        if ($dir !== '' && !is_writable($dir)) {
+            PhpPoolError::warnAtStartup("PHP Request Startup: file created in the system's temporary directory", 'Notice', E_NOTICE);
+            $dir = '';
+        }
         $path = tempnam($dir !== '' ? $dir : sys_get_temp_dir(), 'php');
         $file = $path === false ? false : fopen($path, 'wb');
         if (!$file) {

@@ -26,6 +26,7 @@ final class PhpPoolRequest
 
     public static function boot(): void
     {
+        PhpPoolVariables::boot();
         self::$environment = array_diff_key($_SERVER, array_flip(self::OF_BOOT));
         $settings = ini_get_all(null, false); // unlike ini_get, it tells '' from nothing
         self::$requestOrder = strtoupper($settings['request_order'] ?? $settings['variables_order'] ?? '');
@@ -51,10 +52,7 @@ final class PhpPoolRequest
             self::authenticate($server);
         }
         $query = $server['QUERY_STRING'] ?? '';
-        $_GET = [];
-        if ($query !== '') {
-            parse_str($query, $_GET);
-        }
+        $_GET = $query === '' ? [] : PhpPoolVariables::parse($query);
         $_COOKIE = isset($server['HTTP_COOKIE']) ? self::cookies($server['HTTP_COOKIE']) : [];
         $_POST = $_FILES = [];
         if (self::$registersArgv) {
@@ -143,25 +141,11 @@ final class PhpPoolRequest
             $value = isset($pair[1]) ? rawurldecode($pair[1]) : '';
             if (strcspn($name, " .[\0") === strlen($name)) {
                 $cookies += [$name => $value];
-                continue;
+            } else {
+                PhpPoolVariables::set($cookies, $name, $value, true);
             }
-            // PHP changes the name, or it is that of an element of an array.
-            parse_str(urlencode($name) . '=' . urlencode($value), $changed);
-            $cookies = strpos($name, '[') === false ? $cookies + $changed : self::addElement($cookies, $name, $value, $changed);
         }
         return $cookies;
-    }
-
-    /** Adds an element of an array to variables, as PHP does for a name like a[b] or a[]. */
-    private static function addElement(array $variables, string $name, string $value, array $alone): array
-    {
-        $key = array_key_first($alone);
-        if ($key === null || !isset($variables[$key]) || !is_array($variables[$key])) {
-            return $alone + $variables;
-        }
-        parse_str(http_build_query([$key => $variables[$key]]) . '&' . urlencode($name) . '=' . urlencode($value), $merged);
-        $variables[$key] = $merged[$key];
-        return $variables;
     }
 
     /** Returns the variables of an INPUT_ constant. */
