@@ -120,7 +120,7 @@ func TestCompare_FormsMutated(t *testing.T) {
 		if len(r.body) > 3000 || len(r.body) == 0 {
 			continue
 		}
-		for range 12 {
+		for range 40 {
 			body := []byte(r.body)
 			for range 1 + random.IntN(4) {
 				at, token := random.IntN(len(body)+1), tokens[random.IntN(len(tokens))]

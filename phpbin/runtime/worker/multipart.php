@@ -279,7 +279,7 @@ final class PhpPoolMultipart
                 $this->at += $length;
             }
             if (!$this->more()) {
-                $rest = (string) substr($this->buffer, $this->at);
+                $rest = self::withoutPart($end, (string) substr($this->buffer, $this->at));
                 $this->at = strlen($this->buffer);
                 if ($rest !== '') {
                     $take($rest);
@@ -287,6 +287,18 @@ final class PhpPoolMultipart
                 return false;
             }
         }
+    }
+
+    /** Removes the beginning of a boundary at the end of the body, as PHP does. */
+    private static function withoutPart(string $end, string $rest): string
+    {
+        for ($n = min(strlen($end), strlen($rest)); $n > 0; $n--) {
+            if (substr_compare($rest, substr($end, 0, $n), -$n) === 0) {
+                $rest = substr($rest, 0, -$n);
+                return substr($rest, -1) === "\r" ? substr($rest, 0, -1) : $rest;
+            }
+        }
+        return $rest;
     }
 
     /** Returns [name, filename] of a Content-Disposition; null where there is none. */
