@@ -145,6 +145,13 @@ if (PHP_VERSION_ID >= 80400) {
     }
 }
 
+if (extension_loaded('session')) {
+    function session_name(?string $name = null): string|false
+    {
+        return PhpPoolSession::name($name);
+    }
+}
+
 if (extension_loaded('Zend OPcache')) {
     function opcache_reset(): bool
     {

@@ -17,8 +17,8 @@ final class PhpPoolSession
     /** The id is set for each request. */
     private static bool $setsId = false;
 
-    /** The id that the cookie of the request has, if it was set; otherwise ''. */
-    private static string $id = '';
+    /** The cookies of the request of which the id was set, as Set-Cookie lines. */
+    private static array $known = [];
 
     private static bool $autoStart = false;
 
@@ -36,13 +36,40 @@ final class PhpPoolSession
     {
         unset($GLOBALS['_SESSION']);
         if (self::$setsId) {
-            $id = $_COOKIE[session_name()] ?? '';
-            self::$id = is_string($id) ? $id : '';
-            session_id(self::$id); // with '' PHP makes a new one
+            self::$known = [];
+            self::setId();
         }
         if (self::$autoStart) {
             session_start();
         }
+    }
+
+    private static function setId(): void
+    {
+        $name = ini_get('session.name');
+        $id = $_COOKIE[$name] ?? '';
+        if (!is_string($id)) {
+            $id = '';
+        }
+        session_id($id); // with '' PHP makes a new one
+        if ($id !== '') {
+            self::$known[] = "Set-Cookie: $name=$id";
+        }
+    }
+
+    /** session_name(): the cookie with the new name has another id. */
+    public static function name(?string $name): string|false
+    {
+        $old = ini_get('session.name');
+        if ($name !== null && $name !== $old) {
+            if (ini_set('session.name', $name) === false) {
+                return false; // PHP has warned
+            }
+            if (self::$setsId) {
+                self::setId();
+            }
+        }
+        return $old;
     }
 
     /** Writes the session. */
@@ -72,14 +99,14 @@ final class PhpPoolSession
      */
     public static function withoutKnownCookie(array $lines): array
     {
-        if (self::$id === '' || session_id() !== self::$id || !ini_get('session.use_cookies')) {
+        if (self::$known === [] || !ini_get('session.use_cookies')) {
             return $lines;
         }
-        $cookie = 'Set-Cookie: ' . session_name() . '=' . self::$id;
+        $known = self::$known;
         foreach ($lines as $i => $line) {
-            if ($line === $cookie || strncmp($line, $cookie . ';', strlen($cookie) + 1) === 0) {
-                unset($lines[$i]);
-                break;
+            $found = array_search(substr($line, 0, strcspn($line, ';')), $known, true);
+            if ($found !== false) {
+                unset($lines[$i], $known[$found]); // but not one that the script has added itself
             }
         }
         return $lines;
