@@ -77,7 +77,7 @@ func (resp *response) close() {
 	if resp.buffer != nil {
 		resp.buffer.stop()
 	}
-	if resp.body.Running() && !resp.body.TryEnd() {
+	if !resp.body.TryEnd() {
 		resp.runOn()
 		return
 	}

@@ -1,0 +1,380 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/fastcgi"
+)
+
+// eventually polls until ok returns true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(waitLimit); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func newLoop(t *testing.T, source string, change ...func(*site)) *site {
+	t.Helper()
+	s := newSite(t, loop, change...)
+	s.write("request.php", source)
+	return s
+}
+
+// waitFor is PHP that waits until a file exists.
+const waitFor = `function wait_for($name) { $end = time() + 20; while (!file_exists(__DIR__ . '/' . $name) && time() < $end) { usleep(2000); clearstatcache(); } }`
+
+// TestRequest_Streams checks that each part of a response arrives before the next is
+// written.
+func TestRequest_Streams(t *testing.T) {
+	for name, write := range map[string]string{
+		"flush":          `echo $i; flush();`,
+		"buffer":         `ob_start(); echo $i; ob_flush(); flush(); ob_end_clean();`,
+		"output buffer":  `echo $i; ob_flush(); flush();`,
+		"implicit flush": `ob_implicit_flush(); echo $i; @ob_flush();`,
+	} {
+		for _, buffering := range []string{"0", "4096"} {
+			if buffering == "4096" && (name == "flush" || name == "buffer") {
+				continue // PHP's own buffer holds it back
+			}
+			t.Run(name+" "+buffering, func(t *testing.T) {
+				s := newLoop(t, `<?php for ($i = 0; $i < 3; $i++) { `+write+` wait_for("go$i"); }`, func(s *site) { s.ini("output_buffering", buffering) })
+				s.write("worker.php", "<?php "+waitFor+" "+strings.TrimPrefix(loop, "<?php"))
+				w := s.start().mustLaunch()
+				for range 2 {
+					r := request{uri: "/"}.fastCGI(s)
+					ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+					resp, err := w.conn.RoundTrip(ctx, r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i := range 3 {
+						var b [1]byte
+						if _, err := io.ReadFull(resp.Body, b[:]); err != nil || string(b[:]) != fmt.Sprint(i) {
+							t.Fatalf("part %d: got %q, %v", i, b, err)
+						}
+						s.write(fmt.Sprintf("go%d", i), "")
+					}
+					if rest, err := io.ReadAll(resp.Body); len(rest) > 0 || err != nil {
+						t.Errorf("got %q, %v", rest, err)
+					}
+					resp.Body.Close()
+					cancel()
+					for i := range 3 {
+						os.Remove(filepath.Join(s.dir, fmt.Sprintf("go%d", i)))
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestRequest_Finish(t *testing.T) {
+	for _, function := range []string{"fastcgi_finish_request", "frankenphp_finish_request"} {
+		s := newLoop(t, `<?php ob_start(); echo 'first'; echo json_encode(`+function+`()); echo json_encode(`+function+`()); wait_for('go'); echo 'not seen'; file_put_contents(__DIR__ . '/after', 'x');`)
+		s.write("worker.php", "<?php "+waitFor+" "+strings.TrimPrefix(loop, "<?php"))
+		w := s.start().mustLaunch()
+		r := request{uri: "/"}.fastCGI(s)
+		resp, err := w.conn.RoundTrip(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if string(body) != "first" || err != nil {
+			t.Errorf("%s: got %q, %v", function, body, err)
+		}
+		b := resp.Body.(*fastcgi.Body)
+		if !b.Running() || b.TryEnd() || w.conn.Reusable() {
+			t.Errorf("%s: the script does not run on", function)
+		}
+		s.write("go", "")
+		b.Close()
+		if !exists(filepath.Join(s.dir, "after")) || !w.conn.Reusable() {
+			t.Errorf("%s: the script has not ended its request", function)
+		}
+		os.Remove(filepath.Join(s.dir, "go"))
+	}
+}
+
+// TestRequest_RunsOnAfterResponse has a script that does more between two requests. Its
+// worker is not ready until that is done, and the client does not wait.
+func TestRequest_RunsOnAfterResponse(t *testing.T) {
+	s := newSite(t, `<?php `+waitFor+` while (frankenphp_handle_request(function () { echo 'x'; })) { error_log('terminating'); wait_for('go'); }`)
+	w := s.start().mustLaunch()
+	r := request{uri: "/"}.fastCGI(s)
+	var stderr strings.Builder
+	r.Stderr = &stderr
+	resp, err := w.conn.RoundTrip(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(resp.Body); string(body) != "x" || err != nil {
+		t.Errorf("got %q, %v", body, err)
+	}
+	if b := resp.Body.(*fastcgi.Body); b.TryEnd() || w.conn.Reusable() {
+		t.Error("ready while the script terminates")
+	}
+	s.write("go", "")
+	resp.Body.Close()
+	if !w.conn.Reusable() {
+		t.Error("not ready")
+	}
+	if got := stderr.String(); got != "terminating\n" {
+		t.Errorf("got stderr %q: what is logged before READY belongs to the request", got)
+	}
+}
+
+// interims collects interim responses.
+type interims []string
+
+func (x *interims) HandleInterim(status int, header http.Header) {
+	*x = append(*x, fmt.Sprint(status, header["Link"]))
+}
+
+func TestRequest_EarlyHints(t *testing.T) {
+	s := newLoop(t, `<?php
+		header('Link: </s.css>; rel=preload');
+		$first = headers_send(103);
+		header('Link: </t.css>; rel=preload', false);
+		headers_send(103);
+		header_remove('Link');
+		echo $first, 'Hello';
+		echo headers_send(418), headers_send(200);`)
+	w := s.start().mustLaunch()
+	for range 2 {
+		var got interims
+		res := w.do(request{uri: "/", interim: &got})
+		if want := (interims{"103 [</s.css>; rel=preload]", "103 [</s.css>; rel=preload </t.css>; rel=preload]"}); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if res.status != 418 || res.body != "1Hello10" || res.header["Link"] != nil || res.err != nil {
+			t.Errorf("got %+v", res)
+		}
+	}
+}
+
+// TestRequest_ClientLeaves gives a request up. The script learns it, runs on, and the
+// worker serves again.
+func TestRequest_ClientLeaves(t *testing.T) {
+	s := newLoop(t, `<?php
+		echo 'first', connection_aborted(), connection_status();
+		@ob_flush();
+		flush();
+		if (isset($_GET['leave'])) {
+			for ($end = time() + 20; !connection_aborted() && time() < $end; usleep(1000)) { }
+			echo str_repeat('x', 300000);
+			file_put_contents(__DIR__ . '/aborted', connection_aborted() . connection_status());
+		}`)
+	w := s.start().mustLaunch()
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := request{uri: "/?leave"}.fastCGI(s)
+		resp, err := w.conn.RoundTrip(ctx, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(resp.Body, make([]byte, 3)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if _, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		resp.Body.Close()
+		if w.conn.Reusable() || w.conn.Broken() {
+			t.Fatalf("reusable %t, broken %t", w.conn.Reusable(), w.conn.Broken())
+		}
+		w.conn.Abandon()
+		drained, err := w.Drain(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if drained.PID() != w.PID() || drained.Conn() != w.conn || !w.conn.Reusable() {
+			t.Fatal("the worker did not recover")
+		}
+		if got, err := os.ReadFile(filepath.Join(s.dir, "aborted")); err != nil || string(got) != "11" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		os.Remove(filepath.Join(s.dir, "aborted"))
+		if a := w.get("/"); a.body != "first00" {
+			t.Errorf("the next request got %q", a.body)
+		}
+	}
+	// A client that leaves when all has been sent.
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := request{uri: "/"}.fastCGI(s)
+		resp, err := w.conn.RoundTrip(ctx, r)
+		cancel()
+		if err == nil {
+			resp.Body.Close()
+		}
+		if !w.conn.Reusable() {
+			w.conn.Abandon()
+			if _, err := w.Drain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a := w.get("/"); a.body != "first00" {
+			t.Fatalf("the next request got %q", a.body)
+		}
+	}
+}
+
+// TestRequest_ClientLeavesAndScriptEnds drains a worker whose script ends meanwhile.
+func TestRequest_ClientLeavesAndScriptEnds(t *testing.T) {
+	s := newLoop(t, `<?php echo 'x'; @ob_flush(); flush(); for ($end = time() + 20; !connection_aborted() && time() < $end; usleep(1000)) { } exit;`)
+	w := s.start().mustLaunch()
+	ctx, cancel := context.WithCancel(t.Context())
+	resp, err := w.conn.RoundTrip(ctx, request{uri: "/"}.fastCGI(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	resp.Body.Close()
+	w.conn.Abandon()
+	if _, err := w.Drain(t.Context()); err == nil {
+		t.Error("Drain returned no error")
+	}
+	w.waitDone()
+	s.mustLaunch().get("/?x")
+}
+
+func TestRequest_Bodies(t *testing.T) {
+	s := newLoop(t, `<?php
+		$in = fopen('php://input', 'r');
+		$first = fread($in, 10);
+		fseek($in, 0);
+		$size = 0;
+		$hash = hash_init('md5');
+		while (!feof($in)) { $part = fread($in, 8192); $size += strlen($part); hash_update($hash, $part); }
+		rewind($in);
+		$again = strlen(stream_get_contents($in));
+		fseek($in, -1, SEEK_END);
+		$last = fread($in, 10);
+		$temp = fopen('php://temp', 'w+');
+		fwrite($temp, 'abc');
+		rewind($temp);
+		$memory = fopen('php://memory', 'w+');
+		fwrite($memory, str_repeat('x', 100));
+		ftruncate($memory, 50);
+		$filter = file_get_contents('php://filter/read=string.toupper/resource=data:,abc');
+		echo json_encode([$size, hash_final($hash), $again, strlen(file_get_contents('php://input')), $first === substr($last, 0, 0) ? '' : strlen($first), strlen($last),
+			stream_get_contents($temp), fstat($memory)['size'], $filter, memory_get_usage() < 16e6]);`)
+	w := s.start().mustLaunch()
+	for _, size := range []int{1, 10, 1000, 65400, 65527, 65528, 65529, 65535, 65536, 131056, 1 << 20, 1<<20 + 1, 5 << 20} {
+		body := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+		want := fmt.Sprintf(`[%d,"%x",%d,%d,%d,1,"abc",50,"ABC",true]`, size, md5sum(body), size, size, min(10, size))
+		for _, method := range []string{http.MethodPut, http.MethodPost} {
+			res := w.do(request{method: method, uri: "/", header: map[string]string{"Content-Type": "application/octet-stream"}, body: body})
+			if res.body != want || res.err != nil {
+				t.Errorf("%s of %d bytes: got %s, %v, %s, want %s", method, size, res.body, res.err, res.stderr, want)
+			}
+		}
+	}
+	if a := w.get("/"); !strings.HasPrefix(a.body, "[0,") {
+		t.Errorf("a request without a body got %s", a.body)
+	}
+}
+
+func TestRequest_Upload(t *testing.T) {
+	s := newLoop(t, `<?php
+		$f = $_FILES['f'];
+		$to = __DIR__ . '/moved';
+		echo json_encode([move_uploaded_file('/etc/hostname', $to), move_uploaded_file($f['tmp_name'], $to), move_uploaded_file($f['tmp_name'], $to),
+			is_uploaded_file($f['tmp_name']), is_uploaded_file($_FILES['g']['tmp_name']), md5_file($to), substr(sprintf('%o', fileperms($to)), -3), $_FILES['g']['tmp_name']]);`,
+		func(s *site) { s.ini("upload_max_filesize", "20M"); s.ini("post_max_size", "30M") })
+	w := s.start().mustLaunch()
+	for _, size := range []int{0, 1, 65000, 65528, 100000, 10 << 20} {
+		content := strings.Repeat("0123456789abcde\n", size/16+1)[:size]
+		res := w.do(multipart(file("f", "a", "", content), file("g", "b", "", "left")))
+		var left string
+		want := fmt.Sprintf(`[false,true,false,false,true,"%x","644","`, md5sum(content))
+		if !strings.HasPrefix(res.body, want) {
+			t.Errorf("%d bytes: got %s %s, want %s", size, res.body, res.stderr, want)
+			continue
+		}
+		left = strings.ReplaceAll(strings.TrimSuffix(res.body[len(want):], `"]`), `\/`, "/")
+		if exists(left) {
+			t.Errorf("the upload %s that was not moved is left", left)
+		}
+	}
+}
+
+// TestRequest_Log checks that messages belong to the request that runs.
+func TestRequest_Log(t *testing.T) {
+	s := newSite(t, `<?php
+		error_log('booting');
+		echo 'boot output';
+		$n = 0;
+		while (frankenphp_handle_request(function () use (&$n) { $n++; error_log("request $n"); echo $undefined; error_log("two\nlines"); frankenphp_log('text', FRANKENPHP_LOG_LEVEL_WARN, ['a' => 1, 'b' => '/ü']); })) {}
+		error_log('cleaning up');`).start()
+	w := s.mustLaunch()
+	for i := 1; i <= 20; i++ {
+		want := fmt.Sprintf("request %d\nPHP Warning:  Undefined variable $undefined in %s on line 5\ntwo\nlines\ntext {\"a\":1,\"b\":\"/ü\"}\n", i, s.script.Filename)
+		if a := w.get("/"); a.stderr != want {
+			t.Errorf("got %q, want %q", a.stderr, want)
+		}
+	}
+	w.stop()
+	want := []string{"booting", "the worker script has written before its first request: boot output", "cleaning up"}
+	if got := s.logged(); !slices.Equal(got, want) {
+		t.Errorf("got output %q, want %q", got, want)
+	}
+}
+
+// TestRequest_LogOfUser leaves PHP's error log where the user wants it.
+func TestRequest_LogOfUser(t *testing.T) {
+	s := newLoop(t, `<?php error_log('to the file'); echo ini_get('error_log');`, func(s *site) { s.ini("error_log", s.dir+"/log") })
+	w := s.start().mustLaunch()
+	if a := w.get("/"); a.stderr != "" || a.body != s.dir+"/log" {
+		t.Errorf("got %+v", a)
+	}
+	if text, err := os.ReadFile(s.dir + "/log"); err != nil || !strings.HasSuffix(string(text), "] to the file\n") {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+func TestRequest_OPcacheReset(t *testing.T) {
+	s := newLoop(t, `<?php echo json_encode(opcache_reset()); if (isset($_GET['exit'])) { exit; }`)
+	w := s.start().mustLaunch()
+	if a := w.get("/"); a.body != "true" || s.resets != 1 {
+		t.Errorf("got %q, %d resets", a.body, s.resets)
+	}
+	if a := w.get("/?exit"); a.body != "true" || s.resets != 2 {
+		t.Errorf("got %q, %d resets", a.body, s.resets)
+	}
+}
+
+// TestRequest_StateOfScript checks what an application keeps, as with FrankenPHP.
+func TestRequest_StateOfScript(t *testing.T) {
+	s := newLoop(t, `<?php
+		static $n = 0; // of an included file: new each time
+		class_exists('Kept') || eval('class Kept { static $n = 0; static function next() { return ++self::$n; } }');
+		echo ++$n, Kept::next(), ini_get('precision'), getenv('KEPT') ?: 'unset', count($GLOBALS['list'] ??= []);
+		ini_set('precision', '5'); putenv('KEPT=1'); $GLOBALS['list'][] = 1;`)
+	w := s.start().mustLaunch()
+	if a := w.get("/"); a.body != "1114unset0" {
+		t.Errorf("got %q", a.body)
+	}
+	if a := w.get("/"); a.body != "12511" {
+		t.Errorf("got %q", a.body)
+	}
+}
