@@ -116,7 +116,7 @@ func (a *App) useWorker(b *Backend, w *poolcfg.Worker, root string, base *poolcf
 // match.
 func (b *Backend) checkReachable(file, root string) error {
 	if !b.site.IsScript(file) {
-		return fmt.Errorf("%s has not the extension of a script: write match <path> for the requests that it handles, or rename it", file)
+		return fmt.Errorf("%s does not have the extension of a script: write match <path> for the requests that it handles, or rename it", file)
 	}
 	if root == "" || strings.Contains(root, "{") {
 		return nil // unknown
@@ -151,7 +151,7 @@ func (routes workerRoutes) matching(r *http.Request) int {
 	return 0
 }
 
-// running returns the worker that runs a script, nil if there is none.
+// running returns the worker that runs a script, or nil.
 func (routes workerRoutes) running(script string) *workerRoute {
 	for _, w := range routes {
 		if len(w.match) == 0 && cgi.SameScript(w.file, script) {

@@ -40,9 +40,9 @@ func TestWorker_Refused(t *testing.T) {
 	}
 	for _, c := range []struct{ lines, want string }{
 		{"worker missing.php", "missing.php: no such file or directory"},
-		{"worker ../public", "has not the extension of a script: write match <path>"},
+		{"worker ../public", "does not have the extension of a script: write match <path>"},
 		{"worker " + root + " {\nmatch /a\n}", "is not a regular file: write the path of the script"},
-		{"worker worker.inc", "has not the extension of a script: write match <path>"},
+		{"worker worker.inc", "does not have the extension of a script: write match <path>"},
 		{"worker ../app/worker.php", "is outside of the root " + root + ", so that no request can name it: write match <path>"},
 		{"root {http.request.host}\nworker index.php", "the root {http.request.host} depends on the request: write the absolute path of the script"},
 		{"worker index.php {\nname same\n}\nworker other.php {\nname same\n}", "pool same is defined twice with different options: give one of them another name"},

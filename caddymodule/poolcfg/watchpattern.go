@@ -131,7 +131,7 @@ func matchSegments(segments, parts []string) bool {
 	return len(parts) == len(segments)
 }
 
-// WatchedFile is what changes when a file is written.
+// WatchedFile changes when a file is written.
 type WatchedFile struct{ ModTime, Size int64 }
 
 // WatchedFiles returns the state of each file that one of the patterns is for. They
