@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -85,17 +84,6 @@ func (resp *response) saysNotRun() (says, may bool) {
 			(method == http.MethodHead || resp.HTTP.ContentLength == 0)
 	}
 	return false, false
-}
-
-// reportsNotOpened reports whether PHP's log messages have the fatal error that it
-// gives if OPcache knows a script that cannot be opened any more.
-func reportsNotOpened(messages []byte, script string) bool {
-	_, after, ok := bytes.Cut(messages, []byte("Failed opening required '"))
-	if !ok || !bytes.HasPrefix(after, []byte(script)) {
-		return false
-	}
-	message, _, _ := bytes.Cut(after[len(script):], []byte("\n"))
-	return bytes.HasSuffix(message, []byte(" in Unknown on line 0"))
 }
 
 // routeAgain makes the handler route the request again.

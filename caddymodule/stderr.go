@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 )
 
 // stderrLog collects what PHP writes to the FastCGI stream STDERR for one request
@@ -27,7 +29,7 @@ const maxStderr = 1 << 20
 
 // Write implements io.Writer. It never returns an error.
 func (l *stderrLog) Write(p []byte) (int, error) {
-	l.notOpened = l.notOpened || reportsNotOpened(p, l.script)
+	l.notOpened = l.notOpened || cgi.ReportsNotOpened(p, l.script)
 	if capture := l.backend.CaptureStderr; capture != nil && !*capture {
 		return len(p), nil
 	}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,11 +39,11 @@ func checkAll(t *testing.T, forms []harness.Backend, o harness.Options, checks [
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	checkAll(t, harness.AllBackends, harness.Options{}, []check{
+	checkAll(t, append(slices.Clone(harness.AllBackends), harness.ByListener), harness.Options{}, []check{
 		{"a script is executed", func(t *testing.T, s *harness.Server) {
 			res := s.Get("/hello.php")
 			res.Want(t, 200, "hello\n")
-			if via := res.Header.Get("X-Via-Proxy"); (via != "") != (s.Backend.Proxy && !s.Backend.FPM) {
+			if via := res.Header.Get("X-Via-Proxy"); (via != "") != (s.Backend.Proxy && !s.Backend.FPM && !s.Backend.Listener) {
 				t.Errorf("X-Via-Proxy: got %q: the request used the wrong transport", via)
 			}
 		}},

@@ -27,6 +27,10 @@ func (b *Body) acceptRaw(size int) error {
 	return nil
 }
 
+// Peek returns the content that has been received, without consuming it. It is valid
+// until the next call of a method.
+func (b *Body) Peek() []byte { return b.stream.content() }
+
 // rawStatus returns the status of a CGI header: that of its first line, where PHP
 // writes it, else 200.
 func rawStatus(head []byte) int {

@@ -64,9 +64,6 @@ const maxAcceptDelay = time.Second
 func (s *Server) Serve(l net.Listener) {
 	var delay time.Duration
 	for {
-		if !s.waitForSpace() {
-			return
-		}
 		nc, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -80,6 +77,10 @@ func (s *Server) Serve(l net.Listener) {
 			continue
 		}
 		delay = 0
+		if !s.waitForSpace() {
+			nc.Close()
+			return
+		}
 		s.start(nc)
 	}
 }
@@ -129,7 +130,7 @@ func (s *Server) notify() {
 // one: the web server may have just decided to use it.
 const minIdle = time.Second
 
-// waitForSpace waits until another connection may be accepted; if there are too many,
+// waitForSpace waits until another connection may be served; if there are too many,
 // it closes the one that has been idle for the longest time. It returns false if the
 // server is closing.
 func (s *Server) waitForSpace() bool {

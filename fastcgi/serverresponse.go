@@ -43,8 +43,8 @@ func (r *ServerRequest) Flush() error {
 	return r.writeErr
 }
 
-// Buffered returns the number of bytes that Flush would write.
-func (r *ServerRequest) Buffered() int { return len(r.out) }
+// Reset drops what was added and not written yet.
+func (r *ServerRequest) Reset() { r.out = r.out[:0] }
 
 // End ends the response. What is written afterwards is dropped.
 func (r *ServerRequest) End() error {

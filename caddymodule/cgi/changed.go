@@ -1,6 +1,7 @@
 package cgi
 
 import (
+	"bytes"
 	"path/filepath"
 	"time"
 )
@@ -47,4 +48,15 @@ func pathChanged(path string, since time.Time) bool {
 		}
 		path = parent
 	}
+}
+
+// ReportsNotOpened reports whether PHP's log messages have the fatal error that it
+// gives if OPcache knows a script that cannot be opened any more.
+func ReportsNotOpened(messages []byte, script string) bool {
+	_, after, ok := bytes.Cut(messages, []byte("Failed opening required '"))
+	if !ok || !bytes.HasPrefix(after, []byte(script)) {
+		return false
+	}
+	message, _, _ := bytes.Cut(after[len(script):], []byte("\n"))
+	return bytes.HasSuffix(message, []byte(" in Unknown on line 0"))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -77,6 +78,9 @@ type Listener struct {
 	allow   []netip.Prefix
 	pool    *live.Pool
 	logger  *zap.Logger
+
+	settings atomic.Pointer[phpSettings]
+	logged   loggedSettings
 }
 
 const (

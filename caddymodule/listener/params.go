@@ -100,7 +100,7 @@ type value struct {
 type params struct {
 	block  []byte // the pairs that the web server has sent
 	values [variables]value
-	added  []variable // that the web server has not sent, in the order in which they were set
+	added  []variable // that the web server has not sent, or that were removed, in the order in which they were set
 
 	// redirectHidden hides REDIRECT_URL from php-cgi, but not from scripts.
 	redirectHidden bool
@@ -134,8 +134,8 @@ func (p *params) set(v variable, text string) {
 	if old.set && old.text == text {
 		return
 	}
-	if !old.set && !old.changed && !slices.Contains(p.added, v) {
-		p.added = append(p.added, v)
+	if !old.set {
+		p.added = append(slices.DeleteFunc(p.added, func(other variable) bool { return other == v }), v)
 	}
 	p.values[v] = value{text: text, set: true, changed: true}
 }
@@ -156,7 +156,7 @@ func (p *params) write(r *fastcgi.Request) {
 		if v := variableOf(name); v != other && (p.values[v].changed || v == redirectURL && p.redirectHidden) {
 			r.AddEncoded(block[start:i])
 			start = i + size
-			if !written[v] {
+			if !written[v] && !slices.Contains(p.added, v) {
 				p.writeVariable(r, v)
 				written[v] = true
 			}

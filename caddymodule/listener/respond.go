@@ -4,31 +4,38 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
-	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// respond answers without PHP, in the form of php-fpm's own pages.
-func (x *exchange) respond(status int, text string) {
-	var head strings.Builder
-	if status != http.StatusOK {
-		head.WriteString("Status: " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
+// fail answers a request that cannot be run. The web server logs the reason.
+func (x *request) fail(status int, err error) {
+	x.in.WriteStderr([]byte("php_pool: " + err.Error())) //nolint:errcheck // End returns it
+	x.respond(status, http.StatusText(status)+".\n")
+}
+
+// failed answers a request that got no response from PHP.
+func (x *request) failed(err error) {
+	if x.in.Context().Err() != nil {
+		x.l.pool.ClientsClosed.Add(1)
+		return
 	}
-	if status == http.StatusServiceUnavailable {
-		head.WriteString("Retry-After: 5\r\n")
+	status := live.ErrorStatus(err)
+	if status == http.StatusBadGateway {
+		x.l.logger.Error("no response from PHP", zap.String("pool", x.l.pool.Name),
+			zap.String("script", x.pool.Info.Script), zap.Error(err))
 	}
-	head.WriteString("Content-type: text/html; charset=UTF-8\r\n\r\n")
-	x.in.WriteStdout([]byte(head.String() + text)) //nolint:errcheck // End returns it again
-	x.in.End()                                     //nolint:errcheck // then the connection is closed
+	x.stderr.failed = true
+	x.fail(status, err)
 }
 
 // bodyFailed answers a request whose body could not be read.
-func (x *exchange) bodyFailed(err error) {
+func (x *request) bodyFailed(err error) {
 	file, isFile := errors.AsType[*spool.FileError](err)
 	_, tooLarge := errors.AsType[*spool.TooLargeError](err)
 	status := http.StatusInternalServerError
@@ -41,19 +48,19 @@ func (x *exchange) bodyFailed(err error) {
 		return
 	}
 	x.l.logger.Error("request body could not be kept", zap.String("pool", x.l.pool.Name), zap.Error(err))
-	x.respond(status, http.StatusText(status)+".\n")
+	x.fail(status, err)
 }
 
 // truncated ends a request whose response is incomplete: the web server sees the end of
 // the connection, as if php-fpm had lost its worker.
-func (x *exchange) truncated(err error) {
+func (x *request) truncated(err error) {
 	x.in.Abort()
 	if x.in.Context().Err() != nil {
 		x.l.pool.ClientsClosed.Add(1)
 		return
 	}
 	if err == nil {
-		err = fastcgi.ErrReadTimeout
+		err = pool.ErrRequestTimeout
 	}
 	x.l.logger.Error("response from PHP truncated", zap.String("pool", x.l.pool.Name),
 		zap.String("uri", x.pool.Info.URI), zap.Error(err))

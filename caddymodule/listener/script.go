@@ -5,13 +5,18 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // findScript finds the script, and changes the variables as php-fpm does
 // (init_request_info in sapi/fpm/fpm/fpm_main.c). It returns false if the request has
 // been answered.
-func (x *exchange) findScript() bool {
+func (x *request) findScript() bool {
+	x.found = time.Now()
 	path, ok := x.locate()
 	if !ok {
 		x.in.WriteStderr([]byte("Primary script unknown"))
@@ -20,10 +25,36 @@ func (x *exchange) findScript() bool {
 	}
 	if !x.l.allowsExtension(path) {
 		x.in.WriteStderr([]byte("Access to the script '" + path + "' has been denied (see security.limit_extensions)"))
-		x.respond(http.StatusForbidden, "Access denied.\n")
+		x.respond(http.StatusForbidden, phpbin.AccessDenied)
+		return false
+	}
+	if _, err := stat(path); err != nil && !errors.Is(err, fs.ErrPermission) {
+		x.in.WriteStderr([]byte("Unable to open primary script: " + path + " (No such file or directory)"))
+		x.respond(http.StatusNotFound, phpbin.NoInputFile)
+		return false
+	}
+	if x.l.Root != "" && !isWithin(path, x.l.Root) {
+		x.in.WriteStderr([]byte("Access to the script '" + path + "' has been denied: it is outside of root " + x.l.Root))
+		x.respond(http.StatusForbidden, phpbin.AccessDenied)
+		return false
+	}
+	if err := x.l.pool.CheckAdminINI(x.params.get(scriptFilename)); err != nil {
+		x.fail(http.StatusInternalServerError, err)
 		return false
 	}
 	return true
+}
+
+// isWithin reports whether a file is in a directory after symlinks in both are resolved.
+func isWithin(file, dir string) bool {
+	file, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return false
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return false
+	}
+	return strings.HasPrefix(file, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // allowsExtension reports whether the name of a file ends with one of the extensions.
@@ -40,8 +71,8 @@ func (l *Listener) allowsExtension(path string) bool {
 var apachePrefixes = []string{"proxy:fcgi://", "proxy:balancer://"}
 
 // locate returns the path of the script. It returns false if there is none.
-func (x *exchange) locate() (string, bool) {
-	p := &x.params
+func (x *request) locate() (string, bool) {
+	p, php := &x.params, x.l.php()
 	apache := false
 	for _, prefix := range apachePrefixes {
 		file := p.get(scriptFilename)
@@ -52,6 +83,9 @@ func (x *exchange) locate() (string, bool) {
 			file, apache = file[len(prefix)+i:], true
 		}
 		file, _, _ = strings.Cut(file, "?")
+		if apache && php.decodesPath {
+			file = rawURLDecode(file)
+		}
 		p.set(scriptFilename, file)
 	}
 	file := p.get(scriptFilename)
@@ -63,13 +97,20 @@ func (x *exchange) locate() (string, bool) {
 		return "", false
 	}
 	x.fixIIS()
+	if !php.fixPathInfo {
+		if p.has(pathTranslated) && !php.discardPath {
+			file = p.get(pathTranslated)
+			p.set(scriptFilename, file) // php-cgi discards the other one
+		}
+		return file, isValidPath(file)
+	}
 	s := scriptSearch{params: p, apache: apache, file: file}
 	file, ok := s.find()
 	return file, ok && isValidPath(file)
 }
 
 // fixIIS corrects the PATH_INFO of Microsoft IIS, which begins with SCRIPT_NAME.
-func (x *exchange) fixIIS() {
+func (x *request) fixIIS() {
 	p := &x.params
 	if !p.has(scriptName) || !p.has(pathInfo) || !strings.HasPrefix(p.get(serverSoftware), "Microsoft-IIS") {
 		return
@@ -105,36 +146,45 @@ type scriptSearch struct {
 	*params
 	apache bool
 	file   string // the path
+
+	redirected bool // SCRIPT_NAME is that of an action of Apache httpd
 }
 
 func (s *scriptSearch) find() (string, bool) {
 	name, hasName := s.get(scriptName), s.has(scriptName)
 	if !s.apache && s.has(pathTranslated) && s.has(redirectURL) && s.get(pathTranslated) != s.file {
 		// The action of Apache httpd: SCRIPT_FILENAME is php-cgi.
-		s.file = s.get(pathTranslated)
+		s.file, s.redirected = s.get(pathTranslated), true
 		name, hasName = s.get(redirectURL), true
 	}
 	if s.file == "" {
 		return "", true // has no extension
 	}
 	if !strings.HasSuffix(s.file, "/") && exists(s.file) {
-		s.whole(name, hasName)
+		s.whole()
 		return s.file, true
 	}
 	for path := s.file; ; {
-		i := strings.LastIndexAny(path, `/\`)
+		i := strings.LastIndexByte(path, '/')
+		if i < 0 {
+			i = strings.LastIndexByte(path, '\\')
+		}
 		if i < 0 {
 			return "", false
 		}
 		if path = path[:i]; isRegular(path) {
+			found := path
+			if s.get(scriptFilename) == path && s.has(scriptFilename) {
+				found = s.file // php-fpm rejects this path, though PATH_INFO follows a script
+			}
 			s.split(path, name, hasName)
-			return path, true
+			return found, true
 		}
 	}
 }
 
 // whole is called if the whole path exists.
-func (s *scriptSearch) whole(name string, hasName bool) {
+func (s *scriptSearch) whole() {
 	s.keep(scriptFilename, origScriptFilename, s.file)
 	if !s.apache && s.has(redirectURL) {
 		if s.has(pathInfo) {
@@ -146,8 +196,11 @@ func (s *scriptSearch) whole(name string, hasName bool) {
 			s.remove(pathTranslated)
 		}
 	}
-	if hasName {
-		s.keep(scriptName, origScriptName, name)
+	if s.redirected {
+		if s.has(scriptName) {
+			s.set(origScriptName, s.get(scriptName))
+		}
+		s.set(scriptName, s.get(redirectURL))
 	}
 	s.hideRedirect()
 }
@@ -169,7 +222,9 @@ func (s *scriptSearch) split(path, name string, hasName bool) {
 	info, hasInfo := s.get(pathInfo), s.has(pathInfo)
 	named := false // SCRIPT_NAME has been set
 	if s.apache {
-		named = s.splitApache(rest)
+		if named = s.splitApache(rest); named && !hasInfo {
+			name = s.get(scriptName)
+		}
 	} else if hasInfo && len(info) > len(rest) {
 		before := info[:len(info)-len(rest)]
 		s.set(origPathInfo, info)
@@ -214,11 +269,8 @@ func (s *scriptSearch) splitApache(rest string) bool {
 		s.set(pathInfo, rest)
 		return named
 	}
-	decoded := rest
 	if s.has(scriptName) {
-		if strings.Contains(rest, "%") {
-			decoded = rawURLDecode(rest)
-		}
+		decoded := rawURLDecode(rest)
 		name := s.get(scriptName)
 		for _, end := range []string{rest, decoded} {
 			if cut, ok := strings.CutSuffix(name, end); ok && cut != "" {
@@ -228,7 +280,7 @@ func (s *scriptSearch) splitApache(rest string) bool {
 			}
 		}
 	}
-	s.set(pathInfo, decoded)
+	s.set(pathInfo, rest)
 	return named
 }
 
@@ -236,13 +288,14 @@ func (s *scriptSearch) splitApache(rest string) bool {
 // it would run another script, or remove PATH_INFO. PHP ignores the space at the
 // beginning of the name of a variable, and php-cgi does not look for that name.
 func (s *scriptSearch) hideRedirect() {
-	if s.has(redirectURL) {
-		s.redirectHidden = true
-	}
+	s.redirectHidden = s.has(redirectURL) && (s.has(pathInfo) || s.has(pathTranslated))
 }
 
 // rawURLDecode decodes %XX, and leaves everything else alone.
 func rawURLDecode(text string) string {
+	if !strings.Contains(text, "%") {
+		return text
+	}
 	if decoded, err := url.PathUnescape(text); err == nil {
 		return decoded
 	}

@@ -107,12 +107,12 @@ func wantsFullURI(r *http.Request) bool { return r.URL.Query().Has("full_uri") }
 
 // showStatus responds with php-fpm's status page.
 func showStatus(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {
-	return serveStatus(p, w, r, wantsFullURI(r))
+	return ServeFPM(p, w, r.URL.Query(), wantsFullURI(r))
 }
 
 // pingPool responds as php-fpm's ping page does.
 func pingPool(w http.ResponseWriter, _ *http.Request, p *live.Pool, _ string) error {
-	if err := ping(p, w, pong); err != nil {
+	if err := ServePing(p, w, Pong); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 	}
 	return nil

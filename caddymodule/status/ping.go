@@ -49,7 +49,7 @@ func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Han
 	if err != nil {
 		return err
 	}
-	if err := ping(pool, w, cmp.Or(p.Response, pong)); err != nil {
+	if err := ServePing(pool, w, cmp.Or(p.Response, Pong)); err != nil {
 		err := caddyhttp.Error(http.StatusServiceUnavailable, err)
 		live.SetRetryAfter(w.Header(), err)
 		return err
@@ -57,12 +57,12 @@ func (p *Ping) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Han
 	return nil
 }
 
-// pong is the default response to a ping, as in php-fpm.
-const pong = "pong"
+// Pong is the default response to a ping, as in php-fpm.
+const Pong = "pong"
 
-// ping responds with the text. If the pool cannot serve requests, it writes nothing
-// and returns the reason.
-func ping(p *live.Pool, w http.ResponseWriter, text string) error {
+// ServePing responds with text. If the pool cannot serve requests, it writes nothing and
+// returns the reason.
+func ServePing(p *live.Pool, w http.ResponseWriter, text string) error {
 	if err := p.Pool.Ready(); err != nil {
 		return fmt.Errorf("pool %s cannot serve: %w", p.Name, err)
 	}

@@ -2,6 +2,7 @@ package status
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -54,12 +55,12 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 			return []poolJSON{describePool(p, detail{workers: true, opcache: true, fullURI: s.FullURI})}
 		})
 	}
-	return serveStatus(p, w, r, s.FullURI)
+	return ServeFPM(p, w, r.URL.Query(), s.FullURI)
 }
 
-// serveStatus responds with php-fpm's status page.
-func serveStatus(p *live.Pool, w http.ResponseWriter, r *http.Request, fullURI bool) error {
-	query := r.URL.Query()
+// ServeFPM responds with php-fpm's status page for a query. fullURI shows the queries of
+// the requests.
+func ServeFPM(p *live.Pool, w http.ResponseWriter, query url.Values, fullURI bool) error {
 	page := statusPage(p, query.Has("full"), fullURI)
 	if hasPHP(p, 8, 4) { // php-fpm has the field from 8.4 on
 		page.AddMemoryPeak()

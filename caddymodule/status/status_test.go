@@ -18,7 +18,7 @@ import (
 func requestStatus(t *testing.T, p *live.Pool, query string, fullURI bool) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := serveStatus(p, w, httptest.NewRequest(http.MethodGet, "/status?"+query, nil), fullURI); err != nil {
+	if err := ServeFPM(p, w, httptest.NewRequest(http.MethodGet, "/status?"+query, nil).URL.Query(), fullURI); err != nil {
 		t.Fatal(err)
 	}
 	return w
