@@ -117,7 +117,7 @@ func TestFinishRequest(t *testing.T) {
 			want[i] = finish(t, fpm, "HTTP/1.1", c)
 		}
 	}
-	harness.ForEach(t, harness.AllBackends, func(t *testing.T, b harness.Backend) {
+	harness.ForEach(t, append(slices.Clone(harness.AllBackends), harness.ByListener), func(t *testing.T, b harness.Backend) {
 		s := harness.Start(t, b, site, opts)
 		for i, c := range finishCases {
 			t.Run(c.name, func(t *testing.T) {
