@@ -2,7 +2,6 @@ package live
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,12 +52,13 @@ func (p *Pool) follow() {
 
 // follower is the state of follow.
 type follower struct {
-	pool      *Pool
-	triedAt   time.Time // of the last restart
-	tried     string    // the reason for it
-	nextScan  time.Time
-	watch     []string // patterns of the next two
-	seen, ran map[string]poolcfg.WatchedFile
+	pool     *Pool
+	triedAt  time.Time // of the last restart
+	tried    string    // the reason for it
+	nextScan time.Time
+	// seen are the watched files of the last scan, failed those with which a generation
+	// was started last.
+	seen, failed map[string]poolcfg.WatchedFile
 }
 
 func (f *follower) check(plan *poolcfg.Plan) {
@@ -95,25 +95,21 @@ func (f *follower) restart(reason string, again bool) bool {
 	return true
 }
 
-// scan starts a generation if watched files have changed since the last one was started.
-// It waits until two scans in a row agree: an editor or a deployment writes many files.
+// scan starts a generation if watched files have changed since the running one was
+// started. It waits until two scans in a row agree: an editor or a deployment writes many
+// files.
 func (f *follower) scan(worker *poolcfg.WorkerPlan) {
 	start := time.Now()
 	now := poolcfg.WatchedFiles(worker.Watch)
 	f.nextScan = time.Now().Add(scanShare * time.Since(start))
-	if f.ran == nil || !slices.Equal(f.watch, worker.Watch) {
-		f.watch, f.ran, f.seen = worker.Watch, now, now
-		return
-	}
 	stable := maps.Equal(now, f.seen)
 	f.seen = now
-	if !stable || maps.Equal(now, f.ran) {
+	if !stable || maps.Equal(now, worker.Files) || maps.Equal(now, f.failed) {
 		return
 	}
-	changed := firstChanged(now, f.ran)
-	f.ran = now
+	f.failed = now // unless the plan of the next generation has these files
 	f.tried = ""
-	f.restart("changed: "+changed, true)
+	f.restart("changed: "+firstChanged(now, worker.Files), true)
 }
 
 // firstChanged returns a path, the first in order, whose state differs in the two.

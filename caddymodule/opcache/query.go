@@ -87,6 +87,12 @@ func Traced(extensions []string) error {
 	return &UnavailableError{fmt.Sprintf("not queried: %s would report the query as a request of the site", strings.Join(extensions, ", "))}
 }
 
+// InWorkerScript returns the error for workers that are not queried, because they run a
+// worker script, which would handle the query.
+func InWorkerScript() error {
+	return &UnavailableError{"not queried: the workers run a worker script; restart the pool to reset its OPcache"}
+}
+
 func isUnavailable(err error) bool {
 	_, ok := errors.AsType[*UnavailableError](err)
 	return ok

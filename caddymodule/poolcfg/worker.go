@@ -183,6 +183,8 @@ type WorkerPlan struct {
 	Env map[string]string
 	// Watch are the patterns of the files to watch, absolute.
 	Watch []string
+	// Files are those files before the script was started.
+	Files map[string]WatchedFile
 
 	script worker.Script
 }
@@ -225,6 +227,7 @@ func (p *Plan) prepareWorker() error {
 		}
 		p.Worker.Watch = append(p.Worker.Watch, pattern)
 	}
+	p.Worker.Files = WatchedFiles(p.Worker.Watch)
 	return nil
 }
 
