@@ -78,12 +78,20 @@ func (w *Workers) boot(ctx context.Context, c *spareChild) (_ *Worker, err error
 	return nil, worker.bootFailed(ctx, start, err)
 }
 
-// bootFailed describes why the script was not ready in time.
+// bootFailed ends a script that was not ready in time, and describes why.
 func (x *Worker) bootFailed(ctx context.Context, start time.Time, err error) error {
+	// The end of the connection precedes that of the script.
+	grace := time.NewTimer(killGrace)
+	defer grace.Stop()
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+	case <-grace.C:
+	}
 	select {
 	case <-x.done:
 	default:
-		if ctx.Err() != nil || err == nil {
+		if ctx.Err() != nil {
 			err = fmt.Errorf("the worker script was not ready within %v: %w", time.Since(start).Round(time.Millisecond), context.Cause(ctx))
 		}
 		x.mu.Lock()

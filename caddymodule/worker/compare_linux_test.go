@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 // plain is php-cgi as the ordinary pool runs it, for the reference.
@@ -41,10 +43,17 @@ func newPlain(s *site) *plain {
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	return &plain{&instance{site: s, conn: fastcgi.NewConn(p.Conn())}}
+	return &plain{&instance{Process: plainProcess{p}, site: s, conn: fastcgi.NewConn(p.Conn())}}
 }
 
-// do runs the script of a site's directory.
+// plainProcess is a php-cgi of which only the methods of phpbin are used.
+type plainProcess struct{ *phpbin.Process }
+
+func (plainProcess) Conn() *fastcgi.Conn                         { return nil }
+func (plainProcess) Drain(context.Context) (pool.Process, error) { return nil, errors.ErrUnsupported }
+func (plainProcess) Activity() (pool.Activity, error)            { return pool.Activity{}, errors.ErrUnsupported }
+
+// run runs the script of a site's directory.
 func (p *plain) run(script string, r request) result {
 	if r.params == nil {
 		r.params = map[string]string{}

@@ -240,7 +240,7 @@ func TestRequest_ClientLeaves(t *testing.T) {
 
 // TestRequest_ClientLeavesAndScriptEnds drains a worker whose script ends meanwhile.
 func TestRequest_ClientLeavesAndScriptEnds(t *testing.T) {
-	s := newLoop(t, `<?php echo 'x'; @ob_flush(); flush(); for ($end = time() + 20; !connection_aborted() && time() < $end; usleep(1000)) { } exit;`)
+	s := newLoop(t, `<?php echo 'x'; @ob_flush(); flush(); while (!isset($_GET['x']) && !connection_aborted()) { usleep(1000); } exit;`)
 	w := s.start().mustLaunch()
 	ctx, cancel := context.WithCancel(t.Context())
 	resp, err := w.conn.RoundTrip(ctx, request{uri: "/"}.fastCGI(s))

@@ -104,8 +104,12 @@ func (s *Script) run(conn net.Conn, b phpbin.BackConnection) (reusable bool, mes
 	}
 	resp, err := c.RoundTrip(context.Background(), r)
 	if err == nil {
-		_, _ = io.Copy(io.Discard, resp.Body) // nothing is expected
+		// The script writes nothing here: PHP says this if there is no script to run.
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 		_ = resp.Body.Close()
+		if text := string(body); text == phpbin.NoInputFile || text == phpbin.AccessDenied {
+			messages = append(messages, "cannot open the worker script "+s.Filename+": "+strings.TrimSpace(text))
+		}
 	}
 	for line := range strings.Lines(stderr.String()) {
 		messages = append(messages, strings.TrimRight(line, "\r\n"))

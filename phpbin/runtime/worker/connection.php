@@ -181,7 +181,7 @@ final class PhpPoolConnection
     private static function fill(int $size): bool
     {
         while (strlen(self::$in) < $size) {
-            $data = fread(self::$socket, 65536);
+            $data = self::$lost ? '' : fread(self::$socket, 65536);
             if ($data === '' || $data === false) {
                 if (self::$lost || feof(self::$socket)) {
                     self::$lost = true;
