@@ -339,7 +339,7 @@ func (a *App) Cleanup() error {
 	}
 	wg.Wait()
 	a.pools = nil
-	if caddy.Exiting() {
+	if live.Exiting() {
 		return phpbin.KillJobs()
 	}
 	return nil
@@ -353,7 +353,7 @@ type exitHandler struct{ app *App }
 // waits for running requests without a limit, possibly before our Stop is called.
 // During its shutdown_delay it serves as usual, and so do the pools.
 func (h exitHandler) Handle(context.Context, caddy.Event) error {
-	if !caddy.Exiting() {
+	if !live.Exiting() {
 		return nil
 	}
 	for _, p := range live.RunningPools.All() {

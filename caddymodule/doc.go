@@ -17,10 +17,11 @@
 //	cgi         which file serves a request, and the CGI variables for PHP
 //	spool       request bodies, in memory and in temporary files
 //	poolcfg     the options of a pool, their validation, and the sizes that follow
-//	listener    FastCGI for other web servers, in the place of php-fpm
+//	listener    FastCGI for other web servers, instead of php-fpm
 //	live        pools that outlive configs: reload, restart, warmup, watch
 //	status      admin API, status page, php_pool_status, php_pool_ping
 //	fpmstatus   the formats of php-fpm's status page
+//	fpm         the command that runs instead of php-fpm
 //	fpmconf     php-fpm's configuration, and what replaces its directives
 //	metrics     the Prometheus metrics and the Grafana dashboard
 //	worker      worker scripts, which stay in memory (FrankenPHP's worker mode)

@@ -15,9 +15,9 @@ import (
 // empty config it returns the pool of a php_pool without options.
 type Planner func(ctx context.Context, config []byte) ([]doctor.Pool, error)
 
-// Register adds `caddy php-pool` to Caddy's commands. Call it in an init
-// function.
-func Register(plan Planner) {
+// Register adds `caddy php-pool` to Caddy's commands, with the subcommand fpm, which may
+// be nil. Call it in an init function.
+func Register(plan Planner, fpm *cobra.Command) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "php-pool",
 		Usage: "<command> [--address <interface>] [--config <path> [--adapter <name>]]",
@@ -29,7 +29,12 @@ admin API, and diagnoses problems with PHP on this machine.
 The address of the admin API is found as by 'caddy reload': from --address, else
 from the config of --config, else from a Caddyfile in the current directory, else
 it is Caddy's default address.`,
-		CobraFunc: func(cmd *cobra.Command) { addCommands(cmd, plan) },
+		CobraFunc: func(cmd *cobra.Command) {
+			addCommands(cmd, plan)
+			if fpm != nil {
+				cmd.AddCommand(fpm)
+			}
+		},
 	})
 }
 

@@ -18,17 +18,28 @@ type block struct {
 	options  []string // of the pool
 	split    []string // security.limit_extensions, which is an option of a site
 	narrow   *Setting // a security.limit_extensions without which more would run
+
+	listeners []string // the fastcgi blocks of the pool
 }
 
 // converter makes Caddyfile lines of a Config.
 type converter struct {
-	config *Config
-	lost   []string
+	config  *Config
+	serving *Serving // nil: the pools are for sites
+	lost    []string
+	dropped []string // comments of Serve
 }
 
 // comment adds a comment that explains a line.
-func (b *block) comment(s *Setting, reason string) {
-	b.comments = append(b.comments, comment(s, reason))
+func (c *converter) comment(b *block, s *Setting, reason string) {
+	text := comment(s, reason)
+	if c.serving != nil {
+		if slices.Contains(served, s.Name) {
+			return
+		}
+		c.dropped = append(c.dropped, strings.TrimPrefix(text, "# "))
+	}
+	b.comments = append(b.comments, text)
 }
 
 func comment(s *Setting, reason string) string {
@@ -54,7 +65,7 @@ func (c *converter) lose(b *block, s *Setting, reason string) {
 }
 
 // drop comments on a line that is not an option of a pool. The table of directives says why.
-func (b *block) drop(s *Setting) {
+func (c *converter) drop(b *block, s *Setting) {
 	args := []string{text(s.Value)}
 	switch {
 	case s.Value == "":
@@ -66,7 +77,7 @@ func (b *block) drop(s *Setting) {
 	if reason, ok := strings.CutPrefix(remedy, "remove it, "); ok {
 		remedy = "left out, " + reason
 	}
-	b.comment(s, remedy)
+	c.comment(b, s, remedy)
 }
 
 // option adds the line of the table of directives for a value, such as max_spare VALUE.
@@ -100,12 +111,13 @@ func token(value string) (string, bool) {
 // pool converts a pool.
 func (c *converter) pool(p *Pool) *block {
 	b := &block{name: p.Name}
-	if len(p.Settings) > 0 {
-		b.options = debian(p.Settings[0].File)
-	}
 	v := viewOf(p.Settings)
+	b.options = c.php(v)
 	b.listen = v.value("listen")
 	c.settings(b, v)
+	if c.serving != nil {
+		c.listen(b, v)
+	}
 	return b
 }
 
@@ -114,12 +126,38 @@ func (c *converter) settings(b *block, v *view) {
 	for i := range v.settings {
 		s := &v.settings[i]
 		if other := v.counts[s.id()]; other != i && !accumulates(s) {
-			b.comment(s, fmt.Sprintf("left out, because %s:%d counts instead", v.settings[other].File, v.settings[other].Line))
+			c.comment(b, s, fmt.Sprintf("left out, because %s:%d counts instead", v.settings[other].File, v.settings[other].Line))
 			continue
 		}
 		c.setting(b, s, v)
 	}
 	c.lists(b, v)
+}
+
+// php returns the options that select php-cgi and its ini files.
+func (c *converter) php(v *view) []string {
+	var options []string
+	if len(v.settings) > 0 {
+		options = debian(v.settings[0].File)
+	}
+	if c.serving == nil {
+		return options
+	}
+	for i, replaced := range []string{c.serving.INIFile, c.serving.INIScanDir} {
+		if replaced == "" {
+			continue
+		}
+		line := []string{"ini_file ", "ini_scan_dir "}[i] + Quote(replaced)
+		if options == nil {
+			options = make([]string, 1, 3)
+		}
+		if i+1 < len(options) {
+			options[i+1] = line
+		} else {
+			options = append(options, line)
+		}
+	}
+	return slices.DeleteFunc(options, func(line string) bool { return line == "" })
 }
 
 // debian returns the options for a file of Debian's php-fpm, or none: its version of

@@ -35,7 +35,7 @@ func (c *converter) ini(b *block, s *Setting, v *view) {
 		c.extension(b, s)
 		return
 	case slices.Contains(paths, s.Key) && value != "" && value[0] != '/':
-		prefix := v.value("prefix")
+		prefix := c.prefixOf(v)
 		if prefix == "" && len(debian(s.File)) > 0 {
 			prefix = "/usr"
 		}
@@ -46,7 +46,7 @@ func (c *converter) ini(b *block, s *Setting, v *view) {
 		value = path.Clean(prefix) + "/" + value
 	}
 	if s.Key == "error_log" {
-		b.comment(s, "kept; without it the errors of PHP would be in Caddy's log, with the request")
+		c.comment(b, s, "kept; without it the errors of PHP would be in Caddy's log, with the request")
 	}
 	written, ok := token(value)
 	c.pair(b, s, option, written, ok)
@@ -78,7 +78,7 @@ func (c *converter) lists(b *block, v *view) {
 		if last == nil {
 			continue
 		}
-		names = append(names, c.inPHPINI(b, last, key)...)
+		names = append(names, c.inPHPINI(b, last, v, key)...)
 		slices.Sort(names)
 		value, ok := token(strings.Join(slices.Compact(names), ","))
 		c.pair(b, last, "admin_ini", value, ok)
@@ -86,16 +86,16 @@ func (c *converter) lists(b *block, v *view) {
 }
 
 // inPHPINI returns the list that Debian's php.ini has.
-func (c *converter) inPHPINI(b *block, s *Setting, key string) []string {
-	options := debian(s.File)
-	if options == nil {
-		b.comment(s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is there")
+func (c *converter) inPHPINI(b *block, s *Setting, v *view, key string) []string {
+	options := c.php(v)
+	if len(options) < 2 {
+		c.comment(b, s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is there")
 		return nil
 	}
 	file := strings.TrimPrefix(options[1], "ini_file ")
 	text, err := c.config.source.ReadFile(file)
 	if err != nil {
-		b.comment(s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is in "+file)
+		c.comment(b, s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is in "+file)
 		return nil
 	}
 	value := ""

@@ -17,6 +17,7 @@ type Setting struct {
 	Name  string // in lower case
 	Key   string // of php_value[key] and the like
 	Value string // as php-fpm reads it, with marks for ${NAME}
+	keyed bool   // whether the name has brackets, with or without a key
 	err   error  // why php-fpm would not read it
 }
 
@@ -34,6 +35,8 @@ type Config struct {
 
 	current *Pool // nil in [global]
 	source  Source
+	env     func(name string) string // nil: ${NAME} stays a mark
+	prefix  string                   // of paths, or "" if it is not known
 }
 
 // Source is where the files are.
@@ -67,13 +70,24 @@ const maxInclude = 5
 // Convert reports.
 func Read(source Source, patterns []string) (*Config, error) {
 	c := &Config{source: source}
+	return c, c.read(patterns)
+}
+
+// ReadToServe reads php-fpm.conf as php-fpm does when it starts: ${NAME} is a variable of
+// env, and paths that are not absolute begin at prefix, unless that is "".
+func ReadToServe(source Source, file, prefix string, env func(name string) string) (*Config, error) {
+	c := &Config{source: source, env: env, prefix: prefix}
+	return c, c.read([]string{file})
+}
+
+func (c *Config) read(patterns []string) error {
 	for _, pattern := range patterns {
 		files, err := c.glob(pattern)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not a pattern of files: %w", pattern, err)
+			return fmt.Errorf("%s is not a pattern of files: %w", pattern, err)
 		}
 		if len(files) == 0 {
-			return nil, fmt.Errorf("no file matches %s: write the path of php-fpm.conf or of a pool file", pattern)
+			return fmt.Errorf("no file matches %s: write the path of php-fpm.conf or of a pool file", pattern)
 		}
 		for _, file := range files {
 			if slices.Contains(c.Files, file) { // php-fpm.conf has included it
@@ -81,11 +95,11 @@ func Read(source Source, patterns []string) (*Config, error) {
 			}
 			c.current = nil
 			if err := c.readFile(file, 1); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // glob is that of the C library, where [!a] is Go's [^a].
@@ -114,7 +128,7 @@ func (c *Config) readFile(file string, depth int) error {
 // line matches the forms of a line: [section], name = value, name[key] = value.
 var (
 	sectionLine = regexp.MustCompile(`^\[\s*["']?([^\]"']*?)["']?\s*\]\s*(?:;.*)?$`)
-	entryLine   = regexp.MustCompile(`^([^=\[;]+?)\s*(?:\[\s*["']?([^\]"']*)["']?\s*\])?\s*=(.*)$`)
+	entryLine   = regexp.MustCompile(`^([^=\[;]+?)\s*(\[\s*["']?([^\]"']*)["']?\s*\])?\s*=(.*)$`)
 )
 
 // readLine reads one line, and the files that it includes.
@@ -128,13 +142,16 @@ func (c *Config) readLine(file string, n int, text string, depth int) error {
 	}
 	s := Setting{File: file, Line: n, Text: text}
 	m := entryLine.FindStringSubmatch(text)
-	if m == nil || hasControl(m[1]+m[2]) {
+	if m == nil || hasControl(m[1]+m[3]) {
 		s.err = fmt.Errorf("it is neither a section nor a directive with a value")
 		c.add(s)
 		return nil
 	}
-	s.Name, s.Key = strings.ToLower(m[1]), m[2]
-	s.Value, s.err = parseValue(m[3])
+	s.Name, s.Key, s.keyed = strings.ToLower(m[1]), m[3], m[2] != ""
+	s.Value, s.err = parseValue(m[4])
+	if c.env != nil {
+		s.Value = expand(s.Value, c.env)
+	}
 	if s.err == nil && s.Name == "include" && s.Key == "" {
 		return c.include(s, depth)
 	}
@@ -209,6 +226,9 @@ func (c *Config) includes(s Setting) ([]string, error) {
 	}
 	if filepath.IsAbs(s.Value) {
 		return c.glob(s.Value)
+	}
+	if c.prefix != "" {
+		return c.glob(filepath.Join(c.prefix, s.Value))
 	}
 	for dir := filepath.Dir(s.File); ; dir = filepath.Dir(dir) {
 		files, err := c.glob(filepath.Join(dir, s.Value))

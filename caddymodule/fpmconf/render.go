@@ -11,6 +11,8 @@ type Result struct {
 	// Lost are the lines that the Caddyfile does not have, although they protect or
 	// may protect something: each with its file, its number and the remedy.
 	Lost []string
+	// Dropped are other lines that have no effect, each with the reason, of Serve.
+	Dropped []string
 }
 
 // Convert writes the global options of a Caddyfile for the pools of c. Each line of

@@ -17,7 +17,7 @@ func (c *converter) setting(b *block, s *Setting, v *view) {
 	case s.Key != "" && s.Name == "env":
 		c.env(b, s)
 	case s.Name == "access.suppress_path":
-		b.drop(s)
+		c.drop(b, s)
 	case s.Key != "":
 		c.lose(b, s, "php-fpm has no such directive")
 	default:
@@ -38,7 +38,7 @@ func (c *converter) directive(b *block, s *Setting, v *view) {
 	case "rlimit_files":
 		c.number(b, s, func(n string) {
 			if n == "0" {
-				b.comment(s, "left out, because 0 leaves the limit as it is")
+				c.comment(b, s, "left out, because 0 leaves the limit as it is")
 				return
 			}
 			b.option(s, n)
@@ -58,7 +58,7 @@ func (c *converter) directive(b *block, s *Setting, v *view) {
 	case "listen.backlog":
 		c.number(b, s, func(n string) {
 			if n == "0" || n[0] == '-' {
-				b.comment(s, "left out, because the default of max_queue is enough")
+				c.comment(b, s, "left out, because the default of max_queue is enough")
 				return
 			}
 			b.option(s, n)
@@ -70,14 +70,18 @@ func (c *converter) directive(b *block, s *Setting, v *view) {
 	case "clear_env", "catch_workers_output":
 		c.toggle(b, s)
 	case "syslog.facility", "syslog.ident": // settings of PHP have these names, too
-		b.comment(s, "write output in Caddy's option log")
+		c.comment(b, s, "write output in Caddy's option log")
 	case "error_log":
-		b.comment(s, "left out, because php-fpm's messages are in Caddy's log, in the logger php_pool.pool")
+		c.comment(b, s, "left out, because php-fpm's messages are in Caddy's log, in the logger php_pool.pool")
 	case "prefix":
-		b.comment(s, "left out, because the paths below it are written whole")
+		c.comment(b, s, "left out, because the paths below it are written whole")
 	case "chroot", "apparmor_hat":
 		if s.Value == "" {
-			b.drop(s)
+			c.drop(b, s)
+			return
+		}
+		if s.Name == "chroot" && c.serving != nil && !c.serving.Root {
+			c.comment(b, s, "left out, because php-fpm ignores it too when it does not run as root")
 			return
 		}
 		c.lose(b, s, strings.TrimPrefix(Remedy(s.Name, []string{s.Value}), "remove it, or "))
@@ -86,7 +90,7 @@ func (c *converter) directive(b *block, s *Setting, v *view) {
 			c.lose(b, s, "php-fpm has no such directive")
 			return
 		}
-		b.drop(s)
+		c.drop(b, s)
 	}
 }
 
@@ -124,7 +128,7 @@ func (c *converter) manager(b *block, s *Setting, v *view) {
 		if pm == only {
 			return false
 		}
-		b.comment(s, fmt.Sprintf("left out, because php-fpm has no use for it with pm = %s either", pm))
+		c.comment(b, s, fmt.Sprintf("left out, because php-fpm has no use for it with pm = %s either", pm))
 		return true
 	}
 	switch s.Name {
@@ -149,7 +153,7 @@ func (c *converter) manager(b *block, s *Setting, v *view) {
 		if !unused("dynamic") {
 			c.number(b, s, func(n string) {
 				if n == "0" {
-					b.comment(s, "left out, because the default of start_workers is enough")
+					c.comment(b, s, "left out, because the default of start_workers is enough")
 					return
 				}
 				b.option(s, n)
@@ -170,11 +174,11 @@ func (c *converter) time(b *block, s *Setting) {
 	switch {
 	case strings.Contains(s.Value, mark) && strings.Trim(s.Value, mark) != "" && strings.HasSuffix(s.Value, mark):
 		b.option(s, s.Value+"s")
-		b.comment(s, "the variable has to be a number of seconds")
+		c.comment(b, s, "the variable has to be a number of seconds")
 	case !seconds.MatchString(s.Value):
 		c.lose(b, s, "it is not a time that php-fpm takes")
 	case duration(s.Value) == "off" && s.Name != "request_terminate_timeout" && s.Name != "request_slowlog_timeout":
-		b.comment(s, "left out, because the default of php_pool is better than 0")
+		c.comment(b, s, "left out, because the default of php_pool is better than 0")
 	default:
 		b.option(s, s.Value)
 	}
@@ -184,10 +188,12 @@ func (c *converter) time(b *block, s *Setting) {
 func (c *converter) user(b *block, s *Setting, v *view) {
 	user, group := v.value("user"), v.value("group")
 	switch {
+	case c.serving != nil && !c.serving.Root:
+		c.comment(b, s, "left out, because php-fpm ignores it too when it does not run as root")
 	case user == "" && group != "":
 		c.lose(b, s, "it has no user: write user <user>:"+group)
 	case s.Value == "":
-		b.comment(s, "left out, because it is empty")
+		c.comment(b, s, "left out, because it is empty")
 	case s.Name == "user":
 		if group != "" {
 			user += ":" + group
@@ -204,8 +210,11 @@ func (c *converter) user(b *block, s *Setting, v *view) {
 // it php_pool runs .php only.
 func (c *converter) extensions(b *block, s *Setting) {
 	list := strings.Fields(s.Value)
+	if c.serving != nil {
+		return // the listener has it
+	}
 	if len(list) == 0 {
-		b.comment(s, "left out, because php_pool needs a list; it runs .php only")
+		c.comment(b, s, "left out, because php_pool needs a list; it runs .php only")
 		return
 	}
 	if strings.Contains(s.Value, mark) {
@@ -217,7 +226,7 @@ func (c *converter) extensions(b *block, s *Setting) {
 		b.narrow = s
 	}
 	if !slices.Equal(list, []string{".php"}) {
-		b.drop(s)
+		c.drop(b, s)
 	}
 }
 
@@ -234,7 +243,7 @@ func (c *converter) toggle(b *block, s *Setting) {
 		if left, ok := strings.CutPrefix(reason, "remove it, "); ok {
 			reason = "left out, " + left
 		}
-		b.comment(s, reason)
+		c.comment(b, s, reason)
 	}
 }
 
@@ -244,7 +253,7 @@ func (c *converter) env(b *block, s *Setting) {
 	value, ok := token(s.Value)
 	if name, variable := strings.CutPrefix(s.Value, "$"); variable {
 		if strings.Contains(name, mark) || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
-			b.comment(s, "left out, because php-fpm does not set it either: no variable has this name")
+			c.comment(b, s, "left out, because php-fpm does not set it either: no variable has this name")
 			return
 		}
 		value = "{env." + name + "}"

@@ -3,6 +3,7 @@ package fpmconf
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -175,7 +176,21 @@ func evaluate(text string) (string, error) {
 	return strconv.Itoa(result), nil
 }
 
-// parseBool returns a switch of php-fpm, after parseValue.
+// parseBool returns a switch of php-fpm, after parseValue. Words are left of a value in
+// quotes, and of an environment variable.
 func parseBool(value string) (on, ok bool) {
-	return value == "1", value == "1" || value == "" || value == "0"
+	switch value {
+	case "1", "yes", "true", "on":
+		return true, true
+	}
+	return false, slices.Contains([]string{"", "0", "no", "none", "false", "off"}, value)
+}
+
+// expand replaces the marks of a value.
+func expand(value string, env func(name string) string) string {
+	parts := strings.Split(value, mark)
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = env(parts[i])
+	}
+	return strings.Join(parts, "")
 }

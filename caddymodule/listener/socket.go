@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 )
 
@@ -147,7 +147,7 @@ func (l *Listener) Stop() {
 			s.server.Close()
 		}
 	}
-	if caddy.Exiting() {
+	if live.Exiting() {
 		stop() // else the process would exit during responses
 		return
 	}

@@ -3,7 +3,6 @@ package live
 import (
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 )
 
@@ -17,7 +16,7 @@ func (p *Pool) ForceClose() {
 // and waits for running requests in the background, unless Caddy exits: then it
 // waits for them itself, for StopTimeout at most. It returns no error.
 func (p *Pool) Destruct() error {
-	if !caddy.Exiting() {
+	if !Exiting() {
 		go func() {
 			p.waitIdle()
 			p.Close()

@@ -31,7 +31,7 @@ type Options struct {
 	INIFile string `json:"ini_file,omitempty"`
 
 	// The directory with additional *.ini files, which are loaded after php.ini.
-	// Default: php-cgi's own.
+	// `none` loads no such files. Default: php-cgi's own.
 	INIScanDir string `json:"ini_scan_dir,omitempty"`
 
 	// PHP settings by name (php-cgi's `-d`). They override all ini files;
@@ -250,6 +250,9 @@ type QuarantineOptions struct {
 	// How long these requests are then rejected. Default: 1m.
 	Period caddy.Duration `json:"period,omitempty"`
 }
+
+// noINIScanDir is the value of ini_scan_dir for no directory.
+const noINIScanDir = "none"
 
 // DefaultPool is the name of the pool of handlers that name no pool and have no pool
 // options.

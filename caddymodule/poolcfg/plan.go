@@ -151,7 +151,11 @@ func (p *Plan) prepare(path string) error {
 			return fmt.Errorf("ini_file %s: %w: write the path of a php.ini that Caddy can read", o.INIFile, err)
 		}
 	}
-	if o.INIScanDir != "" {
+	switch o.INIScanDir {
+	case "":
+	case noINIScanDir:
+		p.Process.INIScanDir = new("")
+	default:
 		if err := readableDir(o.INIScanDir); err != nil {
 			return fmt.Errorf("ini_scan_dir %s: %w: write a directory that Caddy can read", o.INIScanDir, err)
 		}
