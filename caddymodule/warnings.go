@@ -114,6 +114,9 @@ func (a *App) warnSharedUser() {
 // warnSameUser logs a warning if the scripts of some pools can read Caddy's own
 // files and secrets, because they run as Caddy's user.
 func (a *App) warnSameUser() {
+	if _, err := a.HTTPApp(); err != nil {
+		return // there is only the FastCGI listener: nothing to read
+	}
 	var names []string
 	for name, plan := range a.plans {
 		if plan.UserID() == os.Geteuid() {

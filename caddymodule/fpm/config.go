@@ -62,7 +62,7 @@ func (a *arguments) load() (*config, error) {
 	prefix, state := "/usr", "/var"
 	switch {
 	case a.prefix != "":
-		prefix, state = a.prefix, filepath.Join(a.prefix, "var")
+		prefix, state = a.prefix, a.prefix // fpm_evaluate_full_path
 	case strings.HasPrefix(file, "/usr/local/"):
 		prefix, state = "/usr/local", "/usr/local/var"
 	}
@@ -97,7 +97,7 @@ func (a *arguments) load() (*config, error) {
 	c.dropped = result.Dropped
 	c.json, _, err = caddyconfig.GetAdapter("caddyfile").Adapt([]byte(result.Caddyfile), map[string]any{"filename": file})
 	if err != nil {
-		return nil, fmt.Errorf("%w, in the Caddyfile that follows from %s:\n%s", err, file, result.Caddyfile)
+		return nil, fmt.Errorf("in the Caddyfile for %s: %w", file, err)
 	}
 	return c, nil
 }

@@ -142,14 +142,14 @@ func (k *checker) account(s *Serving) {
 	for _, directive := range []string{"user", "listen.owner"} {
 		if value := k.v.value(directive); value != "" && !isID(value) {
 			if _, err := user.Lookup(value); err != nil {
-				k.addf("%s: the user %s does not exist", directive, value)
+				k.addf("cannot get uid for user '%s': %s needs an existing user", value, directive)
 			}
 		}
 	}
 	for _, directive := range []string{"group", "listen.group"} {
 		if value := k.v.value(directive); value != "" && !isID(value) {
 			if _, err := user.LookupGroup(value); err != nil {
-				k.addf("%s: the group %s does not exist", directive, value)
+				k.addf("cannot get gid for group '%s': %s needs an existing group", value, directive)
 			}
 		}
 	}

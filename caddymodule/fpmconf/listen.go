@@ -104,9 +104,8 @@ func (c *converter) listener(b *block, v *view, listen, status string) {
 	}
 	add("extensions", extensionsOf(v)...)
 	add("status", status)
-	add("ping", v.value("ping.path"))
-	if v.value("ping.path") != "" {
-		add("ping_response", v.value("ping.response"))
+	if page := v.value("ping.path"); page != "" {
+		add("ping", page, cmpOr(v.value("ping.response"), "pong"))
 	}
 	b.listeners = append(b.listeners, "", "\t\tfastcgi "+Quote(text(address))+" {")
 	b.listeners = append(append(b.listeners, lines("\t\t\t", options...)...), "\t\t}")

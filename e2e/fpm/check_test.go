@@ -21,6 +21,8 @@ func TestFPMCheck(t *testing.T) {
 	tests := map[string]string{
 		"valid":              pool,
 		"all managers":       "pm = dynamic\npm.max_children = 5\npm.start_servers = 2\npm.min_spare_servers = 1\npm.max_spare_servers = 3\n[b]\nlisten = 127.0.0.1:9876\nuser = www-data\npm = ondemand\npm.max_children = 1\npm.process_idle_timeout = 1m\n",
+		"pages":              pool + "pm.status_path = /status\nping.path = /ping\nping.response = it works\npm.status_listen = 127.0.0.1:9877\n",
+		"address":            "listen.owner = www-data\nlisten.allowed_clients = 127.0.0.1,::1\n" + pool + "security.limit_extensions = .php .html\n",
 		"unknown directive":  pool + "max_children = 5\n",
 		"global in a pool":   pool + "daemonize = no\n",
 		"no manager":         "pm.max_children = 2\n",
