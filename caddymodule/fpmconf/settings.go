@@ -48,7 +48,7 @@ func (c *converter) directive(b *block, s *Setting, v *view) {
 	case "request_slowlog_trace_depth":
 		c.number(b, s, func(n string) {
 			if n == "0" || n[0] == '-' {
-				b.comment(s, "left out, because backtraces have at most 1000 calls; the default is 20")
+				c.comment(b, s, "left out, because backtraces have at most 1000 calls; the default is 20")
 				return
 			}
 			b.option(s, n)
@@ -114,7 +114,7 @@ func (c *converter) total(b *block, s *Setting) {
 		case !b.global || n[0] == '-':
 			c.lose(b, s, "php-fpm takes it in [global] only, and no number below 0")
 		case n == "0":
-			b.comment(s, "left out, because 0 is no limit")
+			c.comment(b, s, "left out, because 0 is no limit")
 		default:
 			b.options = append(b.options, "max_workers_total "+n)
 		}

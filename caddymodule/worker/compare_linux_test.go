@@ -51,7 +51,10 @@ type plainProcess struct{ *phpbin.Process }
 
 func (plainProcess) Conn() *fastcgi.Conn                         { return nil }
 func (plainProcess) Drain(context.Context) (pool.Process, error) { return nil, errors.ErrUnsupported }
-func (plainProcess) Activity() (pool.Activity, error)            { return pool.Activity{}, errors.ErrUnsupported }
+func (plainProcess) ScriptEnd() (string, bool)                   { return "", false }
+func (plainProcess) Activity(int) (pool.Activity, error) {
+	return pool.Activity{}, errors.ErrUnsupported
+}
 
 // run runs the script of a site's directory.
 func (p *plain) run(script string, r request) result {
