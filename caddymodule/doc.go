@@ -23,6 +23,7 @@
 //	fpmstatus   the formats of php-fpm's status page
 //	fpm         the command that runs instead of php-fpm
 //	fpmconf     php-fpm's configuration, and what replaces its directives
+//	vhosts      sites of nginx and Apache, as sites of a Caddyfile
 //	metrics     the Prometheus metrics and the Grafana dashboard
 //	worker      worker scripts, which stay in memory (FrankenPHP's worker mode)
 //	opcache     reads and resets the OPcache of workers

@@ -186,7 +186,7 @@ current request. --force replaces them at once: their requests get 502.`,
 
 func importCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "import [--caddyfile <path>] <file>...",
+		Use:   "import [--caddyfile <path>|--sites[=<file>,...]] <file>...",
 		Short: "Converts php-fpm's configuration to a Caddyfile",
 		Long: `
 Reads php-fpm's files as php-fpm does, and prints a Caddyfile with a pool for each
@@ -197,13 +197,20 @@ comment that says why not. It changes no file.
 --caddyfile prints that Caddyfile with these pools, and with php_pool instead of
 each php_fastcgi whose address is that of a pool.
 
+--sites adds the sites of nginx and Apache that pass PHP to these pools: their names,
+root, index files and front controller. Everything else becomes a comment. By default
+it reads the files of Debian, such as /etc/nginx/sites-enabled/*.
+
 The exit code is 1 if the result lacks a line that may protect something, such as
-chroot: standard error lists them.`,
+chroot or auth_basic: standard error lists them.`,
 		Example: `  caddy php-pool import /etc/php/8.2/fpm/php-fpm.conf >Caddyfile.new
-  caddy php-pool import --caddyfile /etc/caddy/Caddyfile '/etc/php/8.2/fpm/pool.d/*.conf'`,
+  caddy php-pool import --caddyfile /etc/caddy/Caddyfile '/etc/php/8.2/fpm/pool.d/*.conf'
+  caddy php-pool import --sites /etc/php/8.2/fpm/php-fpm.conf`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().String("caddyfile", "", "The Caddyfile whose php_fastcgi to replace")
+	cmd.Flags().StringSlice("sites", nil, "Add the sites of nginx and Apache in these files")
+	cmd.Flags().Lookup("sites").NoOptDefVal = debianSites
 	cmd.RunE = runE(runImport)
 	return cmd
 }

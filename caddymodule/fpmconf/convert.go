@@ -42,8 +42,11 @@ func (c *converter) comment(b *block, s *Setting, reason string) {
 	b.comments = append(b.comments, text)
 }
 
-func comment(s *Setting, reason string) string {
-	return fmt.Sprintf("# %s:%d: %s: %s", s.File, s.Line, printable(s.Text), printable(reason))
+func comment(s *Setting, reason string) string { return Comment(s.File, s.Line, s.Text, reason) }
+
+// Comment returns a comment of a Caddyfile on a line of another file.
+func Comment(file string, line int, text, reason string) string {
+	return fmt.Sprintf("# %s:%d: %s: %s", printable(file), line, printable(text), printable(reason))
 }
 
 // printable returns text for a comment of a Caddyfile, where Caddy replaces {$NAME} too.

@@ -22,6 +22,48 @@ type Result struct {
 // options and with php_pool in place of each php_fastcgi whose address is that of a
 // pool. The error says that this Caddyfile cannot be changed so.
 func Convert(c *Config, site []byte) (*Result, error) {
+	return convert(c, func(options []string, blocks []*block) ([]string, error) {
+		if site != nil {
+			return replaceSites(string(site), options, blocks)
+		}
+		var text []string
+		for _, b := range blocks {
+			text = append(text, b.hint()...)
+		}
+		return append(inGlobalOptions(options), text...), nil
+	})
+}
+
+// Finder returns the pool that listens at an address, as a token of a Caddyfile, and its
+// security.limit_extensions, nil if it has none: the site has to have them. The address
+// is that of nginx's fastcgi_pass: unix:/path, or a host with a port.
+type Finder func(address string) (pool string, extensions []string, ok bool)
+
+// ConvertSites is Convert with the lines of sites, which use the pools.
+func ConvertSites(c *Config, sites func(Finder) []string) *Result {
+	result, _ := convert(c, func(options []string, blocks []*block) ([]string, error) {
+		return append(inGlobalOptions(options), sites(func(address string) (string, []string, bool) {
+			if path, ok := strings.CutPrefix(address, "unix:"); ok {
+				address = "unix/" + path
+			}
+			for _, b := range blocks {
+				if sameAddress(address, b.listen) {
+					b.narrow = nil
+					return b.token(), b.split, true
+				}
+			}
+			return "", nil, false
+		})...), nil
+	}) // there is no Caddyfile that could not be changed
+	return result
+}
+
+func inGlobalOptions(lines []string) []string {
+	return append(append([]string{"{"}, lines...), "}", "")
+}
+
+// convert converts the pools. render returns the lines of the Caddyfile.
+func convert(c *Config, render func(options []string, blocks []*block) ([]string, error)) (*Result, error) {
 	conv := &converter{config: c}
 	global := &block{global: true}
 	conv.settings(global, viewOf(c.Global))
@@ -39,18 +81,9 @@ func Convert(c *Config, site []byte) (*Result, error) {
 	}
 	options = append(options, "\t}")
 
-	var text []string
-	if site == nil {
-		text = append(text, "{")
-		text = append(append(text, options...), "}", "")
-		for _, b := range blocks {
-			text = append(text, b.hint()...)
-		}
-	} else {
-		var err error
-		if text, err = replaceSites(string(site), options, blocks); err != nil {
-			return nil, err
-		}
+	text, err := render(options, blocks)
+	if err != nil {
+		return nil, err
 	}
 	for _, b := range blocks {
 		if b.narrow != nil {
