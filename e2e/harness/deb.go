@@ -8,10 +8,12 @@ import (
 	"image/color"
 	"image/png"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,19 +33,25 @@ func UnpackDebs(tb testing.TB, packages ...string) string {
 	return unpack(tb, files)
 }
 
-// UnpackApp does the same with a package and all libraries that it depends on. It skips
-// the test if this release has no such package.
-func UnpackApp(tb testing.TB, name string) string {
+// UnpackApp does the same with packages and all libraries that they depend on. It skips
+// the test if this release lacks one of them.
+func UnpackApp(tb testing.TB, names ...string) string {
 	tb.Helper()
-	cache := filepath.Join(CacheDir(tb), name)
-	if why, err := os.ReadFile(filepath.Join(cache, "missing")); err == nil {
-		tb.Skip(strings.TrimSpace(string(why)))
+	files := map[string]string{} // by name: packages have libraries in common
+	for _, name := range names {
+		cache := filepath.Join(CacheDir(tb), name)
+		if why, err := os.ReadFile(filepath.Join(cache, "missing")); err == nil {
+			tb.Skip(strings.TrimSpace(string(why)))
+		}
+		found, _ := filepath.Glob(filepath.Join(cache, "*.deb"))
+		if len(found) == 0 {
+			tb.Fatalf("the package %s is missing in %s: run make deps-apps", name, cache)
+		}
+		for _, file := range found {
+			files[filepath.Base(file)] = file
+		}
 	}
-	files, _ := filepath.Glob(filepath.Join(cache, "*.deb"))
-	if len(files) == 0 {
-		tb.Fatalf("the package %s is missing in %s: run make deps-apps", name, cache)
-	}
-	return unpack(tb, files)
+	return unpack(tb, slices.Collect(maps.Values(files)))
 }
 
 func unpack(tb testing.TB, files []string) string {
