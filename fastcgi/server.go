@@ -41,6 +41,8 @@ type Server struct {
 	closing bool
 	changed chan struct{} // receives when a connection has ended, and at Shutdown
 	done    sync.WaitGroup
+
+	sweeping atomic.Bool // see sweep
 }
 
 type handlerRef struct{ Handler }

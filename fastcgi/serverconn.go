@@ -43,6 +43,8 @@ type serverConn struct {
 	idleSince   atomic.Int64 // Unix time in nanoseconds; 0 while a request is received or runs
 	deadlineSet bool         // a read deadline is set
 	writeMu     sync.Mutex   // held while whole records are written
+	writing     atomic.Int64 // since when, as serverClock; 0 if nothing is written
+	writeLimit  atomic.Int64 // how long that may take; 0 is no limit
 }
 
 // errClientGone is the cause of the context of a request whose web server has closed

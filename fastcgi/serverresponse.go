@@ -62,10 +62,13 @@ func (r *ServerRequest) End() error {
 func (c *serverConn) write(p []byte, timeout time.Duration) error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	if timeout > 0 {
-		c.nc.SetWriteDeadline(time.Now().Add(timeout)) //nolint:errcheck // if it is closed, the write fails
+	if c.writeLimit.Load() != int64(timeout) {
+		c.writeLimit.Store(int64(timeout))
 	}
+	c.writing.Store(serverClock())
+	c.s.startSweep()
 	_, err := c.nc.Write(p)
+	c.writing.Store(0)
 	return err
 }
 

@@ -109,15 +109,17 @@ type params struct {
 // parse decodes the variables of a block. It returns false if that is malformed.
 func (p *params) parse(block []byte) bool {
 	*p = params{block: block, added: p.added[:0]}
+	all := string(block) // one allocation for all values
 	for len(block) > 0 {
 		name, text, size := fastcgi.NextPair(block)
 		if size == 0 {
 			return false
 		}
-		if v := variableOf(name); v != other {
-			p.values[v] = value{text: string(text), set: true}
-		}
 		block = block[size:]
+		if v := variableOf(name); v != other {
+			end := len(all) - len(block)
+			p.values[v] = value{text: all[end-len(text) : end], set: true}
+		}
 	}
 	return true
 }

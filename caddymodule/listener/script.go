@@ -17,7 +17,7 @@ import (
 // been answered.
 func (x *request) findScript() bool {
 	x.found = time.Now()
-	path, ok := x.locate()
+	path, exists, ok := x.locate()
 	if !ok {
 		x.in.WriteStderr([]byte("Primary script unknown"))
 		x.respond(http.StatusNotFound, "File not found.\n")
@@ -28,7 +28,7 @@ func (x *request) findScript() bool {
 		x.respond(http.StatusForbidden, phpbin.AccessDenied)
 		return false
 	}
-	if _, err := stat(path); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if !exists && !mayExist(path) {
 		x.in.WriteStderr([]byte("Unable to open primary script: " + path + " (No such file or directory)"))
 		x.respond(http.StatusNotFound, phpbin.NoInputFile)
 		return false
@@ -70,8 +70,9 @@ func (l *Listener) allowsExtension(path string) bool {
 // The beginnings of what Apache httpd sends as SCRIPT_FILENAME: a URL of mod_proxy.
 var apachePrefixes = []string{"proxy:fcgi://", "proxy:balancer://"}
 
-// locate returns the path of the script. It returns false if there is none.
-func (x *request) locate() (string, bool) {
+// locate returns the path of the script, and whether a look has found it. ok is false if
+// there is none.
+func (x *request) locate() (path string, exists, ok bool) {
 	p, php := &x.params, x.l.php()
 	apache := false
 	for _, prefix := range apachePrefixes {
@@ -94,7 +95,7 @@ func (x *request) locate() (string, bool) {
 	case p.has(pathTranslated):
 		file = p.get(pathTranslated)
 	default:
-		return "", false
+		return "", false, false
 	}
 	x.fixIIS()
 	if !php.fixPathInfo {
@@ -102,11 +103,11 @@ func (x *request) locate() (string, bool) {
 			file = p.get(pathTranslated)
 			p.set(scriptFilename, file) // php-cgi discards the other one
 		}
-		return file, isValidPath(file)
+		return file, false, isValidPath(file)
 	}
 	s := scriptSearch{params: p, apache: apache, file: file}
-	file, ok := s.find()
-	return file, ok && isValidPath(file)
+	path, ok = s.find()
+	return path, s.exists, ok && isValidPath(path)
 }
 
 // fixIIS corrects the PATH_INFO of Microsoft IIS, which begins with SCRIPT_NAME.
@@ -147,6 +148,7 @@ type scriptSearch struct {
 	apache bool
 	file   string // the path
 
+	exists     bool // the script was found, or must be left to PHP to find
 	redirected bool // SCRIPT_NAME is that of an action of Apache httpd
 }
 
@@ -160,7 +162,8 @@ func (s *scriptSearch) find() (string, bool) {
 	if s.file == "" {
 		return "", true // has no extension
 	}
-	if !strings.HasSuffix(s.file, "/") && exists(s.file) {
+	if !strings.HasSuffix(s.file, "/") && mayExist(s.file) {
+		s.exists = true
 		s.whole()
 		return s.file, true
 	}
@@ -174,8 +177,9 @@ func (s *scriptSearch) find() (string, bool) {
 		}
 		if path = path[:i]; isRegular(path) {
 			found := path
+			s.exists = true
 			if s.get(scriptFilename) == path && s.has(scriptFilename) {
-				found = s.file // php-fpm rejects this path, though PATH_INFO follows a script
+				found, s.exists = s.file, false // php-fpm rejects this path, though PATH_INFO follows a script
 			}
 			s.split(path, name, hasName)
 			return found, true
@@ -313,9 +317,9 @@ func rawURLDecode(text string) string {
 	return out.String()
 }
 
-// exists reports whether there is a file at path. One that may exist, but that Caddy
-// must not see, is for PHP to look for: it may have other rights.
-func exists(path string) bool {
+// mayExist reports whether there is a file at path. One that Caddy must not see is for
+// PHP to look for: it may have other rights.
+func mayExist(path string) bool {
 	_, err := stat(path)
 	return err == nil || errors.Is(err, fs.ErrPermission)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 )
 
+// stat returns the type of a file.
 func stat(path string) (fs.FileMode, error) {
 	info, err := os.Stat(path)
 	if err != nil {
