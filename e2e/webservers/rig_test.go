@@ -1,0 +1,93 @@
+//go:build linux
+
+package webservers
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+// backend is what a web server talks FastCGI to.
+type backend struct {
+	name string
+	unix string // the path of its socket
+	tcp  string // its other address
+}
+
+// rig is php-fpm and a Caddy with the listener, with the web servers in front of them.
+type rig struct {
+	*harness.Server // the Caddy
+	fpm, listener   backend
+	ports           map[port]int
+	logs            map[string]string // the error log of a web server, by its program
+}
+
+// port is a use of a TCP port.
+type port struct{ front, backend string }
+
+// phpINI are settings for both backends.
+var phpINI = [][2]string{{"html_errors", "0"}, {"display_errors", "1"}, {"upload_max_filesize", "4M"}, {"post_max_size", "4M"}}
+
+// The numbers of workers. Each kept connection occupies one of php-fpm's.
+const (
+	workers    = 4
+	fpmWorkers = 32
+)
+
+// startRig starts the backends, and the web servers that have one of these fronts.
+func startRig(t *testing.T, site string, use []front) *rig {
+	t.Helper()
+	tcp := harness.FreePort(t)
+	conf := fmt.Sprintf("[tcp]\nlisten = 127.0.0.1:%d\npm = static\npm.max_children = %d\n", tcp, fpmWorkers)
+	if os.Getuid() == 0 {
+		conf += "user = www-data\ngroup = www-data\n"
+	}
+	for _, kv := range phpINI {
+		conf += fmt.Sprintf("php_value[%s] = %q\n", kv[0], kv[1])
+	}
+	s := harness.Prepare(t, harness.FPM, harness.Options{Site: site, Workers: fpmWorkers, INI: phpINI, FPMConf: conf})
+	r := &rig{
+		Server: s, ports: map[port]int{}, logs: map[string]string{},
+		fpm:      backend{"php-fpm", filepath.Join(s.Dir, "fpm.sock"), fmt.Sprintf("127.0.0.1:%d", tcp)},
+		listener: backend{"listener", filepath.Join(s.Dir, "fpm.sock"), fmt.Sprintf("127.0.0.1:%d", tcp)},
+	}
+	sections := map[string][]string{}
+	for _, f := range use {
+		for _, b := range r.backends() {
+			n := harness.FreePort(t)
+			r.ports[port{f.name, b.name}] = n
+			sections[f.program] = append(sections[f.program], f.section(r, b, n))
+		}
+	}
+	if err := s.Run(strings.Join(sections[caddy], "\n")); err != nil {
+		t.Fatal(err)
+	}
+	for program, start := range programs {
+		if len(sections[program]) > 0 {
+			start(t, r, sections[program])
+		}
+	}
+	return r
+}
+
+func (r *rig) backends() []backend { return []backend{r.fpm, r.listener} }
+
+// port returns the port of a front for a backend.
+func (r *rig) port(f front, b backend) int { return r.ports[port{f.name, b.name}] }
+
+// portsOf returns all ports of a program.
+func (r *rig) portsOf(program string) (list []int) {
+	for _, f := range fronts {
+		for _, b := range r.backends() {
+			if n := r.port(f, b); f.program == program && n != 0 {
+				list = append(list, n)
+			}
+		}
+	}
+	return list
+}
