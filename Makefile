@@ -19,7 +19,7 @@ RACED      = ./fastcgi/... ./phpbin/... ./pool/... $(addprefix ./caddymodule/,do
 WITH_CADDY = ./internal/... $(filter-out $(RACED),$(patsubst $(shell $(GO) list -m)/%,./%,$(shell $(GO) list ./caddymodule/...)))
 
 # The packages of e2e that make test runs. Each builds a Caddy unless it gets one.
-E2E        = ./e2e ./e2e/fpm ./e2e/parity ./e2e/security
+E2E        = ./e2e ./e2e/fpm ./e2e/parity ./e2e/webservers ./e2e/security
 E2E_TEST   = $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel $(PARALLEL)
 CADDY      = -caddy $(CURDIR)/bin/caddy
 UNDER_LOAD = UnderLoad|FailureChangesNothing

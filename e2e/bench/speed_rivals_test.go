@@ -86,11 +86,27 @@ func rivalOf(t *testing.T, s *harness.Server) *rival {
 	return r
 }
 
+// startNginx starts nginx and php-fpm. With keepAlive nginx keeps a connection for each
+// worker.
 func startNginx(t *testing.T, site string, keepAlive bool) *rival {
+	dir, keep := harness.TempDir(t), 0
+	if keepAlive {
+		keep = speedWorkers
+	}
+	harness.ChownToPHP(t, dir)
+	f := harness.StartFPM(t, dir, harness.Options{Workers: speedWorkers})
+	r := nginxTo(t, site, filepath.Join(dir, "fpm.sock"), keep)
+	r.kept = append(r.kept, f)
+	return r
+}
+
+// nginxTo starts an nginx that keeps so many connections to a FastCGI socket.
+func nginxTo(t *testing.T, site, socket string, keptConnections int) *rival {
+	t.Helper()
 	dir, port := harness.TempDir(t), harness.FreePort(t)
 	upstream, keep := "", ""
-	if keepAlive {
-		upstream, keep = fmt.Sprintf("keepalive %d;", speedWorkers), "fastcgi_keep_conn on;"
+	if keptConnections > 0 {
+		upstream, keep = fmt.Sprintf("keepalive %d;", keptConnections), "fastcgi_keep_conn on;"
 	}
 	conf := filepath.Join(dir, "nginx.conf")
 	harness.WriteFile(t, conf, fmt.Sprintf(`daemon off;
@@ -107,7 +123,7 @@ http {
 	proxy_temp_path %[1]s/proxy;
 	uwsgi_temp_path %[1]s/uwsgi;
 	scgi_temp_path %[1]s/scgi;
-	upstream php { server unix:%[1]s/fpm.sock; %[4]s }
+	upstream php { server unix:%[6]s; %[4]s }
 	server {
 		listen 127.0.0.1:%[2]d reuseport backlog=4096;
 		root %[3]s;
@@ -140,10 +156,9 @@ http {
 		}
 	}
 }
-`, dir, port, site, upstream, keep))
+`, dir, port, site, upstream, keep, socket))
 	harness.ChownToPHP(t, dir)
-	f := harness.StartFPM(t, dir, harness.Options{Workers: speedWorkers})
-	return serve(t, port, f, harness.Command{
+	return serve(t, port, harness.Command{
 		Args: []string{harness.Unpacked(t, "nginx/usr/sbin/nginx"), "-c", conf, "-p", dir, "-e", dir + "/nginx.log"},
 		Dir:  dir, Log: filepath.Join(dir, "out.log"),
 	})
@@ -172,18 +187,14 @@ fastcgi.server = (".php" => ((
 )))
 `, dir, port, site, harness.PHPCGI(t), speedWorkers))
 	harness.ChownToPHP(t, dir)
-	return serve(t, port, nil, harness.Command{
+	return serve(t, port, harness.Command{
 		Args: []string{harness.Unpacked(t, "lighttpd/usr/sbin/lighttpd"), "-D", "-f", conf, "-m", harness.Unpacked(t, "lighttpd/usr/lib/lighttpd")},
 		Dir:  dir, Log: filepath.Join(dir, "out.log"),
 	})
 }
 
-// serve runs a web server until it listens; behind is php-fpm, if it has one.
-func serve(t *testing.T, port int, behind *harness.Supervised, c harness.Command) *rival {
+// serve runs a web server.
+func serve(t *testing.T, port int, c harness.Command) *rival {
 	t.Helper()
-	r := &rival{url: "http://127.0.0.1:" + strconv.Itoa(port), kept: []*harness.Supervised{harness.StartWebServer(t, c, port)}}
-	if behind != nil {
-		r.kept = append(r.kept, behind)
-	}
-	return r
+	return &rival{url: "http://127.0.0.1:" + strconv.Itoa(port), kept: []*harness.Supervised{harness.StartWebServer(t, c, port)}}
 }

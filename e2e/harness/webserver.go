@@ -12,11 +12,16 @@ import (
 )
 
 // StartWebServer runs a web server until the test ends, and returns when it listens at
-// the ports.
+// the ports. It has to run until then.
 func StartWebServer(tb testing.TB, c Command, ports ...int) *Supervised {
 	tb.Helper()
 	c.Env = append(c.Env, "PATH="+os.Getenv("PATH"))
 	k := Supervise(tb, c)
+	tb.Cleanup(func() {
+		if _, exited := k.Wait(0); exited {
+			tb.Errorf("%s exited with code %d:\n%s", c.Args[0], k.ExitCode, tail(ReadFile(tb, c.Log)))
+		}
+	})
 	for _, port := range ports {
 		Eventually(tb, func() error {
 			select {

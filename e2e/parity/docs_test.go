@@ -18,7 +18,7 @@ func TestDocs_Differences(t *testing.T) {
 	if !ok {
 		t.Fatalf("%s has no section Differences", page)
 	}
-	section, _, _ = strings.Cut(section, "\n## ")
+	section, _, _ = strings.Cut(section, "\n#")
 	var printed []string
 	for line := range strings.Lines(section) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "|") {

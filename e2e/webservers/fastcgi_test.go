@@ -57,6 +57,11 @@ func connect(t *testing.T, address string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	return clientOf(t, conn)
+}
+
+func clientOf(t *testing.T, conn net.Conn) *client {
+	t.Helper()
 	if err := conn.SetDeadline(time.Now().Add(harness.MaxWait)); err != nil {
 		t.Fatal(err)
 	}

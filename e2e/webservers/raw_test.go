@@ -63,10 +63,16 @@ func rawSeen(c *client, res result, flags byte) seen {
 	return got
 }
 
+// The names of rows that differ.
+const (
+	unknownRecord = "unknown management record"
+	cutParameters = "parameters cut in two records"
+)
+
 // protocolRows are exchanges of records that no web server of these tests sends.
 func protocolRows(site string) map[string]func(*client) result {
 	params := stream(paramsRecord, pairs(variables(site, &request{method: "GET", target: "/hello.php"})...))
-	post := pairs(append(variables(site, &request{method: "POST", target: "/see.php", body: "12345", fields: []string{"Content-Type: text/plain"}}))...)
+	post := pairs(variables(site, &request{method: "POST", target: "/see.php", body: "12345", fields: []string{"Content-Type: text/plain"}})...)
 	send := func(parts ...string) func(*client) result {
 		return func(c *client) result { return c.exchange(strings.Join(parts, "")) }
 	}
@@ -76,13 +82,13 @@ func protocolRows(site string) map[string]func(*client) result {
 			c.Write([]byte(record(getValues, pairs([2]string{"FCGI_MPXS_CONNS", ""}))))
 			return c.read(getValuesResult)
 		},
-		"unknown management record": func(c *client) result {
+		unknownRecord: func(c *client) result {
 			c.Write([]byte(record(200, "abc")))
 			return c.read(unknownType)
 		},
-		"parameters cut in two records": send(begin(responder, keepConn), record(paramsRecord, post[:middle]), record(paramsRecord, post[middle:]), record(paramsRecord, ""), stream(stdinRecord, "12345")),
-		"a long body":                   send(begin(responder, keepConn), stream(paramsRecord, post), stream(stdinRecord, "1234567890")),
-		"no parameters":                 send(begin(responder, keepConn), record(paramsRecord, ""), record(stdinRecord, "")),
+		cutParameters:   send(begin(responder, keepConn), record(paramsRecord, post[:middle]), record(paramsRecord, post[middle:]), record(paramsRecord, ""), stream(stdinRecord, "12345")),
+		"a long body":   send(begin(responder, keepConn), stream(paramsRecord, post), stream(stdinRecord, "1234567890")),
+		"no parameters": send(begin(responder, keepConn), record(paramsRecord, ""), record(stdinRecord, "")),
 		"two requests": func(c *client) result {
 			first := c.exchange(begin(responder, keepConn) + params + record(stdinRecord, ""))
 			second := c.exchange(begin(responder, keepConn) + params + record(stdinRecord, ""))

@@ -176,6 +176,11 @@ func (s seen) readBody(q *request, raw []byte, port int) {
 	}
 	if res.Header.Get("X-Seen") == "" || !s.vars(body, port) {
 		s["body"] = mask(string(body), port)
+	} else {
+		// The list of variables is not as long with both: the web server may have chosen
+		// another framing.
+		delete(s, "framing Content-Length")
+		delete(s, "framing Transfer-Encoding")
 	}
 }
 
@@ -201,7 +206,10 @@ func (s seen) vars(body []byte, port int) bool {
 	return true
 }
 
-// mask replaces what differs between the ports of a web server.
+// mask replaces what differs between the ports of a web server. 0 is no port.
 func mask(text string, port int) string {
+	if port == 0 {
+		return text
+	}
 	return strings.ReplaceAll(text, fmt.Sprint(port), "PORT")
 }

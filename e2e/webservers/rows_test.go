@@ -65,7 +65,8 @@ func requestRows() []request {
 		{name: "cookies", target: "/see.php", fields: []string{"Cookie: a=1; b=x%20y; a=2"}},
 		{name: "httpoxy", target: "/see.php", fields: []string{"Proxy: http://evil.test"}},
 		{name: "unusual fields", target: "/see.php", fields: []string{"X-Empty:", "X-Latin: \xfcber", "X-Long: " + strings.Repeat("v", 3000), "Content-Type: text/x"}},
-		{name: "conditional", target: "/see.php", fields: []string{"If-None-Match: \"a\"", "Range: bytes=0-1"}},
+		{name: "conditional", target: "/see.php", fields: []string{"If-None-Match: \"a\"", "If-Modified-Since: Sat, 01 Jan 2022 00:00:00 GMT"}},
+		{name: "range", target: "/hello.php", fields: []string{"Range: bytes=1-2"}},
 		{name: "forwarded", target: "/see.php", fields: []string{"X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https"}},
 
 		// methods and bodies

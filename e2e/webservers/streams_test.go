@@ -133,6 +133,9 @@ func checkStreams(t *testing.T, r *rig, f front) {
 			if !strings.Contains(s.text, "whole") {
 				t.Errorf("got %q", s.text)
 			}
+			if b.name == r.listener.name {
+				wantServing(t, r, f)
+			}
 			s.release()
 			if got := s.note(); got != "went on" {
 				t.Errorf("the script says %q", got)
@@ -146,6 +149,17 @@ func checkStreams(t *testing.T, r *rig, f front) {
 				t.Errorf("the script says %q, want connection_status 1", got)
 			}
 		})
+	}
+}
+
+// wantServing checks that a connection which the web server keeps is free for other
+// requests while the script of its last one goes on.
+func wantServing(t *testing.T, r *rig, f front) {
+	t.Helper()
+	for range 5 {
+		if got := send(r.port(f, r.listener), &request{method: "GET", target: "/hello.php"}); got["body"] != "hello" {
+			t.Errorf("while a script goes on: got %q with %q (%s)", got["head"], got["body"], got["ended"])
+		}
 	}
 }
 

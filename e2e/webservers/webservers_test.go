@@ -23,7 +23,7 @@ func TestWebServers(t *testing.T) {
 	}
 	site := filepath.Join(harness.TempDir(t), "site")
 	makeSite(t, site, code)
-	r := startRig(t, site, fronts)
+	r := startRig(t, setup{site: site, fronts: fronts, fpm: true})
 	var shown sync.Map
 	t.Run("fronts", func(t *testing.T) {
 		for _, f := range fronts {

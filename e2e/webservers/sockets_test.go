@@ -1,0 +1,154 @@
+//go:build linux
+
+package webservers
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+// oneListener returns global options with one listener.
+func oneListener(address string, options ...string) string {
+	return "php_pool {\npool www {\nworkers 1\n}\nfastcgi " + address + " {\npool www\n" + strings.Join(options, "\n") + "\n}\n}\n"
+}
+
+// wantHello checks that a listener serves.
+func wantHello(t *testing.T, site, address string) {
+	t.Helper()
+	if got := connect(t, address).exchange(get(site, "/hello.php")); got.err != nil || got.body() != "hello" {
+		t.Errorf("%s: got %q, error %v", address, got.stdout, got.err)
+	}
+}
+
+// TestSocket_OwnerAndMode compares the socket with that of php-fpm.
+func TestSocket_OwnerAndMode(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a socket to somebody else")
+	}
+	site := helloSite(t)
+	s := harness.Prepare(t, harness.SharedLean, harness.Options{Site: site, Global: oneListener("unix/{$DIR}/php.sock|0620", "owner www-data:adm")})
+	if err := s.Run(keptSite); err != nil {
+		t.Fatal(err)
+	}
+	dir := harness.TempDir(t)
+	harness.StartFPM(t, dir, harness.Options{Workers: 1, FPMConf: "listen.owner = www-data\nlisten.group = adm\nlisten.mode = 0620\n"})
+	describe := func(path string) string {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		return fmt.Sprintf("%v of %d:%d", info.Mode(), owner.Uid, owner.Gid)
+	}
+	path := filepath.Join(s.Dir, "php.sock")
+	if got, want := describe(path), describe(filepath.Join(dir, "fpm.sock")); got != want {
+		t.Errorf("got %s, php-fpm has %s", got, want)
+	}
+	wantHello(t, site, path)
+	s.Stop(syscall.SIGTERM)
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket is there after the end of Caddy: %v", err)
+	}
+}
+
+// TestSocket_Stale starts where a killed server has left its socket.
+func TestSocket_Stale(t *testing.T) {
+	t.Parallel()
+	site := helloSite(t)
+	s := harness.Prepare(t, harness.SharedLean, harness.Options{Site: site, Global: oneListener("unix/{$DIR}/php.sock|0666")})
+	path := filepath.Join(s.Dir, "php.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
+		t.Fatal("there is no stale socket:", err)
+	}
+	if err := s.Run(keptSite); err != nil {
+		t.Fatal(err)
+	}
+	wantHello(t, site, path)
+}
+
+// TestSocket_Passed gets a socket as systemd passes it.
+func TestSocket_Passed(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, path := helloSite(t), filepath.Join(harness.TempDir(t), "passed.sock")
+	s := harness.Prepare(t, harness.SharedLean, harness.Options{
+		Site: site, Wrapper: []string{self, passSocket, path}, Global: oneListener("fd/3"),
+	})
+	if err := s.Run(keptSite); err != nil {
+		t.Fatal(err)
+	}
+	wantHello(t, site, path)
+	s.Options.Global = oneListener("fd/3", "status /status")
+	if err := s.Reload(keptSite); err != nil {
+		t.Fatal(err)
+	}
+	wantHello(t, site, path)
+	if got := connect(t, path).exchange(get(site, "/status")); !strings.Contains(got.body(), "accepted conn") {
+		t.Errorf("after a reload: got %q, error %v", got.stdout, got.err)
+	}
+	s.Stop(syscall.SIGTERM)
+	if _, err := os.Stat(path); err != nil {
+		t.Error("Caddy has removed the socket that is not its own:", err)
+	}
+}
+
+// TestSocket_Abstract listens on a name that is not a file.
+func TestSocket_Abstract(t *testing.T) {
+	t.Parallel()
+	site := helloSite(t)
+	s := harness.Prepare(t, harness.SharedLean, harness.Options{Site: site})
+	name := "@php-pool-test-" + filepath.Base(s.Dir)
+	s.Options.Global = oneListener("unix/" + name)
+	if err := s.Run(keptSite); err != nil {
+		t.Fatal(err)
+	}
+	wantHello(t, site, name)
+}
+
+// TestSocket_Allow connects from an address that is allowed and from one that is not,
+// to the listener and to php-fpm.
+func TestSocket_Allow(t *testing.T) {
+	t.Parallel()
+	site, port := helloSite(t), harness.FreePort(t)
+	s := harness.Prepare(t, harness.SharedLean, harness.Options{Site: site, Global: oneListener(fmt.Sprintf("127.0.0.1:%d", port), "allow 127.0.0.1/32")})
+	if err := s.Run(keptSite); err != nil {
+		t.Fatal(err)
+	}
+	harness.StartFPM(t, s.Dir, harness.Options{Workers: 1, FPMConf: fpmTCP(port+1) + "listen.allowed_clients = 127.0.0.1\n"})
+	for _, server := range []struct {
+		name string
+		port int
+	}{{"listener", port}, {"php-fpm", port + 1}} {
+		wantHello(t, site, fmt.Sprintf("127.0.0.1:%d", server.port))
+		other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+		conn, err := other.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", server.port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if got := clientOf(t, conn).exchange(get(site, "/hello.php")); got.err == nil || got.stdout != "" {
+			t.Errorf("%s responds to 127.0.0.2: %q", server.name, got.stdout)
+		}
+	}
+	if !s.HasLogged("127.0.0.2") {
+		t.Error("the log does not name the address")
+	}
+}
