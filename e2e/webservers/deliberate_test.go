@@ -5,6 +5,7 @@ package webservers
 import (
 	"flag"
 	"fmt"
+	"strings"
 )
 
 // delta is an item that differs.
@@ -66,6 +67,11 @@ var deliberate = []difference{
 		what: "a management record of an unknown type", theirs: "the connection is closed", ours: "`FCGI_UNKNOWN_TYPE`",
 		reason:  "FastCGI requires it (section 4.2)",
 		explain: func(p pair, _ delta) bool { return p.q.name == unknownRecord },
+	},
+	{
+		what: "the web server's log for a script that PHP may not open", theirs: "also `Unable to open primary script: ...`", ours: "PHP's own message",
+		reason:  "it says the same",
+		explain: func(_ pair, d delta) bool { return d.item == "stderr" && strings.Contains(d.want, "Unable to open primary script") },
 	},
 }
 

@@ -123,8 +123,8 @@ func send(port int, q *request) seen {
 	return got
 }
 
-// framing are fields that depend on what the web server happens to read together, or
-// that it chooses.
+// framing are fields that the web server chooses. A Content-Length may depend on what it
+// happens to read together, unless the script sends one.
 var framing = []string{"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive"}
 
 // observe takes apart the bytes of a response.
@@ -147,7 +147,9 @@ func observe(q *request, raw []byte, port int) seen {
 		name = http.CanonicalHeaderKey(name)
 		switch {
 		case i > 0 && slices.Contains(framing, name):
-			got["framing "+name] = strings.TrimSpace(value)
+			if strings.Contains(q.php, "Content-Length") || name == "Connection" {
+				got["framing "+name] = strings.TrimSpace(value)
+			}
 		case i > 0 && (name == "Date" || name == "Etag" || name == "Last-Modified"):
 			kept = append(kept, name+": masked")
 		default:
@@ -176,11 +178,6 @@ func (s seen) readBody(q *request, raw []byte, port int) {
 	}
 	if res.Header.Get("X-Seen") == "" || !s.vars(body, port) {
 		s["body"] = mask(string(body), port)
-	} else {
-		// The list of variables is not as long with both: the web server may have chosen
-		// another framing.
-		delete(s, "framing Content-Length")
-		delete(s, "framing Transfer-Encoding")
 	}
 }
 

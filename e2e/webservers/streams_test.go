@@ -182,7 +182,8 @@ func checkStderr(t *testing.T, r *rig, f front) {
 				var found []string
 				for line := range strings.Lines(harness.ReadFile(t, r.logs[f.program])) {
 					if strings.Contains(line, marker) {
-						found = append(found, number.ReplaceAllString(strings.ReplaceAll(line, marker, "MARKER"), "N"))
+						line = strings.NewReplacer(marker, "MARKER", b.unix, "SOCKET").Replace(line)
+						found = append(found, number.ReplaceAllString(line, "N"))
 					}
 				}
 				lines[b.name] = found
