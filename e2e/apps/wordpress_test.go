@@ -19,36 +19,81 @@ import (
 func TestWordPress(t *testing.T) {
 	t.Parallel()
 	databases := map[string]string{harness.SharedLean.Name: "shared_lean", harness.SingleProxy.Name: "single_proxy", harness.FPM.Name: "fpm"}
-	socket := harness.StartMariaDB(t, "shared_lean", "single_proxy", "fpm")
+	socket := harness.StartMariaDB(t, "shared_lean", "single_proxy", "fpm", "nginx")
 	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
-		w := harness.StartWordPress(t, b, socket, databases[b.Name])
-		w.Install()
-		// WordPress publishes a post at once if it is due within a minute.
-		w.ScheduledPost = w.Post("Later", time.Now().UTC().Add(65*time.Second).Format("2006-01-02T15:04:05"))
-		w.Server.Get("/"+w.ScheduledPost+"/").Want(t, 404, "")
-		for _, c := range []struct {
-			name string
-			run  func(*harness.WordPress)
-		}{
-			{"a pretty address is a page", publishPost},
-			{"an uploaded picture comes back, and smaller ones are made", uploadPicture},
-			{"a comment appears", comment},
-			{"search finds", search},
-			{"the heartbeat beats", heartbeat},
-			{"WordPress reaches itself", loopback},
-			{"a missing page is WordPress's own 404", func(w *harness.WordPress) {
-				w.Server.Get("/no-such-page/").WantContains(w.Server.T, 404, "<html", "wp-block")
-			}},
-			{"a static file is served by Caddy", func(w *harness.WordPress) {
-				if res := w.Server.Get("/wp-includes/css/dashicons.min.css"); res.StatusCode != 200 || res.Header.Get("Etag") == "" {
-					w.Server.T.Errorf("got status %d, headers %v", res.StatusCode, res.Header)
-				}
-			}},
-			{"cron publishes when it is time", cron},
-		} {
-			t.Run(c.name, func(t *testing.T) { c.run(w.With(t)) })
-		}
+		useWordPress(t, harness.StartWordPress(t, b, socket, databases[b.Name]))
 	})
+	t.Run("nginx", func(t *testing.T) {
+		t.Parallel()
+		useWordPress(t, startBehindNginx(t, socket, "nginx"))
+	})
+}
+
+// startBehindNginx serves WordPress by nginx, as Debian configures it for php-fpm, with
+// the FastCGI listener in php-fpm's place.
+func startBehindNginx(t *testing.T, socket, database string) *harness.WordPress {
+	t.Helper()
+	s := harness.Prepare(t, harness.SharedLean, harness.Options{
+		Site: harness.UnpackWordPress(t, socket, database, ""),
+		Global: `
+	php_pool {
+		pool www {
+			manager static
+			workers 4
+		}
+		fastcgi unix/{$DIR}/php-fpm.sock|0666 {
+			pool www
+		}
+	}
+`,
+	})
+	if err := s.Run(""); err != nil {
+		t.Fatal(err)
+	}
+	harness.StartNginx(t, fmt.Sprintf(`server {
+		listen 127.0.0.1:%d;
+		root %s;
+		index index.php;
+		location / {
+			try_files $uri $uri/ /index.php?$args;
+		}
+		location ~ \.php$ {
+			include snippets/fastcgi-php.conf;
+			fastcgi_pass unix:%s/php-fpm.sock;
+		}
+	}`, s.Port, s.Site, s.Dir), s.Port)
+	return &harness.WordPress{Server: s, Admin: s.Browser(), Reader: s.Browser()}
+}
+
+// useWordPress installs WordPress and uses it.
+func useWordPress(t *testing.T, w *harness.WordPress) {
+	t.Helper()
+	w.Install()
+	// WordPress publishes a post at once if it is due within a minute.
+	w.ScheduledPost = w.Post("Later", time.Now().UTC().Add(65*time.Second).Format("2006-01-02T15:04:05"))
+	w.Server.Get("/"+w.ScheduledPost+"/").Want(t, 404, "")
+	for _, c := range []struct {
+		name string
+		run  func(*harness.WordPress)
+	}{
+		{"a pretty address is a page", publishPost},
+		{"an uploaded picture comes back, and smaller ones are made", uploadPicture},
+		{"a comment appears", comment},
+		{"search finds", search},
+		{"the heartbeat beats", heartbeat},
+		{"WordPress reaches itself", loopback},
+		{"a missing page is WordPress's own 404", func(w *harness.WordPress) {
+			w.Server.Get("/no-such-page/").WantContains(w.Server.T, 404, "<html", "wp-block")
+		}},
+		{"a static file is served by the web server", func(w *harness.WordPress) {
+			if res := w.Server.Get("/wp-includes/css/dashicons.min.css"); res.StatusCode != 200 || res.Header.Get("Etag") == "" {
+				w.Server.T.Errorf("got status %d, headers %v", res.StatusCode, res.Header)
+			}
+		}},
+		{"cron publishes when it is time", cron},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(w.With(t)) })
+	}
 }
 
 func publishPost(w *harness.WordPress) {

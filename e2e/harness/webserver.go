@@ -49,3 +49,40 @@ func Unpacked(tb testing.TB, path string) string {
 	}
 	return path
 }
+
+// StartNginx runs nginx with these lines in the block http until the test ends, and
+// returns the path of its error log. Debian's configuration files, except nginx.conf,
+// can be included by their relative paths.
+func StartNginx(tb testing.TB, servers string, ports ...int) (errorLog string) {
+	tb.Helper()
+	dir := TempDir(tb)
+	CopyTree(tb, dir, Unpacked(tb, "nginx-common/etc/nginx"))
+	user := ""
+	if os.Getuid() == 0 {
+		user = "user www-data;"
+	}
+	conf := filepath.Join(dir, "test.conf")
+	WriteFile(tb, conf, fmt.Sprintf(`daemon off;
+%[2]s
+worker_processes 1;
+pid %[1]s/nginx.pid;
+events { worker_connections 1024; }
+http {
+	include mime.types;
+	access_log off;
+	client_max_body_size 8m;
+	client_body_temp_path %[1]s/body;
+	fastcgi_temp_path %[1]s/fastcgi;
+	proxy_temp_path %[1]s/proxy;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	%[3]s
+}
+`, dir, user, servers))
+	errorLog = filepath.Join(dir, "error.log")
+	StartWebServer(tb, Command{
+		Args: []string{Unpacked(tb, "nginx/usr/sbin/nginx"), "-c", conf, "-p", dir, "-e", errorLog},
+		Dir:  dir, Log: filepath.Join(dir, "out.log"),
+	}, ports...)
+	return errorLog
+}

@@ -15,7 +15,7 @@ type delta struct {
 	extra, lacks bool   // the listener alone has the item, or lacks it
 }
 
-// pair is what was seen of one request with both backends.
+// pair holds the observations of one request with both backends.
 type pair struct {
 	q            *request
 	front        front
@@ -28,7 +28,7 @@ type difference struct {
 	theirs  string // with php-fpm
 	ours    string
 	reason  string
-	explain func(pair, delta) bool // nil: a test of its own shows it
+	explain func(pair, delta) bool // nil: another test shows it
 }
 
 // explain returns what of deliberate explains a difference, or "".

@@ -109,7 +109,7 @@ func pairs(list ...[2]string) string {
 	return string(out)
 }
 
-// result is what a backend sends for one request.
+// result holds all that a backend sends for one request.
 type result struct {
 	stdout, stderr string
 	end            string // the application and protocol status of END_REQUEST
@@ -145,9 +145,9 @@ func (c *client) read(last byte) (r result) {
 	}
 }
 
-// exchange sends bytes and reads until a request has ended. The writes are in another
+// roundTrip sends bytes and reads until a request has ended. The writes are in another
 // goroutine: the server may respond before it has read all.
-func (c *client) exchange(sent string) result {
+func (c *client) roundTrip(sent string) result {
 	go io.WriteString(c, sent)
 	return c.read(endRequest)
 }

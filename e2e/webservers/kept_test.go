@@ -50,7 +50,7 @@ func TestKept_NoWorkerPinned(t *testing.T) {
 	r := startRig(t, setup{site: site, pool: "workers 2"})
 	for i := range 6 {
 		c := connect(t, r.listener.unix)
-		if got := c.exchange(get(site, "/hello.php")); got.err != nil || got.body() != "hello" {
+		if got := c.roundTrip(get(site, "/hello.php")); got.err != nil || got.body() != "hello" {
 			t.Errorf("connection %d: got %q, error %v", i+1, got.stdout, got.err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestKept_NoWorkerPinned(t *testing.T) {
 		all[i] = connect(t, filepath.Join(dir, "fpm.sock"))
 	}
 	for _, c := range all[:2] {
-		if got := c.exchange(get(site, "/hello.php")); got.body() != "hello" {
+		if got := c.roundTrip(get(site, "/hello.php")); got.body() != "hello" {
 			t.Fatalf("php-fpm: got %q, error %v", got.stdout, got.err)
 		}
 	}
@@ -153,7 +153,7 @@ func (r *rig) reload(t *testing.T, l *load, options string) {
 			t.Fatal(err)
 		}
 		l.wait(200)
-		if got := kept.exchange(get(r.Site, "/limit.php")); got.body() != limit {
+		if got := kept.roundTrip(get(r.Site, "/limit.php")); got.body() != limit {
 			t.Errorf("a connection from before the reload: got %q, error %v, want %s", got.stdout, got.err, limit)
 		}
 	}
@@ -183,7 +183,7 @@ func TestKept_HalfRequests(t *testing.T) {
 	}
 	c := connect(t, r.listener.unix)
 	for range 20 {
-		if got := c.exchange(whole); got.err != nil || got.body() != "hello" {
+		if got := c.roundTrip(whole); got.err != nil || got.body() != "hello" {
 			t.Fatalf("got %q, error %v", got.stdout, got.err)
 		}
 	}

@@ -4,8 +4,6 @@ package webservers
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,36 +44,6 @@ func nginxUpstream(address func(backend) string, options string) func(*rig, back
 	}
 }
 
-// startNginx runs nginx with Debian's configuration files, except the main one.
 func startNginx(t *testing.T, r *rig, sections []string) {
-	dir := harness.TempDir(t)
-	harness.CopyTree(t, dir, harness.Unpacked(t, "nginx-common/etc/nginx"))
-	user := ""
-	if os.Getuid() == 0 {
-		user = "user www-data;"
-	}
-	conf := filepath.Join(dir, "test.conf")
-	harness.WriteFile(t, conf, fmt.Sprintf(`daemon off;
-%[2]s
-worker_processes 1;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log warn;
-events { worker_connections 1024; }
-http {
-	include mime.types;
-	access_log off;
-	client_max_body_size 8m;
-	client_body_temp_path %[1]s/body;
-	fastcgi_temp_path %[1]s/fastcgi;
-	proxy_temp_path %[1]s/proxy;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	%[3]s
-}
-`, dir, user, strings.Join(sections, "\n")))
-	r.logs[nginx] = filepath.Join(dir, "error.log")
-	harness.StartWebServer(t, harness.Command{
-		Args: []string{harness.Unpacked(t, "nginx/usr/sbin/nginx"), "-c", conf, "-p", dir, "-e", r.logs[nginx]},
-		Dir:  dir, Log: filepath.Join(dir, "out.log"),
-	}, r.portsOf(nginx)...)
+	r.logs[nginx] = harness.StartNginx(t, strings.Join(sections, "\n"), r.portsOf(nginx)...)
 }

@@ -34,7 +34,7 @@ func checkRaw(t *testing.T, r *rig, rows []request, shown *sync.Map) {
 				var group sync.WaitGroup
 				for i, b := range r.backends() {
 					c := connect(t, []string{b.unix, b.tcp}[flags])
-					group.Go(func() { all[i] = rawSeen(c, c.exchange(sent), flags) })
+					group.Go(func() { all[i] = rawSeen(c, c.roundTrip(sent), flags) })
 				}
 				group.Wait()
 				compare(t, pair{q: &q, front: front{name: "fastcgi"}, theirs: all[0], ours: all[1]}, shown)
@@ -69,12 +69,12 @@ const (
 	cutParameters = "parameters cut in two records"
 )
 
-// protocolRows are exchanges of records that no web server of these tests sends.
+// protocolRows are sequences of records that no web server of these tests sends.
 func protocolRows(site string) map[string]func(*client) result {
 	params := stream(paramsRecord, pairs(variables(site, &request{method: "GET", target: "/hello.php"})...))
 	post := pairs(variables(site, &request{method: "POST", target: "/see.php", body: "12345", fields: []string{"Content-Type: text/plain"}})...)
 	send := func(parts ...string) func(*client) result {
-		return func(c *client) result { return c.exchange(strings.Join(parts, "")) }
+		return func(c *client) result { return c.roundTrip(strings.Join(parts, "")) }
 	}
 	middle := len(post) / 2
 	return map[string]func(*client) result{
@@ -90,20 +90,20 @@ func protocolRows(site string) map[string]func(*client) result {
 		"a long body":   send(begin(responder, keepConn), stream(paramsRecord, post), stream(stdinRecord, "1234567890")),
 		"no parameters": send(begin(responder, keepConn), record(paramsRecord, ""), record(stdinRecord, "")),
 		"two requests": func(c *client) result {
-			first := c.exchange(begin(responder, keepConn) + params + record(stdinRecord, ""))
-			second := c.exchange(begin(responder, keepConn) + params + record(stdinRecord, ""))
+			first := c.roundTrip(begin(responder, keepConn) + params + record(stdinRecord, ""))
+			second := c.roundTrip(begin(responder, keepConn) + params + record(stdinRecord, ""))
 			return result{stdout: first.stdout + second.stdout, end: first.end + second.end, err: second.err}
 		},
 		"two requests sent together": func(c *client) result {
 			both := begin(responder, keepConn) + params + record(stdinRecord, "")
-			first := c.exchange(both + both)
+			first := c.roundTrip(both + both)
 			second := c.read(endRequest)
 			return result{stdout: first.stdout + second.stdout, end: first.end + second.end, err: second.err}
 		},
 	}
 }
 
-// checkProtocol compares what both backends send for exchanges of records.
+// checkProtocol compares what both backends send for sequences of records.
 func checkProtocol(t *testing.T, r *rig, shown *sync.Map) {
 	t.Helper()
 	rows := protocolRows(r.Site)

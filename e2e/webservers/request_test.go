@@ -26,7 +26,7 @@ type request struct {
 	fields  []string
 	body    string
 	chunked bool   // no Content-Length
-	php     string // the code of the script that the request is for; target is what follows its path
+	php     string // the code of the script that the request is for; target follows its path
 	only    string // for this web server alone
 	not     string // not for this one
 }
@@ -89,7 +89,7 @@ func (q *request) bytes() []byte {
 	return out.Bytes()
 }
 
-// seen is what a client and PHP have seen of a request, by item: "head", "body",
+// seen holds the observations of a client and of PHP, by item: "head", "body",
 // "var REQUEST_URI".
 type seen map[string]string
 

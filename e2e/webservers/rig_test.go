@@ -12,7 +12,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
-// backend is what a web server talks FastCGI to.
+// backend is a FastCGI server for the web servers.
 type backend struct {
 	name string
 	unix string // the path of its socket
@@ -40,7 +40,7 @@ const (
 	fpmWorkers = 32
 )
 
-// setup is what a test needs.
+// setup holds what a test starts.
 type setup struct {
 	site     string
 	fronts   []front

@@ -23,7 +23,7 @@ func oneListener(address string, options ...string) string {
 // wantHello checks that a listener serves.
 func wantHello(t *testing.T, site, address string) {
 	t.Helper()
-	if got := connect(t, address).exchange(get(site, "/hello.php")); got.err != nil || got.body() != "hello" {
+	if got := connect(t, address).roundTrip(get(site, "/hello.php")); got.err != nil || got.body() != "hello" {
 		t.Errorf("%s: got %q, error %v", address, got.stdout, got.err)
 	}
 }
@@ -101,7 +101,7 @@ func TestSocket_Passed(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantHello(t, site, path)
-	if got := connect(t, path).exchange(get(site, "/status")); !strings.Contains(got.body(), "accepted conn") {
+	if got := connect(t, path).roundTrip(get(site, "/status")); !strings.Contains(got.body(), "accepted conn") {
 		t.Errorf("after a reload: got %q, error %v", got.stdout, got.err)
 	}
 	s.Stop(syscall.SIGTERM)
@@ -144,7 +144,7 @@ func TestSocket_Allow(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		if got := clientOf(t, conn).exchange(get(site, "/hello.php")); got.err == nil || got.stdout != "" {
+		if got := clientOf(t, conn).roundTrip(get(site, "/hello.php")); got.err == nil || got.stdout != "" {
 			t.Errorf("%s responds to 127.0.0.2: %q", server.name, got.stdout)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
-// streamScripts wait for the files of the test that runs them: base is a path of its
-// own. wait() returns when the test has created base.go.
+// streamScripts wait for the files of the test that runs them: base is a path that
+// no other test uses. wait() returns when the test has created base.go.
 var streamScripts = map[string]string{
 	"events.php": `
 		header('Content-Type: text/event-stream');
