@@ -70,8 +70,10 @@ var deliberate = []difference{
 	},
 	{
 		what: "the web server's log for a script that PHP may not open", theirs: "also `Unable to open primary script: ...`", ours: "PHP's own message",
-		reason:  "it says the same",
-		explain: func(_ pair, d delta) bool { return d.item == "stderr" && strings.Contains(d.want, "Unable to open primary script") },
+		reason: "it says the same",
+		explain: func(_ pair, d delta) bool {
+			return d.item == "stderr" && strings.Contains(d.want, "Unable to open primary script")
+		},
 	},
 }
 

@@ -125,7 +125,7 @@ func send(port int, q *request) seen {
 
 // framing are fields that the web server chooses. A Content-Length may depend on what it
 // happens to read together, unless the script sends one.
-var framing = []string{"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive"}
+var framing = []string{"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Accept-Ranges"}
 
 // observe takes apart the bytes of a response.
 func observe(q *request, raw []byte, port int) seen {
