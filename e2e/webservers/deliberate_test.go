@@ -59,6 +59,17 @@ var deliberate = []difference{
 		},
 	},
 	{
+		what: "a body that arrives slowly, with `fastcgi_request_buffering off`", theirs: "PHP reads it while it arrives", ours: "PHP runs when it has arrived",
+		reason: "a slow client occupies no worker",
+	},
+	{
+		what: "the ping and status pages", theirs: "no `X-Content-Type-Options`", ours: "`X-Content-Type-Options: nosniff`",
+		reason: "they are no HTML",
+		explain: func(p pair, d delta) bool {
+			return p.q.target == "/fpm/ping" && d.item == "head" && strings.HasSuffix(d.got, "X-Content-Type-Options: nosniff")
+		},
+	},
+	{
 		what: "a parameter that is cut by the end of a record", theirs: "the connection is closed", ours: "PHP gets it",
 		reason:  "FastCGI allows it (section 3.3)",
 		explain: func(p pair, _ delta) bool { return p.q.name == cutParameters && p.ours["input length"] == "5" },

@@ -191,3 +191,28 @@ func TestKept_HalfRequests(t *testing.T) {
 		t.Errorf("%d workers are busy", p.Workers.Busy)
 	}
 }
+
+// TestKept_IdleConnections has many connections that were used once.
+func TestKept_IdleConnections(t *testing.T) {
+	t.Parallel()
+	const connections, most = 2000, 40 << 10
+	site := helloSite(t)
+	r := startRig(t, setup{site: site, listener: fmt.Sprint("max_connections ", 2*connections)})
+	wantHello(t, site, r.listener.unix)
+	before := r.Footprint().RSS
+	all := make([]*client, connections)
+	for i := range all {
+		all[i] = connect(t, r.listener.unix)
+		if got := all[i].roundTrip(get(site, "/hello.php")); got.body() != "hello" {
+			t.Fatalf("connection %d: got %q, error %v", i+1, got.stdout, got.err)
+		}
+	}
+	if each := (r.Footprint().RSS - before) / connections; each > most {
+		t.Errorf("an idle connection takes %d bytes, want at most %d", each, most)
+	}
+	for _, i := range []int{0, connections / 2, connections - 1} {
+		if got := all[i].roundTrip(get(site, "/hello.php")); got.body() != "hello" {
+			t.Errorf("connection %d, later: got %q, error %v", i+1, got.stdout, got.err)
+		}
+	}
+}

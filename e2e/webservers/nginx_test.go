@@ -15,12 +15,13 @@ func nginxSite(locations func(backend) string) func(*rig, backend, int) string {
 	return func(r *rig, b backend, port int) string {
 		return fmt.Sprintf(`
 	server {
-		listen 127.0.0.1:%d;
-		root %s;
+		listen 127.0.0.1:%[1]d;
+		root %[2]s;
 		index index.php index.html;
 		location /internal/ { internal; alias %[2]s/; }
-		%s
-	}`, port, r.Site, locations(b))
+		location = /fpm/ping { include fastcgi.conf; fastcgi_pass unix:%[3]s; }
+		%[4]s
+	}`, port, r.Site, b.unix, locations(b))
 	}
 }
 

@@ -26,7 +26,7 @@ func checkRaw(t *testing.T, r *rig, rows []request, shown *sync.Map) {
 	for _, flags := range []byte{0, keepConn} {
 		for _, q := range rows {
 			if q.chunked {
-				continue // see the deliberate differences
+				continue // there is nothing like it in FastCGI
 			}
 			t.Run(fmt.Sprintf("%s flags %d", q.String(), flags), func(t *testing.T) {
 				sent := begin(responder, flags) + stream(paramsRecord, pairs(variables(r.Site, &q)...)) + stream(stdinRecord, q.body)

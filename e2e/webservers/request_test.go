@@ -5,6 +5,7 @@ package webservers
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type request struct {
 	fields  []string
 	body    string
 	chunked bool   // no Content-Length
+	cut     int    // send so many bytes of the body only, if it is not 0
 	php     string // the code of the script that the request is for; target follows its path
 	only    string // for this web server alone
 	not     string // not for this one
@@ -82,7 +84,7 @@ func (q *request) bytes() []byte {
 		}
 		out.WriteString("0\r\n\r\n")
 	case q.body != "" || q.method == "POST" || q.method == "PUT":
-		fmt.Fprintf(&out, "Content-Length: %d\r\n\r\n%s", len(q.body), q.body)
+		fmt.Fprintf(&out, "Content-Length: %d\r\n\r\n%s", len(q.body), q.body[:cmp.Or(q.cut, len(q.body))])
 	default:
 		out.WriteString("\r\n")
 	}

@@ -20,6 +20,8 @@ func requestRows() []request {
 	return []request{
 		// which script
 		{target: "/hello.php"},
+		{target: "/fpm/ping", only: nginx},
+		{name: "HEAD of the ping", method: "HEAD", target: "/fpm/ping", only: nginx},
 		{target: "/see.php"},
 		{target: "/see.php?a=1&b[]=x%20y&b[]=%C3%BC&c"},
 		{target: "/see.php/"},

@@ -31,9 +31,7 @@ func makeSite(t *testing.T, site string, code map[string]string) {
 	for name, php := range code {
 		harness.WriteFile(t, filepath.Join(site, "code", name), "<?php "+php)
 	}
-	for name, php := range streamScripts {
-		harness.WriteFile(t, filepath.Join(site, "streams", name), streamPrelude+php)
-	}
+	writeStreams(t, site)
 	for path, content := range map[string]string{
 		"hello.php": "<?php echo 'hello';", "streams/log.php": "<?php error_log($_GET['marker']); echo 'logged';",
 		"static.txt": "static\n", "error.php": "<?php echo 'own page ', $_SERVER['REDIRECT_STATUS'];",
@@ -41,10 +39,8 @@ func makeSite(t *testing.T, site string, code map[string]string) {
 	} {
 		harness.WriteFile(t, filepath.Join(site, path), content)
 	}
-	for _, dir := range []string{"empty", "writable"} {
-		if err := os.Mkdir(filepath.Join(site, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(filepath.Join(site, "empty"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	harness.Symlink(t, "see.php", filepath.Join(site, "link.php"))
 	harness.Symlink(t, "../lib/outside.php", filepath.Join(site, "outside.php"))
@@ -54,4 +50,24 @@ func makeSite(t *testing.T, site string, code map[string]string) {
 	if err := os.Chmod(filepath.Join(site, "unreadable.php"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// writeStreams adds streamScripts and the directory that they write to.
+func writeStreams(t *testing.T, site string) {
+	t.Helper()
+	for name, php := range streamScripts {
+		harness.WriteFile(t, filepath.Join(site, "streams", name), streamPrelude+php)
+	}
+	if err := os.Mkdir(filepath.Join(site, "writable"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// streamSite returns a document root with streamScripts.
+func streamSite(t *testing.T) string {
+	t.Helper()
+	site := helloSite(t)
+	writeStreams(t, site)
+	harness.ChownToPHP(t, site)
+	return site
 }

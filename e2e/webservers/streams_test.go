@@ -31,6 +31,11 @@ var streamScripts = map[string]string{
 		fastcgi_finish_request();
 		wait();
 		note('went on');`,
+	"upload.php": `
+		$body = fopen('php://input', 'r');
+		$first = fread($body, 5);
+		note("got $first");
+		echo $first, stream_get_contents($body);`,
 	"leave.php": `
 		header('X-Accel-Buffering: no');
 		register_shutdown_function(function () { note('connection_status ' . connection_status()); });
@@ -59,15 +64,18 @@ type streamed struct {
 }
 
 // startStream sends a request.
-func startStream(t *testing.T, r *rig, f front, b backend, script string) *streamed {
+func startStream(t *testing.T, r *rig, f front, b backend, script string, changes ...func(*request)) *streamed {
 	t.Helper()
-	name := fmt.Sprintf("%s-%s-%s", f.name, b.name, script)
+	q := &request{method: "GET", target: fmt.Sprintf("/streams/%s?base=%s-%s-%[1]s", script, f.name, b.name)}
+	for _, change := range changes {
+		change(q)
+	}
+	_, name, _ := strings.Cut(q.target, "?base=")
 	conn, err := dial(r.port(f, b))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	q := &request{method: "GET", target: "/streams/" + script + "?base=" + name}
 	if _, err := conn.Write(q.bytes()); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +103,14 @@ func (s *streamed) readAll() {
 		s.t.Fatal(err)
 	}
 	s.text += string(rest)
+}
+
+// write sends more of the request.
+func (s *streamed) write(text string) {
+	s.t.Helper()
+	if _, err := io.WriteString(s.conn, text); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // release lets the script go on.

@@ -23,7 +23,7 @@ func TestWebServers(t *testing.T) {
 	}
 	site := filepath.Join(harness.TempDir(t), "site")
 	makeSite(t, site, code)
-	r := startRig(t, setup{site: site, fronts: fronts, fpm: true})
+	r := startRig(t, setup{site: site, fronts: fronts, fpm: true, listener: "ping /fpm/ping"})
 	var shown sync.Map
 	t.Run("fronts", func(t *testing.T) {
 		for _, f := range fronts {
