@@ -252,11 +252,14 @@ func (c *converter) toggle(b *block, s *Setting) {
 func (c *converter) env(b *block, s *Setting) {
 	value, ok := token(s.Value)
 	if name, variable := strings.CutPrefix(s.Value, "$"); variable {
-		if strings.Contains(name, mark) || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
+		if c.config.env == nil && (strings.Contains(name, mark) || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name)) {
 			c.comment(b, s, "left out, because php-fpm does not set it either: no variable has this name")
 			return
 		}
 		value = "{env." + name + "}"
+		if c.config.env != nil {
+			value, ok = token(c.config.env(name))
+		}
 	}
 	c.pair(b, s, "process_env", value, ok)
 }

@@ -84,6 +84,11 @@ func (i *instance) waitLog(text string, n int) {
 		log, _ := os.ReadFile(filepath.Join(i.dir, "fpm.log"))
 		if got := strings.Count(string(log), text); got < n {
 			stderr, _ := os.ReadFile(filepath.Join(i.dir, "stderr.log"))
+			select {
+			case <-i.Exited:
+				i.t.Fatalf("exited with code %d:\n%s%s", i.ExitCode, log, stderr)
+			default:
+			}
 			return fmt.Errorf("%q is %d times in the log, want %d:\n%s%s", text, got, n, log, stderr)
 		}
 		return nil
@@ -115,7 +120,7 @@ func (i *instance) waitExit(code int) {
 func (i *instance) site(lines ...string) *harness.Server {
 	i.t.Helper()
 	s := harness.Prepare(i.t, harness.SharedLean, harness.Options{Env: []string{"FPM=" + i.dir}})
-	err := s.Run("http://127.0.0.1:{$PORT} {\nroot {$SITE}\nphp_fastcgi unix/{$FPM}/fpm.sock {\n" + strings.Join(lines, "\n") + "\n}\n}\n")
+	err := s.Run("http://127.0.0.1:{$PORT} {\nroot {$SITE}\nreverse_proxy /fpm-* unix/{$FPM}/fpm.sock {\ntransport fastcgi {\nroot {$SITE}\nsplit -status -ping\n}\n}\nphp_fastcgi unix/{$FPM}/fpm.sock {\n" + strings.Join(lines, "\n") + "\n}\n}\n")
 	if err != nil {
 		i.t.Fatal(err)
 	}
