@@ -1,6 +1,8 @@
 package listener
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -74,8 +76,12 @@ const requestBuffers = 64 << 10
 
 // serve runs the request. It returns true if the script runs on after its response.
 func (x *request) serve() (runsOn bool) {
-	if x.in.TooLarge() || !x.params.parse(x.in.Params()) {
-		x.respond(http.StatusBadRequest, "Bad Request.\n")
+	switch {
+	case x.in.TooLarge():
+		x.fail(http.StatusRequestHeaderFieldsTooLarge, errTooLarge)
+		return false
+	case !x.params.parse(x.in.Params()):
+		x.fail(http.StatusBadRequest, errMalformed)
 		return false
 	}
 	if !x.prepare() {
@@ -92,6 +98,11 @@ func (x *request) serve() (runsOn bool) {
 	}()
 	return x.run()
 }
+
+var (
+	errTooLarge  = fmt.Errorf("the parameters of the request are larger than %d bytes", fastcgi.MaxParams)
+	errMalformed = errors.New("the parameters of the request are malformed")
+)
 
 // prepare finds the script. It returns false if the request has been answered.
 func (x *request) prepare() bool {

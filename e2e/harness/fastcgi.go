@@ -31,17 +31,26 @@ type FastCGIResponse struct {
 // DialFastCGI connects to the socket at path, or to a TCP address.
 func DialFastCGI(tb testing.TB, address string) *FastCGIConn {
 	tb.Helper()
+	c, err := OpenFastCGI(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { c.Close() })
+	return c
+}
+
+// OpenFastCGI is DialFastCGI for a connection that the caller closes.
+func OpenFastCGI(address string) (*FastCGIConn, error) {
 	network := "unix"
 	if !strings.ContainsAny(address, "/@") {
 		network = "tcp"
 	}
 	c, err := net.DialTimeout(network, address, MaxWait)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
-	tb.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(MaxWait))
-	return &FastCGIConn{c, bufio.NewReader(c)}
+	return &FastCGIConn{c, bufio.NewReader(c)}, nil
 }
 
 // FastCGIRecord encodes a record.
