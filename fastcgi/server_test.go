@@ -488,7 +488,7 @@ func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
 // Whatever a web server sends: the server writes whole records for requests that have
-// begun, and holds no more than its limits.
+// started, and holds no more than its limits.
 func FuzzServer(f *testing.F) {
 	f.Add([]byte(incoming(1, flagKeepConn, "a", "body") + incoming(2, 0, "big", "")))
 	f.Add([]byte(incoming(1, flagKeepConn, "unread", "body") + rec(typeAbortRequest, 1, "") + incoming(1, 0, "b", "")))
@@ -502,10 +502,10 @@ func FuzzServer(f *testing.F) {
 		h := newTestHandler()
 		s := NewServer(h)
 		newServerConn(s, c, s.handler.Load()).serve()
-		begun := map[uint16]bool{0: true}
+		started := map[uint16]bool{0: true}
 		for rest := wire; len(rest) >= headerLen; rest = rest[1:] {
 			if rest[1] == byte(typeBeginRequest) {
-				begun[binary.BigEndian.Uint16(rest[2:])] = true
+				started[binary.BigEndian.Uint16(rest[2:])] = true
 			}
 		}
 		aborted := false
@@ -516,7 +516,7 @@ func FuzzServer(f *testing.F) {
 			r := parseHeader(out)
 			size := headerLen + r.content + r.padding
 			switch {
-			case r.version != version1 || size > len(out) || !begun[r.id]:
+			case r.version != version1 || size > len(out) || !started[r.id]:
 				t.Fatalf("got record %+v, of %d bytes", r, len(out))
 			case aborted:
 				t.Fatal("a record follows an incomplete response")

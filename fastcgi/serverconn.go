@@ -184,7 +184,7 @@ func (c *serverConn) other(h header) error {
 		c.take(h)
 		return c.writeEnd(h.id, cantMultiplex)
 	case typeGetValues:
-		return c.answerValues(h)
+		return c.respondValues(h)
 	case typeAbortRequest, typeParams, typeStdin, typeData:
 	default:
 		if h.id == managementID {
@@ -209,8 +209,8 @@ func (c *serverConn) take(h header) []byte {
 	return p
 }
 
-// answerValues answers GET_VALUES (FastCGI 1.0, section 4.1).
-func (c *serverConn) answerValues(h header) error {
+// respondValues responds to GET_VALUES (FastCGI 1.0, section 4.1).
+func (c *serverConn) respondValues(h header) error {
 	var result []byte
 	content := c.take(h)
 	limit := c.s.handler.Load().Limits().Connections

@@ -21,8 +21,8 @@ const (
 	watching          // run has been started
 )
 
-// watcher reads what a web server sends while its request runs, in a goroutine of its
-// own: the end of the connection or ABORT_REQUEST cancels the request, a second
+// watcher reads what a web server sends while its request runs, in its own
+// goroutine: the end of the connection or ABORT_REQUEST cancels the request, a second
 // BEGIN_REQUEST is refused. A request that is over before watchDelay is never
 // watched; a second request that arrived meanwhile is run after it.
 type watcher struct {
@@ -74,16 +74,16 @@ func (w *watcher) run() {
 		}
 		if err != nil {
 			if !w.interrupted.Load() {
-				w.giveUp(err)
+				w.abandon(err)
 			}
 			return
 		}
 	}
 }
 
-// giveUp cancels the request, unless the web server has only closed its own half of
+// abandon cancels the request, unless the web server has only closed its own half of
 // the connection, and still waits for the response.
-func (w *watcher) giveUp(err error) {
+func (w *watcher) abandon(err error) {
 	if halfClosed(w.c.nc, err) {
 		return
 	}

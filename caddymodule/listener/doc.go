@@ -1,5 +1,5 @@
-// Package listener serves PHP to other web servers by FastCGI, in the place of
-// php-fpm: nginx, Apache httpd, lighttpd, HAProxy and Caddy's php_fastcgi send it
+// Package listener serves PHP to other web servers by FastCGI, as php-fpm
+// does: nginx, Apache httpd, lighttpd, HAProxy and Caddy's php_fastcgi send it
 // the requests that they would send to php-fpm, and a pool runs them.
 //
 // [Listener] is one address with its options. A socket outlives the configs that

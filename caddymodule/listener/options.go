@@ -98,7 +98,7 @@ func (l *Listener) Provision(ctx caddy.Context, use UsePool) error {
 	if err := l.provision(); err != nil {
 		return err
 	}
-	l.logger = ctx.Logger()
+	l.logger = ctx.Logger().Named("fastcgi")
 	var err error
 	l.pool, err = use(l.Pool, l.Root)
 	return err

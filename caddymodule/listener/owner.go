@@ -24,7 +24,7 @@ func socketMode(host string) (mode uint32, path string, err error) {
 	return uint32(bits), path, nil
 }
 
-// owner is who a Unix socket belongs to; -1 is unchanged.
+// owner has the user and the group of a Unix socket; -1 is unchanged.
 type owner struct {
 	uid, gid int
 	set      bool // the option is set

@@ -2,7 +2,7 @@ package listener
 
 import "github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 
-// phpSettings are what the listener has to know of the pool's PHP.
+// phpSettings has the settings of the pool's PHP that the listener reads.
 type phpSettings struct {
 	plan        *poolcfg.Plan // from which they are
 	fixPathInfo bool          // cgi.fix_pathinfo

@@ -13,15 +13,15 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// maxLooks limits how often a request looks for its script, for files that change all
+// maxSearches limits how often the script of a request is searched, for files that change all
 // the time.
-const maxLooks = 5
+const maxSearches = 5
 
 // run sends the request to PHP and its response to the web server. It returns true if
 // the script runs on after its response.
 func (x *request) run() (runsOn bool) {
 	x.in.Watch()
-	for looks := 1; ; looks++ {
+	for searches := 1; ; searches++ {
 		resp, err := x.send()
 		if err != nil {
 			x.pool.FastCGI.Free()
@@ -30,14 +30,14 @@ func (x *request) run() (runsOn bool) {
 		}
 		body := resp.HTTP.Body.(*fastcgi.Body)
 		ended := body.Fill(fastcgi.MaxFill)
-		if looks == maxLooks || !ended || !x.notRun(resp, body) {
+		if searches == maxSearches || !ended || !x.notRun(resp, body) {
 			return x.respondWith(resp, body, ended)
 		}
 		// The script was removed or replaced while the request waited for PHP, which has
 		// run nothing.
 		resp.Close()
 		x.pool.FastCGI.Free()
-		if !x.lookAgain() {
+		if !x.searchAgain() {
 			return false
 		}
 	}
@@ -131,9 +131,9 @@ func (x *request) notRun(resp *pool.Response, body *fastcgi.Body) bool {
 	return cgi.Changed(x.pool.Info.Script, x.found)
 }
 
-// lookAgain looks for the script again. It returns false if the request has been
+// searchAgain searches the script again. It returns false if the request has been
 // answered.
-func (x *request) lookAgain() bool {
+func (x *request) searchAgain() bool {
 	x.in.Reset()
 	x.stderr = stderrLog{text: x.stderr.text[:0]}
 	if x.body.ReadSeeker != nil {

@@ -70,8 +70,8 @@ func (l *Listener) allowsExtension(path string) bool {
 // The beginnings of what Apache httpd sends as SCRIPT_FILENAME: a URL of mod_proxy.
 var apachePrefixes = []string{"proxy:fcgi://", "proxy:balancer://"}
 
-// locate returns the path of the script, and whether a look has found it. ok is false if
-// there is none.
+// locate returns the path of the script, and whether it was found there. ok is false
+// without a script.
 func (x *request) locate() (path string, exists, ok bool) {
 	p, php := &x.params, x.l.php()
 	apache := false

@@ -9,10 +9,10 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 )
 
-// stderrLog is what a script writes to PHP's error log. The web server gets it in the
+// stderrLog collects the messages of a script for PHP's error log. The web server gets it in the
 // form of php-fpm: "PHP message: " before each message, "; " between two. php-cgi only
-// ends messages with a line feed, so a line that begins with "PHP " is taken for the
-// next one, and any other for a part of the message before it.
+// ends messages with a line feed, so a line that begins with "PHP " counts as the
+// next one, and any other as a part of the message before it.
 type stderrLog struct {
 	started bool   // there was a message
 	newline bool   // the last byte was a line feed, which has not been passed on
