@@ -3,14 +3,12 @@
 package webservers
 
 import (
-	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
@@ -30,51 +28,28 @@ const (
 	unknownType
 )
 
-// The roles and the flag of a BEGIN_REQUEST.
+// The role and the flag of a BEGIN_REQUEST.
 const (
-	responder  = 1
-	authorizer = 2
-	filter     = 3
-
-	keepConn = 1
+	responder = 1
+	keepConn  = 1
 )
 
 // client is a FastCGI connection without a web server.
-type client struct {
-	net.Conn
-	in *bufio.Reader
-}
+type client struct{ *harness.FastCGIConn }
 
 // connect opens a connection to an address, which is a path or host:port.
 func connect(t *testing.T, address string) *client {
 	t.Helper()
-	network := "tcp"
-	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
-		network = "unix"
-	}
-	conn, err := net.Dial(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return clientOf(t, conn)
+	return &client{harness.DialFastCGI(t, address)}
 }
 
-func clientOf(t *testing.T, conn net.Conn) *client {
-	t.Helper()
-	if err := conn.SetDeadline(time.Now().Add(harness.MaxWait)); err != nil {
-		t.Fatal(err)
-	}
-	return &client{conn, bufio.NewReader(conn)}
-}
-
-// record returns a record of request id 1, or of 0 for a management type.
+// record returns a record of request 1, or of 0 for a management type.
 func record(kind byte, content string) string {
-	id := byte(1)
+	id := uint16(1)
 	if kind >= getValues {
 		id = 0
 	}
-	return string([]byte{1, kind, 0, id, byte(len(content) >> 8), byte(len(content)), 0, 0}) + content
+	return string(harness.FastCGIRecord(kind, id, content))
 }
 
 // begin returns a BEGIN_REQUEST.
@@ -93,20 +68,13 @@ func stream(kind byte, content string) string {
 	return out.String() + record(kind, "")
 }
 
-// pairs encodes name-value pairs (section 3.4).
+// pairs encodes name-value pairs.
 func pairs(list ...[2]string) string {
-	var out []byte
+	var flat []string
 	for _, pair := range list {
-		for _, s := range pair {
-			if len(s) < 128 {
-				out = append(out, byte(len(s)))
-			} else {
-				out = binary.BigEndian.AppendUint32(out, 1<<31|uint32(len(s)))
-			}
-		}
-		out = append(append(out, pair[0]...), pair[1]...)
+		flat = append(flat, pair[:]...)
 	}
-	return string(out)
+	return harness.FastCGIPairs(flat...)
 }
 
 // result holds all that a backend sends for one request.
@@ -120,26 +88,22 @@ type result struct {
 // read reads records until one has this type, or until the end of the connection.
 func (c *client) read(last byte) (r result) {
 	for {
-		var head [8]byte
-		if _, r.err = io.ReadFull(c.in, head[:]); r.err != nil {
+		kind, id, content, err := c.ReadRecord()
+		if err != nil {
+			r.err = err
 			return r
 		}
-		content := make([]byte, int(binary.BigEndian.Uint16(head[4:]))+int(head[6]))
-		if _, r.err = io.ReadFull(c.in, content); r.err != nil {
-			return r
-		}
-		content = content[:binary.BigEndian.Uint16(head[4:])]
-		switch head[1] {
+		switch kind {
 		case stdoutRecord:
-			r.stdout += string(content)
+			r.stdout += content
 		case stderrRecord:
-			r.stderr += string(content)
+			r.stderr += content
 		case endRequest:
-			r.end = fmt.Sprintf("application %d, protocol %d", binary.BigEndian.Uint32(content), content[4])
+			r.end = fmt.Sprintf("application %d, protocol %d", binary.BigEndian.Uint32([]byte(content)), content[4])
 		default:
-			r.other += fmt.Sprintf("record %d of request %d: %q\n", head[1], head[3], content)
+			r.other += fmt.Sprintf("record %d of request %d: %q\n", kind, id, content)
 		}
-		if head[1] == last {
+		if kind == last {
 			return r
 		}
 	}
@@ -154,8 +118,8 @@ func (c *client) roundTrip(sent string) result {
 
 // closed reports whether the server closes the connection, without another record.
 func (c *client) closed() bool {
-	_, err := c.in.ReadByte()
-	return err == io.EOF
+	_, _, _, err := c.ReadRecord()
+	return errors.Is(err, io.EOF)
 }
 
 // variables returns the parameters of a request as a web server without

@@ -94,7 +94,7 @@ const keptSite = "http://127.0.0.1:{$PORT} {\n\trespond ok\n}\n"
 
 // fpmTCP returns a second pool of php-fpm, at a port.
 func fpmTCP(port int) string {
-	conf := fmt.Sprintf("[tcp]\nlisten = 127.0.0.1:%d\npm = static\npm.max_children = %d\n", port, fpmWorkers)
+	conf := fmt.Sprintf("[tcp]\nlisten = 127.0.0.1:%d\npm = static\npm.max_children = %d\nping.path = /fpm/ping\n", port, fpmWorkers)
 	if os.Getuid() == 0 {
 		conf += "user = www-data\ngroup = www-data\n"
 	}
@@ -119,10 +119,12 @@ func listenerOptions(pool, listener string) string {
 %s		}
 		fastcgi unix/{$DIR}/listener.sock|0666 {
 			pool www
+			extensions .php .phar
 			%[3]s
 		}
 		fastcgi 127.0.0.1:{$PORT2} {
 			pool www
+			extensions .php .phar
 			%[3]s
 		}
 	}

@@ -60,7 +60,7 @@ func responseRows() []request {
 		{name: "recursion of includes", php: `require 'missing-file.php';`},
 		{name: "to the error log", php: `error_log('to the log'); echo 'x';`},
 		// HAProxy 2.6 crashes at that, with php-fpm too.
-		{name: "much to the error log", not: haproxy, php: `for ($i = 0; $i < 200; $i++) { error_log("line $i " . str_repeat('e', 300)); } echo 'x';`},
+		{name: "much to the error log", not: haproxy, php: `for ($i = 0; $i < 200; $i++) { error_log("PHP $i " . str_repeat('e', 300)); } echo 'x';`},
 		{name: "to STDERR", php: `file_put_contents('php://stderr', "raw stderr\n"); echo 'x';`},
 	}
 }

@@ -4,6 +4,7 @@ package webservers
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
@@ -144,11 +146,11 @@ func TestSocket_Allow(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		if got := clientOf(t, conn).roundTrip(get(site, "/hello.php")); got.err == nil || got.stdout != "" {
-			t.Errorf("%s responds to 127.0.0.2: %q", server.name, got.stdout)
+		conn.SetDeadline(time.Now().Add(harness.MaxWait))
+		// It may be closed before the request is written, or reset.
+		io.WriteString(conn, get(site, "/hello.php"))
+		if got, _ := io.ReadAll(conn); len(got) > 0 {
+			t.Errorf("%s responds to 127.0.0.2: %q", server.name, got)
 		}
-	}
-	if !s.HasLogged("127.0.0.2") {
-		t.Error("the log does not name the address")
 	}
 }
