@@ -22,7 +22,7 @@ func helloSite(t *testing.T) string {
 	t.Helper()
 	site := filepath.Join(harness.TempDir(t), "site")
 	for name, php := range map[string]string{
-		"hello.php": "echo 'hello';", "time.php": "echo microtime(true);", "limit.php": "echo ini_get('memory_limit');", "pid.php": "echo getmypid();",
+		"hello.php": "echo 'hello';", "time.php": "echo microtime(true);", "limit.php": "echo ini_get('memory_limit');", "die.php": "usleep(30000); exec('kill -9 ' . getmypid());",
 	} {
 		harness.WriteFile(t, filepath.Join(site, name), "<?php "+php)
 	}

@@ -94,7 +94,7 @@ const keptSite = "http://127.0.0.1:{$PORT} {\n\trespond ok\n}\n"
 
 // fpmTCP returns a second pool of php-fpm, at a port.
 func fpmTCP(port int) string {
-	conf := fmt.Sprintf("[tcp]\nlisten = 127.0.0.1:%d\npm = static\npm.max_children = %d\nping.path = /fpm/ping\n", port, fpmWorkers)
+	conf := fmt.Sprintf("[tcp]\nlisten = 127.0.0.1:%d\npm = static\npm.max_children = %d\nping.path = /fpm/ping\nping.response = all is well\n", port, fpmWorkers)
 	if os.Getuid() == 0 {
 		conf += "user = www-data\ngroup = www-data\n"
 	}

@@ -18,12 +18,12 @@ func TestWebServers(t *testing.T) {
 	t.Parallel()
 	code := map[string]string{}
 	var rows []request
-	for _, q := range slices.Concat(requestRows(), responseRows()) {
+	for _, q := range slices.Concat(requestRows(), responseRows(), chunkedRows()) {
 		rows = append(rows, q.complete(code))
 	}
 	site := filepath.Join(harness.TempDir(t), "site")
 	makeSite(t, site, code)
-	r := startRig(t, setup{site: site, fronts: fronts, fpm: true, listener: "ping /fpm/ping"})
+	r := startRig(t, setup{site: site, fronts: fronts, fpm: true, listener: "ping /fpm/ping \"all is well\""})
 	var shown sync.Map
 	t.Run("fronts", func(t *testing.T) {
 		for _, f := range fronts {
