@@ -43,9 +43,7 @@ var fronts = []front{
 	// And nothing is buffered, by TCP.
 	{"nginx-stream", nginx, true, nginxUpstream(func(b backend) string { return b.tcp }, "fastcgi_request_buffering off; fastcgi_buffering off;")},
 	// Debian's php8.2-fpm.conf.
-	{"apache-handler", apache, false, apacheSite(func(r *rig, b backend) string {
-		return debianApacheConf(r, b)
-	})},
+	{"apache-handler", apache, false, apacheSite(debianApacheConf)},
 	{"apache-proxypass", apache, true, apacheSite(func(r *rig, b backend) string {
 		return fmt.Sprintf(`
 			SetEnvIfNoCase ^Authorization$ "(.+)" HTTP_AUTHORIZATION=$1
