@@ -3,6 +3,7 @@
 package fpm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/fpmconf"
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // config holds the content of php-fpm.conf, for Caddy.
@@ -71,7 +73,7 @@ func (a *arguments) load() (*config, error) {
 		return nil, err
 	}
 	serving := &fpmconf.Serving{
-		Root: os.Geteuid() == 0, RunAsRoot: a.runAsRoot, INIFile: a.ini, INI: a.settings,
+		Root: os.Geteuid() == 0, RunAsRoot: a.runAsRoot, INIFile: a.ini, INI: a.settings, INIFiles: iniFiles,
 	}
 	if a.noINI {
 		serving.INIFile, serving.INIScanDir = os.DevNull, "none"
@@ -110,6 +112,34 @@ func (c *config) binary() string {
 		return m[1]
 	}
 	return ""
+}
+
+// iniFiles returns the ini files that php-cgi reads with these options of a pool.
+func iniFiles(options []string) ([]string, error) {
+	o := phpbin.Options{}
+	for _, line := range options {
+		name, value, _ := strings.Cut(line, " ")
+		switch name {
+		case "binary":
+			o.Binary = value
+		case "ini_file":
+			o.INIFile = value
+		case "ini_scan_dir":
+			if value == "none" {
+				value = ""
+			}
+			o.INIScanDir = &value
+		}
+	}
+	path, err := phpbin.Find(o.Binary)
+	if err != nil {
+		return nil, err
+	}
+	b, err := phpbin.Detect(context.Background(), path, o)
+	if err != nil {
+		return nil, err
+	}
+	return b.INIFiles(), nil
 }
 
 // levels are the levels of Caddy for those of php-fpm.

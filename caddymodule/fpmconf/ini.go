@@ -71,7 +71,7 @@ func (c *converter) lists(b *block, v *view) {
 		for i := range v.settings {
 			s := &v.settings[i]
 			if s.err == nil && s.Key == key && strings.Contains(s.Name, "value") {
-				names = append(names, strings.FieldsFunc(s.Value, func(r rune) bool { return strings.ContainsRune(", \t", r) })...)
+				names = append(names, splitList(s.Value)...)
 				last = s
 			}
 		}
@@ -85,27 +85,65 @@ func (c *converter) lists(b *block, v *view) {
 	}
 }
 
-// inPHPINI returns the list that Debian's php.ini has.
+// inPHPINI returns the list that the ini files of PHP have.
 func (c *converter) inPHPINI(b *block, s *Setting, v *view, key string) []string {
-	options := c.php(v)
-	if len(options) < 2 {
+	if c.serving != nil {
+		return c.inServedINI(b, s, v, key)
+	}
+	options := debian(s.File)
+	if options == nil {
 		c.comment(b, s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is there")
 		return nil
 	}
 	file := strings.TrimPrefix(options[1], "ini_file ")
-	text, err := c.config.source.ReadFile(file)
+	list, _, err := c.listIn(file, key)
 	if err != nil {
 		c.comment(b, s, "php-fpm adds it to "+key+" of php.ini, which this replaces: add what is in "+file)
-		return nil
 	}
-	value := ""
+	return list
+}
+
+// inServedINI returns the list of the ini files that php-cgi reads, or of -d.
+func (c *converter) inServedINI(b *block, s *Setting, v *view, key string) []string {
+	var found []string
+	files, err := c.serving.INIFiles(c.php(v))
+	for _, file := range files {
+		list, ok, readErr := c.listIn(file, key)
+		if readErr != nil {
+			err = readErr
+		}
+		if ok {
+			found = list
+		}
+	}
+	if err != nil {
+		c.lose(b, s, "php-fpm adds it to "+key+" of the ini files, which cannot be read: "+err.Error())
+	}
+	for _, pair := range c.serving.INI {
+		if pair[0] == key {
+			found = splitList(pair[1])
+		}
+	}
+	return found
+}
+
+// listIn returns the list that an ini file has, and whether it has one.
+func (c *converter) listIn(file, key string) (list []string, ok bool, err error) {
+	text, err := c.config.source.ReadFile(file)
+	if err != nil {
+		return nil, false, err
+	}
 	for line := range strings.SplitSeq(string(text), "\n") {
-		name, right, ok := strings.Cut(line, "=")
-		if ok && strings.TrimSpace(name) == key {
+		name, right, isSetting := strings.Cut(line, "=")
+		if isSetting && strings.TrimSpace(name) == key {
 			if parsed, err := parseValue(strings.TrimRight(right, "\r")); err == nil && !strings.Contains(parsed, mark) {
-				value = parsed
+				list, ok = splitList(parsed), true
 			}
 		}
 	}
+	return list, ok, nil
+}
+
+func splitList(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(", \t", r) })
 }

@@ -17,6 +17,9 @@ type Serving struct {
 	INIFile, INIScanDir string
 	// INI are settings of PHP that pools may override, each with its value.
 	INI [][2]string
+	// INIFiles returns the ini files that php-cgi reads, in that order, if it is started
+	// with these options of a pool. Serve calls it if a pool adds to a list of PHP.
+	INIFiles func(options []string) ([]string, error)
 	// Global are lines for the global options.
 	Global []string
 }

@@ -22,6 +22,8 @@ type instance struct {
 	args []string // the program, before the arguments of php-fpm
 	dir  string
 	ini  string // for -c
+
+	scanDir string // of additional ini files
 	*harness.Supervised
 }
 
@@ -32,6 +34,7 @@ func newInstance(t *testing.T, own bool, lines string) *instance {
 	dir := harness.TempDir(t)
 	c := harness.FPMCommand(t, dir, harness.Options{Workers: 2})
 	i := &instance{t: t, args: c.Args[:1], dir: dir, ini: c.Args[len(c.Args)-1]}
+	i.scanDir = filepath.Join(filepath.Dir(i.ini), "conf.d")
 	if own {
 		i.args = []string{harness.CaddyBinary, "php-pool", "fpm"}
 	}
@@ -55,12 +58,20 @@ listen.mode = 0666
 %[2]s%[3]s`, i.dir, user, lines))
 }
 
+// addINI replaces the php.ini by one that ends with these lines.
+func (i *instance) addINI(lines string) {
+	i.t.Helper()
+	ini := filepath.Join(i.dir, "php.ini")
+	harness.WriteFile(i.t, ini, harness.ReadFile(i.t, i.ini)+"\n"+lines+"\n")
+	i.scanDir, i.ini = filepath.Join(filepath.Dir(i.ini), "conf.d"), ini
+}
+
 // command returns the command with arguments that follow -y.
 func (i *instance) command(args ...string) harness.Command {
 	args = append([]string{"-y", filepath.Join(i.dir, "php-fpm.conf"), "-c", i.ini}, args...)
 	return harness.Command{
 		Args: append(append([]string{}, i.args...), args...),
-		Env:  []string{"PATH=" + os.Getenv("PATH"), "HOME=" + i.dir, "FPM_TEST=from the environment", "PHP_INI_SCAN_DIR=" + filepath.Join(filepath.Dir(i.ini), "conf.d")},
+		Env:  []string{"PATH=" + os.Getenv("PATH"), "HOME=" + i.dir, "FPM_TEST=from the environment", "PHP_INI_SCAN_DIR=" + i.scanDir},
 		Dir:  i.dir,
 		Log:  filepath.Join(i.dir, "stderr.log"),
 	}

@@ -45,14 +45,17 @@ php_admin_value[date.timezone] = "Europe/Berlin"
 	answers := map[bool]map[string]answer{}
 	for _, own := range []bool{false, true} {
 		i := newInstance(t, own, lines)
+		i.addINI("disable_functions = shell_exec, system")
 		i.start()
 		s := i.site("env PLAIN_PARAM x", "split .php .php5")
 		harness.WriteFile(t, filepath.Join(s.Site, "settings.php"), `<?php
 			ini_set('open_basedir', '/nowhere'); ini_set('memory_limit', '32M');
-			foreach (['memory_limit', 'display_errors', 'open_basedir', 'log_errors', 'disable_functions', 'date.timezone', 'upload_max_filesize'] as $name) {
+			foreach (['memory_limit', 'display_errors', 'open_basedir', 'log_errors', 'date.timezone', 'upload_max_filesize'] as $name) {
 				echo $name, '=', ini_get($name), "\n";
 			}
-			echo function_exists('exec') ? 'exec' : 'no exec', "\n";
+			foreach (['exec', 'system', 'shell_exec', 'popen'] as $name) {
+				echo $name, function_exists($name) ? ' exists' : ' is disabled', "\n";
+			}
 			foreach (['PLAIN', 'COPIED', 'MISSING', 'TMP', 'FPM_TEST', 'PLAIN_PARAM'] as $name) {
 				echo $name, '=', var_export(getenv($name), true), var_export($_SERVER[$name] ?? null, true), "\n";
 			}
