@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -158,6 +160,11 @@ func (c *config) globalOptions() []string {
 		"persist_config off",
 		"log default {", "\toutput stderr", "\tformat php_fpm", "\tlevel " + ofCaddy, "\texclude php_pool admin", "}",
 		"log php_pool {", "\toutput stderr", "\tformat php_fpm", "\tlevel " + level, "\tinclude php_pool", "}",
+	}
+	for i, pool := range slices.Sorted(maps.Keys(c.process.Slowlogs)) {
+		options = append(options, fmt.Sprintf("log slowlog%d {", i),
+			"\toutput php_fpm "+fpmconf.Quote(c.process.Slowlogs[pool]), "\tformat php_fpm_slowlog "+fpmconf.Quote(pool),
+			"\tlevel WARN", "\tinclude php_pool.pool", "}")
 	}
 	if socket := adminSocket(c.file); socket != "" {
 		options[0] = "admin unix/" + fpmconf.Quote(socket) + "|0600"

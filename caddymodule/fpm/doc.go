@@ -11,6 +11,8 @@
 //	notify.go     systemd
 //	log.go        php-fpm's error_log
 //	encoder.go    Caddy's log in the form of php-fpm's
+//	slowlog.go    slow requests in the form of php-fpm's
+//	logfile.go    log files that SIGUSR1 opens again
 //
 // It is for Unix. Elsewhere [Command] returns nil.
 package fpm

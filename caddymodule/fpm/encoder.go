@@ -4,6 +4,7 @@ package fpm
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"time"
 
@@ -39,9 +40,13 @@ func (*Encoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Clone implements [zapcore.Encoder].
 func (e *Encoder) Clone() zapcore.Encoder {
+	return &Encoder{MapObjectEncoder: cloneFields(e.MapObjectEncoder)}
+}
+
+func cloneFields(e *zapcore.MapObjectEncoder) *zapcore.MapObjectEncoder {
 	copied := zapcore.NewMapObjectEncoder()
 	maps.Copy(copied.Fields, e.Fields)
-	return &Encoder{MapObjectEncoder: copied}
+	return copied
 }
 
 var lines = buffer.NewPool()
@@ -73,6 +78,11 @@ func (e *Encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buf
 	if pool, ok := all.Fields["pool"].(string); ok {
 		line.AppendString("[pool " + pool + "] ")
 		delete(all.Fields, "pool")
+	}
+	if entry.Message == slowRequest { // fpm_request_check_timed_out
+		fmt.Fprintf(line, "child %v, script '%v' (request: \"%v %v\") executing too slow (%f sec), logging\n",
+			all.Fields["pid"], all.Fields["script"], all.Fields["method"], all.Fields["uri"], all.Fields["duration"])
+		return line, nil
 	}
 	line.AppendString(entry.Message)
 	for name, value := range all.Fields {

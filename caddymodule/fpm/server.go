@@ -141,8 +141,8 @@ func (s *server) serve(signals <-chan os.Signal) int {
 
 // reopen opens the log files again.
 func (s *server) reopen() {
-	if err := s.log.reopen(); err != nil {
-		logf(levelError, "reopening the error log: %v", err)
+	if err := errors.Join(s.log.reopen(), reopenFiles()); err != nil {
+		logf(levelError, "opening the log files again: %v", err)
 		return
 	}
 	logf(levelNotice, "error log file re-opened")

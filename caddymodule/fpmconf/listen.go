@@ -52,7 +52,7 @@ func Serve(c *Config, s *Serving) *Result {
 // no comment on them.
 var served = strings.Fields(`pid daemonize error_log log_level syslog.ident syslog.facility systemd_interval include prefix
 	listen.owner listen.group listen.mode listen.allowed_clients pm.status_path pm.status_listen ping.path ping.response
-	process_control_timeout security.limit_extensions events.mechanism chdir pm.min_spare_servers pm.max_spawn_rate
+	process_control_timeout security.limit_extensions events.mechanism chdir pm.min_spare_servers pm.max_spawn_rate slowlog
 	log_limit log_buffering decorate_workers_output catch_workers_output request_terminate_timeout_track_finished clear_env`)
 
 // listen adds the fastcgi blocks of a pool.
