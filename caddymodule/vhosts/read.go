@@ -90,8 +90,15 @@ func Read(source fpmconf.Source, patterns []string) (*Config, error) {
 	return c, nil
 }
 
-// isApache matches files in Apache's syntax, which has sections such as <VirtualHost>.
-var isApache = regexp.MustCompile(`(?m)^\s*</?[A-Za-z]+[ >]|^\s*(?i:DirectoryIndex|Define|ServerTokens|SetHandler)\s[^;]*$`)
+// nginx ends a directive with a semicolon or a brace, Apache with its line. Apache has
+// sections such as <VirtualHost>.
+var (
+	sectionLine = regexp.MustCompile(`(?m)^[ \t]*<[A-Za-z]`)
+	nginxLine   = regexp.MustCompile(`(?m)^[^#\n]*[;{}][ \t\r]*(?:#.*)?$`)
+)
+
+// isApache reports whether a file is in Apache's syntax.
+func isApache(text []byte) bool { return sectionLine.Match(text) || !nginxLine.Match(text) }
 
 func (c *Config) readFile(file string) error {
 	text, err := c.source.ReadFile(file)
@@ -99,7 +106,7 @@ func (c *Config) readFile(file string) error {
 		return err
 	}
 	c.seen = append(c.seen, file)
-	if isApache.Match(text) {
+	if isApache(text) {
 		found, err := c.parseApache(file, string(text), 1)
 		c.apache = append(c.apache, found...)
 		return err
