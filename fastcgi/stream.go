@@ -19,6 +19,9 @@ const (
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
+// smallBuffers are for what is received only to be discarded.
+var smallBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+
 // stream decodes a response in place: bytes from the wire go in, the content of
 // STDOUT comes out. Its buffer holds
 //
@@ -29,7 +32,8 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // pieces is delivered in one.
 type stream struct {
 	buf                []byte
-	pooled             *[bufferSize]byte // the initial buf, from buffers; nil after grow
+	pooled             *[bufferSize]byte // the initial buf, from buffers; nil after grow or shrink
+	small              *[4 << 10]byte    // buf after shrink, from smallBuffers; else nil
 	start, end         int
 	wireStart, wireEnd int
 
@@ -70,8 +74,11 @@ func (s *stream) free() {
 	if s.pooled != nil {
 		buffers.Put(s.pooled)
 	}
+	if s.small != nil {
+		smallBuffers.Put(s.small)
+	}
 	s.endStderr()
-	s.pooled, s.buf, s.stderr = nil, nil, nil
+	s.pooled, s.small, s.buf, s.stderr = nil, nil, nil, nil
 	s.start, s.end, s.wireStart, s.wireEnd = 0, 0, 0, 0
 }
 
@@ -126,14 +133,14 @@ func (s *stream) grow() {
 }
 
 // shrink replaces the buffer by a small one, for a response that is received only to
-// be discarded. There must be no content.
+// be discarded. There must be no content; decode leaves only the beginning of a record.
 func (s *stream) shrink() {
-	buf := make([]byte, max(4<<10, 2*s.trailing()))
-	s.wireStart, s.wireEnd = 0, copy(buf, s.buf[s.wireStart:s.wireEnd])
+	small := smallBuffers.Get().(*[4 << 10]byte) //nolint:forcetypeassert // the pool has nothing else
+	s.wireStart, s.wireEnd = 0, copy(small[:], s.buf[s.wireStart:s.wireEnd])
 	if s.pooled != nil {
 		buffers.Put(s.pooled)
 	}
-	s.pooled, s.buf = nil, buf
+	s.pooled, s.small, s.buf = nil, small, small[:]
 	s.start, s.end = 0, 0
 }
 

@@ -138,10 +138,13 @@ func (c *Conn) Recover(ctx context.Context) error {
 	}
 	err = b.err
 	b.Close()
-	if errors.Is(err, io.EOF) {
-		return nil
+	switch {
+	case !errors.Is(err, io.EOF):
+		return err
+	case c.Broken():
+		return protocolErrorf("unexpected data after READY")
 	}
-	return err
+	return nil
 }
 
 // resume continues the decoding of rest, whose content is not wanted.

@@ -50,9 +50,6 @@ func (w *Workers) boot(ctx context.Context, c *spareChild) (_ *Worker, err error
 	}
 	b := l.connection()
 	b.Log = worker.log.path()
-	w.mu.Lock()
-	w.live[worker] = struct{}{}
-	w.mu.Unlock()
 	go worker.run(b)
 
 	bootCtx, cancel := context.WithCancel(ctx)
@@ -70,7 +67,13 @@ func (w *Workers) boot(ctx context.Context, c *spareChild) (_ *Worker, err error
 	}
 	if err == nil && stop() {
 		_ = worker.back.SetDeadline(time.Time{})
-		return worker, nil
+		w.mu.Lock()
+		w.live[worker] = struct{}{}
+		w.mu.Unlock()
+		if !worker.scriptEnded() {
+			return worker, nil
+		}
+		w.forget(worker)
 	}
 	if worker.back != nil {
 		_ = worker.back.Close()
@@ -123,15 +126,12 @@ func (x *Worker) run(b BackConnection) {
 	}()
 	reusable, messages := x.owner.opts.Run(x.Process.conn, b)
 	x.log.close()
-	x.owner.mu.Lock()
-	delete(x.owner.live, x)
-	x.owner.mu.Unlock()
-
 	x.mu.Lock()
 	x.ended = true
 	x.messages = append(x.log.last(), messages...)
 	keep := reusable && !x.stopping && x.Process.proc.alive()
 	x.mu.Unlock()
+	x.owner.forget(x)
 	if keep {
 		x.owner.keep(x.child)
 	} else if !reusable {
@@ -147,6 +147,12 @@ func (x *Worker) Conn() net.Conn { return x.back }
 
 // Done is closed when the script has ended or the process has exited.
 func (x *Worker) Done() <-chan struct{} { return x.done }
+
+func (x *Worker) scriptEnded() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.ended
+}
 
 // ScriptEnd reports whether the script has ended although its process lives on. text is
 // PHP's fatal error, if that was the reason.

@@ -48,11 +48,14 @@ type Workers struct {
 	base baseLauncher
 	opts WorkerOptions
 
-	mu     sync.Mutex
-	closed bool
-	live   map[*Worker]struct{} // whose script runs
-	free   []*spareChild
-	booted int // scripts that were started, to number their files
+	closing chan struct{} // closed by Close
+
+	mu       sync.Mutex
+	closed   bool
+	launches sync.WaitGroup       // added to only with mu held and closed false
+	live     map[*Worker]struct{} // whose script has been ready and has not ended
+	free     []*spareChild
+	booted   int // scripts that were started, to number their files
 }
 
 // baseLauncher is Shared or Single.
@@ -96,13 +99,18 @@ func NewWorkers(base interface{ Slots() int }, o WorkerOptions) (*Workers, error
 	if l.shared().prelude == "" {
 		return nil, errors.New("worker scripts need Options.Prelude")
 	}
-	return &Workers{base: l, opts: o, live: map[*Worker]struct{}{}}, nil
+	return &Workers{base: l, opts: o, closing: make(chan struct{}), live: map[*Worker]struct{}{}}, nil
 }
 
 // Launch starts the worker script and returns when it is ready for its first request.
 // ctx limits the start only. If the script ends before that, the error is a
 // [*StartError] with what PHP has logged.
 func (w *Workers) Launch(ctx context.Context) (*Worker, error) {
+	ctx, done, err := w.beginLaunch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	for {
 		c, err := w.child(ctx)
 		if err != nil {
@@ -117,14 +125,33 @@ func (w *Workers) Launch(ctx context.Context) (*Worker, error) {
 	}
 }
 
+// beginLaunch returns a context that ends with ctx, or by Close (ErrClosed). The returned
+// function must be called.
+func (w *Workers) beginLaunch(ctx context.Context) (context.Context, func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, nil, ErrClosed
+	}
+	w.launches.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-w.closing:
+			cancel(ErrClosed)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		w.launches.Done()
+	}, nil
+}
+
 // child returns a php-cgi that runs no script.
 func (w *Workers) child(ctx context.Context) (*spareChild, error) {
 	for {
 		w.mu.Lock()
-		if w.closed {
-			w.mu.Unlock()
-			return nil, ErrClosed
-		}
 		var c *spareChild
 		if n := len(w.free) - 1; n >= 0 {
 			c = w.free[n]
@@ -170,6 +197,13 @@ func (w *Workers) expired(c *spareChild) {
 	w.terminate(c.process)
 }
 
+// forget is called when the script of a worker has ended.
+func (w *Workers) forget(x *Worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.live, x)
+}
+
 // terminate stops a php-cgi that runs no script.
 func (w *Workers) terminate(p *Process) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
@@ -186,11 +220,17 @@ func (w *Workers) Done() <-chan struct{} { return w.base.Done() }
 // WorkersStay is that of the launcher below. A script that runs is not ended by TERM.
 func (w *Workers) WorkersStay() bool { return w.base.WorkersStay() }
 
-// Close tells every script to end, waits for that until ctx ends, and closes the launcher
-// below. It may be called again.
+// Close gives up the launches in progress, tells every script to end, waits for that until
+// ctx ends, and closes the launcher below. It may be called again.
 func (w *Workers) Close(ctx context.Context) error {
 	w.mu.Lock()
-	w.closed = true
+	if !w.closed {
+		w.closed = true
+		close(w.closing)
+	}
+	w.mu.Unlock()
+	w.launches.Wait()
+	w.mu.Lock()
 	live := make([]*Worker, 0, len(w.live))
 	for worker := range w.live {
 		live = append(live, worker)

@@ -327,3 +327,34 @@ func TestScript_Interrupted(t *testing.T) {
 		t.Errorf("got %+v", res)
 	}
 }
+
+// TestBoot_Closed closes the launcher while scripts start.
+func TestBoot_Closed(t *testing.T) {
+	kinds(t, func(t *testing.T, kind func(*site)) {
+		s := newSite(t, `<?php touch(__DIR__ . '/' . getmypid() . '.booting'); while (true) {}`, kind).start()
+		errs := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := s.launch()
+				errs <- err
+			}()
+		}
+		eventually(t, "both scripts run", func() bool {
+			list, _ := filepath.Glob(s.dir + "/*.booting")
+			return len(list) == 2
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+		defer cancel()
+		if err := s.launcher.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-errs; !errors.Is(err, phpbin.ErrClosed) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if _, err := s.launch(); !errors.Is(err, phpbin.ErrClosed) {
+			t.Errorf("after Close: got %v", err)
+		}
+	})
+}

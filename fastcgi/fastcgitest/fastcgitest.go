@@ -33,6 +33,9 @@ const (
 	TypeGetValues       = 9
 	TypeGetValuesResult = 10
 	TypeUnknownType     = 11
+
+	// TypeReady is not part of the protocol: a worker script sends it after END_REQUEST.
+	TypeReady = 101
 )
 
 // Request is a request as the responder received it.
@@ -57,6 +60,9 @@ type Responder struct {
 	// Values returns the response to GET_VALUES. If it is nil, the response is
 	// that of php-cgi.
 	Values func() Response
+	// Aborted, if not nil, is called when ABORT_REQUEST is received between requests, with
+	// the id of its request.
+	Aborted func(id uint16)
 	// CloseAfterGetValues makes it close the connection after GET_VALUES, as PHP
 	// before 8.2.13 does.
 	CloseAfterGetValues bool
@@ -101,6 +107,9 @@ func (s *Responder) serveOne(conn net.Conn, in *bufio.Reader) error {
 		return s.serveValues(conn, rec)
 	case rec.typ == TypeStdin && len(rec.content) == 0:
 		return nil // php-cgi skips any number of these between requests
+	case rec.typ == TypeAbortRequest && s.Aborted != nil:
+		s.Aborted(rec.id)
+		return nil
 	case rec.typ != TypeBeginRequest:
 		return fmt.Errorf("fastcgitest: record of type %d between requests", rec.typ)
 	}

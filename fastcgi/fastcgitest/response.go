@@ -63,6 +63,9 @@ func EndStatus(app uint32, protocol uint8) Step {
 	}
 }
 
+// Ready sends what a worker script sends when it is ready for the next request.
+func Ready() Step { return Record(TypeReady, 0, "", 0) }
+
 // Values sends GET_VALUES_RESULT with these names and values, each shorter than
 // 128 bytes.
 func Values(pairs ...string) Step {
