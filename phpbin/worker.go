@@ -2,12 +2,15 @@ package phpbin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/phpstack"
 )
 
 // Worker is a php-cgi that runs a worker script. Its methods are those of [Process]; the
@@ -216,6 +219,15 @@ func (x *Worker) Kill() error {
 		return nil
 	}
 	return err
+}
+
+// BlockedOn returns what the script waits for: see [Process.BlockedOn].
+func (x *Worker) BlockedOn() (Wait, error) {
+	w, err := phpstack.BlockedOn(x.PID(), x.back)
+	if gone := x.signal(func() error { return x.Process.signal(0) }); errors.Is(gone, os.ErrProcessDone) {
+		return Wait{}, gone
+	}
+	return w, err
 }
 
 // SoftTimeout makes PHP end the request, and the script with it, as if

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
+	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
 // eventually polls until ok returns true.
@@ -377,4 +378,56 @@ func TestRequest_StateOfScript(t *testing.T) {
 	if a := w.get("/"); a.body != "12511" {
 		t.Errorf("got %q", a.body)
 	}
+}
+
+// TestRequest_Query runs a script of php_pool itself, of which the worker script sees
+// nothing.
+func TestRequest_Query(t *testing.T) {
+	s := newSite(t, `<?php
+		$n = 0;
+		while (frankenphp_handle_request(function () use (&$n) { $n++; echo $n, $_SERVER['PHP_POOL_QUERY'] ?? 'none'; })) { $n += 100; }`)
+	s.write("query.php", `<?php header('Content-Type: application/json'); echo json_encode([$_SERVER['REQUEST_METHOD'], isset($n), count(opcache_get_status(false) ?: [])]);`)
+	w := s.start().mustLaunch()
+	if a := w.get("/"); a.body != "1none" {
+		t.Errorf("got %q", a.body)
+	}
+	for range 3 {
+		res := w.do(request{uri: "/", params: map[string]string{"PHP_POOL_QUERY": s.dir + "/query.php"}})
+		if !strings.HasPrefix(res.body, `["GET",false,`) || res.header.Get("Content-Type") != "application/json" || !w.conn.Reusable() {
+			t.Errorf("got %+v", res)
+		}
+	}
+	if a := w.get("/"); a.body != "102none" {
+		t.Errorf("got %q", a.body)
+	}
+}
+
+func TestRequest_Activity(t *testing.T) {
+	s := newSite(t, `<?php
+		function deep() { touch(__DIR__ . '/sleeping'); sleep(1000); }
+		while (frankenphp_handle_request(function () { deep(); })) {}`)
+	w := s.start().mustLaunch()
+	done := make(chan result, 1)
+	go func() { done <- w.do(request{uri: "/"}) }()
+	eventually(t, "the script sleeps", func() bool { return exists(s.dir + "/sleeping") })
+	want := []string{"sleep", "deep " + s.script.Filename + ":2", "{closure} " + s.script.Filename + ":3", "frankenphp_handle_request", "{main}"}
+	var a pool.Activity
+	eventually(t, "a stable backtrace", func() bool {
+		var err error
+		a, err = w.Activity(20)
+		return err == nil && len(a.Backtrace) > 0 && a.Backtrace[0] == "sleep"
+	})
+	if len(a.Backtrace) != len(want) {
+		t.Errorf("got %q, want %q", a.Backtrace, want)
+	}
+	for i := range min(len(want), len(a.Backtrace)) {
+		if !strings.HasPrefix(a.Backtrace[i], want[i]) {
+			t.Errorf("got %q, want %q", a.Backtrace, want)
+		}
+	}
+	if a.BlockedOn == "" {
+		t.Error("got no system call")
+	}
+	w.Kill()
+	<-done
 }

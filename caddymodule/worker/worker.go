@@ -151,5 +151,25 @@ func (p *processAdapter) Drain(ctx context.Context) (pool.Process, error) {
 	return p, nil
 }
 
-// Activity returns what the script does.
-func (p *processAdapter) Activity(int) (pool.Activity, error) { return pool.Activity{}, nil }
+// Activity returns the backtrace of the script, without the calls of the PHP that runs
+// it, and what its process is blocked on.
+func (p *processAdapter) Activity(depth int) (pool.Activity, error) {
+	frames, err := p.Backtrace(depth + 1 + ownFrames)
+	frames = slices.DeleteFunc(frames, func(f phpbin.Frame) bool { return strings.HasPrefix(f.Function, "PhpPool") })
+	var a pool.Activity
+	for i, f := range frames {
+		if i == depth {
+			a.Backtrace = append(a.Backtrace, "…")
+			break
+		}
+		a.Backtrace = append(a.Backtrace, f.String())
+	}
+	if wait, err := p.BlockedOn(); err == nil {
+		a.BlockedOn = wait.String()
+	}
+	return a, err
+}
+
+// ownFrames is the largest number of calls of phpbin/runtime on a stack: those between
+// frankenphp_handle_request and the handler, and those that send output.
+const ownFrames = 8

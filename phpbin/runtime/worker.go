@@ -11,7 +11,7 @@ import (
 var workerFiles embed.FS
 
 // workerOrder are the files in the order in which PHP gets them: boot.php comes last.
-var workerOrder = []string{"ini", "variables", "connection", "request", "body", "multipart", "stream", "output", "session", "error", "worker", "functions", "boot"}
+var workerOrder = []string{"ini", "variables", "connection", "request", "body", "multipart", "output", "session", "error", "worker", "functions", "boot"}
 
 // Worker says how to load what runs a worker script.
 type Worker struct {

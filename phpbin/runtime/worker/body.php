@@ -6,22 +6,15 @@
 
 final class PhpPoolBody
 {
-    /** Up to this size, in bytes, php://input is in memory. */
-    const IN_MEMORY = 1 << 20;
-
     /** The request has STDIN records that have not been received. */
     public static bool $pending = false;
 
-    /** php://input of the request; null for a file. */
-    public static ?string $input = '';
-    /** @var resource */
-    public static $file = null;
+    /** @var resource that php://input reads: see findInput */
+    private static $input;
+    private static bool $filled = false;
 
     /** The temporary files of uploads that the script has not moved. */
     public static array $uploads = [];
-
-    /** php:// is PhpPoolStream. */
-    private static bool $replaced = false;
 
     private static bool $parses = true;
     private static int $maxSize = 0;
@@ -30,6 +23,30 @@ final class PhpPoolBody
     {
         self::$parses = (bool) ini_get('enable_post_data_reading');
         self::$maxSize = PhpPoolIni::bytes('post_max_size');
+        self::findInput();
+    }
+
+    /**
+     * Finds the stream that php://input reads. PHP creates it when php://input is opened
+     * for the first time, keeps it until the request ends, and fills it once only
+     * (php_stream_input_read in ext/standard/php_fopen_wrapper.c): for the request of the
+     * worker script with nothing. From then on it has what is written to it here.
+     */
+    private static function findInput(): void
+    {
+        $before = get_resources('stream');
+        $opened = fopen('php://input', 'r');
+        fread($opened, 1);
+        foreach (array_diff_key(get_resources('stream'), $before) as $stream) {
+            if (stream_get_meta_data($stream)['stream_type'] === 'TEMP') {
+                self::$input = $stream;
+            }
+        }
+        fclose($opened);
+        if (self::$input === null) {
+            error_log('php_pool: cannot find the stream of php://input in PHP ' . PHP_VERSION);
+            exit(1);
+        }
     }
 
     /** Receives the body. Returns false if the script has to end. */
@@ -42,16 +59,19 @@ final class PhpPoolBody
             [$_POST, $_FILES] = $form->parse();
             return self::skip();
         }
-        if (!self::receiveInput()) {
-            return false;
+        $text = '';
+        while (($part = self::receive()) !== '') {
+            if ($part === null) {
+                return false;
+            }
+            fwrite(self::$input, $part);
+            self::$filled = true;
+            if ($type !== '') {
+                $text .= $part;
+            }
         }
         if ($type === 'application/x-www-form-urlencoded') {
-            $_POST = PhpPoolVariables::parse(self::$input ?? stream_get_contents(self::$file, -1, 0));
-        }
-        if (self::$input !== '') {
-            stream_wrapper_unregister('php');
-            stream_wrapper_register('php', PhpPoolStream::class);
-            self::$replaced = true;
+            $_POST = PhpPoolVariables::parse($text);
         }
         return true;
     }
@@ -70,30 +90,6 @@ final class PhpPoolBody
         $type = $_SERVER['CONTENT_TYPE'] ?? '';
         $type = strtolower(substr($type, 0, strcspn($type, ';, ')));
         return $type === 'multipart/form-data' || $type === 'application/x-www-form-urlencoded' ? $type : '';
-    }
-
-    private static function receiveInput(): bool
-    {
-        $body = '';
-        while (($part = self::receive()) !== null) {
-            if ($part === '') {
-                self::$input = self::$file === null ? $body : null;
-                return true;
-            }
-            if (self::$file !== null) {
-                fwrite(self::$file, $part);
-            } elseif (strlen($body) + strlen($part) > self::IN_MEMORY) {
-                self::$file = fopen('php://temp/maxmemory:0', 'w+');
-                fwrite(self::$file, $body);
-                fwrite(self::$file, $part);
-                $body = '';
-            } elseif ($body === '') {
-                $body = $part;
-            } else {
-                $body .= $part;
-            }
-        }
-        return false;
     }
 
     /** Returns the next part of the body, '' at its end, null if the script has to end. */
@@ -124,12 +120,11 @@ final class PhpPoolBody
     /** Frees what belongs to the request. */
     public static function free(): void
     {
-        if (self::$replaced) {
-            stream_wrapper_restore('php');
-            self::$replaced = false;
+        if (self::$filled) {
+            ftruncate(self::$input, 0);
+            rewind(self::$input);
+            self::$filled = false;
         }
-        self::$input = '';
-        self::$file = null;
         if (self::$uploads !== []) {
             foreach (self::$uploads as $path => $true) {
                 @unlink($path);
@@ -160,7 +155,7 @@ final class PhpPoolBody
     public static function parseAgain(): array
     {
         $type = $_SERVER['CONTENT_TYPE'] ?? '';
-        $input = self::$input ?? stream_get_contents(self::$file, -1, 0);
+        $input = stream_get_contents(self::$input, -1, 0);
         switch (strtolower(substr($type, 0, strcspn($type, ';, ')))) {
             case 'application/x-www-form-urlencoded':
                 return [PhpPoolVariables::parse($input), []];

@@ -46,11 +46,23 @@ final class PhpPoolWorker
             self::$ready = true;
             PhpPoolSession::boot();
         }
-        PhpPoolConnection::sendReady();
-        if (!PhpPoolRequest::next()) {
-            self::$stopping = true;
-            return false;
-        }
+        do {
+            PhpPoolConnection::sendReady();
+            if (!PhpPoolRequest::next()) {
+                self::$stopping = true;
+                return false;
+            }
+            $query = $_SERVER['PHP_POOL_QUERY'] ?? null;
+            self::run($query === null ? $callback : static function () use ($query): void {
+                include $query;
+            });
+        } while ($query !== null);
+        return true;
+    }
+
+    /** Runs a request. One with PHP_POOL_QUERY is of php_pool itself, and not of a client. */
+    private static function run(callable $callback): void
+    {
         self::$running = true;
         PhpPoolOutput::open();
         self::startTimeLimit();
@@ -67,7 +79,6 @@ final class PhpPoolWorker
             PhpPoolError::uncaught($e);
         }
         self::end();
-        return true;
     }
 
     /**
