@@ -65,6 +65,21 @@ func (o *Options) writePrelude() (dir string, err error) {
 	if err != nil {
 		return dir, err
 	}
+	if o.Prelude.Directive == Prepend {
+		allowDir(&o.INI, filepath.Dir(path))
+		allowDir(&o.AdminINI, filepath.Dir(path))
+	}
 	o.INI = append(slices.Clip(o.INI), Setting{Name: o.Prelude.Directive, Value: path})
 	return dir, nil
+}
+
+// allowDir adds dir to open_basedir, if that is set: a script that is prepended is opened
+// like any other.
+func allowDir(ini *[]Setting, dir string) {
+	*ini = slices.Clone(*ini)
+	for i := range *ini {
+		if s := &(*ini)[i]; s.Name == "open_basedir" && s.Value != "" {
+			s.Value += string(filepath.ListSeparator) + dir
+		}
+	}
 }

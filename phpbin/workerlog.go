@@ -34,7 +34,7 @@ type WorkerLog struct {
 	text    []byte // of the request
 	line    []byte // the beginning of a line
 	tail    []string
-	closed  bool
+	buf     [4 << 10]byte
 }
 
 // newWorkerLog opens the log of script number, which runs in the process pid.
@@ -105,13 +105,12 @@ func (l *WorkerLog) EndRequest(dst io.Writer) {
 
 // receiveLocked reads what has arrived.
 func (l *WorkerLog) receiveLocked(fd int) {
-	var buf [4 << 10]byte
 	for {
-		n := readFIFO(fd, buf[:])
+		n := readFIFO(fd, l.buf[:])
 		if n <= 0 {
 			return
 		}
-		data := buf[:n]
+		data := l.buf[:n]
 		for len(data) > 0 {
 			part, rest, ended := bytes.Cut(data, []byte{'\n'})
 			l.line = append(l.line, part...)

@@ -181,8 +181,10 @@ var superglobals = []comparison{
 		{uri: "/", header: map[string]string{"Authorization": "Bearer x"}},
 		{uri: "/"},
 	}},
-	{"server", `<?php $s = $_SERVER; foreach (['REQUEST_TIME', 'REQUEST_TIME_FLOAT', 'SCRIPT_FILENAME', 'PHP_POOL_X', 'FRANKENPHP_WORKER'] as $n) { unset($s[$n]); } ksort($s); var_dump($s, is_int($_SERVER['REQUEST_TIME']), is_float($_SERVER['REQUEST_TIME_FLOAT']), abs(time() - $_SERVER['REQUEST_TIME']) < 20);`,
-		get("/", "/path/info?x=1")},
+	{
+		"server", `<?php $s = $_SERVER; foreach (['REQUEST_TIME', 'REQUEST_TIME_FLOAT', 'SCRIPT_FILENAME', 'PHP_POOL_X', 'FRANKENPHP_WORKER'] as $n) { unset($s[$n]); } ksort($s); var_dump($s, is_int($_SERVER['REQUEST_TIME']), is_float($_SERVER['REQUEST_TIME_FLOAT']), abs(time() - $_SERVER['REQUEST_TIME']) < 20);`,
+		get("/", "/path/info?x=1"),
+	},
 	{"form", `<?php var_dump($_POST, $_REQUEST, $_FILES, file_get_contents('php://input'));`, []request{
 		post(form, "a=1&b[]=2&b[]=3&q=post"),
 		post(form+"; charset=UTF-8", "a=%00&b=x+y"),
@@ -203,7 +205,8 @@ var superglobals = []comparison{
 		{uri: "/", params: map[string]string{"HTTP_X": "a", "HTTP_ÄÖ": "b"}},
 		{uri: "/", params: map[string]string{"CONTENT_TYPE": "text/plain"}},
 	}},
-	{"filter", `<?php
+	{
+		"filter", `<?php
 		$_GET['q'] = 'changed';
 		var_dump(filter_input(INPUT_GET, 'q', FILTER_VALIDATE_INT), filter_input(INPUT_GET, 'no'), filter_input(INPUT_GET, 'q'),
 			filter_has_var(INPUT_GET, 'q'), filter_has_var(INPUT_POST, 'q'), filter_input(INPUT_SERVER, 'REQUEST_METHOD'),
@@ -215,7 +218,8 @@ var superglobals = []comparison{
 			filter_input_array(INPUT_POST), filter_input_array(INPUT_COOKIE, ['c' => FILTER_DEFAULT]), filter_input_array(INPUT_GET));
 		try { filter_input(17, 'x'); } catch (ValueError $e) { echo $e->getMessage(); }
 		try { filter_has_var(17, 'x'); } catch (ValueError $e) { echo $e->getMessage(); }`,
-		append(get("/", "/?q=12", "/?q=x&a[]=1"), cookie("c=1")...)},
+		append(get("/", "/?q=12", "/?q=x&a[]=1"), cookie("c=1")...),
+	},
 }
 
 func TestCompare_Superglobals(t *testing.T) { compare(t, superglobals) }

@@ -29,7 +29,7 @@ type Script struct {
 	Filename string
 	// Root is DOCUMENT_ROOT.
 	Root string
-	// Env are variables in $_SERVER, also before the first request.
+	// Env are variables of the environment, which are in $_SERVER too.
 	Env map[string]string
 	// Prepend is the auto_prepend_file of the user; "" means none.
 	Prepend string
@@ -45,6 +45,15 @@ type Script struct {
 func (s *Script) Prepare(o *phpbin.Options) {
 	source := phpruntime.Worker{Mark: s.SignalMark, Prepend: s.Prepend, Disabled: s.Disabled}
 	o.Prelude = phpbin.Prelude{Source: source.Source(), Directive: phpbin.Prepend}
+	o.Env = maps.Clone(o.Env)
+	if o.Env == nil {
+		o.Env = map[string]string{}
+	}
+	for name, value := range s.Env {
+		if phpbin.AllowsEnv(name) {
+			o.Env[name] = value
+		}
+	}
 	o.INI = append(slices.Clip(o.INI),
 		phpbin.Setting{Name: "disable_functions", Value: phpruntime.WorkerDisabled(s.Disabled)},
 		// PHP would kill workers that do not end their request.
@@ -77,7 +86,9 @@ func (s *Script) run(conn net.Conn, b phpbin.BackConnection) (reusable bool, mes
 	var stderr strings.Builder
 	r.Stderr = &stderr
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		r.AddParam(name, s.Env[name])
+		if !phpbin.AllowsEnv(name) { // the others are in the environment of php-cgi
+			r.AddParam(name, s.Env[name])
+		}
 	}
 	path := "/" + filepath.Base(s.Filename)
 	if rest, ok := strings.CutPrefix(s.Filename, s.Root+"/"); ok {

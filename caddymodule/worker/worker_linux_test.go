@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -60,4 +61,39 @@ func TestWorker_ExitLaunchesInTheSameProcess(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWorker_Settings has settings that concern what runs the script itself.
+func TestWorker_Settings(t *testing.T) {
+	const script = `<?php while (frankenphp_handle_request(function () { error_log('logged'); echo getenv('OWN'), $_SERVER['OWN'] ?? '', defined('PREPENDED') ? PREPENDED : '', json_encode([function_exists('flush'), function_exists('exec'), function_exists('getallheaders'), @file_get_contents('/etc/hostname') === false]); })) {}`
+	for name, c := range map[string]struct {
+		change func(s *site)
+		body   string
+	}{
+		"none":         {func(*site) {}, "[true,true,true,false]"},
+		"open_basedir": {func(s *site) { s.ini("open_basedir", s.dir) }, "[true,true,true,true]"},
+		"prepended": {func(s *site) {
+			s.write("it's.php", "<?php const PREPENDED = 'own';")
+			s.script.Prepend = s.dir + "/it's.php"
+		}, "own[true,true,true,false]"},
+		"disabled":    {func(s *site) { s.script.Disabled = []string{"exec", "getallheaders"} }, "[true,false,false,false]"},
+		"environment": {func(s *site) { s.script.Env = map[string]string{"OWN": "x", "HTTP_PROXY": "y"} }, "xx[true,true,true,false]"},
+		"no OPcache":  {func(s *site) { s.ini("opcache.enable", "0") }, "[true,true,true,false]"},
+		"user's errors": {func(s *site) {
+			s.ini("log_errors", "0")
+			s.ini("max_execution_time", "0")
+			s.ini("implicit_flush", "1")
+		}, "[true,true,true,false]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, script, c.change).start()
+			w := s.mustLaunch()
+			for range 2 {
+				a := w.get("/")
+				if a.body != c.body || a.stderr != "logged\n" && !strings.Contains(a.stderr, "open_basedir") {
+					t.Errorf("got %q and stderr %q, want %q", a.body, a.stderr, c.body)
+				}
+			}
+		})
+	}
 }
