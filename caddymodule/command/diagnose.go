@@ -112,6 +112,10 @@ func (d *diagnosis) history() {
 		d.add(doctor.Note, "see Caddy's log for all of them (worker exited unexpectedly)", "%s crashed%s",
 			human.Plural(n, "worker"), p.LastCrash.details())
 	}
+	if n := p.Exits["boot_failed"]; n > 0 {
+		d.add(doctor.Note, "see Caddy's log for PHP's message (cannot launch a worker; retrying)", "the worker script %s failed to start %s",
+			p.WorkerScript, human.Plural(n, "time"))
+	}
 	if o := p.opcache; o != nil && !o.Full && o.restarts() > 0 {
 		d.add(doctor.Note, o.restartRemedy(), "OPcache was full and restarted %s", human.Plural(o.restarts(), "time"))
 	}

@@ -42,6 +42,7 @@ type poolInfo struct {
 		Retried uint64 `json:"retried"`
 	} `json:"requests"`
 	Exits         map[string]uint64 `json:"exits"`
+	WorkerScript  string            `json:"worker_script"`
 	MasterExits   uint64            `json:"master_exits"`
 	Uptime        float64           `json:"uptime_seconds"`
 	Memory        *int64            `json:"memory_bytes"`

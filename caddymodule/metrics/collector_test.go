@@ -188,7 +188,7 @@ func TestMetrics_Values(t *testing.T) {
 				Total: 116, Failed: 117, Retried: 119, Slow: 120, TimedOut: 121,
 				Rejections: pool.Rejections{QueueFull: 118, ClientLimit: 126, Quarantined: 127},
 			},
-			Exits: map[pool.Reason]uint64{pool.Crashed: 122, pool.Closed: 123}, Launches: 124, MasterExits: 125, Restarts: 128,
+			Exits: map[pool.Reason]uint64{pool.Crashed: 122, pool.Closed: 123}, Launches: 124, LaunchTime: 1500 * time.Millisecond, MasterExits: 125, Restarts: 128,
 			Times: times, Quarantined: map[string]time.Time{"a": {}, "b": {}, "c": {}},
 		}}
 		s.collect()
@@ -212,6 +212,7 @@ func TestMetrics_Values(t *testing.T) {
 		{"workers_max_reached_total", "", 110},
 		{"workers_memory_bytes", "", 2 << 20},
 		{"worker_launches_total", "", 124},
+		{"worker_launch_seconds_total", "", 1.5},
 		{"worker_exits_total", "crashed", 122},
 		{"worker_exits_total", "closed", 123},
 		{"worker_exits_total", "max_age", 0},

@@ -29,6 +29,8 @@ var metrics = append([]metric{
 	newMetric("workers_memory_bytes", "Private memory of the workers, without memory that they share.", collectMemory),
 	counter("worker_launches_total", "Workers launched.",
 		func(s *poolSample) uint64 { return s.stats.Launches }),
+	counter("worker_launch_seconds_total", "Time that the launches of workers took, including the start of worker scripts.",
+		func(s *poolSample) float64 { return s.stats.LaunchTime.Seconds() }),
 	newMetric("worker_exits_total", "Workers that exited, by reason.", collectExits, "reason"),
 	counter("restarts_total", "Generations that replaced another one on request: by a restart, scaling, a reload or watch.",
 		func(s *poolSample) uint64 { return s.stats.Restarts }),

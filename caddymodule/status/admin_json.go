@@ -18,12 +18,14 @@ type poolJSON struct {
 	Spawn        string               `json:"spawn,omitempty"`
 	Generation   int                  `json:"generation"`
 	PHP          *phpJSON             `json:"php,omitempty"`
+	WorkerScript string               `json:"worker_script,omitempty"` // absent in an ordinary pool
 	Workers      workersJSON          `json:"workers"`
 	AllPools     *allPoolsJSON        `json:"all_pools,omitempty"`
 	Queue        queueJSON            `json:"queue"`
 	Requests     requestsJSON         `json:"requests"`
 	Exits        map[string]uint64    `json:"exits"`
 	Launches     uint64               `json:"launches"`
+	LaunchTime   float64              `json:"launch_seconds_total"`
 	Restarts     uint64               `json:"restarts"`
 	MasterExits  uint64               `json:"master_exits"`
 	Uptime       float64              `json:"uptime_seconds"`
@@ -152,7 +154,7 @@ func describePool(p *live.Pool, d detail) poolJSON {
 			Rejected: s.Requests.Rejected, Rejections: rejectionsJSON(s.Requests.Rejections),
 			Slow: s.Requests.Slow, Retried: s.Requests.Retried, TimedOut: s.Requests.TimedOut,
 		},
-		Exits: map[string]uint64{}, Launches: s.Launches, Restarts: s.Restarts, MasterExits: s.MasterExits, Uptime: s.Uptime.Seconds(),
+		Exits: map[string]uint64{}, Launches: s.Launches, LaunchTime: s.LaunchTime.Seconds(), Restarts: s.Restarts, MasterExits: s.MasterExits, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: p.Spool.InFiles(),
 	}
 	if s.AllPools.Max > 0 {
@@ -196,6 +198,9 @@ func describePHP(p *live.Pool, out *poolJSON) {
 	}
 	b := plan.Binary
 	out.Spawn, out.Sizing = plan.Spawn, plan.Sizing
+	if plan.Worker != nil {
+		out.WorkerScript = plan.Worker.Script
+	}
 	out.PHP = &phpJSON{
 		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, User: userOf(plan), ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(), Functions: plan.Functions,
