@@ -34,9 +34,9 @@ func TestDocs_Commands(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `caddy php-pool ([a-z]+)([^`]*)` \\|").FindAllStringSubmatch(harness.ReadFile(t, monitoring), -1) {
 		documented[m[1]] = true
 		text := help("php-pool", m[1])
-		for _, option := range regexp.MustCompile(`--?[a-z]+`).FindAllString(m[2], -1) {
-			if !regexp.MustCompile(`(?m)(?:^|\s)` + option + `\b`).MatchString(text) {
-				t.Errorf("caddy php-pool %s has no %s:\n%s", m[1], option, text)
+		for _, option := range regexp.MustCompile(`[^\w-](--?[a-zA-Z]+)`).FindAllStringSubmatch(m[2], -1) {
+			if !regexp.MustCompile(`(?m)(?:^|\s)` + option[1] + `\b`).MatchString(text) {
+				t.Errorf("caddy php-pool %s has no %s:\n%s", m[1], option[1], text)
 			}
 		}
 	}

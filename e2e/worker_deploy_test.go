@@ -145,8 +145,11 @@ func TestWorkerDeploy_OPcacheReset(t *testing.T) {
 			return nil
 		})
 		s.WantNoneFailed()
-		if entries := s.Logged("new generation active"); len(entries) != 1 || !strings.Contains(fmt.Sprint(entries[0]["reason"]), "opcache_reset") {
-			t.Errorf("got %v, want one new generation", entries)
-		}
+		harness.Eventually(t, func() error {
+			if entries := s.Logged("new generation active"); len(entries) != 1 || !strings.Contains(fmt.Sprint(entries[0]["reason"]), "opcache_reset") {
+				return fmt.Errorf("got %v, want one new generation", entries)
+			}
+			return nil
+		})
 	})
 }
