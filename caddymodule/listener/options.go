@@ -176,7 +176,8 @@ func (l *Listener) parseAddress() error {
 	if strings.HasPrefix(text, "/") {
 		return fmt.Errorf("fastcgi %s: a Unix socket is written as unix/%s", text, text)
 	}
-	address, err := caddy.ParseNetworkAddress(text)
+	withoutMode, mode, hasMode := strings.Cut(text, "|") // Caddy's default is 0200
+	address, err := caddy.ParseNetworkAddress(withoutMode)
 	if err != nil {
 		return fmt.Errorf("fastcgi %s: %w: write an address such as %s", text, err, example)
 	}
@@ -186,10 +187,13 @@ func (l *Listener) parseAddress() error {
 		return fmt.Errorf("fastcgi %s: FastCGI needs a stream socket: write an address such as %s", text, example)
 	case !unix && !descriptor && (address.StartPort == 0 || address.PortRangeSize() != 1):
 		return fmt.Errorf("fastcgi %s: write one port, as in 127.0.0.1:9000", text)
-	case unix:
-		if l.mode, address.Host, err = socketMode(address.Host); err != nil {
-			return fmt.Errorf("fastcgi %s: %w", text, err)
-		}
+	case unix && address.Host == "":
+		return fmt.Errorf("fastcgi %s: the path of the socket is missing: write %s", text, example)
+	case hasMode && !unix:
+		return fmt.Errorf("fastcgi %s: only a Unix socket has a mode: remove |%s", text, mode)
+	}
+	if l.mode, err = socketMode(mode, hasMode); err != nil {
+		return fmt.Errorf("fastcgi %s: %w", text, err)
 	}
 	l.address = address
 	if l.Owner != "" {

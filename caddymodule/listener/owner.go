@@ -1,27 +1,22 @@
 package listener
 
 import (
-	"errors"
 	"fmt"
 	"os/user"
 	"strconv"
 	"strings"
 )
 
-// socketMode splits the host of a Unix socket into its mode and its path.
-func socketMode(host string) (mode uint32, path string, err error) {
-	path, text, ok := strings.Cut(host, "|")
-	if path == "" {
-		return 0, "", errors.New("the path of the socket is missing: write unix//run/php-pool.sock")
-	}
+// socketMode returns the mode of a Unix socket, which the address may have.
+func socketMode(text string, ok bool) (uint32, error) {
 	if !ok {
-		return defaultMode, path, nil
+		return defaultMode, nil
 	}
 	bits, err := strconv.ParseUint(text, 8, 32)
 	if err != nil || bits&^0o777 != 0 || bits&0o200 == 0 {
-		return 0, "", fmt.Errorf("|%s is not the mode of a socket: write an octal one with which its owner may connect, such as |0660", text)
+		return 0, fmt.Errorf("|%s is not the mode of a socket: write an octal one with which its owner may connect, such as |0660", text)
 	}
-	return uint32(bits), path, nil
+	return uint32(bits), nil
 }
 
 // owner has the user and the group of a Unix socket; -1 is unchanged.

@@ -13,22 +13,16 @@ import (
 // php-fpm SCRIPT_NAME decides, before there is any look for a script.
 func (x *request) servePage() bool {
 	name := x.params.get(scriptName)
-	if name == "" {
+	if name == "" || name != x.l.Status && name != x.l.Ping {
 		return false
 	}
 	w := pageWriter{header: http.Header{}}
-	switch name {
-	case x.l.Status:
+	if name == x.l.Status {
 		query, _ := url.ParseQuery(x.params.get(queryString)) // what is valid of it
 		status.ServeFPM(x.l.pool, &w, query, false)           //nolint:errcheck // pageWriter returns no error
-	case x.l.Ping:
-		if err := status.ServePing(x.l.pool, &w, x.l.PingResponse); err != nil {
-			x.in.WriteStderr([]byte("php_pool: " + err.Error())) //nolint:errcheck // End returns it
-			x.respond(http.StatusServiceUnavailable, "")
-			return true
-		}
-	default:
-		return false
+	} else if err := status.ServePing(x.l.pool, &w, x.l.PingResponse); err != nil {
+		x.fail(http.StatusServiceUnavailable, err)
+		return true
 	}
 	if x.params.get(requestMethod) == http.MethodHead {
 		w.body.Reset()

@@ -159,6 +159,9 @@ func (x *request) info() pool.Info {
 
 // parseLength parses a CONTENT_LENGTH. It returns -1 and false if that is not a number.
 func parseLength(text string) (int64, bool) {
+	if text == "" {
+		return -1, false // usual, and an error takes an allocation
+	}
 	n, err := strconv.ParseUint(text, 10, 62)
 	if err != nil {
 		return -1, false

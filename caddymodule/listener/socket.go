@@ -46,7 +46,7 @@ func (l *Listener) Start(ctx context.Context) error {
 		}
 		sockets[key] = s
 	}
-	if err := l.setOwner(s.net); err != nil {
+	if err := l.setOwner(); err != nil {
 		if len(s.users) == 0 {
 			s.close()
 		}
@@ -109,7 +109,7 @@ func checkUnused(path string) error {
 }
 
 // setOwner sets the owner and the mode of a Unix socket.
-func (l *Listener) setOwner(net.Listener) error {
+func (l *Listener) setOwner() error {
 	path := l.address.Host
 	if !l.address.IsUnixNetwork() || strings.HasPrefix(path, "@") {
 		return nil
@@ -134,7 +134,11 @@ func (l *Listener) Stop() {
 	}
 	s.users = slices.DeleteFunc(s.users, func(other *Listener) bool { return other == l })
 	if n := len(s.users); n > 0 {
-		s.server.SetHandler(s.users[n-1])
+		next := s.users[n-1]
+		s.server.SetHandler(next)
+		if err := next.setOwner(); err != nil { // l may have changed it
+			next.logger.Error("error setting the owner of a socket", zap.String("fastcgi", next.Listen), zap.Error(err))
+		}
 		socketsMu.Unlock()
 		return
 	}
