@@ -234,9 +234,23 @@ func (s *orphanScanner) removeDirs(dir string) {
 				_ = unix.Close(inner)
 			}
 			_ = unix.Unlinkat(fd, innerDir, unix.AT_REMOVEDIR) // fails unless it is empty
-			_ = unix.Unlinkat(fd, preludeName, 0)
+			for _, name := range fileNames(fd) { // of a prelude, and of worker scripts
+				_ = unix.Unlinkat(fd, name, 0) // fails for a directory
+			}
 			_ = unix.Rmdir(path)
 		}
 		_ = unix.Close(fd)
 	}
+}
+
+// fileNames returns the names in the directory fd.
+func fileNames(fd int) []string {
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	dir := os.NewFile(uintptr(own), "directory")
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	return names
 }

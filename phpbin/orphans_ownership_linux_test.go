@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
@@ -218,7 +220,10 @@ func TestOrphans_SocketDirectories(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, dead+"1", "d", "more"), nil, 0o600); err != nil {
+	files := filepath.Join(dir, dead) // of a prelude, and of a worker script
+	err := errors.Join(os.WriteFile(filepath.Join(dir, dead+"1", "d", "more"), nil, 0o600),
+		os.WriteFile(filepath.Join(files, "functions.php"), nil, 0o400), unix.Mkfifo(filepath.Join(files, "w1.log"), 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
