@@ -234,7 +234,7 @@ func (s *orphanScanner) removeDirs(dir string) {
 				_ = unix.Close(inner)
 			}
 			_ = unix.Unlinkat(fd, innerDir, unix.AT_REMOVEDIR) // fails unless it is empty
-			for _, name := range fileNames(fd) { // of a prelude, and of worker scripts
+			for _, name := range fileNames(fd) {               // of a prelude, and of worker scripts
 				_ = unix.Unlinkat(fd, name, 0) // fails for a directory
 			}
 			_ = unix.Rmdir(path)

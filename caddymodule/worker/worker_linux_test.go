@@ -2,8 +2,12 @@ package worker_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // kinds runs a test with both launchers.
@@ -96,4 +100,25 @@ func TestWorker_Settings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWorker_OtherUser runs PHP as another user, who reaches the socket and the log.
+func TestWorker_OtherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+	kinds(t, func(t *testing.T, kind func(*site)) {
+		s := newSite(t, `<?php while (frankenphp_handle_request(function () { error_log('logged'); echo posix_getuid(); })) {}`, kind,
+			func(s *site) { s.opts.Credential = &phpbin.Credential{UID: 33, GID: 33} })
+		for dir := s.opts.RuntimeDir; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := s.start().mustLaunch()
+		if a := w.get("/"); a.body != "33" || a.stderr != "logged\n" {
+			t.Errorf("got %+v", a)
+		}
+		w.stop()
+	})
 }
