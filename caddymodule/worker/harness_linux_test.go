@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -26,13 +25,27 @@ const waitLimit = 20 * time.Second
 
 const mark = "php_pool:test"
 
-func php(tb testing.TB) string {
+// detected is the php-cgi of this system.
+var detected = sync.OnceValues(func() (*phpbin.Binary, error) {
+	path, err := phpbin.Find("")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	defer cancel()
+	return phpbin.Detect(ctx, path, phpbin.Options{})
+})
+
+func php(tb testing.TB) *phpbin.Binary {
 	tb.Helper()
-	path, err := exec.LookPath("php-cgi")
+	binary, err := detected()
 	if err != nil {
 		tb.Fatalf("php-cgi is missing: `make test` installs it (%v)", err)
 	}
-	return path
+	if !binary.Version.AtLeast(8, 0) {
+		tb.Skipf("worker scripts need PHP 8.0, this is PHP %s", binary.VersionText)
+	}
+	return binary
 }
 
 // site is a directory with a worker script, and a launcher for it.
@@ -55,14 +68,15 @@ const loop = `<?php while (frankenphp_handle_request(static function () { includ
 // newSite prepares a site whose worker script is source. change may change it.
 func newSite(tb testing.TB, source string, change ...func(*site)) *site {
 	tb.Helper()
+	binary := php(tb)
 	s := &site{tb: tb, dir: tb.TempDir()}
 	s.write("worker.php", source)
 	s.script = worker.Script{
 		Filename: filepath.Join(s.dir, "worker.php"), Root: s.dir, SignalMark: mark, OnReset: func() { s.resets++ },
 	}
 	s.opts = phpbin.Options{
-		Binary: php(tb), Slots: 2, RuntimeDir: tb.TempDir(),
-		Handshake: fastcgi.HandshakeFunc(true),
+		Binary: binary.Path, Slots: 2, RuntimeDir: tb.TempDir(),
+		Handshake: fastcgi.HandshakeFunc(binary.KeepsConnAfterGetValues()),
 		Output: func(o phpbin.Output) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
