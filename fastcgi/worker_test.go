@@ -17,12 +17,12 @@ import (
 
 // testLog is a WorkerLog.
 type testLog struct {
-	begun int
+	requests int
 	text  string
 	ended []string // what was written to Stderr, or "nil"
 }
 
-func (l *testLog) BeginRequest() { l.begun++ }
+func (l *testLog) BeginRequest() { l.requests++ }
 
 func (l *testLog) EndRequest(dst io.Writer) {
 	if dst == nil {
@@ -74,8 +74,8 @@ func TestWorker_Ready(t *testing.T) {
 			if body.Running() || !body.TryEnd() || !c.Reusable() || c.Check() != nil || c.Broken() {
 				t.Fatal("not ready after READY")
 			}
-			if stderr.String() != "logged" || log.begun != i || len(log.ended) != i {
-				t.Errorf("got stderr %q, %d requests begun, %q ended", stderr.String(), log.begun, log.ended)
+			if stderr.String() != "logged" || log.requests != i || len(log.ended) != i {
+				t.Errorf("got stderr %q, %d requests, %q ended", stderr.String(), log.requests, log.ended)
 			}
 		}
 	}
@@ -94,16 +94,16 @@ func TestWorker_ReadyAtOnce(t *testing.T) {
 
 func TestWorker_OPcacheReset(t *testing.T) {
 	resets := 0
-	asks := true
+	calls := true
 	c := serveWorker(t, &fastcgitest.Responder{Handler: func(*fastcgitest.Request) fastcgitest.Response {
 		response := append(fastcgitest.OK("hello"), fastcgitest.Ready())
-		if asks {
+		if calls {
 			return append(fastcgitest.Response{fastcgitest.Stderr(mark + " opcache_reset;\n")}, response...)
 		}
 		return response
 	}}, nil, func() { resets++ })
 	for range 2 {
-		for _, asks = range []bool{true, false} {
+		for _, calls = range []bool{true, false} {
 			r := get()
 			r.SignalMark = mark
 			if _, _, err := do(t, c, r); err != nil {

@@ -84,7 +84,7 @@ func (w *Workers) boot(ctx context.Context, c *spareChild) (_ *Worker, err error
 	return nil, worker.bootFailed(ctx, start, err)
 }
 
-// bootFailed ends a script that was not ready in time, and describes why.
+// bootFailed kills a script that was not ready in time, and describes why.
 func (x *Worker) bootFailed(ctx context.Context, start time.Time, err error) error {
 	// The end of the connection precedes that of the script.
 	grace := time.NewTimer(killGrace)

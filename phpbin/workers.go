@@ -34,7 +34,7 @@ type WorkerOptions struct {
 type BackConnection struct {
 	// Address is that of the socket, in the form of PHP's stream_socket_client.
 	Address string
-	// Nonce is what the script has to send first.
+	// Nonce must be sent by the script first.
 	Nonce string
 	// Log is the file for PHP's error log; empty if this system cannot have one.
 	Log string

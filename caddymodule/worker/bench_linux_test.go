@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// browser is what a browser sends and Caddy adds.
+// browser returns a request with what a browser sends and Caddy adds.
 func browser(method, uri, body string) request {
 	r := request{method: method, uri: uri, body: body, header: map[string]string{
 		"Host": "example.com", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -96,12 +96,12 @@ func BenchmarkRequest(b *testing.B) {
 					run()
 				}
 				b.ReportAllocs()
-				began := cpuTime(b, pid)
+				before := cpuTime(b, pid)
 				b.ResetTimer()
 				for b.Loop() {
 					run()
 				}
-				b.ReportMetric(float64(cpuTime(b, pid)-began)/1000/float64(b.N), "php-µs/op")
+				b.ReportMetric(float64(cpuTime(b, pid)-before)/1000/float64(b.N), "php-µs/op")
 			})
 		}
 	}

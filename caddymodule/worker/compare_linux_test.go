@@ -73,7 +73,7 @@ type comparison struct {
 	requests  []request
 }
 
-// text is what is compared of a response.
+// text returns what is compared of a response.
 func (r result) text() string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "status", r.status, "error", r.err != nil)

@@ -141,7 +141,7 @@ func TestBoot_Impostor(t *testing.T) {
 	}
 }
 
-// TestScript_Ends has requests that end the script, or its process.
+// TestScript_Ends has requests after which the script or its process is gone.
 func TestScript_Ends(t *testing.T) {
 	kinds(t, func(t *testing.T, kind func(*site)) {
 		s := newSite(t, loop, kind)
