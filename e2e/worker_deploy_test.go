@@ -127,7 +127,7 @@ func TestWorkerDeploy_Watch(t *testing.T) {
 func TestWorkerDeploy_OPcacheReset(t *testing.T) {
 	t.Parallel()
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
-		s := startWorker(t, b, workerSiteWith(b, []string{"ini opcache.enable 1", "ini opcache.validate_timestamps 0", "ini opcache.file_update_protection 0"}, "num 2"),
+		s := startWorker(t, b, workerSiteWith(b, []string{"ini opcache.enable 1", "ini opcache.validate_timestamps 0", "ini opcache.file_update_protection 0"}, "num 1"),
 			map[string]string{"number.php": `<?php return 1;`, "index.php": `<?php
 				while (frankenphp_handle_request(function () {
 					if (isset($_GET['reset'])) { echo var_export(opcache_reset(), true); return; }

@@ -115,7 +115,7 @@ func (p *Pool) MissingPermission(path string) error {
 }
 
 // opcacheScope returns which workers share an OPcache. The error is ErrNotStarted, or
-// those of opcache.Traced and opcache.InWorkerScript.
+// that of opcache.Traced.
 func (p *Pool) opcacheScope() (opcache.Scope, error) {
 	plan, _ := p.Active()
 	switch {
@@ -123,8 +123,6 @@ func (p *Pool) opcacheScope() (opcache.Scope, error) {
 		return "", ErrNotStarted
 	case plan.Binary != nil && len(plan.Binary.Tracers) > 0:
 		return "", opcache.Traced(plan.Binary.Tracers)
-	case plan.Worker != nil:
-		return "", opcache.InWorkerScript()
 	case plan.Spawn == poolcfg.SpawnSingle && !opcache.SinglesShare:
 		return opcache.ScopeWorker, nil
 	}

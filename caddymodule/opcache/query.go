@@ -87,12 +87,6 @@ func Traced(extensions []string) error {
 	return &UnavailableError{fmt.Sprintf("not queried: %s would report the query as a request of the site", strings.Join(extensions, ", "))}
 }
 
-// InWorkerScript returns the error for workers that are not queried, because they run a
-// worker script, which would handle the query.
-func InWorkerScript() error {
-	return &UnavailableError{"not queried: the workers run a worker script; restart the pool to reset its OPcache"}
-}
-
 func isUnavailable(err error) bool {
 	_, ok := errors.AsType[*UnavailableError](err)
 	return ok
@@ -149,7 +143,7 @@ const (
 )
 
 // request returns the request that runs the helper script. No request header can
-// have the name PHP_POOL_CALL, and its value contains a secret.
+// have the name PHP_POOL_CALL or PHP_POOL_QUERY, and their values contain a secret.
 func (q *scriptRun) request(call string) *fastcgi.Request {
 	dir := filepath.Dir(q.script)
 	name := "/" + filepath.Base(dir) + "/" + filepath.Base(q.script)
@@ -165,6 +159,7 @@ func (q *scriptRun) request(call string) *fastcgi.Request {
 		{"QUERY_STRING", ""},
 		{"REDIRECT_STATUS", "200"},
 		{"PHP_POOL_CALL", q.token() + " " + call},
+		{"PHP_POOL_QUERY", q.script}, // for worker scripts, which would handle the request
 	} {
 		r.AddParam(p[0], p[1])
 	}

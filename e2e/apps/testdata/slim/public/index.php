@@ -34,10 +34,7 @@ $handler = static function () use ($app, $factory): void {
     foreach ($_FILES as $name => $f) {
         $files[$name] = $factory->createUploadedFile($factory->createStreamFromFile($f['tmp_name']), $f['size'], $f['error'], $f['name'], $f['type']);
     }
-    // Not createResponse() alone: before version 1.6, nyholm/psr7 opens php://temp with the
-    // mode rw+, which it does not recognize in worker mode.
-    $body = $factory->createStreamFromResource(fopen('php://memory', 'w+'));
-    $response = $app->process($request->withUploadedFiles($files), $factory->createResponse()->withBody($body));
+    $response = $app->process($request->withUploadedFiles($files), $factory->createResponse());
     http_response_code($response->getStatusCode());
     foreach ($response->getHeaders() as $name => $values) {
         foreach ($values as $value) {
