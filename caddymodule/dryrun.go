@@ -37,7 +37,7 @@ func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 	var list []doctor.Pool
 	for _, name := range slices.Sorted(maps.Keys(used)) {
 		p := doctor.Pool{Name: name}
-		if plan, err := app.dryRunPool(ctx, name, used[name], &p); err != nil {
+		if plan, err := app.dryRunPool(ctx, name, used, &p); err != nil {
 			p.Err = err
 		} else {
 			app.plans[name] = plan
@@ -56,14 +56,28 @@ func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 // dryRunPool returns the plan of one pool, and sets the path of php-cgi in p also
 // when there is an error. A php-cgi that does not run is not an error: doctor runs
 // it again and reports why.
-func (a *App) dryRunPool(ctx context.Context, name string, ref poolRef, p *doctor.Pool) (*poolcfg.Plan, error) {
-	own := ref.own
-	if _, defined := a.Pools[name]; own == nil && !defined && name != poolcfg.DefaultPool {
-		return nil, fmt.Errorf("there is no pool %s: define it in the global options (php_pool { pool %s { ... } })", name, name)
+func (a *App) dryRunPool(ctx context.Context, name string, used map[string]poolRef, p *doctor.Pool) (*poolcfg.Plan, error) {
+	ref, of := used[name], name
+	if ref.worker != nil {
+		of = ref.of
 	}
-	options, err := a.options(name, own)
+	own := used[of].own
+	if ref.worker != nil && ref.of == "" {
+		of, own = poolcfg.DefaultPool, nil
+	}
+	if _, defined := a.Pools[of]; own == nil && !defined && of != poolcfg.DefaultPool {
+		return nil, fmt.Errorf("there is no pool %s: define it in the global options (php_pool { pool %s { ... } })", of, of)
+	}
+	options, err := a.options(of, own)
 	if err != nil {
 		return nil, err
+	}
+	if ref.worker != nil {
+		path, err := ref.worker.Path(ref.root)
+		if err != nil {
+			return nil, err
+		}
+		options = options.ForWorker(ref.worker, path, ref.env)
 	}
 	if err := options.BindToRoot(name, ref.root, own != nil); err != nil {
 		return nil, err
@@ -82,6 +96,9 @@ func (a *App) dryRunPool(ctx context.Context, name string, ref poolRef, p *docto
 // fillDoctorPool sets the fields of p that the plan determines.
 func fillDoctorPool(plan *poolcfg.Plan, p *doctor.Pool) {
 	p.Process, p.Shared, p.Caution = plan.Process, plan.Spawn == poolcfg.SpawnShared, plan.CheckUser()
+	if plan.Worker != nil {
+		p.Process.Prelude = phpbin.Prelude{} // doctor runs ordinary scripts
+	}
 	p.Workers, p.StopTimeout = plan.Settings.MaxWorkers, plan.Settings.StopTimeout
 	if plan.Process.Credential != nil {
 		p.User, p.SetsUser = plan.User.Name, plan.Options.User != ""
@@ -99,6 +116,12 @@ func fillDoctorPool(plan *poolcfg.Plan, p *doctor.Pool) {
 type poolRef struct {
 	own  *poolcfg.Options // the handler's own pool options, or nil
 	root string           // root of the handler's site
+
+	// Of a worker's pool: the worker, the variables of its handler, and the pool whose
+	// options it has, "" if the worker is one of the global options.
+	worker *poolcfg.Worker
+	env    map[string]string
+	of     string
 }
 
 // poolsIn returns the pools that the handlers and transports in a config use, by
@@ -139,9 +162,15 @@ func poolsIn(config []byte, app *App) (map[string]poolRef, error) {
 		}
 		name := cmp.Or(b.Pool, poolcfg.DefaultPool)
 		if _, seen := used[name]; !seen || b.PoolOptions != nil {
-			used[name] = poolRef{b.PoolOptions, b.Root}
+			used[name] = poolRef{own: b.PoolOptions, root: b.Root}
+		}
+		for _, w := range b.Workers {
+			used[workerPoolName(w, b.Root)] = poolRef{root: b.Root, worker: w, env: b.Env, of: name}
 		}
 	})
+	for _, w := range app.Workers {
+		used[workerPoolName(w, "")] = poolRef{worker: w}
+	}
 	return used, firstErr
 }
 

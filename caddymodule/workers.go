@@ -86,7 +86,7 @@ func (a *App) useWorker(b *Backend, w *poolcfg.Worker, root string, base *poolcf
 		}
 	}
 	options := base.ForWorker(w, file, env)
-	name := cmp.Or(w.Name, nameFromRoot(file))
+	name := workerPoolName(w, root)
 	if options.Isolates() {
 		if err := options.BindToRoot(name, b.site.Root, true); err != nil {
 			return nil, err
@@ -110,6 +110,18 @@ func (a *App) useWorker(b *Backend, w *poolcfg.Worker, root string, base *poolcf
 	maps.Copy(backend.site.Env, options.WorkerEnv())
 	route.backend = &backend
 	return route, backend.site.Provision()
+}
+
+// workerPoolName returns the name of a worker's pool. root is that of its handler.
+func workerPoolName(w *poolcfg.Worker, root string) string {
+	if w.Name != "" {
+		return w.Name
+	}
+	file, err := w.Path(root)
+	if err != nil {
+		file = w.File
+	}
+	return nameFromRoot(file)
 }
 
 // checkReachable returns an error if no request can name the script of a worker without

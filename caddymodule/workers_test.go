@@ -71,3 +71,52 @@ func TestWorker_SharedBySites(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The pools of workers are among those that doctor examines.
+func TestWorker_DryRun(t *testing.T) {
+	root := publicDir(t)
+	if err := os.WriteFile(filepath.Join(root, "index.php"), []byte("<?php"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := dryRunPools(t, adapt(t, `{
+		php_pool {
+			worker `+root+`/index.php {
+				name everywhere
+				num 2
+			}
+		}
+	}
+	example.com {
+		root `+root+`
+		php_pool {
+			name shop
+			workers 3
+			stop_timeout 9s
+			worker index.php 5
+			worker gone.php {
+				name gone
+			}
+		}
+	}`))
+	name := nameFromRoot(root + "/index.php")
+	for _, c := range []struct {
+		pool    string
+		workers int
+		err     string
+	}{{"shop", 3, ""}, {name, 5, ""}, {"everywhere", 2, ""}, {"gone", 0, "no such file"}} {
+		p, ok := got[c.pool]
+		switch {
+		case !ok:
+			t.Errorf("%s is missing", c.pool)
+		case c.err != "":
+			if p.Err == nil || !strings.Contains(p.Err.Error(), c.err) {
+				t.Errorf("%s: got error %v", c.pool, p.Err)
+			}
+		case p.Err != nil || p.Workers != c.workers:
+			t.Errorf("%s: got %d workers, error %v, want %d", c.pool, p.Workers, p.Err, c.workers)
+		}
+	}
+	if got[name].StopTimeout.Seconds() != 9 {
+		t.Errorf("the worker's pool does not have the options of its site's pool: %+v", got[name])
+	}
+}
