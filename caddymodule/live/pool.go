@@ -52,9 +52,6 @@ type Pool struct {
 	// resets has a value if a script has called opcache_reset().
 	followOnce sync.Once
 	resets     chan struct{}
-	// activeWarmups counts generations that are being warmed up; see Do.
-	activeWarmups atomic.Int32
-
 	// refs counts the requests in this pool's handlers, from the lookup of the
 	// script to the last byte of the response. Once closing is set, idle
 	// receives a value each time that refs drops to 0.

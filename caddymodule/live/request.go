@@ -39,14 +39,19 @@ func (p *Pool) CheckAdminINI(script string) error {
 }
 
 // Do sends a request to PHP. Requests of a warmup are sent to the generation that
-// is being warmed up.
+// is being warmed up, and not to another pool: two pools of a site whose warmups wait
+// for each other would never be ready.
 func (p *Pool) Do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
-	if p.activeWarmups.Load() == 0 {
+	if activeWarmups.Load() == 0 {
 		return p.Pool.Do(ctx, r)
 	}
 	w, ok := ctx.Value(warmupRouteKey{}).(*warmupRoute)
-	if !ok || w.pool != p {
+	switch {
+	case !ok:
 		return p.Pool.Do(ctx, r)
+	case w.pool != p:
+		w.otherPool = true
+		return nil, errOtherPool
 	}
 	w.reachedPHP = true
 	w.captureStderr(r.FastCGI)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,11 +31,19 @@ type warmupRoute struct {
 
 	// Results of the last request.
 	reachedPHP bool
+	otherPool  bool      // it was for another pool, as that of a worker script of the site
 	doErr      error     // the worker cannot be used any more, or sent no response
 	stderr     quotation // of the script
 }
 
 type warmupRouteKey struct{}
+
+var (
+	// activeWarmups counts generations that are being warmed up; see Do.
+	activeWarmups atomic.Int32
+
+	errOtherPool = errors.New("a warmup is for one pool only")
+)
 
 // warm runs the requests of the option warmup on a prepared generation. It returns
 // an error only if warmup_strict is set; else it logs errors.
@@ -44,8 +53,8 @@ func (p *Pool) warm(ctx context.Context, app Owner, plan *poolcfg.Plan, prepared
 	if err != nil {
 		return err
 	}
-	p.activeWarmups.Add(1)
-	defer p.activeWarmups.Add(-1)
+	activeWarmups.Add(1)
+	defer activeWarmups.Add(-1)
 	// Workers that share an OPcache need only one warm worker.
 	workers := 1
 	if plan.Spawn == poolcfg.SpawnSingle {
@@ -138,7 +147,7 @@ func (w *warmupRoute) request(ctx context.Context, limit time.Duration, target w
 			Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: target.url.Hostname(),
 		}
 	}
-	w.doErr, w.reachedPHP = nil, false
+	w.doErr, w.reachedPHP, w.otherPool = nil, false, false
 	w.stderr.Reset()
 	rec := &responseRecorder{header: http.Header{}}
 	if err := w.check(rec, serve(target.server, rec, r)); err != nil {
@@ -154,6 +163,8 @@ func (w *warmupRoute) request(ctx context.Context, limit time.Duration, target w
 // come from PHP. err is the result of serve.
 func (w *warmupRoute) check(rec *responseRecorder, err error) error {
 	switch {
+	case w.otherPool:
+		return nil
 	case err != nil && w.doErr == nil && w.reachedPHP:
 		if status, exited := w.prepared.ExitStatus(w.worker); exited {
 			w.doErr = fmt.Errorf("worker exited during the response (%s): %w", cmp.Or(status, "exit status unknown"), err)
