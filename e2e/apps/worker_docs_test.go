@@ -4,7 +4,6 @@ package apps
 
 import (
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -52,14 +51,36 @@ var docsApps = map[string]struct {
 		}`}},
 }
 
+// phpExamples returns the PHP of a page by the heading above it.
+func phpExamples(page string) map[string]string {
+	examples := map[string]string{}
+	heading, language, open := "", "", false
+	var code strings.Builder
+	for line := range strings.Lines(page) {
+		switch fence, ok := strings.CutPrefix(strings.TrimSpace(line), "```"); {
+		case ok && !open:
+			language, open = fence, true
+			code.Reset()
+		case ok:
+			if open = false; language == "php" {
+				examples[heading] = code.String()
+			}
+		case open:
+			code.WriteString(line)
+		case strings.HasPrefix(line, "#"):
+			heading = strings.TrimSpace(line)
+		}
+	}
+	return examples
+}
+
 // The examples of docs/worker-mode.md run as they stand.
 func TestWorkerApp_ExamplesOfTheDocs(t *testing.T) {
 	t.Parallel()
 	page := harness.ReadFile(t, filepath.Join("..", "..", "docs", "worker-mode.md"))
 	found := 0
-	for _, m := range regexp.MustCompile("(?ms)^(#+ [^\n]+)\n((?:[^#\n][^\n]*|\n|```\\w*\n.*?^```)*?)```php\n(.*?)^```").FindAllStringSubmatch(page, -1) {
+	for heading, script := range phpExamples(page) {
 		found++
-		heading, script := m[1], m[3]
 		app, ok := docsApps[heading]
 		if !ok {
 			t.Errorf("no application for the example of %s", heading)
