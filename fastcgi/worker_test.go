@@ -18,8 +18,8 @@ import (
 // testLog is a WorkerLog.
 type testLog struct {
 	requests int
-	text  string
-	ended []string // what was written to Stderr, or "nil"
+	text     string
+	ended    []string // what was written to Stderr, or "nil"
 }
 
 func (l *testLog) BeginRequest() { l.requests++ }

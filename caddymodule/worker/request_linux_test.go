@@ -410,7 +410,7 @@ func TestRequest_Activity(t *testing.T) {
 	done := make(chan result, 1)
 	go func() { done <- w.do(request{uri: "/"}) }()
 	eventually(t, "the script sleeps", func() bool { return exists(s.dir + "/sleeping") })
-	want := []string{"sleep", "deep " + s.script.Filename + ":2", "{closure} " + s.script.Filename + ":3", "frankenphp_handle_request", "{main}"}
+	want := []string{"sleep", "deep " + s.script.Filename + ":2", "{closure", "frankenphp_handle_request", "{main}"}
 	var a pool.Activity
 	eventually(t, "a stable backtrace", func() bool {
 		var err error

@@ -68,19 +68,25 @@ final class PhpPoolMultipart
         $at = stripos($contentType, 'boundary');
         $at = $at === false ? false : strpos($contentType, '=', $at);
         if ($at === false) {
-            PhpPoolError::warnAtStartup('Missing boundary in multipart/form-data POST data');
+            self::warn('Missing boundary in multipart/form-data POST data');
             return null;
         }
         $boundary = (string) substr($contentType, $at + 1);
         if (($boundary[0] ?? '') === '"') {
             $end = strpos($boundary, '"', 1);
             if ($end === false) {
-                PhpPoolError::warnAtStartup('Invalid boundary in multipart/form-data POST data');
+                self::warn('Invalid boundary in multipart/form-data POST data');
                 return null;
             }
             return substr($boundary, 1, $end - 1);
         }
         return substr($boundary, 0, strcspn($boundary, ',;'));
+    }
+
+    /** Warns of what PHP 8.4 and earlier releases report in different ways. */
+    private static function warn(string $text): void
+    {
+        PhpPoolError::warnAtStartup((PHP_VERSION_ID >= 80400 ? 'PHP Request Startup: ' : '') . $text);
     }
 
     /** Receives more of the body. Returns false at its end. */
@@ -148,7 +154,7 @@ final class PhpPoolMultipart
         [$name, $filename] = self::disposition($header['content-disposition']);
         if ($filename === null) {
             if ($name === null) {
-                PhpPoolError::warnAtStartup('File Upload Mime headers garbled');
+                self::warn('File Upload Mime headers garbled');
                 return false;
             }
             $this->field($name);
@@ -157,7 +163,7 @@ final class PhpPoolMultipart
         if (!$this->takesFiles || $this->filesLeft <= 0) {
             if ($this->takesFiles && $this->filesLeft === 0 && !$this->filesExceeded) {
                 $this->filesExceeded = true;
-                PhpPoolError::warnAtStartup('Maximum number of allowable file uploads has been exceeded');
+                self::warn('Maximum number of allowable file uploads has been exceeded');
             }
             return true;
         }
@@ -223,7 +229,7 @@ final class PhpPoolMultipart
         $path = tempnam($dir !== '' ? $dir : sys_get_temp_dir(), 'php');
         $file = $path === false ? false : fopen($path, 'wb');
         if (!$file) {
-            PhpPoolError::warnAtStartup('File upload error - unable to create a temporary file');
+            self::warn('File upload error - unable to create a temporary file');
             return [UPLOAD_ERR_NO_TMP_DIR, '', 0];
         }
         $size = 0;
