@@ -98,7 +98,7 @@ func (w *workerState) keepRest(s *stream, sent bool) {
 // connection usable again.
 func (c *Conn) Abandon() {
 	if c.worker == nil || c.worker.rest == nil || c.broken.Load() {
-		c.Close() //nolint:errcheck // it is given up
+		_ = c.Close() // it is given up
 		return
 	}
 	if c.worker.rest.ended {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -107,8 +108,8 @@ func (x *Worker) bootFailed(ctx context.Context, start time.Time, err error) err
 		<-x.done
 		return &StartError{Err: err, Stderr: x.log.last(), ExitCode: -1}
 	}
-	if !x.Process.proc.alive() {
-		err = fmt.Errorf("php-cgi exited in the worker script (%s)", x.Process.ExitStatus())
+	if !x.proc.alive() {
+		err = fmt.Errorf("php-cgi exited in the worker script (%s)", x.ExitStatus())
 	} else {
 		err = fmt.Errorf("the worker script ended before it was ready for a request: it must call frankenphp_handle_request()")
 	}
@@ -121,7 +122,7 @@ func (x *Worker) run(b BackConnection) {
 	go func() {
 		defer close(exited)
 		select {
-		case <-x.Process.proc.done:
+		case <-x.proc.done:
 			// A program that the script has started may hold the connection open.
 			_ = x.Process.conn.Close()
 		case <-x.done:
@@ -132,14 +133,14 @@ func (x *Worker) run(b BackConnection) {
 	x.mu.Lock()
 	x.ended = true
 	x.messages = append(x.log.last(), messages...)
-	keep := reusable && !x.stopping && x.Process.proc.alive()
+	keep := reusable && !x.stopping && x.proc.alive()
 	x.mu.Unlock()
 	x.owner.forget(x)
 	if keep {
 		x.owner.keep(x.child)
 	} else if !reusable {
 		_ = x.Process.Kill()
-		<-x.Process.proc.done
+		<-x.proc.done
 	}
 	close(x.done)
 	<-exited
@@ -162,11 +163,11 @@ func (x *Worker) scriptEnded() bool {
 func (x *Worker) ScriptEnd() (text string, ended bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.ended || !x.Process.proc.alive() {
+	if !x.ended || !x.proc.alive() {
 		return "", false
 	}
-	for i := len(x.messages) - 1; i >= 0; i-- {
-		if strings.Contains(strings.ToLower(x.messages[i]), "fatal error") {
+	for i, message := range slices.Backward(x.messages) {
+		if strings.Contains(strings.ToLower(message), "fatal error") {
 			return strings.Join(x.messages[i:], " | "), true
 		}
 	}

@@ -129,7 +129,8 @@ func compare(t *testing.T, list []comparison, change ...func(*site)) {
 // traces.
 func withoutCaller(text string) string {
 	return caller.ReplaceAllStringFunc(text, func(frames string) string {
-		return frames[:strings.Index(frames, " ")] + " {main}"
+		number, _, _ := strings.Cut(frames, " ")
+		return number + " {main}"
 	})
 }
 

@@ -22,7 +22,7 @@ var output = []comparison{
 	{"content length", `<?php header('Content-Length: 3'); echo 'abc';`, get("/")},
 	{"head", `<?php header('X-A: 1'); echo str_repeat('x', 100000); flush(); echo 'y';`, []request{{method: http.MethodHead, uri: "/"}}},
 	{"late header", `<?php echo 'x'; @ob_flush(); flush(); var_dump(headers_sent()); @header('X-Late: 1'); echo 'y';`, get("/")},
-	{"levels", `<?php echo 'level ', ob_get_level(), json_encode(array_slice(ob_list_handlers(), 0, 0)); ob_start(); ob_start(); echo ' open ', ob_get_level();`, get("/")},
+	{"levels", `<?php echo 'level ', ob_get_level(), json_encode(array_slice(ob_list_handlers(), 0, 0)); ob_start(); ob_start(null); echo ' open ', ob_get_level();`, get("/")},
 	{"loop over levels", `<?php echo 'a'; while (ob_get_level() > 0) { ob_end_clean(); } echo 'ok', ob_get_level();`, get("/")},
 	{"flush all levels", `<?php ob_start(); echo 'a'; ob_start(); echo 'b'; while (ob_get_level() > 0) { ob_end_flush(); } echo 'ok', ob_get_level();`, get("/")},
 	{"clean", `<?php echo 'A'; @ob_clean(); echo 'B'; $x = @ob_get_clean(); echo 'C', $x;`, get("/")},

@@ -144,6 +144,7 @@ func TestBoot_Impostor(t *testing.T) {
 // TestScript_Ends has requests after which the script or its process is gone.
 func TestScript_Ends(t *testing.T) {
 	kinds(t, func(t *testing.T, kind func(*site)) {
+		t.Helper()
 		s := newSite(t, loop, kind)
 		s.write("request.php", `<?php
 			echo 'x';
@@ -244,6 +245,7 @@ func TestScript_Fork(t *testing.T) {
 
 func TestScript_Stop(t *testing.T) {
 	kinds(t, func(t *testing.T, kind func(*site)) {
+		t.Helper()
 		s := newSite(t, `<?php
 			while (frankenphp_handle_request(function () { echo 'x'; })) {}
 			file_put_contents(__DIR__ . '/cleanup', frankenphp_handle_request(function () {}) ? 'true' : 'false');
@@ -288,6 +290,7 @@ func TestScript_StopHangs(t *testing.T) {
 
 func TestScript_SoftTimeout(t *testing.T) {
 	kinds(t, func(t *testing.T, kind func(*site)) {
+		t.Helper()
 		s := newSite(t, loop, kind)
 		s.write("request.php", `<?php echo 'x'; if (isset($_GET['spin'])) { touch(__DIR__ . '/spins'); while (true) {} }`)
 		w := s.start().mustLaunch()
@@ -331,6 +334,7 @@ func TestScript_Interrupted(t *testing.T) {
 // TestBoot_Closed closes the launcher while scripts start.
 func TestBoot_Closed(t *testing.T) {
 	kinds(t, func(t *testing.T, kind func(*site)) {
+		t.Helper()
 		s := newSite(t, `<?php touch(__DIR__ . '/' . getmypid() . '.booting'); while (true) {}`, kind).start()
 		errs := make(chan error, 2)
 		for range 2 {

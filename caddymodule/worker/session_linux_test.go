@@ -75,7 +75,7 @@ const userHandler = `
 	session_set_save_handler(new Handler(__DIR__), true);`
 
 func TestSession(t *testing.T) {
-	steps := strings.Fields("id count count A:count count id A:count close count abort count other A:other other count limiter refresh regenerate count destroy id count exit count A:exit A:count throw count A:count")
+	steps := strings.Fields("id count close A:count count id A:count close count abort count other A:other other count limiter refresh regenerate count destroy id count exit count A:exit A:count throw count A:count")
 	for name, c := range map[string]struct {
 		handler string
 		ini     [][2]string
