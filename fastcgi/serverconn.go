@@ -43,6 +43,7 @@ type serverConn struct {
 	idleSince   atomic.Int64 // Unix time in nanoseconds; 0 while a request is received or runs
 	deadlineSet bool         // a read deadline is set
 	writeMu     sync.Mutex   // held while whole records are written
+	parts       net.Buffers  // that are being written; here, so that it is not allocated
 	writing     atomic.Int64 // since when, as serverClock; 0 if nothing is written
 	writeLimit  atomic.Int64 // how long that may take; 0 is no limit
 }

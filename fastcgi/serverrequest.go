@@ -28,6 +28,7 @@ type ServerRequest struct {
 	bodyEnded bool
 
 	out      []byte // whole records that were not written yet
+	parts    [2][]byte
 	watching bool
 	ended    bool
 	writeErr error

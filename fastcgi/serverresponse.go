@@ -25,6 +25,11 @@ func (r *ServerRequest) WriteStderr(p []byte) error { return r.write(typeStderr,
 func (r *ServerRequest) write(typ recordType, p []byte) error {
 	for len(p) > 0 && r.writeErr == nil {
 		n := min(len(p), maxStdoutContent)
+		if n == maxStdoutContent {
+			r.writeLarge(typ, p[:n])
+			p = p[n:]
+			continue
+		}
 		r.out = appendPadded(r.out, typ, r.id, p[:n])
 		p = p[n:]
 		if len(r.out) >= maxOut {
@@ -32,6 +37,16 @@ func (r *ServerRequest) write(typ recordType, p []byte) error {
 		}
 	}
 	return r.writeErr
+}
+
+// writeLarge writes a record of the maximum size, which has no padding, with what was
+// added before, without copying its content.
+func (r *ServerRequest) writeLarge(typ recordType, content []byte) {
+	r.out = appendHeader(r.out, typ, r.id, len(content))
+	r.parts = [2][]byte{r.out, content}
+	r.writeErr = r.c.writeParts(r.parts[:], r.handler.Limits().Timeout)
+	r.parts = [2][]byte{}
+	r.out = r.out[:0]
 }
 
 // Flush writes what was added so far.
@@ -62,14 +77,30 @@ func (r *ServerRequest) End() error {
 func (c *serverConn) write(p []byte, timeout time.Duration) error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
+	c.startWrite(timeout)
+	_, err := c.nc.Write(p)
+	c.writing.Store(0)
+	return err
+}
+
+// writeParts is write for records in several parts.
+func (c *serverConn) writeParts(parts [][]byte, timeout time.Duration) error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	c.startWrite(timeout)
+	c.parts = parts
+	_, err := c.parts.WriteTo(c.nc)
+	c.writing.Store(0)
+	return err
+}
+
+// startWrite limits the time of the write that follows: see Server.sweep.
+func (c *serverConn) startWrite(timeout time.Duration) {
 	if c.writeLimit.Load() != int64(timeout) {
 		c.writeLimit.Store(int64(timeout))
 	}
 	c.writing.Store(serverClock())
 	c.s.startSweep()
-	_, err := c.nc.Write(p)
-	c.writing.Store(0)
-	return err
 }
 
 // writeRecord writes a record of at most maxContent bytes.
