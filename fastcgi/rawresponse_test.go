@@ -8,7 +8,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
 )
 
-// A raw response has the bytes that PHP has sent, but for those that signals drop.
+// A raw response has the bytes that PHP has sent, without those that signals drop.
 func TestRaw_Response(t *testing.T) {
 	const head = "Status: 418 A pot of tea\r\nX-b: 1\r\nA: 2\r\nX-B: 3\r\n\r\n"
 	for name, tt := range map[string]struct {

@@ -171,7 +171,7 @@ func TestAllocations_Request(t *testing.T) {
 	}
 }
 
-// maxAllocations is what a request takes, of which the listener and the pool take seven,
+// maxAllocations has those of a request, of which the listener and the pool take seven,
 // and two more.
 const maxAllocations = 52
 
