@@ -5,7 +5,6 @@ package webservers
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -60,69 +59,6 @@ func TestSocket_OwnerAndMode(t *testing.T) {
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the socket is there after the end of Caddy: %v", err)
 	}
-}
-
-// TestSocket_Stale starts where a killed server has left its socket.
-func TestSocket_Stale(t *testing.T) {
-	t.Parallel()
-	site := helloSite(t)
-	s := harness.Prepare(t, harness.SharedLean, harness.Options{Site: site, Global: oneListener("unix/{$DIR}/php.sock|0666")})
-	path := filepath.Join(s.Dir, "php.sock")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.SetUnlinkOnClose(false)
-	l.Close()
-	if info, err := os.Stat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
-		t.Fatal("there is no stale socket:", err)
-	}
-	if err := s.Run(keptSite); err != nil {
-		t.Fatal(err)
-	}
-	wantHello(t, site, path)
-}
-
-// TestSocket_Passed gets a socket as systemd passes it.
-func TestSocket_Passed(t *testing.T) {
-	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	site, path := helloSite(t), filepath.Join(harness.TempDir(t), "passed.sock")
-	s := harness.Prepare(t, harness.SharedLean, harness.Options{
-		Site: site, Wrapper: []string{self, passSocket, path}, Global: oneListener("fd/3"),
-	})
-	if err := s.Run(keptSite); err != nil {
-		t.Fatal(err)
-	}
-	wantHello(t, site, path)
-	s.Options.Global = oneListener("fd/3", "status /status")
-	if err := s.Reload(keptSite); err != nil {
-		t.Fatal(err)
-	}
-	wantHello(t, site, path)
-	if got := connect(t, path).roundTrip(get(site, "/status")); !strings.Contains(got.body(), "accepted conn") {
-		t.Errorf("after a reload: got %q, error %v", got.stdout, got.err)
-	}
-	s.Stop(syscall.SIGTERM)
-	if _, err := os.Stat(path); err != nil {
-		t.Error("Caddy has removed the socket that is not its own:", err)
-	}
-}
-
-// TestSocket_Abstract listens on a name that is not a file.
-func TestSocket_Abstract(t *testing.T) {
-	t.Parallel()
-	site := helloSite(t)
-	s := harness.Prepare(t, harness.SharedLean, harness.Options{Site: site})
-	name := "@php-pool-test-" + filepath.Base(s.Dir)
-	s.Options.Global = oneListener("unix/" + name)
-	if err := s.Run(keptSite); err != nil {
-		t.Fatal(err)
-	}
-	wantHello(t, site, name)
 }
 
 // TestSocket_Allow connects from an address that is allowed and from one that is not,
