@@ -34,9 +34,10 @@ type port struct{ front, backend string }
 // phpINI are settings for both backends.
 var phpINI = [][2]string{{"html_errors", "0"}, {"display_errors", "1"}, {"upload_max_filesize", "4M"}, {"post_max_size", "4M"}}
 
-// The numbers of workers. Each kept connection occupies one of php-fpm's.
+// The numbers of workers. Each kept connection occupies one of php-fpm's. In the tests
+// of each front a script may go on while another one is requested.
 const (
-	workers    = 4
+	workers    = 16
 	fpmWorkers = 32
 )
 
