@@ -158,12 +158,17 @@ func (r *ServerRequest) Watch() {
 	r.c.watcher.start(r.id)
 }
 
+func (r *ServerRequest) stopWatching() {
+	if r.watching {
+		r.watching = false
+		r.c.watcher.stop()
+	}
+}
+
 // finish ends the request, and reports whether the connection can be used for another
 // one.
 func (r *ServerRequest) finish() bool {
-	if r.watching {
-		r.c.watcher.stop()
-	}
+	r.stopWatching()
 	if !r.ended {
 		r.End()
 	}

@@ -67,6 +67,8 @@ func (r *ServerRequest) End() error {
 		return r.writeErr
 	}
 	r.ended = true
+	// The web server may send its next request as soon as it has END_REQUEST.
+	r.stopWatching()
 	if r.writeErr == nil {
 		r.out = appendEnd(r.out, r.id, requestComplete)
 	}

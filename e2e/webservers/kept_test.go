@@ -199,6 +199,24 @@ func TestKept_HalfRequests(t *testing.T) {
 	}
 }
 
+// TestKept_RequestAfterFailure sends a request as soon as the one before it has failed.
+// That one took so long that the listener watches the connection.
+func TestKept_RequestAfterFailure(t *testing.T) {
+	t.Parallel()
+	site := helloSite(t)
+	r := startRig(t, setup{site: site})
+	c := connect(t, r.listener.unix)
+	dies := begin(responder, keepConn) + stream(paramsRecord, pairs(variables(site, &request{method: "POST", target: "/die.php"})...)) + stream(stdinRecord, "")
+	for i := range 50 {
+		if got := c.roundTrip(dies); !strings.Contains(got.stdout, "Status: 502") {
+			t.Fatalf("round %d: got %q, error %v", i+1, got.stdout, got.err)
+		}
+		if got := c.roundTrip(get(site, "/hello.php")); got.body() != "hello" {
+			t.Fatalf("round %d: the request after it got %q, %s, error %v", i+1, got.stdout, got.end, got.err)
+		}
+	}
+}
+
 // TestKept_IdleConnections has many connections that were used once.
 func TestKept_IdleConnections(t *testing.T) {
 	t.Parallel()
