@@ -18,6 +18,7 @@ var fastcgiOptions = map[string]func(d *caddyfile.Dispenser, l *listener.Listene
 	"ping":            parseFastCGIPing,
 	"max_connections": parseMaxConnections,
 	"body_timeout":    func(d *caddyfile.Dispenser, l *listener.Listener) error { return parseDurationOrOff(d, &l.BodyTimeout) },
+	"access_log":      parseAccessLog,
 	"capture_stderr":  func(d *caddyfile.Dispenser, l *listener.Listener) error { return parseSwitch(d, &l.CaptureStderr) },
 }
 
@@ -81,6 +82,16 @@ func parseFastCGIPing(d *caddyfile.Dispenser, l *listener.Listener) error {
 	if len(args) == 2 {
 		l.PingResponse = args[1]
 	}
+	return nil
+}
+
+// parseAccessLog parses `access_log <format> [<path>...]`.
+func parseAccessLog(d *caddyfile.Dispenser, l *listener.Listener) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.Errf("access_log needs a format of php-fpm: write access_log `%%R - %%u %%t \"%%m %%r%%Q%%q\" %%s`")
+	}
+	l.AccessLog, l.AccessSuppress = args[0], args[1:]
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"sync"
 )
 
@@ -62,6 +63,9 @@ func (r *ServerRequest) free() {
 // Context returns the context of the request. It is done when the web server has given
 // the request up.
 func (r *ServerRequest) Context() context.Context { return r.c.ctx }
+
+// RemoteAddr returns the address of the web server.
+func (r *ServerRequest) RemoteAddr() net.Addr { return r.c.nc.RemoteAddr() }
 
 // Params returns the encoded name-value pairs of the request, as the web server has
 // sent them. They may be malformed: see [NextPair]. They are valid as long as r is.

@@ -159,12 +159,17 @@ func (c *config) globalOptions() []string {
 		"admin off",
 		"persist_config off",
 		"log default {", "\toutput stderr", "\tformat php_fpm", "\tlevel " + ofCaddy, "\texclude php_pool admin", "}",
-		"log php_pool {", "\toutput stderr", "\tformat php_fpm", "\tlevel " + level, "\tinclude php_pool", "}",
+		"log php_pool {", "\toutput stderr", "\tformat php_fpm", "\tlevel " + level, "\tinclude php_pool", "\texclude php_pool.fastcgi.access", "}",
 	}
 	for i, pool := range slices.Sorted(maps.Keys(c.process.Slowlogs)) {
 		options = append(options, fmt.Sprintf("log slowlog%d {", i),
 			"\toutput php_fpm "+fpmconf.Quote(c.process.Slowlogs[pool]), "\tformat php_fpm_slowlog "+fpmconf.Quote(pool),
 			"\tlevel WARN", "\tinclude php_pool.pool", "}")
+	}
+	for i, pool := range slices.Sorted(maps.Keys(c.process.AccessLogs)) {
+		options = append(options, fmt.Sprintf("log access%d {", i),
+			"\toutput php_fpm "+fpmconf.Quote(c.process.AccessLogs[pool]), "\tformat php_fpm_access "+fpmconf.Quote(pool),
+			"\tinclude php_pool.fastcgi.access", "}")
 	}
 	if socket := adminSocket(c.file); socket != "" {
 		options[0] = "admin unix/" + fpmconf.Quote(socket) + "|0600"

@@ -12,6 +12,7 @@
 //	log.go        php-fpm's error_log
 //	encoder.go    Caddy's log in the form of php-fpm's
 //	slowlog.go    slow requests in the form of php-fpm's
+//	access.go     php-fpm's access.log
 //	logfile.go    log files that SIGUSR1 opens again
 //
 // It is for Unix. Elsewhere [Command] returns nil.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/syslog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +29,18 @@ const (
 // error_log and the process does not serve yet.
 var console *os.File
 
+// logLevels are the levels of php-fpm, in ascending order; those below logLevel are not
+// logged.
+var (
+	logLevels = []string{"DEBUG", levelNotice, levelWarn, levelError, "ALERT"}
+	logLevel  = levelNotice
+)
+
 // logf writes a line in the form of php-fpm's error_log to stderr, and to console.
 func logf(level, format string, args ...any) {
+	if slices.Index(logLevels, level) < slices.Index(logLevels, logLevel) {
+		return
+	}
 	line := fmt.Sprintf("%s %s: %s\n", time.Now().Format(stamp), level, fmt.Sprintf(format, args...))
 	io.WriteString(os.Stderr, line)
 	if console != nil {

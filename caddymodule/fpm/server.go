@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -68,6 +69,7 @@ func (s *server) usesErrorLog() bool {
 // start serves. An error leaves nothing behind.
 func (s *server) start() (err error) {
 	p := s.config.process
+	logLevel = strings.ToUpper(p.LogLevel)
 	if err := prepareAdmin(s.config.file); err != nil {
 		return err
 	}
@@ -176,6 +178,7 @@ func (s *server) reloaded(err error) {
 		s.notifier.ready("Reload failed, serving with the configuration that was loaded before")
 		return
 	}
+	logLevel = strings.ToUpper(s.config.process.LogLevel)
 	s.logDropped()
 	if s.usesErrorLog() && s.log.path != s.config.process.ErrorLog && s.log.path != "" {
 		s.log.path = s.config.process.ErrorLog

@@ -142,20 +142,28 @@ func (k *checker) account(s *Serving) {
 	for _, directive := range []string{"user", "listen.owner"} {
 		if value := k.v.value(directive); value != "" && !isID(value) {
 			if _, err := user.Lookup(value); err != nil {
-				k.addf("cannot get uid for user '%s': %s needs an existing user", value, directive)
+				k.addf("cannot get uid for user '%s'%s", value, ofSocket(directive))
 			}
 		}
 	}
 	for _, directive := range []string{"group", "listen.group"} {
 		if value := k.v.value(directive); value != "" && !isID(value) {
 			if _, err := user.LookupGroup(value); err != nil {
-				k.addf("cannot get gid for group '%s': %s needs an existing group", value, directive)
+				k.addf("cannot get gid for group '%s'%s", value, ofSocket(directive))
 			}
 		}
 	}
-	if s.Root && !s.RunAsRoot && (isRootAccount(name) || isRootAccount(group)) {
+	if len(k.problems) == 0 && s.Root && !s.RunAsRoot && (isRootAccount(name) || isRootAccount(group)) {
 		k.addf("user and group must not be root: write others, or run with -R")
 	}
+}
+
+// ofSocket names a directive of the socket. The message is php-fpm's otherwise.
+func ofSocket(directive string) string {
+	if strings.HasPrefix(directive, "listen.") {
+		return ": " + directive
+	}
+	return ""
 }
 
 // isID reports whether the name of a user or group is a number.

@@ -59,8 +59,8 @@ func TestCheck(t *testing.T) {
 		{validPool + "ping.path = /ping\nping.response =\n", "ping.response is empty"},
 		{validPool + "request_slowlog_timeout = 5\n", "slowlog must be specified"},
 		{validPool + "slowlog = /x\nrequest_slowlog_timeout = 2m\nrequest_terminate_timeout = 60\n", "(120) cannot be greater than request_terminate_timeout (60)"},
-		{validPool + "user = no-such-user\n", "cannot get uid for user 'no-such-user': user needs"},
-		{validPool + "listen.group = no-such-group\n", "cannot get gid for group 'no-such-group': listen.group needs"},
+		{validPool + "user = no-such-user\n", "cannot get uid for user 'no-such-user'"},
+		{validPool + "listen.group = no-such-group\n", "cannot get gid for group 'no-such-group': listen.group"},
 		{validPool + "chdir = /no/such/directory\n", "does not exist or is not a directory"},
 		{validPool + "[b]\nlisten = 9000\npm = static\npm.max_children = 1\n", "also an address of the pool www"},
 	}

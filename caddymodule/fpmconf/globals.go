@@ -13,10 +13,9 @@ type Process struct {
 	SyslogFacility string
 	LogLevel       string // debug, notice, warning, error or alert
 	Daemonize      bool
-	// Slowlogs and AccessLogs are by pool, both as paths.
+	// Slowlogs and AccessLogs are the paths by the name of the pool.
 	Slowlogs, AccessLogs map[string]string
-	AccessFormats        map[string]string
-	SuppressPaths        map[string][]string
+	AccessFormats        []string // of all pools that have an access log
 }
 
 // ProcessOf returns what c says of the process. localState is the directory of pid and
@@ -31,7 +30,6 @@ func ProcessOf(c *Config, localState string) *Process {
 		LogLevel:       strings.ToLower(cmpOr(v.value("log_level"), "notice")),
 		Daemonize:      true,
 		Slowlogs:       map[string]string{}, AccessLogs: map[string]string{},
-		AccessFormats: map[string]string{}, SuppressPaths: map[string][]string{},
 	}
 	if !strings.EqualFold(p.ErrorLog, "syslog") {
 		p.ErrorLog = below(localState, p.ErrorLog)
@@ -51,12 +49,7 @@ func ProcessOf(c *Config, localState string) *Process {
 		}
 		if file := v.value("access.log"); file != "" {
 			p.AccessLogs[pool.Name] = below(prefix, file)
-			p.AccessFormats[pool.Name] = cmpOr(v.value("access.format"), `%R - %u %t "%m %r" %s`)
-		}
-		for i := range pool.Settings {
-			if s := &pool.Settings[i]; s.Name == "access.suppress_path" && s.err == nil {
-				p.SuppressPaths[pool.Name] = append(p.SuppressPaths[pool.Name], s.Value)
-			}
+			p.AccessFormats = append(p.AccessFormats, cmpOr(v.value("access.format"), defaultAccessFormat))
 		}
 	}
 	return p

@@ -52,7 +52,7 @@ func Serve(c *Config, s *Serving) *Result {
 // no comment on them.
 var served = strings.Fields(`pid daemonize error_log log_level syslog.ident syslog.facility systemd_interval include prefix
 	listen.owner listen.group listen.mode listen.allowed_clients pm.status_path pm.status_listen ping.path ping.response
-	process_control_timeout security.limit_extensions events.mechanism chdir pm.min_spare_servers pm.max_spawn_rate slowlog
+	process_control_timeout security.limit_extensions events.mechanism chdir pm.min_spare_servers pm.max_spawn_rate slowlog access.log access.format access.suppress_path
 	log_limit log_buffering decorate_workers_output catch_workers_output request_terminate_timeout_track_finished clear_env`)
 
 // listen adds the fastcgi blocks of a pool.
@@ -110,9 +110,21 @@ func (c *converter) listener(b *block, v *view, listen, status string) {
 	if page := v.value("ping.path"); page != "" {
 		add("ping", page, cmpOr(v.value("ping.response"), "pong"))
 	}
+	if v.value("access.log") != "" {
+		format := []string{cmpOr(v.value("access.format"), defaultAccessFormat)}
+		for i := range v.settings {
+			if s := &v.settings[i]; s.Name == "access.suppress_path" && s.err == nil {
+				format = append(format, s.Value)
+			}
+		}
+		add("access_log", format...)
+	}
 	b.listeners = append(b.listeners, "", "\t\tfastcgi "+Quote(text(address))+" {")
 	b.listeners = append(append(b.listeners, lines("\t\t\t", options...)...), "\t\t}")
 }
+
+// defaultAccessFormat is php-fpm's (fpm_conf_process_all_pools).
+const defaultAccessFormat = `%R - %u %t "%m %r" %s`
 
 // listenAddress returns an address as Caddy writes it, and whether it is a Unix socket.
 func (c *converter) listenAddress(v *view, listen string) (address string, unix bool) {

@@ -72,12 +72,22 @@ type Listener struct {
 	// to the web server, which gets it always. Default: false.
 	CaptureStderr bool `json:"capture_stderr,omitempty"`
 
+	// Log each request, in the form of php-fpm's `access.format`, such as
+	// `%R - %u %t "%m %r%Q%q" %s %{milli}d`, with the logger `php_pool.fastcgi.access`. The CPU
+	// time and the memory (%C, %M) are not known. Default: none.
+	AccessLog string `json:"access_log,omitempty"`
+
+	// The paths whose requests AccessLog leaves out if they are successful and have
+	// neither a query nor a body, as `access.suppress_path` of php-fpm. Default: none.
+	AccessSuppress []string `json:"access_suppress,omitempty"`
+
 	address caddy.NetworkAddress // Listen, without the mode of a Unix socket
 	mode    uint32               // of the Unix socket
 	owner   owner
 	allow   []netip.Prefix
 	pool    *live.Pool
 	logger  *zap.Logger
+	access  *accessLog // nil without AccessLog
 
 	settings atomic.Pointer[phpSettings]
 	logged   loggedSettings
@@ -99,6 +109,9 @@ func (l *Listener) Provision(ctx caddy.Context, use UsePool) error {
 		return err
 	}
 	l.logger = ctx.Logger().Named("fastcgi")
+	if l.access != nil {
+		l.access.logger = l.logger.Named("access")
+	}
 	var err error
 	l.pool, err = use(l.Pool, l.Root)
 	return err
@@ -133,6 +146,13 @@ func (l *Listener) provision() error {
 	}
 	if l.PingResponse == "" {
 		l.PingResponse = "pong"
+	}
+	if l.AccessLog != "" {
+		tokens, err := parseAccessFormat(l.AccessLog)
+		if err != nil {
+			return err
+		}
+		l.access = &accessLog{tokens: tokens, suppress: l.AccessSuppress}
 	}
 	return l.provisionRoot()
 }

@@ -28,7 +28,9 @@ func (x *request) servePage() bool {
 		w.body.Reset()
 	}
 	x.in.WriteStdout([]byte(w.head() + w.body.String())) //nolint:errcheck // End returns it
-	x.in.End()                                           //nolint:errcheck // then the connection is closed
+	x.status = http.StatusOK
+	x.logAccess(nil)
+	x.in.End() //nolint:errcheck // then the connection is closed
 	return true
 }
 
@@ -65,5 +67,7 @@ func (x *request) respond(code int, text string) {
 		text = ""
 	}
 	x.in.WriteStdout([]byte(head.String() + text)) //nolint:errcheck // End returns it again
-	x.in.End()                                     //nolint:errcheck // then the connection is closed
+	x.status = code
+	x.logAccess(nil)
+	x.in.End() //nolint:errcheck // then the connection is closed
 }

@@ -63,6 +63,7 @@ func (x *request) respondWith(resp *pool.Response, body *fastcgi.Body, ended boo
 		resp.Release()
 	}
 	err := x.copyBody(body)
+	x.logAccess(resp)
 	if err == nil && body.Running() {
 		x.runOn(resp)
 		return true

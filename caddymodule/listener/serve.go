@@ -47,6 +47,9 @@ type request struct {
 	body   spool.Body
 	stderr stderrLog
 	found  time.Time // before the script was looked for
+
+	status int       // of a response that is not from PHP, for the access log
+	start  time.Time // only with an access log
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -55,6 +58,9 @@ var requests = sync.Pool{New: func() any { return new(request) }}
 func (l *Listener) ServeFastCGI(r *fastcgi.ServerRequest) {
 	x := requests.Get().(*request)
 	x.l, x.in = l, r
+	if l.access != nil {
+		x.start = time.Now()
+	}
 	l.pool.Acquire()
 	if x.serve() {
 		return // the script runs on

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,6 +32,10 @@ env[PLAIN] = a "b" $c
 env[COPIED] = $FPM_TEST
 env[MISSING] = $FPM_NOT_SET
 env[TMP] = /tmp/$pool
+access.log = DIR/$pool.access.log
+access.format = "%R|%u|%m|%r%Q%q|%s|%f|%l|%n|%{PLAIN_PARAM}e|%{X-Powered-By}o|%%"
+access.suppress_path[] = /fpm-ping
+access.suppress_path[] = /hello.php
 php_value[memory_limit] = 64M
 php_flag[display_errors] = on
 php_admin_value[open_basedir] = "/:/tmp"
@@ -38,13 +43,14 @@ php_admin_flag[log_errors] = on
 php_admin_value[disable_functions] = exec,passthru
 php_admin_value[date.timezone] = "Europe/Berlin"
 `
-	type answer struct {
+	type response struct {
 		status int
 		text   string
 	}
-	answers := map[bool]map[string]answer{}
+	responses := map[bool]map[string]response{}
 	for _, own := range []bool{false, true} {
-		i := newInstance(t, own, lines)
+		i := newInstance(t, own, "")
+		i.configure(strings.ReplaceAll(lines, "DIR", i.dir))
 		i.addINI("disable_functions = shell_exec, system")
 		i.start()
 		s := i.site("env PLAIN_PARAM x", "split .php .php5")
@@ -60,33 +66,39 @@ php_admin_value[date.timezone] = "Europe/Berlin"
 				echo $name, '=', var_export(getenv($name), true), var_export($_SERVER[$name] ?? null, true), "\n";
 			}
 			echo posix_getuid(), ' ', get_current_user(), ' ', getenv('USER'), ' ', getenv('HOME'), "\n";`)
-		answers[own] = map[string]answer{}
-		ask := func(method, path string, headers ...string) {
+		responses[own] = map[string]response{}
+		send := func(method, path string, headers ...string) {
 			req := s.Request(method, path, nil, headers...)
 			if method == "POST" {
 				req = s.Request(method, path, strings.NewReader("a=b&c[]=d"), append(headers, "Content-Type: application/x-www-form-urlencoded")...)
 			}
 			res := s.Do(req)
 			text := strings.NewReplacer(s.Dir, "DIR", req.URL.Host, "HOST", i.dir, "FPM").Replace(res.Text)
-			answers[own][method+" "+path] = answer{res.StatusCode, text}
+			responses[own][method+" "+path] = response{res.StatusCode, text}
 		}
-		ask("GET", "/settings.php")
-		ask("GET", "/hello.php")
-		ask("GET", "/server.php/path/info?a=b")
-		ask("POST", "/form.php")
-		ask("GET", "/old.php5")
-		ask("GET", "/fpm-ping")
-		ask("GET", "/missing.php")
-		ask("GET", "/die.php")
-		ask("HEAD", "/hello.php")
+		send("GET", "/settings.php")
+		send("GET", "/hello.php")
+		send("GET", "/server.php/path/info?a=b")
+		send("POST", "/form.php")
+		send("GET", "/old.php5")
+		send("GET", "/fpm-ping")
+		send("GET", "/missing.php")
+		send("GET", "/die.php")
+		send("HEAD", "/hello.php")
 		if res := s.Get("/fpm-status?json"); res.StatusCode != 200 || !strings.Contains(res.Text, `"pool":"www"`) {
 			t.Errorf("status page: %d: %s", res.StatusCode, res.Text)
 		}
 		i.Signal(syscall.SIGTERM)
 		i.waitExit(0)
+		log := harness.ReadFile(t, filepath.Join(i.dir, "www.access.log"))
+		log = died.ReplaceAllString(log, "")
+		responses[own]["access.log"] = response{strings.Count(log, "\n"), strings.ReplaceAll(log, s.Dir, "DIR")}
 	}
-	for _, name := range slices.Sorted(maps.Keys(answers[false])) {
-		got, want := answers[true][name], answers[false][name]
+	if log := responses[false]["access.log"]; log.status < 6 || strings.Contains(log.text, "GET|/fpm-ping|") {
+		t.Errorf("the access log of php-fpm has %d lines:\n%s", log.status, log.text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(responses[false])) {
+		got, want := responses[true][name], responses[false][name]
 		switch {
 		case strings.Contains(name, "die.php"): // php-fpm closes the connection
 			got.text = ""
@@ -98,6 +110,9 @@ php_admin_value[date.timezone] = "Europe/Berlin"
 		}
 	}
 }
+
+// died matches the line of a script that kills its process: php-fpm has none.
+var died = regexp.MustCompile(`(?m)^.*\|502\|.*\n`)
 
 // variables returns $_SERVER without what is never the same.
 func variables(t *testing.T, text string) string {
