@@ -39,21 +39,29 @@ func Convert(c *Config, site []byte) (*Result, error) {
 // is that of nginx's fastcgi_pass: unix:/path, or a host with a port.
 type Finder func(address string) (pool string, extensions []string, ok bool)
 
-// ConvertSites is Convert with the lines of sites, which use the pools.
+// ConvertSites is Convert with the lines of sites, and a hint for each pool that none of
+// them uses.
 func ConvertSites(c *Config, sites func(Finder) []string) *Result {
 	result, _ := convert(c, func(options []string, blocks []*block) ([]string, error) {
-		return append(inGlobalOptions(options), sites(func(address string) (string, []string, bool) {
+		used := map[*block]bool{}
+		text := append(inGlobalOptions(options), sites(func(address string) (string, []string, bool) {
 			if path, ok := strings.CutPrefix(address, "unix:"); ok {
 				address = "unix/" + path
 			}
 			for _, b := range blocks {
 				if sameAddress(address, b.listen) {
-					b.narrow = nil
+					used[b], b.narrow = true, nil
 					return b.token(), b.split, true
 				}
 			}
 			return "", nil, false
-		})...), nil
+		})...)
+		for _, b := range blocks {
+			if !used[b] {
+				text = append(text, b.hint()...)
+			}
+		}
+		return text, nil
 	}) // there is no Caddyfile that could not be changed
 	return result
 }

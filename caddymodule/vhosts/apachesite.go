@@ -18,7 +18,7 @@ type handler struct {
 func (c *converter) apache(list []*directive) {
 	outside := &site{}
 	var shared handler
-	index := []string{"index.html"}
+	index := []string{"index.html", "index.php"} // as in Debian, where mods-enabled/dir.conf has more
 	var hosts []*directive
 	var walk func(list []*directive)
 	walk = func(list []*directive) {

@@ -8,11 +8,7 @@ import (
 
 // nginx converts the servers among the directives, of http or of files below it.
 func (c *converter) nginx(list []*directive) {
-	for _, d := range list {
-		if d.name == "upstream" {
-			c.upstream(d)
-		}
-	}
+	c.findUpstreams(list)
 	outside := &site{}
 	for _, d := range list {
 		switch d.name {
@@ -35,16 +31,24 @@ func (c *converter) outside(s *site) {
 	}
 }
 
-// upstream remembers an upstream with one server, as php-fpm often has.
-func (c *converter) upstream(d *directive) {
-	var servers []string
-	for _, line := range d.block {
-		if line.name == "server" {
-			servers = append(servers, line.arg())
+// findUpstreams remembers the upstreams with one server, as php-fpm often has.
+func (c *converter) findUpstreams(list []*directive) {
+	for _, d := range list {
+		if d.name != "upstream" {
+			if d.name == "http" || d.name == "include" {
+				c.findUpstreams(d.block)
+			}
+			continue
 		}
-	}
-	if len(servers) == 1 {
-		c.upstreams[d.arg()] = servers[0]
+		var servers []string
+		for _, line := range d.block {
+			if line.name == "server" {
+				servers = append(servers, line.arg())
+			}
+		}
+		if len(servers) == 1 {
+			c.upstreams[d.arg()] = servers[0]
+		}
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 // remedies say what to write instead of a directive of nginx or Apache. Those that
 // begin with "left out" need nothing.
-var remedies = map[string]string{
+var remedies = map[string]string{ //nolint:gosec // names of directives, not credentials
 	// nginx
 	"access_log": "write log in the site", "error_log": logged, "log_not_found": logged, "rewrite_log": logged,
 	"ssl": tls, "ssl_certificate": certificates, "ssl_certificate_key": certificates, "ssl_trusted_certificate": certificates,

@@ -166,18 +166,9 @@ func (s *site) tryFiles() (index, tryFiles string) {
 
 // finish adds the site to the result.
 func (c *converter) finish(s *site) {
-	pool, limit, found := c.find(s.address)
-	if limit == nil {
-		limit = []string{".php", ".phar"} // php-fpm's default
-	}
-	s.exts = slices.DeleteFunc(slices.Clone(s.exts), func(ext string) bool { return !slices.Contains(limit, ext) })
 	switch {
 	case s.address == "":
 		s.leaveOut("it passes nothing to php-fpm")
-	case !found:
-		s.leaveOut("no pool of php-fpm's files listens at " + s.address)
-	case len(s.exts) == 0:
-		s.leaveOut("php-fpm runs none of the extensions that it passes on: security.limit_extensions of the pool is " + strings.Join(limit, " "))
 	case s.root == "":
 		s.leaveOut("it has no root")
 	case len(s.addresses) == 0:
@@ -192,6 +183,10 @@ func (c *converter) finish(s *site) {
 	})
 	if len(s.addresses) == 0 {
 		s.leaveOut("other sites have its addresses")
+	}
+	pool := ""
+	if s.missing == "" {
+		pool = c.pool(s)
 	}
 	if s.missing != "" {
 		s.notes = append([]note{{s.begin, "no site, because " + s.missing, false}}, s.notes...)
@@ -208,6 +203,22 @@ func (c *converter) finish(s *site) {
 	lines = append(lines, "\t}", "\tfile_server", "}", "")
 	c.result.Lines = append(c.result.Lines, lines...)
 	c.result.Lost = append(c.result.Lost, s.lost()...)
+}
+
+// pool returns the pool of a site, and limits the site to the extensions that it runs.
+func (c *converter) pool(s *site) string {
+	pool, limit, found := c.find(s.address)
+	if limit == nil {
+		limit = []string{".php", ".phar"} // php-fpm's default
+	}
+	s.exts = slices.DeleteFunc(slices.Clone(s.exts), func(ext string) bool { return !slices.Contains(limit, ext) })
+	switch {
+	case !found:
+		s.leaveOut("no pool of php-fpm's files listens at " + s.address)
+	case len(s.exts) == 0:
+		s.leaveOut("php-fpm runs none of the extensions that it passes on: security.limit_extensions of the pool is " + strings.Join(limit, " "))
+	}
+	return pool
 }
 
 // comments returns the notes as comments.
@@ -263,6 +274,9 @@ func (s *site) addAddress(host, port string, tls bool) {
 		address += ":" + port
 	case tls:
 		address = host
+	}
+	if host == "" && tls {
+		s.add(s.begin, "Caddy needs names for certificates: write them in place of "+address)
 	}
 	if !slices.Contains(s.addresses, address) {
 		s.addresses = append(s.addresses, address)
