@@ -31,7 +31,7 @@ type Backend struct {
 	// the php_pool app's `defaults`.
 	PoolOptions *poolcfg.Options `json:"pool_options,omitempty"`
 
-	// Applications that stay in memory between requests, each in a pool of its own.
+	// Applications that stay in memory between requests, each in its own pool.
 	Workers []*poolcfg.Worker `json:"workers,omitempty"`
 
 	// The directory of the site's scripts. Other files are looked for in the site's

@@ -256,7 +256,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	    pool <name> {
 //	        <any pool option>
 //	    }
-//	    fastcgi <address> {        # for other web servers, in the place of php-fpm
+//	    fastcgi <address> {        # for other web servers, instead of php-fpm
 //	        pool <name>
 //	        owner <user>[:<group>]
 //	        allow <cidr>...

@@ -32,7 +32,7 @@ func TestWorkerChange_LosesNothing(t *testing.T) {
 					res, err := s.Client.Post(s.URL+"/?n="+n, "text/plain", strings.NewReader(strings.Repeat("x", i%3*40000)))
 					if err != nil {
 						// In a reload Caddy resets connections that it has not accepted yet, and
-						// closes idle ones. Without a response nothing is known of the request.
+						// closes idle ones. Without a response the request may have been served or not.
 						if resets.Add(1) > 1000 {
 							t.Errorf("request %s: %v", n, err)
 							return

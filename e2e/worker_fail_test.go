@@ -28,7 +28,7 @@ var brokenWorkers = map[string]struct{ script, says string }{
 	"waits":                {`<?php sleep(100);`, " within "},
 	"missing include":      {`<?php require __DIR__ . '/vendor/autoload.php';`, "vendor/autoload.php"},
 	"closes its output":    {`<?php fclose(STDERR ?? fopen('php://stderr', 'w')); exit;`, "STDERR"},
-	"message of its own":   {`<?php error_log('the database is down'); exit(1);`, "the database is down"},
+	"logs a message":       {`<?php error_log('the database is down'); exit(1);`, "the database is down"},
 	"returns at the start": {`<?php return 5;`, "it must call frankenphp_handle_request()"},
 }
 

@@ -79,9 +79,9 @@ func (p *Pool) startGeneration(ctx context.Context, start Starter, set *Settings
 // launchInitial launches n workers concurrently. It fails if any of them does.
 func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*worker, error) {
 	type result struct {
-		proc Process
-		err  error
-		took time.Duration
+		proc    Process
+		err     error
+		elapsed time.Duration
 	}
 	results := make(chan result, n)
 	for range n {
@@ -103,7 +103,7 @@ func (p *Pool) launchInitial(ctx context.Context, g *generation, n int) ([]*work
 			p.mu.Unlock()
 			continue
 		}
-		workers = append(workers, p.newWorker(g, r.proc, g.serial, r.took))
+		workers = append(workers, p.newWorker(g, r.proc, g.serial, r.elapsed))
 	}
 	return workers, failed
 }
@@ -141,7 +141,7 @@ func (p *Pool) activate(pr *Prepared) bool {
 		switch {
 		case !pr.background:
 			p.restarts++
-		case !old.failed: // its launches took too long
+		case !old.failed: // its launches elapsed too long
 			p.masterExits++
 		}
 		p.retireGenerationLocked(old)

@@ -117,7 +117,7 @@ func (p *Pool) launch(g *generation, at attempt) {
 	}
 	begin := p.clock()
 	proc, err := g.launcher.Launch(ctx)
-	took := p.clock() - begin
+	elapsed := p.clock() - begin
 	timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded)
 
 	p.mu.Lock()
@@ -128,7 +128,7 @@ func (p *Pool) launch(g *generation, at attempt) {
 	}
 	if err == nil {
 		g.lastLaunch, g.hangs = p.clock(), false
-		p.addWorkerLocked(p.newWorker(g, proc, at.serial, took))
+		p.addWorkerLocked(p.newWorker(g, proc, at.serial, elapsed))
 	} else {
 		g.inUse--
 		p.total.release(1)
@@ -171,10 +171,10 @@ func (p *Pool) notifyLaunchedLocked() {
 
 // newWorker returns a worker for a new process. It is in no list yet. serial is
 // that of its launch, which took so long.
-func (p *Pool) newWorker(g *generation, proc Process, serial uint64, took time.Duration) *worker {
+func (p *Pool) newWorker(g *generation, proc Process, serial uint64, elapsed time.Duration) *worker {
 	now := p.clock()
 	return &worker{
-		launchSerial: serial, launchTime: took,
+		launchSerial: serial, launchTime: elapsed,
 		id: p.lastWorkerID.Add(1), gen: g, proc: proc, conn: proc.Conn(),
 		started: now, lastChecked: now,
 	}

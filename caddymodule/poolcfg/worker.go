@@ -20,8 +20,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
-// Worker keeps an application in memory: its script starts once in each worker of its
-// own pool, and then handles one request after the other by calling
+// Worker keeps an application in memory: its script starts once in each worker of the
+// application's own pool, and then handles one request after the other by calling
 // frankenphp_handle_request(), as in the worker mode of FrankenPHP. Needs PHP 8.0.
 //
 // Requests for the script go there; all other scripts run in the handler's ordinary

@@ -18,23 +18,23 @@ import (
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
-// visit is what one client does with an application, one request after the other.
-type visit []visitRequest
+// clientRun has the requests of one client to an application, in their order.
+type clientRun []clientRequest
 
-type visitRequest struct {
+type clientRequest struct {
 	method, path, contentType, body string
 }
 
-func get(path string) visitRequest { return visitRequest{method: "GET", path: path} }
+func get(path string) clientRequest { return clientRequest{method: "GET", path: path} }
 
-func send(method, path, contentType, body string) visitRequest {
-	return visitRequest{method, path, contentType, body}
+func send(method, path, contentType, body string) clientRequest {
+	return clientRequest{method, path, contentType, body}
 }
 
 const formType = "application/x-www-form-urlencoded"
 
 // upload is a form with a file.
-func upload(path, name string, content []byte) visitRequest {
+func upload(path, name string, content []byte) clientRequest {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	_ = form.SetBoundary("boundary-of-the-test") // a Buffer and a valid boundary give no errors
@@ -42,7 +42,7 @@ func upload(path, name string, content []byte) visitRequest {
 	part, _ := form.CreateFormFile("file", name)
 	_, _ = part.Write(content)
 	_ = form.Close()
-	return visitRequest{"POST", path, form.FormDataContentType(), body.String()}
+	return clientRequest{"POST", path, form.FormDataContentType(), body.String()}
 }
 
 // workerApp is an application that runs in an ordinary pool and in worker mode.
@@ -50,8 +50,8 @@ type workerApp struct {
 	packages []string
 	source   string // below testdata
 	writable []string
-	visits   []visit
-	hello    string // of the first visit
+	runs     []clientRun
+	hello    string // of the first run
 	options  []string
 }
 
@@ -65,7 +65,7 @@ var masks = []harness.Mask{
 }
 
 // run returns what the client got, masked.
-func (v visit) run(t *testing.T, s *harness.Server) []string {
+func (v clientRun) run(t *testing.T, s *harness.Server) []string {
 	t.Helper()
 	var got []string
 	client := harness.NewBrowserClient(t)
@@ -121,7 +121,7 @@ func (a workerApp) start(t *testing.T, b harness.Backend, lines ...string) *harn
 	return s
 }
 
-// TestWorkerApp_SameResponses visits applications in an ordinary pool, and then in worker
+// TestWorkerApp_SameResponses runs applications in an ordinary pool, and then in worker
 // mode: twice in the same order, in a random order, and several clients at a time.
 func TestWorkerApp_SameResponses(t *testing.T) {
 	t.Parallel()
@@ -129,9 +129,9 @@ func TestWorkerApp_SameResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plain := app.start(t, harness.SharedLean, "name main", "workers 2")
-			want := make([][]string, len(app.visits))
+			want := make([][]string, len(app.runs))
 			for range 2 { // the first requests fill the application's caches
-				for i, v := range app.visits {
+				for i, v := range app.runs {
 					want[i] = v.run(t, plain)
 				}
 			}
@@ -142,20 +142,20 @@ func TestWorkerApp_SameResponses(t *testing.T) {
 				s := app.start(t, b, "name plain", "worker index.php {\nname main\nnum 2\n}")
 				check := func(when string, i int) {
 					t.Helper()
-					got := app.visits[i].run(t, s)
+					got := app.runs[i].run(t, s)
 					for j := range got {
 						if got[j] != want[i][j] {
-							t.Errorf("%s, visit %d, request %d: got\n%s\nin an ordinary pool\n%s", when, i, j, got[j], want[i][j])
+							t.Errorf("%s, run %d, request %d: got\n%s\nin an ordinary pool\n%s", when, i, j, got[j], want[i][j])
 						}
 					}
 				}
 				for _, when := range []string{"first", "second"} {
-					for i := range app.visits {
+					for i := range app.runs {
 						check(when, i)
 					}
 				}
 				for range 5 {
-					order := rand.Perm(len(app.visits)) //nolint:gosec // it is logged
+					order := rand.Perm(len(app.runs)) //nolint:gosec // it is logged
 					for _, i := range order {
 						check(fmt.Sprint("in the order ", order), i)
 					}
@@ -164,7 +164,7 @@ func TestWorkerApp_SameResponses(t *testing.T) {
 				for c := range 4 {
 					clients.Go(func() {
 						for n := range 10 {
-							check("four clients", (c*3+n)%len(app.visits))
+							check("four clients", (c*3+n)%len(app.runs))
 						}
 					})
 				}
@@ -185,7 +185,7 @@ var workerApps = map[string]workerApp{
 	"symfony": {
 		packages: []string{"php-symfony-framework-bundle", "php-symfony-twig-bundle"}, source: "symfony", writable: []string{"var", "var/sessions"},
 		hello: "Hello you",
-		visits: []visit{
+		runs: []clientRun{
 			{get("/"), get("/?name=Ann+%3Cb%3E"), get("/")},
 			{get("/session"), get("/session"), get("/session"), get("/json/1?x=y")},
 			{get("/json/12?a[]=1&a[]=2"), get("/r99/7"), get("/missing"), get("/json/../json/5")},
@@ -200,7 +200,7 @@ var workerApps = map[string]workerApp{
 		packages: []string{"php-laravel-framework"}, source: "laravel",
 		writable: []string{"storage/app", "storage/framework/sessions", "storage/framework/views", "storage/logs", "bootstrap/cache"},
 		hello:    "<title>you</title><h1>1</h1>",
-		visits: []visit{
+		runs: []clientRun{
 			{get("/"), get("/?name=Ann+%3Cb%3E"), get("/")},
 			{get("/change"), get("/json/1"), get("/json/2?a[]=1")},
 			{send("POST", "/post", formType, "a=1&b%5Bc%5D=2&d=%C3%A9"), send("PUT", "/post", "application/json", text), send("POST", "/post", "text/plain", "plain")},
@@ -212,7 +212,7 @@ var workerApps = map[string]workerApp{
 	},
 	"slim": {
 		packages: []string{"php-slim", "php-nyholm-psr7"}, source: "slim", hello: "Hello you",
-		visits: []visit{
+		runs: []clientRun{
 			{get("/"), get("/?name=Ann+%3Cb%3E")},
 			{get("/echo/1?a=b"), get("/echo/2"), send("POST", "/echo/3?x=1", formType, "p=q&r[]=s"), send("PUT", "/echo/4", "text/plain", "plain")},
 			{upload("/echo/5", "a.txt", []byte("hello"))},

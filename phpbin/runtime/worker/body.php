@@ -76,7 +76,7 @@ final class PhpPoolBody
         return true;
     }
 
-    /** Returns the type of the form that the body is, in lower case; '' if it is none. */
+    /** Returns the type of the form that the body is, in lower case; '' if it is not a form. */
     private static function formType(): string
     {
         if ($_SERVER['REQUEST_METHOD'] !== 'POST' || !self::$parses) {

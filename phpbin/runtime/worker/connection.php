@@ -84,7 +84,7 @@ final class PhpPoolConnection
         self::send(self::records($type, $content));
     }
 
-    /** Returns content as records, of which there are none if it is empty. */
+    /** Returns content as records; '' if it is empty. */
     public static function records(int $type, string $content): string
     {
         $length = strlen($content);

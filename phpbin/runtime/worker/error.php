@@ -1,6 +1,6 @@
 <?php
 /*
- * An exception that nothing has caught. PHP would end the script; a worker script goes
+ * An exception that nothing has caught. PHP would stop there; a worker script goes
  * on with the next request.
  */
 

@@ -105,7 +105,7 @@ final class PhpPoolMultipart
         return true;
     }
 
-    /** Returns the next line without its end; null if there is none that ends. */
+    /** Returns the next line without its end; null if its end has not arrived. */
     private function line(): ?string
     {
         while (($end = strpos($this->buffer, "\n", $this->at)) === false) {
@@ -307,7 +307,7 @@ final class PhpPoolMultipart
         return $rest;
     }
 
-    /** Returns [name, filename] of a Content-Disposition; null where there is none. */
+    /** Returns [name, filename] of a Content-Disposition; null for one that it does not have. */
     private static function disposition(string $value): array
     {
         $found = ['name' => null, 'filename' => null];

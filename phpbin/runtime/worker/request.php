@@ -1,7 +1,7 @@
 <?php
 /*
- * A request to a worker script: its parameters, and the superglobals that PHP makes of
- * them (main/php_variables.c, sapi/cgi/cgi_main.c).
+ * A request to a worker script: its parameters, and the superglobals that PHP fills
+ * from them (main/php_variables.c, sapi/cgi/cgi_main.c).
  */
 
 final class PhpPoolRequest
@@ -111,7 +111,7 @@ final class PhpPoolRequest
         return $pairs;
     }
 
-    /** Adds what PHP makes of the Authorization header (php_handle_auth_data in main/main.c). */
+    /** Adds the variables for the Authorization header (php_handle_auth_data in main/main.c). */
     private static function authenticate(array &$server): void
     {
         $value = $server['HTTP_AUTHORIZATION'];
