@@ -27,6 +27,14 @@ func (h *Handler) serveDirect(w http.ResponseWriter, r *http.Request, state *req
 	w.WriteHeader(resp.HTTP.StatusCode)
 	switch err := resp.copyTo(w); {
 	case err == nil && !resp.TimedOut():
+		if resp.backend.inWorker && resp.body.Running() && w.Header().Get("Content-Length") != "" {
+			// While the response is sent, the script becomes ready for the next request:
+			// then close need not wait for it in a goroutine. Nothing is left to send after
+			// that, because the length is known.
+			if err := flush(http.NewResponseController(w)); err != nil {
+				resp.fail(err)
+			}
+		}
 		return nil
 	case errors.Is(err, errClientClosed) || r.Context().Err() != nil:
 		resp.fail(errClientClosed)
