@@ -58,7 +58,8 @@ type Process interface {
 	Done() <-chan struct{}
 
 	// ScriptEnd reports, once Done is closed, whether the worker script has ended
-	// and its process has not. text is PHP's fatal error, "" if the script has called exit. In an ordinary pool ended is false.
+	// and its process has not. text is PHP's fatal error, "" if the script has
+	// called exit. In an ordinary pool ended is false.
 	ScriptEnd() (text string, ended bool)
 
 	// Stop stops a process that runs no request. When ctx is done it kills it. It
