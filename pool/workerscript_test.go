@@ -61,6 +61,7 @@ func TestScriptEnd_DuringARequest(t *testing.T) {
 		if !ok || !strings.Contains(script.Error(), "oh no") || requests != 1 {
 			t.Errorf("got %v after %d requests", err, requests)
 		}
+		tt.settle() // the log is written in a goroutine
 		if n := tt.logged.FilterMessage("worker script ended").Len(); n == 0 {
 			t.Error("the end was not logged")
 		}
