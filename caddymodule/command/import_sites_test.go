@@ -19,7 +19,7 @@ func TestImport_SitesThatAreProtected(t *testing.T) {
 	for want, args := range map[string][]string{
 		"no file matches /nowhere/*": {"--sites=/nowhere/*"},
 		"cannot be used together":    {"--sites", "--caddyfile", fpm},
-		"has no semicolon":           {"--sites=" + file(t, "broken", "server")},
+		"is not closed":              {"--sites=" + file(t, "broken", "server {")},
 	} {
 		_, err := run(t, append(append([]string{"import"}, args...), fpm)...)
 		wantError(t, err, want)
