@@ -95,6 +95,9 @@ func main(cmd *cobra.Command, args []string) int {
 func (a *arguments) check() int {
 	c, err := a.load()
 	if err == nil {
+		err = canLog(c.process.ErrorLog)
+	}
+	if err == nil {
 		err = validate(c)
 	}
 	if err != nil {

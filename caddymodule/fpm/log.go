@@ -109,6 +109,19 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600) //nolint:gosec // the administrator names it
 }
 
+// canLog creates the file of error_log, as php-fpm does even where it logs to stderr. It
+// returns an error if that is impossible.
+func canLog(path string) error {
+	if strings.EqualFold(path, "syslog") {
+		return nil
+	}
+	f, err := openLog(path)
+	if err != nil {
+		return fmt.Errorf("error_log: %w", err)
+	}
+	return f.Close()
+}
+
 var facilities = map[string]syslog.Priority{
 	"auth": syslog.LOG_AUTH, "authpriv": syslog.LOG_AUTHPRIV, "cron": syslog.LOG_CRON, "daemon": syslog.LOG_DAEMON,
 	"ftp": syslog.LOG_FTP, "kern": syslog.LOG_KERN, "lpr": syslog.LOG_LPR, "mail": syslog.LOG_MAIL, "news": syslog.LOG_NEWS,

@@ -70,6 +70,9 @@ func (s *server) usesErrorLog() bool {
 func (s *server) start() (err error) {
 	p := s.config.process
 	logLevel = strings.ToUpper(p.LogLevel)
+	if err := canLog(p.ErrorLog); err != nil {
+		return err
+	}
 	if err := prepareAdmin(s.config.file); err != nil {
 		return err
 	}

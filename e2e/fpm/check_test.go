@@ -46,6 +46,7 @@ func TestFPMCheck(t *testing.T) {
 		"access format":      pool + "access.log = /dev/null\naccess.format = \"%R %y\"\n",
 		"access unit":        pool + "access.log = /dev/null\naccess.format = \"%{hours}d\"\n",
 		"access log":         pool + "access.log = /dev/null\naccess.format = \"%R - %u %t %{%s}T \\\"%m %r%Q%q\\\" %s %f %{milli}d %{kilo}M %C%% %{REMOTE_ADDR}e %{X-Powered-By}o %p %P %n %l\"\naccess.suppress_path[] = /ping\n",
+		"no error log":       pool + "[global]\nerror_log = /no/such/directory/fpm.log\n",
 		"included":           pool + "include = no-such-directory/*.conf\n",
 		"environment":        pool + "clear_env = ${FPM_NO}\nphp_value[memory_limit] = \"64M\"\n",
 	}
