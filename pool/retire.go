@@ -88,10 +88,9 @@ func (p *Pool) removeLocked(w *worker, reason Reason) {
 	p.exits[reason]++
 	p.closeConn(w)
 	w.gen.inUse--
-	switch reason {
-	case Crashed:
+	if reason == Crashed {
 		p.workerCrashedLocked(w)
-	case ScriptEnded:
+	} else if reason == ScriptEnded {
 		p.scriptEndedLocked(w)
 	}
 	p.closeIfDrainedLocked(w.gen)
