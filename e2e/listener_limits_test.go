@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
@@ -83,9 +85,8 @@ func TestListener_WebServerGivesUp(t *testing.T) {
 // else, and the reason is in the web server's log.
 func TestListener_ErrorPages(t *testing.T) {
 	t.Parallel()
-	s, address := startListener(t, "workers 1", "max_queue 1", "request_timeout 5s", "quarantine 1 1m 1m")
+	s, address := startListener(t, "workers 1", "max_queue 1", "quarantine 1 1m 1m")
 	harness.WriteFile(t, filepath.Join(s.Site, "wait.php"), untilGo)
-	harness.WriteFile(t, filepath.Join(s.Site, "loop.php"), `<?php while (true);`)
 	harness.WriteFile(t, filepath.Join(s.Site, "die.php"), `<?php posix_kill(getmypid(), 9);`)
 	want := func(res harness.FastCGIResponse, err error, status, reason string) {
 		t.Helper()
@@ -134,10 +135,42 @@ func TestListener_ErrorPages(t *testing.T) {
 	want(res, err, "502", "worker exited")
 	res, err = rejected.Do(true, "", script("die.php")...)
 	want(res, err, "503", "quarantined")
-	res, err = rejected.Do(true, "", script("loop.php")...)
-	want(res, err, "504", "request_timeout")
 	if res, err := rejected.Do(true, "", script("hello.php")...); err != nil || !strings.HasSuffix(res.Stdout, "hello\n") {
 		t.Errorf("at the end: got %q, %v", res.Stdout, err)
+	}
+}
+
+func TestListener_RequestTimeout(t *testing.T) {
+	t.Parallel()
+	s, address := startListener(t, "workers 1", "request_timeout 300ms")
+	harness.WriteFile(t, filepath.Join(s.Site, "loop.php"), `<?php while (true);`)
+	c := sendScript(t, s, address, "loop.php", true)
+	if res, err := c.Receive(1); err != nil || !strings.HasPrefix(res.Stdout, "Status: 504 ") || !strings.Contains(res.Stderr, "request_timeout") {
+		t.Errorf("got %q, %q, %v", res.Stdout, res.Stderr, err)
+	}
+}
+
+// When a part of the response is out, only the end of the connection can tell that the
+// rest is missing.
+func TestListener_IncompleteResponse(t *testing.T) {
+	t.Parallel()
+	s, address := startListener(t, "workers 1")
+	harness.WriteFile(t, filepath.Join(s.Site, "part.php"), `<?php echo 'part'; ob_end_flush(); flush(); file_put_contents(__DIR__ . '/pid', getmypid()); touch(__DIR__ . '/runs'); while (true);`)
+	harness.ChownToPHP(t, s.Site)
+	c := sendScript(t, s, address, "part.php", true)
+	if typ, _, content, err := c.ReadRecord(); typ != 6 || !strings.HasSuffix(content, "part") {
+		t.Fatalf("got record %d, %q, %v", typ, content, err)
+	}
+	waitFile(t, filepath.Join(s.Site, "runs"))
+	pid, err := strconv.Atoi(harness.ReadFile(t, filepath.Join(s.Site, "pid")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := c.Receive(1); err == nil {
+		t.Errorf("an incomplete response ended with %q", res.Stdout)
 	}
 }
 

@@ -102,5 +102,5 @@ func (quietHandler) ServeFastCGI(r *ServerRequest) {
 		return
 	}
 	r.Watch()
-	r.WriteStdout(quietResponse) //nolint:errcheck // memoryConn returns no error
+	r.WriteStdout(quietResponse)
 }

@@ -63,6 +63,17 @@ func TestServer_SecondRequestDuringTheFirst(t *testing.T) {
 	c.want(2, "b 4 false x", requestComplete)
 }
 
+// A web server may send the next request as soon as it has END_REQUEST, though the handler
+// has not returned.
+func TestServer_NextRequestAfterTheEnd(t *testing.T) {
+	_, dial := startServer(t, newTestHandler())
+	c := dial()
+	for id := uint16(1); id < 6; id++ {
+		c.send(incoming(id, flagKeepConn, "end", ""))
+		c.want(id, "ended", requestComplete)
+	}
+}
+
 func TestServer_RefusesOtherRoles(t *testing.T) {
 	_, dial := startServer(t, newTestHandler())
 	c := dial()

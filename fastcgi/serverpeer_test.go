@@ -54,6 +54,14 @@ func (h *testHandler) ServeFastCGI(r *ServerRequest) {
 		r.Abort()
 		return
 	}
+	if string(value) == "end" {
+		r.Watch()
+		time.Sleep(3 * watchDelay) // so that the connection is watched
+		r.WriteStdout([]byte("ended"))
+		r.End()
+		time.Sleep(watchDelay) // so that the next request arrives meanwhile
+		return
+	}
 	if string(value) == "wait" {
 		r.Watch()
 		h.running <- struct{}{}

@@ -173,9 +173,7 @@ func (r *ServerRequest) stopWatching() {
 // one.
 func (r *ServerRequest) finish() bool {
 	r.stopWatching()
-	if !r.ended {
-		r.End()
-	}
+	r.End() //nolint:errcheck // writeErr is the same
 	if r.writeErr != nil || r.c.ctx.Err() != nil {
 		return false
 	}

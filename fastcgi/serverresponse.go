@@ -33,7 +33,7 @@ func (r *ServerRequest) write(typ recordType, p []byte) error {
 		r.out = appendPadded(r.out, typ, r.id, p[:n])
 		p = p[n:]
 		if len(r.out) >= maxOut {
-			r.Flush() //nolint:errcheck // the loop ends by writeErr
+			r.Flush() // the loop ends by writeErr
 		}
 	}
 	return r.writeErr

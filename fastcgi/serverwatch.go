@@ -140,7 +140,7 @@ func (s *Server) sweepOnce() (busy bool) {
 		if since := c.writing.Load(); since != 0 {
 			busy = true
 			if limit := c.writeLimit.Load(); limit > 0 && now-since > limit {
-				c.nc.Close() //nolint:errcheck // the write fails
+				c.nc.Close() // the write fails
 			}
 		}
 		w := &c.watcher

@@ -152,8 +152,15 @@ func TestAllocations_Request(t *testing.T) {
 		r := fastcgi.NewRequest()
 		defer r.Free()
 		for _, pair := range [][2]string{
-			{"QUERY_STRING", ""}, {"REQUEST_METHOD", "GET"}, {"SCRIPT_NAME", "/index.php"}, {"REQUEST_URI", "/index.php"}, {"DOCUMENT_ROOT", site},
-			{"SCRIPT_FILENAME", site + "/index.php"}, {"REMOTE_ADDR", "127.0.0.1"}, {"CONTENT_LENGTH", ""}, {"HTTP_HOST", "localhost"},
+			{"QUERY_STRING", ""},
+			{"REQUEST_METHOD", "GET"},
+			{"SCRIPT_NAME", "/index.php"},
+			{"REQUEST_URI", "/index.php"},
+			{"DOCUMENT_ROOT", site},
+			{"SCRIPT_FILENAME", site + "/index.php"},
+			{"REMOTE_ADDR", "127.0.0.1"},
+			{"CONTENT_LENGTH", ""},
+			{"HTTP_HOST", "localhost"},
 		} {
 			r.AddParam(pair[0], pair[1])
 		}

@@ -19,22 +19,22 @@ func (x *request) findScript() bool {
 	x.found = time.Now()
 	path, exists, ok := x.locate()
 	if !ok {
-		x.in.WriteStderr([]byte("Primary script unknown"))
+		x.in.WriteStderr([]byte("Primary script unknown")) //nolint:errcheck // End returns it
 		x.respond(http.StatusNotFound, "File not found.\n")
 		return false
 	}
 	if !x.l.allowsExtension(path) {
-		x.in.WriteStderr([]byte("Access to the script '" + path + "' has been denied (see security.limit_extensions)"))
+		x.in.WriteStderr([]byte("Access to the script '" + path + "' has been denied (see security.limit_extensions)")) //nolint:errcheck // End returns it
 		x.respond(http.StatusForbidden, phpbin.AccessDenied)
 		return false
 	}
 	if !exists && !mayExist(path) {
-		x.in.WriteStderr([]byte("Unable to open primary script: " + path + " (No such file or directory)"))
+		x.in.WriteStderr([]byte("Unable to open primary script: " + path + " (No such file or directory)")) //nolint:errcheck // End returns it
 		x.respond(http.StatusNotFound, phpbin.NoInputFile)
 		return false
 	}
 	if x.l.Root != "" && !isWithin(path, x.l.Root) {
-		x.in.WriteStderr([]byte("Access to the script '" + path + "' has been denied: it is outside of root " + x.l.Root))
+		x.in.WriteStderr([]byte("Access to the script '" + path + "' has been denied: it is outside of root " + x.l.Root)) //nolint:errcheck // End returns it
 		x.respond(http.StatusForbidden, phpbin.AccessDenied)
 		return false
 	}

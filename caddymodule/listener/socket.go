@@ -164,5 +164,5 @@ const stopGrace = time.Second
 // close closes the socket. The caller holds socketsMu.
 func (s *socket) close() {
 	delete(sockets, s.address)
-	s.net.Close() //nolint:errcheck // nothing can be done
+	s.net.Close()
 }
