@@ -198,8 +198,14 @@ func TestWorker_ScriptEndsInARequest(t *testing.T) {
 			status int
 			body   string
 		}{
-			{"exit", 200, "begin end"}, {"fatal", 500, "*"}, {"memory", 500, "*"}, {"time", 500, "*"}, {"kill", 502, "*"}, {"fatal%20late", 500, "*"},
-			{"exit", 200, "begin end"}, {"", 200, "begin end"},
+			{"exit", 200, "begin end"},
+			{"fatal", 500, "*"},
+			{"memory", 500, "*"},
+			{"time", 500, "*"},
+			{"kill", 502, "*"},
+			{"fatal%20late", 500, "*"},
+			{"exit", 200, "begin end"},
+			{"", 200, "begin end"},
 		} {
 			res := s.Do(s.Request("POST", "/?do="+c.do, nil))
 			if res.StatusCode != c.status || c.body != "*" && res.Text != c.body {

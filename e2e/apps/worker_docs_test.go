@@ -20,8 +20,10 @@ var docsApps = map[string]struct {
 	"# Worker mode": {want: `hello Ann 2`, files: map[string]string{"vendor/autoload.php": `<?php
 		namespace App;
 		class Kernel { private $n = 0; public function handle($get) { return "hello $get[name] " . ++$this->n; } }`}},
-	"### Symfony": {packages: []string{"php-symfony-framework-bundle", "php-symfony-twig-bundle"}, source: "symfony", want: "Hello Ann",
-		files: map[string]string{"var/sessions/.keep": ""}},
+	"### Symfony": {
+		packages: []string{"php-symfony-framework-bundle", "php-symfony-twig-bundle"}, source: "symfony", want: "Hello Ann",
+		files: map[string]string{"var/sessions/.keep": ""},
+	},
 	"### Slim": {packages: []string{"php-slim", "php-nyholm-psr7"}, source: "slim", want: "Hello Ann", files: map[string]string{"app.php": `<?php
 		$app = new Slim\App();
 		$app->get('/', function ($request, $response) {
