@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ func TestScriptEnd_IsNoCrash(t *testing.T) {
 		if s.Exits[ScriptEnded] != 5 || s.Exits[Crashed] != 0 || !s.LastCrash.Time.IsZero() {
 			t.Errorf("got exits %v and the last crash %v", s.Exits, s.LastCrash)
 		}
+		tt.settle()
 		if n := tt.logged.FilterMessage("worker exited unexpectedly").Len(); n != 0 {
 			t.Errorf("%d crashes were logged", n)
 		}
@@ -51,7 +53,10 @@ func TestScriptEnd_DuringARequest(t *testing.T) {
 		requests := 0
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			requests++
-			for _, p := range tt.procs {
+			tt.mu.Lock()
+			procs := slices.Clone(tt.procs)
+			tt.mu.Unlock()
+			for _, p := range procs {
 				p.endScript("PHP Fatal error:  oh no")
 			}
 			return fastcgitest.Response{fastcgitest.Stall()}
@@ -61,7 +66,7 @@ func TestScriptEnd_DuringARequest(t *testing.T) {
 		if !ok || !strings.Contains(script.Error(), "oh no") || requests != 1 {
 			t.Errorf("got %v after %d requests", err, requests)
 		}
-		tt.settle() // the log is written in a goroutine
+		tt.settle() // log records are written without the mutex
 		if n := tt.logged.FilterMessage("worker script ended").Len(); n == 0 {
 			t.Error("the end was not logged")
 		}
