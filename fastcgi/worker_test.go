@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,16 +95,17 @@ func TestWorker_ReadyAtOnce(t *testing.T) {
 
 func TestWorker_OPcacheReset(t *testing.T) {
 	resets := 0
-	calls := true
+	var calls atomic.Bool
 	c := serveWorker(t, &fastcgitest.Responder{Handler: func(*fastcgitest.Request) fastcgitest.Response {
 		response := append(fastcgitest.OK("hello"), fastcgitest.Ready())
-		if calls {
+		if calls.Load() {
 			return append(fastcgitest.Response{fastcgitest.Stderr(mark + " opcache_reset;\n")}, response...)
 		}
 		return response
 	}}, nil, func() { resets++ })
 	for range 2 {
-		for _, calls = range []bool{true, false} {
+		for _, call := range []bool{true, false} {
+			calls.Store(call)
 			r := get()
 			r.SignalMark = mark
 			if _, _, err := do(t, c, r); err != nil {

@@ -131,6 +131,13 @@ func (tt *tester) started() int {
 	return tt.starts
 }
 
+// launched returns how many processes the pool has launched.
+func (tt *tester) launched() int {
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	return len(tt.procs)
+}
+
 // close closes the pool and checks that no process is left.
 func (tt *tester) close() {
 	tt.Helper()

@@ -31,7 +31,7 @@ func TestScriptEnd_IsNoCrash(t *testing.T) {
 			if _, err := tt.get("/a.php"); err != nil {
 				t.Fatal(err)
 			}
-			tt.proc(len(tt.procs) - 1).endScript("")
+			tt.proc(tt.launched() - 1).endScript("")
 			time.Sleep(time.Millisecond)
 			tt.wantWorkers(1, 1)
 		}
@@ -78,17 +78,17 @@ func TestScriptEnd_BeforeTheFirstRequest(t *testing.T) {
 	run(t, booting(1), func(tt *tester) {
 		for range 20 {
 			time.Sleep(maxBackoff)
-			tt.proc(len(tt.procs) - 1).endScript("")
+			tt.proc(tt.launched() - 1).endScript("")
 		}
 		time.Sleep(time.Minute)
-		if n := len(tt.procs); n > 25 {
+		if n := tt.launched(); n > 25 {
 			t.Errorf("%d launches", n)
 		}
 		if n := tt.logged.FilterMessage("worker scripts end before their first request; delaying further launches").Len(); n != 0 {
 			t.Errorf("logged %d times for scripts that ran for seconds", n)
 		}
 		for range 6 {
-			tt.proc(len(tt.procs) - 1).endScript("")
+			tt.proc(tt.launched() - 1).endScript("")
 			time.Sleep(2 * time.Second)
 		}
 		time.Sleep(maxBackoff)
@@ -138,12 +138,12 @@ func (a *acquiring) wantBootError() (*BootError, *LaunchError) {
 func TestBoot_MayTakeLong(t *testing.T) {
 	run(t, booting(1), func(tt *tester) {
 		tt.proc(0).end()
-		tt.generations[0].stuck.Store(true)
+		tt.generation(0).stuck.Store(true)
 		time.Sleep(4 * hangTimeout)
-		if tt.starts != 1 || tt.Stats().MasterExits != 0 {
-			t.Errorf("%d generations were started", tt.starts)
+		if n := tt.started(); n != 1 || tt.Stats().MasterExits != 0 {
+			t.Errorf("%d generations were started", n)
 		}
-		tt.generations[0].stuck.Store(false)
+		tt.generation(0).stuck.Store(false)
 		time.Sleep(time.Minute)
 	})
 }

@@ -2,14 +2,18 @@ package listener
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live/livetest"
@@ -25,6 +29,8 @@ func TestListener_Options(t *testing.T) {
 	}{
 		{&Listener{Listen: "unix//run/php.sock"}, ""},
 		{&Listener{Listen: "unix//run/php.sock|0600", Owner: "root:root"}, ""},
+		{&Listener{Listen: "unix//run/php.sock", Owner: "4242:4243"}, ""},
+		{&Listener{Listen: "unix//run/php.sock", Owner: "-1"}, "does not exist"},
 		{&Listener{Listen: "unix/@php"}, ""},
 		{&Listener{Listen: ":9000", Allow: []string{"10.0.0.1", "fd00::/8"}}, ""},
 		{&Listener{Listen: "fd/3"}, ""},
@@ -60,6 +66,7 @@ func TestListener_Allows(t *testing.T) {
 	tcp := func(text string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(text)) }
 	local, some := &Listener{Listen: ":9000"}, &Listener{Listen: ":9000", Allow: []string{"10.0.0.0/8", "192.0.2.1", "::1"}}
 	for _, l := range []*Listener{local, some} {
+		l.logger = zap.NewNop()
 		if err := l.provision(); err != nil {
 			t.Fatal(err)
 		}
@@ -130,52 +137,99 @@ func TestPHPValues_Lines(t *testing.T) {
 // A request that nginx sends for a small page.
 func TestAllocations_Request(t *testing.T) {
 	site := testfiles.Write(t, "index.php")
+	l := startListener(t, nil)
+	client := connect(t, l)
+	send := func() {
+		if err := sendRequest(client, site); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send()
+	n := testing.AllocsPerRun(200, send)
+	t.Logf("%v allocations for a request, with those of its client and of the worker", n)
+	if n > maxAllocations {
+		t.Errorf("got %v allocations, want at most %d", n, maxAllocations)
+	}
+}
+
+// A panic ends the connection and nothing else: the only worker serves the next request.
+func TestListener_Panic(t *testing.T) {
+	site := testfiles.Write(t, "index.php")
+	var panics atomic.Bool
+	panics.Store(true)
+	core, logs := observer.New(zap.InfoLevel)
+	l := startListener(t, zap.New(core))
+	l.access = &accessLog{logger: zap.New(core, zap.Hooks(func(zapcore.Entry) error {
+		if panics.Load() {
+			panic("for the test")
+		}
+		return nil
+	}))}
+	if err := sendRequest(connect(t, l), site); err == nil {
+		t.Error("got no error for the request that has panicked")
+	}
+	panics.Store(false)
+	if err := sendRequest(connect(t, l), site); err != nil {
+		t.Error(err)
+	}
+	if got := logs.FilterMessage("panic in a request").All(); len(got) != 1 || !strings.Contains(fmt.Sprint(got[0].ContextMap()["stack"]), "logAccess") {
+		t.Errorf("got %v, want one log record with the stack", got)
+	}
+}
+
+// startListener starts a listener with a pool of one worker. logger may be nil.
+func startListener(t *testing.T, logger *zap.Logger) *Listener {
+	t.Helper()
 	p := livetest.NewPool(t, 1, livetest.Serve(func(*fastcgitest.Request) fastcgitest.Response {
 		return fastcgitest.Reply("Content-type: text/html\r\n\r\nhello")
 	}), nil)
 	l := &Listener{Listen: "unix/" + t.TempDir() + "/s"}
-	l.logger = zap.NewNop()
 	if err := l.Provision(caddyContext(t), func(string, string) (*live.Pool, error) { return p, nil }); err != nil {
 		t.Fatal(err)
+	}
+	if logger != nil {
+		l.logger = logger
 	}
 	if err := l.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Stop)
+	return l
+}
+
+func connect(t *testing.T, l *Listener) *fastcgi.Conn {
+	t.Helper()
 	nc, err := net.Dial("unix", l.address.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := fastcgi.NewConn(nc)
 	t.Cleanup(func() { client.Close() })
-	request := func() {
-		r := fastcgi.NewRequest()
-		defer r.Free()
-		for _, pair := range [][2]string{
-			{"QUERY_STRING", ""},
-			{"REQUEST_METHOD", "GET"},
-			{"SCRIPT_NAME", "/index.php"},
-			{"REQUEST_URI", "/index.php"},
-			{"DOCUMENT_ROOT", site},
-			{"SCRIPT_FILENAME", site + "/index.php"},
-			{"REMOTE_ADDR", "127.0.0.1"},
-			{"CONTENT_LENGTH", ""},
-			{"HTTP_HOST", "localhost"},
-		} {
-			r.AddParam(pair[0], pair[1])
-		}
-		resp, err := client.RoundTrip(context.Background(), r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
+	return client
+}
+
+// sendRequest sends a request for a script of the site, and reads its response.
+func sendRequest(client *fastcgi.Conn, site string) error {
+	r := fastcgi.NewRequest()
+	defer r.Free()
+	for _, pair := range [][2]string{
+		{"QUERY_STRING", ""},
+		{"REQUEST_METHOD", "GET"},
+		{"SCRIPT_NAME", "/index.php"},
+		{"REQUEST_URI", "/index.php"},
+		{"DOCUMENT_ROOT", site},
+		{"SCRIPT_FILENAME", site + "/index.php"},
+		{"REMOTE_ADDR", "127.0.0.1"},
+		{"CONTENT_LENGTH", ""},
+		{"HTTP_HOST", "localhost"},
+	} {
+		r.AddParam(pair[0], pair[1])
 	}
-	request()
-	n := testing.AllocsPerRun(200, request)
-	t.Logf("%v allocations for a request, with those of its client and of the worker", n)
-	if n > maxAllocations {
-		t.Errorf("got %v allocations, want at most %d", n, maxAllocations)
+	resp, err := client.RoundTrip(context.Background(), r)
+	if err != nil {
+		return err
 	}
+	return resp.Body.Close()
 }
 
 // maxAllocations has those of a request, of which the listener and the pool take seven,

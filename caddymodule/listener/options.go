@@ -31,7 +31,7 @@ type Listener struct {
 	Pool string `json:"pool,omitempty"`
 
 	// The user and group that a Unix socket belongs to: `www-data`, `www-data:adm` or
-	// `:adm`. A user without a group is that user's own group. Default: those of Caddy.
+	// `:adm`, or numbers. A user without a group is that user's own group. Default: those of Caddy.
 	Owner string `json:"owner,omitempty"`
 
 	// The addresses that may connect by TCP, or IP ranges in CIDR notation. Others are
@@ -41,7 +41,7 @@ type Listener struct {
 
 	// The extensions that a script may have, as `security.limit_extensions` of php-fpm.
 	// The name of the file has to end with one of them; other files get 403. `*`
-	// allows all files. Default: `.php`.
+	// allows all files. Default: `.php .phar`, as php-fpm's.
 	Extensions []string `json:"extensions,omitempty"`
 
 	// The directory that scripts have to be in, after symlinks are resolved; others get
@@ -91,6 +91,8 @@ type Listener struct {
 
 	settings atomic.Pointer[phpSettings]
 	logged   loggedSettings
+
+	deniedLogged atomic.Int64 // see Allows; Unix time in nanoseconds
 }
 
 const (
@@ -134,7 +136,7 @@ func (l *Listener) provision() error {
 		l.BodyTimeout = caddy.Duration(defaultBodyTimeout)
 	}
 	if len(l.Extensions) == 0 {
-		l.Extensions = []string{".php"}
+		l.Extensions = []string{".php", ".phar"}
 	}
 	for _, path := range []string{l.Status, l.Ping} {
 		if path != "" && path[0] != '/' {

@@ -32,7 +32,7 @@ func lookupOwner(option string) (owner, error) {
 	if name != "" {
 		account, err := user.Lookup(name)
 		if err != nil {
-			if account, err = user.LookupId(name); err != nil {
+			if account, err = accountOf(name); err != nil {
 				return o, fmt.Errorf("owner %s: the user %s does not exist: write the name of an existing user", option, name)
 			}
 		}
@@ -46,7 +46,7 @@ func lookupOwner(option string) (owner, error) {
 	if groupName != "" {
 		group, err := user.LookupGroup(groupName)
 		if err != nil {
-			if group, err = user.LookupGroupId(groupName); err != nil {
+			if group, err = groupOf(groupName); err != nil {
 				return o, fmt.Errorf("owner %s: the group %s does not exist: write the name of an existing group", option, groupName)
 			}
 		}
@@ -55,4 +55,23 @@ func lookupOwner(option string) (owner, error) {
 		}
 	}
 	return o, nil
+}
+
+// accountOf returns the user with that number, who need not have an account.
+func accountOf(uid string) (*user.User, error) {
+	if _, err := strconv.ParseUint(uid, 10, 31); err != nil {
+		return nil, err
+	}
+	if account, err := user.LookupId(uid); err == nil {
+		return account, nil
+	}
+	return &user.User{Uid: uid, Gid: "-1"}, nil
+}
+
+// groupOf returns the group with that number, which need not have a name.
+func groupOf(gid string) (*user.Group, error) {
+	if _, err := strconv.ParseUint(gid, 10, 31); err != nil {
+		return nil, err
+	}
+	return &user.Group{Gid: gid}, nil
 }

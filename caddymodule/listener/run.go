@@ -28,6 +28,7 @@ func (x *request) run() (runsOn bool) {
 			x.failed(err)
 			return false
 		}
+		x.resp = resp
 		body := resp.HTTP.Body.(*fastcgi.Body)
 		ended := body.Fill(fastcgi.MaxFill)
 		if searches == maxSearches || !ended || !x.notRun(resp, body) {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
@@ -27,6 +29,22 @@ func (l *Listener) Allows(remote net.Addr) bool {
 		return true // a Unix socket has an owner and a mode
 	}
 	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if l.allowsAddr(addr) {
+		return true
+	}
+	now := time.Now().UnixNano()
+	if last := l.deniedLogged.Load(); now-last >= int64(deniedLogInterval) && l.deniedLogged.CompareAndSwap(last, now) {
+		l.logger.Warn("connection closed because allow does not have its address",
+			zap.String("fastcgi", l.Listen), zap.Stringer("address", addr))
+	}
+	return false
+}
+
+// deniedLogInterval is the minimum time between two log records of Allows: anybody can
+// connect.
+const deniedLogInterval = time.Second
+
+func (l *Listener) allowsAddr(addr netip.Addr) bool {
 	if len(l.allow) == 0 {
 		return addr.IsLoopback()
 	}
@@ -44,6 +62,7 @@ type request struct {
 	in     *fastcgi.ServerRequest
 	params params
 	pool   pool.Request
+	resp   *pool.Response // to be closed
 	body   spool.Body
 	stderr stderrLog
 	found  time.Time // before the script was looked for
@@ -62,11 +81,26 @@ func (l *Listener) ServeFastCGI(r *fastcgi.ServerRequest) {
 		x.start = time.Now()
 	}
 	l.pool.Acquire()
+	defer x.recover(r)
 	if x.serve() {
 		return // the script runs on
 	}
 	l.pool.Release()
 	x.free()
+}
+
+// recover ends a request that has panicked, as net/http does, with its connection.
+func (x *request) recover(in *fastcgi.ServerRequest) {
+	err := recover()
+	if err == nil {
+		return
+	}
+	x.l.logger.Error("panic in a request", zap.String("pool", x.l.pool.Name), zap.Any("error", err), zap.Stack("stack"))
+	in.Abort()
+	if x.resp != nil {
+		x.resp.Close()
+	}
+	x.l.pool.Release()
 }
 
 func (x *request) free() {

@@ -115,9 +115,17 @@ func (l *Listener) setOwner() error {
 		return nil
 	}
 	if l.owner.set {
-		if err := os.Chown(path, l.owner.uid, l.owner.gid); err != nil {
+		// Whoever may write to the directory can replace the file by a symlink.
+		if err := os.Lchown(path, l.owner.uid, l.owner.gid); err != nil {
 			return fmt.Errorf("owner %s: %w", l.Owner, err)
 		}
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("%s is not a socket any more: another process has replaced it", path)
 	}
 	return os.Chmod(path, os.FileMode(l.mode))
 }

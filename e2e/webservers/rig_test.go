@@ -120,12 +120,10 @@ func listenerOptions(pool, listener string) string {
 %s		}
 		fastcgi unix/{$DIR}/listener.sock|0666 {
 			pool www
-			extensions .php .phar
 			%[3]s
 		}
 		fastcgi 127.0.0.1:{$PORT2} {
 			pool www
-			extensions .php .phar
 			%[3]s
 		}
 	}

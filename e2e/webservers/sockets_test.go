@@ -89,4 +89,11 @@ func TestSocket_Allow(t *testing.T) {
 			t.Errorf("%s responds to 127.0.0.2: %q", server.name, got)
 		}
 	}
+	harness.Eventually(t, func() error {
+		entries := s.Logged("connection closed because allow does not have its address")
+		if len(entries) == 0 || entries[0]["address"] != "127.0.0.2" {
+			return fmt.Errorf("got %v, want a log record with 127.0.0.2", entries)
+		}
+		return nil
+	})
 }
