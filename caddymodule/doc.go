@@ -25,7 +25,7 @@
 //	fpmconf     php-fpm's configuration, and what replaces its directives
 //	vhosts      sites of nginx and Apache, as sites of a Caddyfile
 //	metrics     the Prometheus metrics and the Grafana dashboard
-//	worker      worker scripts, which stay in memory (FrankenPHP's worker mode)
+//	worker      the scripts of worker mode, which stay in memory (FrankenPHP's worker mode)
 //	opcache     reads and resets the OPcache of workers
 //	command     the commands caddy php-pool ...
 //	doctor      checks PHP and the system for caddy php-pool doctor

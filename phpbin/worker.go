@@ -124,11 +124,11 @@ func (x *Worker) run(b BackConnection) {
 		select {
 		case <-x.proc.done:
 			// A program that the script has started may hold the connection open.
-			_ = x.Process.conn.Close()
+			_ = x.conn.Close()
 		case <-x.done:
 		}
 	}()
-	reusable, messages := x.owner.opts.Run(x.Process.conn, b)
+	reusable, messages := x.owner.opts.Run(x.conn, b)
 	x.log.close()
 	x.mu.Lock()
 	x.ended = true

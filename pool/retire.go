@@ -90,7 +90,8 @@ func (p *Pool) removeLocked(w *worker, reason Reason) {
 	w.gen.inUse--
 	if reason == Crashed {
 		p.workerCrashedLocked(w)
-	} else if reason == ScriptEnded {
+	}
+	if reason == ScriptEnded {
 		p.scriptEndedLocked(w)
 	}
 	p.closeIfDrainedLocked(w.gen)

@@ -147,7 +147,7 @@ func (a *arguments) showPHP() int {
 	for _, s := range a.settings {
 		args = append(args, "-d", strings.Join(s[:], "="))
 	}
-	cmd := exec.Command(path, args...) //nolint:gosec // the php-cgi of the configuration
+	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -4,6 +4,7 @@ package fpm
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"log/syslog"
@@ -42,9 +43,9 @@ func logf(level, format string, args ...any) {
 		return
 	}
 	line := fmt.Sprintf("%s %s: %s\n", time.Now().Format(stamp), level, fmt.Sprintf(format, args...))
-	io.WriteString(os.Stderr, line)
+	_, _ = io.WriteString(os.Stderr, line) // there is no other place to report to
 	if console != nil {
-		io.WriteString(console, line)
+		_, _ = io.WriteString(console, line)
 	}
 }
 
@@ -106,7 +107,7 @@ func (l *errorLog) reopen() error {
 
 // openLog opens a log file as php-fpm does, which no other user may read.
 func openLog(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600) //nolint:gosec // the administrator names it
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 }
 
 // canLog creates the file of error_log, as php-fpm does even where it logs to stderr. It
@@ -155,7 +156,7 @@ func copyToSyslog(from io.Reader, to *syslog.Writer) {
 				err = to.Notice(line)
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 	}

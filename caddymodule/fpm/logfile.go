@@ -102,7 +102,7 @@ func (w *logFile) reopen() error {
 	if err != nil {
 		return err
 	}
-	w.file.Close() //nolint:errcheck // it is replaced
+	w.file.Close() // it is replaced
 	w.file = file
 	return nil
 }

@@ -54,7 +54,7 @@ func (a *arguments) run() int {
 	closeConsole()
 	s.notifier.ready("Ready to handle connections")
 	if ready != nil {
-		ready.Write([]byte{1}) // fails if the foreground was killed
+		_, _ = ready.Write([]byte{1}) // fails if the foreground was killed
 		ready.Close()
 	}
 	return s.serve(signals)
@@ -243,7 +243,7 @@ func (s *server) cleanUp(failed bool) {
 	if failed {
 		live.Exit()
 	}
-	caddy.Stop() // logs its errors
+	_ = caddy.Stop() // logs its errors
 	if err := phpbin.KillJobs(); err != nil {
 		logf(levelWarn, "ending background jobs: %v", err)
 	}

@@ -4,6 +4,7 @@ package fpm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -62,15 +63,15 @@ func (e *SlowlogEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field
 	frames, _ := all.Fields["backtrace"].([]any)
 	position := ""
 	var out []string
-	for i := len(frames) - 1; i >= 0; i-- { // a function of PHP is at the place of its call
-		function, at, ok := strings.Cut(fmt.Sprint(frames[i]), " ")
+	for i, frame := range slices.Backward(frames) { // a function of PHP is at the place of its call
+		function, at, ok := strings.Cut(fmt.Sprint(frame), " ")
 		if ok {
 			position = at
 		}
 		out = append(out, fmt.Sprintf("[0x%016x] %s() %s\n", i, function, position))
 	}
-	for i := len(out) - 1; i >= 0; i-- {
-		text.AppendString(out[i])
+	for _, line := range slices.Backward(out) {
+		text.AppendString(line)
 	}
 	return text, nil
 }

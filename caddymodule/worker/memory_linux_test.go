@@ -13,7 +13,7 @@ func TestRequest_MemoryIsFlat(t *testing.T) {
 			case 'memory': echo memory_get_usage(), ' ', count(get_resources()); break;
 			case 'session': session_start(); $_SESSION['n'] = 1; break;
 			case 'throw': throw new Exception('x');
-			case 'buffers': ob_start(); ob_start(); echo 'x'; break;
+			case 'buffers': ob_start(); echo 1; ob_start(); echo 'x'; break;
 			case 'body': echo strlen(file_get_contents('php://input')); fopen('php://temp', 'w'); break;
 			case 'headers': header('X-A: 1'); header_register_callback(function () { header('X-B: 1'); }); flush(); break;
 		}`, func(s *site) { s.ini("opcache.file_update_protection", "0") }) // else PHP compiles the file each time, and keeps some of it

@@ -22,6 +22,7 @@ func kinds(t *testing.T, test func(t *testing.T, kind func(*site))) {
 
 func TestWorker_ServesAndStops(t *testing.T) {
 	kinds(t, func(t *testing.T, kind func(*site)) {
+		t.Helper()
 		s := newSite(t, `<?php
 			$n = 0;
 			while (frankenphp_handle_request(function () use (&$n) { $n++; echo "Hello $n ", $_GET['x'] ?? ''; })) {}
@@ -45,6 +46,7 @@ func TestWorker_ServesAndStops(t *testing.T) {
 
 func TestWorker_ExitLaunchesInTheSameProcess(t *testing.T) {
 	kinds(t, func(t *testing.T, kind func(*site)) {
+		t.Helper()
 		s := newSite(t, `<?php while (frankenphp_handle_request(function () { echo 'before '; if (isset($_GET['exit'])) { exit('end'); } })) {}`, kind).start()
 		w := s.mustLaunch()
 		pid := w.PID()
@@ -108,6 +110,7 @@ func TestWorker_OtherUser(t *testing.T) {
 		t.Skip("only root can become another user")
 	}
 	kinds(t, func(t *testing.T, kind func(*site)) {
+		t.Helper()
 		s := newSite(t, `<?php while (frankenphp_handle_request(function () { error_log('logged'); echo posix_getuid(); })) {}`, kind,
 			func(s *site) { s.opts.Credential = &phpbin.Credential{UID: 33, GID: 33} })
 		for dir := s.opts.RuntimeDir; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {

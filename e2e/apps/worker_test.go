@@ -155,7 +155,7 @@ func TestWorkerApp_SameResponses(t *testing.T) {
 					}
 				}
 				for range 5 {
-					order := rand.Perm(len(app.runs)) //nolint:gosec // it is logged
+					order := rand.Perm(len(app.runs)) // it is logged
 					for _, i := range order {
 						check(fmt.Sprint("in the order ", order), i)
 					}

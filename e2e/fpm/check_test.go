@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,7 +58,7 @@ func TestFPMCheck(t *testing.T) {
 			i.configure(lines)
 			c := i.command("-t")
 			cmd := exec.Command(c.Args[0], c.Args[1:]...)
-			cmd.Dir, cmd.Env = c.Dir, append(c.Env, "FPM_SOCK="+filepath.Join(i.dir, "fpm.sock"), "FPM_NO=no")
+			cmd.Dir, cmd.Env = c.Dir, append(slices.Clone(c.Env), "FPM_SOCK="+filepath.Join(i.dir, "fpm.sock"), "FPM_NO=no")
 			out, err := cmd.CombinedOutput()
 			if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 				t.Fatal(err)
