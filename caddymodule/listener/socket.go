@@ -115,7 +115,7 @@ func (l *Listener) setOwner() error {
 		return nil
 	}
 	if l.owner.set {
-		// Whoever may write to the directory can replace the file by a symlink.
+		// Another user who may write to the directory can replace the file by a symlink.
 		if err := os.Lchown(path, l.owner.uid, l.owner.gid); err != nil {
 			return fmt.Errorf("owner %s: %w", l.Owner, err)
 		}
