@@ -141,7 +141,7 @@ func (p *Pool) activate(pr *Prepared) bool {
 		switch {
 		case !pr.background:
 			p.restarts++
-		case !old.failed: // its launches elapsed too long
+		case !old.failed: // its launches took too long
 			p.masterExits++
 		}
 		p.retireGenerationLocked(old)

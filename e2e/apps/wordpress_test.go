@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,26 +33,25 @@ func TestWordPress(t *testing.T) {
 }
 
 // startBehindNginx serves WordPress by nginx, as Debian configures it for php-fpm, with
-// the FastCGI listener in php-fpm's place.
+// caddy php-pool fpm and the configuration of php-fpm.
 func startBehindNginx(t *testing.T, socket, database string) *harness.WordPress {
 	t.Helper()
-	s := harness.Prepare(t, harness.SharedLean, harness.Options{
-		Site: harness.UnpackWordPress(t, socket, database, ""),
-		Global: `
-	php_pool {
-		pool www {
-			manager static
-			workers 4
-		}
-		fastcgi unix/{$DIR}/php-fpm.sock|0666 {
-			pool www
-		}
-	}
-`,
-	})
-	if err := s.Run(""); err != nil {
+	s := harness.Prepare(t, harness.SharedLean, harness.Options{Site: harness.UnpackWordPress(t, socket, database, "")})
+	if err := s.Run(""); err != nil { // it has nothing to do
 		t.Fatal(err)
 	}
+	c := harness.FPMCommand(t, s.Dir, harness.Options{Workers: 4})
+	c.Args = append([]string{harness.CaddyBinary, "php-pool", "fpm"}, c.Args[1:]...)
+	c.Env = append(c.Env, "HOME="+s.Dir)
+	fpm := harness.Supervise(t, c)
+	t.Cleanup(func() { // so that it removes its files
+		fpm.Signal(syscall.SIGTERM)
+		fpm.Wait(harness.MaxWait)
+	})
+	harness.Eventually(t, func() error {
+		_, err := os.Stat(filepath.Join(s.Dir, "fpm.sock"))
+		return err
+	})
 	harness.StartNginx(t, fmt.Sprintf(`server {
 		listen 127.0.0.1:%d;
 		root %s;
@@ -59,7 +61,7 @@ func startBehindNginx(t *testing.T, socket, database string) *harness.WordPress 
 		}
 		location ~ \.php$ {
 			include snippets/fastcgi-php.conf;
-			fastcgi_pass unix:%s/php-fpm.sock;
+			fastcgi_pass unix:%s/fpm.sock;
 		}
 	}`, s.Port, s.Site, s.Dir), s.Port)
 	return &harness.WordPress{Server: s, Admin: s.Browser(), Reader: s.Browser()}
