@@ -195,7 +195,7 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	}
 	req := fastcgi.NewRequest()
 	resp := &response{
-		backend: b, httpRequest: r, requestBody: body, request: pool.Request{FastCGI: req, Repeatable: safeMethod(r.Method)},
+		backend: b, httpRequest: r, requestBody: body, request: pool.Request{FastCGI: req, Repeatable: cgi.SafeMethod(r.Method)},
 		stderr: stderrLog{backend: b, request: r, script: script.Filename}, cancel: func() {}, interimWriter: w,
 	}
 	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: state.Repl, Dst: req, Proxied: w == nil}
@@ -272,13 +272,3 @@ func (b *Backend) UsesPool(p *live.Pool) bool {
 // requestURI returns the path that the client requested, for logs: without the
 // query, which may hold secrets.
 func requestURI(r *http.Request) string { return cgi.OriginalURL(r).EscapedPath() }
-
-// safeMethod reports whether the method is safe (RFC 9110 section 9.2.1), so that
-// the request may be sent twice.
-func safeMethod(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	return false
-}

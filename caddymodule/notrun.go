@@ -80,7 +80,7 @@ func (resp *response) saysNotRun() (says, may bool) {
 		return err == nil && (text == phpbin.AccessDenied || text == phpbin.NoInputFile), false
 	case http.StatusInternalServerError:
 		// From OPcache, if PHP's messages go elsewhere.
-		return false, safeMethod(method) && resp.body.Fill(fastcgi.MaxFill) &&
+		return false, cgi.SafeMethod(method) && resp.body.Fill(fastcgi.MaxFill) &&
 			(method == http.MethodHead || resp.HTTP.ContentLength == 0)
 	}
 	return false, false

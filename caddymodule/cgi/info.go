@@ -39,11 +39,16 @@ func OriginalURL(r *http.Request) *url.URL {
 }
 
 // ClientKey returns the client that a request counts for under max_per_client:
-// Caddy's {client_ip}, which takes trusted_proxies into account. For an IPv6 address
-// it is the /64, because one host can use all of its addresses. It is the zero Addr
-// if the client has no address (Unix socket): such requests are not limited.
+// Caddy's {client_ip}, which takes trusted_proxies into account, by [AddrKey].
 func ClientKey(r *http.Request) netip.Addr {
 	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return AddrKey(text)
+}
+
+// AddrKey returns the client with that address under max_per_client. For an IPv6 address
+// it is the /64, because one host can use all of its addresses. It is the zero Addr
+// if the client has no address (Unix socket): such requests are not limited.
+func AddrKey(text string) netip.Addr {
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
 		return netip.Addr{}
@@ -54,4 +59,14 @@ func ClientKey(r *http.Request) netip.Addr {
 	}
 	network, _ := addr.Prefix(64) // never fails for an IPv6 address
 	return network.Addr()
+}
+
+// SafeMethod reports whether the method is safe (RFC 9110 section 9.2.1), so that
+// the request may be sent twice.
+func SafeMethod(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
 }

@@ -3,8 +3,6 @@ package listener
 import (
 	"errors"
 	"net/http"
-	"net/netip"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -64,31 +62,4 @@ func (x *request) truncated(err error) {
 	}
 	x.l.logger.Error("response from PHP truncated", zap.String("pool", x.l.pool.Name),
 		zap.String("uri", x.pool.Info.URI), zap.Error(err))
-}
-
-// isSafe reports whether the method is safe (RFC 9110 section 9.2.1), so that the
-// request may be sent twice.
-func isSafe(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	return false
-}
-
-// clientKey returns the client that a request counts for under max_per_client: its
-// address, or the /64 of an IPv6 address, because one host can use all of that.
-func clientKey(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap().WithZone("")
-	if addr.Is4() {
-		return addr
-	}
-	network, _ := addr.Prefix(64) // never fails for an IPv6 address
-	return network.Addr()
-}
-
-// beforeQuery returns a URI without its query.
-func beforeQuery(uri string) string {
-	path, _, _ := strings.Cut(uri, "?")
-	return path
 }

@@ -53,7 +53,7 @@ func (x *request) send() (*pool.Response, error) {
 		req.Body, req.ContentLength = x.body.ReadSeeker, x.body.Length
 	}
 	req.Raw, req.Stderr, req.SignalMark = true, x, poolcfg.SignalMark
-	x.pool = pool.Request{FastCGI: req, Repeatable: isSafe(x.params.get(requestMethod)), Info: x.info()}
+	x.pool = pool.Request{FastCGI: req, Repeatable: cgi.SafeMethod(x.params.get(requestMethod)), Info: x.info()}
 	return x.l.pool.Do(x.in.Context(), &x.pool)
 }
 

@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/spool"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
@@ -188,11 +190,9 @@ func (x *request) info() pool.Info {
 	if info.URI == "" {
 		info.URI = p.get(scriptName)
 	}
-	info.URI = beforeQuery(info.URI)
+	info.URI, _, _ = strings.Cut(info.URI, "?")
 	if x.l.pool.LimitsClients.Load() {
-		if addr, err := netip.ParseAddr(p.get(remoteAddr)); err == nil {
-			info.Client = clientKey(addr)
-		}
+		info.Client = cgi.AddrKey(p.get(remoteAddr))
 	}
 	return info
 }

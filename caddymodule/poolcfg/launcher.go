@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/worker"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
@@ -13,18 +14,7 @@ import (
 // Activity returns the backtrace of the script and what its process is blocked on.
 func (p processAdapter) Activity(depth int) (pool.Activity, error) {
 	frames, err := p.Backtrace(depth + 1)
-	var a pool.Activity
-	for i, f := range frames {
-		if i == depth {
-			a.Backtrace = append(a.Backtrace, "…")
-			break
-		}
-		a.Backtrace = append(a.Backtrace, f.String())
-	}
-	if wait, err := p.BlockedOn(); err == nil {
-		a.BlockedOn = wait.String()
-	}
-	return a, err
+	return worker.NewActivity(frames, depth, p.BlockedOn), err
 }
 
 // Starter returns the function that starts a generation of the plan. It creates the

@@ -74,16 +74,8 @@ func (c *converter) server(d *directive) {
 			}
 		case "server_name":
 			names = append(names, s.names(line)...)
-		case "root":
-			s.setRoot(line)
-		case "index":
-			s.setIndex(line)
-		case "try_files":
-			s.nginxTryFiles(line)
-		case "location":
-			c.location(s, line)
 		default:
-			s.drop(line, d.block)
+			c.common(s, line, d.block)
 		}
 	}
 	if len(listeners) == 0 {
@@ -201,23 +193,28 @@ func (c *converter) location(s *site, d *directive) {
 	case isRegex && pass && s.php == nil && c.phpLocation(s, d, pattern, modifier == "~*"):
 	case pattern == "/" && !isRegex && modifier != "=" && !pass:
 		for _, line := range expand(s, d.block) {
-			switch line.name {
-			case "root":
-				s.setRoot(line)
-			case "index":
-				s.setIndex(line)
-			case "try_files":
-				s.nginxTryFiles(line)
-			case "location":
-				c.location(s, line)
-			default:
-				s.drop(line, d.block)
-			}
+			c.common(s, line, d.block)
 		}
 	case isDenial(d.block) && (isRegex && hidesPath(pattern) || !isRegex && hiddenPlain.MatchString(pattern)):
 		s.add(d, "left out, because hide_sensitive hides these files")
 	default:
 		s.drop(d, nil)
+	}
+}
+
+// common converts a line that has the same meaning in a server and in its location /.
+func (c *converter) common(s *site, line *directive, block []*directive) {
+	switch line.name {
+	case "root":
+		s.setRoot(line)
+	case "index":
+		s.setIndex(line)
+	case "try_files":
+		s.nginxTryFiles(line)
+	case "location":
+		c.location(s, line)
+	default:
+		s.drop(line, block)
 	}
 }
 

@@ -167,6 +167,12 @@ func (p *processAdapter) Drain(ctx context.Context) (pool.Process, error) {
 func (p *processAdapter) Activity(depth int) (pool.Activity, error) {
 	frames, err := p.Backtrace(depth + 1 + ownFrames)
 	frames = slices.DeleteFunc(frames, func(f phpbin.Frame) bool { return strings.HasPrefix(f.Function, "PhpPool") })
+	return NewActivity(frames, depth, p.BlockedOn), err
+}
+
+// NewActivity returns an activity with at most depth of the frames, and a mark if there
+// are more.
+func NewActivity(frames []phpbin.Frame, depth int, blockedOn func() (phpbin.Wait, error)) pool.Activity {
 	var a pool.Activity
 	for i, f := range frames {
 		if i == depth {
@@ -175,10 +181,10 @@ func (p *processAdapter) Activity(depth int) (pool.Activity, error) {
 		}
 		a.Backtrace = append(a.Backtrace, f.String())
 	}
-	if wait, err := p.BlockedOn(); err == nil {
+	if wait, err := blockedOn(); err == nil {
 		a.BlockedOn = wait.String()
 	}
-	return a, err
+	return a
 }
 
 // ownFrames is the largest number of calls of phpbin/runtime on a stack: those between

@@ -3,7 +3,6 @@
 package webservers
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -19,17 +18,9 @@ func TestDocs_Differences(t *testing.T) {
 		t.Fatalf("%s has no section for other web servers", page)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
-	var printed []string
-	for line := range strings.Lines(section) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "|") {
-			printed = append(printed, line)
-		}
-	}
-	var want []string
+	var rows [][]string
 	for _, d := range deliberate {
-		want = append(want, "| "+strings.Join([]string{d.what, d.theirs, d.ours, d.reason}, " | ")+" |")
+		rows = append(rows, []string{d.what, d.theirs, d.ours, d.reason})
 	}
-	if len(printed) < 2 || !slices.Equal(printed[2:], want) {
-		t.Errorf("the table in %s has to be:\n%s", page, strings.Join(want, "\n"))
-	}
+	harness.WantTable(t, page, section, rows)
 }
