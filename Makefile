@@ -16,7 +16,7 @@ export GO
 # The race detector needs Caddy to be compiled once more, so make test uses it
 # only where Caddy is not imported.
 RACED      = ./fastcgi/... ./phpbin/... ./pool/... $(addprefix ./caddymodule/,doctor fpmstatus opcache spool)
-WITH_CADDY = ./internal/... $(filter-out $(RACED),$(patsubst $(shell $(GO) list -m)/%,./%,$(shell $(GO) list ./caddymodule/...)))
+WITH_CADDY = . ./internal/... $(filter-out $(RACED),$(patsubst $(shell $(GO) list -m)/%,./%,$(shell $(GO) list ./caddymodule/...)))
 
 # The packages of e2e that make test runs. Each builds a Caddy unless it gets one.
 E2E        = ./e2e ./e2e/fpm ./e2e/parity ./e2e/webservers ./e2e/security
