@@ -24,7 +24,7 @@ E2E_TEST   = $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel $(PARALLEL)
 CADDY      = -caddy $(CURDIR)/bin/caddy
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps deps-apps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php
+.PHONY: help run build php deps deps-apps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-packages
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -80,6 +80,9 @@ test-long: test-race test-apps ## run what make test leaves out, in about 20 min
 
 test-php: ## run the PHP-dependent tests on the PHP of another Debian release, PHP_RELEASE
 	@bash .ci/php-chroot $(PHP_RELEASE)
+
+test-packages: ## make the packages of a release, and use the .deb in a fresh Debian, in about 5 minutes
+	@bash .ci/package-test
 
 bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 20 minutes
 	@bash .ci/deps bench
