@@ -93,8 +93,30 @@ func isLoopback(remote string) bool {
 	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
+// isForwarded reports whether a proxy has added a header to the request.
 func isForwarded(h http.Header) bool {
-	return len(h["X-Forwarded-For"])+len(h["Forwarded"])+len(h["X-Real-Ip"])+len(h["Via"]) > 0
+	for name, values := range h {
+		if len(values) > 0 && isForwardingHeader(strings.ToLower(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// isForwardingHeader reports whether proxies add the header, whose name is in lower
+// case. There is one standard (RFC 7239) and a name for each product. A proxy that
+// adds none at all looks like a local client.
+func isForwardingHeader(name string) bool {
+	return strings.HasPrefix(name, "x-forwarded") || strings.HasPrefix(name, "forwarded") ||
+		strings.HasPrefix(name, "x-original-") || strings.HasPrefix(name, "x-envoy-") ||
+		strings.Contains(name, "client-ip") || strings.Contains(name, "clientip") ||
+		strings.Contains(name, "remote-ip") || strings.Contains(name, "remote-addr") ||
+		slices.Contains(forwardingHeaders, name)
+}
+
+var forwardingHeaders = []string{
+	"cdn-loop", "cf-connecting-ip", "cf-connecting-ipv6", "via", "x-appengine-user-ip", "x-azure-socketip",
+	"x-nf-client-connection-ip", "x-originating-ip", "x-proxyuser-ip", "x-real-ip",
 }
 
 // parse reads the directive: the name of the pool, and a block with allow and the

@@ -66,9 +66,20 @@ func TestStatusPage_AccessControl(t *testing.T) {
 	s.Get("/status?json&full").WantContains(t, 200, `"pool":"default"`, `"processes":[`)
 	for _, header := range []string{
 		"X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 127.0.0.1, 203.0.113.9", "Forwarded: for=127.0.0.1",
+		// What proxies add that do not tell the client's address by X-Forwarded-For.
+		"X-Forwarded-Proto: https", "X-Forwarded-Port: 443", "x-forwarded-host: example.com", "X-Forwarded: for=x", "Forwarded-For: x",
+		"X-Real-IP: 203.0.113.9", "Via: 1.1 x", "X-Client-IP: 203.0.113.9", "Client-IP: 203.0.113.9", "True-Client-IP: 203.0.113.9",
+		"CF-Connecting-IP: 203.0.113.9", "Fastly-Client-IP: 203.0.113.9", "Fly-Client-IP: 203.0.113.9", "CDN-Loop: x",
+		"X-Cluster-Client-IP: 203.0.113.9", "X-Azure-ClientIP: 203.0.113.9", "X-Original-Forwarded-For: 203.0.113.9",
+		"X-Envoy-External-Address: 203.0.113.9", "X-ProxyUser-Ip: 203.0.113.9",
 	} {
 		if got := s.Get("/status", header).StatusCode; got != 403 {
 			t.Errorf("%s: got %d, want 403", header, got)
+		}
+	}
+	for _, header := range []string{"X-Request-Id: 1", "User-Agent: Prometheus", "X-Requested-With: XMLHttpRequest"} {
+		if got := s.Get("/status", header).StatusCode; got != 200 {
+			t.Errorf("%s: got %d, want 200", header, got)
 		}
 	}
 	if got := s.Get("/wide", "X-Forwarded-For: 203.0.113.9").StatusCode; got != 200 {
