@@ -36,9 +36,9 @@ type endpoint struct {
 	closed bool
 }
 
-// newEndpoint creates a private directory for the socket.
-func newEndpoint(o Options) (*endpoint, error) {
-	dir, err := os.MkdirTemp(o.RuntimeDir, dirPrefix+ownTag()) // mode 0700
+// newEndpoint creates a private directory for the socket. tag is that of the launcher.
+func newEndpoint(o Options, tag string) (*endpoint, error) {
+	dir, err := os.MkdirTemp(o.RuntimeDir, dirPrefix+tag) // mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("creating a directory for the socket of php-cgi: %w", err)
 	}

@@ -14,7 +14,7 @@ type endpoint struct {
 
 // newEndpoint chooses a free port, which php-cgi opens itself. If another process takes the port before that, php-cgi
 // reports it and exits, and the launch fails.
-func newEndpoint(Options) (*endpoint, error) {
+func newEndpoint(Options, string) (*endpoint, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("choosing a port for php-cgi: %w", err)
@@ -43,3 +43,5 @@ const dirPrefix = "php-pool-"
 // ownTag identifies this process in such a name, for [KillOrphans]; Windows needs
 // none.
 func ownTag() string { return "" }
+
+func newGroupTag() string { return "" }

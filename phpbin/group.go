@@ -21,6 +21,10 @@ type group struct {
 	thread   *spawnThread
 	watchdog *watchdog
 
+	// tag is in the names of its sockets, and in those of no other launcher. It is empty
+	// where nothing looks for processes by them.
+	tag string
+
 	prelude string // the directory of Options.Prelude; may be ""
 
 	stackCache phpstack.Cache // for Process.Backtrace
@@ -48,6 +52,7 @@ func newGroup(o Options) (*group, error) {
 	}
 	g := &group{
 		thread:    thread,
+		tag:       newGroupTag(),
 		pids:      map[int]struct{}{},
 		closeDone: make(chan struct{}),
 		force:     make(chan struct{}),

@@ -14,7 +14,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
-// shutdown waits until no php-cgi is left in the process group, and kills those that
+// shutdown waits until no php-cgi is left, in the process group or outside of it, and kills those that
 // remain when the context of a Close ends. Those that spare reports have received TERM;
 // the others are killed at once: children that have never had a connection, which the
 // master has forked in advance, and copies that scripts have made of their process.
@@ -23,7 +23,13 @@ import (
 // pages are copied for that. It takes 8 ms of processor time, so 200 pools with 9
 // such children each took 8 s to stop on two cores.
 func (g *group) shutdown(spare func(pid int) bool) error {
-	err := g.awaitPHP(spare)
+	err := g.awaitPHP(spare, func() ([]procfs.Stat, error) {
+		running, _, err := g.members()
+		return running, err
+	})
+	if err == nil {
+		err = g.awaitPHP(spare, g.strays())
+	}
 	g.stopThread()
 	if err != nil {
 		g.watchdog.killAll()
@@ -48,11 +54,12 @@ func (g *group) isReleased() bool {
 	}
 }
 
-func (g *group) awaitPHP(spare func(pid int) bool) error {
+// awaitPHP is shutdown for the php-cgi that list returns.
+func (g *group) awaitPHP(spare func(pid int) bool, list func() ([]procfs.Stat, error)) error {
 	var deadline <-chan time.Time // set when all are killed
 	force := g.force
 	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
-		running, _, err := g.members()
+		running, err := list()
 		if err != nil || len(running) == 0 {
 			return err
 		}

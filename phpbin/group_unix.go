@@ -12,6 +12,12 @@ func setCredential(attr *syscall.SysProcAttr, c *Credential) {
 	}
 }
 
+// hasLeft reports whether the process runs and is in another group.
+func (g *group) hasLeft(pid int) bool {
+	pgid, err := syscall.Getpgid(pid)
+	return err == nil && pgid != g.watchdog.pgid
+}
+
 func killGroup(pgid int) error { return syscall.Kill(-pgid, syscall.SIGKILL) }
 
 // ownOPcacheINI returns nothing: the OPcache of a launcher is anonymous memory.

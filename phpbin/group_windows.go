@@ -100,6 +100,9 @@ func (w *watchdog) adopt(p *os.Process) error {
 	return err
 }
 
+// hasLeft returns false: a process cannot leave the job.
+func (g *group) hasLeft(int) bool { return false }
+
 // stop closes the job.
 func (w *watchdog) stop() { _ = windows.CloseHandle(w.job) }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -21,9 +22,21 @@ type ownerTag struct {
 	start uint64 // procfs.Stat.StartTime
 }
 
-// dirPattern matches the name of a socket directory: dirPrefix, ownTag, and the
-// suffix of os.MkdirTemp.
-var dirPattern = regexp.MustCompile(`^` + dirPrefix + `([0-9a-z]+)-([0-9a-z]+)-([0-9a-z]+)-\d+$`)
+// dirPattern matches the name of a socket directory: dirPrefix, ownTag or newGroupTag,
+// and the suffix of os.MkdirTemp.
+var dirPattern = regexp.MustCompile(`^` + dirPrefix + `([0-9a-z]+)-([0-9a-z]+)-([0-9a-z]+)-(?:\d+-)?\d+$`)
+
+// groupTags is the number of the last newGroupTag.
+var groupTags atomic.Uint64
+
+// newGroupTag returns ownTag with a number, which no other launcher has.
+func newGroupTag() string {
+	tag := ownTag()
+	if tag == "" {
+		return ""
+	}
+	return tag + strconv.FormatUint(groupTags.Add(1), 10) + "-"
+}
 
 // ownTag returns the tag of this process as text for the name of a socket
 // directory. The path of a socket is visible in /proc/net/unix for as long as a

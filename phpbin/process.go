@@ -39,6 +39,7 @@ type owner interface {
 	table() *slotTable
 	threadSafe() bool
 	stacks() *phpstack.Cache
+	hasLeft(pid int) bool
 }
 
 // Conn returns the connection, which has carried the handshake and nothing else.
@@ -150,6 +151,12 @@ func (p *Process) Drain(ctx context.Context) (*Process, error) {
 	_ = p.conn.Close()
 	return p.owner.drain(ctx, p)
 }
+
+// LeftGroup reports whether the process has left the process group of its launcher,
+// because its script has called posix_setsid or posix_setpgid. The watchdog would not
+// kill it if this process died. It costs one system call, and none on Windows, where
+// nothing leaves the job object.
+func (p *Process) LeftGroup() bool { return p.owner.hasLeft(p.proc.pid) }
 
 // Memory returns the private memory of the process in bytes: what its exit would
 // free. On systems other than Linux it returns

@@ -60,7 +60,7 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 // startMaster starts the master and the watchdog. On error it leaves nothing
 // behind.
 func (s *Shared) startMaster() (err error) {
-	s.endpoint, err = newEndpoint(s.opts)
+	s.endpoint, err = newEndpoint(s.opts, s.tag)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (s *Single) Launch(ctx context.Context) (*Process, error) {
 }
 
 func (s *Single) launch(ctx context.Context) (*Process, error) {
-	e, err := newEndpoint(s.opts)
+	e, err := newEndpoint(s.opts, s.tag)
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,7 @@ type fakeProcess struct {
 	deaf           atomic.Bool
 	soft           atomic.Int32 // number of calls of SoftTimeout
 	noSoft         bool
+	leftGroup      atomic.Bool
 	memory         atomic.Int64
 	served         chan struct{}          // closed when the last request has ended
 	succeeded      atomic.Bool            // Drain returns another process
@@ -125,6 +126,8 @@ func (p *fakeProcess) ScriptEnd() (text string, ended bool) {
 func (p *fakeProcess) PID() int { return p.pid }
 
 func (p *fakeProcess) Done() <-chan struct{} { return p.done }
+
+func (p *fakeProcess) LeftGroup() bool { return p.leftGroup.Load() }
 
 func (p *fakeProcess) Memory() (int64, error) { return p.memory.Load(), nil }
 

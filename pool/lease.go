@@ -5,6 +5,8 @@ import (
 	"context"
 	"runtime"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // Lease is a worker held by one request. It is a value so that acquiring one does
@@ -30,7 +32,9 @@ func (p *Pool) leaseLocked(w *worker, info *Info, client *clientLimit, now time.
 }
 
 // makeAvailableLocked hands a worker that is in no list to the request that has
-// waited longest, or pushes it onto the idle stack.
+// waited longest, or pushes it onto the idle stack. One that would outlive this process
+// is stopped instead; looking for that costs a system call, so it is done only when no
+// request waits.
 func (p *Pool) makeAvailableLocked(w *worker, now time.Duration) {
 	p.endLeaseLocked(w, now)
 	if wt := p.queue.pop(); wt != nil {
@@ -38,6 +42,12 @@ func (p *Pool) makeAvailableLocked(w *worker, now time.Duration) {
 		if p.limited {
 			p.growLocked() // fewer requests wait: another pool may have its turn
 		}
+		return
+	}
+	if w.proc.LeftGroup() {
+		p.logLocked(p.log.Warn, "a script has moved its worker to another process group: replacing the worker",
+			ifSet("script", w.last.info.Script), zap.Uint64("worker", w.id), zap.Int("pid", w.proc.PID()))
+		p.stopLocked(w, LeftGroup)
 		return
 	}
 	p.moveLocked(w, Idle)

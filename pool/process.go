@@ -83,6 +83,11 @@ type Process interface {
 	// act on the process that still runs.
 	Drain(ctx context.Context) (Process, error)
 
+	// LeftGroup reports whether the process has left the process group in which it was
+	// started (setsid, setpgid), so that it would outlive this process. It is called,
+	// with the mutex held, before the worker becomes idle.
+	LeftGroup() bool
+
 	// Memory returns the private memory of the process in bytes, or
 	// errors.ErrUnsupported if the system does not report it.
 	Memory() (int64, error)

@@ -218,3 +218,33 @@ func TestRecycle_MaxAgeAndMaxMemory(t *testing.T) {
 		tt.wantWorkers(1, 1)
 	})
 }
+
+// TestWorker_LeftGroup has a script move its worker to another process group.
+func TestWorker_LeftGroup(t *testing.T) {
+	run(t, static(2), func(tt *tester) {
+		l := tt.acquire().wantLease()
+		first := tt.proc(1)
+		first.leftGroup.Store(true)
+		waiting := tt.acquire().wantLease() // the other worker
+		third := tt.acquire()
+		l.Release()
+		again := third.wantLease() // a request that waits gets the worker all the same
+		again.Release()
+		waiting.Release()
+		tt.settle()
+		select {
+		case <-first.done:
+		default:
+			tt.Error("the idle worker was not stopped")
+		}
+		if n := tt.Stats().Exits[LeftGroup]; n != 1 {
+			tt.Errorf("got %d workers that left their group, want 1", n)
+		}
+		if n := tt.Stats().Workers.Idle; n != 2 {
+			tt.Errorf("got %d idle workers, want 2", n)
+		}
+		if n := tt.logged.FilterMessageSnippet("another process group").Len(); n != 1 {
+			tt.Errorf("got %d log records, want 1", n)
+		}
+	})
+}

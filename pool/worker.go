@@ -258,13 +258,15 @@ const (
 	// BootFailed means that the worker script failed before it was ready. It is only
 	// counted: there was no worker yet.
 	BootFailed
+	// LeftGroup means that a script had moved it to another process group.
+	LeftGroup
 
-	reasons = int(BootFailed) + 1
+	reasons = int(LeftGroup) + 1
 )
 
 var reasonNames = [reasons]string{
 	"", "max_requests", "max_age", "max_memory", "idle_timeout", "request_timeout",
-	"crashed", "probe_failed", "abandoned", "recycled", "closed", "script_ended", "boot_failed",
+	"crashed", "probe_failed", "abandoned", "recycled", "closed", "script_ended", "boot_failed", "left_group",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

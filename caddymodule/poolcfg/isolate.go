@@ -74,11 +74,13 @@ func (o *Options) CheckRoot(pool, root string) error {
 	return nil
 }
 
-// unsafeFunctions start programs, kill other processes, or evade open_basedir: it does
+// unsafeFunctions start programs, kill other processes, leave the process group or the
+// namespaces in which the pool is, or evade open_basedir: it does
 // not apply to programs, putenv can make the mail program load a library
 // (LD_PRELOAD), and a link can change between PHP's check and the use of the file.
-const unsafeFunctions = "dl,exec,link,passthru,pcntl_exec,pcntl_fork,pcntl_forkx,pcntl_rfork,pcntl_unshare," +
-	"popen,posix_kill,posix_mkfifo,proc_nice,proc_open,proc_terminate,putenv,shell_exec,symlink,system"
+const unsafeFunctions = "dl,exec,link,passthru,pcntl_exec,pcntl_fork,pcntl_forkx,pcntl_rfork,pcntl_setns," +
+	"pcntl_setpriority,pcntl_unshare,popen,posix_kill,posix_mkfifo,posix_mknod,posix_setpgid,posix_setsid," +
+	"proc_nice,proc_open,proc_terminate,putenv,shell_exec,symlink,system"
 
 // isolatedUmask makes files that PHP writes inaccessible to users outside of its groups.
 const isolatedUmask = "027"

@@ -51,7 +51,7 @@ func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 			c.query("undo.php", url.Values{
 				"settings[open_basedir]": {"/"}, "settings[session.save_path]": {"/tmp"}, "settings[upload_tmp_dir]": {"/tmp"},
 				"settings[sys_temp_dir]": {"/tmp"}, "settings[enable_dl]": {"1"}, "settings[ffi.enable]": {"1"}, "settings[disable_functions]": {""},
-				"functions[]": strings.Split("exec,shell_exec,system,passthru,popen,proc_open,pcntl_exec,pcntl_fork,putenv,symlink,link,posix_kill,mail", ","),
+				"functions[]": strings.Split("exec,shell_exec,system,passthru,popen,proc_open,pcntl_exec,pcntl_fork,putenv,symlink,link,posix_kill,posix_setsid,posix_setpgid,posix_mknod,mail", ","),
 				"files[]":     {c.root + "/secret.txt", other.root + "/state.php", other.root + "/included.php", "/etc/passwd", "/proc/self/environ"},
 				"include":     {other.root + "/included.php"},
 				"session":     {"1"}, "write": {c.root + "/written"},
