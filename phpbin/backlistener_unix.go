@@ -39,7 +39,7 @@ func (g *group) giveToPHP(path string) error {
 		return err
 	}
 	if c := g.opts.Credential; c != nil {
-		return os.Chown(path, int(c.UID), int(c.GID))
+		return Grant(path, c)
 	}
 	return nil
 }

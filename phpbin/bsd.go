@@ -56,6 +56,11 @@ func sharedSupported() error {
 	return fmt.Errorf("a shared php-cgi master: %w on systems other than Linux", errors.ErrUnsupported)
 }
 
+// watchdogAttr returns the attributes for starting the watchdog.
+func watchdogAttr(pgid int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pgid: pgid}
+}
+
 // procAttr returns the attributes for starting php-cgi in the process group pgid.
 func procAttr(o Options, pgid int, _ syscall.Signal) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pgid: pgid}

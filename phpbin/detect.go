@@ -85,7 +85,16 @@ func (o Options) run(ctx context.Context, args ...string) (stdout, stderr string
 	setCredential(cmd.SysProcAttr, o.Credential)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
+	// On a thread without capabilities that php-cgi would inherit: its extensions are code,
+	// and so are the scripts that it preloads.
+	thread, err := startSpawnThread(Options{})
+	if err != nil {
+		return "", "", err
+	}
+	defer thread.stop()
+	if err = thread.do(cmd.Start); err == nil {
+		err = cmd.Wait()
+	}
 	return out.String(), errs.String(), err
 }
 

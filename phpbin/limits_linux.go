@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // rlimits are the resources, by the names that prlimit(1) uses.
@@ -77,10 +79,7 @@ func (o Options) canSetRlimits() bool {
 	if o.Credential == nil || int(o.Credential.UID) == os.Getuid() {
 		return true
 	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	err := unix.Capget(&header, &data[0])
-	return err == nil && data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+	return hasCapability(unix.CAP_SYS_RESOURCE)
 }
 
 // prlimitCommand returns the prefix of php-cgi's command line if the limits cannot
@@ -126,9 +125,13 @@ const (
 // setOOMScore sets the oom_score_adj of a php-cgi that has just been started. Its
 // children inherit it; the watchdog keeps ours.
 func (o Options) setOOMScore(pid int) error {
-	path := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
+	write := func(score int) error {
+		return procfs.Inspect(pid, func(dir string) error {
+			return os.WriteFile(dir+"/oom_score_adj", []byte(strconv.Itoa(score)), 0)
+		})
+	}
 	if score := o.OOMScoreAdj; score != nil {
-		err := os.WriteFile(path, []byte(strconv.Itoa(*score)), 0)
+		err := write(*score)
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w (a value below that of this process needs CAP_SYS_RESOURCE)", err)
 		}
@@ -145,6 +148,6 @@ func (o Options) setOOMScore(pid int) error {
 	if err != nil {
 		return nil //nolint:nilerr // only a default
 	}
-	_ = os.WriteFile(path, []byte(strconv.Itoa(min(own+oomScoreMargin, oomScoreAdjMax))), 0)
+	_ = write(min(own+oomScoreMargin, oomScoreAdjMax))
 	return nil
 }

@@ -57,7 +57,7 @@ func (o *Options) writePrelude() (dir string, err error) {
 	if o.Prelude.Public {
 		err = os.Chmod(path, 0o444) //nolint:gosec // see Prelude
 	} else if c != nil {
-		err = os.Chown(path, int(c.UID), int(c.GID))
+		err = Grant(path, c)
 	}
 	if err == nil && (o.Prelude.Public || c != nil) {
 		err = os.Chmod(dir, 0o711) //nolint:gosec // others may enter, not list it

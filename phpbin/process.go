@@ -202,7 +202,7 @@ var ErrUnstable = phpstack.ErrUnstable
 // errors.ErrUnsupported, with the reason, if a backtrace is not possible: it needs
 // Linux, a PHP that is not thread-safe, no debug build and of a known release (7.4
 // to 8.5), and the right to read the memory of the process: the same user and
-// groups with kernel.yama.ptrace_scope 0 or 1, or CAP_SYS_PTRACE.
+// groups or CAP_SETUID, with kernel.yama.ptrace_scope 0 or 1, or CAP_SYS_PTRACE.
 func (p *Process) Backtrace(depth int) ([]Frame, error) {
 	if p.owner.threadSafe() {
 		return nil, phpstack.ErrThreadSafe

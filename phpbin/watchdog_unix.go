@@ -52,7 +52,7 @@ func newWatchdog(pgid int, dir string) (_ *watchdog, err error) {
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	cmd.Dir = "/"
 	cmd.Stdin, cmd.Stdout = stdin, stdout
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: pgid}
+	cmd.SysProcAttr = watchdogAttr(pgid)
 	err = cmd.Start()
 	_ = stdout.Close()
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // SameUserRemedy says how to separate PHP from Caddy.
-const SameUserRemedy = "run Caddy as root and write `user www-data`, or make sure that all sites trust each other"
+const SameUserRemedy = "let Caddy start PHP as www-data (docs/operations.md has the drop-in for `systemctl edit caddy`), " +
+	"or make sure that all sites trust each other"
 
 // SharedUserRemedy says how to separate pools from each other.
 const SharedUserRemedy = "give each pool its own user"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -90,8 +89,8 @@ func invocations(pools []Pool) []*invocation {
 			continue
 		}
 		o := p.Process
-		if os.Geteuid() != 0 {
-			o.Credential = nil // only root can run it as another user
+		if ok, _ := phpbin.CanSwitchUser(); !ok {
+			o.Credential = nil
 		}
 		if p.Err == nil && base.Credential == nil {
 			base.Credential = o.Credential
@@ -139,7 +138,7 @@ func (p *Pool) check() Subject {
 	}
 	switch {
 	case p.Caution != nil:
-		f.note("ignore this if Caddy itself runs as root", "%v", p.Caution)
+		f.note("ignore this if Caddy itself runs as root or with these capabilities", "%v", p.Caution)
 	case p.User == "":
 		f.note(SameUserRemedy, "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys")
 	default:

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // kernel checks what php_pool needs of Linux: /proc, pidfds, prlimit, systemd.
@@ -34,7 +36,7 @@ func (f *findings) pidfd() {
 // prlimit checks for the program prlimit, which sets the limits of workers of
 // another user if Caddy does not have the capability to do so.
 func (f *findings) prlimit(pools []Pool) {
-	if os.Geteuid() != 0 || hasResourceCapability() {
+	if ok, _ := phpbin.CanSwitchUser(); !ok || hasResourceCapability() {
 		return
 	}
 	if _, err := exec.LookPath("prlimit"); err == nil {

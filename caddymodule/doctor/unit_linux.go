@@ -79,7 +79,11 @@ func (u *unit) read(text string) {
 		}
 		name, value, ok := strings.Cut(line, "=")
 		if section == "[Service]" && ok && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
-			u.service[strings.TrimSpace(name)] = strings.TrimSpace(value)
+			name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+			if name == ambientCapabilities && value != "" { // the lists are merged
+				value = u.service[name] + " " + value
+			}
+			u.service[name] = value
 		}
 	}
 }
@@ -115,11 +119,25 @@ func (f *findings) unit(u *unit, pools []Pool) {
 	}
 }
 
+// ambientCapabilities is the setting with the capabilities of a Caddy that is not root.
+const ambientCapabilities = "AmbientCapabilities"
+
+// canSwitchUser reports whether the unit's Caddy can start PHP as another user.
+func (u *unit) canSwitchUser() bool {
+	has := strings.Fields(strings.ToUpper(u.service[ambientCapabilities]))
+	for _, name := range []string{"CAP_SETUID", "CAP_SETGID", "CAP_KILL"} {
+		if !slices.Contains(has, name) {
+			return false
+		}
+	}
+	return true
+}
+
 // unitUser reports pools with a user that the unit's Caddy, which is not root, cannot
 // start PHP as.
 func (f *findings) unitUser(u *unit, pools []Pool) {
 	name := u.service["User"]
-	if name == "" || name == "root" || name == "0" {
+	if name == "" || name == "root" || name == "0" || u.canSwitchUser() {
 		return
 	}
 	for i := range pools {

@@ -55,6 +55,15 @@ func TestUnit_Findings(t *testing.T) {
 			wantFinding(t, f, Problem, "runs Caddy as caddy, which cannot start PHP as shop (pool a)", "systemctl edit caddy")
 		}
 	}
+	capable := &unit{service: map[string]string{"User": "caddy"}}
+	for i, text := range []string{"CAP_NET_BIND_SERVICE", "CAP_SETUID cap_setgid", "CAP_KILL"} { // systemd merges them
+		capable.read("[Service]\nAmbientCapabilities=" + text + "\n")
+		var f findings
+		f.unitUser(capable, users)
+		if refused := len(f) > 0; refused != (i < 2) {
+			t.Errorf("after AmbientCapabilities=%s: got\n%s", text, format(f))
+		}
+	}
 	var f findings
 	f.unit(&unit{service: map[string]string{"KillMode": "mixed", "TimeoutStopSec": "5s", "MemoryDenyWriteExecute": "no"}}, pools)
 	if len(f) != 1 {

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
 // siteBinding is the only site that may use an isolated pool: the name of the pool and
@@ -187,7 +189,7 @@ func (p *Plan) createDir(dir string) error {
 		return fmt.Errorf("%s is not a directory: remove it", dir)
 	}
 	if c := p.Process.Credential; c != nil {
-		if err := os.Lchown(dir, int(c.UID), int(c.GID)); err != nil {
+		if err := phpbin.Grant(dir, c); err != nil {
 			return err
 		}
 	}

@@ -70,9 +70,10 @@ type Options struct {
 	InheritEnv []string `json:"inherit_env,omitzero"`
 
 	// The user that PHP runs as: `user` or `user:group`. Another user than
-	// Caddy's requires Caddy to run as root. Default: Caddy's user; if that is
-	// root, `www-data`, or `nobody` if it does not exist. PHP runs as root only
-	// if this is set to `root`.
+	// Caddy's requires Caddy to run as root, or on Linux to have the capabilities
+	// CAP_SETUID, CAP_SETGID and CAP_KILL. Default: `www-data`, or `nobody` if it
+	// does not exist, where Caddy can start PHP as another user; else Caddy's
+	// user. PHP runs as root only if this is set to `root`.
 	User string `json:"user,omitempty"`
 
 	// The file mode creation mask of the workers, in octal, such as `027`. Linux

@@ -18,8 +18,8 @@ type UnixUser struct {
 	phpbin.Credential
 }
 
-// fallbackUsers are tried in this order if Caddy runs as root and no user is
-// configured.
+// fallbackUsers are tried in this order if Caddy can run PHP as another user and none
+// is configured.
 var fallbackUsers = []string{"www-data", "nobody"}
 
 // workerUser returns the user for the workers; nil means Caddy's own user. It does not
@@ -32,7 +32,7 @@ func workerUser(option string) (*UnixUser, error) {
 		}
 		return lookupUser(option)
 	}
-	if !isRoot() {
+	if ok, _ := phpbin.CanSwitchUser(); !ok {
 		return nil, nil //nolint:nilnil // nil is Caddy's own user
 	}
 	for _, name := range fallbackUsers {
@@ -40,8 +40,8 @@ func workerUser(option string) (*UnixUser, error) {
 			return u, nil
 		}
 	}
-	return nil, fmt.Errorf("user: Caddy runs as root, and neither %s exists: write user <name>, "+
-		"or user root to run PHP as root", strings.Join(fallbackUsers, " nor "))
+	return nil, fmt.Errorf("user: Caddy can run PHP as another user, and neither %s exists: write user <name>, "+
+		"which may be Caddy's own", strings.Join(fallbackUsers, " nor "))
 }
 
 // prepareUser fills in the user of the workers.
@@ -60,18 +60,24 @@ func (p *Plan) prepareUser() error {
 
 // CheckUser returns an error if Caddy cannot start workers as the configured user.
 func (p *Plan) CheckUser() error {
-	if p.Process.Credential == nil || isRoot() {
+	ok, missing := phpbin.CanSwitchUser()
+	if p.Process.Credential == nil || ok {
 		return nil
 	}
-	return fmt.Errorf("user %s: Caddy does not run as root and cannot start processes as another user or group: "+
-		"run Caddy as root (docs/operations.md has the drop-in for `systemctl edit caddy`), or remove user", p.Options.User)
+	if len(missing) == 0 {
+		return fmt.Errorf("user %s: Caddy does not run as root and cannot start processes as another user or group: "+
+			"run Caddy as root, or remove user", p.Options.User)
+	}
+	return fmt.Errorf("user %s: Caddy does not run as root and lacks %s, so it cannot start and end processes of another user or group: "+
+		"run `systemctl edit caddy`, write the two lines below, and restart Caddy; or remove user\n"+
+		"[Service]\nAmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL", p.Options.User, strings.Join(missing, ", "))
 }
 
 // detectOptions returns the options for detecting php-cgi. It runs as the pool's user
-// only if Caddy is root.
+// if Caddy can do that.
 func (p *Plan) detectOptions() phpbin.Options {
 	o := p.Process
-	if !isRoot() {
+	if ok, _ := phpbin.CanSwitchUser(); !ok {
 		o.Credential = nil
 	}
 	return o

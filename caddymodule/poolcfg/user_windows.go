@@ -7,5 +7,5 @@ func checkUserOption(option string) error {
 	return fmt.Errorf("user %s: on Windows PHP runs as Caddy's user: remove user", option)
 }
 
-// isRoot reports whether Caddy may run workers as another user; on Windows it cannot.
+// isRoot reports whether Caddy runs as root, which Windows does not have.
 func isRoot() bool { return false }

@@ -49,7 +49,8 @@ type Options struct {
 	INI      [][2]string // PHP settings, for every backend
 	FastCGI  []string    // options of php_fastcgi alone
 	Wrapper  []string    // a command that runs Caddy: its path and arguments
-	UID      uint32      // the user that Caddy runs as; 0: the user of the tests
+	RunAs    RunAs       // how Caddy runs
+	UID      uint32      // the user that Caddy runs as; 0: as RunAs says
 	Ambient  []uintptr   // that user's ambient capabilities
 	Env      []string    // added to Caddy's environment
 	Panic    string      // the text of panics of Caddy's own handlers, which are expected
@@ -81,6 +82,7 @@ func Prepare(tb testing.TB, b Backend, opts ...Options) *Server {
 		CopyTree(tb, s.Site, Testdata(tb, "site"))
 		ChownToPHP(tb, s.Site)
 	}
+	s.runAs()
 	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.Port)
 	s.Client = NewClient(tb)
 	if b.FPM {

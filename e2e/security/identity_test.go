@@ -259,7 +259,7 @@ func TestUser_RequiresRoot(t *testing.T) {
 		if err == nil {
 			t.Fatal(line, "was accepted")
 		}
-		harness.WantMessage(t, err, []string{line, "does not run as root", "run Caddy as root", "remove user"})
+		harness.WantMessage(t, err, []string{line, "does not run as root", "lacks CAP_SETUID, CAP_SETGID, CAP_KILL", "AmbientCapabilities=", "remove user"})
 		if strings.Contains(err.Error(), "operation not permitted") {
 			t.Errorf("Caddy tried to switch the user: %v", err)
 		}

@@ -7,24 +7,33 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/procfs"
 )
 
 // Backtrace returns the stack of the script that a process runs: the innermost call
 // first, at most depth frames, none if no PHP code runs. The error is ErrUnstable if
 // the stack changed on every attempt, and wraps errors.ErrUnsupported if a backtrace
 // is not possible.
-func (c *Cache) Backtrace(pid, depth int) ([]Frame, error) {
+func (c *Cache) Backtrace(pid, depth int) (frames []Frame, err error) {
+	err = procfs.Inspect(pid, func(string) (err error) {
+		frames, err = c.backtrace(pid, depth)
+		return err
+	})
+	return frames, describePermission(err)
+}
+
+func (c *Cache) backtrace(pid, depth int) ([]Frame, error) {
 	binary, err := c.lookup(pid)
 	if err != nil {
-		return nil, describePermission(err)
+		return nil, err
 	}
 	bias, err := loadBias(pid, binary.entry)
 	if err != nil {
-		return nil, describePermission(err)
+		return nil, err
 	}
-	frames, err := binary.layout.backtrace(processMemory(pid), bias+binary.globals, depth)
-	return frames, describePermission(err)
+	m := &processMemory{pid: pid}
+	defer m.close()
+	return binary.layout.backtrace(m, bias+binary.globals, depth)
 }
 
 // describePermission explains a permission error.
@@ -33,7 +42,7 @@ func describePermission(err error) error {
 		return err
 	}
 	return unsupported("reading the memory of the worker is not permitted (%w): "+
-		"if PHP runs as another user than Caddy, Caddy needs CAP_SYS_PTRACE; "+
+		"if PHP runs as another user than Caddy, Caddy needs CAP_SYS_PTRACE or CAP_SETUID; "+
 		"otherwise kernel.yama.ptrace_scope must be below 2, or Caddy needs CAP_SYS_PTRACE", err)
 }
 
@@ -67,30 +76,6 @@ type memory interface {
 type chunk struct {
 	addr uint64
 	b    []byte
-}
-
-// processMemory is the memory of the process with this pid.
-type processMemory int
-
-// read uses process_vm_readv(2), which does not stop the process.
-func (pid processMemory) read(chunks ...chunk) error {
-	local, remote := make([]unix.Iovec, len(chunks)), make([]unix.RemoteIovec, len(chunks))
-	want := 0
-	for i, c := range chunks {
-		local[i].Base = &c.b[0]
-		local[i].SetLen(len(c.b))
-		remote[i] = unix.RemoteIovec{Base: uintptr(c.addr), Len: len(c.b)}
-		want += len(c.b)
-	}
-	n, err := unix.ProcessVMReadv(int(pid), local, remote, 0)
-	switch {
-	case errors.Is(err, unix.EFAULT), err == nil && n < want:
-		return ErrUnstable // no such address
-	case errors.Is(err, unix.ESRCH):
-		return os.ErrProcessDone
-	default:
-		return err
-	}
 }
 
 const (

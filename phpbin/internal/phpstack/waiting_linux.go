@@ -20,7 +20,18 @@ import (
 // which is reported as "the web server". Without the rights that Backtrace needs,
 // BlockedOn only reports whether the process runs.
 func BlockedOn(pid int, conn net.Conn) (Wait, error) {
-	return (&waitReader{pid: pid, mem: processMemory(pid), connInode: socketInode(conn)}).read()
+	m := &processMemory{pid: pid}
+	defer m.close()
+	r := &waitReader{pid: pid, mem: m, connInode: socketInode(conn)}
+	var w Wait
+	err := procfs.Inspect(pid, func(string) (err error) {
+		w, err = r.read()
+		return err
+	})
+	if errors.Is(err, os.ErrPermission) {
+		return r.readState()
+	}
+	return w, err
 }
 
 // waitReader reads what a process waits for.
@@ -50,11 +61,11 @@ var callNames = map[uint64]string{
 // read reads the system call and its arguments (proc_pid_syscall(5)).
 func (w *waitReader) read() (Wait, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", w.pid))
-	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Wait{}, err
 	}
 	fields := strings.Fields(string(text))
-	if len(fields) < 7 { // not permitted, "running", or "-1": blocked, but not in a system call
+	if len(fields) < 7 { // "running", or "-1": blocked, but not in a system call
 		return w.readState()
 	}
 	number, err := strconv.ParseUint(fields[0], 10, 64)

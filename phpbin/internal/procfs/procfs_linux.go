@@ -126,7 +126,11 @@ func byGroup() (map[int][]Stat, error) {
 // PrivateMemory returns how many bytes of memory the process shares with no other
 // one. Its exit would free them.
 func PrivateMemory(pid int) (int64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	var data []byte
+	err := Inspect(pid, func(dir string) (err error) {
+		data, err = os.ReadFile(dir + "/smaps_rollup")
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -176,7 +180,7 @@ func CheckPIDNamespace() error {
 // ReadLink reads a symbolic link below /proc/PID, and returns "" if it cannot.
 func ReadLink(pid int, name string) string {
 	var link string
-	inspect(pid, func(dir string) (err error) {
+	_ = Inspect(pid, func(dir string) (err error) {
 		link, err = os.Readlink(dir + "/" + name)
 		return err
 	})
@@ -188,7 +192,7 @@ func ReadLink(pid int, name string) string {
 // read them.
 func ReadFDs(pid int) map[int]string {
 	links := map[int]string{}
-	inspect(pid, func(dir string) error {
+	_ = Inspect(pid, func(dir string) error {
 		entries, err := os.ReadDir(dir + "/fd")
 		for _, entry := range entries {
 			link, linkErr := os.Readlink(dir + "/fd/" + entry.Name())
@@ -203,32 +207,40 @@ func ReadFDs(pid int) map[int]string {
 	return links
 }
 
-// inspect calls read with /proc/PID.
+// Inspect calls access with /proc/PID and returns its error.
 //
-// Reading the links of another user's process takes CAP_SYS_PTRACE, which root does not
-// have in an ordinary container; but root may read them as that user (ptrace(2),
-// "Ptrace access mode checking"). That makes this process non-dumpable, as
-// starting any process as another user does.
-func inspect(pid int, read func(dir string) error) {
+// Reading the links or the memory map of another user's process takes CAP_SYS_PTRACE,
+// which root does not have in an ordinary container. But with CAP_SETUID it is possible
+// as that user (ptrace(2), "Ptrace access mode checking"): access is then called again.
+// That makes this process non-dumpable, as starting any process as another user does.
+func Inspect(pid int, access func(dir string) error) error {
 	dir := fmt.Sprintf("/proc/%d", pid)
-	err := read(dir)
-	if err == nil || !errors.Is(err, os.ErrPermission) || os.Geteuid() != 0 {
-		return
+	err := access(dir)
+	if err == nil || !errors.Is(err, os.ErrPermission) || !canSetUID() {
+		return err
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return
+		return err
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return
+		return os.ErrPermission
 	}
 	done := make(chan struct{})
 	osthread.Go(func() { // the thread ends, and its identity with it
 		defer close(done)
 		_ = unix.Setfsgid(int(owner.Gid))
 		_ = unix.Setfsuid(int(owner.Uid))
-		_ = read(dir)
+		err = access(dir)
 	})
 	<-done
+	return err
+}
+
+// canSetUID reports whether CAP_SETUID is effective.
+func canSetUID() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SETUID) != 0
 }
