@@ -225,8 +225,8 @@ func TestDocs_ShellCommandsParse(t *testing.T) {
 // The drop-ins are to be pasted: systemd ignores a line that it does not know.
 func TestDocs_SystemdDropIns(t *testing.T) {
 	known := []string{
-		"Environment", "Group", "KillMode", "RuntimeDirectory", "RuntimeDirectoryMode", "StateDirectory", "StateDirectoryMode",
-		"TimeoutStopSec", "User",
+		"AmbientCapabilities", "KillMode", "RuntimeDirectory", "RuntimeDirectoryMode", "StateDirectory", "StateDirectoryMode",
+		"TimeoutStopSec",
 	}
 	blocks := page{text: readDoc(t, "../docs/operations.md")}.blocks("ini")
 	if len(blocks) != 2 {
