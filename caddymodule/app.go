@@ -56,6 +56,7 @@ type App struct {
 	logger *zap.Logger
 
 	// Written while handlers are provisioned, which Caddy does one by one.
+	left     bool                      // the pools, in Cleanup
 	plans    map[string]*poolcfg.Plan  // of the pools in use, by pool name
 	pools    map[string]*live.Pool     // by pool name
 	located  map[string]string         // results of phpbin.Find, by the option `binary`
@@ -332,13 +333,16 @@ func (a *App) unstage() {
 // Cleanup releases the pools. A pool is closed when no config uses it any more. When
 // Caddy exits, the background jobs of scripts end too.
 func (a *App) Cleanup() error {
+	if a.left {
+		return nil
+	}
+	a.left = true
 	a.unstage()
 	var wg sync.WaitGroup // closing a pool waits for its requests
 	for name := range a.pools {
 		wg.Go(func() { live.Leave(name) })
 	}
 	wg.Wait()
-	a.pools = nil
 	if live.Exiting() {
 		return phpbin.KillJobs()
 	}
@@ -387,30 +391,3 @@ var (
 	_ caddy.Provisioner  = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )
-
-// resizeByMeasurement adjusts the sizes of pools with automatic ones to the memory
-// that their largest worker has used, until the config is stopped.
-func (a *App) resizeByMeasurement(resources poolcfg.Resources) {
-	ticker := time.NewTicker(poolcfg.MeasureInterval)
-	defer ticker.Stop()
-	largest := map[string]int64{} // bytes, by pool name
-	for {
-		select {
-		case <-a.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for name, p := range a.pools {
-			largest[name] = max(largest[name], p.LargestWorkerBytes())
-		}
-		plans := map[string]*poolcfg.Plan{}
-		for name, plan := range a.plans {
-			resized := *plan
-			plans[name] = &resized
-		}
-		poolcfg.Allocate(resources, plans, largest)
-		for name, p := range a.pools {
-			p.Resize(a, plans[name])
-		}
-	}
-}

@@ -45,6 +45,10 @@ func TestStatusPool_Caddyfile(t *testing.T) {
 		"no default":        {"http://localhost:8001 {\n" + own + "php_pool_ping /ping default\n}\n", "there is no pool default: there is srv-www"},
 		"an unused pool":    {"{\nphp_pool {\npool shop {\nworkers 2\n}\n}\n}\nhttp://localhost:8001 {\nphp_pool\nphp_pool_ping /ping shop\n}\n", "pool shop does not run, because no php_pool uses it: write pool shop in the block of a php_pool"},
 		"a range":           {"http://localhost:8001 {\n" + own + "php_pool_ping /ping {\nallow {env.STATUSPOOL_NOT_SET}\n}\n}\n", "allow: {env.STATUSPOOL_NOT_SET} has no value"},
+		"all pools":         {"http://a.test:8001 {\n" + own + "}\nhttp://b.test:8002 {\nphp_pool\n}\nhttp://monitor.test:8003 {\nphp_pool_ping /ready *\n}\n", ""},
+		"all for status":    {"http://localhost:8001 {\n" + own + "php_pool_status /status *\n}\n", "php_pool_status shows one pool, not *: there is srv-www"},
+		"private ranges":    {"http://localhost:8001 {\n" + own + "php_pool_ping /ping {\nallow private_ranges all\n}\nphp_pool_status {\nallow private_ranges 192.0.2.1\n}\n}\n", ""},
+		"a wrong range":     {"http://localhost:8001 {\n" + own + "php_pool_ping /ping {\nallow private\n}\n}\n", "allow private: write an IP address, a range such as 10.0.0.0/8, private_ranges or all"},
 		"no pool":           {"http://localhost:8001 {\nphp_pool_status /status\n}\n", "there is no pool to show: write php_pool in a site"},
 	} {
 		t.Run(name, func(t *testing.T) {

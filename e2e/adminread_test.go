@@ -79,13 +79,13 @@ func TestAdminAPI_Fields(t *testing.T) {
 	pool["worker"] = workers[i]
 	const number, text, flag, list, object = 1.0, "", true, "list", "object"
 	for field, want := range map[string]any{
-		"name": text, "manager": text, "generation": number,
+		"name": text, "manager": text, "generation": number, "draining": flag,
 		"php.version": text, "php.binary": text, "php.sapi": text, "php.zts": flag, "php.opcache": flag,
 		"php.jit": flag, "php.features": list,
 		"workers.total": number, "workers.idle": number, "workers.busy": number, "workers.draining": number,
 		"workers.starting": number, "workers.max": number, "workers.preforked": number,
 		"queue.length": number, "queue.max": number, "queue.wait_seconds_total": number,
-		"requests.total": number, "requests.failed": number, "requests.rejected": number, "requests.timed_out": number, "requests.slow": number, "requests.retried": number,
+		"requests.open": number, "requests.total": number, "requests.failed": number, "requests.rejected": number, "requests.timed_out": number, "requests.slow": number, "requests.retried": number,
 		"exits": object, "launches": number, "restarts": number, "master_exits": number, "uptime_seconds": number, "memory_bytes": number, "memory_human": text,
 		"worker.id": number, "worker.pid": number, "worker.state": text, "worker.generation": number,
 		"worker.requests": number, "worker.uptime_seconds": number, "worker.idle_seconds": number,

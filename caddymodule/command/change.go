@@ -16,31 +16,17 @@ import (
 // forgotten name does not restart every site of the machine.
 func runRestart(cmd *cobra.Command, names []string) error {
 	all, _ := cmd.Flags().GetBool("all")
-	if all && len(names) > 0 {
-		return errors.New("--all and names of pools exclude each other: use one of them")
-	}
 	c, err := newClient(cmd)
 	if err != nil {
 		return err
 	}
-	list, err := c.pools(cmd.Context())
-	if !all && len(names) == 0 {
-		return missingPool("or use --all", list)
-	}
+	names, list, err := c.selectPools(cmd.Context(), names, all)
 	if err != nil {
 		return err
 	}
-	generations, known := map[string]int{}, namesOf(list)
+	generations := map[string]int{}
 	for i := range list {
 		generations[list[i].Name] = list[i].Generation
-	}
-	if all {
-		names = known
-	}
-	for _, name := range names {
-		if _, ok := generations[name]; !ok {
-			return unknownPool(name, known)
-		}
 	}
 	var errs []error
 	for _, name := range names {

@@ -51,7 +51,7 @@ func addCommands(cmd *cobra.Command, plan Planner) {
 		return cmd.Help()
 	})
 	cmd.AddCommand(statusCommand(), topCommand(), backtraceCommand(), opcacheCommand(), restartCommand(), scaleCommand(),
-		recycleCommand(), doctorCommand(plan), importCommand())
+		recycleCommand(), drainCommand(), doctorCommand(plan), importCommand())
 }
 
 // runE turns a function into the RunE of a command, and makes Caddy print its

@@ -27,6 +27,9 @@ const (
 // since its start.
 func diagnose(p *poolInfo) []doctor.Finding {
 	d := diagnosis{pool: p}
+	if p.Draining {
+		d.add(doctor.Note, fmt.Sprintf("run `caddy php-pool drain --undo %s` when it is to get requests again", p.Name), "drained: its ping responds with 503")
+	}
 	d.workers()
 	if p.opcache != nil {
 		d.opcache(p.opcache)

@@ -9,6 +9,7 @@
 //	diagnose.go          problems that the numbers of a pool show
 //	opcache_capacity.go  PHP's caches that are almost full
 //	change.go            restart, scale, recycle
+//	drain.go             drain
 //	backtrace.go         backtrace
 //	opcache.go           opcache
 //	top.go               top: the command and its rows

@@ -5,6 +5,7 @@ type poolInfo struct {
 	Name       string `json:"name"`
 	Manager    string `json:"manager"`
 	Generation int    `json:"generation"`
+	Draining   bool   `json:"draining"`
 	PHP        struct {
 		Version string `json:"version"`
 		Binary  string `json:"binary"`
@@ -30,6 +31,7 @@ type poolInfo struct {
 		Max    int `json:"max"`
 	} `json:"queue"`
 	Requests struct {
+		Open       int64  `json:"open"`
 		Total      uint64 `json:"total"`
 		Failed     uint64 `json:"failed"`
 		Rejected   uint64 `json:"rejected"`

@@ -34,9 +34,9 @@ type Listener struct {
 	// `:adm`, or numbers. A user without a group is that user's own group. Default: those of Caddy.
 	Owner string `json:"owner,omitempty"`
 
-	// The addresses that may connect by TCP, or IP ranges in CIDR notation. Others are
-	// disconnected: who can send a FastCGI request can run any script. Default: this
-	// machine only.
+	// The addresses that may connect by TCP, or IP ranges in CIDR notation;
+	// `private_ranges` stands for those that Caddy calls so. Others are disconnected: who
+	// can send a FastCGI request can run any script. Default: this machine only.
 	Allow []string `json:"allow,omitempty"`
 
 	// The extensions that a script may have, as `security.limit_extensions` of php-fpm.
@@ -230,24 +230,11 @@ func (l *Listener) parseAddress() error {
 		return fmt.Errorf("allow %s: a Unix socket is protected by its owner and mode: remove allow", strings.Join(l.Allow, " "))
 	}
 	for _, text := range l.Allow {
-		prefix, err := parsePrefix(text)
+		ranges, err := poolcfg.ParseRange(text)
 		if err != nil {
 			return err
 		}
-		l.allow = append(l.allow, prefix)
+		l.allow = append(l.allow, ranges...)
 	}
 	return nil
-}
-
-// parsePrefix parses an IP address or a range.
-func parsePrefix(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil {
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
-		return prefix, fmt.Errorf("allow %s: write an IP address, or a range such as 10.0.0.0/8", text)
-	}
-	return prefix, nil
 }

@@ -30,6 +30,8 @@ type Pool struct {
 	// response was complete.
 	ClientsClosed atomic.Uint64
 
+	drained atomic.Bool // see SetDrained
+
 	logger *zap.Logger
 
 	// changeMu is held during Restart and Scale, which may take as long as a

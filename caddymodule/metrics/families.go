@@ -12,6 +12,8 @@ var metrics = append([]metric{
 	newMetric("info", "PHP version, spawn mode and manager of the pool; always 1.", collectInfo, "version", "spawn", "manager"),
 	gauge("up", "1 if the pool can serve requests, even if they wait for a worker first.",
 		func(s *poolSample) int { return boolToInt(s.ready) }),
+	gauge("draining", "1 if the pool is drained on request: its ping responds with 503.",
+		func(s *poolSample) int { return boolToInt(s.pool.Drained()) }),
 	gauge("start_time_seconds", "Start time of the pool, in seconds since the epoch.",
 		func(s *poolSample) float64 { return float64(s.stats.Started.UnixNano()) / 1e9 }),
 	gauge("generation", "Number of the active generation.",

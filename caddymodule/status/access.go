@@ -25,10 +25,12 @@ type statusAccess struct {
 	Pool string `json:"pool,omitempty"`
 
 	// IP ranges in CIDR notation whose clients have access, in addition to
-	// localhost.
+	// localhost; `private_ranges` stands for those that Caddy calls so, and `all`
+	// for every client.
 	Allow []string `json:"allow,omitempty"`
 
 	allow []netip.Prefix
+	all   bool   // clients have access
 	name  string // of the pool
 }
 
@@ -37,16 +39,22 @@ func (a *statusAccess) provision(ctx caddy.Context) (err error) {
 	if a.name, err = findPool(ctx, a.Pool); err != nil {
 		return err
 	}
+	return a.parseRanges()
+}
+
+// parseRanges parses Allow.
+func (a *statusAccess) parseRanges() error {
 	for _, text := range a.Allow {
 		expanded, err := poolcfg.Expand("allow", text)
 		if err != nil {
 			return err
 		}
-		prefix, err := netip.ParsePrefix(expanded)
+		ranges, err := poolcfg.ParseRange(expanded)
 		if err != nil {
-			return fmt.Errorf("allow %s: must be an IP range such as 10.0.0.0/8", expanded)
+			return err
 		}
-		a.allow = append(a.allow, prefix)
+		a.allow = append(a.allow, ranges...)
+		a.all = a.all || expanded == poolcfg.AllClients
 	}
 	return nil
 }
@@ -54,12 +62,8 @@ func (a *statusAccess) provision(ctx caddy.Context) (err error) {
 // authorize returns the pool. It returns an HTTP error if the client has no access,
 // the method is not GET or HEAD, or the pool does not exist.
 func (a *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*live.Pool, error) {
-	if !a.allowed(r) {
-		return nil, caddyhttp.Error(http.StatusForbidden, errors.New("pool status is only available from localhost: add the client's address to allow"))
-	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		return nil, caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed: use GET", r.Method))
+	if err := a.authorizeClient(w, r); err != nil {
+		return nil, err
 	}
 	p := live.Find(a.name)
 	if p == nil {
@@ -68,12 +72,25 @@ func (a *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*live.
 	return p, nil
 }
 
+// authorizeClient returns an HTTP error if the client has no access, or the method is not
+// GET or HEAD.
+func (a *statusAccess) authorizeClient(w http.ResponseWriter, r *http.Request) error {
+	if !a.allowed(r) {
+		return caddyhttp.Error(http.StatusForbidden, errors.New("pool status is only available from localhost: add the client's address to allow"))
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		return caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed: use GET", r.Method))
+	}
+	return nil
+}
+
 // allowed reports whether the client has access. Only a direct connection from a
 // loopback address counts as localhost: a request with a forwarding header comes
 // from another client, and the addresses in X-Forwarded-For may be forged. The
 // ranges of allow are compared with the client IP that Caddy has determined.
 func (a *statusAccess) allowed(r *http.Request) bool {
-	if isLoopback(r.RemoteAddr) && !isForwarded(r.Header) {
+	if a.all || isLoopback(r.RemoteAddr) && !isForwarded(r.Header) {
 		return true
 	}
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)

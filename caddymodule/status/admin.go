@@ -44,6 +44,7 @@ type endpoint func(w http.ResponseWriter, r *http.Request, p *live.Pool, arg str
 var endpoints = map[string]map[string]endpoint{
 	"":        {http.MethodGet: showPool},
 	"ping":    {http.MethodGet: pingPool},
+	"drain":   {http.MethodPost: drainPool, http.MethodDelete: undoDrain},
 	"status":  {http.MethodGet: showStatus},
 	"restart": {http.MethodPost: restartPool},
 	"scale":   {http.MethodPost: scalePool},
@@ -112,10 +113,22 @@ func showStatus(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) 
 
 // pingPool responds as php-fpm's ping page does.
 func pingPool(w http.ResponseWriter, _ *http.Request, p *live.Pool, _ string) error {
-	if err := ServePing(p, w, Pong); err != nil {
+	if err := ServePing(w, Pong, p); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 	}
 	return nil
+}
+
+// drainPool makes the ping respond with 503, so that a balancer sends its requests
+// elsewhere. The pool serves as before.
+func drainPool(w http.ResponseWriter, _ *http.Request, p *live.Pool, _ string) error {
+	p.SetDrained(true)
+	return writeJSON(w, describePool(p, detail{}))
+}
+
+func undoDrain(w http.ResponseWriter, _ *http.Request, p *live.Pool, _ string) error {
+	p.SetDrained(false)
+	return writeJSON(w, describePool(p, detail{}))
 }
 
 func restartPool(w http.ResponseWriter, r *http.Request, p *live.Pool, _ string) error {

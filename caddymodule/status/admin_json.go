@@ -17,6 +17,7 @@ type poolJSON struct {
 	Manager      pool.Manager         `json:"manager"`
 	Spawn        string               `json:"spawn,omitempty"`
 	Generation   int                  `json:"generation"`
+	Draining     bool                 `json:"draining"` // the pool itself, on request
 	PHP          *phpJSON             `json:"php,omitempty"`
 	WorkerScript string               `json:"worker_script,omitempty"` // absent in an ordinary pool
 	Workers      workersJSON          `json:"workers"`
@@ -82,6 +83,9 @@ type queueJSON struct {
 }
 
 type requestsJSON struct {
+	// Open counts those that are here now: from the look-up of the script to the last
+	// byte of the response.
+	Open       int64          `json:"open"`
 	Total      uint64         `json:"total"`
 	Failed     uint64         `json:"failed"`
 	Rejected   uint64         `json:"rejected"`
@@ -142,7 +146,7 @@ func describePool(p *live.Pool, d detail) poolJSON {
 	used := p.Sampler.Sample(p.Pool)
 	s, workers := p.Pool.Snapshot()
 	out := poolJSON{
-		Name: s.Name, Manager: s.Manager, Generation: s.Generation,
+		Name: s.Name, Manager: s.Manager, Generation: s.Generation, Draining: p.Drained(),
 		Workers: workersJSON{
 			Total: s.Workers.Total, Idle: s.Workers.Idle, Busy: s.Workers.Busy,
 			Draining: s.Workers.Draining, Starting: s.Workers.Starting, Stopping: s.Workers.Stopping,
@@ -150,7 +154,7 @@ func describePool(p *live.Pool, d detail) poolJSON {
 		},
 		Queue: queueJSON{s.Queue.Length, s.Queue.Max, s.Queue.WaitTotal.Seconds()},
 		Requests: requestsJSON{
-			Total: s.Requests.Total, Failed: s.Requests.Failed,
+			Open: p.InUse(), Total: s.Requests.Total, Failed: s.Requests.Failed,
 			Rejected: s.Requests.Rejected, Rejections: rejectionsJSON(s.Requests.Rejections),
 			Slow: s.Requests.Slow, Retried: s.Requests.Retried, TimedOut: s.Requests.TimedOut,
 		},

@@ -47,6 +47,8 @@ func findPool(ctx caddy.Context, name string) (string, error) {
 		return "", err
 	}
 	switch {
+	case name == allPools && !pools.DefinesPool(name):
+		return "", fmt.Errorf("php_pool_status shows one pool, not *: %s", thereAre(all))
 	case len(all) == 0:
 		return "", errors.New("there is no pool to show: write php_pool in a site")
 	case name != "" && !slices.Contains(all, name) && pools.DefinesPool(name):

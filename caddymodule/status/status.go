@@ -94,7 +94,7 @@ func statusPage(p *live.Pool, full, fullURI bool) *fpmstatus.Page {
 // parseStatus sets up the handler from Caddyfile tokens:
 //
 //	php_pool_status [<matcher>] [<pool>] {
-//	    allow <cidr>...
+//	    allow <cidr>...|private_ranges|all
 //	    full_uri
 //	}
 func parseStatus(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
