@@ -232,6 +232,7 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	}
 	state.response = resp.Response
 	state.replaceRetryAfter(resp.HTTP.Header)
+	live.RemoveProxyStatus(resp.HTTP.Header)
 	resp.body = resp.HTTP.Body.(*fastcgi.Body)
 	if stream != nil {
 		resp.beforeResponse(state, stream)

@@ -168,6 +168,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	}
 	if err != nil {
 		live.SetRetryAfter(w.Header(), err)
+		live.SetProxyStatus(w.Header(), err)
 		state.errorHeader = w.Header()
 	}
 	return err

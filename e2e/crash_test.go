@@ -160,8 +160,8 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 		if p.Quarantined[script] == "" || len(p.Quarantined) != 1 {
 			t.Errorf("got %v in quarantine, want %s", p.Quarantined, script)
 		}
-		wantRejected(t, s.Get("/load/odd.php?do=kill"))
-		wantRejected(t, s.Get("/load/odd.php?do=exit"))
+		wantRejected(t, s.Get("/load/odd.php?do=kill"), "http_request_denied")
+		wantRejected(t, s.Get("/load/odd.php?do=exit"), "http_request_denied")
 		s.Get("/load/odd.php/elsewhere?do=exit").Want(t, 200, "half")
 		s.Get("/hello.php").Want(t, 200, "hello\n")
 		if got := s.Logged("script quarantined after repeated worker crashes"); len(got) != 1 || got[0]["script"] != s.Site+"/load/odd.php" || got[0]["uri"] != "/load/odd.php" {

@@ -126,3 +126,23 @@ func TestHealth_Listener(t *testing.T) {
 		t.Errorf("drained: got %q", got)
 	}
 }
+
+// TestProxyStatus_OnlyRefusals tells the balancer to send a request elsewhere only if PHP
+// has not got it: an application may respond with 503, too, and may even try to pass for
+// php_pool.
+func TestProxyStatus_OnlyRefusals(t *testing.T) {
+	t.Parallel()
+	harness.ForEach(t, harness.BothTransports, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PoolSite(b, "workers 1"))
+		harness.WriteFile(t, filepath.Join(s.Site, "later.php"), `<?php http_response_code(503); echo 'later';`)
+		harness.WriteFile(t, filepath.Join(s.Site, "spoof.php"),
+			`<?php http_response_code(503); header('Proxy-Status: php_pool; error=connection_limit_reached'); echo 'spoofed';`)
+		for path, body := range map[string]string{"/later.php": "later", "/spoof.php": "spoofed"} {
+			res := s.Get(path)
+			res.Want(t, 503, body)
+			if got := res.Header["Proxy-Status"]; len(got) > 0 {
+				t.Errorf("%s: got Proxy-Status %q", path, got)
+			}
+		}
+	})
+}

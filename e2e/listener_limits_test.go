@@ -108,6 +108,9 @@ func TestListener_ErrorPages(t *testing.T) {
 	if !strings.Contains(res.Stdout, "\r\nRetry-After: 5\r\n") {
 		t.Errorf("got %q, want Retry-After", res.Stdout)
 	}
+	if !strings.Contains(res.Stdout, "\r\nProxy-Status: php_pool; error=connection_limit_reached\r\n") {
+		t.Errorf("got %q, want Proxy-Status", res.Stdout)
+	}
 	res, err = rejected.Do(true, "", "SCRIPT_NAME", "/status", "REQUEST_METHOD", "GET", "QUERY_STRING", "full")
 	if err != nil || !strings.Contains(res.Stdout, "\nactive processes:     1\n") || !strings.Contains(res.Stdout, "\nrequest URI:          /wait.php\n") || strings.Contains(res.Stdout, "secret") {
 		t.Errorf("status: got %q, %v", res.Stdout, err)

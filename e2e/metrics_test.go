@@ -78,7 +78,7 @@ func TestMetrics_Counters(t *testing.T) {
 		h := s.Hold("slow")
 		h.Add("")
 		s.WaitPool("slow", func(p harness.PoolStatus) bool { return p.Requests.Slow == 1 })
-		wantRejected(t, s.Get("/hello.php"))
+		wantRejected(t, s.Get("/hello.php"), "connection_limit_reached")
 		h.Release()
 		h.Want(0, 200)
 		left := s.Hold("left")

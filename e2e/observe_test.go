@@ -93,7 +93,7 @@ func TestAccessLog_Placeholders(t *testing.T) {
 		h := s.Hold("busy")
 		h.Add("")
 		h.WaitRunning(1)
-		wantRejected(t, s.Get("/hello.php?refused"))
+		wantRejected(t, s.Get("/hello.php?refused"), "connection_limit_reached")
 		h.Release()
 		h.Want(0, 200)
 		if _, php := waitAccessLog(s, "/hello.php?refused"); fmt.Sprint(php) != fmt.Sprintf("map[pool:main script:%s/hello.php]", s.Site) {

@@ -81,7 +81,7 @@ func TestQueue_Full(t *testing.T) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "max_queue 2"))
 		h := queueUp(s, 2, "")
 		start := time.Now()
-		wantRejected(t, s.Get("/hello.php"))
+		wantRejected(t, s.Get("/hello.php"), "connection_limit_reached")
 		if elapsed := time.Since(start); elapsed > 15*time.Second { // queue_timeout is 30s
 			t.Errorf("the rejection came after %v", elapsed)
 		}
@@ -103,7 +103,7 @@ func TestQueue_Timeout(t *testing.T) {
 		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 1", "queue_timeout 1s"))
 		h := queueUp(s, 0, "")
 		start := time.Now()
-		wantRejected(t, s.Get("/hello.php"))
+		wantRejected(t, s.Get("/hello.php"), "connection_timeout")
 		if elapsed := time.Since(start); elapsed < time.Second || elapsed > 15*time.Second {
 			t.Errorf("the rejection came after %v, want 1s", elapsed)
 		}
@@ -113,12 +113,16 @@ func TestQueue_Timeout(t *testing.T) {
 	})
 }
 
-// wantRejected checks for a 503 with Retry-After.
-func wantRejected(t *testing.T, res *harness.Response) {
+// wantRejected checks for a 503 with Retry-After, and for the type of the error in
+// Proxy-Status.
+func wantRejected(t *testing.T, res *harness.Response, kind string) {
 	t.Helper()
 	res.Want(t, http.StatusServiceUnavailable, "")
 	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err != nil || n < 1 {
 		t.Errorf("got Retry-After %q", res.Header.Get("Retry-After"))
+	}
+	if got, want := strings.Join(res.Header["Proxy-Status"], ","), "php_pool; error="+kind; got != want {
+		t.Errorf("got Proxy-Status %q, want %q", got, want)
 	}
 }
 

@@ -50,8 +50,8 @@ func (p *Page) Respond(w http.ResponseWriter, query url.Values) error {
 	return respond(w, f.contentType, out.Bytes())
 }
 
-// RespondPing writes a text as php-fpm's ping page does, with a status of its own. The
-// error is that of w.
+// RespondPing writes a text as php-fpm's ping page does, with that status. The error
+// is that of w.
 func RespondPing(w http.ResponseWriter, status int, text string) error {
 	setHeaders(w.Header(), plainText.contentType, len(text))
 	w.WriteHeader(status)

@@ -71,6 +71,9 @@ func (x *request) respond(code int, text string) {
 	if code == http.StatusServiceUnavailable {
 		head.WriteString("Retry-After: 5\r\n")
 	}
+	if x.refusal != "" {
+		head.WriteString("Proxy-Status: " + x.refusal + "\r\n")
+	}
 	head.WriteString("Content-type: text/html; charset=UTF-8\r\n\r\n")
 	if x.params.get(requestMethod) == http.MethodHead {
 		text = ""

@@ -14,6 +14,7 @@ import (
 // fail answers a request that cannot be run. The web server logs the reason.
 func (x *request) fail(status int, err error) {
 	x.in.WriteStderr([]byte("php_pool: " + err.Error())) //nolint:errcheck // End returns it
+	x.refusal = live.ProxyStatus(err)
 	x.respond(status, http.StatusText(status)+".\n")
 }
 

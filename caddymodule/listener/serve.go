@@ -69,8 +69,9 @@ type request struct {
 	stderr stderrLog
 	found  time.Time // before the script was looked for
 
-	status int       // of a response that is not from PHP, for the access log
-	start  time.Time // only with an access log
+	refusal string    // Proxy-Status of the response
+	status  int       // of a response that is not from PHP, for the access log
+	start   time.Time // only with an access log
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
