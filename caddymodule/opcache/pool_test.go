@@ -48,6 +48,7 @@ func (w *fakeWorker) SoftTimeout() error                          { return error
 func (w *fakeWorker) Drain(context.Context) (pool.Process, error) { return nil, errors.ErrUnsupported }
 
 func (w *fakeWorker) ExitStatus() string                   { return "" }
+func (w *fakeWorker) LeftGroup() bool                      { return false }
 func (w *fakeWorker) ScriptEnd() (text string, ended bool) { return "", false }
 func (w *fakeWorker) Activity(int) (pool.Activity, error) {
 	return pool.Activity{}, errors.ErrUnsupported
