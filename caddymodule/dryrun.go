@@ -16,10 +16,11 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/fpm"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/serve"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-func init() { command.Register(dryRun, fpm.Command()) }
+func init() { command.Register(dryRun, fpm.Command(), serve.Command()) }
 
 // dryRun returns the pools that a config would have. It does not provision the
 // config, which could open listeners and logs and request certificates. For a nil

@@ -15,9 +15,9 @@ import (
 // empty config it returns the pool of a php_pool without options.
 type Planner func(ctx context.Context, config []byte) ([]doctor.Pool, error)
 
-// Register adds `caddy php-pool` to Caddy's commands, with the subcommand fpm, which may
-// be nil. Call it in an init function.
-func Register(plan Planner, fpm *cobra.Command) {
+// Register adds `caddy php-pool` to Caddy's commands, with further subcommands that
+// start a Caddy. A nil command is left out. Call it in an init function.
+func Register(plan Planner, starting ...*cobra.Command) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "php-pool",
 		Usage: "<command> [--address <interface>] [--config <path> [--adapter <name>]]",
@@ -31,8 +31,10 @@ from the config of --config, else from a Caddyfile in the current directory, els
 it is Caddy's default address.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			addCommands(cmd, plan)
-			if fpm != nil {
-				cmd.AddCommand(fpm)
+			for _, c := range starting {
+				if c != nil {
+					cmd.AddCommand(c)
+				}
 			}
 		},
 	})
@@ -40,18 +42,22 @@ it is Caddy's default address.`,
 
 // addCommands adds the subcommands to cmd.
 func addCommands(cmd *cobra.Command, plan Planner) {
-	flags := cmd.PersistentFlags()
-	flags.StringP("config", "c", "", "Configuration file that names the admin address, if --address is not used")
-	flags.StringP("adapter", "a", "", "Name of config adapter to apply (when --config is used)")
-	flags.String("address", "", "The address to use to reach the admin API endpoint, if not the default")
 	cmd.RunE = runE(func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("unknown command php-pool %s: see caddy php-pool --help", args[0])
 		}
 		return cmd.Help()
 	})
-	cmd.AddCommand(statusCommand(), topCommand(), backtraceCommand(), opcacheCommand(), restartCommand(), scaleCommand(),
-		recycleCommand(), drainCommand(), doctorCommand(plan), importCommand())
+	for _, c := range []*cobra.Command{
+		statusCommand(), topCommand(), backtraceCommand(), opcacheCommand(), restartCommand(), scaleCommand(), recycleCommand(),
+		drainCommand(), doctorCommand(plan), importCommand(),
+	} {
+		flags := c.Flags()
+		flags.StringP("config", "c", "", "Configuration file that names the admin address, if --address is not used")
+		flags.StringP("adapter", "a", "", "Name of config adapter to apply (when --config is used)")
+		flags.String("address", "", "The address to use to reach the admin API endpoint, if not the default")
+		cmd.AddCommand(c)
+	}
 }
 
 // runE turns a function into the RunE of a command, and makes Caddy print its

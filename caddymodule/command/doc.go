@@ -1,6 +1,7 @@
 // Package command implements the subcommands of `caddy php-pool`. They use the
 // admin API of a running Caddy, as Caddy's own commands do; only doctor and
-// import work without a running Caddy.
+// import work without a running Caddy. The commands fpm and serve, which run a Caddy,
+// are in other packages.
 //
 //	command.go           the commands and their flags
 //	client.go            client of the admin API

@@ -8,6 +8,13 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/mevdschee/caddy-php-pool/caddymodule"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/serve"
 )
+
+// The name that FrankenPHP has for `caddy php-pool serve`. The module does not register
+// it: Caddy panics on a second command with that name, in a build with both.
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{Name: "php-server", Short: "Serves a directory with PHP", CobraFunc: serve.SetUp})
+}
 
 func main() { caddycmd.Main() }

@@ -1,0 +1,199 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mevdschee/caddy-php-pool/e2e/harness"
+)
+
+// served is a running `caddy php-pool serve`.
+type served struct {
+	*harness.Supervised
+	t         *testing.T
+	temporary string
+	url, log  string
+}
+
+// serve runs a command in a directory, and waits until it says where it serves.
+func serve(t *testing.T, dir string, uid uint32, args ...string) *served {
+	t.Helper()
+	temporary := harness.TempDir(t)
+	if uid != 0 {
+		harness.Chown(t, temporary, int(uid), int(uid))
+	}
+	s := &served{t: t, temporary: temporary, log: filepath.Join(harness.TempDir(t), "log")}
+	s.Supervised = harness.Supervise(t, harness.Command{
+		Args: append([]string{harness.CaddyBinary}, args...), Dir: dir, Log: s.log, UID: uid,
+		Env: []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temporary, "HOME=" + temporary},
+	})
+	harness.Eventually(t, func() error {
+		text := harness.ReadFile(t, s.log)
+		if m := regexp.MustCompile(`(?m)^Serving (\S+) at (\S+)$`).FindStringSubmatch(text); m != nil {
+			s.url = m[2]
+			return nil
+		}
+		if code, exited := s.Wait(0); exited {
+			t.Fatalf("exit code %d:\n%s", code, text)
+		}
+		return fmt.Errorf("it does not serve:\n%s", text)
+	})
+	return s
+}
+
+func (s *served) get(path string) *harness.Response {
+	s.t.Helper()
+	return harness.Do(s.t, harness.NewClient(s.t), harness.NewRequest(s.t, http.MethodGet, s.url+path, nil))
+}
+
+// interrupt presses Ctrl-C. No process and no file may be left.
+func (s *served) interrupt() {
+	s.t.Helper()
+	s.Signal(syscall.SIGINT)
+	if code, exited := s.Wait(harness.MaxWait); !exited || code != 0 {
+		s.t.Errorf("Ctrl-C: exited %v with code %d:\n%s", exited, code, harness.ReadFile(s.t, s.log))
+	}
+	harness.Eventually(s.t, func() error {
+		if left := s.Processes(); len(left) > 0 {
+			return fmt.Errorf("processes are left: %v", left)
+		}
+		return nil
+	})
+	if left, _ := filepath.Glob(s.temporary + "/php[_-]*"); len(left) > 0 {
+		s.t.Errorf("files are left: %q", left)
+	}
+}
+
+// TestServe_Directory serves an application with a public directory, as root and as
+// somebody else, twice at the same time. It shows errors, and runs a changed file.
+func TestServe_Directory(t *testing.T) {
+	t.Parallel()
+	const nobody = 65534
+	for _, uid := range []uint32{0, nobody} {
+		if uid != 0 && os.Getuid() != 0 {
+			continue // the tests themselves are not root
+		}
+		t.Run(fmt.Sprint("uid ", uid), func(t *testing.T) {
+			t.Parallel()
+			dir := harness.TempDir(t)
+			harness.WriteFile(t, filepath.Join(dir, "artisan"), "")
+			if err := os.Mkdir(filepath.Join(dir, "public"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			index := filepath.Join(dir, "public", "index.php")
+			harness.WriteFile(t, index, "<?php echo 'uri ', $_SERVER['REQUEST_URI'], $undefined;")
+			first, second := serve(t, dir, uid, "php-pool", "serve"), serve(t, "/", uid, "php-server", dir)
+			if first.url == second.url || !strings.HasPrefix(first.url, "http://localhost:") {
+				t.Errorf("the addresses are %s and %s", first.url, second.url)
+			}
+			first.get("/some/page").WantContains(t, 200, "uri /some/page", "Undefined variable $undefined in <b>"+index)
+			second.get("/").WantContains(t, 200, "uri /")
+			harness.ReplaceFile(t, index, "<?php echo 'changed';", 0o644)
+			harness.Eventually(t, func() error { // the same second: OPcache looks at the time of the file
+				if got := first.get("/"); got.Text != "changed" {
+					return fmt.Errorf("got %q", got.Text)
+				}
+				return nil
+			})
+
+			// The output names the command that shows the workers.
+			m := regexp.MustCompile(`caddy (php-pool top --address \S+)`).FindStringSubmatch(harness.ReadFile(t, first.log))
+			if m == nil {
+				t.Fatalf("no command in:\n%s", harness.ReadFile(t, first.log))
+			}
+			out, err := exec.CommandContext(t.Context(), harness.CaddyBinary, append(strings.Fields(m[1]), "--once")...).CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "public") {
+				t.Errorf("%s: %v\n%s", m[1], err, out)
+			}
+			first.interrupt()
+			second.interrupt()
+		})
+	}
+}
+
+// TestServe_FrankenPHPFlags runs the commands of FrankenPHP's documentation, with the
+// name of this program.
+func TestServe_FrankenPHPFlags(t *testing.T) {
+	t.Parallel()
+	dir := harness.TempDir(t)
+	if err := os.Mkdir(filepath.Join(dir, "public"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	harness.WriteFile(t, filepath.Join(dir, "public", "index.php"), `<?php
+$started = getmypid();
+while (frankenphp_handle_request(static function () use ($started) { echo "worker of ", $started === getmypid() ? "this" : "another"; })) {
+}
+`)
+	port := freePort(t)
+	s := serve(t, dir, 0, "php-server", "--root", "public/", "--worker", "./public/index.php,2", "--watch", "-a", "-v", "--no-compress", "--listen", "127.0.0.1:"+port)
+	if want := "http://localhost:" + port; s.url != want {
+		t.Errorf("got the address %s, want %s", s.url, want)
+	}
+	for range 3 {
+		s.get("/").Want(t, 200, "worker of this")
+	}
+	harness.Eventually(t, func() error {
+		if !strings.Contains(harness.ReadFile(t, s.log), `"logger":"http.log.access`) {
+			return fmt.Errorf("no access log:\n%s", harness.ReadFile(t, s.log))
+		}
+		return nil
+	})
+	s.interrupt()
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
+}
+
+// TestServe_Refused has a port that is in use and no php-cgi: both are errors that say
+// what to do, and nothing is left.
+func TestServe_Refused(t *testing.T) {
+	t.Parallel()
+	dir, temporary := harness.TempDir(t), harness.TempDir(t)
+	harness.WriteFile(t, filepath.Join(dir, "index.php"), "hello")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--listen", ln.Addr().String()}, "address already in use"},
+		{[]string{"--php", "5.5"}, "not found: searched for php-cgi5.5"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), harness.MaxWait)
+		cmd := exec.CommandContext(ctx, harness.CaddyBinary, slices.Concat([]string{"php-pool", "serve"}, tt.args)...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+temporary, "HOME="+temporary)
+		cmd.WaitDelay = time.Second
+		out, err := cmd.CombinedOutput()
+		cancel()
+		if err == nil || !strings.Contains(string(out), tt.want) {
+			t.Errorf("%v: %v\n%s\nwant %s", tt.args, err, out, tt.want)
+		}
+	}
+	if left, _ := filepath.Glob(temporary + "/php[_-]*"); len(left) > 0 {
+		t.Errorf("files are left: %q", left)
+	}
+}
