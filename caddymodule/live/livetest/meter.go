@@ -79,6 +79,7 @@ func (w *meteredWorker) Done() <-chan struct{}      { return w.done }
 func (w *meteredWorker) Stop(context.Context) error { w.exit(); return nil }
 func (w *meteredWorker) Kill() error                { w.exit(); return nil }
 func (w *meteredWorker) SoftTimeout() error         { return nil }
+func (w *meteredWorker) LeftGroup() bool            { return false }
 func (w *meteredWorker) CPU() time.Duration         { return time.Duration(w.meter.CPU.Load()) }
 
 func (w *meteredWorker) Drain(context.Context) (pool.Process, error) {
