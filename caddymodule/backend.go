@@ -58,6 +58,13 @@ type Backend struct {
 	// request. Default: false.
 	ConfineSymlinks bool `json:"confine_symlinks,omitempty"`
 
+	// Tell PHP what a trusted proxy says of the client: `HTTPS`, `REQUEST_SCHEME` and
+	// `SERVER_PORT` come from X-Forwarded-Proto, -Port and -Host, and `REMOTE_ADDR` is
+	// Caddy's `{client_ip}`. Only for requests that come from one of the
+	// `trusted_proxies` of Caddy's `servers` option; what others send in these headers
+	// changes nothing. Default: false, as in php_fastcgi.
+	TrustForwarded bool `json:"trust_forwarded,omitempty"`
+
 	// Log what scripts write to PHP's error log together with the request: as an
 	// error if the response has a 4xx or 5xx status, else as a warning. Default:
 	// true.
@@ -140,7 +147,7 @@ func (b *Backend) provision(ctx caddy.Context) error {
 	}
 	b.site = cgi.Site{
 		Root: b.Root, SplitPath: b.SplitPath, Env: b.Env, ConfineSymlinks: b.ConfineSymlinks,
-		ResolveRootSymlink: b.ResolveRootSymlink == nil || *b.ResolveRootSymlink,
+		ResolveRootSymlink: b.ResolveRootSymlink == nil || *b.ResolveRootSymlink, TrustForwarded: b.TrustForwarded,
 	}
 	if err := b.site.Provision(); err != nil {
 		return err
@@ -201,6 +208,9 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: state.Repl, Dst: req, Proxied: w == nil}
 	resp.span, env.TraceHeaders = b.startSpan(r.Context(), script.Filename)
 	env.Write(&script, body.Length)
+	if env.UntoldHTTPS && !b.pool.UntoldHTTPS.Load() {
+		b.pool.UntoldHTTPS.Store(true)
+	}
 	if body.Length > 0 {
 		req.Body, req.ContentLength = body.ReadSeeker, body.Length
 	}

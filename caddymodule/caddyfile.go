@@ -49,6 +49,7 @@ type directive struct {
 //	    env <key> <value>
 //	    resolve_root_symlink [off]
 //	    confine_symlinks [off]     # not in php_fastcgi
+//	    trust_forwarded [off]      # not in php_fastcgi
 //	    hide_sensitive [off]       # not in php_fastcgi
 //	    capture_stderr [off]
 //	    dial_timeout <duration>
@@ -133,6 +134,7 @@ var backendOptions = map[string]func(d *caddyfile.Dispenser, b *Backend) error{
 	"env":                  parseEnv,
 	"resolve_root_symlink": func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitchPtr(d, &b.ResolveRootSymlink) },
 	"confine_symlinks":     func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitch(d, &b.ConfineSymlinks) },
+	"trust_forwarded":      func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitch(d, &b.TrustForwarded) },
 	"capture_stderr":       func(d *caddyfile.Dispenser, b *Backend) error { return parseSwitchPtr(d, &b.CaptureStderr) },
 	"dial_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return parseDuration(d, &b.DialTimeout) },
 	"read_timeout":         func(d *caddyfile.Dispenser, b *Backend) error { return parseDuration(d, &b.ReadTimeout) },
@@ -204,25 +206,6 @@ func (p *directive) finishPool() error {
 		h.Pool = nameFromRoot(h.Root, root)
 	}
 	return nil
-}
-
-// nameFromRoot returns a name for a pool: the first root that is not empty, with one
-// `-` for each part without ASCII letters, digits, dots and underscores. The host would be a
-// better name, but Caddy does not pass it to directives.
-func nameFromRoot(roots ...string) string {
-	isOther := func(r rune) bool {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_':
-			return false
-		}
-		return true
-	}
-	for _, root := range roots {
-		if parts := strings.FieldsFunc(root, isOther); len(parts) > 0 {
-			return strings.Join(parts, "-")
-		}
-	}
-	return "site"
 }
 
 // finishProxy lets reverse_proxy parse its options, as a block that follows the

@@ -43,6 +43,7 @@ func (t *Transport) Provision(ctx caddy.Context) error { return t.provision(ctx)
 //	    env <key> <value>
 //	    resolve_root_symlink [off]
 //	    confine_symlinks [off]
+//	    trust_forwarded [off]
 //	    capture_stderr [off]
 //	    dial_timeout <duration>
 //	    read_timeout <duration>

@@ -38,12 +38,20 @@ type EnvWriter struct {
 	// Proxied is true if reverse_proxy has already prepared the request's headers.
 	Proxied bool
 
-	user string // REMOTE_USER, set by Write
+	// UntoldHTTPS is set by Write if a trusted proxy says that the client uses https, and
+	// PHP sees http.
+	UntoldHTTPS bool
+
+	user   string // REMOTE_USER, set by Write
+	client client // with TrustForwarded: what a trusted proxy says
 }
 
 // Write adds the variables for a script to Dst. length is the length of the body
 // that is sent to PHP, in bytes.
 func (e *EnvWriter) Write(s *Script, length int64) {
+	if e.Site.TrustForwarded {
+		e.client = forwardedClient(e.Request)
+	}
 	e.Dst.AddEncoded(e.Site.constants)
 	if err := RouteError(e.Request); err != nil {
 		e.Dst.AddParam("REDIRECT_STATUS", strconv.Itoa(errorStatus(err)))
@@ -110,11 +118,14 @@ func (e *EnvWriter) request(length int64) {
 	e.Dst.AddParam("REMOTE_USER", e.user)
 
 	scheme, defaultPort := "http", "80"
-	if r.TLS != nil {
+	if e.isHTTPS() {
 		scheme, defaultPort = "https", "443"
 	}
 	e.Dst.AddParam("REQUEST_SCHEME", scheme)
 	host, port := splitHostPort(r.Host)
+	if e.client.portKnown {
+		port = e.client.port
+	}
 	if port == "" {
 		port = defaultPort
 	}
@@ -156,6 +167,9 @@ func (e *EnvWriter) peer() {
 		ip, port = ip[:i], ip[i+1:]
 	}
 	ip = strings.Replace(strings.Replace(ip, "[", "", 1), "]", "", 1)
+	if e.client.ip != "" && e.client.ip != ip {
+		ip, port = e.client.ip, ""
+	}
 	e.Dst.AddParam("REMOTE_ADDR", ip)
 	e.Dst.AddParam("REMOTE_HOST", ip)
 	e.Dst.AddParam("REMOTE_PORT", port)
@@ -177,11 +191,13 @@ var tlsVersions = map[uint16]string{
 }
 
 func (e *EnvWriter) tls() {
+	if e.isHTTPS() {
+		e.Dst.AddParam("HTTPS", "on")
+	}
 	state := e.Request.TLS
-	if state == nil {
+	if state == nil || !e.isHTTPS() {
 		return
 	}
-	e.Dst.AddParam("HTTPS", "on")
 	if name, ok := tlsVersions[state.Version]; ok {
 		e.Dst.AddParam("SSL_PROTOCOL", name)
 	}
@@ -201,6 +217,8 @@ func (e *EnvWriter) headers(length int64) {
 	}
 	if !e.Proxied {
 		e.proxyHeaders()
+	} else { // reverse_proxy has removed what untrusted clients have sent
+		e.UntoldHTTPS = isHTTPS(firstOfList(e.Request.Header["X-Forwarded-Proto"])) && !e.isHTTPS()
 	}
 	for name, values := range e.Request.Header {
 		if e.forwardsHeader(name) {
@@ -215,6 +233,7 @@ func (e *EnvWriter) headers(length int64) {
 // proxyHeaders adds the headers that reverse_proxy would have set.
 func (e *EnvWriter) proxyHeaders() {
 	f := forwardedHeaders(e.Request)
+	e.UntoldHTTPS = isHTTPS(f.proto) && !e.isHTTPS()
 	e.add("HTTP_X_FORWARDED_FOR", f.client)
 	e.add("HTTP_X_FORWARDED_PROTO", f.proto)
 	e.add("HTTP_X_FORWARDED_HOST", f.host)

@@ -23,6 +23,9 @@ type Site struct {
 	// ConfineSymlinks rejects scripts that a symlink leads out of the root, or to a
 	// file without an allowed extension.
 	ConfineSymlinks bool
+	// TrustForwarded uses the X-Forwarded-* headers of trusted proxies for the variables
+	// about the connection.
+	TrustForwarded bool
 
 	splits    splitter
 	envs      []envVar // Env without SCRIPT_FILENAME, sorted by name

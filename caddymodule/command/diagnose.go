@@ -30,6 +30,10 @@ func diagnose(p *poolInfo) []doctor.Finding {
 	if p.Draining {
 		d.add(doctor.Note, fmt.Sprintf("run `caddy php-pool drain --undo %s` when it is to get requests again", p.Name), "drained: its ping responds with 503")
 	}
+	if p.UntoldHTTPS {
+		d.add(doctor.Note, "write `trust_forwarded` in the block of php_pool, unless the application reads that header",
+			"requests come through a trusted proxy with X-Forwarded-Proto: https, and PHP sees http")
+	}
 	d.workers()
 	if p.opcache != nil {
 		d.opcache(p.opcache)

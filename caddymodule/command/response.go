@@ -2,11 +2,12 @@ package command
 
 // poolInfo is a pool in the responses of the admin API.
 type poolInfo struct {
-	Name       string `json:"name"`
-	Manager    string `json:"manager"`
-	Generation int    `json:"generation"`
-	Draining   bool   `json:"draining"`
-	PHP        struct {
+	Name        string `json:"name"`
+	Manager     string `json:"manager"`
+	Generation  int    `json:"generation"`
+	Draining    bool   `json:"draining"`
+	UntoldHTTPS bool   `json:"untold_https"`
+	PHP         struct {
 		Version string `json:"version"`
 		Binary  string `json:"binary"`
 		User    string `json:"user"`

@@ -30,6 +30,10 @@ type Pool struct {
 	// response was complete.
 	ClientsClosed atomic.Uint64
 
+	// UntoldHTTPS reports that a trusted proxy has passed on a request by https, and PHP
+	// has seen http, because trust_forwarded is off.
+	UntoldHTTPS atomic.Bool
+
 	drained atomic.Bool // see SetDrained
 
 	logger *zap.Logger

@@ -17,7 +17,8 @@ type poolJSON struct {
 	Manager      pool.Manager         `json:"manager"`
 	Spawn        string               `json:"spawn,omitempty"`
 	Generation   int                  `json:"generation"`
-	Draining     bool                 `json:"draining"` // the pool itself, on request
+	Draining     bool                 `json:"draining"`               // the pool itself, on request
+	UntoldHTTPS  bool                 `json:"untold_https,omitempty"` // see live.Pool
 	PHP          *phpJSON             `json:"php,omitempty"`
 	WorkerScript string               `json:"worker_script,omitempty"` // absent in an ordinary pool
 	Workers      workersJSON          `json:"workers"`
@@ -146,7 +147,7 @@ func describePool(p *live.Pool, d detail) poolJSON {
 	used := p.Sampler.Sample(p.Pool)
 	s, workers := p.Pool.Snapshot()
 	out := poolJSON{
-		Name: s.Name, Manager: s.Manager, Generation: s.Generation, Draining: p.Drained(),
+		Name: s.Name, Manager: s.Manager, Generation: s.Generation, Draining: p.Drained(), UntoldHTTPS: p.UntoldHTTPS.Load(),
 		Workers: workersJSON{
 			Total: s.Workers.Total, Idle: s.Workers.Idle, Busy: s.Workers.Busy,
 			Draining: s.Workers.Draining, Starting: s.Workers.Starting, Stopping: s.Workers.Stopping,
