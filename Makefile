@@ -7,6 +7,7 @@ TIMEOUT  ?= 60m
 PARALLEL ?= 4
 SOAK     ?= 30m
 FAULTS   ?= 10m
+RUN_AS   ?= capabilities
 PLOT     ?= $(CURDIR)/bin/scale.svg
 
 PHP_RELEASE ?= trixie
@@ -22,9 +23,10 @@ WITH_CADDY = . ./internal/... $(filter-out $(RACED),$(patsubst $(shell $(GO) lis
 E2E        = ./e2e ./e2e/fpm ./e2e/parity ./e2e/webservers ./e2e/security
 E2E_TEST   = $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel $(PARALLEL)
 CADDY      = -caddy $(CURDIR)/bin/caddy
+AS_ROOT    = $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps deps-apps test test-short test-apps test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-packages
+.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-packages
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -66,6 +68,9 @@ test-short: ## run the unit tests, in less than a minute and without installing 
 test-apps: deps-apps build ## run applications such as WordPress, a browser and monitoring agents, in about 5 minutes
 	$(E2E_TEST) ./e2e/apps $(CADDY)
 	cd e2e/apps/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./... $(CADDY)
+
+test-as: deps build ## run the end-to-end tests with a Caddy that is not root: RUN_AS=capabilities or RUN_AS=confined
+	$(E2E_TEST) $(AS_ROOT) $(E2E) $(CADDY) -run-as $(RUN_AS)
 
 test-race: php ## run the packages with Caddy with the race detector, in about 3 minutes
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) $(WITH_CADDY)

@@ -62,6 +62,10 @@ type App struct {
 	located  map[string]string         // results of phpbin.Find, by the option `binary`
 	detected map[string]*phpbin.Binary // results of phpbin.Detect, by path and process options
 
+	secret *poolcfg.Secrets // see secrets
+
+	dryConfig []byte // of dryRun
+
 	shutdownDelay time.Duration // shutdown_delay of the HTTP app
 }
 
@@ -143,6 +147,7 @@ func (a *App) usePool(name string, own *poolcfg.Options, root string) (*live.Poo
 // joinPool returns the pool with that name and these merged options, and creates it if
 // no handler has used it yet.
 func (a *App) joinPool(name string, options *poolcfg.Options, root string) (*live.Pool, error) {
+	options.Protect(a.secrets())
 	if plan := a.plans[name]; plan != nil {
 		if !plan.Options.Equal(options) {
 			return nil, fmt.Errorf("pool %s is defined twice with different options: "+

@@ -268,6 +268,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //	umask <mode>
 //	nice <n>
 //	no_new_privs [off]
+//	confine [off]
 //	rlimit_<resource> <n>|unlimited
 //	oom_score_adj <n>
 //	watch [off]

@@ -37,6 +37,7 @@ var poolOptions = map[string]optionParser{
 	"umask":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseString(d, &o.Umask) },
 	"nice":           func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseIntPtr(d, &o.Nice) },
 	"no_new_privs":   func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.NoNewPrivs) },
+	"confine":        func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.Confine) },
 	"finish_request": func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.FinishRequest) },
 	"watch":          func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseSwitchPtr(d, &o.Watch) },
 	"warmup":         func(d *caddyfile.Dispenser, o *poolcfg.Options) error { return parseStrings(d, &o.Warmup) },

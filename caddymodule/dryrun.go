@@ -34,6 +34,7 @@ func dryRun(ctx context.Context, config []byte) ([]doctor.Pool, error) {
 		if used, err = poolsIn(config, app); err != nil {
 			return nil, err
 		}
+		app.dryConfig = config
 	}
 	var list []doctor.Pool
 	for _, name := range slices.Sorted(maps.Keys(used)) {
@@ -83,6 +84,7 @@ func (a *App) dryRunPool(ctx context.Context, name string, used map[string]poolR
 	if err := options.BindToRoot(name, ref.root, own != nil); err != nil {
 		return nil, err
 	}
+	options.Protect(a.secrets())
 	p.Process.Binary, _ = a.findCached(options.Binary) // NewPlan returns the error
 	detect := func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
 		b, err := a.detectCached(ctx, path, o)
@@ -103,6 +105,9 @@ func fillDoctorPool(plan *poolcfg.Plan, p *doctor.Pool) {
 	p.Workers, p.StopTimeout = plan.Settings.MaxWorkers, plan.Settings.StopTimeout
 	if plan.Process.Credential != nil {
 		p.User, p.SetsUser = plan.User.Name, plan.Options.User != ""
+	}
+	if c := plan.Confinement; c != nil {
+		p.Confined, p.Gaps, p.Unconfined = c.Unreachable(), c.Gaps, c.Off
 	}
 	if plan.Sizing != nil {
 		p.Sizing = plan.Sizing.Summary

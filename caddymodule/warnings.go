@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -75,7 +76,7 @@ func canConnect(user *poolcfg.UnixUser, listen caddy.NetworkAddress) string {
 // field is read by reflection. If another version of Caddy has it elsewhere,
 // adminListen returns Caddy's default address, and a test fails.
 func adminListen(ctx caddy.Context) (listen caddy.NetworkAddress, enabled bool) {
-	text := caddy.DefaultAdminListen
+	text := ""
 	if cfg := reflect.ValueOf(ctx).FieldByName("cfg"); cfg.Kind() == reflect.Pointer && !cfg.IsNil() {
 		if admin := cfg.Elem().FieldByName("Admin"); admin.Kind() == reflect.Pointer && !admin.IsNil() {
 			if disabled := admin.Elem().FieldByName("Disabled"); disabled.Kind() == reflect.Bool && disabled.Bool() {
@@ -86,7 +87,12 @@ func adminListen(ctx caddy.Context) (listen caddy.NetworkAddress, enabled bool) 
 			}
 		}
 	}
-	text, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
+	return parseAdminListen(text)
+}
+
+// parseAdminListen parses the address of the admin endpoint; "" is Caddy's default.
+func parseAdminListen(text string) (listen caddy.NetworkAddress, enabled bool) {
+	text, err := caddy.NewReplacer().ReplaceOrErr(cmp.Or(text, caddy.DefaultAdminListen), true, true)
 	if err != nil {
 		return listen, false // Caddy does not start with this config
 	}
@@ -109,24 +115,4 @@ func (a *App) warnSharedUser() {
 			}
 		}
 	}
-}
-
-// warnSameUser logs a warning if the scripts of some pools can read Caddy's own
-// files and secrets, because they run as Caddy's user.
-func (a *App) warnSameUser() {
-	if _, err := a.HTTPApp(); err != nil {
-		return // there is only the FastCGI listener: nothing to read
-	}
-	var names []string
-	for name, plan := range a.plans {
-		if plan.UserID() == os.Geteuid() {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return
-	}
-	slices.Sort(names)
-	a.logger.Warn("PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys and environment; "+
-		doctor.SameUserRemedy, zap.Strings("pools", names))
 }

@@ -66,8 +66,8 @@ type Binary struct {
 // Setting returns the value of an ini directive as phpinfo() shows it. ok reports
 // whether PHP has the directive, and whether it is one of those that are kept:
 // auto_prepend_file, cgi.fix_pathinfo, disable_functions, fastcgi.logging, open_basedir,
-// opcache.file_cache_only, opcache.preload_user, xdebug.mode (Xdebug 3) and
-// xdebug.remote_enable (Xdebug 2).
+// opcache.file_cache_only, opcache.preload_user, sendmail_path, xdebug.mode (Xdebug 3)
+// and xdebug.remote_enable (Xdebug 2).
 func (b *Binary) Setting(name string) (value string, ok bool) {
 	value, ok = b.settings[name]
 	return value, ok

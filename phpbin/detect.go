@@ -85,9 +85,9 @@ func (o Options) run(ctx context.Context, args ...string) (stdout, stderr string
 	setCredential(cmd.SysProcAttr, o.Credential)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	// On a thread without capabilities that php-cgi would inherit: its extensions are code,
-	// and so are the scripts that it preloads.
-	thread, err := startSpawnThread(Options{})
+	// On a thread with nothing that php-cgi must not inherit: its extensions are code, and
+	// so are the scripts that it preloads.
+	thread, err := startSpawnThread(Options{Confine: o.Confine})
 	if err != nil {
 		return "", "", err
 	}

@@ -58,6 +58,10 @@ type Options struct {
 	Rlimits     []Rlimit
 	OOMScoreAdj *int
 
+	// Confine keeps php-cgi from the files and the processes of this user; nil does not.
+	// It implies NoNewPrivs, and needs a Credential that is nil or this user's.
+	Confine *Confinement
+
 	// Slots is how many children a shared master forks (PHP_FCGI_CHILDREN).
 	// [Single] ignores it.
 	Slots int
@@ -154,6 +158,9 @@ func (o Options) Validate() error {
 	}
 	if o.Nice < -20 || o.Nice > 19 {
 		errs = append(errs, fmt.Errorf("nice must be between -20 and 19, got %d", o.Nice))
+	}
+	if o.Confine != nil {
+		errs = append(errs, o.Confine.validate())
 	}
 	errs = append(errs, o.validatePlatform())
 	return errors.Join(errs...)

@@ -123,7 +123,7 @@ func (b *Binary) readVersion(page string, rows map[string]string) bool {
 // binarySettings are the directives that [Binary.Setting] knows.
 var binarySettings = []string{
 	"auto_prepend_file", "cgi.fix_pathinfo", "disable_functions", "fastcgi.logging", "open_basedir", "opcache.file_cache_only", "opcache.preload_user",
-	"xdebug.mode", "xdebug.remote_enable",
+	"sendmail_path", "xdebug.mode", "xdebug.remote_enable",
 }
 
 // readRows sets the rest of b from the rows of phpinfo().

@@ -1,6 +1,12 @@
 package phpbin
 
-import "github.com/mevdschee/caddy-php-pool/phpbin/internal/osthread"
+import (
+	"fmt"
+	"sync"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/confine"
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/osthread"
+)
 
 // spawnThread is an operating-system thread that starts processes and lives as long
 // as they do. Two things belong to a thread and not to the whole process: the
@@ -10,10 +16,74 @@ import "github.com/mevdschee/caddy-php-pool/phpbin/internal/osthread"
 type spawnThread struct {
 	jobs chan func()
 	done chan struct{}
+
+	// Of a thread that is shared: guarded by confined.mu.
+	key   string
+	users int
 }
 
-// startSpawnThread starts a thread with the attributes that o specifies.
+// startSpawnThread returns a thread with the attributes that o specifies.
 func startSpawnThread(o Options) (*spawnThread, error) {
+	if o.Confine != nil {
+		return confinedThread(o)
+	}
+	return newSpawnThread(o)
+}
+
+// confined are the threads that are confined. Launchers with the same attributes share
+// one: that against [Confinement.Ports] takes 0.2 s and megabytes of the kernel's memory
+// to make. So their processes get the parent death signal later, when this process
+// ends; a launcher does not rely on it before.
+var confined struct {
+	mu      sync.Mutex
+	threads map[string]*spawnThread
+	last    *spawnThread // kept for the next launcher even if unused
+}
+
+// confinedThread returns a thread whose rules are those of now: new directories may
+// have made the last ones too strict.
+func confinedThread(o Options) (*spawnThread, error) {
+	key := fmt.Sprint(o.Umask != nil, valueOrZero(o.Umask), o.Nice, *o.Confine, confine.Names(o.Confine.config()))
+	confined.mu.Lock()
+	defer confined.mu.Unlock()
+	t := confined.threads[key]
+	if t == nil {
+		var err error
+		if t, err = newSpawnThread(o); err != nil {
+			return nil, err
+		}
+		t.key = key
+		if confined.threads == nil {
+			confined.threads = map[string]*spawnThread{}
+		}
+		confined.threads[key] = t
+	}
+	t.users++
+	if last := confined.last; last != t {
+		confined.last = t
+		if last != nil {
+			last.endUnusedLocked()
+		}
+	}
+	return t, nil
+}
+
+func valueOrZero(p *int) int {
+	if p == nil {
+		return 0
+	}
+	return *p
+}
+
+// endUnusedLocked ends a shared thread that no launcher uses and none will.
+func (t *spawnThread) endUnusedLocked() {
+	if t.users == 0 && t != confined.last {
+		delete(confined.threads, t.key)
+		t.end()
+	}
+}
+
+func newSpawnThread(o Options) (*spawnThread, error) {
 	t := &spawnThread{jobs: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error, 1)
 	osthread.Go(func() {
@@ -40,9 +110,21 @@ func (t *spawnThread) do(f func() error) error {
 	return <-result
 }
 
-// stop makes the thread exit. Processes that it has started and that still run get their
-// parent death signal.
+// stop gives the thread up. Unless others use it, it ends.
 func (t *spawnThread) stop() {
+	if t.key == "" {
+		t.end()
+		return
+	}
+	confined.mu.Lock()
+	defer confined.mu.Unlock()
+	t.users--
+	t.endUnusedLocked()
+}
+
+// end makes the thread exit. Processes that it has started and that still run get their
+// parent death signal.
+func (t *spawnThread) end() {
 	close(t.jobs)
 	<-t.done
 }

@@ -33,6 +33,11 @@ func prepareThread(o Options) error {
 			return fmt.Errorf("setting nice %d: %w", o.Nice, err)
 		}
 	}
+	if o.Confine != nil {
+		if err := DetectConfinement().Apply(o.Confine.config()); err != nil {
+			return fmt.Errorf("confining php-cgi: %w", err)
+		}
+	}
 	return nil
 }
 

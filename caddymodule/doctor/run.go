@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mevdschee/caddy-php-pool/internal/human"
@@ -28,6 +29,11 @@ type Pool struct {
 	User     string
 	SetsUser bool
 	Caution  error
+
+	// Confined lists what PHP cannot reach although it runs as Caddy's own user, and Gaps
+	// are sentences about what it can; Unconfined is the reason why it is not confined.
+	Confined, Gaps []string
+	Unconfined     string
 
 	// Workers is the maximum number of workers. Sizing explains how it was
 	// computed; empty if the config sets it.
@@ -139,8 +145,17 @@ func (p *Pool) check() Subject {
 	switch {
 	case p.Caution != nil:
 		f.note("ignore this if Caddy itself runs as root or with these capabilities", "%v", p.Caution)
+	case p.User == "" && len(p.Confined) > 0:
+		f.ok("PHP runs as the same user as Caddy, and is confined: scripts cannot reach %s", strings.Join(p.Confined, ", "))
+		for _, gap := range p.Gaps {
+			f.note("close the gap, or "+SameUserRemedy, "%s", gap)
+		}
 	case p.User == "":
-		f.note(SameUserRemedy, "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys")
+		because := ""
+		if p.Unconfined != "" {
+			because = " (confine: " + p.Unconfined + ")"
+		}
+		f.note(SameUserRemedy, "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys%s", because)
 	default:
 		f.ok("PHP runs as %s", p.User)
 	}

@@ -89,6 +89,15 @@ type Options struct {
 	// program. Linux only. Default: false; true with `isolate`.
 	NoNewPrivs *bool `json:"no_new_privs,omitempty"`
 
+	// Keeps scripts that run as Caddy's own user from Caddy: its data and config
+	// directories, the keys of its certificates, `$CREDENTIALS_DIRECTORY`, its
+	// memory and environment, signals, and an admin endpoint on a TCP port. What
+	// the kernel (Linux 5.13, by Landlock) cannot do is logged. It implies
+	// `no_new_privs`. PHP that runs as another user is not affected. Default:
+	// true, unless the kernel does not allow it, or mail() needs a setuid or setgid
+	// program.
+	Confine *bool `json:"confine,omitempty"`
+
 	// Resource limits of each worker, by the names of setrlimit(2) in lower case:
 	// `nofile`, `core`, `cpu`, `as`, ... Linux only. Default: `core` is 0, the
 	// others are Caddy's.
@@ -233,6 +242,9 @@ type Options struct {
 
 	// binding is the site of an isolated pool; see BindToRoot.
 	binding siteBinding
+
+	// secrets lists what Confine keeps from PHP; nil confines nothing.
+	secrets *Secrets
 
 	// worker is the worker whose pool this is, nil for an ordinary pool; see ForWorker.
 	worker *workerScript

@@ -129,7 +129,7 @@ func (o *Options) Reread() (*Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh.binding = o.binding
+	fresh.binding, fresh.secrets = o.binding, o.secrets
 	if w := o.worker; w != nil {
 		fresh = fresh.ForWorker(&w.Worker, w.path, w.env)
 	}

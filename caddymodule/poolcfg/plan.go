@@ -49,6 +49,9 @@ type Plan struct {
 	Spawn string
 	// User is the user that PHP runs as; nil means Caddy's own user.
 	User *UnixUser
+	// Confinement says what PHP cannot reach although it runs as Caddy's own user; nil if
+	// it runs as another user, or both are root.
+	Confinement *Confinement
 	// Functions are the functions that are defined for scripts.
 	Functions Functions
 	// Worker is the script that all workers of the pool run; nil in an ordinary pool.
@@ -103,6 +106,7 @@ func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLoc
 		return nil, binaryError(o.Binary, err)
 	}
 	p.Process.ZTS = p.Binary.ZTS
+	p.finishConfine()
 	if err := p.checkWorkerPHP(); err != nil {
 		return nil, err
 	}
@@ -176,6 +180,9 @@ func (p *Plan) prepare(path string) error {
 	if err := p.isolate(); err != nil {
 		return err
 	}
+	if err := p.prepareConfine(); err != nil {
+		return err
+	}
 	if err := p.prepareUmask(); err != nil {
 		return err
 	}
@@ -232,13 +239,18 @@ func (p *Plan) computeKey() error {
 		Rlimits       map[string]uint64
 		INI           map[string]string
 		Functions     Functions
-		Worker        *WorkerPlan `json:",omitempty"`
+		Worker        *WorkerPlan         `json:",omitempty"`
+		Confine       *phpbin.Confinement `json:",omitempty"`
+		Names         string              `json:",omitempty"` // beside what Confine hides
 	}{
 		Spawn: p.Spawn, Binary: p.Binary.ID(), Args: p.Process.Args(), Environ: p.Process.Environ(),
 		User: p.Process.Credential, Umask: p.Process.Umask, Nice: p.Process.Nice, NoNewPrivs: p.Process.NoNewPrivs,
 		OOMScoreAdj: p.Process.OOMScoreAdj,
 		Rlimits:     o.Rlimits, INI: map[string]string{}, Functions: p.Functions,
 		Worker: p.Worker,
+	}
+	if c := p.Process.Confine; c != nil {
+		input.Confine, input.Names = c, c.Names()
 	}
 	for _, path := range p.Binary.INIFiles() {
 		sum, err := fileSum(path)
@@ -267,7 +279,7 @@ func (p *Plan) MayStartEmpty() bool {
 func (p *Plan) WithDetected(fresh *Plan) *Plan {
 	plan := *p
 	plan.Functions, plan.Worker = fresh.Functions, fresh.Worker
-	plan.Binary, plan.Process, plan.User = fresh.Binary, fresh.Process, fresh.User
+	plan.Binary, plan.Process, plan.User, plan.Confinement = fresh.Binary, fresh.Process, fresh.User, fresh.Confinement
 	plan.Key, plan.Inputs, plan.privateDir = fresh.Key, fresh.Inputs, fresh.privateDir
 	return &plan
 }

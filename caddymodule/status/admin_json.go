@@ -44,10 +44,13 @@ type poolJSON struct {
 }
 
 type phpJSON struct {
-	Version  string   `json:"version"`
-	Binary   string   `json:"binary"`
-	SAPI     string   `json:"sapi"`
-	User     string   `json:"user"` // empty if PHP runs as Caddy's own user
+	Version string `json:"version"`
+	Binary  string `json:"binary"`
+	SAPI    string `json:"sapi"`
+	User    string `json:"user"` // empty if PHP runs as Caddy's own user
+	// Confined says what PHP cannot reach although it runs as Caddy's own user.
+	Confined *poolcfg.Confinement `json:"confined,omitempty"`
+
 	ZTS      bool     `json:"zts"`
 	OPcache  bool     `json:"opcache"`
 	JIT      bool     `json:"jit"`
@@ -207,7 +210,7 @@ func describePHP(p *live.Pool, out *poolJSON) {
 		out.WorkerScript = plan.Worker.Script
 	}
 	out.PHP = &phpJSON{
-		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, User: userOf(plan), ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
+		Version: b.VersionText, Binary: b.Path, SAPI: b.SAPI, User: userOf(plan), Confined: plan.Confinement, ZTS: b.ZTS, OPcache: b.OPcache, JIT: b.JIT,
 		Features: b.Features().List(), Functions: plan.Functions,
 	}
 }

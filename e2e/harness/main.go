@@ -40,6 +40,10 @@ func run(m *testing.M) int {
 	if flag.Lookup("test.list").Value.String() != "" {
 		return m.Run()
 	}
+	if *runAsFlag != "" && os.Getuid() != 0 {
+		fmt.Fprintln(os.Stderr, "-run-as: the tests do not run as root, and so cannot start Caddy as another user: go test -exec 'sudo -E'")
+		return 1
+	}
 	if _, err := exec.LookPath("php-cgi"); err != nil {
 		fmt.Fprintln(os.Stderr, "php-cgi is missing: run make test, which installs it")
 		return 1

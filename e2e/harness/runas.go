@@ -3,21 +3,34 @@
 package harness
 
 import (
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-var runAsFlag = flag.String("run-as", "", "run each Caddy as an unprivileged user: with the capabilities to start PHP as another user (capabilities)")
+var runAsFlag = flag.String("run-as", "", "run each Caddy as an unprivileged user: with the capabilities to start PHP as another user "+
+	"(capabilities), or with PHP as the same user, confined (confined)")
 
 // A RunAs is how a Caddy runs when the tests run as root. The zero value follows the
 // flag -run-as; without it Caddy is root.
 type RunAs string
 
-// AsCapable is a user who can start PHP as another user, by capabilities.
-const AsCapable RunAs = "capabilities"
+const (
+	// AsRoot is as the tests themselves, whatever -run-as says.
+	AsRoot RunAs = "root"
+
+	// AsCapable is a user who can start PHP as another user, by capabilities.
+	AsCapable RunAs = "capabilities"
+
+	// AsConfined is the user that PHP runs as otherwise, without any capability. PHP
+	// is that user too, and confined.
+	AsConfined RunAs = "confined"
+)
 
 // CapableUID is the user of [AsCapable]. It has no account.
 const CapableUID = 4242
@@ -31,7 +44,7 @@ func (s *Server) runAs() {
 	if o.RunAs == "" {
 		o.RunAs = RunAs(*runAsFlag)
 	}
-	if os.Getuid() != 0 || o.UID != 0 || o.RunAs == "" {
+	if os.Getuid() != 0 || o.UID != 0 || o.RunAs == "" || o.RunAs == AsRoot {
 		return
 	}
 	switch o.RunAs {
@@ -40,18 +53,51 @@ func (s *Server) runAs() {
 		if o.Ambient == nil {
 			o.Ambient = UserCapabilities
 		}
+	case AsConfined:
+		o.UID = PHPUID(s.T)
+		s.Home = confinedHome(s.T)
+		o.Env = append(slices.Clone(o.Env), "CREDENTIALS_DIRECTORY="+confinedHomes)
+		s.chown(s.Home)
 	default:
-		s.T.Fatalf("-run-as %s: write capabilities", o.RunAs)
+		s.T.Fatalf("-run-as %s: write capabilities or confined", o.RunAs)
 	}
-	s.own()
+	s.chown(s.Dir)
 }
 
-// own lets the user that Caddy runs as create files in the server's directory.
-func (s *Server) own() {
-	if s.Options.RunAs == "" || s.Options.UID == 0 {
-		return
+// confinedHomes is where Caddy has its own directories. It is not in /tmp, in which
+// nothing can be hidden. All of it is hidden from each PHP: otherwise the directories of
+// tests that run at the same time would be new names beside the hidden one.
+const confinedHomes = "/var/lib/php_pool-e2e"
+
+// confinedHome creates a directory in confinedHomes, which may be removed meanwhile.
+func confinedHome(tb testing.TB) string {
+	tb.Helper()
+	for range 100 {
+		if err := os.Mkdir(confinedHomes, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			tb.Fatal(err)
+		}
+		dir, err := os.MkdirTemp(confinedHomes, "")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() {
+			if err := os.RemoveAll(dir); err != nil {
+				tb.Error(err)
+			}
+			os.Remove(confinedHomes) // unless another test uses it
+		})
+		return dir
 	}
-	if err := os.Chown(s.Dir, int(s.Options.UID), int(s.Options.UID)); err != nil {
+	tb.Fatalf("%s does not stay", confinedHomes)
+	return ""
+}
+
+// chown lets the user that Caddy runs as create files in a directory.
+func (s *Server) chown(dir string) {
+	if err := os.Chown(dir, int(s.Options.UID), int(s.Options.UID)); err != nil {
 		s.T.Fatal(err)
 	}
 }

@@ -29,6 +29,7 @@ type Server struct {
 	Backend  Backend
 	Options  Options
 	Dir      string // temporary, readable for PHP
+	Home     string // in which Caddy's directories data and config are
 	Site     string // the document root, {$SITE} in the Caddyfile
 	Port     int    // {$PORT} in the Caddyfile; the next one is {$PORT2}
 	URL      string // http://127.0.0.1:port
@@ -82,6 +83,7 @@ func Prepare(tb testing.TB, b Backend, opts ...Options) *Server {
 		CopyTree(tb, s.Site, Testdata(tb, "site"))
 		ChownToPHP(tb, s.Site)
 	}
+	s.Home = s.Dir
 	s.runAs()
 	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.Port)
 	s.Client = NewClient(tb)
@@ -119,7 +121,7 @@ func (s *Server) Command(args ...string) Command {
 	return Command{
 		Args: append([]string{CaddyBinary}, args...),
 		Env: append([]string{
-			"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, "XDG_DATA_HOME=" + s.Dir + "/data", "XDG_CONFIG_HOME=" + s.Dir + "/config",
+			"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, "XDG_DATA_HOME=" + s.Home + "/data", "XDG_CONFIG_HOME=" + s.Home + "/config",
 			"DIR=" + s.Dir, "SITE=" + s.Site, "PORT=" + strconv.Itoa(s.Port), "PORT2=" + strconv.Itoa(s.Port+1),
 			"CADDY_SECRET=never-for-php",
 		}, s.Options.Env...),

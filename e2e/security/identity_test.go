@@ -285,10 +285,10 @@ func TestUser_SameAsCaddyWarning(t *testing.T) {
 	needsRoot(t)
 	const warning = "PHP runs as the same user as Caddy"
 	uid, gid := ids(t, "nobody")
-	two := "http://127.0.0.1:{$PORT2} {\nroot {$SITE}\nphp_pool {\nname second\nworkers 1\n}\n}\n"
+	two := "http://127.0.0.1:{$PORT2} {\nroot {$SITE}\nphp_pool {\nname second\nworkers 1\nconfine off\n}\n}\n"
 	s := harness.Prepare(t, harness.SharedLean, harness.Options{UID: uint32(uid)})
 	harness.Chown(t, s.Dir, uid, gid)
-	if err := s.Run(harness.PoolSite(harness.SharedLean, "workers 1") + two); err != nil {
+	if err := s.Run(harness.PoolSite(harness.SharedLean, "workers 1", "confine off") + two); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(s.Log(), warning); n != 1 {
@@ -299,7 +299,7 @@ func TestUser_SameAsCaddyWarning(t *testing.T) {
 			t.Errorf("the warning does not name %s", word)
 		}
 	}
-	if other := harness.Start(t, harness.SharedLean, harness.PlainSite); other.HasLogged(warning) {
+	if other := harness.Start(t, harness.SharedLean, harness.PlainSite, harness.Options{RunAs: harness.AsRoot}); other.HasLogged(warning) {
 		t.Error("got a warning although PHP runs as another user")
 	}
 }

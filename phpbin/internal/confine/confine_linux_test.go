@@ -1,0 +1,216 @@
+package confine
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin/internal/osthread"
+)
+
+// onThread runs f on a thread that is confined first, and returns the error of that.
+func onThread(c Config, f func()) error {
+	result := make(chan error)
+	osthread.Go(func() {
+		err := Detect().Apply(c)
+		if err == nil {
+			f()
+		}
+		result <- err
+	})
+	return <-result
+}
+
+// needsLandlock skips a test where the kernel has none: then Detect says so.
+func needsLandlock(t *testing.T) Support {
+	t.Helper()
+	s := Detect()
+	if s.ABI == 0 {
+		if s.Err == nil {
+			t.Fatal("neither an ABI nor an error")
+		}
+		t.Skip(s.Err)
+	}
+	return s
+}
+
+// homeDir returns a directory in which something can be hidden.
+func homeDir(t *testing.T) string {
+	t.Helper()
+	home, err := os.UserCacheDir()
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Skip(err)
+	}
+	dir, err := os.MkdirTemp(home, "confine-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func TestConfine_HiddenFiles(t *testing.T) {
+	needsLandlock(t)
+	dir := homeDir(t)
+	secret, open := filepath.Join(dir, "hidden", "secret"), filepath.Join(dir, "beside")
+	for _, file := range []string{secret, filepath.Join(dir, "hidden", "allowed", "file"), open} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("hidden", link); err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Hidden: []string{link, filepath.Join(dir, "later")}, Allowed: []string{filepath.Join(dir, "hidden", "allowed")}}
+	before := Names(c)
+	if before != Names(c) {
+		t.Error("the names change by themselves")
+	}
+	err := onThread(c, func() {
+		if _, err := os.ReadFile(secret); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("a hidden file: got %v", err)
+		}
+		if err := os.Rename(secret, filepath.Join(dir, "moved")); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("moving a hidden file: got %v", err)
+		}
+		if _, err := os.ReadFile(open); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.ReadFile(filepath.Join(dir, "hidden", "allowed", "file")); err != nil {
+			t.Error(err)
+		}
+		if err := os.WriteFile(filepath.Join(os.TempDir(), filepath.Base(dir)), nil, 0o600); err != nil {
+			t.Error(err)
+		}
+		os.Remove(filepath.Join(os.TempDir(), filepath.Base(dir)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(secret); err != nil || string(text) != "text" {
+		t.Errorf("the rest of the process reads %q, %v", text, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if Names(c) == before {
+		t.Error("the names are the same after a file was created beside the hidden one")
+	}
+}
+
+func TestConfine_Ports(t *testing.T) {
+	if !needsLandlock(t).Ports {
+		t.Skip("the kernel cannot deny TCP ports")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	to := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
+	attempts := map[string]func() error{
+		"connect": func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Connect(fd, to)
+		},
+		"Multipath TCP": func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Connect(fd, to)
+		},
+		"Fast Open": func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, to)
+		},
+		"Fast Open by sendmsg": func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Sendmsg(fd, []byte("x"), nil, to, unix.MSG_FASTOPEN)
+		},
+		"io_uring": func() error {
+			_, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, 0, 0)
+			if errno == unix.ENOSYS {
+				return errno
+			}
+			return nil
+		},
+	}
+	err = onThread(Config{Ports: []uint16{uint16(port)}}, func() {
+		for name, attempt := range attempts {
+			if attempt() == nil {
+				t.Errorf("%s connects", name)
+			}
+		}
+		if conn, err := net.Dial("tcp", other.Addr().String()); err != nil {
+			t.Errorf("another port: %v", err)
+		} else {
+			conn.Close()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := attempts["connect"](); err != nil { // unconfined
+		t.Error(err)
+	}
+}
+
+func TestConfine_CheckHidden(t *testing.T) {
+	dir := homeDir(t)
+	for path, want := range map[string]string{
+		filepath.Join(dir, "a", "b"): "",
+		"/etc/caddy/key.pem":         "/etc",
+		"/tmp/data":                  "/tmp",
+		"/":                          "root directory",
+		filepath.Join(dir, "t/data"): filepath.Join(dir, "t"),
+	} {
+		err := CheckHidden(path, []string{filepath.Join(dir, "t")})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+}
+
+// A confined main thread would give PHP this process's memory: /proc/PID is checked
+// against the main thread.
+func TestConfine_NotOnMainThread(t *testing.T) {
+	for range 200 {
+		done := make(chan int)
+		osthread.Go(func() { done <- unix.Gettid() })
+		if <-done == os.Getpid() {
+			t.Fatal("osthread.Go used the main thread")
+		}
+	}
+}
