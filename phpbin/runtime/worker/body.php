@@ -55,12 +55,12 @@ final class PhpPoolBody
         self::$pending = false;
         $type = self::formType();
         if ($type === 'multipart/form-data' && ($boundary = PhpPoolMultipart::boundary($_SERVER['CONTENT_TYPE'])) !== null) {
-            $form = new PhpPoolMultipart($boundary, [self::class, 'receive']);
+            $form = new PhpPoolMultipart($boundary, [PhpPoolConnection::class, 'receiveBody']);
             [$_POST, $_FILES] = $form->parse();
             return self::skip();
         }
         $text = '';
-        while (($part = self::receive()) !== '') {
+        while (($part = PhpPoolConnection::receiveBody()) !== '') {
             if ($part === null) {
                 return false;
             }
@@ -92,24 +92,13 @@ final class PhpPoolBody
         return $type === 'multipart/form-data' || $type === 'application/x-www-form-urlencoded' ? $type : '';
     }
 
-    /** Returns the next part of the body, '' at its end, null if the script has to end. */
-    public static function receive(): ?string
-    {
-        while ($record = PhpPoolConnection::receive()) {
-            if ($record[0] === PhpPoolConnection::STDIN && $record[1] === PhpPoolConnection::$id) {
-                return $record[2];
-            }
-        }
-        return null;
-    }
-
     /** Receives what is left of the body. */
     private static function skip(): bool
     {
         if (PhpPoolMultipart::$atEnd) {
             return true;
         }
-        while (($part = self::receive()) !== '') {
+        while (($part = PhpPoolConnection::receiveBody()) !== '') {
             if ($part === null) {
                 return false;
             }

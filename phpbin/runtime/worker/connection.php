@@ -38,6 +38,9 @@ final class PhpPoolConnection
     /** What was received and not decoded yet. */
     private static string $in = '';
 
+    /** What has not been received of a record of the body, in bytes. */
+    private static int $left = 0;
+
     public static function open(string $address, string $nonce): void
     {
         $socket = @stream_socket_client($address, $errno, $error, 5);
@@ -158,6 +161,38 @@ final class PhpPoolConnection
         return $encoded;
     }
 
+    /**
+     * Waits for the body of the current request and returns the next part of it, '' at its
+     * end, null if the connection has ended. Nothing is copied but what has arrived along
+     * with the parameters.
+     */
+    public static function receiveBody(): ?string
+    {
+        while (self::$left === 0) {
+            if (strlen(self::$in) < 8 && !self::fill(8, 8)) {
+                return null;
+            }
+            ['t' => $type, 'i' => $id, 'n' => $length, 'p' => $padding] = unpack('x/Ct/ni/nn/Cp', self::$in);
+            if ($type !== self::STDIN || $id !== self::$id || $length === 0 || $padding > 0) {
+                $record = self::receive();
+                if ($record === null || $record[0] === self::STDIN && $record[1] === self::$id) {
+                    return $record[2] ?? null;
+                }
+                continue;
+            }
+            self::$in = strlen(self::$in) === 8 ? '' : substr(self::$in, 8);
+            self::$left = $length;
+        }
+        if (self::$in !== '') {
+            $part = substr(self::$in, 0, self::$left);
+            self::$in = substr(self::$in, strlen($part));
+        } elseif (($part = self::read(self::$left)) === null) {
+            return null;
+        }
+        self::$left -= strlen($part);
+        return $part;
+    }
+
     /** Reports whether ABORT_REQUEST for the current request has arrived. */
     public static function aborted(): bool
     {
@@ -177,17 +212,13 @@ final class PhpPoolConnection
         return self::$lost || strpos(self::$in, pack('CCnx4', 1, self::ABORT_REQUEST, self::$id)) !== false;
     }
 
-    /** Reads until there are $size bytes in the buffer. */
-    private static function fill(int $size): bool
+    /** Reads until there are $size bytes in the buffer, but at most $most bytes at a time. */
+    private static function fill(int $size, int $most = 65536): bool
     {
         while (strlen(self::$in) < $size) {
-            $data = self::$lost ? '' : fread(self::$socket, 65536);
-            if ($data === '' || $data === false) {
-                if (self::$lost || feof(self::$socket)) {
-                    self::$lost = true;
-                    return false;
-                }
-                continue; // a signal has interrupted it
+            $data = self::read($most === $size ? $size - strlen(self::$in) : $most);
+            if ($data === null) {
+                return false;
             }
             if (self::$in === '') {
                 self::$in = $data;
@@ -196,5 +227,19 @@ final class PhpPoolConnection
             }
         }
         return true;
+    }
+
+    /** Waits for up to $most bytes; null if the connection has ended. */
+    private static function read(int $most): ?string
+    {
+        while (!self::$lost) {
+            $data = fread(self::$socket, $most);
+            if ($data !== '' && $data !== false) {
+                return $data;
+            }
+            // Otherwise a signal has interrupted it.
+            self::$lost = feof(self::$socket);
+        }
+        return null;
     }
 }
