@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -40,7 +41,7 @@ text`, get("/")},
 	{"implicit flush", `<?php ob_implicit_flush(); echo 'a'; ob_implicit_flush(false); echo 'b';`, get("/")},
 	{"rewritten variables", `<?php output_add_rewrite_var('v', '1'); echo '<a href="x.php">a</a>'; output_reset_rewrite_vars();`, get("/")},
 	{"undefined variable", `<?php echo $undefined; error_log('from error_log'); echo 'ok';`, get("/")},
-	{"last error", `<?php echo json_encode(error_get_last() === null ? null : 'error'); error_clear_last();`, nil},
+	{"last error", `<?php echo json_encode(error_get_last() === null ? null : 'error'); echo $undefined;`, get("/", "/")},
 	{"exception", `<?php echo 'hello'; throw new Exception('uncaught one');`, get("/")},
 	{"nested exception", `<?php function f($x) { throw new LogicException('outer', 3, new RuntimeException('<inner>')); } f('a');`, get("/")},
 	{"exception after flush", `<?php echo 'hello'; @ob_flush(); flush(); throw new Exception('late');`, get("/")},
@@ -60,7 +61,7 @@ text`, get("/")},
 	{"memory limit after flush", `<?php echo 'hello'; @ob_flush(); flush(); echo 'lost'; ini_set('memory_limit', '16M'); $x = []; while (true) { $x[] = str_repeat('x', 100000); }`, get("/")},
 	{"shutdown function at exit", `<?php register_shutdown_function(function () { echo '+shutdown'; @http_response_code(509); @header('X-Late: 1'); }); echo 'x'; exit;`, get("/")},
 	{"destructor at exit", `<?php class AtExit { function __destruct() { echo 'destroyed'; } } $GLOBALS['at_exit'] = new AtExit; exit('x');`, get("/")},
-	{"info", `<?php echo PHP_SAPI, php_sapi_name(), __FILE__ === $_SERVER['SCRIPT_FILENAME'] ? '' : 'included', ini_get('max_execution_time');`, nil},
+	{"info", `<?php echo PHP_SAPI, php_sapi_name(), ini_get('max_execution_time');`, get("/")},
 }
 
 func TestCompare_Output(t *testing.T) { compare(t, output) }
@@ -91,4 +92,36 @@ func TestCompare_TimeLimit(t *testing.T) {
 		{"time limit", `<?php echo 'hello'; set_time_limit(1); while (true) { }`, get("/")},
 		{"time limit after flush", `<?php echo 'hello'; ob_flush(); flush(); set_time_limit(1); while (true) { }`, get("/")},
 	})
+}
+
+// TestRequest_TimeLimit checks that each request has the max_execution_time of php.ini for
+// itself, in processor time.
+func TestRequest_TimeLimit(t *testing.T) {
+	s := newLoop(t, `<?php
+		$used = static function () { $u = getrusage(); return $u['ru_utime.tv_sec'] + $u['ru_stime.tv_sec'] + ($u['ru_utime.tv_usec'] + $u['ru_stime.tv_usec']) / 1e6; };
+		for ($end = $used() + $_GET['cpu']; $used() < $end;) { }
+		echo 'done', ini_get('max_execution_time');`, func(s *site) { s.ini("max_execution_time", "2") })
+	w := s.start().mustLaunch()
+	for range 3 {
+		if a := w.get("/?cpu=1.2"); a.body != "done2" {
+			t.Errorf("got %+v", a)
+		}
+	}
+	if a := w.get("/?cpu=1000"); a.status != 500 || !strings.Contains(a.stderr, "Maximum execution time of 2") {
+		t.Errorf("got %+v", a)
+	}
+	w.waitDone()
+	if a := s.mustLaunch().get("/?cpu=0"); a.body != "done2" {
+		t.Errorf("the next script: got %+v", a)
+	}
+}
+
+// TestRequest_TimeLimitOfScript keeps the limit that a script sets before its requests.
+func TestRequest_TimeLimitOfScript(t *testing.T) {
+	for _, limit := range []string{"0", "77"} {
+		s := newSite(t, `<?php set_time_limit(`+limit+`); while (frankenphp_handle_request(function () { echo ini_get('max_execution_time'); })) {}`)
+		if a := s.start().mustLaunch().get("/"); a.body != limit {
+			t.Errorf("got %q, want %s", a.body, limit)
+		}
+	}
 }

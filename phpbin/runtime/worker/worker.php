@@ -17,6 +17,12 @@ final class PhpPoolWorker
     private static float $limitBegan = 0;
     private static int $limit = 0;
 
+    /** The max_execution_time of php.ini, in seconds. */
+    private static int $limitOfIni = 0;
+
+    /** That of the start, in seconds: php_pool limits it. Scripts set no such value. */
+    const START_LIMIT = 100000007;
+
     /** Connects to php_pool. The script itself runs when this returns. */
     public static function boot(): void
     {
@@ -28,7 +34,8 @@ final class PhpPoolWorker
             // php-cgi would keep what it logs in a buffer until the script ends.
             ini_set('error_log', $log);
         }
-        set_time_limit(0); // the start is limited by php_pool
+        self::$limitOfIni = (int) ini_get('max_execution_time');
+        set_time_limit(self::START_LIMIT);
         PhpPoolOutput::boot();
         PhpPoolConnection::open($address, $nonce);
         PhpPoolRequest::boot();
@@ -44,6 +51,9 @@ final class PhpPoolWorker
         }
         if (!self::$ready) {
             self::$ready = true;
+            if ((int) ini_get('max_execution_time') === self::START_LIMIT) { // not set by the script
+                set_time_limit(self::$limitOfIni);
+            }
             PhpPoolSession::boot();
         }
         do {
@@ -65,6 +75,7 @@ final class PhpPoolWorker
     {
         self::$running = true;
         PhpPoolOutput::open();
+        error_clear_last();
         self::startTimeLimit();
         try {
             PhpPoolSession::begin();
