@@ -21,7 +21,7 @@ var docsApps = map[string]struct {
 		namespace App;
 		class Kernel { private $n = 0; public function handle($get) { return "hello $get[name] " . ++$this->n; } }`}},
 	"### Symfony": {
-		packages: []string{"php-symfony-framework-bundle", "php-symfony-twig-bundle"}, source: "symfony", want: "Hello Ann",
+		packages: []string{"php-symfony-framework-bundle", "php-symfony-security-bundle", "php-symfony-twig-bundle"}, source: "symfony", want: "Hello Ann",
 		files: map[string]string{"var/sessions/.keep": ""},
 	},
 	"### Slim": {packages: []string{"php-slim", "php-nyholm-psr7"}, source: "slim", want: "Hello Ann", files: map[string]string{"app.php": `<?php

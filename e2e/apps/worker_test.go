@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,12 +24,24 @@ type clientRun []clientRequest
 
 type clientRequest struct {
 	method, path, contentType, body string
+
+	user, password string // for HTTP Basic
 }
 
 func get(path string) clientRequest { return clientRequest{method: "GET", path: path} }
 
 func send(method, path, contentType, body string) clientRequest {
-	return clientRequest{method, path, contentType, body}
+	return clientRequest{method: method, path: path, contentType: contentType, body: body}
+}
+
+// login sends the form of Symfony's firewall.
+func login(user, password string) clientRequest {
+	return send("POST", "/login", formType, url.Values{"_username": {user}, "_password": {password}}.Encode())
+}
+
+// as is get with HTTP Basic.
+func as(user, password, path string) clientRequest {
+	return clientRequest{method: "GET", path: path, user: user, password: password}
 }
 
 const formType = "application/x-www-form-urlencoded"
@@ -42,7 +55,7 @@ func upload(path, name string, content []byte) clientRequest {
 	part, _ := form.CreateFormFile("file", name)
 	_, _ = part.Write(content)
 	_ = form.Close()
-	return clientRequest{"POST", path, form.FormDataContentType(), body.String()}
+	return send("POST", path, form.FormDataContentType(), body.String())
 }
 
 // workerApp is an application that runs in an ordinary pool and in worker mode.
@@ -78,6 +91,9 @@ func (v clientRun) run(t *testing.T, s *harness.Server) []string {
 		}
 		if r.contentType != "" {
 			req.Header.Set("Content-Type", r.contentType)
+		}
+		if r.user != "" {
+			req.SetBasicAuth(r.user, r.password)
 		}
 		req.Header.Set("Accept-Language", "nl, en;q=0.5")
 		res, err := client.Do(req)
@@ -183,7 +199,7 @@ const text = `{"name":"Ann & <Bob>","list":[1,2,{"a":"é"}]}`
 
 var workerApps = map[string]workerApp{
 	"symfony": {
-		packages: []string{"php-symfony-framework-bundle", "php-symfony-twig-bundle"}, source: "symfony", writable: []string{"var", "var/sessions"},
+		packages: []string{"php-symfony-framework-bundle", "php-symfony-security-bundle", "php-symfony-twig-bundle"}, source: "symfony", writable: []string{"var", "var/sessions"},
 		hello: "Hello you",
 		runs: []clientRun{
 			{get("/"), get("/?name=Ann+%3Cb%3E"), get("/")},
@@ -194,6 +210,9 @@ var workerApps = map[string]workerApp{
 			{get("/stream"), get("/boom"), get("/")},
 			{get("/move"), get("/cookie?set=sweet"), get("/cookie?set=sour"), get("/cookie")},
 			{get("/session"), get("/boom"), get("/session")},
+			{get("/private"), get("/login"), login("ann", "wrong"), get("/login"), login("ann", "secret"), get("/private"), get("/admin"), get("/session"), get("/logout"), get("/private")},
+			{get("/session"), login("bob", "hidden"), get("/session"), get("/private"), get("/admin"), get("/boom"), get("/private")},
+			{get("/api"), as("ann", "secret", "/api"), as("ann", "wrong", "/api"), as("bob", "hidden", "/api"), get("/api"), get("/private"), as("bob", "hidden", "/private")},
 		},
 	},
 	"laravel": {

@@ -53,7 +53,7 @@ var workerBenches = []workerBench{
 		{name: "1 MB upload, 8", path: "/?do=upload", clients: 8, body: 1 << 20, want: "1048576\n", size: 8},
 	}, rates: []float64{3.2, 0}},
 	{
-		name: "Symfony", packages: []string{"php-symfony-framework-bundle", "php-symfony-twig-bundle"}, source: "../apps/testdata/symfony",
+		name: "Symfony", packages: []string{"php-symfony-framework-bundle", "php-symfony-security-bundle", "php-symfony-twig-bundle"}, source: "../apps/testdata/symfony",
 		writable: []string{"var", "var/sessions"},
 		works:    []work{{name: "Symfony page, 8", path: "/?name=Ann", clients: 8, want: "<!doctype html><title>Home"}}, rates: []float64{6.5},
 	},

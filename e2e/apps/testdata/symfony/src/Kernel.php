@@ -4,6 +4,7 @@ namespace App;
 
 use Symfony\Bundle\FrameworkBundle\FrameworkBundle;
 use Symfony\Bundle\FrameworkBundle\Kernel\MicroKernelTrait;
+use Symfony\Bundle\SecurityBundle\SecurityBundle;
 use Symfony\Bundle\TwigBundle\TwigBundle;
 use Symfony\Component\DependencyInjection\Compiler\CompilerPassInterface;
 use Symfony\Component\DependencyInjection\ContainerBuilder;
@@ -16,6 +17,8 @@ use Symfony\Component\HttpFoundation\Response;
 use Symfony\Component\HttpFoundation\StreamedResponse;
 use Symfony\Component\HttpKernel\Kernel as BaseKernel;
 use Symfony\Component\Routing\Loader\Configurator\RoutingConfigurator;
+use Symfony\Component\Security\Core\Security;
+use Symfony\Component\Security\Core\User\PasswordAuthenticatedUserInterface;
 
 class Kernel extends BaseKernel implements CompilerPassInterface
 {
@@ -23,7 +26,7 @@ class Kernel extends BaseKernel implements CompilerPassInterface
 
     public function registerBundles(): iterable
     {
-        return [new FrameworkBundle(), new TwigBundle()];
+        return [new FrameworkBundle(), new SecurityBundle(), new TwigBundle()];
     }
 
     public function getProjectDir(): string
@@ -34,6 +37,7 @@ class Kernel extends BaseKernel implements CompilerPassInterface
     public function process(ContainerBuilder $container)
     {
         $container->setAlias('twig.public', 'twig')->setPublic(true);
+        $container->setAlias('tokens.public', 'security.token_storage')->setPublic(true);
     }
 
     protected function configureContainer(ContainerConfigurator $c): void
@@ -41,9 +45,30 @@ class Kernel extends BaseKernel implements CompilerPassInterface
         $c->extension('framework', [
             'secret' => 'a secret of the test',
             'http_method_override' => false,
+            'csrf_protection' => true,
             'session' => [
                 'storage_factory_id' => 'session.storage.factory.native', 'handler_id' => null,
                 'save_path' => '%kernel.project_dir%/var/sessions', 'cookie_samesite' => 'lax',
+            ],
+        ]);
+        $c->extension('security', [
+            'enable_authenticator_manager' => true,
+            'password_hashers' => [PasswordAuthenticatedUserInterface::class => 'plaintext'],
+            'providers' => ['users' => ['memory' => ['users' => [
+                'ann' => ['password' => 'secret', 'roles' => ['ROLE_USER']],
+                'bob' => ['password' => 'hidden', 'roles' => ['ROLE_ADMIN']],
+            ]]]],
+            'firewalls' => [
+                'api' => ['pattern' => '^/api', 'stateless' => true, 'http_basic' => ['realm' => 'the API']],
+                'main' => [
+                    'lazy' => true,
+                    'form_login' => ['login_path' => '/login', 'check_path' => '/login', 'default_target_path' => '/private'],
+                    'logout' => ['path' => '/logout', 'target' => '/'],
+                ],
+            ],
+            'access_control' => [
+                ['path' => '^/(private|api)', 'roles' => 'IS_AUTHENTICATED_FULLY'],
+                ['path' => '^/admin', 'roles' => 'ROLE_ADMIN'],
             ],
         ]);
         $c->extension('twig', ['default_path' => '%kernel.project_dir%/templates']);
@@ -52,7 +77,8 @@ class Kernel extends BaseKernel implements CompilerPassInterface
     protected function configureRoutes(RoutingConfigurator $routes): void
     {
         foreach (['home' => '/', 'json' => '/json/{id}', 'session' => '/session', 'post' => '/post', 'upload' => '/upload',
-            'stream' => '/stream', 'boom' => '/boom', 'leave' => '/leave', 'move' => '/move', 'cookie' => '/cookie'] as $method => $path) {
+            'stream' => '/stream', 'boom' => '/boom', 'leave' => '/leave', 'move' => '/move', 'cookie' => '/cookie',
+            'login' => '/login', 'logout' => '/logout', 'user' => '/private', 'admin' => '/admin', 'api' => '/api'] as $method => $path) {
             $routes->add($method, $path)->controller([$this, $method]);
         }
         for ($i = 0; $i < 100; $i++) { // a router of some size
@@ -127,5 +153,29 @@ class Kernel extends BaseKernel implements CompilerPassInterface
         $response = new Response($r->cookies->get('flavor', 'none'));
         $response->headers->setCookie(Cookie::create('flavor', $r->query->get('set')));
         return $response;
+    }
+
+    /** The form of the firewall "main". */
+    public function login(Request $r): Response
+    {
+        $error = $r->hasPreviousSession() ? $r->getSession()->remove(Security::AUTHENTICATION_ERROR) : null;
+        return new Response($error ? 'error: ' . $error->getMessageKey() : 'log in', $error ? 401 : 200);
+    }
+
+    public function user(Request $r): Response
+    {
+        $token = $this->getContainer()->get('tokens.public')->getToken();
+        $user = $token ? $token->getUserIdentifier() . ' ' . implode(',', $token->getRoleNames()) : 'nobody';
+        return new JsonResponse(['user' => $user, 'basic' => $r->getUser(), 'session' => $r->hasPreviousSession()]);
+    }
+
+    public function admin(Request $r): Response
+    {
+        return $this->user($r);
+    }
+
+    public function api(Request $r): Response
+    {
+        return $this->user($r);
     }
 }
