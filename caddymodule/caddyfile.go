@@ -85,7 +85,9 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	if err := p.finishPool(); err != nil {
 		return nil, err
 	}
-	p.finishWorkers()
+	if err := p.finishWorkers(); err != nil {
+		return nil, err
+	}
 	return p.handler, p.finishProxy(name)
 }
 

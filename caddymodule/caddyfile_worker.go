@@ -113,15 +113,21 @@ func addWorker(d *caddyfile.Dispenser, list *[]*poolcfg.Worker, w *poolcfg.Worke
 
 // finishWorkers makes the files of the workers relative to the root of the site, unless
 // the directive has its own root. The root directive is not part of the handler's
-// configuration.
-func (p *directive) finishWorkers() {
+// configuration, so this is where a worker outside of it is refused.
+func (p *directive) finishWorkers() error {
 	root, _ := p.helper.BlockState["root"].(string)
 	if p.handler.Root != "" || root == "" {
-		return
+		return nil
 	}
 	for _, w := range p.handler.Workers {
 		if !filepath.IsAbs(w.File) && !path.IsAbs(w.File) && !strings.HasPrefix(w.File, "{") {
 			w.File = strings.TrimSuffix(root, "/") + "/" + strings.TrimPrefix(w.File, "./")
 		}
+		if len(w.Match) == 0 {
+			if err := outsideOfRoot(w.File, root); err != nil {
+				return p.helper.Errf("worker %v", err)
+			}
+		}
 	}
+	return nil
 }

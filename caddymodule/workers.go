@@ -130,13 +130,20 @@ func (b *Backend) checkReachable(file, root string) error {
 	if !b.site.IsScript(file) {
 		return fmt.Errorf("%s does not have the extension of a script: write match <path> for the requests that it handles, or rename it", file)
 	}
-	if root == "" || strings.Contains(root, "{") {
+	return outsideOfRoot(file, root)
+}
+
+// outsideOfRoot returns an error if the file exists, and the root too, and no request can
+// name the file because it is outside of the root.
+func outsideOfRoot(file, root string) error {
+	if root == "" || strings.Contains(root, "{") || strings.Contains(file, "{") {
 		return nil // unknown
 	}
 	root, err := caddy.FastAbs(root)
 	if err != nil {
 		return err
 	}
+	file = filepath.Clean(file)
 	for _, resolve := range []func(string) (string, error){keep, filepath.EvalSymlinks} {
 		dir, err1 := resolve(root)
 		script, err2 := resolve(file)

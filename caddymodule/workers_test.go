@@ -38,6 +38,9 @@ func TestWorker_Refused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Symlink(root, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ lines, want string }{
 		{"worker missing.php", "missing.php: no such file or directory"},
 		{"worker ../public", "does not have the extension of a script: write match <path>"},
@@ -56,6 +59,20 @@ func TestWorker_Refused(t *testing.T) {
 		got := validate(t, "http://127.0.0.1:8080 {\nphp_pool {\n"+lines+"\n}\n}\n")
 		if !strings.Contains(got, "worker ") || !strings.Contains(got, c.want) {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.lines, got, c.want)
+		}
+	}
+	// The root directive is another handler's.
+	for _, c := range []struct{ root, worker, want string }{
+		{root, dir + "/app/worker.php", "is outside of the root " + root + ", so that no request can name it: write match <path>"},
+		{root, "../app/worker.php", "is outside of the root " + root},
+		{root, dir + "/app/worker.php {\nmatch /a\n}", ""},
+		{root, "index.php", ""},
+		{dir + "/link", root + "/index.php", ""},
+		{dir + "/link", dir + "/app/worker.php", "is outside of the root " + dir + "/link"},
+	} {
+		got := adapt(t, "http://127.0.0.1:8080 {\nroot "+c.root+"\nphp_pool {\nworker "+c.worker+"\n}\n}\n")
+		if strings.HasPrefix(got, "error: ") != (c.want != "") || !strings.Contains(got, c.want) {
+			t.Errorf("root %s, worker %s:\ngot  %s\nwant %s", c.root, c.worker, got, c.want)
 		}
 	}
 }
