@@ -13,6 +13,9 @@ final class PhpPoolBody
     private static $input;
     private static bool $filled = false;
 
+    /** It has become a file, whose name has been removed. */
+    private static bool $unlinked = false;
+
     /** The temporary files of uploads that the script has not moved. */
     public static array $uploads = [];
 
@@ -110,6 +113,9 @@ final class PhpPoolBody
     public static function free(): void
     {
         if (self::$filled) {
+            if (!self::$unlinked && ($file = fstat(self::$input)) && $file['ino'] > 0) {
+                self::unlinkInput($file);
+            }
             ftruncate(self::$input, 0);
             rewind(self::$input);
             self::$filled = false;
@@ -119,6 +125,23 @@ final class PhpPoolBody
                 @unlink($path);
             }
             self::$uploads = [];
+        }
+    }
+
+    /**
+     * Removes the name of the temporary file of php://input, which would be left if the
+     * process were killed. PHP tells nobody the name. It is not found where open_basedir
+     * keeps scripts out of /proc, or without that.
+     */
+    private static function unlinkInput(array $file): void
+    {
+        self::$unlinked = true;
+        foreach (@scandir('/proc/self/fd') ?: [] as $number) {
+            $path = @readlink("/proc/self/fd/$number");
+            if (is_string($path) && strncmp($path, sys_get_temp_dir() . '/php', strlen(sys_get_temp_dir()) + 4) === 0
+                && ($other = @stat($path)) && $other['ino'] === $file['ino'] && $other['dev'] === $file['dev']) {
+                @unlink($path);
+            }
         }
     }
 
@@ -143,20 +166,20 @@ final class PhpPoolBody
     /** request_parse_body() of PHP 8.4, which parses a body with any method. */
     public static function parseAgain(): array
     {
-        $type = $_SERVER['CONTENT_TYPE'] ?? '';
+        $type = $_SERVER['CONTENT_TYPE'] ?? null;
         $input = stream_get_contents(self::$input, -1, 0);
-        switch (strtolower(substr($type, 0, strcspn($type, ';, ')))) {
+        switch (strtolower(substr((string) $type, 0, strcspn((string) $type, ';, ')))) {
             case 'application/x-www-form-urlencoded':
                 return [PhpPoolVariables::parse($input), []];
             case 'multipart/form-data':
                 $parts = [$input, ''];
-                $form = new PhpPoolMultipart((string) PhpPoolMultipart::boundary($type), static function () use (&$parts) {
+                $form = new PhpPoolMultipart((string) PhpPoolMultipart::boundary((string) $type), static function () use (&$parts) {
                     return array_shift($parts);
                 });
                 return $form->parse();
             default:
                 $class = 'RequestParseBodyException';
-                throw new $class($type === '' ? 'Request does not provide a content type' : "Content-Type \"$type\" is not supported");
+                throw new $class($type === null ? 'Request does not provide a content type' : "Content-Type \"$type\" is not supported");
         }
     }
 }
