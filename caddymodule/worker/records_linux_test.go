@@ -10,8 +10,8 @@ import (
 )
 
 // TestScript_WrongRecords has scripts that write records to the connection that they get
-// their requests from: before their response, within it, and when it has ended. One worker is lost
-// at most: what is read is never taken for the response of another request.
+// their requests from: before their response, within it, and when it has ended. At most
+// one worker must be replaced, and nothing becomes the response of another request.
 func TestScript_WrongRecords(t *testing.T) {
 	s := newSite(t, `<?php
 		function wrong($when) {
