@@ -209,13 +209,21 @@ func (p *Pool) retiringLocked() int {
 }
 
 // exceededLocked returns the limit that the worker exceeds, or NoReason. A worker
-// is not stopped as long as none can be launched in its place.
+// is not stopped as long as none can be launched in its place; nor, if it runs a worker
+// script, while a quarter of the workers are being replaced.
 func (p *Pool) exceededLocked(w *worker, now time.Duration) Reason {
 	if w.gen.failed && !w.gen.retired || p.failures.err != nil && p.settings.missing(p.countsLocked()) > 0 {
 		return NoReason
 	}
-	return p.settings.exceededBy(w.requests, w.maxRequests, now-w.started)
+	reason := p.settings.exceededBy(w.requests, w.maxRequests, now-w.started)
+	if reason != NoReason && p.settings.Boots && p.replacedLocked() >= max(1, (p.replacedLocked()+p.inState[Idle]+p.inState[Busy]+p.inState[Draining])/4) {
+		return NoReason // later: an application may take seconds to start
+	}
+	return reason
 }
+
+// replacedLocked returns how many workers are stopping or being launched.
+func (p *Pool) replacedLocked() int { return p.starting + p.inState[Stopping] }
 
 // discard kills and replaces a leased worker on which nothing was sent. The
 // request is to use another one.

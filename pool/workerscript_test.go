@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -146,4 +147,32 @@ func TestBoot_MayTakeLong(t *testing.T) {
 		tt.generation(0).stuck.Store(false)
 		time.Sleep(time.Minute)
 	})
+}
+
+// Workers whose scripts reach a limit at the same time are replaced one after the other,
+// at most a quarter of them at a time.
+func TestRecycle_QuarterOfWorkerScripts(t *testing.T) {
+	for n, most := range map[int]int{1: 1, 3: 1, 8: 2} {
+		s := booting(n)
+		s.MaxAge = time.Hour
+		run(t, s, func(tt *tester) {
+			tt.mu.Lock()
+			tt.launch = func(context.Context) error {
+				time.Sleep(10 * time.Second) // the script boots
+				return nil
+			}
+			tt.mu.Unlock()
+			time.Sleep(time.Hour)
+			for range 10 * 60 * 2 {
+				time.Sleep(100 * time.Millisecond)
+				if serving := tt.Stats().Workers.Idle; serving < n-most {
+					t.Fatalf("%d of %d workers serve, want at least %d", serving, n, n-most)
+				}
+			}
+			if got := tt.Stats().Exits[MaxAge]; got != uint64(n) {
+				t.Errorf("%d of %d workers were replaced", got, n)
+			}
+			tt.wantWorkers(n, n)
+		})
+	}
 }
