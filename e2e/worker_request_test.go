@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -269,6 +270,15 @@ func TestWorker_ClientsDoNotCross(t *testing.T) {
 				echo json_encode([$_SESSION, $_POST, $_COOKIE['mine'] ?? null, $_FILES['f']['name'] ?? null, file_get_contents('php://input'),
 					$_SERVER['PHP_AUTH_USER'] ?? null, $_SERVER['HTTP_X_MINE'] ?? null, $_REQUEST['who'], array_keys($_GET)]);
 				session_write_close();
+				switch ($_GET['do'] ?? '') {
+				case 'exit': exit;
+				case 'throw': throw new Exception('as intended');
+				case 'fatal': eval('class Broken { abstract function f(); }');
+				case 'abort':
+					if (ob_get_level()) { ob_flush(); }
+					flush();
+					for ($end = time() + 60; !connection_aborted() && time() < $end; usleep(1000)) {}
+				}
 			})) {}`, "../sessions/.keep": ""})
 		type client struct {
 			name   string
@@ -277,7 +287,11 @@ func TestWorker_ClientsDoNotCross(t *testing.T) {
 		}
 		jar := func() *http.Client { return harness.NewBrowserClient(t) }
 		clients := []*client{{"a", jar(), 201}, {"b", jar(), 200}}
-		for i := 1; i <= harness.Rounds(1000)/2; i++ {
+		third := jar()
+		for i := 1; i <= harness.Rounds(2500); i++ {
+			if i%20 == 0 {
+				disturb(t, s, third, []string{"exit", "throw", "fatal", "abort"}[i/20%4])
+			}
 			for _, c := range clients {
 				body, contentType := "p="+c.name, "application/x-www-form-urlencoded"
 				file := "null"
@@ -320,8 +334,33 @@ func TestWorker_ClientsDoNotCross(t *testing.T) {
 				}
 			}
 		}
-		s.WantNoneFailed()
+		if p := s.Pool(); p.Exits["crashed"]+p.Exits["abandoned"] != 0 {
+			t.Errorf("got exits %v", p.Exits)
+		}
 	})
+}
+
+// disturb sends a request of a third client, which ends in an unusual way.
+func disturb(t *testing.T, s *harness.Server, client *http.Client, do string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel() // the client leaves
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/?who=c&do="+do, strings.NewReader("p=c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if do == "abort" {
+		return
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Error(err)
+	}
 }
 
 // What a script flushes arrives at once; a client that leaves is noticed, and the worker
