@@ -136,9 +136,10 @@ final class PhpPoolBody
     private static function unlinkInput(array $file): void
     {
         self::$unlinked = true;
+        $prefix = realpath(sys_get_temp_dir()) . '/php';
         foreach (@scandir('/proc/self/fd') ?: [] as $number) {
             $path = @readlink("/proc/self/fd/$number");
-            if (is_string($path) && strncmp($path, sys_get_temp_dir() . '/php', strlen(sys_get_temp_dir()) + 4) === 0
+            if (is_string($path) && strncmp($path, $prefix, strlen($prefix)) === 0
                 && ($other = @stat($path)) && $other['ino'] === $file['ino'] && $other['dev'] === $file['dev']) {
                 @unlink($path);
             }
