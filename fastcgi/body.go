@@ -26,7 +26,7 @@ type Body struct {
 
 	c         *Conn // nil when the request has ended, successfully or not
 	useID     uint64
-	unwatch   func() bool
+	watched   watch
 	writer    *writer
 	timeout   time.Duration
 	onInterim InterimHandler // see Request.Interim
@@ -42,8 +42,8 @@ type Body struct {
 	err            error // returned when the buffered content has been read
 }
 
-func newBody(c *Conn, r *Request, useID uint64, unwatch func() bool) *Body {
-	b := &Body{c: c, useID: useID, unwatch: unwatch, timeout: r.ReadTimeout, isHead: r.Head, raw: r.Raw}
+func newBody(c *Conn, r *Request, useID uint64, watched watch) *Body {
+	b := &Body{c: c, useID: useID, watched: watched, timeout: r.ReadTimeout, isHead: r.Head, raw: r.Raw}
 	b.stream.init(r.Stderr)
 	b.stream.id = c.id
 	b.stream.signalMark, b.onInterim = r.SignalMark, r.Interim
@@ -323,9 +323,7 @@ func (b *Body) detach(next state) {
 	b.c = nil
 	c.worker.end(&b.stream)
 	c.canceler.end() //nolint:errcheck // Reusable reports it
-	if b.unwatch != nil {
-		b.unwatch()
-	}
+	b.watched.end()
 	if next != idle {
 		c.raw.drain() // otherwise PHP would get a reset when the connection is closed
 	}

@@ -56,6 +56,7 @@ func NewConn(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.canceler.nc = nc
 	c.raw.init(nc)
+	c.raw.peek.init(nc, c.raw.rc)
 	return c
 }
 
@@ -145,32 +146,26 @@ func (c *Conn) markBroken() {
 	c.state.Store(uint32(unusable))
 }
 
-// acquire reserves the connection for one request, which ends when ctx is done.
-// streamed is its StreamBody.
-// unwatch, if not nil, stops watching ctx.
-func (c *Conn) acquire(ctx context.Context, streamed bool) (useID uint64, unwatch func() bool, err error) {
+// acquire reserves the connection for one request, whose StreamBody is streamed. It is
+// stopped when ctx is done, until the caller ends watched.
+func (c *Conn) acquire(ctx context.Context, streamed bool) (useID uint64, watched watch, err error) {
 	if ctx.Err() != nil {
-		return 0, nil, context.Cause(ctx)
+		return 0, watch{}, context.Cause(ctx)
 	}
 	if !c.state.CompareAndSwap(uint32(idle), uint32(busy)) {
 		if _, cause := c.canceler.stopped(); cause != nil {
-			return 0, nil, cause
+			return 0, watch{}, cause
 		}
-		return 0, nil, errBusy
+		return 0, watch{}, errBusy
 	}
 	useID, err = c.canceler.begin(streamed)
 	if err != nil {
 		c.state.Store(uint32(unusable))
-		return 0, nil, err
+		return 0, watch{}, err
 	}
 	c.sent.Store(0)
 	c.readAfterStop = 0
-	if ctx.Done() != nil {
-		unwatch = context.AfterFunc(ctx, func() {
-			c.canceler.stop(useID, contextError(ctx), false)
-		})
-	}
-	return useID, unwatch, nil
+	return useID, c.watchContext(ctx, useID), nil
 }
 
 // contextError returns the error of a context that is done. It matches both the
@@ -198,7 +193,7 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	useID, unwatch, err := c.acquire(ctx, r.StreamBody)
+	useID, watched, err := c.acquire(ctx, r.StreamBody)
 	if err != nil {
 		return nil, &TransportError{Err: err}
 	}
@@ -207,7 +202,7 @@ func (c *Conn) RoundTrip(ctx context.Context, r *Request) (*http.Response, error
 	if c.id++; c.id == 0 {
 		c.id = 1
 	}
-	b := newBody(c, r, useID, unwatch)
+	b := newBody(c, r, useID, watched)
 	c.worker.begin(&b.stream)
 	if err := b.send(r); err != nil {
 		return nil, b.fail(err)

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +37,7 @@ type peeker struct {
 // init makes MSG_PEEK continue where the last read ended (SO_PEEK_OFF, which unix
 // sockets have since Linux 3.4).
 func (x *peeker) init(nc net.Conn, rc syscall.RawConn) {
-	if _, ok := nc.(*net.UnixConn); !ok {
+	if _, ok := nc.(*net.UnixConn); !ok || rc == nil {
 		return
 	}
 	err := rc.Control(func(fd uintptr) {
@@ -58,10 +57,7 @@ func (x *peeker) read(fd int, p []byte) (int, error) {
 		return n, err
 	}
 	for {
-		// unix.Recvfrom would allocate the address of the peer.
-		r, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_PEEK, 0, 0)
-		n := int(r)
+		n, errno := quickIO(unix.SYS_RECVFROM, fd, p, unix.MSG_PEEK)
 		switch {
 		case errno == 0 && n > 0:
 			x.peekedBytes += n

@@ -40,7 +40,7 @@ func HandshakeFunc(keepsConn bool) func(ctx context.Context, conn net.Conn) erro
 // waits for each result before it sends again, because a reset of a TCP
 // connection could discard a result that was not yet read.
 func (c *Conn) getValues(ctx context.Context, times int) error {
-	_, unwatch, err := c.acquire(ctx, false)
+	_, watched, err := c.acquire(ctx, false)
 	if err != nil {
 		return &TransportError{Err: err}
 	}
@@ -58,9 +58,7 @@ func (c *Conn) getValues(ctx context.Context, times int) error {
 		next = unusable
 	}
 	c.canceler.end() //nolint:errcheck // the next use fails
-	if unwatch != nil {
-		unwatch()
-	}
+	watched.end()
 	c.state.Store(uint32(next))
 	if _, ok := errors.AsType[*ProtocolError](err); ok {
 		c.markBroken()

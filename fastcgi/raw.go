@@ -24,6 +24,8 @@ type rawConn struct {
 
 	peek peeker
 
+	written func() // is called when all of out was written; may be nil
+
 	readFn      func(fd uintptr)
 	writeReadFn func(fd uintptr) bool
 	drainFn     func(fd uintptr)
@@ -43,7 +45,6 @@ func (x *rawConn) init(nc net.Conn) {
 	x.readFn = x.tryRead
 	x.writeReadFn = x.tryWriteRead
 	x.drainFn = func(fd uintptr) { x.peek.drain(int(fd)) }
-	x.peek.init(nc, rc)
 }
 
 // available reports whether the other methods may be called.

@@ -4,7 +4,6 @@ package fastcgi
 
 import (
 	"errors"
-	"io"
 	"syscall"
 )
 
@@ -38,6 +37,9 @@ func (x *rawConn) tryWriteRead(fd uintptr) bool {
 		x.peek.drainIfNeeded(int(fd))
 		whole := x.err == nil && x.sent == len(x.out)
 		x.out = nil
+		if whole && x.written != nil {
+			x.written()
+		}
 		return !whole
 	}
 	x.received, x.err = x.peek.read(int(fd), x.in)
@@ -46,39 +48,6 @@ func (x *rawConn) tryWriteRead(fd uintptr) bool {
 		return false
 	}
 	return true
-}
-
-// readFD reads what has arrived. It returns errWouldBlock if nothing has.
-func readFD(fd int, p []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, p)
-		switch {
-		case n > 0:
-			return n, nil
-		case err == nil:
-			return 0, io.EOF
-		case err == syscall.EAGAIN:
-			return 0, errWouldBlock
-		case err != syscall.EINTR:
-			return 0, err
-		}
-	}
-}
-
-// writeFD writes as much of p as fits into the socket buffer, which may be
-// nothing.
-func writeFD(fd int, p []byte) (int, error) {
-	for {
-		n, err := syscall.Write(fd, p)
-		switch {
-		case err == nil:
-			return n, nil
-		case err == syscall.EAGAIN:
-			return 0, nil
-		case err != syscall.EINTR:
-			return 0, err
-		}
-	}
 }
 
 // closedByPeer reports whether err means that the peer has closed the connection.

@@ -38,7 +38,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	conns   map[*serverConn]struct{}
-	closing bool
+	closing atomic.Bool   // set with mu
 	changed chan struct{} // receives when a connection has ended, and at Shutdown
 	done    sync.WaitGroup
 
@@ -71,7 +71,7 @@ func (s *Server) Serve(l net.Listener) {
 			return
 		}
 		if err != nil {
-			if s.isClosing() {
+			if s.closing.Load() {
 				return
 			}
 			delay = min(max(2*delay, 5*time.Millisecond), maxAcceptDelay)
@@ -87,12 +87,6 @@ func (s *Server) Serve(l net.Listener) {
 	}
 }
 
-func (s *Server) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
 // start serves a connection in its own goroutine.
 func (s *Server) start(nc net.Conn) {
 	h := s.handler.Load()
@@ -102,7 +96,7 @@ func (s *Server) start(nc net.Conn) {
 	}
 	c := newServerConn(s, nc, h)
 	s.mu.Lock()
-	if s.closing {
+	if s.closing.Load() {
 		s.mu.Unlock()
 		nc.Close()
 		return
@@ -139,7 +133,7 @@ func (s *Server) waitForSpace() bool {
 	for {
 		limit := s.handler.Load().Limits().Connections
 		s.mu.Lock()
-		if s.closing {
+		if s.closing.Load() {
 			s.mu.Unlock()
 			return false
 		}
@@ -148,7 +142,7 @@ func (s *Server) waitForSpace() bool {
 			return true
 		}
 		var oldest *serverConn
-		since := time.Now().Add(-minIdle).UnixNano()
+		since := serverClock() - int64(minIdle)
 		for c := range s.conns {
 			if t := c.idleSince.Load(); t != 0 && t <= since {
 				oldest, since = c, t
@@ -177,7 +171,7 @@ func (s *Server) Connections() int {
 // The caller closes the listener before.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.closing = true
+	s.closing.Store(true)
 	for c := range s.conns {
 		c.closeIfIdle()
 	}
@@ -200,7 +194,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closing = true
+	s.closing.Store(true)
 	for c := range s.conns {
 		c.nc.Close()
 	}

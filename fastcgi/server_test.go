@@ -63,6 +63,30 @@ func TestServer_SecondRequestDuringTheFirst(t *testing.T) {
 	c.want(2, "b 4 false x", requestComplete)
 }
 
+// The next request may arrive before the response to the first is written, and nothing
+// after it that would wake the connection. If the first runs for long, it is refused.
+func TestServer_SecondRequestBeforeTheResponse(t *testing.T) {
+	h := newTestHandler()
+	_, dial := startServer(t, h)
+	c := dial()
+	for id := uint16(1); id < 21; id += 2 {
+		c.send(incoming(id, flagKeepConn, "wait", ""))
+		<-h.running
+		c.send(incoming(id+1, flagKeepConn, "b", "x"))
+		time.Sleep(watchDelay / 4) // the server's poller notices it
+		h.release <- struct{}{}
+		for ended := 0; ended < 2; {
+			typ, _, _, err := c.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if typ == typeEndRequest {
+				ended++
+			}
+		}
+	}
+}
+
 // A web server may send the next request as soon as it has END_REQUEST, though the handler
 // has not returned.
 func TestServer_NextRequestAfterTheEnd(t *testing.T) {

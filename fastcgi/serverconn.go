@@ -1,7 +1,6 @@
 package fastcgi
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -30,6 +29,7 @@ type serverConn struct {
 	nc      net.Conn
 	handler *handlerRef // of the last request
 	watcher watcher
+	wait    nextWait
 
 	// Read by the connection's goroutine, or by the watcher's while that runs.
 	buf        [serverBufferSize]byte
@@ -37,10 +37,9 @@ type serverConn struct {
 	discard    int   // bytes to skip before the next record
 	err        error // of reading
 
-	ctx    context.Context //nolint:containedctx // the connection's own lifetime
-	cancel context.CancelCauseFunc
+	ctx *clientContext //nolint:containedctx // the connection's own lifetime
 
-	idleSince   atomic.Int64 // Unix time in nanoseconds; 0 while a request is received or runs
+	idleSince   atomic.Int64 // as serverClock; 0 while a request is received or runs
 	deadlineSet bool         // a read deadline is set
 	writeMu     sync.Mutex   // held while whole records are written
 	parts       net.Buffers  // that are being written; here, so that it is not allocated
@@ -53,14 +52,13 @@ type serverConn struct {
 var errClientGone = errors.New("fastcgi: the web server has given the request up")
 
 func newServerConn(s *Server, nc net.Conn, h *handlerRef) *serverConn {
-	c := &serverConn{s: s, nc: nc, handler: h}
-	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c := &serverConn{s: s, nc: nc, handler: h, ctx: newClientContext()}
 	c.watcher.init(c)
 	c.setIdle()
 	return c
 }
 
-func (c *serverConn) setIdle() { c.idleSince.Store(time.Now().UnixNano()) }
+func (c *serverConn) setIdle() { c.idleSince.Store(serverClock()) }
 
 // begin ends the idle time, and reports whether a request may begin: the connection
 // has not been closed for another one.
@@ -78,7 +76,7 @@ func (c *serverConn) closeIfIdle() {
 // serve runs until the connection has ended.
 func (c *serverConn) serve() {
 	defer c.nc.Close()
-	defer c.cancel(errClientGone)
+	defer c.ctx.cancel(errClientGone)
 	for {
 		r := c.receive()
 		if r == nil {
@@ -94,8 +92,11 @@ func (c *serverConn) serve() {
 			c.linger()
 			return
 		}
+		if c.wait.out > 0 {
+			continue
+		}
 		c.setIdle()
-		if c.s.isClosing() {
+		if c.s.closing.Load() {
 			return
 		}
 	}
@@ -274,7 +275,7 @@ func (c *serverConn) fill(n int) error {
 			c.end = copy(c.buf[:], c.buf[c.start:c.end])
 			c.start = 0
 		}
-		m, err := c.nc.Read(c.buf[c.end:])
+		m, err := c.read()
 		c.end += m
 		if err != nil && m == 0 {
 			if errors.Is(err, os.ErrDeadlineExceeded) && c.watcher.interrupted.Load() {
@@ -283,6 +284,14 @@ func (c *serverConn) fill(n int) error {
 			c.err = err
 		}
 	}
+}
+
+// read reads into the rest of the buffer.
+func (c *serverConn) read() (int, error) {
+	if c.wait.out > 0 {
+		return c.writeAndRead()
+	}
+	return c.nc.Read(c.buf[c.end:])
 }
 
 // readContent reads up to len(p) bytes of a record's content without more copying than

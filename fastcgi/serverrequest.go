@@ -173,7 +173,9 @@ func (r *ServerRequest) stopWatching() {
 // one.
 func (r *ServerRequest) finish() bool {
 	r.stopWatching()
-	r.End() //nolint:errcheck // writeErr is the same
+	if !r.keep || !r.endLater() {
+		r.End() //nolint:errcheck // writeErr is the same
+	}
 	if r.writeErr != nil || r.c.ctx.Err() != nil {
 		return false
 	}

@@ -90,7 +90,7 @@ func (w *watcher) abandon(err error) {
 	if w.c.err == nil {
 		w.c.err = err
 	}
-	w.c.cancel(errClientGone)
+	w.c.ctx.cancel(errClientGone)
 }
 
 // serverStarted is the origin of serverClock.
@@ -143,6 +143,7 @@ func (s *Server) sweepOnce() (busy bool) {
 				c.nc.Close() // the write fails
 			}
 		}
+		busy = c.wait.sweep(c, now) || busy
 		w := &c.watcher
 		switch w.state.Load() {
 		case watchSoon:

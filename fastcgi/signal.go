@@ -219,10 +219,7 @@ func (b *Body) handleSignals() {
 // contentFinished is called when the content has ended. The client may leave now:
 // net/http cancels the context when the handler returns.
 func (b *Body) contentFinished() {
-	if b.unwatch != nil {
-		b.unwatch()
-		b.unwatch = nil
-	}
+	b.watched.end()
 	b.timeout = 0
 }
 

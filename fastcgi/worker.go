@@ -121,7 +121,7 @@ func (c *Conn) Recover(ctx context.Context) error {
 	if rest.ended {
 		return nil
 	}
-	useID, unwatch, err := c.acquire(ctx, false)
+	useID, watched, err := c.acquire(ctx, false)
 	if err != nil {
 		return &TransportError{Err: err}
 	}
@@ -133,9 +133,7 @@ func (c *Conn) Recover(ctx context.Context) error {
 		b.stream.take()
 		b.advance()
 	}
-	if unwatch != nil { // not left to b, which would no longer watch ctx
-		unwatch()
-	}
+	watched.end() // not left to b, which would no longer watch ctx
 	err = b.err
 	b.Close()
 	switch {

@@ -246,7 +246,7 @@ func TestWorker_RecoverNotSent(t *testing.T) {
 		Handler: respondWith(append(fastcgitest.OK("hello"), fastcgitest.Ready())),
 		Aborted: func(uint16) { t.Error("received ABORT_REQUEST") },
 	}, nil, nil)
-	b := newBody(c, get(), 0, nil)
+	b := newBody(c, get(), 0, watch{})
 	b.useID, _, _ = c.acquire(testContext(t), false)
 	b.abandon(context.Canceled)
 	b.stream.free()

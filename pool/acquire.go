@@ -14,29 +14,31 @@ import (
 // [ErrClientLimit], [ErrQueueTimeout] and *[LaunchError].
 func (p *Pool) Acquire(ctx context.Context, info Info) (Lease, error) {
 	for {
-		lease, err := p.acquire(ctx, info)
+		lease, wasIdle, err := p.acquire(ctx, info)
 		if err != nil {
 			return Lease{}, err
 		}
 		// While the worker was idle, its connection may have been closed, or a
-		// process that the last script forked may have written to it.
-		if lease.w.conn.Check() == nil {
+		// process that the last script forked may have written to it. One that was handed
+		// over was read to its end a moment ago.
+		if !wasIdle || lease.w.conn.Check() == nil {
 			return lease, nil
 		}
 		lease.discard(Crashed)
 	}
 }
 
-func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
+// acquire is Acquire without the check of a worker that was idle.
+func (p *Pool) acquire(ctx context.Context, info Info) (lease Lease, wasIdle bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return Lease{}, context.Cause(ctx)
+		return Lease{}, false, context.Cause(ctx)
 	}
 	now := p.clock()
 	p.mu.Lock()
 	cl, deferred, err := p.reserveLocked(&info)
 	if err != nil {
 		p.mu.Unlock()
-		return Lease{}, err
+		return Lease{}, false, err
 	}
 	if n := len(p.idle); n > 0 && !deferred && !p.closed {
 		w := p.idle[n-1]
@@ -44,7 +46,7 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 		p.times.Wait.add(0)
 		lease := p.leaseLocked(w, &info, cl, now)
 		p.mu.Unlock()
-		return lease, nil
+		return lease, true, nil
 	}
 	wt := p.getWaiterLocked(&info, cl)
 	wt.since = now
@@ -57,9 +59,10 @@ func (p *Pool) acquire(ctx context.Context, info Info) (Lease, error) {
 	}
 	p.mu.Unlock()
 	if err != nil {
-		return Lease{}, err
+		return Lease{}, false, err
 	}
-	return p.await(ctx, wt)
+	lease, err = p.await(ctx, wt)
+	return lease, false, err
 }
 
 // enqueueLocked adds a request to the queue, or to the deferred requests of its

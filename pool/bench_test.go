@@ -65,7 +65,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		l, err := p.acquire(ctx, benchInfo)
+		l, _, err := p.acquire(ctx, benchInfo)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func BenchmarkAcquireReleaseBy64(b *testing.B) {
 	b.SetParallelism(32) // times GOMAXPROCS
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			l, err := p.acquire(ctx, benchInfo)
+			l, _, err := p.acquire(ctx, benchInfo)
 			if err != nil {
 				b.Error(err)
 				return

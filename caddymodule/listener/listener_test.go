@@ -232,9 +232,9 @@ func sendRequest(client *fastcgi.Conn, site string) error {
 	return resp.Body.Close()
 }
 
-// maxAllocations has those of a request, of which the listener and the pool take seven,
+// maxAllocations has those of a request, of which the listener and the pool take two,
 // and two more.
-const maxAllocations = 52
+const maxAllocations = 47
 
 // caddyContext returns a context for Provision.
 func caddyContext(t *testing.T) caddy.Context {
