@@ -56,7 +56,6 @@ func (w *fakeWorker) Activity(int) (pool.Activity, error) {
 
 func (w *fakeWorker) Memory() (int64, error) { return 0, errors.ErrUnsupported }
 func (w *fakeWorker) CPU() time.Duration     { return 0 }
-func (w *fakeWorker) LeftGroup() bool        { return false }
 
 func (w *fakeWorker) Kill() error {
 	select {

@@ -74,7 +74,6 @@ func (inert) ExitStatus() string { return "" }
 func (inert) LeftGroup() bool { return false }
 
 func (inert) ScriptEnd() (text string, ended bool) { return "", false }
-func (inert) LeftGroup() bool                      { return false }
 
 func (inert) Activity(int) (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
 
