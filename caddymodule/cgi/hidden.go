@@ -25,7 +25,7 @@ func (s splitter) isSensitive(path string) bool {
 		}
 		begin = i + 1
 	}
-	return s.isSensitiveName(last)
+	return s.isSensitiveName(last) || strings.EqualFold(last, "auth.json") && !hasLanguageDir(path)
 }
 
 // isSensitiveName is isSensitive for the last component of a path.
@@ -39,20 +39,50 @@ func (s splitter) isSensitiveName(name string) bool {
 		return false
 	}
 	ext := name[dot+1:]
-	if containsExt(sensitiveExts, ext) {
+	if containsName(sensitiveExts, ext) {
 		return true
 	}
-	if s.containsScriptExt(name) && !containsExt(publicExts, ext) {
-		return true // index.php.bak, index.php_old, index.phps, index.php::$DATA
+	if !containsName(publicExts, ext) {
+		if s.containsScriptExt(name) || containsFold(name, ".sql.") || containsFold(name, ".ini.") {
+			return true // index.php.bak, index.php_old, index.phps, index.php::$DATA, dump.sql.gz, php.ini.dist
+		}
+	} else if s.containsScriptExt(name) && (containsFold(name, "config") || containsFold(name, "settings")) {
+		return true // wp-config.php.html: no page has such a name
 	}
-	return strings.EqualFold(name, "composer.json") || strings.EqualFold(name, "composer.lock")
+	return hasPrefixFold(name, "parameters.yml") || containsName(sensitiveNames, name)
 }
 
-// sensitiveExts are the extensions of PHP source (inc, phar, pht, phtml; those that
-// begin with "php" contain a script extension), PHP's settings (ini), backups and
-// swap files (bak, old, orig, save, swo, swp), and database dumps (sql).
+// sensitiveExts are the extensions of PHP source under other names (those that
+// begin with "php" contain a script extension) and of templates, also those of Drupal and
+// CakePHP; of PHP's settings (ini); of backups and swap files; and of databases and
+// their dumps.
 var sensitiveExts = []string{
-	"bak", "inc", "ini", "old", "orig", "phar", "pht", "phtml", "save", "sql", "swo", "swp",
+	"class", "ctp", "engine", "inc", "install", "module", "phar", "pht", "phtml", "profile", "theme", "tpl", "twig", "xtmpl",
+	"ini",
+	"bak", "old", "orig", "save", "swo", "swp",
+	"db", "dump", "mysql", "pgsql", "psql", "sql", "sqlite", "sqlite3",
+}
+
+// sensitiveNames are the files that list the libraries of a site, with their versions,
+// and the settings of IIS, which can have passwords.
+var sensitiveNames = []string{"composer.json", "composer.lock", "symfony.lock", "web.config"}
+
+// hasLanguageDir reports whether a directory in the path has the name of those for
+// translations. Composer keeps passwords in auth.json, but /locales/en/auth.json has the
+// texts of a login page.
+func hasLanguageDir(path string) bool {
+	for name := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if containsName(languageDirs, name) {
+			return true
+		}
+	}
+	return false
+}
+
+var languageDirs = []string{"i18n", "l10n", "lang", "langs", "languages", "locale", "locales", "messages", "translations"}
+
+func hasPrefixFold(s, lowered string) bool {
+	return len(s) >= len(lowered) && equalFold(s[:len(lowered)], lowered)
 }
 
 // publicExts are the extensions of pages and their assets. They make a name that
@@ -61,8 +91,8 @@ var publicExts = []string{
 	"avif", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "mjs", "pdf", "png", "svg", "webp",
 }
 
-// containsExt ignores case as case-insensitive file systems do: beyond ASCII.
-func containsExt(list []string, ext string) bool {
+// containsName ignores case as case-insensitive file systems do: beyond ASCII.
+func containsName(list []string, ext string) bool {
 	for _, e := range list {
 		if strings.EqualFold(ext, e) {
 			return true

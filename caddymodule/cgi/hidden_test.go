@@ -20,6 +20,17 @@ func TestHidden_Paths(t *testing.T) {
 		// The Kelvin sign folds to k, so a file system may treat it as k.
 		"/wp-config.ba\u212a": true,
 		"/composer.json":      true, "/composer.lock": true, "/vendor/x/Composer.Lock": true, "/package.json": false,
+		// PHP source and templates of Drupal, CakePHP and others.
+		"/modules/views/views.module": true, "/x.engine": true, "/x.install": true, "/x.profile": true, "/x.theme": true, "/x.ctp": true,
+		"/user.class": true, "/page.tpl": true, "/page.twig": true, "/x.xtmpl": true, "/modules/views/views.js": false,
+		// Dumps that are compressed, and other databases.
+		"/dump.sql.gz": true, "/dump.SQL.bz2": true, "/dump.sql.7z": true, "/x.mysql": true, "/x.pgsql": true, "/x.dump": true,
+		"/site.sqlite": true, "/site.sqlite3": true, "/site.db": true, "/guide.sql.html": false, "/sql.zip": false,
+		// Settings, also where they end like a page.
+		"/php.ini.dist": true, "/web.config": true, "/app/config/parameters.yml": true, "/parameters.yml.dist": true, "/openapi.yml": false,
+		"/wp-config.php.css": true, "/config.php.html": true, "/LocalSettings.php.txt": true, "/app.settings.php.png": true,
+		"/config.html": false, "/config.js": false, "/settings.css": false,
+		"/auth.json": true, "/app/AUTH.json": true, "/locales/en/auth.json": false, "/lang/auth.json": false, "/symfony.lock": true,
 		// Pages and their assets.
 		"/": false, "/style.css": false, "/sub/": false, "/sub/page.html": false, "/a.b/c": false, "/photo.php.jpg": false,
 		"/style.php.css": false, "/index.php.html": false, "/php/manual.pdf": false, "/about-php": false, "/old/x.js": false,

@@ -42,6 +42,7 @@ func TestHideSensitive(t *testing.T) {
 		for _, name := range []string{
 			".env", ".git/config", ".user.ini", "index.php.bak", "index.php~", "config.inc", "phpinfo.phtml", "tool.phar",
 			"composer.lock", "composer.json", "dump.sql",
+			"views.module", "dump.sql.gz", "site.sqlite", "auth.json", "wp-config.php.html", "web.config",
 		} {
 			harness.WriteFile(t, s.Site+"/app/"+name, "a secret")
 			harness.WriteFile(t, s.Site+"/elsewhere/"+name, "a secret")
