@@ -70,7 +70,7 @@ test-apps: deps-apps build ## run applications such as WordPress, a browser and 
 	cd e2e/apps/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./... $(CADDY)
 
 test-as: deps build ## run the end-to-end tests with a Caddy that is not root: RUN_AS=capabilities or RUN_AS=confined
-	$(E2E_TEST) $(AS_ROOT) $(E2E) $(CADDY) -run-as $(RUN_AS)
+	$(E2E_TEST) $(AS_ROOT) $(E2E) $(if $(RUN),-run '$(RUN)') $(CADDY) -run-as $(RUN_AS)
 
 test-race: php ## run the packages with Caddy with the race detector, in about 3 minutes
 	$(GO) test -race -shuffle=on -count=1 -timeout $(TIMEOUT) $(WITH_CADDY)

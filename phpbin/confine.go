@@ -46,6 +46,12 @@ func CheckHidden(path string, temp []string) error { return confine.CheckHidden(
 // replaced or removed beside a hidden path or a parent of it.
 func (c *Confinement) Names() string { return confine.Names(c.config()) }
 
+// Explain returns the reason why php-cgi with this confinement cannot use a path, if
+// names is the result of Names when it was started; nil if it is allowed.
+func (c *Confinement) Explain(names, path string) error {
+	return confine.Explain(c.config(), names, path)
+}
+
 func (c *Confinement) config() confine.Config {
 	return confine.Config{Hidden: c.Hidden, Allowed: c.Allowed, Ports: c.Ports}
 }
@@ -53,7 +59,7 @@ func (c *Confinement) config() confine.Config {
 func (c *Confinement) validate() error {
 	for _, path := range append(append([]string{}, c.Hidden...), c.Allowed...) {
 		if !filepath.IsAbs(path) {
-			return fmt.Errorf("Confinement: %s is not an absolute path", path)
+			return fmt.Errorf("a path of the confinement is not absolute: %s", path)
 		}
 	}
 	return DetectConfinement().Err

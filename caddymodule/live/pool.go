@@ -104,12 +104,15 @@ func (p *Pool) StopTimeout() time.Duration {
 }
 
 // MissingPermission reports the first file mode on the path that keeps the
-// workers' user from reading the file. It returns nil if there is no such mode,
-// and if PHP runs as root or as Caddy's user.
+// workers' user from reading the file, or why confine does. It returns nil if there is
+// no such mode, and if PHP runs as root or as Caddy's user.
 func (p *Pool) MissingPermission(path string) error {
 	plan, _ := p.Active()
-	if plan == nil || plan.User == nil || plan.User.UID == 0 {
+	if plan == nil {
 		return nil
+	}
+	if err := plan.CheckConfined(path); err != nil || plan.User == nil || plan.User.UID == 0 {
+		return err
 	}
 	if err := plan.User.CheckTraverse(path); err != nil {
 		return err

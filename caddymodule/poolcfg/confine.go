@@ -47,6 +47,17 @@ type Confinement struct {
 // Unreachable returns what PHP cannot reach, for logs.
 func (c *Confinement) Unreachable() []string { return slices.Concat(c.Hidden, c.Denied) }
 
+// CheckConfined returns the reason why confine keeps PHP from a file, nil if it does not.
+func (p *Plan) CheckConfined(path string) error {
+	if p.Process.Confine == nil {
+		return nil
+	}
+	if err := p.Process.Confine.Explain(p.confineNames, path); err != nil {
+		return fmt.Errorf("confine: %w: restart the pool, reload the config with --force, or write `confine off`", err)
+	}
+	return nil
+}
+
 // prepareConfine confines PHP that runs as Caddy's own user, and not as root.
 func (p *Plan) prepareConfine() error {
 	s := p.Options.secrets

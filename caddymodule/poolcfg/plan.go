@@ -65,6 +65,8 @@ type Plan struct {
 	// If they change, a new plan has another key.
 	Inputs map[string]string
 
+	confineNames string // see [phpbin.Confinement.Names]
+
 	privateDir string // of an isolated pool, for uploads and sessions; else ""
 }
 
@@ -250,7 +252,8 @@ func (p *Plan) computeKey() error {
 		Worker: p.Worker,
 	}
 	if c := p.Process.Confine; c != nil {
-		input.Confine, input.Names = c, c.Names()
+		p.confineNames = c.Names()
+		input.Confine, input.Names = c, p.confineNames
 	}
 	for _, path := range p.Binary.INIFiles() {
 		sum, err := fileSum(path)
@@ -280,7 +283,7 @@ func (p *Plan) WithDetected(fresh *Plan) *Plan {
 	plan := *p
 	plan.Functions, plan.Worker = fresh.Functions, fresh.Worker
 	plan.Binary, plan.Process, plan.User, plan.Confinement = fresh.Binary, fresh.Process, fresh.User, fresh.Confinement
-	plan.Key, plan.Inputs, plan.privateDir = fresh.Key, fresh.Inputs, fresh.privateDir
+	plan.Key, plan.Inputs, plan.privateDir, plan.confineNames = fresh.Key, fresh.Inputs, fresh.privateDir, fresh.confineNames
 	return &plan
 }
 

@@ -54,7 +54,10 @@ type Options struct {
 	UID      uint32      // the user that Caddy runs as; 0: as RunAs says
 	Ambient  []uintptr   // that user's ambient capabilities
 	Env      []string    // added to Caddy's environment
-	Panic    string      // the text of panics of Caddy's own handlers, which are expected
+
+	NoLandlock bool // the kernel refuses Landlock to Caddy
+
+	Panic string // the text of panics of Caddy's own handlers, which are expected
 }
 
 // Start runs Caddy with a Caddyfile until the test ends. Then it checks that Caddy
@@ -129,7 +132,7 @@ func (s *Server) Command(args ...string) Command {
 		Dir: s.Dir,
 		Log: filepath.Join(s.Dir, "caddy.log"),
 
-		Ambient: s.Options.Ambient,
+		Ambient: s.Options.Ambient, NoLandlock: s.Options.NoLandlock,
 	}
 }
 

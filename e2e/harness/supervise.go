@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +33,8 @@ type Command struct {
 	UID  uint32 // run as this user; 0 does not switch
 
 	Ambient []uintptr // capabilities that the user has
+
+	NoLandlock bool // landlock_create_ruleset(2) fails with ENOSYS
 }
 
 // Supervised is a command whose parent, the supervisor, is a subreaper (see prctl(2)):
@@ -170,8 +174,29 @@ func (c Command) start() (pid, pidfd int, err error) {
 		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
 		attr.Sys.AmbientCaps = c.Ambient
 	}
+	if c.NoLandlock {
+		runtime.LockOSThread() // the command inherits the filter of this thread
+		if err := denyLandlock(); err != nil {
+			return 0, 0, err
+		}
+	}
 	pid, err = syscall.ForkExec(c.Args[0], c.Args, attr)
 	return pid, pidfd, err
+}
+
+// denyLandlock installs a seccomp filter on the calling thread.
+func denyLandlock() error {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_LANDLOCK_CREATE_RULESET, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
 }
 
 // reap waits for the command and its orphans, so that zombies do not count as

@@ -81,10 +81,13 @@ func TestConfine_ScriptCannotReachCaddy(t *testing.T) {
 			t.Parallel()
 			s := prepareConfined(t)
 			certificate, key := writeCertificate(t, s)
+			// Not all of its directories, as by default: each path is to be hidden by itself.
+			s.Options.Env = []string{"CREDENTIALS_DIRECTORY=" + filepath.Join(s.Home, "credentials")}
 			data := filepath.Join(s.Home, "data", "caddy")
 			files := map[string]string{
 				"key": key, "data": data + "/secret", "config": filepath.Join(s.Home, "config", "caddy", "autosave.json"),
-				"credential": filepath.Join(s.Home, "credential"),
+				"credential": filepath.Join(s.Home, "credentials", "token"),
+				"storage":    filepath.Join(s.Home, "storage", "certificates", "a.key"),
 			}
 			for _, file := range files {
 				if file != key {
@@ -101,7 +104,7 @@ func TestConfine_ScriptCannotReachCaddy(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			s.Options.Global = "admin 127.0.0.1:{$PORT2}\nauto_https off"
+			s.Options.Global = "admin 127.0.0.1:{$PORT2}\nauto_https off\nstorage file_system " + filepath.Join(s.Home, "storage")
 			site := harness.PoolSite(harness.SharedLean, "workers 1", option)
 			https := harness.FreePort(t)
 			site += fmt.Sprintf("\nhttps://localhost:%d {\ntls %s %s\nrespond ok\n}\n", https, certificate, key)
@@ -117,7 +120,7 @@ func TestConfine_ScriptCannotReachCaddy(t *testing.T) {
 			}
 			var done map[string]bool
 			customer{Server: s}.query("attack.php", query, &done)
-			if len(done) < 25 {
+			if len(done) < 30 {
 				t.Fatalf("it tried only %v", done)
 			}
 			for what, succeeded := range done {
@@ -137,7 +140,9 @@ func TestConfine_ScriptCannotReachCaddy(t *testing.T) {
 				t.Fatalf("got %v, want one message, and no warning", logged)
 			}
 			unreachable := fmt.Sprint(logged[0]["unreachable"])
-			for _, word := range []string{key, data, "memory", "signals", "admin"} {
+			for _, word := range []string{
+				key, data, s.Home + "/config/caddy", s.Home + "/credentials", s.Home + "/storage/certificates", "memory", "signals", "admin",
+			} {
 				if !strings.Contains(unreachable, word) {
 					t.Errorf("%s is not in %s", word, unreachable)
 				}
@@ -158,6 +163,7 @@ func TestConfine_ScriptCanWork(t *testing.T) {
 		harness.WriteFile(t, filepath.Join(s.Site, "worker.php"), "<?php while (frankenphp_handle_request(function () { echo 'worked'; })) {}\n")
 		site := harness.PoolSite(b, "ini opcache.preload {$SITE}/preload.php", "ini opcache.jit tracing", "ini opcache.jit_buffer_size 16M",
 			"ini opcache.enable 1", "process_env TMPDIR {$DIR}/tmp", "worker worker.php")
+		s.Options.Global = "admin 127.0.0.1:{$PORT2}" // whose rules must not deny anything else
 		if err := os.Mkdir(filepath.Join(s.Dir, "tmp"), 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -262,6 +268,72 @@ func TestConfine_PrivilegedMailer(t *testing.T) {
 		}
 		if warned := s.HasLogged("mail() would fail: " + mailer + " is a setuid or setgid program"); warned != (option == "") {
 			t.Errorf("%q: warned: %t", option, warned)
+		}
+	}
+}
+
+// TestConfine_NewDirectory runs a script in a directory that was created beside a hidden
+// one after PHP was confined: the error says so, and a restart helps.
+func TestConfine_NewDirectory(t *testing.T) {
+	t.Parallel()
+	s := prepareConfined(t)
+	s.Options.Env = nil // hides the directory data/caddy alone, and so everything in its parents is listed
+	harness.WriteFile(t, filepath.Join(s.Home, "old", "index.php"), "<?php echo 'old';")
+	if err := s.Run("http://127.0.0.1:{$PORT} {\nroot " + s.Home + "\nphp_pool {\nname main\nworkers 1\n}\n}\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.Get("/old/index.php").Want(t, 200, "old")
+	harness.WriteFile(t, filepath.Join(s.Home, "new", "index.php"), "<?php echo 'new';")
+	s.Get("/new/index.php").Want(t, 403, "")
+	entry := s.WaitLogged("PHP may not read the script", 1)
+	if text := fmt.Sprint(entry["error"]); !strings.Contains(text, s.Home+"/new was created or replaced after PHP was confined") || !strings.Contains(text, "restart the pool") {
+		t.Errorf("got %s", text)
+	}
+	s.Admin("POST", "/php_pool/pools/main/restart", "").Want(t, 200, "")
+	s.Get("/new/index.php").Want(t, 200, "new")
+}
+
+// TestConfine_KernelWithoutLandlock runs a Caddy that the kernel refuses Landlock, as
+// in a container with such a filter.
+func TestConfine_KernelWithoutLandlock(t *testing.T) {
+	t.Parallel()
+	needsRoot(t)
+	o := confined
+	o.NoLandlock = true
+	s := harness.Prepare(t, harness.SharedLean, o)
+	if err := s.Run(harness.PoolSite(harness.SharedLean, "workers 1")); err != nil {
+		t.Fatal(err)
+	}
+	s.Get("/hello.php").Want(t, 200, "hello\n")
+	if !s.HasLogged("so scripts can read everything that Caddy can") || !s.HasLogged("the kernel does not allow Landlock") {
+		t.Error("the warning is missing")
+	}
+	demanding := harness.Prepare(t, harness.SharedLean, o)
+	err := demanding.Run(harness.PoolSite(harness.SharedLean, "workers 1", "confine"))
+	if err == nil {
+		t.Fatal("confine was accepted")
+	}
+	harness.WantMessage(t, err, []string{"confine: the kernel does not allow Landlock", "remove confine"})
+}
+
+// TestConfine_Doctor checks what doctor says of a pool that is confined.
+func TestConfine_Doctor(t *testing.T) {
+	t.Parallel()
+	s := prepareConfined(t)
+	for line, want := range map[string][]string{
+		"":            {"and is confined: scripts cannot reach ", s.Home + "/data/caddy", "scripts can connect to the admin endpoint unix/", "localhost:2019"},
+		"confine off": {"scripts can read everything that Caddy can", "(confine: confine is off)"},
+	} {
+		config := filepath.Join(s.Dir, "Caddyfile")
+		harness.WriteFile(t, config, s.Config(harness.PoolSite(harness.SharedLean, "workers 1", line)))
+		c := s.Command("php-pool", "doctor", "--config", config)
+		c.Log = filepath.Join(s.Dir, "doctor"+strings.ReplaceAll(line, " ", "-"))
+		harness.Supervise(t, c).Wait(harness.MaxWait)
+		text := strings.Join(strings.Fields(harness.ReadFile(t, c.Log)), " ")
+		for _, part := range want {
+			if !strings.Contains(text, part) {
+				t.Errorf("%q: doctor does not say %q:\n%s", line, part, text)
+			}
 		}
 	}
 }

@@ -110,6 +110,70 @@ func TestConfine_HiddenFiles(t *testing.T) {
 	}
 }
 
+// TestConfine_OlderKernels restricts as on a kernel with an older Landlock, which this one
+// does too.
+func TestConfine_OlderKernels(t *testing.T) {
+	here := needsLandlock(t)
+	dir := homeDir(t)
+	hidden := filepath.Join(dir, "hidden")
+	for _, name := range []string{"hidden", "a", "b"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(hidden, "secret"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for abi := 1; abi <= here.ABI; abi++ {
+		file := filepath.Join(dir, "a", "file")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		old := Support{ABI: abi, Ports: here.Ports && abi >= 4}
+		result := make(chan error)
+		osthread.Go(func() {
+			err := old.Apply(Config{Hidden: []string{hidden}, Ports: []uint16{9}})
+			if err != nil {
+				result <- err
+				return
+			}
+			if _, err := os.ReadFile(filepath.Join(hidden, "secret")); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("ABI %d: a hidden file: got %v", abi, err)
+			}
+			if err := os.Truncate(filepath.Join(hidden, "secret"), 0); errors.Is(err, os.ErrPermission) != (abi >= 3) {
+				t.Errorf("ABI %d: truncating a hidden file: got %v", abi, err)
+			}
+			if err := os.Rename(file, filepath.Join(dir, "b", "file")); (err == nil) != (abi >= 2) {
+				t.Errorf("ABI %d: moving a file to another directory: got %v", abi, err)
+			}
+			if err := unix.Kill(os.Getppid(), 0); (err == nil) == old.Signals() {
+				t.Errorf("ABI %d: a signal: got %v", abi, err)
+			}
+			result <- nil
+		})
+		if err := <-result; err != nil {
+			t.Errorf("ABI %d: %v", abi, err)
+		}
+	}
+}
+
+func BenchmarkConfine_Files(b *testing.B) {
+	benchmark(b, Config{Hidden: []string{"/var/lib/caddy/.local/share/caddy"}})
+}
+
+func BenchmarkConfine_Port(b *testing.B) {
+	benchmark(b, Config{Hidden: []string{"/var/lib/caddy/.local/share/caddy"}, Ports: []uint16{2019}})
+}
+
+func benchmark(b *testing.B, c Config) {
+	Detect()
+	for b.Loop() {
+		if err := onThread(c, func() {}); err != nil {
+			b.Skip(err)
+		}
+	}
+}
+
 func TestConfine_Ports(t *testing.T) {
 	if !needsLandlock(t).Ports {
 		t.Skip("the kernel cannot deny TCP ports")

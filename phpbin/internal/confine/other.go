@@ -10,5 +10,8 @@ func Detect() Support { return Support{Err: errors.ErrUnsupported} }
 // CheckHidden returns an error: nothing can be hidden.
 func CheckHidden(string, []string) error { return errors.ErrUnsupported }
 
+// Explain returns nil: nothing is confined.
+func Explain(Config, string, string) error { return nil }
+
 // Names returns nothing.
 func Names(Config) string { return "" }

@@ -62,10 +62,33 @@ func newRule(path string, entry os.DirEntry) rule {
 func Names(c Config) string {
 	var b strings.Builder
 	for _, r := range c.rules() {
-		b.WriteString(r.path + "\x00" + r.id + "\n")
+		b.WriteString(r.line())
 	}
 	return b.String()
 }
+
+// Explain returns the reason why a thread with these rules cannot use a path, if names
+// has the result of Names from when it was confined; nil if they allow it.
+func Explain(c Config, names, path string) error {
+	path = resolve(filepath.Clean(path))
+	for _, allowed := range resolveAll(c.Allowed) {
+		if path == allowed || strings.HasPrefix(path, allowed+"/") {
+			return nil
+		}
+	}
+	for _, r := range c.rules() {
+		if path != r.path && !strings.HasPrefix(path, r.path+"/") {
+			continue
+		}
+		if strings.Contains("\n"+names, "\n"+r.line()) {
+			return nil
+		}
+		return fmt.Errorf("%s was created or replaced after PHP was confined, in a directory that contains a hidden path", r.path)
+	}
+	return fmt.Errorf("%s is hidden from PHP", path)
+}
+
+func (r rule) line() string { return r.path + "\x00" + r.id + "\n" }
 
 // resolveAll resolves symbolic links. Of a path that does not exist it resolves the part
 // that does.
@@ -105,8 +128,8 @@ func CheckHidden(path string, temp []string) error {
 		}
 	}
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("Caddy cannot list %s: %w", dir, err)
+		if err := unix.Access(dir, unix.R_OK); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("listing %s: %w", dir, err)
 		}
 		if dir == filepath.Dir(dir) {
 			return nil
