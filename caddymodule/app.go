@@ -21,6 +21,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/metrics"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 	_ "github.com/mevdschee/caddy-php-pool/caddymodule/status" // registers the admin API, php_pool_status and php_pool_ping
+	"github.com/mevdschee/caddy-php-pool/caddymodule/threads"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
@@ -47,6 +48,14 @@ type App struct {
 	// generation starts with at least one worker, so a reload can exceed the limit
 	// by one for each pool. Default: no limit.
 	MaxWorkersTotal int `json:"max_workers_total,omitempty"`
+
+	// How many CPUs Caddy itself uses at once, so that PHP has the others. It is Go's
+	// GOMAXPROCS, and never more than without the option: `auto` lowers it while no CPU
+	// is idle and Caddy would make do with less, and raises it while requests wait for a
+	// thread and a CPU is idle (on Linux). A number is for machines that do little but
+	// run PHP: TLS, compression and large files then have no more than that. `off` leaves
+	// it alone. Default: `off`.
+	Threads threads.Setting `json:"threads,omitempty"`
 
 	// Workers of all sites: a request whose script is that of one of them goes to
 	// its pool, whichever handler it passes. The options of the pool are the defaults.
@@ -84,6 +93,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.located, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
 	if n := a.MaxWorkersTotal; n < 0 || n > maxWorkersTotal {
 		return fmt.Errorf("max_workers_total %d is out of range: write a number from 1 to %d", n, maxWorkersTotal)
+	}
+	if err := a.Threads.Validate(); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Pools)) {
 		if _, err := a.options(name, nil); err != nil {
@@ -231,6 +243,7 @@ func (a *App) Start() error {
 		a.unstage()
 		return err
 	}
+	threads.Use(a, a.Threads)
 	a.warnSameUser()
 	a.warnSharedUser()
 	a.warnAdminAccess()
@@ -320,6 +333,7 @@ func (a *App) Stop() error {
 	for _, l := range a.FastCGI {
 		l.Stop()
 	}
+	threads.Drop(a)
 	a.unstage()
 	live.TotalStopped(a)
 	for _, p := range a.pools {

@@ -236,6 +236,7 @@ func (p *directive) finishProxy(name caddyfile.Token) error {
 //
 //	php_pool {
 //	    max_workers_total <n>      # of all pools together
+//	    threads auto|<n>|off       # of Caddy itself
 //	    <any pool option>          # defaults for all pools
 //	    worker <file> [<num>]      # for all sites; see parseWorker
 //	    pool <name> {
@@ -319,6 +320,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 			err = app.parseFastCGI(caddyfile.NewDispenser(d.NextSegment()))
 		case totalOption:
 			err = app.parseTotal(caddyfile.NewDispenser(d.NextSegment()))
+		case threadsOption:
+			err = app.parseThreads(caddyfile.NewDispenser(d.NextSegment()))
 		case "worker":
 			err = app.parseWorker(caddyfile.NewDispenser(d.NextSegment()))
 		default:
@@ -332,24 +335,6 @@ func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 		app.Defaults = defaults
 	}
 	return httpcaddyfile.App{Name: "php_pool", Value: caddyconfig.JSON(app, nil)}, nil
-}
-
-// totalOption is the only global option that is not one of a pool.
-const totalOption = "max_workers_total"
-
-// parseTotal parses `max_workers_total <n>`.
-func (a *App) parseTotal(d *caddyfile.Dispenser) error {
-	d.Next() // the option
-	if a.MaxWorkersTotal != 0 {
-		return d.Errf("duplicate option %q: remove one", totalOption)
-	}
-	if err := parseInt(d, &a.MaxWorkersTotal); err != nil {
-		return err
-	}
-	if a.MaxWorkersTotal < 1 {
-		return d.Errf("%s %d: write a number of at least 1, or remove it for no limit", totalOption, a.MaxWorkersTotal)
-	}
-	return nil
 }
 
 // parsePool parses `pool <name> { ... }` in the global options.

@@ -46,7 +46,7 @@ func unrecognized(d *caddyfile.Dispenser, where place) error {
 	}
 	names := optionsOf(where)
 	switch {
-	case name == totalOption:
+	case name == totalOption, name == threadsOption:
 		return d.Errf("%s is an option of all pools: write it in the global option php_pool, outside of pool", name)
 	case where == inTransport && poolOptionParser(name) != nil:
 		return d.Errf("%s is an option of a pool: write it in the global option php_pool", name)

@@ -39,7 +39,7 @@ func optionTables(t *testing.T) map[string]documented {
 func TestDocs_EveryOptionIsDocumented(t *testing.T) {
 	accepted := map[string]string{
 		"pool": "site", "name": "site", "index": "site", "try_files": "site", "hide_sensitive": "site", rlimitPrefix: "pool",
-		"allow": "status, ping", "full_uri": "status", "response": "ping", totalOption: "all pools",
+		"allow": "status, ping", "full_uri": "status", "response": "ping", totalOption: "all pools", threadsOption: "all pools",
 	}
 	for name := range poolOptions {
 		accepted[name] = "pool"

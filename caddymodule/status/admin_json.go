@@ -6,6 +6,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/opcache"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/threads"
 	"github.com/mevdschee/caddy-php-pool/internal/human"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -23,6 +24,7 @@ type poolJSON struct {
 	WorkerScript string               `json:"worker_script,omitempty"` // absent in an ordinary pool
 	Workers      workersJSON          `json:"workers"`
 	AllPools     *allPoolsJSON        `json:"all_pools,omitempty"`
+	Threads      *threads.Status      `json:"threads,omitempty"` // of Caddy; absent if the option is off
 	Queue        queueJSON            `json:"queue"`
 	Requests     requestsJSON         `json:"requests"`
 	Exits        map[string]uint64    `json:"exits"`
@@ -165,6 +167,7 @@ func describePool(p *live.Pool, d detail) poolJSON {
 		Exits: map[string]uint64{}, Launches: s.Launches, LaunchTime: s.LaunchTime.Seconds(), Restarts: s.Restarts, MasterExits: s.MasterExits, Uptime: s.Uptime.Seconds(),
 		SpooledBytes: p.Spool.InFiles(),
 	}
+	out.Threads = threads.Current()
 	if s.AllPools.Max > 0 {
 		out.AllPools = &allPoolsJSON{s.AllPools.Workers, s.AllPools.Max, s.AllPools.Limited}
 	}

@@ -5,6 +5,7 @@ package bench
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
@@ -14,6 +15,7 @@ import (
 // is that of the backend with all its processes, without nginx.
 func TestSpeedListener(t *testing.T) {
 	const clients = 16
+	only := regexp.MustCompile(*speedOnly)
 	site := speedScripts(t)
 	harness.ChownToPHP(t, site)
 	s := harness.Start(t, harness.SharedLean, "http://127.0.0.1:{$PORT} {\nrespond ok\n}\n", harness.Options{Site: site, Global: fmt.Sprintf(`
@@ -44,8 +46,11 @@ func TestSpeedListener(t *testing.T) {
 			{name: "100 KB page, 16", path: "/page.php", clients: clients, want: "<p>0", size: 100_000},
 			{name: "100 KB upload, 16", path: "/upload.php", clients: clients, body: 100_000, want: "100000\n", size: 7},
 		} {
+			if !only.MatchString(w.name + ", " + conns.name) {
+				continue
+			}
 			counts := inTurns(t, w, []*rival{fpm, ours})
-			fmt.Print(speedTable(w.name+", "+conns.name, counts))
+			fmt.Print(speedTable(w.name+", "+conns.name, counts), usageTable(t, w, []*rival{fpm, ours}, counts))
 			if w.target.cpu > 0 && conns.kept > 0 {
 				_, cpu := counts[1].ratios(counts[0])
 				fmt.Print(targetLine([]verdict{atMost("CPU ratio", cpu, w.target.cpu, "")}))

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,6 +28,8 @@ type rival struct {
 	path  string   // only works with this path; all if empty
 	php   *barePHP // measured without wrk
 
+	wrapper []string // runs wrk, as perf does: see usageOf
+
 	server *harness.Server // nil if it is not a Caddy with PHP
 }
 
@@ -42,12 +45,13 @@ func startRivals(t *testing.T, site string) []*rival {
 		{"nginx → php-fpm, new connections", false, func(t *testing.T, site string) *rival { return startNginx(t, site, false) }},
 		{"nginx → php-fpm, keep-alive", false, func(t *testing.T, site string) *rival { return startNginx(t, site, true) }},
 		{"lighttpd → php-cgi", false, startLighttpd},
+		{"FrankenPHP", false, startFrankenPHP},
 		{rivalNames[harness.SingleLean.Name], false, caddyWith(harness.SingleLean)},
 		{rivalNames[harness.SharedLean.Name], true, caddyWith(harness.SharedLean)},
 	}
 	var all []*rival
 	for _, w := range wanted {
-		if *speedShort && !w.short {
+		if *speedShort && !w.short || w.name == "FrankenPHP" && os.Getenv(frankenPHPEnv) == "" {
 			continue
 		}
 		r := w.start(t, site)
@@ -161,6 +165,32 @@ http {
 	return serve(t, port, harness.Command{
 		Args: []string{harness.Unpacked(t, "nginx/usr/sbin/nginx"), "-c", conf, "-p", dir, "-e", dir + "/nginx.log"},
 		Dir:  dir, Log: filepath.Join(dir, "out.log"),
+	})
+}
+
+// frankenPHPEnv names a FrankenPHP to measure too: no package of Debian has it.
+const frankenPHPEnv = "FRANKENPHP_BIN"
+
+// startFrankenPHP starts FrankenPHP without worker mode.
+func startFrankenPHP(t *testing.T, site string) *rival {
+	dir, port := harness.TempDir(t), harness.FreePort(t)
+	conf := filepath.Join(dir, "Caddyfile")
+	harness.WriteFile(t, conf, fmt.Sprintf(`{
+	admin off
+	persist_config off
+	auto_https off
+	frankenphp {
+		num_threads %d
+	}
+}
+http://127.0.0.1:%d {
+	root %s
+	php_server
+}
+`, speedWorkers, port, site))
+	return serve(t, port, harness.Command{
+		Args: []string{os.Getenv(frankenPHPEnv), "run", "--config", conf}, Env: []string{"HOME=" + dir, "XDG_DATA_HOME=" + dir},
+		Dir: dir, Log: filepath.Join(dir, "out.log"),
 	})
 }
 

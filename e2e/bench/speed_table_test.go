@@ -34,6 +34,10 @@ func (c *tally) p99() time.Duration {
 	return median(c.runs, func(r reading) time.Duration { return r.p99 })
 }
 
+func (c *tally) p50() time.Duration {
+	return median(c.runs, func(r reading) time.Duration { return r.p50 })
+}
+
 func (c *tally) lost() (n int) {
 	for _, r := range c.runs {
 		n += r.lost

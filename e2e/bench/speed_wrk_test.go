@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +24,8 @@ type reading struct {
 	p50  time.Duration // the median of the response times
 	p99  time.Duration // and their 99th percentile
 	lost int           // requests without a response, or with another status than 200
+
+	requests int // responses
 }
 
 var (
@@ -43,8 +46,9 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 		args = append(args, "-s", postScript(t, w.body))
 	}
 	args = append(args, w.wrk...)
+	args = slices.Concat(r.wrapper, []string{"wrk"}, args, []string{r.url + w.path})
 	before := r.cpu()
-	out, err := exec.Command("wrk", append(args, r.url+w.path)...).CombinedOutput()
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 	used := r.cpu() - before
 	if err != nil {
 		t.Fatalf("wrk: %v\n%s", err, out)
@@ -70,7 +74,7 @@ func measure(t *testing.T, r *rival, w work, d time.Duration) reading {
 		}
 		return n
 	}
-	got := reading{rate: number(wrkRate), cpu: used.Seconds() / number(wrkTotal) * 10_000, lost: lost}
+	got := reading{rate: number(wrkRate), cpu: used.Seconds() / number(wrkTotal) * 10_000, lost: lost, requests: int(number(wrkTotal))}
 	for _, m := range wrkTimes.FindAllStringSubmatch(string(out), -1) {
 		elapsed, err := time.ParseDuration(m[2] + m[3])
 		if err != nil {
@@ -105,21 +109,42 @@ func (r *rival) memory() (sum int64) {
 
 // cpu returns the processor time of all processes of the server, and of their children
 // that have exited.
-func (r *rival) cpu() time.Duration {
-	const tick = time.Second / 100 // USER_HZ of all Linux systems
-	var sum time.Duration
+func (r *rival) cpu() (sum time.Duration) {
 	for _, k := range r.kept {
 		for _, p := range k.Processes() {
-			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
-			if err != nil {
-				continue // it has exited
-			}
-			_, rest, _ := strings.Cut(string(stat), ") ")
-			for _, field := range strings.Fields(rest)[11:15] { // utime, stime, cutime, cstime
-				n, _ := strconv.ParseInt(field, 10, 64)
-				sum += time.Duration(n) * tick
+			sum += cpuTime(p.PID, true)
+		}
+	}
+	return sum
+}
+
+// frontCPU returns the processor time of the processes that are not PHP.
+func (r *rival) frontCPU() (sum time.Duration) {
+	for _, k := range r.kept {
+		for _, p := range k.Processes() {
+			if !strings.Contains(p.Args, "php-cgi") && !strings.Contains(p.Args, "php-fpm") {
+				sum += cpuTime(p.PID, false)
 			}
 		}
+	}
+	return sum
+}
+
+// cpuTime returns the processor time of a process, and of its children that have exited.
+func cpuTime(pid int, withChildren bool) (sum time.Duration) {
+	const tick = time.Second / 100 // USER_HZ of all Linux systems
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0 // it has exited
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)[11:15] // utime, stime, cutime, cstime
+	if !withChildren {
+		fields = fields[:2]
+	}
+	for _, field := range fields {
+		n, _ := strconv.ParseInt(field, 10, 64)
+		sum += time.Duration(n) * tick
 	}
 	return sum
 }

@@ -1,0 +1,37 @@
+package threads
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Setting is the option threads: the empty text and `off` leave GOMAXPROCS alone, `auto`
+// adapts it, a number is the limit.
+type Setting string
+
+// The settings that are not a number.
+const (
+	Off  Setting = "off"
+	Auto Setting = "auto"
+)
+
+// Validate returns an error if s is none of those.
+func (s Setting) Validate() error {
+	if _, err := s.limit(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// limit returns the number; 0 if s is not one.
+func (s Setting) limit() (int, error) {
+	switch s {
+	case "", Off, Auto:
+		return 0, nil
+	}
+	n, err := strconv.Atoi(string(s))
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("threads %s: write auto, off or a number of at least 1", s)
+	}
+	return n, nil
+}
