@@ -71,6 +71,8 @@ type inert struct{}
 
 func (inert) ExitStatus() string { return "" }
 
+func (inert) LeftGroup() bool { return false }
+
 func (inert) ScriptEnd() (text string, ended bool) { return "", false }
 
 func (inert) Activity(int) (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
