@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +33,23 @@ func watch(cmd *exec.Cmd, onExit func()) *child {
 		}
 	}
 	return watchCmd(cmd, onExit)
+}
+
+// watchWatchdog watches a watchdog and reaps it. onExit is called before it is reaped.
+// It returns nil if the kernel has no pidfds.
+func watchWatchdog(cmd *exec.Cmd, onExit func()) *child {
+	fd := *cmd.SysProcAttr.PidFD
+	if fd < 0 {
+		return nil
+	}
+	c, err := watchPidfd(cmd.Process.Pid, fd, func() {
+		onExit()
+		_ = cmd.Wait() // returns at once
+	})
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 // watchPidfd watches the process of a pidfd, which it takes over. It parks one
@@ -142,22 +157,28 @@ func killCopies(pid int, exists func() bool) {
 	if exe == "" {
 		return
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	killChildren(pid, exists, func(child int) bool { return procfs.ReadLink(child, "exe") == exe })
+}
+
+// killDescendants kills all descendants of a process.
+func killDescendants(pid int, exists func() bool) {
+	killChildren(pid, exists, func(int) bool { return true })
+}
+
+// killChildren kills the descendants of a process that match, and whose parents match.
+func killChildren(pid int, exists func() bool, match func(child int) bool) {
+	list, err := childrenOf(pid)
 	if err != nil {
 		return
 	}
-	for field := range strings.FieldsSeq(string(text)) {
-		child, err := strconv.Atoi(field)
-		if err != nil {
-			continue
-		}
+	for _, child := range list {
 		fd, err := unix.PidfdOpen(child, 0)
 		if err != nil {
 			continue
 		}
 		stat, err := procfs.ReadStat(child)
-		if err == nil && stat.PPID == pid && procfs.ReadLink(child, "exe") == exe && exists() {
-			killCopies(child, func() bool { return unix.PidfdSendSignal(fd, 0, nil, 0) == nil })
+		if err == nil && stat.PPID == pid && match(child) && exists() {
+			killChildren(child, func() bool { return unix.PidfdSendSignal(fd, 0, nil, 0) == nil }, match)
 			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}
 		_ = unix.Close(fd)

@@ -83,6 +83,7 @@ func (o Options) run(ctx context.Context, args ...string) (stdout, stderr string
 	cmd.WaitDelay = time.Second // after a kill, do not wait for what it started
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	setCredential(cmd.SysProcAttr, o.Credential)
+	cancelGroup(cmd)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	// On a thread with nothing that php-cgi must not inherit: its extensions are code, and

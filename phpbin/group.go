@@ -46,6 +46,9 @@ type group struct {
 func newGroup(o Options) (*group, error) {
 	reapOrphans()
 	o.Output = serialize(o.Output)
+	if o.Notice == nil {
+		o.Notice = func(string, error) {}
+	}
 	thread, err := startSpawnThread(o)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,10 @@ import (
 func (g *group) shutdown(spare func(pid int) bool) error {
 	err := g.awaitPHP(spare, func() ([]procfs.Stat, error) {
 		running, _, err := g.members()
-		return running, err
+		if err != nil { // without /proc
+			return g.started(), nil
+		}
+		return running, nil
 	})
 	if err == nil {
 		err = g.awaitPHP(spare, g.strays())
@@ -80,6 +83,16 @@ func (g *group) awaitPHP(spare func(pid int) bool, list func() ([]procfs.Stat, e
 	}
 }
 
+// started returns the processes that were started here and are not reaped.
+func (g *group) started() (list []procfs.Stat) {
+	g.pidsMu.Lock()
+	defer g.pidsMu.Unlock()
+	for pid := range g.pids {
+		list = append(list, procfs.Stat{PID: pid})
+	}
+	return list
+}
+
 // killPHP kills a member of the group, unless its pid was reused.
 func (g *group) killPHP(p procfs.Stat) {
 	fd, err := unix.PidfdOpen(p.PID, 0)
@@ -90,7 +103,9 @@ func (g *group) killPHP(p procfs.Stat) {
 		return
 	}
 	defer unix.Close(fd)
-	if now, err := procfs.ReadStat(p.PID); err == nil && now.StartTime == p.StartTime && now.PGID == p.PGID {
+	if g.startedHere(p.PID) { // and is not reaped
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	} else if now, err := procfs.ReadStat(p.PID); err == nil && now.StartTime == p.StartTime && now.PGID == p.PGID {
 		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 	}
 }
@@ -106,7 +121,7 @@ func (g *group) members() (running []procfs.Stat, jobs int, err error) {
 	self := os.Getpid()
 	for _, p := range list {
 		switch {
-		case p.PID == g.watchdog.cmd.Process.Pid:
+		case p.PID == g.watchdog.pid():
 		case g.startedHere(p.PID): // until os/exec has reaped it
 			running = append(running, p)
 		case p.Zombie() && p.PPID == self:

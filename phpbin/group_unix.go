@@ -2,7 +2,10 @@
 
 package phpbin
 
-import "syscall"
+import (
+	"os/exec"
+	"syscall"
+)
 
 // setCredential makes a process run as c. Nil Groups mean no supplementary
 // groups: Go would otherwise keep ours.
@@ -16,6 +19,13 @@ func setCredential(attr *syscall.SysProcAttr, c *Credential) {
 func (g *group) hasLeft(pid int) bool {
 	pgid, err := syscall.Getpgid(pid)
 	return err == nil && pgid != g.watchdog.pgid
+}
+
+// cancelGroup makes cmd start in its own process group, which is killed when its context
+// ends: php-cgi may be a shell script that has started another program.
+func cancelGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr.Setpgid = true
+	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
 }
 
 func killGroup(pgid int) error { return syscall.Kill(-pgid, syscall.SIGKILL) }

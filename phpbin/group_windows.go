@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 	"time"
 	"unsafe"
@@ -55,6 +56,8 @@ func sharedSupported() error {
 	return fmt.Errorf("a shared php-cgi master: %w on Windows", errors.ErrUnsupported)
 }
 
+func cancelGroup(*exec.Cmd) {}
+
 func killGroup(int) error { return errors.ErrUnsupported }
 
 // ownOPcacheINI gives the processes of one launcher their own OPcache. Its shared
@@ -72,7 +75,7 @@ type watchdog struct {
 	pgid int
 }
 
-func newWatchdog(int, string) (*watchdog, error) {
+func newWatchdog(int, string, func(string, error)) (*watchdog, error) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, os.NewSyscallError("CreateJobObject", err)

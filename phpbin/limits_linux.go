@@ -36,11 +36,20 @@ var rlimits = map[string]int{
 	"stack":      unix.RLIMIT_STACK,
 }
 
+// minNofile is the smallest limit of open files. php-cgi has seven when it runs a script,
+// opens each file that the script includes, and says "No input file specified" if it
+// cannot open the script.
+const minNofile = 32
+
 func (o Options) validatePlatform() error {
 	for _, r := range o.Rlimits {
 		if _, ok := rlimits[r.Resource]; !ok {
 			names := slices.Sorted(maps.Keys(rlimits))
 			return fmt.Errorf("unknown resource limit %q (one of: %s)", r.Resource, strings.Join(names, ", "))
+		}
+		if r.Resource == "nofile" && r.Soft < minNofile {
+			return fmt.Errorf("resource limit nofile %d: must be at least %d: php-cgi itself needs 8 open files, and scripts some for sessions, "+
+				"uploads and connections", r.Soft, minNofile)
 		}
 		if r.Soft > r.Hard {
 			return fmt.Errorf("resource limit %s: the soft limit %d is above the hard limit %d", r.Resource, r.Soft, r.Hard)

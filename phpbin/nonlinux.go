@@ -57,6 +57,11 @@ func killOrphans([]Options) ([]Orphan, error) { return nil, nil }
 
 func reapOrphans() {}
 
+// killDescendants does nothing: only Linux lists the children of a process.
+func killDescendants(int, func() bool) {}
+
+func (s *Shared) watchChildren() {}
+
 func (o Options) validatePlatform() error {
 	if o.Umask != nil || o.Nice != 0 || o.NoNewPrivs || len(o.Rlimits) > 0 || o.OOMScoreAdj != nil {
 		return fmt.Errorf("umask, nice, rlimits, oom_score_adj and no_new_privs: %w on this system", errors.ErrUnsupported)

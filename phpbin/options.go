@@ -76,6 +76,11 @@ type Options struct {
 	// 64 KiB, or 16 writes, are unread.
 	Output func(o Output)
 
+	// Notice receives what happens to a launcher and is not reported otherwise: a constant
+	// message, and an error that has the details. It is called from any goroutine and
+	// must not block. Nil means that nothing is reported.
+	Notice func(message string, err error)
+
 	// Handshake checks that php-cgi serves a new connection: it sends a request
 	// (FCGI_GET_VALUES is the cheapest) and reads the response, which on Linux
 	// also identifies the process. It must use conn for reading, must leave

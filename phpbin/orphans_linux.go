@@ -163,6 +163,15 @@ func hasAncestor(pid, ancestor int) bool {
 // orphanSockets returns the sockets that dead processes of our pid namespace have
 // made, by the target of their links in /proc/PID/fd.
 func (s *orphanScanner) orphanSockets() (map[string]ownerTag, error) {
+	if names, err := socketNames(); err == nil {
+		sockets := map[string]ownerTag{}
+		for inode, name := range names {
+			if owner, ok := s.deadOwner(name); ok {
+				sockets[fmt.Sprintf("socket:[%d]", inode)] = owner
+			}
+		}
+		return sockets, nil
+	}
 	data, err := os.ReadFile("/proc/net/unix")
 	if err != nil {
 		return nil, err
@@ -170,7 +179,7 @@ func (s *orphanScanner) orphanSockets() (map[string]ownerTag, error) {
 	return s.parseSockets(data), nil
 }
 
-// parseSockets parses /proc/net/unix.
+// parseSockets parses /proc/net/unix, for systems without sock_diag(7).
 func (s *orphanScanner) parseSockets(data []byte) map[string]ownerTag {
 	sockets, seen := map[string]ownerTag{}, map[string]bool{}
 	for line := range strings.Lines(string(data)) {
@@ -183,7 +192,8 @@ func (s *orphanScanner) parseSockets(data []byte) map[string]ownerTag {
 		link := "socket:[" + fields[6] + "]"
 		if seen[link] {
 			// With a line break in its name, the socket of any user can claim the inode
-			// of another one; but it cannot hide the other's own line.
+			// of another one; but it cannot hide the other's own line. An orphan can
+			// so be spared here, and nothing else can be killed.
 			delete(sockets, link)
 			continue
 		}

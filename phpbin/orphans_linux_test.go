@@ -18,8 +18,8 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// killWithWatchdog kills first the watchdog of a helper process and then the helper
-// process.
+// killWithWatchdog kills first the watchdog of a helper process, which is suspended so
+// that it does not start another one, and then the helper process.
 func killWithWatchdog(t *testing.T, cmd *exec.Cmd, pgid int) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -27,20 +27,18 @@ func killWithWatchdog(t *testing.T, cmd *exec.Cmd, pgid int) {
 			_ = syscall.Kill(-pgid, syscall.SIGKILL)
 		}
 	})
-	killed := 0
-	for _, pid := range group(pgid) {
-		command, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-		if strings.Contains(string(command), "php-pool-watchdog") {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, waitLimit, "dead", func() bool { return !slices.Contains(group(pgid), pid) })
-			killed++
-		}
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
 	}
-	if killed != 1 {
-		t.Fatalf("group %d: got %d watchdogs, want 1", pgid, killed)
+	eventually(t, waitLimit, "suspended", func() bool { return stat(cmd.Process.Pid)[0] == "T" })
+	list := watchdogs(pgid)
+	if len(list) != 1 {
+		t.Fatalf("group %d: got the watchdogs %v, want one", pgid, list)
 	}
+	if err := syscall.Kill(list[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, waitLimit, "dead", func() bool { return len(watchdogs(pgid)) == 0 })
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 }

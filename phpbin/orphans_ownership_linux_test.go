@@ -144,6 +144,12 @@ func TestOrphans_Ownership(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer claim.Close()
+	hidden, hiddenInode := serve(t, php(t), dir, named(dead+"7"))
+	hide, err := net.Listen("unix", fmt.Sprintf("@y\n0: 0 0 0 0 0 %s /elsewhere", hiddenInode))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hide.Close()
 	tests := []struct {
 		name   string
 		cmd    *exec.Cmd
@@ -163,6 +169,7 @@ func TestOrphans_Ownership(t *testing.T) {
 		{"socket whose path ends alike", at(dir + "/a " + named(dead+"6")), false},
 		{"socket with another name", at(fd3 + "php-pool-1"), false},
 		{"socket with the inode of another one in its name", forged, false},
+		{"orphan whose inode is in the name of another one", hidden, true},
 	}
 	if err := os.Remove(deleted); err != nil {
 		t.Fatal(err)

@@ -43,7 +43,8 @@ func hasCapability(number int) bool {
 // watchdogAttr returns the attributes for starting the watchdog in the process group
 // pgid. It kills php-cgi of another user, so it keeps the capability for that.
 func watchdogAttr(pgid int) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: true, Pgid: pgid}
+	pidfd := -1
+	attr := &syscall.SysProcAttr{Setpgid: true, Pgid: pgid, PidFD: &pidfd}
 	if ok, _ := CanSwitchUser(); ok && os.Geteuid() != 0 {
 		attr.AmbientCaps = []uintptr{unix.CAP_KILL}
 	}

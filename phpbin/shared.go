@@ -18,6 +18,8 @@ type Shared struct {
 	dispatcher
 	master   *phpProcess
 	endpoint *endpoint
+
+	connected map[int]bool // children that have responded since the last tick of watchChildren; guarded by mu
 }
 
 // StartShared starts a master with o.Slots children and returns when the first of
@@ -39,13 +41,14 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 		return nil, err
 	}
 	s := &Shared{group: g, slotTable: newSlotTable(o.Slots)}
-	s.children = map[int]*child{}
+	s.children, s.connected = map[int]*child{}, map[int]bool{}
 	if err := s.startMaster(); err != nil {
 		g.stopThread()
 		return nil, err
 	}
 	if err := s.awaitFirstChild(ctx); err != nil {
 		err = g.describeFailure(ctx, err) // as long as the file of the prelude exists
+		s.watchdog.killAll()              // no script has run: all of the group is part of the failed start
 		now, cancel := context.WithCancel(ctx)
 		cancel()
 		_ = s.Close(now) // the error of the start is the one to report
@@ -54,6 +57,7 @@ func StartShared(ctx context.Context, o Options) (*Shared, error) {
 	if o.Prelude.Directive == Preload {
 		s.removePrelude() // the children have what the master has loaded
 	}
+	go s.watchChildren()
 	return s, nil
 }
 
@@ -78,7 +82,7 @@ func (s *Shared) startMaster() (err error) {
 	}
 	// The master is not reaped yet, so the number of its group stays reserved even
 	// if it has exited; from here on the watchdog reserves it.
-	s.watchdog, err = newWatchdog(s.master.cmd.Process.Pid, s.prelude)
+	s.watchdog, err = newWatchdog(s.master.cmd.Process.Pid, s.prelude, s.opts.Notice)
 	if err != nil {
 		_ = killGroup(s.master.cmd.Process.Pid)
 		s.discard(s.master)
@@ -158,6 +162,7 @@ func (s *Shared) childOf(peer *peer) (*child, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.connected[peer.pid] = true
 	c := s.children[peer.pid]
 	if c == nil || !c.alive() {
 		if c, err = peer.watch(); err != nil {

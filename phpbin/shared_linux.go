@@ -18,7 +18,11 @@ func sharedSupported() error {
 		return fmt.Errorf("a shared php-cgi master needs Linux 5.3: %w: %w", err, errors.ErrUnsupported)
 	}
 	if _, err := procfs.ReadStat(os.Getpid()); err != nil {
-		return fmt.Errorf("a shared php-cgi master needs /proc: %w: %w", err, errors.ErrUnsupported)
+		return fmt.Errorf("a shared php-cgi master needs /proc: %w: mount it, or write spawn single: %w", err, errors.ErrUnsupported)
+	}
+	if err := procfs.CheckPIDNamespace(); err != nil {
+		return fmt.Errorf("a shared php-cgi master needs the /proc of its pid namespace: %w: mount it (unshare --mount-proc), or write spawn single: %w",
+			err, errors.ErrUnsupported)
 	}
 	return nil
 }

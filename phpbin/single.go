@@ -31,7 +31,7 @@ func StartSingle(_ context.Context, o Options) (*Single, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.watchdog, err = newWatchdog(0, g.prelude); err != nil {
+	if g.watchdog, err = newWatchdog(0, g.prelude, g.opts.Notice); err != nil {
 		g.stopThread()
 		return nil, err
 	}
@@ -72,6 +72,7 @@ func (s *Single) launch(ctx context.Context) (*Process, error) {
 	p, err := s.dial(ctx, &singleProcess{phpProcess: php, endpoint: e})
 	if err != nil {
 		err = php.startError(ctx, start, err)
+		killDescendants(php.pid, php.alive) // if php-cgi is a shell script
 		_ = php.kill()
 		<-php.done
 		return nil, s.describeFailure(ctx, err)

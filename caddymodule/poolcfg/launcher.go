@@ -29,6 +29,7 @@ func (p *Plan) Starter(logger *zap.Logger, onReset func()) pool.Starter {
 		o := p.Process
 		o.Slots = slots
 		o.Output = func(out phpbin.Output) { logOutput(logger, out) }
+		o.Notice = func(message string, err error) { logger.Error(message, zap.Error(err)) }
 		keepsConn := p.Binary.KeepsConnAfterGetValues()
 		o.Handshake = fastcgi.HandshakeFunc(keepsConn)
 		healthCheck := (*fastcgi.Conn).Ping

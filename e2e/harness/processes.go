@@ -132,3 +132,13 @@ func CPUTime(all []Process) (sum time.Duration) {
 	}
 	return sum
 }
+
+// State returns the state of a process as in /proc/PID/stat: 'T' if it is suspended. It
+// is 0 if the process does not exist.
+func State(pid int) byte {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	return stat[strings.LastIndexByte(string(stat), ')')+2]
+}

@@ -87,3 +87,41 @@ func TestGroup_CopyLeaves(t *testing.T) {
 		s.Stop(syscall.SIGTERM) // checks that no process is left
 	})
 }
+
+// TestGroup_WatchdogKilled kills the watchdog, as a script of Caddy's own user can, and
+// then Caddy while a script computes.
+func TestGroup_WatchdogKilled(t *testing.T) {
+	t.Parallel()
+	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
+		s := harness.Start(t, b, harness.PlainSite)
+		s.StartBlocked("busy.php")
+		watchdogs := func() (list []int) {
+			for _, p := range s.Processes() {
+				if strings.Contains(p.Args, "php-pool-watchdog") {
+					list = append(list, p.PID)
+				}
+			}
+			return list
+		}
+		old := watchdogs()
+		if len(old) != 1 {
+			t.Fatalf("got the watchdogs %v, want one", old)
+		}
+		harness.Kill(t, old[0], syscall.SIGKILL)
+		harness.Eventually(t, func() error {
+			if now := watchdogs(); len(now) != 1 || now[0] == old[0] || len(s.Logged("the watchdog of php-cgi was killed and has been replaced")) != 1 {
+				return fmt.Errorf("not replaced: %v", now)
+			}
+			return nil
+		})
+		s.Stopped = true
+		s.Signal(syscall.SIGKILL)
+		s.Wait(harness.MaxWait)
+		harness.Eventually(t, func() error {
+			if left := s.Processes(); len(left) > 0 {
+				return fmt.Errorf("still there: %v", left)
+			}
+			return nil
+		})
+	})
+}

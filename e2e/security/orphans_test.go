@@ -26,6 +26,13 @@ func TestOrphans_KilledAtNextStart(t *testing.T) {
 		o := harness.Options{Wrapper: []string{env, "TMPDIR=" + harness.TempDir(t)}}
 		first := harness.Start(t, b, harness.PlainSite, o)
 		first.StartBlocked("busy.php")
+		first.Signal(syscall.SIGSTOP) // or it would replace the watchdog
+		harness.Eventually(t, func() error {
+			if state := harness.State(first.PID); state != 'T' {
+				return fmt.Errorf("caddy is in the state %c", state)
+			}
+			return nil
+		})
 		for _, p := range first.Processes() {
 			if strings.Contains(p.Args, "php-pool-watchdog") {
 				harness.Kill(t, p.PID, syscall.SIGKILL)

@@ -115,6 +115,9 @@ func Group(pgid int) ([]Stat, error) {
 }
 
 func byGroup() (map[int][]Stat, error) {
+	if err := CheckPIDNamespace(); err != nil {
+		return nil, err // the numbers are those of other processes
+	}
 	groups := map[int][]Stat{}
 	all, err := Processes(func(Stat) bool { return true })
 	for _, s := range all {
