@@ -32,7 +32,7 @@ help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
 
 run: php build ## serve Caddyfile.example on http://localhost:8080
-	./bin/caddy run --config Caddyfile.example --adapter caddyfile
+	@bash .ci/example
 
 build: go ## build ./bin/caddy, a Caddy with php_pool in it
 	$(GO) build -o bin/ ./caddymodule/cmd/caddy
