@@ -286,3 +286,44 @@ func TestDocs_InstallHintsAgree(t *testing.T) {
 		}
 	}
 }
+
+// TestDocs_SecurityTests checks that each test that SECURITY.md names exists.
+func TestDocs_SecurityTests(t *testing.T) {
+	defined := map[string]bool{}
+	for _, dir := range []string{".", "../e2e", "../phpbin", "../pool", "../fastcgi"} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(readDoc(t, path), -1) {
+				defined[m[1]] = true
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, section, _ := strings.Cut(readDoc(t, "../SECURITY.md"), "\n## Who can do what\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(section, -1)
+	if len(named) < 30 {
+		t.Errorf("SECURITY.md names %d tests", len(named))
+	}
+	for _, m := range named {
+		if !defined[m[1]] {
+			t.Errorf("SECURITY.md names %s, which does not exist", m[1])
+		}
+	}
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if !strings.HasPrefix(line, "| ") || strings.Contains(line, "---") || strings.HasPrefix(line, "| a script can") || strings.HasPrefix(line, "| who") {
+			continue
+		}
+		for _, cell := range cells[1:] {
+			if !strings.Contains(cell, "`Test") {
+				t.Errorf("SECURITY.md: a cell names no test: %s", line)
+			}
+		}
+	}
+}
