@@ -61,6 +61,7 @@ test: deps check vet ## run the tests of each change, in about 7 minutes
 	@echo "4/4 Caddy with php-cgi, end to end: about 4 minutes"
 	$(GO) build -o bin/ ./caddymodule/cmd/caddy
 	$(E2E_TEST) -shuffle=on $(E2E) $(CADDY)
+	cd e2e/examples && $(GO) test -count=1 ./...
 
 test-short: ## run the unit tests, in less than a minute and without installing anything
 	$(GO) test -short $(RACED) $(WITH_CADDY)
