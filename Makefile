@@ -61,6 +61,7 @@ test: deps check vet ## run the tests of each change, in about 7 minutes
 	@echo "4/4 Caddy with php-cgi, end to end: about 4 minutes"
 	$(GO) build -o bin/ ./caddymodule/cmd/caddy
 	$(E2E_TEST) -shuffle=on $(E2E) $(CADDY)
+	$(E2E_TEST) $(AS_ROOT) ./e2e/cluster $(CADDY)
 	cd e2e/examples && $(GO) test -count=1 ./...
 
 test-short: ## run the unit tests, in less than a minute and without installing anything
@@ -82,6 +83,7 @@ test-long: test-race test-apps ## run what make test leaves out, in about 20 min
 	$(E2E_TEST) $(E2E) $(CADDY)-race
 	@echo "load, leaks and crowds: about 5 minutes"
 	$(E2E_TEST) ./e2e/soak $(CADDY) -soak 1m
+	$(E2E_TEST) $(AS_ROOT) ./e2e/cluster $(CADDY) -soak 5m
 	$(E2E_TEST) -run '$(UNDER_LOAD)' ./e2e $(CADDY) -soak 1m
 
 test-php: ## run the PHP-dependent tests on the PHP of another Debian release, PHP_RELEASE

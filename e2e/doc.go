@@ -6,6 +6,7 @@
 //	e2e/parity     the same requests to php_fastcgi with php-fpm, compared
 //	e2e/webservers the same behind nginx, Apache, lighttpd and HAProxy: the FastCGI listener
 //	e2e/security   attacks, users, isolation, secrets, abusive clients
+//	e2e/cluster    several machines: a balancer, three with PHP, redis; needs root
 //	e2e/apps       DokuWiki, WordPress, a browser; consumers has monitoring agents
 //	e2e/soak       long or large: chaos, leaks, crowds of workers and connections
 //	e2e/bench      speed, beside php-fpm, nginx and lighttpd (build tag bench)
