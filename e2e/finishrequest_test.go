@@ -268,6 +268,9 @@ func TestFinishRequest_FileRemoved(t *testing.T) {
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 			tmp := harness.TempDir(t)
+			if err := os.Chmod(tmp, 0o777|os.ModeSticky); err != nil {
+				t.Fatal(err)
+			}
 			s := harness.Start(t, b, harness.PoolSite(b, "ini opcache.enable 0"), harness.Options{Env: []string{"TMPDIR=" + tmp}})
 			if found, err := filepath.Glob(tmp + "/php-pool-*/functions.php"); err != nil || len(found) != 1 {
 				t.Errorf("got files %q, want one: %v", found, err)

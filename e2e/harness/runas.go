@@ -7,6 +7,7 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -53,15 +54,17 @@ func (s *Server) runAs() {
 		if o.Ambient == nil {
 			o.Ambient = UserCapabilities
 		}
+		// For isolate: PHP cannot enter Caddy's data directory.
+		o.Env = append(slices.Clone(o.Env), "STATE_DIRECTORY="+filepath.Join(s.Dir, "state"))
 	case AsConfined:
 		o.UID = PHPUID(s.T)
 		s.Home = confinedHome(s.T)
 		o.Env = append(slices.Clone(o.Env), "CREDENTIALS_DIRECTORY="+confinedHomes)
-		s.chown(s.Home)
+		s.Own(s.Home)
 	default:
 		s.T.Fatalf("-run-as %s: write capabilities or confined", o.RunAs)
 	}
-	s.chown(s.Dir)
+	s.Own(s.Dir)
 }
 
 // confinedHomes is where Caddy has its own directories. It is not in /tmp, in which
@@ -95,8 +98,11 @@ func confinedHome(tb testing.TB) string {
 	return ""
 }
 
-// chown lets the user that Caddy runs as create files in a directory.
-func (s *Server) chown(dir string) {
+// Own lets the user that Caddy runs as create files in a directory.
+func (s *Server) Own(dir string) {
+	if s.Options.UID == 0 {
+		return
+	}
 	if err := os.Chown(dir, int(s.Options.UID), int(s.Options.UID)); err != nil {
 		s.T.Fatal(err)
 	}

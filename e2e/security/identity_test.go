@@ -63,15 +63,26 @@ func twoSites(b harness.Backend, own ...string) string {
 func twoCustomers(t *testing.T, b harness.Backend, opts ...harness.Options) (*harness.Server, []customer) {
 	t.Helper()
 	needsRoot(t)
+	if len(opts) == 0 {
+		opts = []harness.Options{{}}
+	}
+	if harness.RunsAs(t, harness.AsConfined) { // which cannot start PHP as several users
+		opts[0].RunAs = harness.AsRoot
+	}
 	s := harness.Prepare(t, b, opts...)
+	group := func(gid int) (int, os.FileMode) { return gid, 0o700 }
+	if s.Options.RunAs == harness.AsCapable { // it has to be able to read the sites
+		group = func(int) (int, os.FileMode) { return harness.CapableUID, 0o750 }
+	}
 	var list []customer
 	for i, name := range customers {
 		c := customer{Server: s, name: name, root: filepath.Join(s.Dir, name)}
 		harness.CopyTree(t, c.root, "testdata/customer")
 		harness.WriteFile(t, c.root+"/secret.txt", "the secret of "+name)
 		uid, gid := ids(t, name)
+		gid, mode := group(gid)
 		harness.Chown(t, c.root, uid, gid)
-		if err := os.Chmod(c.root, 0o700); err != nil {
+		if err := os.Chmod(c.root, mode); err != nil {
 			t.Fatal(err)
 		}
 		at := *s

@@ -4,6 +4,7 @@ package security
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -23,7 +24,11 @@ func TestOrphans_KilledAtNextStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A runtime directory that no other test uses.
-		o := harness.Options{Wrapper: []string{env, "TMPDIR=" + harness.TempDir(t)}}
+		temp := harness.TempDir(t)
+		if err := os.Chmod(temp, 0o777|os.ModeSticky); err != nil {
+			t.Fatal(err)
+		}
+		o := harness.Options{Wrapper: []string{env, "TMPDIR=" + temp}}
 		first := harness.Start(t, b, harness.PlainSite, o)
 		first.StartBlocked("busy.php")
 		first.Signal(syscall.SIGSTOP) // or it would replace the watchdog
