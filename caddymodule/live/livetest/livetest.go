@@ -75,7 +75,6 @@ func (inert) LeftGroup() bool { return false }
 
 func (inert) ScriptEnd() (text string, ended bool) { return "", false }
 
-
 func (inert) Activity(int) (pool.Activity, error) { return pool.Activity{}, errors.ErrUnsupported }
 
 // socketWorker is a worker that exits when serve returns.
