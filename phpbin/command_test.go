@@ -160,7 +160,7 @@ func TestValidate_Errors(t *testing.T) {
 		"unknown resource":    {func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "luck"}} }, `"luck"`},
 		"oom_score_adj":       {func(o *phpbin.Options) { o.OOMScoreAdj = new(1001) }, "oom_score_adj must be between -1000 and 1000, got 1001"},
 		"soft above hard": {
-			func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "nofile", Soft: 2, Hard: 1}} }, "above the hard limit",
+			func(o *phpbin.Options) { o.Rlimits = []phpbin.Rlimit{{Resource: "nofile", Soft: 64, Hard: 32}} }, "above the hard limit",
 		},
 	}
 	for name, test := range tests {
