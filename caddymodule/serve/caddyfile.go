@@ -16,7 +16,7 @@ func (s *site) caddyfile() (string, error) {
 	if s.admin != "" || s.debug || s.domain != "" && s.listen != "" {
 		b.open("")
 		if s.admin != "" {
-			b.line("admin", "unix/"+s.admin)
+			b.line("admin", s.admin)
 			b.line("persist_config", "off")
 		}
 		if s.debug {

@@ -9,12 +9,17 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
+
+// defaultAdminPort is that of caddy.DefaultAdminListen.
+const defaultAdminPort = 2019
 
 // start runs Caddy with a site. A signal stops it.
 func start(s *site) error {
 	caddy.TrapSignals()
-	dir, err := s.useOwnAdmin()
+	dir, err := s.chooseAdmin()
 	if err != nil {
 		return err
 	}
@@ -22,8 +27,8 @@ func start(s *site) error {
 		caddy.OnExit(func(context.Context) { os.RemoveAll(dir) })
 	}
 	err = load(s)
-	for err != nil && s.anyPort && !isFree(s.listen) { // somebody else has taken the port meanwhile
-		if err = s.chooseFreePort(); err == nil {
+	for err != nil && s.othersTookPort() {
+		if err = s.chooseFreePorts(); err == nil {
 			err = load(s)
 		}
 	}
@@ -31,6 +36,23 @@ func start(s *site) error {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err
+}
+
+// othersTookPort reports whether a port that was free is not free any more.
+func (s *site) othersTookPort() bool {
+	return s.anyPort && !isFree(s.listen) || s.anyAdminPort && !isFree(s.admin)
+}
+
+func (s *site) chooseFreePorts() error {
+	if s.anyPort {
+		if err := s.chooseFreePort(); err != nil {
+			return err
+		}
+	}
+	if s.anyAdminPort {
+		return s.chooseAdminPort()
+	}
+	return nil
 }
 
 func load(s *site) error {
@@ -45,17 +67,26 @@ func load(s *site) error {
 	return caddy.Load(config, true)
 }
 
-// useOwnAdmin has the admin endpoint listen on a socket in a new directory, which it
-// returns, so that several sites can be served and no script can load a config. Windows
-// has no such sockets for all programs, so there it stays where Caddy has it.
-func (s *site) useOwnAdmin() (dir string, err error) {
-	if runtime.GOOS == "windows" {
-		return "", nil
+// chooseAdmin chooses the address of the admin endpoint, so that several sites can be
+// served and no script can load a config. A script of Caddy's own user can open a socket
+// of that user, but no TCP port that the kernel closes to it (the option confine). Else
+// the endpoint is a socket in a new directory, which chooseAdmin returns.
+func (s *site) chooseAdmin() (dir string, err error) {
+	if runtime.GOOS == "windows" || os.Geteuid() != 0 && phpbin.DetectConfinement().Ports {
+		return "", s.chooseAdminPort()
 	}
 	dir, err = os.MkdirTemp("", "php_pool-serve-") // with the mode 0700
 	if err != nil {
 		return "", err
 	}
-	s.admin = filepath.Join(dir, "admin.sock")
+	s.admin = "unix/" + filepath.Join(dir, "admin.sock")
 	return dir, nil
+}
+
+// chooseAdminPort sets admin to Caddy's default address, or to the next port that is
+// free.
+func (s *site) chooseAdminPort() (err error) {
+	s.anyAdminPort = true
+	s.admin, err = freePort("localhost", defaultAdminPort)
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/pflag"
 )
 
@@ -26,7 +27,9 @@ type site struct {
 	php        string
 	production bool
 	onlyPrint  bool
-	admin      string // the unix socket of the admin endpoint, if it is not Caddy's default
+	admin      string // the address of the admin endpoint; empty means Caddy's default
+
+	anyAdminPort bool // admin is a port that was free
 }
 
 type worker struct{ file, num string }
@@ -161,15 +164,24 @@ func (s *site) chooseAddress() error {
 }
 
 // chooseFreePort sets listen to the first port that is free, for this machine only.
-func (s *site) chooseFreePort() error {
+func (s *site) chooseFreePort() (err error) {
 	s.anyPort = true
-	for port := firstPort; port < firstPort+100; port++ {
-		s.listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if s.onlyPrint || isFree(s.listen) {
-			return nil
+	if s.onlyPrint {
+		s.listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort))
+		return nil
+	}
+	s.listen, err = freePort("127.0.0.1", firstPort)
+	return err
+}
+
+// freePort returns host with the first port that is free, and tries 100.
+func freePort(host string, first int) (string, error) {
+	for port := first; port < first+100; port++ {
+		if address := net.JoinHostPort(host, strconv.Itoa(port)); isFree(address) {
+			return address, nil
 		}
 	}
-	return fmt.Errorf("the ports %d to %d are in use: choose another with --listen", firstPort, firstPort+99)
+	return "", fmt.Errorf("the ports %d to %d of %s are in use: stop what uses them", first, first+99, host)
 }
 
 func isFree(address string) bool {
@@ -201,8 +213,9 @@ func (s *site) url() string {
 // summary tells what is served where.
 func (s *site) summary() string {
 	text := fmt.Sprintf("Serving %s at %s", s.root, s.url())
-	if s.admin != "" {
-		text += fmt.Sprintf("\nSee the workers with: caddy php-pool top --address unix/%s", s.admin)
+	text += "\nSee the workers with: caddy php-pool top"
+	if s.admin != "" && s.admin != caddy.DefaultAdminListen {
+		text += " --address " + s.admin
 	}
 	return text
 }
