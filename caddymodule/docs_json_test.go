@@ -64,6 +64,7 @@ func visitJSON(typ reflect.Type, seen map[reflect.Type]bool) {
 				visitJSON(field.Type, seen)
 			}
 		}
+	default: // the others contain no types
 	}
 }
 

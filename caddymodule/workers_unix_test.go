@@ -13,17 +13,17 @@ import (
 // Functions of PHP can be redefined since PHP 8.0 only.
 func TestWorker_NeedsPHP8(t *testing.T) {
 	needPHP(t)
-	real, err := exec.LookPath("php-cgi")
+	php, err := exec.LookPath("php-cgi")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := publicDir(t)
 	old := filepath.Join(dir, "php-cgi7.4")
 	for path, text := range map[string]string{
-		old:                              "#!/bin/sh\n" + real + ` "$@" | sed 's/8\.[0-9]*\.[0-9]*/7.4.33/g'` + "\n",
+		old:                              "#!/bin/sh\n" + php + ` "$@" | sed 's/8\.[0-9]*\.[0-9]*/7.4.33/g'` + "\n",
 		filepath.Join(dir, "worker.php"): "<?php while (frankenphp_handle_request(function () {})) {}",
 	} {
-		if err := os.WriteFile(path, []byte(text), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,7 +37,7 @@ type serverConn struct {
 	discard    int   // bytes to skip before the next record
 	err        error // of reading
 
-	ctx *clientContext //nolint:containedctx // the connection's own lifetime
+	ctx *clientContext // ends with the connection
 
 	idleSince   atomic.Int64 // as serverClock; 0 while a request is received or runs
 	deadlineSet bool         // a read deadline is set

@@ -83,7 +83,7 @@ func (p *Plan) prepareConfine() error {
 	c := &Confinement{Denied: []string{"memory"}}
 	p.Process.Confine = &phpbin.Confinement{Allowed: temp}
 	if p.privateDir != "" {
-		p.Process.Confine.Allowed = append(temp, p.privateDir)
+		p.Process.Confine.Allowed = slices.Concat(temp, []string{p.privateDir})
 		temp = temp[:1]
 	}
 	for _, path := range s.Paths {

@@ -11,7 +11,7 @@ import (
 func (s *site) caddyfile() (string, error) {
 	var b writer
 	if strings.ContainsAny(s.root, "{}") {
-		return "", fmt.Errorf("Caddy would take { } in the directory %s for a placeholder: rename it", s.root)
+		return "", fmt.Errorf("in the directory %s Caddy would take { } for a placeholder: rename it", s.root)
 	}
 	if s.admin != "" || s.debug || s.domain != "" && s.listen != "" {
 		b.open("")

@@ -73,7 +73,7 @@ func TestServe_Refused(t *testing.T) {
 		"DIR --worker DIR/index.php,0":      "is not a number of workers",
 		"DIR --mercure":                     "no Mercure hub",
 		"DIR --hot-reload":                  "unknown flag",
-		"DIR DIR":                           "accepts at most 1 arg",
+		"DIR other":                         "accepts at most 1 arg",
 		"DIR --worker DIR/index.php,2,more": "is not a number of workers",
 	} {
 		if _, _, err := parse(t, "index.php", line); err == nil || !strings.Contains(err.Error(), want) {

@@ -73,7 +73,7 @@ func TestDocs_EveryRowHasATest(t *testing.T) {
 			continue
 		}
 		delete(left, starts[0])
-		for _, name := range strings.Fields(testsOfRows[starts[0]]) {
+		for name := range strings.FieldsSeq(testsOfRows[starts[0]]) {
 			if !regexp.MustCompile(`(?m)^func ` + name + `\(`).MatchString(tests.String()) {
 				t.Errorf("%s: there is no %s", starts[0], name)
 			}

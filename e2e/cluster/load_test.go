@@ -5,7 +5,6 @@ package cluster
 import (
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -200,15 +199,4 @@ func summary(list []record) string {
 		lines = append(lines, list[i].String())
 	}
 	return strings.Join(lines, "; ")
-}
-
-// releases returns the releases that responded, sorted.
-func (l *load) releases() []string {
-	seen := map[string]bool{}
-	for _, r := range l.all() {
-		if r.release != "" {
-			seen[r.release] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(seen))
 }

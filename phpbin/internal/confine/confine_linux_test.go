@@ -166,6 +166,7 @@ func BenchmarkConfine_Port(b *testing.B) {
 }
 
 func benchmark(b *testing.B, c Config) {
+	b.Helper()
 	Detect()
 	for b.Loop() {
 		if err := onThread(c, func() {}); err != nil {

@@ -73,9 +73,9 @@ func load(offset uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
 }
 
-// jump skips instructions, depending on the condition.
-func jump(condition uint16, k uint32, yes, no uint8) unix.SockFilter {
-	return unix.SockFilter{Code: unix.BPF_JMP | condition | unix.BPF_K, K: k, Jt: yes, Jf: no}
+// skipUnless skips n instructions unless the condition holds.
+func skipUnless(condition uint16, k uint32, n uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | condition | unix.BPF_K, K: k, Jf: n}
 }
 
 func ret(k uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k} }
@@ -85,19 +85,19 @@ func (c calls) program() []unix.SockFilter {
 	var p []unix.SockFilter
 	if c.arch == unix.AUDIT_ARCH_X86_64 {
 		const x32 = 1 << 30 // the same calls with this bit
-		p = append(p, load(dataCall), jump(unix.BPF_JSET, x32, 0, 1), ret(unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS)))
+		p = append(p, load(dataCall), skipUnless(unix.BPF_JSET, x32, 1), ret(unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS)))
 	}
 	for _, k := range c.checks() {
 		deny := ret(unix.SECCOMP_RET_ERRNO | uint32(k.errno))
 		if k.arg == anyCall {
-			p = append(p, load(dataCall), jump(unix.BPF_JEQ, k.call, 0, 1), deny)
+			p = append(p, load(dataCall), skipUnless(unix.BPF_JEQ, k.call, 1), deny)
 			continue
 		}
 		condition, value := uint16(unix.BPF_JEQ), k.value
 		if k.mask != 0 {
 			condition, value = unix.BPF_JSET, k.mask
 		}
-		p = append(p, load(dataCall), jump(unix.BPF_JEQ, k.call, 0, 3), load(lowWord(k.arg)), jump(condition, value, 0, 1), deny)
+		p = append(p, load(dataCall), skipUnless(unix.BPF_JEQ, k.call, 3), load(lowWord(k.arg)), skipUnless(condition, value, 1), deny)
 	}
 	return append(p, ret(unix.SECCOMP_RET_ALLOW))
 }
@@ -121,10 +121,10 @@ func filter() []unix.SockFilter {
 		arch: arch, socket: unix.SYS_SOCKET, sendto: unix.SYS_SENDTO, sendmsg: unix.SYS_SENDMSG, sendmmsg: unix.SYS_SENDMMSG,
 		ioUring: unix.SYS_IO_URING_SETUP,
 	}.program()
-	p := append([]unix.SockFilter{load(dataArch), jump(unix.BPF_JEQ, arch, 0, uint8(len(own)))}, own...)
+	p := append([]unix.SockFilter{load(dataArch), skipUnless(unix.BPF_JEQ, arch, uint8(len(own)))}, own...)
 	if other, ok := compat[runtime.GOARCH]; ok {
 		theirs := other.program()
-		p = append(p, jump(unix.BPF_JEQ, other.arch, 0, uint8(len(theirs)))) // the architecture is still loaded
+		p = append(p, skipUnless(unix.BPF_JEQ, other.arch, uint8(len(theirs)))) // the architecture is still loaded
 		p = append(p, theirs...)
 	}
 	return append(p, ret(unix.SECCOMP_RET_ALLOW)) // an architecture that this machine cannot run
