@@ -1,0 +1,23 @@
+//go:build race
+
+package fastcgi
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketIO makes the system call by package syscall, which tells the race detector that a
+// read comes after the write of what it reads.
+func socketIO(call uintptr, fd int, p []byte) (int, unix.Errno) {
+	transfer := syscall.Read
+	if call == unix.SYS_WRITE {
+		transfer = syscall.Write
+	}
+	n, err := transfer(fd, p)
+	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // the type that package syscall returns
+		return 0, errno
+	}
+	return n, 0
+}
