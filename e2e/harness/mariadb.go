@@ -26,9 +26,14 @@ func StartMariaDB(tb testing.TB, databases ...string) (socket string) {
 	if err := os.Mkdir(data, 0o755); err != nil {
 		tb.Fatal(err)
 	}
+	// Another server that starts removes temporary tables from a directory that both use.
+	temporary := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(temporary, 0o755); err != nil {
+		tb.Fatal(err)
+	}
 	ChownToPHP(tb, dir)
 	user := "--user=" + PHPUser(tb).Username
-	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db", "--skip-name-resolve", user)
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--tmpdir="+temporary, "--skip-test-db", "--skip-name-resolve", user)
 	if out, err := install.CombinedOutput(); err != nil {
 		tb.Fatalf("mariadb-install-db: %v: %s", err, out)
 	}
@@ -38,7 +43,7 @@ func StartMariaDB(tb testing.TB, databases ...string) (socket string) {
 	log := filepath.Join(dir, "mariadb.log")
 	Supervise(tb, Command{
 		Args: []string{
-			bin, "--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + filepath.Join(dir, "mariadb.pid"),
+			bin, "--no-defaults", "--datadir=" + data, "--tmpdir=" + temporary, "--socket=" + socket, "--pid-file=" + filepath.Join(dir, "mariadb.pid"),
 			"--skip-networking", "--skip-grant-tables", "--init-file=" + filepath.Join(dir, "init.sql"), user,
 			"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
 		},
