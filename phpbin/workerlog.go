@@ -28,6 +28,7 @@ type WorkerLog struct {
 	done chan struct{}
 
 	readNow func(fd uintptr) // receiveLocked, once for all calls
+	used    bool             // by a request, of which there is one at a time
 
 	mu      sync.Mutex
 	request bool   // a request runs
@@ -68,10 +69,15 @@ func newWorkerLog(g *group, number, pid int) (*WorkerLog, error) {
 
 func (l *WorkerLog) path() string { return l.name }
 
-// BeginRequest makes what arrives from now on belong to a request.
+// BeginRequest makes what arrives from now on belong to a request. Before the first
+// one it reads what the script has written when it started.
 func (l *WorkerLog) BeginRequest() {
 	if l.file == nil {
 		return
+	}
+	if !l.used {
+		_ = l.rc.Control(l.readNow) // fails if the script has ended
+		l.used = true
 	}
 	l.mu.Lock()
 	l.request = true
