@@ -47,32 +47,26 @@ func (p *Page) Respond(w http.ResponseWriter, query url.Values) error {
 	f := formatFor(query)
 	var out bytes.Buffer
 	f.write(&out, p)
-	return respond(w, f.contentType, out.Bytes())
+	return respond(w, http.StatusOK, f.contentType, out.Bytes())
 }
 
 // RespondPing writes a text as php-fpm's ping page does, with that status. The error
 // is that of w.
 func RespondPing(w http.ResponseWriter, status int, text string) error {
-	setHeaders(w.Header(), plainText.contentType, len(text))
-	w.WriteHeader(status)
-	_, err := w.Write([]byte(text))
-	return err
+	return respond(w, status, plainText.contentType, []byte(text))
 }
 
 // respond writes a response with the headers of php-fpm's pages.
-func respond(w http.ResponseWriter, contentType string, body []byte) error {
-	setHeaders(w.Header(), contentType, len(body))
-	_, err := w.Write(body)
-	return err
-}
-
-// setHeaders sets the headers of php-fpm's pages for a body of that length.
-func setHeaders(h http.Header, contentType string, length int) {
+func respond(w http.ResponseWriter, status int, contentType string, body []byte) error {
+	h := w.Header()
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(length))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")
 	h.Set("Cache-Control", "no-cache, no-store, must-revalidate, max-age=0")
 	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, err := w.Write(body)
+	return err
 }
 
 func writeText(out *bytes.Buffer, page *Page) {

@@ -15,12 +15,11 @@ const (
 	Auto Setting = "auto"
 )
 
-// Validate returns an error if s is none of those.
+// Validate returns an error for a text that is neither auto, off nor a number of at least
+// 1.
 func (s Setting) Validate() error {
-	if _, err := s.limit(); err != nil {
-		return err
-	}
-	return nil
+	_, err := s.limit()
+	return err
 }
 
 // limit returns the number; 0 if s is not one.
