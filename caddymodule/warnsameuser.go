@@ -38,14 +38,14 @@ func (a *App) warnSameUser() {
 // describeConfinement logs what is true of some pools; c is nil if both PHP and Caddy
 // are root.
 func (a *App) describeConfinement(names []string, c *poolcfg.Confinement) {
-	pools := zap.Strings("pools", names)
+	pools, off := zap.Strings("pools", names), zap.Skip()
+	if c != nil && c.Off != "" {
+		off = zap.String("confine", c.Off)
+	}
 	switch {
-	case c == nil:
+	case c == nil || c.Off != "":
 		a.logger.Warn("PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys and environment; "+
-			doctor.SameUserRemedy, pools)
-	case c.Off != "":
-		a.logger.Warn("PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys and environment; "+
-			doctor.SameUserRemedy, pools, zap.String("confine", c.Off))
+			doctor.SameUserRemedy, pools, off)
 	case len(c.Gaps) > 0:
 		a.logger.Warn("PHP runs as the same user as Caddy, and confine leaves gaps; close them, or "+doctor.SameUserRemedy,
 			pools, zap.Strings("gaps", c.Gaps), zap.Strings("unreachable", c.Unreachable()))
