@@ -230,6 +230,9 @@ func (a *App) detectCached(ctx context.Context, path string, o phpbin.Options) (
 // serve. Pools that run already keep their workers until the previous config has
 // stopped; if their options have changed, Start prepares a new generation.
 func (a *App) Start() error {
+	if err := a.checkDevelopers(); err != nil {
+		return err
+	}
 	a.killOrphans()
 	a.shutdownDelay = a.httpShutdownDelay()
 	resources := poolcfg.DetectResources(a.MaxWorkersTotal)

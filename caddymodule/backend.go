@@ -203,7 +203,7 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	req := fastcgi.NewRequest()
 	resp := &response{
 		backend: b, httpRequest: r, requestBody: body, request: pool.Request{FastCGI: req, Repeatable: cgi.SafeMethod(r.Method)},
-		stderr: stderrLog{backend: b, request: r, script: script.Filename}, cancel: func() {}, interimWriter: w,
+		stderr: stderrLog{backend: b, request: r, script: script.Filename, copyTo: state.phpLog}, cancel: func() {}, interimWriter: w,
 	}
 	env := cgi.EnvWriter{Site: &b.site, Request: r, Repl: state.Repl, Dst: req, Proxied: w == nil}
 	resp.span, env.TraceHeaders = b.startSpan(r.Context(), script.Filename)

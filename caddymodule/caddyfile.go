@@ -51,6 +51,7 @@ type directive struct {
 //	    confine_symlinks [off]     # not in php_fastcgi
 //	    trust_forwarded [off]      # not in php_fastcgi
 //	    hide_sensitive [off]       # not in php_fastcgi
+//	    dev [force] [<ranges...>]  # not in php_fastcgi
 //	    capture_stderr [off]
 //	    dial_timeout <duration>
 //	    read_timeout <duration>
@@ -117,6 +118,8 @@ func (p *directive) subdirective(name string, tokens caddyfile.Segment) error {
 		return parseStrings(d, &p.handler.TryFiles)
 	case "hide_sensitive":
 		return parseSwitchPtr(d, &p.handler.HideSensitive)
+	case "dev":
+		return parseDev(d, &p.handler.Dev)
 	case "pool":
 		return parseString(d, &p.handler.Pool)
 	case "name":

@@ -91,7 +91,7 @@ func optionsOf(where place) []string {
 
 // siteOptions returns the names of the options that only the directive has.
 func siteOptions() []string {
-	names := slices.AppendSeq([]string{"hide_sensitive", "index", "name", "try_files"}, maps.Keys(backendOptions))
+	names := slices.AppendSeq([]string{"dev", "hide_sensitive", "index", "name", "try_files"}, maps.Keys(backendOptions))
 	return slices.AppendSeq(names, maps.Keys(proxyOptions))
 }
 

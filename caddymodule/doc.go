@@ -18,6 +18,8 @@
 //	spool       request bodies, in memory and in temporary files
 //	poolcfg     the options of a pool, their validation, and the sizes that follow
 //	listener    FastCGI for other web servers, instead of php-fpm
+//	clients     which clients may see pages for administrators and developers
+//	devpage     messages and changes for developers, in their browser
 //	live        pools that outlive configs: reload, restart, warmup, watch
 //	status      admin API, status page, php_pool_status, php_pool_ping
 //	fpmstatus   the formats of php-fpm's status page

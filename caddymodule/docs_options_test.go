@@ -38,7 +38,7 @@ func optionTables(t *testing.T) map[string]documented {
 
 func TestDocs_EveryOptionIsDocumented(t *testing.T) {
 	accepted := map[string]string{
-		"pool": "site", "name": "site", "index": "site", "try_files": "site", "hide_sensitive": "site", rlimitPrefix: "pool",
+		"pool": "site", "dev": "site", "name": "site", "index": "site", "try_files": "site", "hide_sensitive": "site", rlimitPrefix: "pool",
 		"allow": "status, ping", "full_uri": "status", "response": "ping", totalOption: "all pools", threadsOption: "all pools",
 	}
 	for name := range poolOptions {

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/devpage"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 )
 
@@ -64,6 +65,10 @@ type Handler struct {
 	// name, and only requests that reach this handler. Default: true.
 	HideSensitive *bool `json:"hide_sensitive,omitempty"`
 
+	// Help developers in their browser: show what PHP logs for a page, and load the page
+	// again when a file changes. It is refused on sites with a public name. Default: off.
+	Dev *devpage.Options `json:"dev,omitempty"`
+
 	// The configuration of a reverse_proxy handler that requests then go through,
 	// for `handle_response`, `replace_status`, `header_up`, `header_down` and
 	// everything else that only reverse_proxy can do. This handler sets its
@@ -91,6 +96,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.router, err = cgi.NewRouter(ctx, &h.site, h.Index, h.TryFiles); err != nil {
 		return err
 	}
+	if h.Dev != nil {
+		if err := h.Dev.Provision(ctx); err != nil {
+			return err
+		}
+	}
 	if h.ProxyRaw == nil {
 		return nil
 	}
@@ -117,8 +127,11 @@ func (h *Handler) provisionProxy(ctx caddy.Context) error {
 	return nil
 }
 
-// Cleanup cleans up the reverse proxy.
+// Cleanup cleans up what the handler consists of.
 func (h *Handler) Cleanup() error {
+	if h.Dev != nil {
+		h.Dev.Cleanup()
+	}
 	if h.proxy == nil {
 		return nil
 	}
@@ -128,7 +141,15 @@ func (h *Handler) Cleanup() error {
 // ServeHTTP runs PHP for requests that are routed to a script, and calls next for
 // all others. Its errors have the HTTP status for the client.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	state := requestStateFrom(r)
+	if h.Dev != nil && h.Dev.Helps(r) {
+		return h.serveDeveloper(w, r, next)
+	}
+	return h.serveRepeating(w, r, next, requestStateFrom(r))
+}
+
+// serveRepeating serves the request, and once more if PHP has run nothing for it because
+// files have changed.
+func (h *Handler) serveRepeating(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, state *requestState) error {
 	url, uri := *r.URL, r.RequestURI
 	err := h.serve(w, r, next, state)
 	if err == nil || !state.notRun {

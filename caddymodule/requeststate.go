@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ type requestState struct {
 	// byHandler is true while the request passes a Handler, which routes it again;
 	// otherwise the Transport looks at its files again.
 	byHandler bool
+
+	// phpLog gets what PHP logs for the request, if a developer sees it.
+	phpLog io.Writer
 
 	// stream is the request's body if a handler has passed it on while it arrived.
 	stream *clientBody

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -19,6 +20,7 @@ type stderrLog struct {
 	request *http.Request
 	script  string
 	text    []byte
+	copyTo  io.Writer // nil unless a developer sees it
 	// notOpened is true if PHP has reported that it could not open the script.
 	notOpened bool
 }
@@ -29,6 +31,9 @@ const maxStderr = 1 << 20
 
 // Write implements io.Writer. It never returns an error.
 func (l *stderrLog) Write(p []byte) (int, error) {
+	if l.copyTo != nil {
+		_, _ = l.copyTo.Write(p) // it keeps it in memory
+	}
 	l.notOpened = l.notOpened || cgi.ReportsNotOpened(p, l.script)
 	if capture := l.backend.CaptureStderr; capture != nil && !*capture {
 		return len(p), nil

@@ -99,7 +99,10 @@ func TestServe_Directory(t *testing.T) {
 			if first.url == second.url || !strings.HasPrefix(first.url, "http://localhost:") {
 				t.Errorf("the addresses are %s and %s", first.url, second.url)
 			}
-			first.get("/some/page").WantContains(t, 200, "uri /some/page", "Undefined variable $undefined in <b>"+index)
+			page := harness.NewRequest(t, http.MethodGet, first.url+"/some/page", nil)
+			page.Header.Set("Accept", "text/html")
+			harness.Do(t, harness.NewClient(t), page).WantContains(t, 200, "uri /some/page", "<script", "Undefined variable $undefined in "+index)
+			first.get("/some/page").Want(t, 200, "uri /some/page")
 			second.get("/").WantContains(t, 200, "uri /")
 			harness.ReplaceFile(t, index, "<?php echo 'changed';", 0o644)
 			harness.Eventually(t, func() error { // the same second: OPcache looks at the time of the file

@@ -25,7 +25,7 @@ const (
 func (site *Site) root(r *http.Request, state *State) (string, error) {
 	// A request can pass several php_pool handlers with different roots, such as
 	// the handler of an error route.
-	source := rootSource{site.rootPath(r, state.Repl), site.ResolveRootSymlink}
+	source := rootSource{site.RootPath(r, state.Repl), site.ResolveRootSymlink}
 	if state.root != "" && state.rootSource == source {
 		return state.root, nil
 	}
@@ -41,9 +41,9 @@ func (site *Site) root(r *http.Request, state *State) (string, error) {
 	return root, nil
 }
 
-// rootPath returns the root with placeholders replaced. The variable of the root
+// RootPath returns the root with placeholders replaced. The variable of the root
 // directive is read directly, because its placeholders were replaced when it was set.
-func (site *Site) rootPath(r *http.Request, repl *caddy.Replacer) string {
+func (site *Site) RootPath(r *http.Request, repl *caddy.Replacer) string {
 	if site.Root == defaultRoot {
 		if root, ok := caddyhttp.GetVar(r.Context(), "root").(string); ok && root != "" {
 			return root

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/clients"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
@@ -230,7 +231,7 @@ func (l *Listener) parseAddress() error {
 		return fmt.Errorf("allow %s: a Unix socket is protected by its owner and mode: remove allow", strings.Join(l.Allow, " "))
 	}
 	for _, text := range l.Allow {
-		ranges, err := poolcfg.ParseRange(text)
+		ranges, err := clients.ParseRange("allow", text)
 		if err != nil {
 			return err
 		}

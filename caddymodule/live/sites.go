@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -22,16 +23,22 @@ type site struct {
 // anyHost is the Host of requests to a site that accepts any host.
 const anyHost = "localhost"
 
-// findSites returns the sites of a config that send requests to the pool. It
-// walks the provisioned routes, but cannot see routes inside the handlers of other
-// modules.
+// findSites returns the sites of a config that send requests to the pool.
 func findSites(web *caddyhttp.App, p *Pool) []site {
 	var sites []site
 	for _, name := range slices.Sorted(maps.Keys(web.Servers)) {
 		server := web.Servers[name]
-		w := &siteWalker{server: server, pool: p, hosts: map[string]bool{}}
-		w.walkRoutes(server.Routes, "")
-		for _, host := range slices.Sorted(maps.Keys(w.hosts)) {
+		hosts := map[string]bool{}
+		visitHandlers(server, func(h caddyhttp.MiddlewareHandler, host string) {
+			user, ok := h.(poolUser)
+			if proxy, isProxy := h.(*reverseproxy.Handler); isProxy {
+				user, ok = proxy.Transport.(poolUser)
+			}
+			if ok && user.UsesPool(p) {
+				hosts[host] = true
+			}
+		})
+		for _, host := range slices.Sorted(maps.Keys(hosts)) {
 			sites = append(sites, site{server, host, len(server.TLSConnPolicies) > 0})
 		}
 	}
@@ -41,11 +48,24 @@ func findSites(web *caddyhttp.App, p *Pool) []site {
 // poolUser is a handler or transport that may send requests to a pool.
 type poolUser interface{ UsesPool(*Pool) bool }
 
-// siteWalker collects the hosts whose requests a server may send to a pool.
+// VisitHandlers calls visit for each handler of a provisioned config, with each host whose
+// requests reach it; for a site that accepts any host that is localhost. It cannot see
+// routes inside the handlers of other modules.
+func VisitHandlers(web *caddyhttp.App, visit func(h caddyhttp.MiddlewareHandler, host string)) {
+	for _, server := range web.Servers {
+		visitHandlers(server, visit)
+	}
+}
+
+func visitHandlers(server *caddyhttp.Server, visit func(h caddyhttp.MiddlewareHandler, host string)) {
+	w := &siteWalker{server: server, visit: visit}
+	w.walkRoutes(server.Routes, "")
+}
+
+// siteWalker visits the handlers of a server.
 type siteWalker struct {
 	server *caddyhttp.Server
-	pool   *Pool
-	hosts  map[string]bool
+	visit  func(h caddyhttp.MiddlewareHandler, host string)
 	depth  int
 }
 
@@ -70,7 +90,6 @@ func (w *siteWalker) walkRoutes(list caddyhttp.RouteList, host string) {
 }
 
 func (w *siteWalker) walkHandler(h caddyhttp.MiddlewareHandler, host string) {
-	uses := false
 	switch h := h.(type) {
 	case *caddyhttp.Subroute:
 		w.walkRoutes(h.Routes, host)
@@ -78,17 +97,8 @@ func (w *siteWalker) walkHandler(h caddyhttp.MiddlewareHandler, host string) {
 		if named := w.server.NamedRoutes[h.Name]; named != nil {
 			w.walkRoutes(caddyhttp.RouteList{*named}, host)
 		}
-	case poolUser:
-		uses = h.UsesPool(w.pool)
-	case *reverseproxy.Handler:
-		t, ok := h.Transport.(poolUser)
-		uses = ok && t.UsesPool(w.pool)
-	}
-	if uses {
-		if host == "" {
-			host = anyHost
-		}
-		w.hosts[host] = true
+	default:
+		w.visit(h, cmp.Or(host, anyHost))
 	}
 }
 

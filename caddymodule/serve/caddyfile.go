@@ -63,9 +63,11 @@ func (s *site) phpPool(b *writer) {
 		b.line("binary", s.php)
 	}
 	if !s.production {
+		b.line("dev")
 		b.line("ini", "opcache.revalidate_freq", "0")
-		b.line("ini", "display_errors", "1")
-		b.line("ini", "display_startup_errors", "1")
+		b.line("ini", "display_errors", "0")
+		b.line("ini", "log_errors", "1")
+		b.line("ini", "error_log", "")
 		b.line("ini", "error_reporting", "E_ALL")
 		b.line("slow_request", "2s")
 	}
@@ -126,7 +128,9 @@ func (b *writer) words(words []string) {
 		if i > 0 && strings.Contains(word, "{$") || strings.ContainsAny(word, "\r\n`") {
 			b.err = fmt.Errorf("a Caddyfile cannot have the name %q: rename it", word)
 		}
-		if strings.ContainsAny(word, " \t\"#{}\\") {
+		if word == "" && i > 0 {
+			word = `""`
+		} else if strings.ContainsAny(word, " \t\"#{}\\") {
 			word = "`" + word + "`"
 		}
 		b.text.WriteString(word)

@@ -26,8 +26,8 @@ Serves the PHP application or the scripts in a directory: in the current one, or
 its directory public, web, pub, webroot or htdocs if that has an index.php.
 
 It is made for development: the address is http://localhost:8080, or the next port
-that is free, for this machine only. PHP shows errors on the page, a saved file runs
-at the next request, and requests that take longer than 2 seconds are logged with a
+that is free, for this machine only. The browser shows PHP's errors and follows your
+edits, and requests that take longer than 2 seconds are logged with a
 backtrace. With --production none of this holds, and port 80 is open to all.
 
 With --domain Caddy gets a certificate: for localhost and names that end with

@@ -85,9 +85,11 @@ func TestServe_Refused(t *testing.T) {
 // The Caddyfiles are as they should look, and Caddy can parse them.
 func TestServe_Caddyfile(t *testing.T) {
 	const development = `
+		dev
 		ini opcache.revalidate_freq 0
-		ini display_errors 1
-		ini display_startup_errors 1
+		ini display_errors 0
+		ini log_errors 1
+		ini error_log ""
 		ini error_reporting E_ALL
 		slow_request 2s`
 	for line, want := range map[string]string{

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,8 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/clients"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
-	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 )
 
 // statusAccess has the options that php_pool_status and php_pool_ping share: the
@@ -29,9 +28,8 @@ type statusAccess struct {
 	// for every client.
 	Allow []string `json:"allow,omitempty"`
 
-	allow []netip.Prefix
-	all   bool   // clients have access
-	name  string // of the pool
+	allowed clients.Set
+	name    string // of the pool
 }
 
 // provision finds the pool and parses Allow.
@@ -43,20 +41,9 @@ func (a *statusAccess) provision(ctx caddy.Context) (err error) {
 }
 
 // parseRanges parses Allow.
-func (a *statusAccess) parseRanges() error {
-	for _, text := range a.Allow {
-		expanded, err := poolcfg.Expand("allow", text)
-		if err != nil {
-			return err
-		}
-		ranges, err := poolcfg.ParseRange(expanded)
-		if err != nil {
-			return err
-		}
-		a.allow = append(a.allow, ranges...)
-		a.all = a.all || expanded == poolcfg.AllClients
-	}
-	return nil
+func (a *statusAccess) parseRanges() (err error) {
+	a.allowed, err = clients.Parse("allow", a.Allow)
+	return err
 }
 
 // authorize returns the pool. It returns an HTTP error if the client has no access,
@@ -75,7 +62,7 @@ func (a *statusAccess) authorize(w http.ResponseWriter, r *http.Request) (*live.
 // authorizeClient returns an HTTP error if the client has no access, or the method is not
 // GET or HEAD.
 func (a *statusAccess) authorizeClient(w http.ResponseWriter, r *http.Request) error {
-	if !a.allowed(r) {
+	if !a.allowed.Contains(r) {
 		return caddyhttp.Error(http.StatusForbidden, errors.New("pool status is only available from localhost: add the client's address to allow"))
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -83,57 +70,6 @@ func (a *statusAccess) authorizeClient(w http.ResponseWriter, r *http.Request) e
 		return caddyhttp.Error(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed: use GET", r.Method))
 	}
 	return nil
-}
-
-// allowed reports whether the client has access. Only a direct connection from a
-// loopback address counts as localhost: a request with a forwarding header comes
-// from another client, and the addresses in X-Forwarded-For may be forged. The
-// ranges of allow are compared with the client IP that Caddy has determined.
-func (a *statusAccess) allowed(r *http.Request) bool {
-	if a.all || isLoopback(r.RemoteAddr) && !isForwarded(r.Header) {
-		return true
-	}
-	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	if isForwarded(r.Header) && !trusted {
-		return false
-	}
-	clientIP, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	addr, err := netip.ParseAddr(clientIP)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(a.allow, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
-}
-
-func isLoopback(remote string) bool {
-	peer, err := netip.ParseAddrPort(remote)
-	return err == nil && peer.Addr().Unmap().IsLoopback()
-}
-
-// isForwarded reports whether a proxy has added a header to the request.
-func isForwarded(h http.Header) bool {
-	for name, values := range h {
-		if len(values) > 0 && isForwardingHeader(strings.ToLower(name)) {
-			return true
-		}
-	}
-	return false
-}
-
-// isForwardingHeader reports whether proxies add the header, whose name is in lower
-// case. There is one standard (RFC 7239) and a name for each product. A proxy that
-// adds none at all looks like a local client.
-func isForwardingHeader(name string) bool {
-	return strings.HasPrefix(name, "x-forwarded") || strings.HasPrefix(name, "forwarded") ||
-		strings.HasPrefix(name, "x-original-") || strings.HasPrefix(name, "x-envoy-") ||
-		strings.Contains(name, "client-ip") || strings.Contains(name, "clientip") ||
-		strings.Contains(name, "remote-ip") || strings.Contains(name, "remote-addr") ||
-		slices.Contains(forwardingHeaders, name)
-}
-
-var forwardingHeaders = []string{
-	"cdn-loop", "cf-connecting-ip", "cf-connecting-ipv6", "via", "x-appengine-user-ip", "x-azure-socketip",
-	"x-nf-client-connection-ip", "x-originating-ip", "x-proxyuser-ip", "x-real-ip",
 }
 
 // parse reads the directive: the name of the pool, and a block with allow and the

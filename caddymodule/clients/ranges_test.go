@@ -1,4 +1,4 @@
-package poolcfg
+package clients
 
 import (
 	"net/netip"
@@ -9,7 +9,7 @@ import (
 func TestParseRange(t *testing.T) {
 	contains := func(text, addr string) bool {
 		t.Helper()
-		ranges, err := ParseRange(text)
+		ranges, err := ParseRange("allow", text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +36,7 @@ func TestParseRange(t *testing.T) {
 	}
 	for _, text := range []string{"", "localhost", "10.0.0.0/33", "ALL", "private"} {
 		const remedy = ": write an IP address, a range such as 10.0.0.0/8, private_ranges or all"
-		if _, err := ParseRange(text); err == nil || err.Error() != "allow "+text+remedy {
+		if _, err := ParseRange("allow", text); err == nil || err.Error() != "allow "+text+remedy {
 			t.Errorf("%q: got %v", text, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package poolcfg
+package clients
 
 import (
 	"fmt"
@@ -7,20 +7,20 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Values of an option allow that stand for several ranges.
+// Values of an option that stand for several ranges.
 const (
-	PrivateRanges = "private_ranges" // as in Caddy's own options
-	AllClients    = "all"
+	privateRanges = "private_ranges" // as in Caddy's own options
+	allClients    = "all"
 )
 
-// ParseRange returns the IP ranges that a value of an option allow stands for: an address,
-// a range in CIDR notation, [PrivateRanges] or [AllClients].
-func ParseRange(text string) ([]netip.Prefix, error) {
+// ParseRange returns the IP ranges that a value of an option stands for: an address, a
+// range in CIDR notation, `private_ranges` or `all`.
+func ParseRange(option, text string) ([]netip.Prefix, error) {
 	list := []string{text}
 	switch text {
-	case PrivateRanges:
+	case privateRanges:
 		list = caddyhttp.PrivateRangesCIDR()
-	case AllClients:
+	case allClients:
 		list = []string{"0.0.0.0/0", "::/0"}
 	}
 	ranges := make([]netip.Prefix, len(list))
@@ -32,7 +32,7 @@ func ParseRange(text string) ([]netip.Prefix, error) {
 		}
 		var err error
 		if ranges[i], err = netip.ParsePrefix(one); err != nil {
-			return nil, fmt.Errorf("allow %s: write an IP address, a range such as 10.0.0.0/8, private_ranges or all", text)
+			return nil, fmt.Errorf("%s %s: write an IP address, a range such as 10.0.0.0/8, private_ranges or all", option, text)
 		}
 	}
 	return ranges, nil
