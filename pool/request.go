@@ -56,7 +56,7 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err := p.checkQuarantine(&r.Info); err != nil {
 		return nil, err
 	}
-	resp, err := p.attempt(ctx, r)
+	resp, err := p.attempt(ctx, r, false)
 	if err == nil || !p.mayRetry(ctx, r, err) {
 		return resp, p.countFailed(ctx, r, err)
 	}
@@ -64,7 +64,7 @@ func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
 	p.retried++
 	p.mu.Unlock()
 	r.Info.crashed = !errors.Is(err, fastcgi.ErrNotSent)
-	resp, err = p.attempt(ctx, r)
+	resp, err = p.attempt(ctx, r, true)
 	if err == nil {
 		resp.Retried = true
 	}
@@ -89,9 +89,15 @@ func (p *Pool) countFailed(ctx context.Context, r *Request, err error) error {
 }
 
 // attempt sends the request to one worker.
-func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
+func (p *Pool) attempt(ctx context.Context, r *Request, second bool) (*Response, error) {
 	start := p.clock()
 	lease, err := p.Acquire(ctx, r.Info)
+	// What has killed the first worker may have killed others too, which have not exited
+	// yet on a busy machine.
+	for second && err == nil && !lease.responds(ctx) {
+		lease.discard(lease.w.exitReason())
+		lease, err = p.Acquire(ctx, r.Info)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +135,13 @@ func (p *Pool) attempt(ctx context.Context, r *Request) (*Response, error) {
 		return nil, &diedError{err, status}
 	}
 	return nil, err
+}
+
+// responds reports whether the worker responds to a health check.
+func (l Lease) responds(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, healthCheckTimeout)
+	defer cancel()
+	return l.w.gen.launcher.HealthCheck(ctx, l.w.conn) == nil
 }
 
 // deathGrace limits how long a process may take to exit after it has closed its

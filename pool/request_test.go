@@ -77,6 +77,31 @@ func TestRetry_OnlyOnce(t *testing.T) {
 	})
 }
 
+// All workers of a pool are killed at once, and have not exited yet: the second attempt
+// waits for one that lives.
+func TestRetry_AllKilled(t *testing.T) {
+	run(t, static(3), func(tt *tester) {
+		killed := map[string]bool{}
+		for i := range 3 {
+			tt.proc(i).mute()
+			killed[time.Duration(tt.proc(i).pid).String()] = true
+		}
+		tt.handler = func(r *fastcgitest.Request) fastcgitest.Response {
+			if killed[r.Params["pid"]] {
+				return fastcgitest.Response{func(*fastcgitest.Wire) error { tt.killBusy(); return nil }, fastcgitest.Stall()}
+			}
+			return fastcgitest.OK("served")
+		}
+		if body, err := tt.do(context.Background(), "/a.php", true); body != "served" || err != nil {
+			t.Errorf("got %q, %v", body, err)
+		}
+		if s := tt.Stats().Requests; s.Retried != 1 || s.Failed != 0 {
+			t.Errorf("got %+v, want one retried", s)
+		}
+		tt.wantWorkers(3, 3)
+	})
+}
+
 func TestRetry_NotAfterFirstByte(t *testing.T) {
 	run(t, static(2), func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
