@@ -42,6 +42,13 @@ func DetectConfinement() ConfinementSupport { return confine.Detect() }
 // created in the same directory that PHP needs. temp are directories in which PHP creates files.
 func CheckHidden(path string, temp []string) error { return confine.CheckHidden(path, temp) }
 
+// Prepare starts in the background what takes long before php-cgi with this confinement
+// can be started: 0.1 s for Ports. [ForgetConfinement] discards it, if nothing is started.
+func (c *Confinement) Prepare() { prepareConfinement(c) }
+
+// ForgetConfinement discards what [Confinement.Prepare] has made and nothing has used.
+func ForgetConfinement() { confine.Forget() }
+
 // Names returns a text that changes when c means other rules: when files were created,
 // replaced or removed beside a hidden path or a parent of it.
 func (c *Confinement) Names() string { return confine.Names(c.config()) }

@@ -2,6 +2,7 @@ package phpbin
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin/internal/confine"
@@ -19,6 +20,7 @@ type spawnThread struct {
 
 	// Of a thread that is shared: guarded by confined.mu.
 	key   string
+	ports []uint16 // that it denies
 	users int
 }
 
@@ -31,8 +33,8 @@ func startSpawnThread(o Options) (*spawnThread, error) {
 }
 
 // confined are the threads that are confined. Launchers with the same attributes share
-// one: that against [Confinement.Ports] takes 0.2 s and megabytes of the kernel's memory
-// to make. So their processes get the parent death signal later, when this process
+// one: that against [Confinement.Ports] takes 0.2 s of CPU and megabytes of the kernel's
+// memory to make. So their processes get the parent death signal later, when this process
 // ends; a launcher does not rely on it before.
 var confined struct {
 	mu      sync.Mutex
@@ -52,7 +54,7 @@ func confinedThread(o Options) (*spawnThread, error) {
 		if t, err = newSpawnThread(o); err != nil {
 			return nil, err
 		}
-		t.key = key
+		t.key, t.ports = key, o.Confine.Ports
 		if confined.threads == nil {
 			confined.threads = map[string]*spawnThread{}
 		}
@@ -66,6 +68,19 @@ func confinedThread(o Options) (*spawnThread, error) {
 		}
 	}
 	return t, nil
+}
+
+// prepareConfinement starts to make what takes long of a thread with this confinement,
+// unless there is one for the same ports already, which probably serves.
+func prepareConfinement(c *Confinement) {
+	confined.mu.Lock()
+	defer confined.mu.Unlock()
+	for _, t := range confined.threads {
+		if slices.Equal(t.ports, c.Ports) {
+			return
+		}
+	}
+	DetectConfinement().Prepare(c.config())
 }
 
 func valueOrZero(p *int) int {

@@ -101,6 +101,7 @@ func (p *Plan) prepareConfine() error {
 	}
 	p.confineAdmin(c, s, support)
 	p.Confinement = c
+	p.Process.Confine.Prepare()
 	return nil
 }
 
@@ -136,6 +137,7 @@ func (p *Plan) finishConfine() {
 	}
 	if mailer := privilegedMailer(command, p.Process.Env["PATH"]); mailer != "" {
 		p.Process.Confine = nil
+		phpbin.ForgetConfinement()
 		p.Confinement = &Confinement{Off: fmt.Sprintf("mail() would fail: %s is a setuid or setgid program, and confine disables those; "+
 			"if PHP sends its mail by SMTP, or none, write `confine`", mailer)}
 	}

@@ -157,6 +157,50 @@ func TestConfine_OlderKernels(t *testing.T) {
 	}
 }
 
+// TestConfine_Prepare uses prepared rules, for the same ports only, and can discard them.
+func TestConfine_Prepare(t *testing.T) {
+	support := needsLandlock(t)
+	if !support.Ports {
+		t.Skip("the kernel cannot deny TCP ports")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	hidden := filepath.Join(homeDir(t), "secret")
+	if err := os.WriteFile(hidden, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	c := Config{Hidden: []string{hidden}, Ports: []uint16{port}}
+	for name, prepare := range map[string]func(){
+		"the same": func() { support.Prepare(c) },
+		"twice":    func() { support.Prepare(c); support.Prepare(c) },
+		"another":  func() { support.Prepare(Config{Ports: []uint16{port + 1}}) },
+		"replaced": func() { support.Prepare(Config{Ports: []uint16{port + 1}}); support.Prepare(c) },
+		"gone":     func() { support.Prepare(c); Forget() },
+	} {
+		prepare()
+		used := prepared.result
+		err := onThread(c, func() {
+			if conn, err := net.Dial("tcp", l.Addr().String()); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("%s: connecting: got %v, %v", name, conn, err)
+			}
+			if _, err := os.ReadFile(hidden); !errors.Is(err, os.ErrPermission) {
+				t.Errorf("%s: reading the hidden file: got %v", name, err)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := prepared.result; (left != nil) != (name == "another") || name == "another" && left != used {
+			t.Errorf("%s: rules are left: %t", name, left != nil)
+		}
+	}
+	Forget()
+}
+
 func BenchmarkConfine_Files(b *testing.B) {
 	benchmark(b, Config{Hidden: []string{"/var/lib/caddy/.local/share/caddy"}})
 }

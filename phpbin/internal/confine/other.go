@@ -7,6 +7,12 @@ import "errors"
 // Detect returns no support: Landlock is a part of Linux.
 func Detect() Support { return Support{Err: errors.ErrUnsupported} }
 
+// Prepare does nothing.
+func (Support) Prepare(Config) {}
+
+// Forget does nothing.
+func Forget() {}
+
 // CheckHidden returns an error: nothing can be hidden.
 func CheckHidden(string, []string) error { return errors.ErrUnsupported }
 
