@@ -191,7 +191,7 @@ func TestListener_Access(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("needs root: owner changes the owner of a file")
 	}
-	s := harness.Prepare(t, harness.ByListener, harness.Options{RunAs: harness.AsRoot})
+	s := harness.Prepare(t, harness.ByListener)
 	stale, err := net.Listen("unix", filepath.Join(s.Dir, "owned.sock"))
 	if err != nil {
 		t.Fatal(err)

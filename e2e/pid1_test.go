@@ -32,7 +32,7 @@ func TestPID1_ReapsZombies(t *testing.T) {
 			t.Fatalf("%v: %v: %s: run this as root, or allow everybody to make user namespaces "+
 				"(on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)", under, err, out)
 		}
-		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "quarantine off"), harness.Options{Wrapper: under, RunAs: harness.AsRoot})
+		s := harness.Start(t, b, harness.PoolSite(b, "manager static", "workers 3", "quarantine off"), harness.Options{Wrapper: under})
 		s.Stopped = true // by caddy stop, below: unshare does not forward signals
 		harness.WriteFile(t, filepath.Join(s.Site, "background.php"), `<?php
 			exec('(sleep 0.05 &) >/dev/null 2>&1');

@@ -98,10 +98,10 @@ func TestConfig_Validate(t *testing.T) {
 		if os.Getuid() == 0 {
 			c.UID = 65534
 			for _, dir := range []string{"data", "config"} { // Caddy writes to them
-				if err := os.Mkdir(filepath.Join(s.Dir, dir), 0o777); err != nil {
+				if err := os.Mkdir(filepath.Join(s.Home, dir), 0o777); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.Chmod(filepath.Join(s.Dir, dir), 0o777); err != nil {
+				if err := os.Chmod(filepath.Join(s.Home, dir), 0o777); err != nil {
 					t.Fatal(err)
 				}
 			}

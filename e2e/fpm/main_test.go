@@ -24,6 +24,9 @@ type instance struct {
 	ini  string // for -c
 
 	scanDir string // of additional ini files
+
+	uid     uint32 // that it runs as
+	ambient []uintptr
 	*harness.Supervised
 }
 
@@ -37,6 +40,8 @@ func newInstance(t *testing.T, own bool, lines string) *instance {
 	i.scanDir = filepath.Join(filepath.Dir(i.ini), "conf.d")
 	if own {
 		i.args = []string{harness.CaddyBinary, "php-pool", "fpm"}
+		i.uid, i.ambient = harness.CaddyUser(t)
+		harness.Chown(t, dir, int(i.uid), int(i.uid))
 	}
 	i.configure(lines)
 	return i
@@ -74,6 +79,7 @@ func (i *instance) command(args ...string) harness.Command {
 		Env:  []string{"PATH=" + os.Getenv("PATH"), "HOME=" + i.dir, "FPM_TEST=from the environment", "PHP_INI_SCAN_DIR=" + i.scanDir},
 		Dir:  i.dir,
 		Log:  filepath.Join(i.dir, "stderr.log"),
+		UID:  i.uid, Ambient: i.ambient,
 	}
 }
 

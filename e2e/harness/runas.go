@@ -7,8 +7,10 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -39,11 +41,59 @@ const CapableUID = 4242
 // UserCapabilities are the capabilities of [AsCapable].
 var UserCapabilities = []uintptr{unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_KILL}
 
+// An Exception is a test that ignores -run-as.
+type Exception struct {
+	Test string // or a pattern of path.Match; its subtests are included
+	Mode RunAs  // in which it does; empty: in both
+	Why  string
+}
+
+// Exceptions are all tests whose Caddy is root whatever -run-as says. Tests that are
+// about one way to run have it in their [Options].
+var Exceptions = []Exception{
+	{"TestPID1_*", "", "makes Caddy process 1 of a pid namespace, by unshare(1)"},
+	{"TestProc_*", "", "takes /proc away from Caddy, by umount(8) and unshare(1)"},
+	{"TestListener_Access", "", "gives a socket to another user: owner takes CAP_CHOWN"},
+	{"TestSocket_OwnerAndMode", "", "gives a socket to another user: owner takes CAP_CHOWN"},
+	{"TestDocs_Samples", AsConfined, "has the samples of a Caddy that is root"},
+	{"TestWarmup_Preload/*/for root", AsConfined, "runs PHP as root"},
+	{"TestUser_PoolsCannotReachEachOther", AsConfined, "has pools of two users"},
+	{"TestUser_ProcessAttributes", AsConfined, "has pools of two users"},
+	{"TestUser_SameAsCaddyWarning", AsConfined, "is about PHP of another user than Caddy's too"},
+	{"TestIsolate_*", AsConfined, "has pools of two users"},
+	{"TestEnvironment_NotInherited", AsConfined, "has pools of two users"},
+	{"TestAdminEndpoint_AccessFromPHP", AsConfined, "is about PHP of another user than Caddy's; the counterpart is TestConfine_ScriptCannotReachCaddy"},
+}
+
+// exception returns the entry of a test in a mode, or nil.
+func exception(test string, mode RunAs) *Exception {
+	name := strings.Split(test, "/")
+	for i, e := range Exceptions {
+		part := strings.Split(strings.ReplaceAll(e.Test, " ", "_"), "/")
+		if e.Mode != "" && e.Mode != mode || len(part) > len(name) {
+			continue
+		}
+		if !slices.ContainsFunc(part, func(pattern string) bool {
+			ok, err := path.Match(pattern, name[0])
+			name = name[1:]
+			return !ok || err != nil
+		}) {
+			return &Exceptions[i]
+		}
+		name = strings.Split(test, "/")
+	}
+	return nil
+}
+
 // runAs prepares the server for the user that Caddy runs as.
 func (s *Server) runAs() {
 	o := &s.Options
-	if o.RunAs == "" {
+	if o.RunAs == "" && o.UID == 0 && os.Getuid() == 0 {
 		o.RunAs = RunAs(*runAsFlag)
+		if e := exception(s.T.Name(), o.RunAs); e != nil && o.RunAs != "" {
+			s.T.Logf("Caddy is root, not %s: the test %s", o.RunAs, e.Why)
+			o.RunAs = AsRoot
+		}
 	}
 	if os.Getuid() != 0 || o.UID != 0 || o.RunAs == "" || o.RunAs == AsRoot {
 		return
@@ -59,7 +109,8 @@ func (s *Server) runAs() {
 	case AsConfined:
 		o.UID = PHPUID(s.T)
 		s.Home = confinedHome(s.T)
-		o.Env = append(slices.Clone(o.Env), "CREDENTIALS_DIRECTORY="+confinedHomes)
+		u := PHPUser(s.T) // systemd sets HOME and USER too
+		o.Env = append(slices.Clone(o.Env), "CREDENTIALS_DIRECTORY="+confinedHomes, "HOME="+u.HomeDir, "USER="+u.Username)
 		s.Own(s.Home)
 	default:
 		s.T.Fatalf("-run-as %s: write capabilities or confined", o.RunAs)
@@ -108,8 +159,27 @@ func (s *Server) Own(dir string) {
 	}
 }
 
-// RunsAs reports whether each Caddy runs like this, because of -run-as.
-func RunsAs(tb testing.TB, as RunAs) bool {
+// CaddyUser returns the user and the ambient capabilities of a Caddy that -run-as says,
+// for tests that do not start it by [Start].
+func CaddyUser(tb testing.TB) (uid uint32, ambient []uintptr) {
 	tb.Helper()
-	return os.Getuid() == 0 && *runAsFlag == string(as)
+	switch {
+	case os.Getuid() != 0:
+	case RunAs(*runAsFlag) == AsCapable:
+		return CapableUID, UserCapabilities
+	case RunAs(*runAsFlag) == AsConfined:
+		return PHPUID(tb), nil
+	}
+	return 0, nil
+}
+
+// HideFromPHP makes a file one that Caddy can read, and PHP only if it is of the same user.
+func HideFromPHP(tb testing.TB, path string) {
+	tb.Helper()
+	if uid, _ := CaddyUser(tb); uid != 0 {
+		Chown(tb, path, int(uid), int(uid))
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		tb.Fatal(err)
+	}
 }

@@ -81,9 +81,7 @@ func makeSite(t *testing.T, site string, code map[string]string) {
 	for _, path := range []string{"unreadable.php", "shut/see.php"} {
 		harness.WriteFile(t, filepath.Join(site, path), see)
 	}
-	if err := os.Chmod(filepath.Join(site, "unreadable.php"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.HideFromPHP(t, filepath.Join(site, "unreadable.php"))
 	if err := os.Chmod(filepath.Join(site, "shut"), 0o700); err != nil {
 		t.Fatal(err)
 	}

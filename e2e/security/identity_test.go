@@ -63,12 +63,6 @@ func twoSites(b harness.Backend, own ...string) string {
 func twoCustomers(t *testing.T, b harness.Backend, opts ...harness.Options) (*harness.Server, []customer) {
 	t.Helper()
 	needsRoot(t)
-	if len(opts) == 0 {
-		opts = []harness.Options{{}}
-	}
-	if harness.RunsAs(t, harness.AsConfined) { // which cannot start PHP as several users
-		opts[0].RunAs = harness.AsRoot
-	}
 	s := harness.Prepare(t, b, opts...)
 	group := func(gid int) (int, os.FileMode) { return gid, 0o700 }
 	if s.Options.RunAs == harness.AsCapable { // it has to be able to read the sites
@@ -151,8 +145,8 @@ func TestUser_ProcessAttributes(t *testing.T) {
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
 		for option, want := range map[string]map[string]string{
 			"": {"NoNewPrivs": "0", "core": "0 0", "helper": "0"},
-			"no_new_privs\numask 027\noom_score_adj 700\nnice 3": {
-				"NoNewPrivs": "1", "umask": "0027", "oom_score_adj": "700", "nice": "3", "core": "0 0", "helper": "33",
+			"no_new_privs\numask 027\noom_score_adj 700\nnice 19": {
+				"NoNewPrivs": "1", "umask": "0027", "oom_score_adj": "700", "nice": "19", "core": "0 0", "helper": "33",
 			},
 		} {
 			s, list := twoCustomers(t, b)
@@ -310,7 +304,7 @@ func TestUser_SameAsCaddyWarning(t *testing.T) {
 			t.Errorf("the warning does not name %s", word)
 		}
 	}
-	if other := harness.Start(t, harness.SharedLean, harness.PlainSite, harness.Options{RunAs: harness.AsRoot}); other.HasLogged(warning) {
+	if other := harness.Start(t, harness.SharedLean, harness.PlainSite); other.HasLogged(warning) {
 		t.Error("got a warning although PHP runs as another user")
 	}
 }

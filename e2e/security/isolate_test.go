@@ -4,6 +4,7 @@ package security
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
@@ -88,12 +91,18 @@ func TestIsolate_ConfinesPoolToItsSite(t *testing.T) {
 			if uploaded := c.upload(); len(uploaded) != 1 || uploaded[0] != private+"/tmp" {
 				t.Errorf("an upload is stored in %v", uploaded)
 			}
-			for path, mode := range map[string]fs.FileMode{
-				private + "/tmp": 0o700, private + "/sessions": 0o700, got.Session: 0o600, c.root + "/written": 0o640,
-			} {
-				wantOwner(t, path, uid, gid, mode)
+			wantOwner(t, got.Session, uid, gid, 0o600)
+			wantOwner(t, c.root+"/written", uid, gid, 0o640)
+			caddy := int(s.Options.UID)
+			wantOwner(t, private, caddy, caddy, 0o711)
+			for _, dir := range []string{private + "/tmp", private + "/sessions"} {
+				if s.Options.RunAs == harness.AsCapable { // which cannot give it away
+					wantOwner(t, dir, caddy, caddy, 0o770) // the group's are the mask of the list
+					wantACL(t, dir, "u::7 u:"+fmt.Sprint(uid)+":7 g::0 m::7 o::0")
+					continue
+				}
+				wantOwner(t, dir, uid, gid, 0o700)
 			}
-			wantOwner(t, private, 0, 0, 0o711)
 		}
 	})
 }
@@ -124,6 +133,30 @@ func wantOwner(t *testing.T, path string, uid, gid int, mode fs.FileMode) {
 	st := info.Sys().(*syscall.Stat_t)
 	if int(st.Uid) != uid || int(st.Gid) != gid || info.Mode().Perm() != mode {
 		t.Errorf("%s is of %d:%d with mode %o, want %d:%d and %o", path, st.Uid, st.Gid, info.Mode().Perm(), uid, gid, mode)
+	}
+}
+
+// wantACL compares the access control list of a file (acl(5)), with permissions as
+// numbers.
+func wantACL(t *testing.T, path, want string) {
+	t.Helper()
+	b := make([]byte, 512)
+	n, err := unix.Getxattr(path, "system.posix_acl_access", b)
+	if err != nil {
+		t.Errorf("%s: %v", path, err)
+		return
+	}
+	kinds := map[uint16]string{1: "u", 2: "u", 4: "g", 8: "g", 16: "m", 32: "o"}
+	var list []string
+	for b = b[4:n]; len(b) >= 8; b = b[8:] {
+		id := ""
+		if kind := binary.LittleEndian.Uint16(b); kind == 2 || kind == 8 {
+			id = fmt.Sprint(binary.LittleEndian.Uint32(b[4:]))
+		}
+		list = append(list, fmt.Sprintf("%s:%s:%d", kinds[binary.LittleEndian.Uint16(b)], id, binary.LittleEndian.Uint16(b[2:])))
+	}
+	if got := strings.Join(list, " "); got != want {
+		t.Errorf("%s has the access control list %s, want %s", path, got, want)
 	}
 }
 

@@ -32,7 +32,7 @@ func TestProc_Missing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := harness.Prepare(t, harness.SharedLean, harness.Options{Wrapper: c.wrapper, RunAs: harness.AsRoot})
+			s := harness.Prepare(t, harness.SharedLean, harness.Options{Wrapper: c.wrapper})
 			err := s.Run(harness.PlainSite)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "write spawn single") {
 				t.Errorf("got %v, want %q and the remedy", err, c.want)
@@ -40,7 +40,7 @@ func TestProc_Missing(t *testing.T) {
 			if !c.single {
 				return
 			}
-			single := harness.Prepare(t, harness.SingleLean, harness.Options{Wrapper: c.wrapper, RunAs: harness.AsRoot})
+			single := harness.Prepare(t, harness.SingleLean, harness.Options{Wrapper: c.wrapper})
 			if err := single.Run(harness.PlainSite); err != nil {
 				t.Fatal(err)
 			}

@@ -47,9 +47,7 @@ func makeSite(t *testing.T, site string, code map[string]string) {
 	harness.Symlink(t, "nothing.php", filepath.Join(site, "dangling.php"))
 	harness.ChownToPHP(t, site)
 	harness.WriteFile(t, filepath.Join(site, "unreadable.php"), see)
-	if err := os.Chmod(filepath.Join(site, "unreadable.php"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	harness.HideFromPHP(t, filepath.Join(site, "unreadable.php"))
 }
 
 // writeStreams adds streamScripts and the directory that they write to.
