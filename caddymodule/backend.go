@@ -243,6 +243,9 @@ func (b *Backend) send(r *http.Request, state *requestState, w http.ResponseWrit
 	state.response = resp.Response
 	state.replaceRetryAfter(resp.HTTP.Header)
 	live.RemoveProxyStatus(resp.HTTP.Header)
+	if resp.HTTP.StatusCode >= http.StatusInternalServerError {
+		b.pool.ServerErrors.Add(1)
+	}
 	resp.body = resp.HTTP.Body.(*fastcgi.Body)
 	if stream != nil {
 		resp.beforeResponse(state, stream)

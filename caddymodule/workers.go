@@ -14,6 +14,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/cgi"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/release"
 )
 
 // workerRoutes are the workers to which a handler may send a request: its own ones, and
@@ -170,10 +171,15 @@ func (routes workerRoutes) matching(r *http.Request) int {
 	return 0
 }
 
-// running returns the worker that runs a script, or nil.
-func (routes workerRoutes) running(script string) *workerRoute {
+// running returns the worker that runs the script of a request, or nil.
+func (routes workerRoutes) running(r *http.Request, script string) *workerRoute {
+	rel := release.From(r.Context())
 	for _, w := range routes {
-		if len(w.match) == 0 && cgi.SameScript(w.file, script) {
+		file := w.file
+		if rel != nil {
+			file = rel.Path(file)
+		}
+		if len(w.match) == 0 && cgi.SameScript(file, script) {
 			return w
 		}
 	}
@@ -193,7 +199,7 @@ func (b *Backend) findScript(r *http.Request, state *requestState, matched int) 
 	if err != nil || len(b.workers) == 0 {
 		return script, b, err
 	}
-	if w := b.workers.running(script.Filename); w != nil {
+	if w := b.workers.running(r, script.Filename); w != nil {
 		return script, w.backend, nil
 	}
 	return script, b, nil

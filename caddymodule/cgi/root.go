@@ -8,6 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/release"
 )
 
 const (
@@ -25,7 +27,17 @@ const (
 func (site *Site) root(r *http.Request, state *State) (string, error) {
 	// A request can pass several php_pool handlers with different roots, such as
 	// the handler of an error route.
+	rel := release.From(r.Context())
+	if rel != nil {
+		// Handlers after this one, such as file_server, look there too.
+		if files, ok := caddyhttp.GetVar(r.Context(), "root").(string); ok && files != "" {
+			caddyhttp.SetVar(r.Context(), "root", rel.Root(files))
+		}
+	}
 	source := rootSource{site.RootPath(r, state.Repl), site.ResolveRootSymlink}
+	if rel != nil {
+		source.path = rel.Root(source.path)
+	}
 	if state.root != "" && state.rootSource == source {
 		return state.root, nil
 	}

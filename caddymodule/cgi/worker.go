@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/release"
 )
 
 // WorkerScript returns the script of a worker that handles the request because its path
@@ -19,6 +21,9 @@ func (site *Site) WorkerScript(r *http.Request, state *State, file string) (Scri
 	root, err := site.root(r, state)
 	if err != nil {
 		return Script{}, statError(err)
+	}
+	if rel := release.From(r.Context()); rel != nil {
+		file = rel.Root(file)
 	}
 	dir, err := rootCache.resolve(filepath.Dir(file))
 	if err != nil {

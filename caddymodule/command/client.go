@@ -28,7 +28,11 @@ type client struct {
 // newClient finds the admin API by the flags of a command.
 func newClient(cmd *cobra.Command) (*client, error) {
 	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
-	address, file, adapter := flags.String("address"), flags.String("config"), flags.String("adapter")
+	return findClient(flags.String("address"), flags.String("config"), flags.String("adapter"))
+}
+
+// findClient finds the admin API by the values of these flags.
+func findClient(address, file, adapter string) (*client, error) {
 	if address != "" && file == "" {
 		return &client{address: address}, nil
 	}

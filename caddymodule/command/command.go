@@ -50,12 +50,14 @@ func addCommands(cmd *cobra.Command, plan Planner) {
 	})
 	for _, c := range []*cobra.Command{
 		statusCommand(), topCommand(), backtraceCommand(), opcacheCommand(), restartCommand(), scaleCommand(), recycleCommand(),
-		drainCommand(), doctorCommand(plan), importCommand(),
+		drainCommand(), deployCommand(), doctorCommand(plan), importCommand(),
 	} {
 		flags := c.Flags()
 		flags.StringP("config", "c", "", "Configuration file that names the admin address, if --address is not used")
 		flags.StringP("adapter", "a", "", "Name of config adapter to apply (when --config is used)")
-		flags.String("address", "", "The address to use to reach the admin API endpoint, if not the default")
+		if flags.Lookup("address") == nil {
+			flags.String("address", "", "The address to use to reach the admin API endpoint, if not the default")
+		}
 		cmd.AddCommand(c)
 	}
 }

@@ -64,7 +64,7 @@ func runDrain(cmd *cobra.Command, names []string) error {
 		return nil
 	}
 	start := time.Now()
-	if err := c.waitIdle(cmd.Context(), names, wait); err != nil {
+	if err := c.waitIdle(cmd.Context(), names, wait, "it stays drained"); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s: drained after %v; no request is left\n", poolList(names), time.Since(start).Round(time.Millisecond))
@@ -129,8 +129,8 @@ const (
 )
 
 // waitIdle waits until the pools have had no request for idleFor. The error says which
-// requests are left after the limit.
-func (c *client) waitIdle(ctx context.Context, names []string, limit time.Duration) error {
+// requests are left after the limit, and what becomes of the pool.
+func (c *client) waitIdle(ctx context.Context, names []string, limit time.Duration, outcome string) error {
 	start, quiet := time.Now(), min(idleFor, limit)
 	idleSince := start
 	for {
@@ -141,8 +141,8 @@ func (c *client) waitIdle(ctx context.Context, names []string, limit time.Durati
 				return err
 			}
 			if n := p.open(); n > 0 {
-				left = fmt.Sprintf("pool %s still has %s after %v: it stays drained; see `caddy php-pool top %s`, or wait longer",
-					name, human.Plural(n, "request"), limit, name)
+				left = fmt.Sprintf("pool %s still has %s after %v: %s; see `caddy php-pool top %s`, or wait longer",
+					name, human.Plural(n, "request"), limit, outcome, name)
 			}
 		}
 		now := time.Now()

@@ -62,14 +62,16 @@ type follower struct {
 }
 
 func (f *follower) check(plan *poolcfg.Plan) {
-	script, err := poolcfg.ResolveScript(plan.Worker.File)
-	if err == nil && script != plan.Worker.Script && poolcfg.IsFile(script) {
-		f.restart("the script is now "+script, true)
+	if script, moved := movedScript(plan); moved {
+		f.restart("the script is now "+script, true, func(plan *poolcfg.Plan) bool {
+			_, moved := movedScript(plan)
+			return moved
+		})
 		return
 	}
 	select {
 	case <-f.pool.resets:
-		if !f.restart("opcache_reset() in a worker script", false) {
+		if !f.restart("opcache_reset() in a worker script", false, always) {
 			f.pool.resetRequested() // later
 		}
 		return
@@ -80,14 +82,24 @@ func (f *follower) check(plan *poolcfg.Plan) {
 	}
 }
 
-// restart starts a generation, unless the last attempt was too recent. again means that
-// only one with the same reason counts.
-func (f *follower) restart(reason string, again bool) bool {
+// movedScript returns the path to which that of the script leads, and whether it is
+// another one than the workers run.
+func movedScript(plan *poolcfg.Plan) (script string, moved bool) {
+	if plan.Worker == nil {
+		return "", false
+	}
+	script, err := poolcfg.ResolveScript(plan.Worker.File)
+	return script, err == nil && script != plan.Worker.Script && poolcfg.IsFile(script)
+}
+
+// restart starts a generation if that is wanted, unless the last attempt was too recent.
+// again means that only one with the same reason counts.
+func (f *follower) restart(reason string, again bool, wanted func(*poolcfg.Plan) bool) bool {
 	if time.Since(f.triedAt) < followRetry && (!again || reason == f.tried) {
 		return false
 	}
 	f.tried = reason
-	if err := f.pool.Restart(f.pool.closeCtx, reason); err != nil && f.pool.closeCtx.Err() == nil {
+	if err := f.pool.restartIf(f.pool.closeCtx, reason, wanted); err != nil && f.pool.closeCtx.Err() == nil {
 		f.pool.logger.Error("the new generation of the worker script failed to start; keeping the old one",
 			zap.String("reason", reason), zap.Error(err))
 	}
@@ -109,7 +121,7 @@ func (f *follower) scan(worker *poolcfg.WorkerPlan) {
 	}
 	f.failed = now // unless the plan of the next generation has these files
 	f.tried = ""
-	f.restart("changed: "+firstChanged(now, worker.Files), true)
+	f.restart("changed: "+firstChanged(now, worker.Files), true, always)
 }
 
 // firstChanged returns a path, the first in order, whose state differs in the two.

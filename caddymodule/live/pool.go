@@ -29,6 +29,8 @@ type Pool struct {
 	// ClientsClosed counts requests whose client disconnected before the
 	// response was complete.
 	ClientsClosed atomic.Uint64
+	// ServerErrors counts responses of PHP with a status of 5xx.
+	ServerErrors atomic.Uint64
 
 	// UntoldHTTPS reports that a trusted proxy has passed on a request by https, and PHP
 	// has seen http, because trust_forwarded is off.

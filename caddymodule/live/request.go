@@ -49,6 +49,10 @@ func (p *Pool) Do(ctx context.Context, r *pool.Request) (*pool.Response, error) 
 	switch {
 	case !ok:
 		return p.Pool.Do(ctx, r)
+	case w.prepared == nil:
+		w.pool = p
+		w.cancel() // so that it is not reported as an error
+		return nil, ctx.Err()
 	case w.pool != p:
 		w.otherPool = true
 		return nil, errOtherPool

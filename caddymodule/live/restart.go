@@ -15,11 +15,20 @@ var ErrNotStarted = errors.New("pool has not started yet: retry when its config 
 // is drained once the new one is ready; after an error it stays active. reason is
 // logged.
 func (p *Pool) Restart(ctx context.Context, reason string) error {
+	return p.restartIf(ctx, reason, always)
+}
+
+// restartIf is Restart if the active plan still gives a reason for it, and else does
+// nothing: another change may have come first.
+func (p *Pool) restartIf(ctx context.Context, reason string, wanted func(*poolcfg.Plan) bool) error {
 	p.changeMu.Lock()
 	defer p.changeMu.Unlock()
 	current, app := p.Active()
 	if current == nil {
 		return ErrNotStarted
+	}
+	if !wanted(current) {
+		return nil
 	}
 	options, err := current.Options.Reread()
 	if err != nil {
@@ -45,6 +54,13 @@ func (p *Pool) Restart(ctx context.Context, reason string) error {
 	if err := prepared.Commit(); err != nil {
 		return err
 	}
+	p.replacedLocked(reason, current, fresh)
+	return nil
+}
+
+// replacedLocked records that a generation of fresh, with the same settings, has replaced
+// that of current.
+func (p *Pool) replacedLocked(reason string, current, fresh *poolcfg.Plan) {
 	p.logGeneration(reason, fresh)
 	p.plan = p.plan.WithDetected(fresh)
 	p.adminINIDirs.Store(p.plan.AdminINIDirs())
@@ -52,5 +68,6 @@ func (p *Pool) Restart(ctx context.Context, reason string) error {
 	if next := p.staged; next != nil && next.prepared == nil && next.plan.Key == current.Key {
 		next.plan = next.plan.WithDetected(fresh)
 	}
-	return nil
 }
+
+func always(*poolcfg.Plan) bool { return true }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
+	"github.com/mevdschee/caddy-php-pool/caddymodule/release"
 	"github.com/mevdschee/caddy-php-pool/fastcgi"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -26,11 +27,15 @@ import (
 // request, and only [Pool.Do] sends them to that generation.
 type warmupRoute struct {
 	pool     *Pool
-	prepared *pool.Prepared
-	worker   int // index of the generation's worker to use
+	prepared *pool.Prepared // nil to find out only which pool a request is for
+	worker   int            // index of the generation's worker to use
+	// release is the one that a deployment warms up, else nil.
+	release *release.Release
+	cancel  func() // ends the current request
 
 	// Results of the last request.
 	reachedPHP bool
+	status     int       // 0 without a response
 	otherPool  bool      // it was for another pool, as that of a worker script of the site
 	doErr      error     // the worker cannot be used any more, or sent no response
 	stderr     quotation // of the script
@@ -42,8 +47,14 @@ var (
 	// activeWarmups counts generations that are being warmed up; see Do.
 	activeWarmups atomic.Int32
 
+	errNoSite    = errors.New("found no site that uses the pool: write an absolute URL")
 	errOtherPool = errors.New("a warmup is for one pool only")
 )
+
+// errWarmupTimeout returns the error of a request that took too long.
+func errWarmupTimeout(limit time.Duration) error {
+	return fmt.Errorf("no complete response within %v (start_timeout)", limit)
+}
 
 // warm runs the requests of the option warmup on a prepared generation. It returns
 // an error only if warmup_strict is set; else it logs errors.
@@ -53,6 +64,20 @@ func (p *Pool) warm(ctx context.Context, app Owner, plan *poolcfg.Plan, prepared
 	if err != nil {
 		return err
 	}
+	n, errs := p.warmWith(ctx, plan, prepared, requests, nil)
+	if plan.Options.RequiresWarmup() {
+		return errors.Join(errs...)
+	}
+	for _, err := range errs {
+		p.logger.Warn("warmup failed; continuing (warmup_strict is off)", zap.Error(err))
+	}
+	p.logger.Info("warmup done", zap.Int("requests", n), zap.Int("failed", len(errs)), zap.Duration("duration", time.Since(start)))
+	return nil
+}
+
+// warmWith runs requests on a prepared generation, of a release if rel is not nil. It
+// returns how many, and their errors.
+func (p *Pool) warmWith(ctx context.Context, plan *poolcfg.Plan, prepared *pool.Prepared, requests []warmupRequest, rel *release.Release) (n int, errs []error) {
 	activeWarmups.Add(1)
 	defer activeWarmups.Add(-1)
 	// Workers that share an OPcache need only one warm worker.
@@ -60,9 +85,11 @@ func (p *Pool) warm(ctx context.Context, app Owner, plan *poolcfg.Plan, prepared
 	if plan.Spawn == poolcfg.SpawnSingle {
 		workers = prepared.Workers()
 	}
-	var errs []error
 	for worker := range workers {
-		w := &warmupRoute{pool: p, prepared: prepared, worker: worker}
+		if rel != nil && len(errs) > 0 {
+			break // it is refused
+		}
+		w := &warmupRoute{pool: p, prepared: prepared, worker: worker, release: rel}
 		for _, r := range requests {
 			if err := w.request(ctx, plan.Settings.StartTimeout, r); err != nil {
 				errs = append(errs, fmt.Errorf("warmup %s: %w", r.url, err))
@@ -75,15 +102,7 @@ func (p *Pool) warm(ctx context.Context, app Owner, plan *poolcfg.Plan, prepared
 	stopCtx, cancel := context.WithTimeout(ctx, plan.Settings.StopTimeout)
 	defer cancel()
 	prepared.DiscardFailed(stopCtx)
-	if plan.Options.RequiresWarmup() {
-		return errors.Join(errs...)
-	}
-	for _, err := range errs {
-		p.logger.Warn("warmup failed; continuing (warmup_strict is off)", zap.Error(err))
-	}
-	p.logger.Info("warmup done", zap.Int("requests", len(requests)*workers), zap.Int("failed", len(errs)),
-		zap.Duration("duration", time.Since(start)))
-	return nil
+	return len(requests) * workers, errs
 }
 
 // warmupRequest is one request of a warmup.
@@ -115,7 +134,7 @@ func (p *Pool) warmupRequests(app Owner, uris []string) ([]warmupRequest, error)
 			continue
 		}
 		if len(sites) == 0 {
-			return nil, fmt.Errorf("warmup %s: found no site that uses the pool: write an absolute URL", uri)
+			return nil, fmt.Errorf("warmup %s: %w", uri, errNoSite)
 		}
 		for _, target := range sites {
 			full := *u
@@ -132,8 +151,13 @@ func (p *Pool) warmupRequests(app Owner, uris []string) ([]warmupRequest, error)
 // request sends one request through Caddy. It returns an error if the response is
 // a server error or does not come from PHP.
 func (w *warmupRoute) request(ctx context.Context, limit time.Duration, target warmupRequest) error {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, warmupRouteKey{}, w), limit)
-	defer cancel()
+	ctx, w.cancel = context.WithTimeoutCause(context.WithValue(ctx, warmupRouteKey{}, w), limit, errWarmupTimeout(limit))
+	defer w.cancel()
+	if w.release != nil {
+		var done func()
+		ctx, done = release.With(ctx, w.release)
+		defer done()
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target.url.String(), http.NoBody)
 	if err != nil {
 		return err
@@ -150,7 +174,13 @@ func (w *warmupRoute) request(ctx context.Context, limit time.Duration, target w
 	w.doErr, w.reachedPHP, w.otherPool = nil, false, false
 	w.stderr.Reset()
 	rec := &responseRecorder{header: http.Header{}}
-	if err := w.check(rec, serve(target.server, rec, r)); err != nil {
+	err = serve(target.server, rec, r)
+	w.status = rec.status
+	err = w.check(rec, err)
+	if err != nil && w.prepared != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		if said := strings.TrimSpace(w.stderr.String()); said != "" {
 			err = fmt.Errorf("%w; PHP said: %s", err, said)
 		}
@@ -163,7 +193,7 @@ func (w *warmupRoute) request(ctx context.Context, limit time.Duration, target w
 // come from PHP. err is the result of serve.
 func (w *warmupRoute) check(rec *responseRecorder, err error) error {
 	switch {
-	case w.otherPool:
+	case w.otherPool || w.prepared == nil:
 		return nil
 	case err != nil && w.doErr == nil && w.reachedPHP:
 		if status, exited := w.prepared.ExitStatus(w.worker); exited {
@@ -176,6 +206,9 @@ func (w *warmupRoute) check(rec *responseRecorder, err error) error {
 	case w.doErr != nil:
 		return w.doErr
 	case rec.status >= http.StatusInternalServerError:
+		return fmt.Errorf("got status %d: %s", rec.status, strings.TrimSpace(rec.body.String()))
+	case w.release != nil && rec.status == http.StatusNotFound:
+		// The release lacks the script, or the application does not know its own page.
 		return fmt.Errorf("got status %d: %s", rec.status, strings.TrimSpace(rec.body.String()))
 	case !w.reachedPHP:
 		return fmt.Errorf("got status %d, but not from PHP: write the path of a PHP page", rec.status)

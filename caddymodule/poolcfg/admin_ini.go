@@ -19,7 +19,8 @@ func (p *Plan) prepareINI() error {
 		admin = p.isolationINI()
 	}
 	maps.Copy(admin, o.AdminINI)
-	for _, values := range []map[string]string{o.INI, admin} {
+	admin = o.releaseINI(admin)
+	for _, values := range []map[string]string{o.releaseINI(o.INI), admin} {
 		// With cgi.fix_pathinfo off, php-cgi runs PATH_TRANSLATED instead of
 		// SCRIPT_FILENAME unless discard_path is on (init_request_info in
 		// sapi/cgi/cgi_main.c): GET /index.php/uploads/evil.jpg would run the

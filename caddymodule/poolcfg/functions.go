@@ -90,7 +90,7 @@ func (p *Plan) preloadScript() (script, reason string) {
 	if strings.Contains(script, "$") {
 		return "", fmt.Sprintf("the ini files set it to %s, which only PHP can expand: write `ini opcache.preload <path>`", script)
 	}
-	return script, ""
+	return p.Options.inRelease(script), ""
 }
 
 // hasXdebug reports whether Xdebug is loaded and not off.

@@ -248,6 +248,10 @@ type Options struct {
 
 	// worker is the worker whose pool this is, nil for an ordinary pool; see ForWorker.
 	worker *workerScript
+
+	// release returns paths in a release that is not active yet; see InRelease. It may be
+	// nil.
+	release func(path string) string
 }
 
 // QuarantineOptions says when requests for a script at one path, whatever the

@@ -195,7 +195,7 @@ func (p *Plan) prepareWorker() error {
 	if w == nil {
 		return nil
 	}
-	script, err := ResolveScript(w.path)
+	script, err := ResolveScript(p.Options.inRelease(w.path))
 	if err != nil {
 		return fmt.Errorf("%w: write the path of the script that runs the application", err)
 	}

@@ -31,6 +31,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 func (a Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/php_pool/", Handler: caddy.AdminHandlerFunc(a.page)},
+		{Pattern: "/php_pool/deploy", Handler: caddy.AdminHandlerFunc(a.deploy)},
 		{Pattern: "/php_pool/pools", Handler: caddy.AdminHandlerFunc(a.listPools)},
 		{Pattern: "/php_pool/pools/", Handler: caddy.AdminHandlerFunc(a.handlePool)},
 	}
@@ -196,15 +197,21 @@ func recycleWorker(w http.ResponseWriter, r *http.Request, p *live.Pool, arg str
 	return writeJSON(w, describePool(p, detail{workers: true}))
 }
 
-// changeError returns the API error for a restart or resize that failed.
+// changeError returns the API error for a restart, a resize or a deployment that failed.
 func changeError(err error) error {
 	status := http.StatusInternalServerError
 	var option *live.BadOptionError
+	var refused *live.DeployError
+	var busy *live.DeployBusyError
 	switch {
+	case errors.As(err, &busy):
+		status = http.StatusConflict
 	case errors.As(err, &option):
 		status = http.StatusBadRequest
 	case errors.Is(err, live.ErrConfigChanged), errors.Is(err, live.ErrNotStarted), errors.Is(err, pool.ErrClosed):
 		status = http.StatusConflict
+	case errors.As(err, &refused):
+		status = http.StatusUnprocessableEntity
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}
 }
