@@ -182,6 +182,9 @@ func (d *deployment) deploy(ctx context.Context, m *client) (err error) {
 	}
 	var state deployedInfo
 	err = m.call(ctx, http.MethodPost, deployPath, d.deployRequest, &state)
+	if ctx.Err() != nil {
+		return errors.New("interrupted: Caddy refuses the release, unless it has switched already; `caddy php-pool deploy --rollback` takes it back")
+	}
 	if _, ok := errors.AsType[*unreachableError](err); ok {
 		return fmt.Errorf("%w; its symlink may lead to either release", err)
 	}

@@ -90,7 +90,9 @@ var deployments = struct {
 func Deployments() []Deployed {
 	deployments.Lock()
 	defer deployments.Unlock()
-	return slices.SortedFunc(maps.Values(deployments.last), func(a, b Deployed) int { return strings.Compare(a.Link, b.Link) })
+	list := slices.AppendSeq([]Deployed{}, maps.Values(deployments.last))
+	slices.SortFunc(list, func(a, b Deployed) int { return strings.Compare(a.Link, b.Link) })
+	return list
 }
 
 // deploy is one deployment while it runs.
