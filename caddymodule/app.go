@@ -198,34 +198,6 @@ func (a *App) PoolNames() []string { return slices.Collect(maps.Keys(a.pools)) }
 // DefinesPool reports whether the app itself defines a pool of that name.
 func (a *App) DefinesPool(name string) bool { return a.Pools[name] != nil }
 
-// findCached is phpbin.Find, called once per config for all pools with the same
-// option `binary`: it reads every directory of PATH, which takes a few
-// milliseconds. Errors are not cached.
-func (a *App) findCached(binary string) (string, error) {
-	if path, ok := a.located[binary]; ok {
-		return path, nil
-	}
-	path, err := phpbin.Find(binary)
-	if err == nil {
-		a.located[binary] = path
-	}
-	return path, err
-}
-
-// detectCached is phpbin.Detect, called once per config for all pools that start
-// php-cgi in the same way: it takes about 50 ms. Errors are not cached.
-func (a *App) detectCached(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error) {
-	key := fmt.Sprint(path, o.Args(), o.Environ(), o.Credential)
-	if b := a.detected[key]; b != nil {
-		return b, nil
-	}
-	b, err := phpbin.Detect(ctx, path, o)
-	if err == nil {
-		a.detected[key] = b
-	}
-	return b, err
-}
-
 // Start starts the pools that do not run yet, and returns when they are ready to
 // serve. Pools that run already keep their workers until the previous config has
 // stopped; if their options have changed, Start prepares a new generation.

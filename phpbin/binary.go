@@ -57,6 +57,9 @@ type Binary struct {
 
 	settings map[string]string // see Setting
 
+	extensionDir string // extension_dir
+	unsteady     bool   // the next run may find something else: OPcache could not start
+
 	// Size, ModTime and Inode belong to the file that Path resolves to.
 	Size    int64
 	ModTime time.Time

@@ -37,3 +37,9 @@ func (s *Single) Err() error {
 		return nil
 	}
 }
+
+// FreshMemory returns a Memory for which files count that were changed just now.
+func FreshMemory(dir string) Memory { return Memory{Dir: dir, fresh: true} }
+
+// MaxMemories is how many files a Memory keeps.
+const MaxMemories = maxMemories

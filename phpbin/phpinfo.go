@@ -131,6 +131,9 @@ func (b *Binary) readRows(rows map[string]string) {
 	b.ZTS = rows["Thread Safety"] == "enabled"
 	b.OPcache = rows["Opcode Caching"] == "Up and Running"
 	b.JIT = b.OPcache && rows["JIT"] == "On"
+	_, loaded := rows["Opcode Caching"]
+	b.unsteady = loaded && !b.OPcache && !isOff(rows, "opcache.enable")
+	b.extensionDir = rows["extension_dir"]
 	b.MemoryLimit = parseBytes(rows["memory_limit"])
 	b.settings = make(map[string]string, len(binarySettings))
 	for _, name := range binarySettings {
