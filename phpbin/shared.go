@@ -208,7 +208,8 @@ func (s *Shared) WorkersStay() bool {
 
 // Close stops the master and its children and returns when none is left. The
 // workers should be idle: TERM interrupts a script that sleeps or waits for a lock.
-// Children that have never served are killed. When ctx ends, those that remain are
+// Children that have never served are killed, and with Options.KillIdle also workers
+// whose script has ended. When ctx ends, those that remain are
 // killed. Other programs that scripts have started stay: see KillJobs. Close may be
 // called again.
 //
@@ -216,24 +217,46 @@ func (s *Shared) WorkersStay() bool {
 // to those programs too. It has nothing to finish.
 func (s *Shared) Close(ctx context.Context) error {
 	return s.close(ctx, func() error {
+		idle := s.idleChildren()
 		_ = s.master.kill()
 		for _, p := range append(s.closeSlots(), s.takeUnassigned()...) {
 			_ = p.conn.Close()
 		}
-		s.terminateChildren()
+		s.endChildren(idle)
 		err := s.shutdown(s.isChild)
 		s.endpoint.close()
 		return err
 	})
 }
 
-// terminateChildren sends TERM to the children that have served. They exit when they
-// are idle and their connection is closed.
-func (s *Shared) terminateChildren() {
+// idleChildren returns the workers that may be killed: not those of which a Drain waits
+// for the end of a script.
+func (s *Shared) idleChildren() map[*child]bool {
+	idle := map[*child]bool{}
+	if !s.opts.KillIdle {
+		return idle
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.owners {
+		if !p.draining {
+			idle[p.proc] = true
+		}
+	}
+	return idle
+}
+
+// endChildren kills the children in idle, and sends TERM to the others that have served:
+// they exit when they are idle and their connection is closed.
+func (s *Shared) endChildren(idle map[*child]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.children {
-		_ = c.send(syscall.SIGTERM)
+		if idle[c] {
+			_ = c.kill()
+		} else {
+			_ = c.send(syscall.SIGTERM)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ func (p *Plan) Starter(logger *zap.Logger, onReset func()) pool.Starter {
 		}
 		o := p.Process
 		o.Slots = slots
+		o.KillIdle = p.Worker == nil // a worker script may have something to do at its end
 		o.Output = func(out phpbin.Output) { logOutput(logger, out) }
 		o.Notice = func(message string, err error) { logger.Error(message, zap.Error(err)) }
 		keepsConn := p.Binary.KeepsConnAfterGetValues()
