@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,9 +50,13 @@ func startRivals(t *testing.T, site string) []*rival {
 		{rivalNames[harness.SingleLean.Name], false, caddyWith(harness.SingleLean)},
 		{rivalNames[harness.SharedLean.Name], true, caddyWith(harness.SharedLean)},
 	}
+	only := regexp.MustCompile(*speedServers)
 	var all []*rival
 	for _, w := range wanted {
 		if *speedShort && !w.short || w.name == "FrankenPHP" && os.Getenv(frankenPHPEnv) == "" {
+			continue
+		}
+		if len(all) > 0 && !only.MatchString(w.name) {
 			continue
 		}
 		r := w.start(t, site)

@@ -21,11 +21,12 @@ import (
 )
 
 var (
-	speedShort  = flag.Bool("speed.short", false, "only hello, page and upload, and only ours and the incumbent")
-	speedRounds = flag.Int("speed.rounds", 5, "how often each is measured; the median counts")
-	speedTime   = flag.Duration("speed.time", 3*time.Second, "how long each measurement takes")
-	speedOnly   = flag.String("speed.only", "", "a regular expression: only the works that it matches")
-	speedEnv    = flag.String("speed.env", "", "more of the environment of each Caddy, as GOMAXPROCS=1; several are separated by spaces")
+	speedShort   = flag.Bool("speed.short", false, "only hello, page and upload, and only ours and the incumbent")
+	speedRounds  = flag.Int("speed.rounds", 5, "how often each is measured; the median counts")
+	speedTime    = flag.Duration("speed.time", 3*time.Second, "how long each measurement takes")
+	speedOnly    = flag.String("speed.only", "", "a regular expression: only the works that it matches")
+	speedServers = flag.String("speed.servers", "", "a regular expression: only the servers that it matches, besides the first")
+	speedEnv     = flag.String("speed.env", "", "more of the environment of each Caddy, as GOMAXPROCS=1; several are separated by spaces")
 )
 
 // work is one kind of request that every server is measured with.
@@ -107,6 +108,9 @@ func speedOfWorks(t *testing.T, site string, chosen []work, report func(name, ta
 	for _, w := range chosen {
 		var those []*rival
 		for _, r := range slices.Concat(rivals, limits) {
+			if r.limit && !regexp.MustCompile(*speedServers).MatchString(r.name) {
+				continue
+			}
 			if r.path == "" || r.path == w.path {
 				those = append(those, r)
 			}

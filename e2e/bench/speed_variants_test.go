@@ -124,4 +124,16 @@ func TestSpeedVariants(t *testing.T) {
 			fmt.Print(speedTable(w.name, counts), usageTable(t, w.work, w.rivals, counts))
 		}
 	}
+	for _, kind := range loadKinds {
+		if only.MatchString(kind.name) {
+			rivals := direct
+			if kind.tls {
+				rivals = secure
+			}
+			fmt.Print(loadTable(t, kind, rivals))
+		}
+	}
+	if only.MatchString("idle") {
+		fmt.Print(idleTable(direct))
+	}
 }
