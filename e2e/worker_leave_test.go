@@ -19,13 +19,16 @@ import (
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
-// leaveWorker waits, where the request says so, until the file "go" exists. It says in
-// the file "at" that it waits, and in "aborted" what connection_aborted() returned then.
+// leaveWorker waits, where the request says so, until the file "go" exists, and before the
+// end of the response until it has learned that the client has left. It says in the file
+// "at" that it waits, and in "aborted" what connection_aborted() returned then.
 const leaveWorker = `<?php
 function wait($stage) {
 	if (($_GET['stage'] ?? '') !== $stage) { return; }
 	touch(__DIR__ . '/at');
 	for ($end = time() + 60; !file_exists(__DIR__ . '/go') && time() < $end; usleep(2000)) { clearstatcache(); }
+	// Caddy tells the script right after it has noticed it itself.
+	for ($told = $stage === 'head' || $stage === 'response'; $told && !connection_aborted() && time() < $end; usleep(2000)) {}
 	file_put_contents(__DIR__ . '/aborted', connection_aborted());
 }
 while (frankenphp_handle_request(function () {
