@@ -70,6 +70,7 @@ test-short: ## run the unit tests, in less than a minute and without installing 
 test-apps: deps-apps build ## run applications such as WordPress, a browser and monitoring agents, in about 5 minutes
 	$(E2E_TEST) ./e2e/apps $(CADDY)
 	cd e2e/apps/consumers && $(GO) test -count=1 -timeout $(TIMEOUT) ./... $(CADDY)
+	cd e2e/apps/browser && $(GO) test -count=1 -timeout $(TIMEOUT) ./... $(CADDY)
 
 test-as: deps build ## run the end-to-end tests with a Caddy that is not root: RUN_AS=capabilities or RUN_AS=confined
 	$(E2E_TEST) $(AS_ROOT) $(E2E) $(if $(RUN),-run '$(RUN)') $(CADDY) -run-as $(RUN_AS)

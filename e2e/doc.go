@@ -7,7 +7,7 @@
 //	e2e/webservers the same behind nginx, Apache, lighttpd and HAProxy: the FastCGI listener
 //	e2e/security   attacks, users, isolation, secrets, abusive clients
 //	e2e/cluster    several machines: a balancer, three with PHP, redis; needs root
-//	e2e/apps       DokuWiki, WordPress, a browser; consumers has monitoring agents
+//	e2e/apps       DokuWiki, WordPress; consumers has monitoring agents, browser a developer's browser
 //	e2e/soak       long or large: chaos, leaks, crowds of workers and connections
 //	e2e/bench      speed, beside php-fpm, nginx and lighttpd (build tag bench)
 //	e2e/harness    what all of them share

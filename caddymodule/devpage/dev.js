@@ -59,6 +59,7 @@
     `);
     root.adoptedStyleSheets = [sheet];
     const details = document.createElement('details');
+    details.open = list.some(({ level }) => /error$/.test(level)); // the page is not complete
     const summary = document.createElement('summary');
     summary.textContent = count === 1 ? 'PHP: 1 message' : `PHP: ${count} messages`;
     const items = document.createElement('ul');

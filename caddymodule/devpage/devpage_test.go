@@ -177,6 +177,24 @@ func TestResponse_ErrorPage(t *testing.T) {
 			"<h1>500 Internal Server Error</h1>", "GET /page?x=1", "Uncaught Exception: &lt;b&gt;x", "#0 {main}", script + ":4",
 			`<tr class="wrong"><td>4</td><td>throw new Exception(&#39;&lt;b&gt;x&lt;/b&gt;&#39;);`, "<b>Warning:</b> A in /other.php", `dev.js" defer nonce="`,
 		}, "<b>x</b>"},
+		"after output": {nil, func(w http.ResponseWriter, log io.Writer) error {
+			fmt.Fprint(log, fatal)
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(500)
+			_, err := io.WriteString(w, "<p>half")
+			return err
+		}, 500, []string{"<h1>500", "Uncaught Exception"}, "half"},
+		"caught": {nil, func(w http.ResponseWriter, log io.Writer) error {
+			fmt.Fprint(log, "PHP Warning:  A in /other.php on line 7\n")
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(500)
+			for range 3 {
+				if _, err := io.WriteString(w, "<p>ours"+strings.Repeat(" ", maxHeld/2)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, 500, []string{"<p>ours"}, "<h1>"},
 		"fetch": {func(r *http.Request) { r.Header.Set("Sec-Fetch-Dest", "empty") }, blank, 500, []string{"<h1>500"}, "dev.js"},
 		"JSON": {func(r *http.Request) { r.Header.Set("Accept", "application/json") }, blank, 500, []string{
 			`{"error":"500 Internal Server Error","messages":["Warning: A in /other.php on line 7","Fatal error: Uncaught Exception`,

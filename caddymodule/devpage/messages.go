@@ -2,6 +2,7 @@ package devpage
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,13 +74,15 @@ func (m *message) locate() {
 }
 
 // isFatal reports whether the message says why the script ended.
-func (m *message) isFatal() bool {
+func (m message) isFatal() bool {
 	switch m.Level {
 	case "Fatal error", "Parse error", "Compile error", "Recoverable fatal error":
 		return true
 	}
 	return false
 }
+
+func hasFatal(list []message) bool { return slices.ContainsFunc(list, message.isFatal) }
 
 // cause returns the index of the message that best explains a failure, or -1 without one.
 func cause(list []message) int {

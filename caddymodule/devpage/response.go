@@ -26,9 +26,10 @@ type Response struct {
 	begin   time.Time
 	version int // of the files, when PHP began
 
-	status    int  // of the final header; 0 until WriteHeader
-	held      bool // the header waits for a body: without one it is an error without a text
-	hasScript bool // the body ends with our script
+	status    int    // of the final header; 0 until WriteHeader
+	held      bool   // the header waits, because a page of ours may replace the response
+	body      []byte // what the application has sent while the header is held
+	hasScript bool   // the body ends with our script
 
 	mu  sync.Mutex // PHP may log while another goroutine reads the response
 	log []byte
@@ -142,11 +143,29 @@ func (resp *Response) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if resp.held {
-		resp.held = false
-		resp.writeHeader()
+	if resp.held && len(resp.body)+len(p) <= maxHeld {
+		resp.body = append(resp.body, p...)
+		return len(p), nil
+	}
+	if err := resp.unhold(); err != nil {
+		return 0, err
 	}
 	return resp.ResponseWriterWrapper.Write(p)
+}
+
+// maxHeld is the size, in bytes, of an error page of an application that is held.
+const maxHeld = 1 << 20
+
+// unhold writes what was held.
+func (resp *Response) unhold() error {
+	if !resp.held {
+		return nil
+	}
+	resp.held = false
+	resp.writeHeader()
+	_, err := resp.ResponseWriterWrapper.Write(resp.body)
+	resp.body = nil
+	return err
 }
 
 // ReadFrom implements io.ReaderFrom.
@@ -169,9 +188,10 @@ func (resp *Response) FlushError() error {
 // Flush implements http.Flusher.
 func (resp *Response) Flush() { _ = resp.FlushError() }
 
-// End completes the response, and must be called when the handler has returned err. If
-// Caddy would send its blank page for the error, the developer gets a page about it; other
-// errors are returned.
+// End completes the response, and must be called when the handler has returned err. The
+// developer gets a page about an error without a text, an error of PHP that the application
+// has not caught, and an error for which Caddy would send a blank page. Other errors are
+// returned.
 func (resp *Response) End(err error) error {
 	if isDocument(resp.request) {
 		defer resp.watcher.record(func(l *loads) { l.end(resp.begin, time.Now()) })
@@ -179,12 +199,11 @@ func (resp *Response) End(err error) error {
 	switch status, reason := explain(err); {
 	case resp.request.Context().Err() != nil:
 		return err
-	case err == nil && resp.held:
+	case err == nil && resp.held && (len(resp.body) == 0 || hasFatal(resp.messages())):
 		return resp.writeError("")
-	case err == nil && resp.hasScript:
-		_, err := io.WriteString(resp.ResponseWriter, resp.script())
-		if err != nil {
-			return nil //nolint:nilerr // the client disconnected
+	case err == nil:
+		if resp.unhold() == nil && resp.hasScript { // else the client disconnected
+			_, _ = io.WriteString(resp.ResponseWriter, resp.script())
 		}
 		return nil
 	case err != nil && status >= 500 && (resp.status == 0 || resp.held):
