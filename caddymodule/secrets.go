@@ -22,6 +22,7 @@ func (a *App) secrets() *poolcfg.Secrets {
 	s := &poolcfg.Secrets{}
 	paths := []string{caddy.AppDataDir(), caddy.AppConfigDir(), os.Getenv("CREDENTIALS_DIRECTORY")}
 	paths = append(paths, storagePaths(a.ctx)...)
+	paths = append(paths, a.secretFiles()...) // before the app tls is loaded, if it is not
 	paths = append(paths, keyFiles(a.ctx)...)
 	for _, path := range paths {
 		if path == "" {
@@ -50,7 +51,6 @@ func hasConfig(ctx caddy.Context) bool {
 }
 
 // storagePaths returns the directories of a file storage that is not the default one.
-// Its root may contain other files, even the sites.
 func storagePaths(ctx caddy.Context) []string {
 	if !hasConfig(ctx) {
 		return nil
@@ -59,11 +59,7 @@ func storagePaths(ctx caddy.Context) []string {
 	if !ok || storage.Path == caddy.AppDataDir() {
 		return nil
 	}
-	var list []string
-	for _, name := range []string{"acme", "certificates", "keys", "ocsp", "pki"} {
-		list = append(list, filepath.Join(storage.Path, name))
-	}
-	return list
+	return storageDirs(storage.Path)
 }
 
 // sameType returns v if it has the type of sample, which need not be imported.
@@ -86,9 +82,10 @@ func (a *App) adminListen() (caddy.NetworkAddress, bool) {
 	return parseAdminListen(config.Admin.Listen)
 }
 
-// keyFiles returns the files and directories with keys that the directive tls names.
-// Caddy does not export them (2.11: caddytls.TLS.certificateLoaders), so they are read
-// by reflection. If another version of Caddy has them elsewhere, a test fails.
+// keyFiles returns the files and directories with keys that the app tls loads, and the
+// storages of its policies. Caddy does not export them (2.11: certificateLoaders of
+// caddytls.TLS), so they are read by reflection. If another version of Caddy has them
+// elsewhere, a test fails.
 func keyFiles(ctx caddy.Context) []string {
 	if !hasConfig(ctx) {
 		return nil
@@ -101,11 +98,16 @@ func keyFiles(ctx caddy.Context) []string {
 	if !ok {
 		return nil
 	}
+	var list []string
+	if tls.Automation != nil {
+		for _, policy := range tls.Automation.Policies {
+			list = append(list, ownStorage(ctx, reflect.ValueOf(policy).Elem())...)
+		}
+	}
 	loaders := reflect.ValueOf(tls).Elem().FieldByName("certificateLoaders")
 	if loaders.Kind() != reflect.Slice {
-		return nil
+		return list
 	}
-	var list []string
 	for i := range loaders.Len() {
 		loader := reflect.Indirect(loaders.Index(i).Elem())
 		if loader.Kind() != reflect.Slice {

@@ -53,7 +53,7 @@ func writeCertificate(t *testing.T, s *harness.Server) (certificate, key string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -81,16 +81,18 @@ func TestConfine_ScriptCannotReachCaddy(t *testing.T) {
 			t.Parallel()
 			s := prepareConfined(t)
 			certificate, key := writeCertificate(t, s)
+			clientCertificate, clientKey := writeCertificate(t, s)
+			authority, authorityKey := writeCertificate(t, s)
 			// Not all of its directories, as by default: each path is to be hidden by itself.
 			s.Options.Env = []string{"CREDENTIALS_DIRECTORY=" + filepath.Join(s.Home, "credentials")}
 			data := filepath.Join(s.Home, "data", "caddy")
 			files := map[string]string{
-				"key": key, "data": data + "/secret", "config": filepath.Join(s.Home, "config", "caddy", "autosave.json"),
+				"key": key, "client key": clientKey, "authority key": authorityKey, "token": filepath.Join(s.Home, "tokens", "token"), "data": data + "/secret", "config": filepath.Join(s.Home, "config", "caddy", "autosave.json"),
 				"credential": filepath.Join(s.Home, "credentials", "token"),
 				"storage":    filepath.Join(s.Home, "storage", "certificates", "a.key"),
 			}
 			for _, file := range files {
-				if file != key {
+				if !strings.HasSuffix(file, "/key.pem") {
 					harness.WriteFile(t, file, "secret")
 				}
 			}
@@ -104,10 +106,12 @@ func TestConfine_ScriptCannotReachCaddy(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			s.Options.Global = "admin 127.0.0.1:{$PORT2}\nauto_https off\nstorage file_system " + filepath.Join(s.Home, "storage")
+			s.Options.Global = "admin 127.0.0.1:{$PORT2}\nauto_https off\nstorage file_system " + filepath.Join(s.Home, "storage") +
+				"\npki {\nca other {\nroot {\ncert " + authority + "\nkey " + authorityKey + "\n}\n}\n}\n"
 			site := harness.PoolSite(harness.SharedLean, "workers 1", option)
 			https := harness.FreePort(t)
-			site += fmt.Sprintf("\nhttps://localhost:%d {\ntls %s %s\nrespond ok\n}\n", https, certificate, key)
+			site += fmt.Sprintf("\nhttps://localhost:%d {\ntls %s %s\nrespond /token {file.%s}\n"+
+				"reverse_proxy https://127.0.0.1:9 {\ntransport http {\ntls_client_auth %s %s\n}\n}\n}\n", https, certificate, key, files["token"], clientCertificate, clientKey)
 			if err := s.Run(site); err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +145,7 @@ func TestConfine_ScriptCannotReachCaddy(t *testing.T) {
 			}
 			unreachable := fmt.Sprint(logged[0]["unreachable"])
 			for _, word := range []string{
-				key, data, s.Home + "/config/caddy", s.Home + "/credentials", s.Home + "/storage/certificates", "memory", "signals", "admin",
+				key, clientKey, authorityKey, files["token"], data, s.Home + "/config/caddy", s.Home + "/credentials", s.Home + "/storage/certificates", "memory", "signals", "admin",
 			} {
 				if !strings.Contains(unreachable, word) {
 					t.Errorf("%s is not in %s", word, unreachable)
