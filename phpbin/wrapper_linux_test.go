@@ -79,14 +79,14 @@ func TestLaunch_HangingWrapper(t *testing.T) {
 
 func TestRlimits_TooFewFiles(t *testing.T) {
 	o := options(t)
-	for n, ok := range map[uint64]bool{0: false, 31: false, 32: true, phpbin.Unlimited: true} {
+	for n, ok := range map[uint64]bool{0: false, 15: false, 16: true, phpbin.Unlimited: true} {
 		o.Rlimits = []phpbin.Rlimit{{Resource: "nofile", Soft: n, Hard: n}}
 		if err := o.Validate(); (err == nil) != ok {
 			t.Errorf("nofile %s: got %v", strconv.FormatUint(n, 10), err)
 		}
 	}
 	// The least that is allowed is enough for a script that includes another one.
-	o.Rlimits[0].Soft, o.Rlimits[0].Hard = 32, 32
+	o.Rlimits[0].Soft, o.Rlimits[0].Hard = 16, 16
 	l := startLauncher(t, "shared", o)
 	run(t, mustLaunch(t, l), "state.php", nil)
 }
