@@ -122,7 +122,7 @@ func TestProcessEnv_Placeholders(t *testing.T) {
 					name main
 					workers 1
 					binary {env.PHP_NAME}
-					spool_dir {env.HOME}
+					spool_dir {env.DIR}
 					ini memory_limit {env.MEMORY}
 					admin_ini user_agent {env.TAG}
 					process_env FROM_ENV {env.SECRET}

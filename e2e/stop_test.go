@@ -97,6 +97,9 @@ func TestConfig_Validate(t *testing.T) {
 		c.Env = append(c.Env, "HOME=/nonexistent")
 		if os.Getuid() == 0 {
 			c.UID = 65534
+			if err := os.Chmod(s.Home, 0o755); err != nil {
+				t.Fatal(err)
+			}
 			for _, dir := range []string{"data", "config"} { // Caddy writes to them
 				if err := os.Mkdir(filepath.Join(s.Home, dir), 0o777); err != nil {
 					t.Fatal(err)

@@ -25,8 +25,7 @@ type instance struct {
 
 	scanDir string // of additional ini files
 
-	uid     uint32 // that it runs as
-	ambient []uintptr
+	own bool // caddy php-pool fpm
 	*harness.Supervised
 }
 
@@ -36,12 +35,12 @@ func newInstance(t *testing.T, own bool, lines string) *instance {
 	t.Helper()
 	dir := harness.TempDir(t)
 	c := harness.FPMCommand(t, dir, harness.Options{Workers: 2})
-	i := &instance{t: t, args: c.Args[:1], dir: dir, ini: c.Args[len(c.Args)-1]}
+	i := &instance{t: t, own: own, args: c.Args[:1], dir: dir, ini: c.Args[len(c.Args)-1]}
 	i.scanDir = filepath.Join(filepath.Dir(i.ini), "conf.d")
 	if own {
 		i.args = []string{harness.CaddyBinary, "php-pool", "fpm"}
-		i.uid, i.ambient = harness.CaddyUser(t)
-		harness.Chown(t, dir, int(i.uid), int(i.uid))
+		uid, _ := harness.CaddyUser(t)
+		harness.Chown(t, dir, int(uid), int(uid))
 	}
 	i.configure(lines)
 	return i
@@ -74,13 +73,16 @@ func (i *instance) addINI(lines string) {
 // command returns the command with arguments that follow -y.
 func (i *instance) command(args ...string) harness.Command {
 	args = append([]string{"-y", filepath.Join(i.dir, "php-fpm.conf"), "-c", i.ini}, args...)
-	return harness.Command{
+	c := harness.Command{
 		Args: append(append([]string{}, i.args...), args...),
 		Env:  []string{"PATH=" + os.Getenv("PATH"), "HOME=" + i.dir, "FPM_TEST=from the environment", "PHP_INI_SCAN_DIR=" + i.scanDir},
 		Dir:  i.dir,
 		Log:  filepath.Join(i.dir, "stderr.log"),
-		UID:  i.uid, Ambient: i.ambient,
 	}
+	if i.own {
+		c = harness.AsCaddy(i.t, c)
+	}
+	return c
 }
 
 // start runs the instance in the foreground until the test ends.

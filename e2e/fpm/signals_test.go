@@ -229,6 +229,9 @@ func TestFPMNotify(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
+	if err := os.Chmod(filepath.Join(i.dir, "notify"), 0o777); err != nil {
+		t.Fatal(err)
+	}
 	buffer := make([]byte, 4096)
 	next := func(want string) {
 		t.Helper()

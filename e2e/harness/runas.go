@@ -56,6 +56,9 @@ var Exceptions = []Exception{
 	{"TestListener_Access", "", "gives a socket to another user: owner takes CAP_CHOWN"},
 	{"TestSocket_OwnerAndMode", "", "gives a socket to another user: owner takes CAP_CHOWN"},
 	{"TestDocs_Samples", AsConfined, "has the samples of a Caddy that is root"},
+	{"TestFPMDebian", "", "has Debian's pool, which gives its socket to www-data: that takes CAP_CHOWN"},
+	{"TestFPMReload_Broken", "", "has chroot, which a master that is not root ignores"},
+	{"TestFPMCheck_Root", "", "is about a master that is root"},
 	{"TestWarmup_Preload/*/for root", AsConfined, "runs PHP as root"},
 	{"TestUser_PoolsCannotReachEachOther", AsConfined, "has pools of two users"},
 	{"TestUser_ProcessAttributes", AsConfined, "has pools of two users"},
@@ -85,15 +88,25 @@ func exception(test string, mode RunAs) *Exception {
 	return nil
 }
 
+// modeOf returns the mode of -run-as, or AsRoot if the test is an exception.
+func modeOf(tb testing.TB) RunAs {
+	tb.Helper()
+	mode := RunAs(*runAsFlag)
+	if mode == "" {
+		return ""
+	}
+	if e := exception(tb.Name(), mode); e != nil {
+		tb.Logf("Caddy is root, not %s: the test %s", mode, e.Why)
+		return AsRoot
+	}
+	return mode
+}
+
 // runAs prepares the server for the user that Caddy runs as.
 func (s *Server) runAs() {
 	o := &s.Options
 	if o.RunAs == "" && o.UID == 0 && os.Getuid() == 0 {
-		o.RunAs = RunAs(*runAsFlag)
-		if e := exception(s.T.Name(), o.RunAs); e != nil && o.RunAs != "" {
-			s.T.Logf("Caddy is root, not %s: the test %s", o.RunAs, e.Why)
-			o.RunAs = AsRoot
-		}
+		o.RunAs = modeOf(s.T)
 	}
 	if os.Getuid() != 0 || o.UID != 0 || o.RunAs == "" || o.RunAs == AsRoot {
 		return
@@ -109,8 +122,7 @@ func (s *Server) runAs() {
 	case AsConfined:
 		o.UID = PHPUID(s.T)
 		s.Home = confinedHome(s.T)
-		u := PHPUser(s.T) // systemd sets HOME and USER too
-		o.Env = append(slices.Clone(o.Env), "CREDENTIALS_DIRECTORY="+confinedHomes, "HOME="+u.HomeDir, "USER="+u.Username)
+		o.Env = slices.Concat(accountEnv(s.T), []string{"CREDENTIALS_DIRECTORY=" + confinedHomes}, o.Env)
 		s.Own(s.Home)
 	default:
 		s.T.Fatalf("-run-as %s: write capabilities or confined", o.RunAs)
@@ -159,15 +171,32 @@ func (s *Server) Own(dir string) {
 	}
 }
 
-// CaddyUser returns the user and the ambient capabilities of a Caddy that -run-as says,
-// for tests that do not start it by [Start].
+// accountEnv returns what systemd sets for the user of [AsConfined].
+func accountEnv(tb testing.TB) []string {
+	tb.Helper()
+	u := PHPUser(tb)
+	return []string{"HOME=" + u.HomeDir, "USER=" + u.Username}
+}
+
+// AsCaddy lets a command run as -run-as says, for tests that do not use [Start].
+func AsCaddy(tb testing.TB, c Command) Command {
+	tb.Helper()
+	if c.UID, c.Ambient = CaddyUser(tb); c.UID != 0 && c.Ambient == nil {
+		c.Env = slices.Concat(c.Env, accountEnv(tb))
+	}
+	return c
+}
+
+// CaddyUser returns the user of a Caddy that -run-as says, and its ambient capabilities.
 func CaddyUser(tb testing.TB) (uid uint32, ambient []uintptr) {
 	tb.Helper()
-	switch {
-	case os.Getuid() != 0:
-	case RunAs(*runAsFlag) == AsCapable:
+	if os.Getuid() != 0 {
+		return 0, nil
+	}
+	switch modeOf(tb) {
+	case AsCapable:
 		return CapableUID, UserCapabilities
-	case RunAs(*runAsFlag) == AsConfined:
+	case AsConfined:
 		return PHPUID(tb), nil
 	}
 	return 0, nil

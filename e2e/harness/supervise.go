@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -166,7 +167,7 @@ func (c Command) start() (pid, pidfd int, err error) {
 	}
 	attr := &syscall.ProcAttr{
 		Dir:   c.Dir,
-		Env:   c.Env,
+		Env:   lastWins(c.Env),
 		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
 		Sys:   &syscall.SysProcAttr{PidFD: &pidfd},
 	}
@@ -251,4 +252,16 @@ func Descendants(pid int) []Process {
 		queue = append(queue, children[queue[0].PID]...)
 	}
 	return all
+}
+
+// lastWins removes variables that follow with another value.
+func lastWins(env []string) []string {
+	var list []string
+	for i, entry := range env {
+		name, _, _ := strings.Cut(entry, "=")
+		if !slices.ContainsFunc(env[i+1:], func(later string) bool { return strings.HasPrefix(later, name+"=") }) {
+			list = append(list, entry)
+		}
+	}
+	return list
 }
