@@ -172,14 +172,14 @@ func (routes workerRoutes) matching(r *http.Request) int {
 }
 
 // running returns the worker that runs the script of a request, or nil.
-func (routes workerRoutes) running(r *http.Request, script string) *workerRoute {
+func (routes workerRoutes) running(r *http.Request, state *requestState, script string) *workerRoute {
 	rel := release.From(r.Context())
 	for _, w := range routes {
 		file := w.file
 		if rel != nil {
 			file = rel.Path(file)
 		}
-		if len(w.match) == 0 && cgi.SameScript(file, script) {
+		if len(w.match) == 0 && state.SameInRoot(file, script) {
 			return w
 		}
 	}
@@ -199,7 +199,7 @@ func (b *Backend) findScript(r *http.Request, state *requestState, matched int) 
 	if err != nil || len(b.workers) == 0 {
 		return script, b, err
 	}
-	if w := b.workers.running(r, script.Filename); w != nil {
+	if w := b.workers.running(r, state, script.Filename); w != nil {
 		return script, w.backend, nil
 	}
 	return script, b, nil

@@ -51,6 +51,19 @@ func SameScript(a, b string) bool {
 	return err1 == nil && err2 == nil && dirA == dirB
 }
 
+// SameInRoot is SameScript for the script of a request and a file that is configured. It
+// follows the symlinks in the root as they were when the root of the request was resolved: a
+// deployment may have switched them since.
+func (s *State) SameInRoot(file, script string) bool {
+	below, ok := strings.CutPrefix(file, s.rootSource.path)
+	if ok && s.root != "" {
+		if own, ok := strings.CutPrefix(script, s.root); ok && own == below {
+			return true
+		}
+	}
+	return SameScript(file, script)
+}
+
 // RouteToFile reports whether the path of the request names a file of the site that is
 // not a script, and records it in state.
 func (site *Site) RouteToFile(r *http.Request, state *State) (bool, error) {
