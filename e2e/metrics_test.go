@@ -4,10 +4,13 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -219,5 +222,29 @@ func wantAdminSays(t *testing.T, s *harness.Server, metrics map[string]float64) 
 		if got, is := metrics[name]; !is || got != n {
 			t.Errorf("%s: got %v, the admin API says %v", name, got, n)
 		}
+	}
+}
+
+// TestDocs_SeriesPerPool counts the time series of a pool, of which docs/scaling.md has the
+// number. They are some more or less with another PHP.
+func TestDocs_SeriesPerPool(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, harness.SharedLean, harness.PoolSite(harness.SharedLean, "workers 1", "ini opcache.enable 1"))
+	s.Get("/hello.php").Want(t, 200, "hello\n")
+	var n int
+	harness.Eventually(t, func() error { // OPcache is sampled in the background
+		scrape := s.Admin("GET", "/metrics", "").Text
+		if !strings.Contains(scrape, "\nphp_pool_opcache_full{") {
+			return errors.New("OPcache has not been sampled")
+		}
+		n = len(regexp.MustCompile(`(?m)^php_pool_\w+\{[^}]*pool="main"`).FindAllString(scrape, -1))
+		return nil
+	})
+	m := regexp.MustCompile(`machines × pools × about (\d+)`).FindStringSubmatch(harness.ReadFile(t, "../docs/scaling.md"))
+	if m == nil {
+		t.Fatal("docs/scaling.md has no number of series")
+	}
+	if documented, _ := strconv.Atoi(m[1]); documented < n*9/10 || documented > n*11/10 {
+		t.Errorf("docs/scaling.md has %d series, want %d", documented, n)
 	}
 }

@@ -27,6 +27,7 @@ func TestCluster(t *testing.T) {
 		{"KilledNode", (*cluster).killedNode},
 		{"StoppedNode", (*cluster).stoppedNode},
 		{"Drain", (*cluster).drain},
+		{"Deploy", (*cluster).deployReleases},
 		{"Redis", (*cluster).redisGone},
 		{"Forwarded", (*cluster).forwarded},
 		{"FullNode", (*cluster).fullNode},

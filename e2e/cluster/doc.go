@@ -7,4 +7,5 @@
 //	machines_test.go what runs in them
 //	load_test.go     clients, and what they have seen
 //	cluster_test.go  the tests
+//	deploy_test.go   those of releases
 package cluster

@@ -16,9 +16,10 @@ import (
 // cluster is a balancer, redis, and the machines with PHP.
 type cluster struct {
 	*network
-	extensions string // the directory of redis.so and igbinary.so
-	redisDir   string // of the program and its socket
-	sites      map[string]string
+	extensions string            // the directory of redis.so and igbinary.so
+	redisDir   string            // of the program and its socket
+	sites      map[string]string // the directory of each machine's site,
+	srv        string            // and its path on that machine, the same on all
 	redis      *harness.Supervised
 	front      *harness.Server
 	nodes      map[string]*harness.Server
@@ -30,7 +31,7 @@ var nodeNames = []string{"node1", "node2", "node3"}
 // newCluster starts all machines.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{network: newNetwork(t), nodes: map[string]*harness.Server{}, sites: map[string]string{}}
+	c := &cluster{network: newNetwork(t), nodes: map[string]*harness.Server{}, sites: map[string]string{}, srv: harness.TempDir(t)}
 	c.prepareRedis()
 	c.startRedis()
 	for _, name := range nodeNames {
@@ -102,6 +103,12 @@ func (n *network) wrapper(host string) []string {
 	return []string{"/usr/bin/env", "ip", "netns", "exec", n.ns(host)}
 }
 
+// nodeWrapper is wrapper for a machine that has its site at c.srv: ip runs the command in a
+// mount namespace.
+func (c *cluster) nodeWrapper(name string) []string {
+	return append(c.wrapper(name), "sh", "-c", `mount --bind "$0" "$1" && shift && exec "$@"`, c.sites[name], c.srv)
+}
+
 func (c *cluster) startRedis() {
 	c.t.Helper()
 	args := append(c.wrapper("redis"), filepath.Join(c.redisDir, "redis-server"), "--bind", address("redis"), "--save", "", "--protected-mode", "no", "--dir", c.redisDir)
@@ -119,7 +126,7 @@ func (c *cluster) startRedis() {
 func (c *cluster) startNode(name, lines string) {
 	c.t.Helper()
 	s := harness.Prepare(c.t, harness.SharedLean, harness.Options{
-		Wrapper: c.wrapper(name), Site: filepath.Join(c.sites[name], "current"), Env: []string{"NODE=" + name},
+		Wrapper: c.nodeWrapper(name), Site: filepath.Join(c.srv, "current"), Env: []string{"NODE=" + name},
 		Global: `
 	shutdown_delay 3s
 	servers {
@@ -155,6 +162,7 @@ func (c *cluster) startNode(name, lines string) {
 				trust_forwarded
 				manager dynamic
 				stop_timeout 8s
+				start_timeout 8s
 				` + lines + `
 			}
 			file_server
