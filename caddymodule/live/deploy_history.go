@@ -28,8 +28,17 @@ func readHistory(link string) ([]string, error) {
 
 func writeHistory(link string, releases []string) error {
 	next := historyFile(link) + ".next"
-	if err := os.WriteFile(next, []byte(strings.Join(releases, "\n")+"\n"), 0o644); err != nil { //nolint:gosec // G306: it holds no secret
+	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) { // of a Caddy that was killed
 		return err
+	}
+	// Exclusive: if others may write in the directory, they could make it a symlink.
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // G302: it holds no secret
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strings.Join(releases, "\n") + "\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(next))
 	}
 	return os.Rename(next, historyFile(link))
 }

@@ -150,7 +150,7 @@ func (c *cluster) runDocs(t *testing.T) {
 	c.releaseEverywhere("42", page)
 	bin := harness.TempDir(t)
 	harness.Symlink(t, harness.CaddyBinary, filepath.Join(bin, "caddy"))
-	pairs := []string{"/srv/", c.srv + "/", "--watch 30s", "--watch 1s"}
+	pairs := []string{"/srv/", c.srv + "/", "--watch 30s", "--watch 200ms"}
 	for _, node := range nodeNames {
 		pairs = append(pairs, node+":2019", "unix/"+c.nodes[node].Dir+"/admin.sock")
 	}
