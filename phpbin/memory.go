@@ -3,9 +3,11 @@ package phpbin
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,10 +104,16 @@ func (m Memory) key(path string, o Options) string {
 // load returns what is remembered for the key, nil if there is nothing or it cannot be
 // trusted.
 func (m Memory) load(key, path string) *Binary {
-	if !ownDir(m.Dir) {
+	dir, err := openOwnDir(m.Dir)
+	if err != nil {
 		return nil
 	}
-	text, err := readOwn(filepath.Join(m.Dir, key), maxMemory)
+	defer dir.Close()
+	info, err := dir.Lstat(key)
+	if err != nil || !isOwnFile(info) || info.Size() > maxMemory {
+		return nil
+	}
+	text, err := dir.ReadFile(key)
 	if err != nil {
 		return nil
 	}
@@ -156,16 +164,19 @@ func (m Memory) store(key string, b *Binary, o Options, start time.Time) {
 	if _, err := os.Lstat(m.Dir); err != nil && os.Mkdir(m.Dir, 0o700) != nil {
 		return
 	}
-	if !ownDir(m.Dir) {
+	dir, err := openOwnDir(m.Dir)
+	if err != nil {
 		return
 	}
-	m.prune()
-	m.write(key, []byte(hashOf(body)+"\n"+string(body)))
+	defer dir.Close()
+	pruneMemories(dir)
+	replaceFile(dir, key, []byte(hashOf(body)+"\n"+string(body)))
 }
 
-// write replaces a file as a whole, because another process may read it.
-func (m Memory) write(name string, text []byte) {
-	f, err := os.CreateTemp(m.Dir, "new-*") // with mode 0600
+// replaceFile replaces a file as a whole, because another process may read it.
+func replaceFile(dir *os.Root, name string, text []byte) {
+	fresh := "new-" + rand.Text()
+	f, err := dir.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return
 	}
@@ -174,29 +185,28 @@ func (m Memory) write(name string, text []byte) {
 		err = closeErr
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(m.Dir, name))
+		err = dir.Rename(fresh, name)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = dir.Remove(fresh)
 	}
 }
 
-// prune removes the older half of the files if there are too many.
-func (m Memory) prune() {
-	entries, err := os.ReadDir(m.Dir)
+// pruneMemories removes the older half of the files if there are too many.
+func pruneMemories(dir *os.Root) {
+	entries, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil || len(entries) < maxMemories {
 		return
 	}
-	written := func(e os.DirEntry) time.Time {
-		info, err := e.Info()
-		if err != nil {
-			return time.Time{}
+	written := map[string]time.Time{}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			written[e.Name()] = info.ModTime()
 		}
-		return info.ModTime()
 	}
-	slices.SortFunc(entries, func(a, b os.DirEntry) int { return written(a).Compare(written(b)) })
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return written[a.Name()].Compare(written[b.Name()]) })
 	for _, e := range entries[:len(entries)/2] {
-		_ = os.Remove(filepath.Join(m.Dir, e.Name()))
+		_ = dir.Remove(e.Name())
 	}
 }
 

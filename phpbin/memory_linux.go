@@ -3,7 +3,6 @@ package phpbin
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,32 +72,33 @@ func changedSince(path string, t time.Time) bool {
 	return time.Unix(s.Ctim.Unix()).After(t)
 }
 
-// othersMayWrite are the permissions that a file of ours must not have.
-const othersMayWrite = 0o022
-
-// ownDir reports whether a path is a directory of this user that nobody else may write to.
-func ownDir(path string) bool {
-	var s unix.Stat_t
-	return unix.Lstat(path, &s) == nil && s.Mode&unix.S_IFMT == unix.S_IFDIR && isOwn(&s)
-}
-
-func isOwn(s *unix.Stat_t) bool {
-	return int(s.Uid) == os.Geteuid() && s.Mode&othersMayWrite == 0
-}
-
-// readOwn reads a regular file of this user that nobody else may write to.
-func readOwn(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+// openOwnDir opens a directory of this user that nobody else may write to. The path
+// must not be a symbolic link: the owner of the directory above could make it lead
+// anywhere.
+func openOwnDir(path string) (*os.Root, error) {
+	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	var s unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &s); err != nil {
-		return nil, err
-	}
-	if s.Mode&unix.S_IFMT != unix.S_IFREG || !isOwn(&s) || s.Nlink != 1 || s.Size > limit {
+	if !info.IsDir() || !isOwn(info) {
 		return nil, fs.ErrPermission
 	}
-	return io.ReadAll(io.LimitReader(f, limit))
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	if opened, err := dir.Stat("."); err != nil || !os.SameFile(info, opened) {
+		_ = dir.Close()
+		return nil, fs.ErrPermission
+	}
+	return dir, nil
+}
+
+// isOwnFile reports whether a file is a regular one of this user that nobody else may
+// write to.
+func isOwnFile(info fs.FileInfo) bool { return info.Mode().IsRegular() && isOwn(info) }
+
+func isOwn(info fs.FileInfo) bool {
+	uid, _, ok := fileOwner(info)
+	return ok && int(uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
 }

@@ -4,6 +4,8 @@ package phpbin
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"time"
 )
 
@@ -16,6 +18,6 @@ func inputState(string) string { return "" }
 
 func changedSince(string, time.Time) bool { return true }
 
-func ownDir(string) bool { return false }
+func openOwnDir(string) (*os.Root, error) { return nil, errors.ErrUnsupported }
 
-func readOwn(string, int64) ([]byte, error) { return nil, errors.ErrUnsupported }
+func isOwnFile(fs.FileInfo) bool { return false }
