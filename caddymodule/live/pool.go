@@ -23,6 +23,8 @@ type Pool struct {
 	Spool   *spool.Spool
 	OPcache *opcache.Cache
 	Sampler Sampler
+	// History is that of the last hour.
+	History History
 
 	// LimitsClients reports whether the active settings have max_per_client.
 	LimitsClients atomic.Bool

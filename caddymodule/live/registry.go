@@ -27,6 +27,7 @@ func LoadOrNew(name string, plan *poolcfg.Plan, logger *zap.Logger) (*Pool, erro
 			Name: name, Start: plan.Starter(logger, func() { p.resetRequested() }), Settings: plan.Settings, Logger: logger, Total: total,
 		}, spool.New(plan.Options.SpoolDir, plan.Options.SpoolMax), nil)
 		RunningPools.add(p) // before any config can start it
+		go p.recordHistory()
 		return p, nil
 	})
 	if err != nil {

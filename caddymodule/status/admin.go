@@ -44,6 +44,7 @@ type endpoint func(w http.ResponseWriter, r *http.Request, p *live.Pool, arg str
 // method.
 var endpoints = map[string]map[string]endpoint{
 	"":        {http.MethodGet: showPool},
+	"history": {http.MethodGet: showHistory},
 	"ping":    {http.MethodGet: pingPool},
 	"drain":   {http.MethodPost: drainPool, http.MethodDelete: undoDrain},
 	"status":  {http.MethodGet: showStatus},

@@ -6,6 +6,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 )
 
 // pageHTML is the live page. It loads nothing from other hosts.
@@ -13,14 +17,28 @@ import (
 //go:embed page.html
 var pageHTML string
 
-// liveQuery is the query with which the page requests its data.
-const liveQuery = "live"
+// Queries with which the page requests its data.
+const (
+	liveQuery    = "live"
+	historyQuery = "history"
+)
 
-// servePage responds with the page, or with the pools that it shows.
-func servePage(w http.ResponseWriter, r *http.Request, pools func() []poolJSON) error {
+// servePage responds with the page, or with what it shows of the pools.
+func servePage(w http.ResponseWriter, r *http.Request, pools []*live.Pool, describe func() []poolJSON) error {
 	w.Header().Set("Cache-Control", "no-store")
+	if r.URL.Query().Has(historyQuery) {
+		since, err := parseSince(r)
+		if err != nil {
+			return caddyhttp.Error(http.StatusBadRequest, err)
+		}
+		byName := map[string]historyJSON{}
+		for _, p := range pools {
+			byName[p.Name] = describeHistory(p, since)
+		}
+		return writeJSON(w, byName)
+	}
 	if r.URL.Query().Has(liveQuery) {
-		return writeJSON(w, pools())
+		return writeJSON(w, describe())
 	}
 	// Even if markup from a request got into the page, the browser would run no
 	// other script and load nothing from other hosts.
@@ -41,7 +59,7 @@ func (Admin) page(w http.ResponseWriter, r *http.Request) error {
 	if err := allow(w, r, http.MethodGet); err != nil {
 		return err
 	}
-	return servePage(w, r, func() []poolJSON {
+	return servePage(w, r, live.All(), func() []poolJSON {
 		return describeAll(detail{workers: true, opcache: true, fullURI: wantsFullURI(r)})
 	})
 }
@@ -49,5 +67,5 @@ func (Admin) page(w http.ResponseWriter, r *http.Request) error {
 // wantsPage reports whether the request is for the live page or its data: it comes
 // from a browser, without a query that selects another format.
 func wantsPage(r *http.Request) bool {
-	return r.URL.RawQuery == liveQuery || r.URL.RawQuery == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
+	return r.URL.RawQuery == liveQuery || strings.HasPrefix(r.URL.RawQuery, historyQuery) || r.URL.RawQuery == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
 }

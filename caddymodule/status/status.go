@@ -51,7 +51,7 @@ func (s *Status) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 		return err
 	}
 	if wantsPage(r) {
-		return servePage(w, r, func() []poolJSON {
+		return servePage(w, r, []*live.Pool{p}, func() []poolJSON {
 			return []poolJSON{describePool(p, detail{workers: true, opcache: true, fullURI: s.FullURI})}
 		})
 	}

@@ -4,6 +4,7 @@ package apps
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,9 +72,16 @@ func TestBrowser_StatusPage(t *testing.T) {
 	evil.Add("")
 	evil.WaitRunning(1)
 
+	harness.Eventually(t, func() error { // a graph needs two points
+		if history := s.Get("/status?history").Text; strings.Count(history, ",") < 20 {
+			return fmt.Errorf("the history is short: %s", history)
+		}
+		return nil
+	})
 	page := chromium(t, s.URL+"/status", "3000")
 	for _, want := range []string{
 		`data-pool="main"`, "PHP 8.", "2 busy, 1 idle, max 3", "GET /load/hold.php", `class="busy"`, `class="idle"`, "owned",
+		"<b>2</b> busy workers, at most 2 in", "95th percentile", `class="limit"`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not show %q", want)
