@@ -10,6 +10,10 @@ const (
 	// other CPUs, unless they were idle before it.
 	interval = 200 * time.Millisecond
 
+	// idleInterval is how often Caddy is measured while it may use all CPUs and uses
+	// hardly any.
+	idleInterval = 2 * time.Second
+
 	// calm is how many samples in a row must allow a lower limit.
 	calm = 3
 
@@ -72,6 +76,17 @@ func (c *controller) next(s sample) int {
 	return c.limit
 }
 
+// resting are the CPUs below which Caddy has nothing to do.
+const resting = 0.05
+
+// pauseAfter returns how long to wait for the next sample after s.
+func (c *controller) pauseAfter(s sample) time.Duration {
+	if c.limit == c.max && s.used < resting {
+		return idleInterval
+	}
+	return interval
+}
+
 // startAdapting adapts GOMAXPROCS, at most to limit, until stop is called.
 func startAdapting(limit int) (stop func()) {
 	if limit < 2 {
@@ -85,18 +100,22 @@ func startAdapting(limit int) (stop func()) {
 	go func() {
 		defer close(ended)
 		defer m.close()
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
+		timer := time.NewTimer(interval)
+		defer timer.Stop()
 		for c := newController(limit); ; {
 			select {
 			case <-quit:
 				return
-			case <-ticker.C:
+			case <-timer.C:
 			}
-			before := c.limit
-			if s, ok := m.sample(); ok && c.next(s) != before {
-				runtime.GOMAXPROCS(c.limit)
+			before, pause := c.limit, interval
+			if s, ok := m.sample(); ok {
+				if c.next(s) != before {
+					runtime.GOMAXPROCS(c.limit)
+				}
+				pause = c.pauseAfter(s)
 			}
+			timer.Reset(pause)
 		}
 	}()
 	return func() {

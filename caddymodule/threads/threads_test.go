@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSetting_Validate(t *testing.T) {
@@ -108,6 +109,22 @@ func TestController_Backoff(t *testing.T) {
 	}
 	if lowered < 2 || lowered > 12 {
 		t.Errorf("the limit was lowered %d times in 1000 samples, want 2 to 12", lowered)
+	}
+}
+
+// Caddy is measured less often only while it has nothing to do and has no limit.
+func TestController_Idle(t *testing.T) {
+	idle, busy := sample{used: 0.01, idle: 1.9}, sample{used: 1.1, idle: 0.1}
+	for _, c := range []struct {
+		limit int
+		s     sample
+		want  time.Duration
+	}{{2, idle, idleInterval}, {2, busy, interval}, {1, idle, interval}} {
+		control := newController(2)
+		control.limit = c.limit
+		if got := control.pauseAfter(c.s); got != c.want {
+			t.Errorf("limit %d, %+v: got %v, want %v", c.limit, c.s, got, c.want)
+		}
 	}
 }
 
