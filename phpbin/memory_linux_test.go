@@ -160,48 +160,48 @@ func TestMemory_Changed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, change := range map[string]func(*testing.T, *memorized){
-		"content of php-cgi": func(t *testing.T, m *memorized) { keepTimes(t, m.path, func() { appendTo(t, m.path, "x") }) },
-		"another php-cgi": func(t *testing.T, m *memorized) {
-			keepTimes(t, m.path, func() {
-				copyFile(t, m.path+".new", m.path, 0o755)
+	for name, change := range map[string]func(*memorized){
+		"content of php-cgi": func(m *memorized) { keepTimes(m.t, m.path, func() { appendTo(m.t, m.path, "x") }) },
+		"another php-cgi": func(m *memorized) {
+			keepTimes(m.t, m.path, func() {
+				copyFile(m.t, m.path+".new", m.path, 0o755)
 				if err := os.Rename(m.path+".new", m.path); err != nil {
-					t.Fatal(err)
+					m.t.Fatal(err)
 				}
 			})
 		},
-		"php.ini with its size and times": func(t *testing.T, m *memorized) {
+		"php.ini with its size and times": func(m *memorized) {
 			path := filepath.Join(m.rc, "php.ini")
-			keepTimes(t, path, func() { writeText(t, path, "extension_dir="+m.extensions+"\nmemory_limit=78M\n") })
+			keepTimes(m.t, path, func() { writeText(m.t, path, "extension_dir="+m.extensions+"\nmemory_limit=78M\n") })
 		},
-		"php.ini removed":           func(t *testing.T, m *memorized) { remove(t, filepath.Join(m.rc, "php.ini")) },
-		"permissions of php.ini":    func(t *testing.T, m *memorized) { chmod(t, filepath.Join(m.rc, "php.ini"), 0o600) },
-		"the directory of php.ini":  func(t *testing.T, m *memorized) { chmod(t, m.rc, 0o700) },
-		"a php.ini that goes first": func(t *testing.T, m *memorized) { writeText(t, filepath.Join(m.rc, "php-cgi-fcgi.ini"), "") },
-		"a php.ini beside php-cgi":  func(t *testing.T, m *memorized) { writeText(t, filepath.Join(filepath.Dir(m.path), "php.ini"), "") },
-		"an ini file":               func(t *testing.T, m *memorized) { appendTo(t, filepath.Join(m.scan, "a.ini"), "memory_limit=1G\n") },
-		"a new ini file":            func(t *testing.T, m *memorized) { writeText(t, filepath.Join(m.scan, "b.ini"), "") },
-		"an ini file removed":       func(t *testing.T, m *memorized) { remove(t, filepath.Join(m.scan, "a.ini")) },
-		"an extension":              func(t *testing.T, m *memorized) { appendTo(t, filepath.Join(m.extensions, "ctype.so"), "x") },
-		"a new extension":           func(t *testing.T, m *memorized) { writeText(t, filepath.Join(m.extensions, "x.so"), "") },
-		"the option ini":            func(_ *testing.T, m *memorized) { m.o.INI = []phpbin.Setting{{Name: "precision", Value: "8"}} },
-		"the option admin_ini": func(_ *testing.T, m *memorized) {
+		"php.ini removed":           func(m *memorized) { remove(m.t, filepath.Join(m.rc, "php.ini")) },
+		"permissions of php.ini":    func(m *memorized) { chmod(m.t, filepath.Join(m.rc, "php.ini"), 0o600) },
+		"the directory of php.ini":  func(m *memorized) { chmod(m.t, m.rc, 0o700) },
+		"a php.ini that goes first": func(m *memorized) { writeText(m.t, filepath.Join(m.rc, "php-cgi-fcgi.ini"), "") },
+		"a php.ini beside php-cgi":  func(m *memorized) { writeText(m.t, filepath.Join(filepath.Dir(m.path), "php.ini"), "") },
+		"an ini file":               func(m *memorized) { appendTo(m.t, filepath.Join(m.scan, "a.ini"), "memory_limit=1G\n") },
+		"a new ini file":            func(m *memorized) { writeText(m.t, filepath.Join(m.scan, "b.ini"), "") },
+		"an ini file removed":       func(m *memorized) { remove(m.t, filepath.Join(m.scan, "a.ini")) },
+		"an extension":              func(m *memorized) { appendTo(m.t, filepath.Join(m.extensions, "ctype.so"), "x") },
+		"a new extension":           func(m *memorized) { writeText(m.t, filepath.Join(m.extensions, "x.so"), "") },
+		"the option ini":            func(m *memorized) { m.o.INI = []phpbin.Setting{{Name: "precision", Value: "8"}} },
+		"the option admin_ini": func(m *memorized) {
 			m.o.AdminINI, m.o.AdminDirs = []phpbin.Setting{{Name: "precision", Value: "7"}}, []string{"/srv"}
 		},
-		"the option ini_file":     func(_ *testing.T, m *memorized) { m.o.INIFile = filepath.Join(m.rc, "php.ini") },
-		"the option ini_scan_dir": func(_ *testing.T, m *memorized) { m.o.INIScanDir = &m.rc },
-		"the environment":         func(_ *testing.T, m *memorized) { m.o.Env = map[string]string{"PHPRC": m.rc, "A": "b"} },
-		"Caddy's environment":     func(t *testing.T, _ *memorized) { t.Setenv("TZ", "Asia/Tokyo") },
-		"the user":                func(_ *testing.T, m *memorized) { m.o.Credential = &phpbin.Credential{UID: 65534, GID: 65534} },
-		"the group": func(_ *testing.T, m *memorized) {
+		"the option ini_file":     func(m *memorized) { m.o.INIFile = filepath.Join(m.rc, "php.ini") },
+		"the option ini_scan_dir": func(m *memorized) { m.o.INIScanDir = &m.rc },
+		"the environment":         func(m *memorized) { m.o.Env = map[string]string{"PHPRC": m.rc, "A": "b"} },
+		"Caddy's environment":     func(m *memorized) { m.t.Setenv("TZ", "Asia/Tokyo") },
+		"the user":                func(m *memorized) { m.o.Credential = &phpbin.Credential{UID: 65534, GID: 65534} },
+		"the group": func(m *memorized) {
 			m.o.Credential = &phpbin.Credential{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Groups: []uint32{4711}}
 		},
-		"confine":           func(_ *testing.T, m *memorized) { m.o.Confine = &phpbin.Confinement{Hidden: []string{m.scan}} },
-		"working directory": func(t *testing.T, _ *memorized) { t.Chdir(t.TempDir()) },
-		"path of php-cgi": func(t *testing.T, m *memorized) {
-			link := filepath.Join(t.TempDir(), "php-cgi")
+		"confine":           func(m *memorized) { m.o.Confine = &phpbin.Confinement{Hidden: []string{m.scan}} },
+		"working directory": func(m *memorized) { m.t.Chdir(m.t.TempDir()) },
+		"path of php-cgi": func(m *memorized) {
+			link := filepath.Join(m.t.TempDir(), "php-cgi")
 			if err := os.Symlink(m.path, link); err != nil {
-				t.Fatal(err)
+				m.t.Fatal(err)
 			}
 			m.path = link
 		},
@@ -212,7 +212,7 @@ func TestMemory_Changed(t *testing.T) {
 			if m.remembered() == nil {
 				t.Fatal("nothing is remembered before the change")
 			}
-			change(t, m)
+			change(m)
 			if b := m.remembered(); b != nil {
 				t.Errorf("remembered after the change: %+v", b)
 			}
@@ -237,38 +237,38 @@ func TestMemory_ChangedINI(t *testing.T) {
 }
 
 func TestMemory_BadFile(t *testing.T) {
-	for name, damage := range map[string]func(t *testing.T, file string){
-		"empty":     func(t *testing.T, file string) { writeText(t, file, "") },
-		"truncated": func(t *testing.T, file string) { writeText(t, file, readText(t, file)[:300]) },
-		"a bit": func(t *testing.T, file string) {
-			text := []byte(readText(t, file))
+	for name, damage := range map[string]func(m *memorized, file string){
+		"empty":     func(m *memorized, file string) { writeText(m.t, file, "") },
+		"truncated": func(m *memorized, file string) { writeText(m.t, file, readText(m.t, file)[:300]) },
+		"a bit": func(m *memorized, file string) {
+			text := []byte(readText(m.t, file))
 			text[len(text)/2] ^= 1
-			writeText(t, file, string(text))
+			writeText(m.t, file, string(text))
 		},
-		"another text": func(t *testing.T, file string) { writeText(t, file, "{}") },
-		"a symlink": func(t *testing.T, file string) {
+		"another text": func(m *memorized, file string) { writeText(m.t, file, "{}") },
+		"a symlink": func(m *memorized, file string) {
 			if err := os.Rename(file, file+".moved"); err != nil {
-				t.Fatal(err)
+				m.t.Fatal(err)
 			}
 			if err := os.Symlink(file+".moved", file); err != nil {
-				t.Fatal(err)
+				m.t.Fatal(err)
 			}
 		},
-		"a directory": func(t *testing.T, file string) {
-			remove(t, file)
+		"a directory": func(m *memorized, file string) {
+			remove(m.t, file)
 			if err := os.Mkdir(file, 0o700); err != nil {
-				t.Fatal(err)
+				m.t.Fatal(err)
 			}
 		},
-		"others may write to it":            func(t *testing.T, file string) { chmod(t, file, 0o666) },
-		"others may write to the directory": func(t *testing.T, file string) { chmod(t, filepath.Dir(file), 0o777) },
-		"another owner":                     func(t *testing.T, file string) { chown(t, file) },
-		"another owner of the directory":    func(t *testing.T, file string) { chown(t, filepath.Dir(file)) },
+		"others may write to it":            func(m *memorized, file string) { chmod(m.t, file, 0o666) },
+		"others may write to the directory": func(m *memorized, file string) { chmod(m.t, filepath.Dir(file), 0o777) },
+		"another owner":                     func(m *memorized, file string) { chown(m.t, file) },
+		"another owner of the directory":    func(m *memorized, file string) { chown(m.t, filepath.Dir(file)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemorized(t)
 			want := m.detect()
-			damage(t, m.file())
+			damage(m, m.file())
 			if b := m.remembered(); b != nil {
 				t.Errorf("got %+v", b)
 			}
@@ -337,23 +337,23 @@ func TestMemory_NoDirectory(t *testing.T) {
 }
 
 func TestMemory_NotRemembered(t *testing.T) {
-	for name, prepare := range map[string]func(*testing.T, *memorized){
-		"changed just now": func(_ *testing.T, m *memorized) { m.memory = phpbin.Memory{Dir: m.memory.Dir} },
-		"warnings": func(t *testing.T, m *memorized) {
-			writeText(t, filepath.Join(m.scan, "b.ini"), "extension=no_such_thing\n")
+	for name, prepare := range map[string]func(*memorized){
+		"changed just now": func(m *memorized) { m.memory = phpbin.Memory{Dir: m.memory.Dir} },
+		"warnings": func(m *memorized) {
+			writeText(m.t, filepath.Join(m.scan, "b.ini"), "extension=no_such_thing\n")
 		},
-		"a script": func(t *testing.T, m *memorized) {
-			m.path = writeProgram(t, filepath.Join(t.TempDir(), "php-cgi"), "exec "+php(t)+` "$@"`)
+		"a script": func(m *memorized) {
+			m.path = writeProgram(m.t, filepath.Join(m.t.TempDir(), "php-cgi"), "exec "+php(m.t)+` "$@"`)
 		},
-		"PHP's default directory too": func(_ *testing.T, m *memorized) { m.o.INIScanDir = new(":" + m.scan) },
-		"an extension that a variable names": func(t *testing.T, m *memorized) {
+		"PHP's default directory too": func(m *memorized) { m.o.INIScanDir = new(":" + m.scan) },
+		"an extension that a variable names": func(m *memorized) {
 			m.o.Env["X"] = m.extensions
-			writeText(t, filepath.Join(m.scan, "a.ini"), "extension=${X}/ctype.so\n")
+			writeText(m.t, filepath.Join(m.scan, "a.ini"), "extension=${X}/ctype.so\n")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemorized(t)
-			prepare(t, m)
+			prepare(m)
 			m.detect()
 			if b := m.remembered(); b != nil {
 				t.Errorf("got %+v", b)
