@@ -32,7 +32,7 @@ func (a *App) warnAdminAccess() {
 		if plan.Process.Credential == nil || plan.User == nil || int(plan.User.UID) == os.Geteuid() {
 			continue // warnSameUser logs it
 		}
-		if why := canConnect(plan.User, listen); why != "" {
+		if why := canConnect(plan.User, listen); why != "" && !plan.DeniesPort() {
 			names, reason = append(names, name), why
 			if !slices.Contains(users, plan.User.Name) {
 				users = append(users, plan.User.Name)

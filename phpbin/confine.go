@@ -23,6 +23,10 @@ type Confinement struct {
 
 	// Ports are TCP ports, on any host, to which they cannot connect.
 	Ports []uint16
+
+	// OnlyPorts means that they are denied nothing else, and that setuid programs work:
+	// for php-cgi of another user. See [CanDenyPorts].
+	OnlyPorts bool
 }
 
 // ConfinementSupport says what the kernel offers. Its fields are:
@@ -60,7 +64,7 @@ func (c *Confinement) Explain(names, path string) error {
 }
 
 func (c *Confinement) config() confine.Config {
-	return confine.Config{Hidden: c.Hidden, Allowed: c.Allowed, Ports: c.Ports}
+	return confine.Config{Hidden: c.Hidden, Allowed: c.Allowed, Ports: c.Ports, OnlyPorts: c.OnlyPorts}
 }
 
 func (c *Confinement) validate() error {

@@ -32,6 +32,10 @@ func CanSwitchUser() (ok bool, missing []string) {
 	return len(missing) == 0, missing
 }
 
+// CanDenyPorts reports whether [Confinement.OnlyPorts] works: the kernel can, and this
+// process has the capability CAP_SYS_ADMIN, as root outside of containers has.
+func CanDenyPorts() bool { return hasCapability(unix.CAP_SYS_ADMIN) && DetectConfinement().Ports }
+
 // hasCapability reports whether a capability is effective.
 func hasCapability(number int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

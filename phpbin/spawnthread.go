@@ -19,9 +19,9 @@ type spawnThread struct {
 	done chan struct{}
 
 	// Of a thread that is shared: guarded by confined.mu.
-	key   string
-	ports []uint16 // that it denies
-	users int
+	key    string
+	denies Confinement
+	users  int
 }
 
 // startSpawnThread returns a thread with the attributes that o specifies.
@@ -45,7 +45,7 @@ var confined struct {
 // confinedThread returns a thread whose rules are those of now: new directories may
 // have made the last ones too strict.
 func confinedThread(o Options) (*spawnThread, error) {
-	key := fmt.Sprint(o.Umask != nil, valueOrZero(o.Umask), o.Nice, *o.Confine, confine.Names(o.Confine.config()))
+	key := fmt.Sprint(o.Umask != nil, valueOrZero(o.Umask), o.Nice, o.NoNewPrivs, *o.Confine, confine.Names(o.Confine.config()))
 	confined.mu.Lock()
 	defer confined.mu.Unlock()
 	t := confined.threads[key]
@@ -54,7 +54,7 @@ func confinedThread(o Options) (*spawnThread, error) {
 		if t, err = newSpawnThread(o); err != nil {
 			return nil, err
 		}
-		t.key, t.ports = key, o.Confine.Ports
+		t.key, t.denies = key, *o.Confine
 		if confined.threads == nil {
 			confined.threads = map[string]*spawnThread{}
 		}
@@ -76,7 +76,7 @@ func prepareConfinement(c *Confinement) {
 	confined.mu.Lock()
 	defer confined.mu.Unlock()
 	for _, t := range confined.threads {
-		if slices.Equal(t.ports, c.Ports) {
+		if t.denies.OnlyPorts == c.OnlyPorts && slices.Equal(t.denies.Ports, c.Ports) {
 			return
 		}
 	}

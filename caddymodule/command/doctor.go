@@ -124,7 +124,7 @@ func (c *client) checkAdmin(users map[string]bool) []doctor.Finding {
 	}
 	return []doctor.Finding{{
 		Level: doctor.Note,
-		Summary: fmt.Sprintf("the admin endpoint listens at %s, where any PHP script can load another config, although PHP runs as another user than Caddy (%s)",
+		Summary: fmt.Sprintf("the admin endpoint listens at %s, where PHP scripts can load another config unless Caddy is root, although PHP runs as another user than Caddy (%s)",
 			c.address, strings.Join(slices.Sorted(maps.Keys(users)), ", ")),
 		Remedy: doctor.AdminRemedy(c.address),
 	}}

@@ -58,10 +58,29 @@ func (p *Plan) CheckConfined(path string) error {
 	return nil
 }
 
+// DeniesPort reports whether scripts cannot connect to the TCP port of the admin endpoint.
+func (p *Plan) DeniesPort() bool { return p.Process.Confine != nil && len(p.Process.Confine.Ports) > 0 }
+
+// denyPort keeps PHP of another user than Caddy's from a TCP port of the admin endpoint,
+// where that takes nothing else from scripts.
+func (p *Plan) denyPort(s *Secrets) {
+	if s.Port == 0 || p.UserID() == 0 || !valueOr(p.Options.Confine, true) || !phpbin.CanDenyPorts() {
+		return
+	}
+	p.Process.Confine = &phpbin.Confinement{Ports: []uint16{s.Port}, OnlyPorts: true}
+	p.Process.Confine.Prepare()
+}
+
 // prepareConfine confines PHP that runs as Caddy's own user, and not as root.
 func (p *Plan) prepareConfine() error {
 	s := p.Options.secrets
-	if s == nil || p.UserID() != os.Geteuid() || os.Geteuid() <= 0 {
+	switch {
+	case s == nil:
+		return nil
+	case p.UserID() != os.Geteuid():
+		p.denyPort(s)
+		return nil
+	case os.Geteuid() <= 0:
 		return nil
 	}
 	if !valueOr(p.Options.Confine, true) {
@@ -128,7 +147,7 @@ func (p *Plan) confineAdmin(c *Confinement, s *Secrets, support phpbin.Confineme
 // finishConfine turns confine off, unless the config sets it, where it would break
 // mail(): it implies no_new_privs.
 func (p *Plan) finishConfine() {
-	if p.Process.Confine == nil || p.Options.Confine != nil || p.Process.NoNewPrivs {
+	if p.Process.Confine == nil || p.Process.Confine.OnlyPorts || p.Options.Confine != nil || p.Process.NoNewPrivs {
 		return
 	}
 	command, _ := p.Binary.Setting("sendmail_path")

@@ -93,9 +93,9 @@ type Options struct {
 	// directories, the keys of its certificates, `$CREDENTIALS_DIRECTORY`, its
 	// memory and environment, signals, and an admin endpoint on a TCP port. What
 	// the kernel (Linux 5.13, by Landlock) cannot do is logged. It implies
-	// `no_new_privs`. PHP that runs as another user is not affected. Default:
-	// true, unless the kernel does not allow it, or mail() needs a setuid or setgid
-	// program.
+	// `no_new_privs`. PHP that runs as another user is kept from the admin endpoint
+	// on a TCP port if Caddy is root, and from nothing else. Default: true, unless
+	// the kernel does not allow it, or mail() needs a setuid or setgid program.
 	Confine *bool `json:"confine,omitempty"`
 
 	// Resource limits of each worker, by the names of setrlimit(2) in lower case:

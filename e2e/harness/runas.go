@@ -212,3 +212,6 @@ func HideFromPHP(tb testing.TB, path string) {
 		tb.Fatal(err)
 	}
 }
+
+// RunsAs reports whether -run-as says so.
+func RunsAs(as RunAs) bool { return os.Getuid() == 0 && RunAs(*runAsFlag) == as }

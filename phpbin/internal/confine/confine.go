@@ -14,6 +14,10 @@ type Config struct {
 
 	// Ports are TCP ports to which the thread cannot connect, on any host.
 	Ports []uint16
+
+	// OnlyPorts means that the thread loses nothing else: no file, no process outside, and
+	// no gain of privileges by setuid programs. This takes the capability CAP_SYS_ADMIN.
+	OnlyPorts bool
 }
 
 // Support says what the kernel can do, for a thread of this process.

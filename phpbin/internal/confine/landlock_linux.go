@@ -46,8 +46,10 @@ func (s Support) Apply(c Config) error {
 	if unix.Gettid() == os.Getpid() {
 		return errors.New("confining the main thread would confine this process")
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl(PR_SET_NO_NEW_PRIVS)", err)
+	if !c.OnlyPorts {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return os.NewSyscallError("prctl(PR_SET_NO_NEW_PRIVS)", err)
+		}
 	}
 	if !s.Ports {
 		c.Ports = nil
@@ -126,7 +128,10 @@ func (r ruleset) allow(path string, rights uint64) error {
 
 // attr returns what a set of rules is about, which separates a thread from the processes
 // outside too.
-func (s Support) attr(ports []uint16) rulesetAttr {
+func (s Support) attr(ports []uint16, only bool) rulesetAttr {
+	if only {
+		return rulesetAttr{net: unix.LANDLOCK_ACCESS_NET_CONNECT_TCP}
+	}
 	attr := rulesetAttr{files: allRights(s.ABI)}
 	if s.Signals() {
 		attr.scoped = unix.LANDLOCK_SCOPE_SIGNAL | unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
@@ -141,12 +146,15 @@ func (s Support) attr(ports []uint16) rulesetAttr {
 // another directory, unless it allows them too.
 func (s Support) restrict(c Config) error {
 	all := allRights(s.ABI)
-	r, err := s.ruleset(c.Ports)
+	r, err := s.ruleset(c.Ports, c.OnlyPorts)
 	if err != nil {
 		return err
 	}
 	// To free the rules of ports takes as long as to make them the thread's.
 	defer func() { go r.close() }()
+	if c.OnlyPorts {
+		return r.restrictSelf()
+	}
 	if err := r.allow("/", rootRights&all); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 var prepared struct {
 	mu     sync.Mutex
 	ports  []uint16
+	only   bool           // see [Config.OnlyPorts]
 	result chan portRules // nil if there is none
 }
 
@@ -29,15 +30,15 @@ func (s Support) Prepare(c Config) {
 	}
 	prepared.mu.Lock()
 	defer prepared.mu.Unlock()
-	if prepared.result != nil && slices.Equal(prepared.ports, c.Ports) {
+	if prepared.result != nil && prepared.only == c.OnlyPorts && slices.Equal(prepared.ports, c.Ports) {
 		return
 	}
 	forgetLocked()
 	result := make(chan portRules, 1)
 	ports := slices.Clone(c.Ports)
-	prepared.ports, prepared.result = ports, result
+	prepared.ports, prepared.only, prepared.result = ports, c.OnlyPorts, result
 	go func() {
-		r, err := s.makeRuleset(ports)
+		r, err := s.makeRuleset(ports, c.OnlyPorts)
 		result <- portRules{r, err}
 	}()
 }
@@ -61,10 +62,10 @@ func forgetLocked() {
 }
 
 // ruleset returns a set of rules with those of ports, which the caller has to close.
-func (s Support) ruleset(ports []uint16) (ruleset, error) {
+func (s Support) ruleset(ports []uint16, only bool) (ruleset, error) {
 	prepared.mu.Lock()
 	result := prepared.result
-	use := result != nil && slices.Equal(prepared.ports, ports)
+	use := result != nil && prepared.only == only && slices.Equal(prepared.ports, ports)
 	if use {
 		prepared.result = nil
 	}
@@ -73,11 +74,11 @@ func (s Support) ruleset(ports []uint16) (ruleset, error) {
 		rules := <-result
 		return rules.r, rules.err
 	}
-	return s.makeRuleset(ports)
+	return s.makeRuleset(ports, only)
 }
 
-func (s Support) makeRuleset(ports []uint16) (ruleset, error) {
-	r, err := newRuleset(s.attr(ports))
+func (s Support) makeRuleset(ports []uint16, only bool) (ruleset, error) {
+	r, err := newRuleset(s.attr(ports, only))
 	if err != nil || len(ports) == 0 {
 		return r, err
 	}
