@@ -157,6 +157,27 @@ func TestConfine_OlderKernels(t *testing.T) {
 	}
 }
 
+// TestConfine_Limits tries to change the limits of a process outside, which would kill it.
+func TestConfine_Limits(t *testing.T) {
+	needsLandlock(t)
+	other := os.Getppid()
+	var limit unix.Rlimit
+	if err := unix.Prlimit(other, unix.RLIMIT_CORE, nil, &limit); err != nil {
+		t.Fatal(err)
+	}
+	err := onThread(Config{}, func() {
+		if err := unix.Prlimit(other, unix.RLIMIT_CORE, &limit, nil); !errors.Is(err, unix.EPERM) {
+			t.Errorf("the limits of another process: got %v", err)
+		}
+		if err := unix.Prlimit(0, unix.RLIMIT_CORE, nil, &limit); err != nil {
+			t.Errorf("its own: %v", err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestConfine_Prepare uses prepared rules, for the same ports only, and can discard them.
 func TestConfine_Prepare(t *testing.T) {
 	support := needsLandlock(t)

@@ -27,7 +27,7 @@ var Detect = sync.OnceValue(func() Support {
 		if s.Err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); s.Err == nil {
 			s.Err = s.restrict(Config{Hidden: []string{"/php-pool-does-not-exist"}})
 		}
-		filterErr = installFilter()
+		filterErr = installFilter(false)
 	})
 	<-done
 	if s.Err != nil {
@@ -54,10 +54,13 @@ func (s Support) Apply(c Config) error {
 	if !s.Ports {
 		c.Ports = nil
 	}
-	if err := s.restrict(c); err != nil || len(c.Ports) == 0 {
+	if err := s.restrict(c); err != nil {
 		return err
 	}
-	return installFilter()
+	if err := installFilter(c.OnlyPorts); err != nil && len(c.Ports) > 0 {
+		return err
+	}
+	return nil
 }
 
 // rulesetAttr is struct landlock_ruleset_attr, which has grown with the ABI.

@@ -19,6 +19,8 @@ foreach (['environ', 'mem', 'maps'] as $name) {
 }
 $done['sees descriptors'] = readlink("/proc/$pid/fd/0") !== false; // their numbers are visible
 $done['enters its root'] = (scandir("/proc/$pid/root/") ?: []) !== [];
+exec("prlimit --pid $pid --cpu=100000:100000 2>&1", $output, $code);
+$done['limits'] = $code === 0;
 $done['signals'] = posix_kill($pid, 0);
 $done['abstract socket'] = stream_socket_client("unix://\0" . $_GET['abstract'], $code, $message, 5) !== false;
 $done['connects'] = stream_socket_client("tcp://127.0.0.1:$port", $code, $message, 5) !== false;
