@@ -13,7 +13,7 @@ var prepared struct {
 	mu     sync.Mutex
 	ports  []uint16
 	only   bool           // see [Config.OnlyPorts]
-	result chan portRules // nil if there is none
+	result chan portRules // nil if nothing is prepared
 }
 
 type portRules struct {
