@@ -198,6 +198,7 @@ func CaddyUser(tb testing.TB) (uid uint32, ambient []uintptr) {
 		return CapableUID, UserCapabilities
 	case AsConfined:
 		return PHPUID(tb), nil
+	case AsRoot:
 	}
 	return 0, nil
 }
