@@ -2,8 +2,12 @@ package caddymodule
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -43,6 +47,45 @@ func (l *stderrLog) Write(p []byte) (int, error) {
 		l.flush(http.StatusOK)
 	}
 	return len(p), nil
+}
+
+// HandleLog implements [fastcgi.LogHandler]: it logs an entry of frankenphp_log() with
+// the keys of its context as fields, as FrankenPHP does.
+func (l *stderrLog) HandleLog(level int, message string, context []byte) {
+	if capture := l.backend.CaptureStderr; capture != nil && !*capture {
+		return
+	}
+	zapLevel := zapcore.ErrorLevel
+	switch {
+	case level < int(slog.LevelInfo):
+		zapLevel = zapcore.DebugLevel
+	case level < int(slog.LevelWarn):
+		zapLevel = zapcore.InfoLevel
+	case level < int(slog.LevelError):
+		zapLevel = zapcore.WarnLevel
+	}
+	c := l.backend.logger.Check(zapLevel, message)
+	if c == nil {
+		return
+	}
+	var values map[string]json.RawMessage
+	_ = json.Unmarshal(context, &values) // it is empty if there is none
+	fields := make([]zap.Field, 0, len(values)+3)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fields = append(fields, zap.Reflect(name, values[name]))
+	}
+	for _, ours := range []zap.Field{
+		zap.String("pool", l.backend.pool.Name),
+		zap.String("script", l.script),
+		zap.Object("request", caddyhttp.LoggableHTTPRequest{
+			Request: l.request, ShouldLogCredentials: logsCredentials(l.request),
+		}),
+	} {
+		if _, taken := values[ours.Key]; !taken {
+			fields = append(fields, ours)
+		}
+	}
+	c.Write(fields...)
 }
 
 // flush logs what was collected, as an error if the response has a 4xx or 5xx

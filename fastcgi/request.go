@@ -52,7 +52,8 @@ type Request struct {
 
 	// Stderr receives the content of STDERR records in pieces as they arrive, on
 	// the goroutine that calls RoundTrip or reads the response's body. Its errors
-	// are ignored. If it is nil, the content is discarded.
+	// are ignored. If it is nil, the content is discarded. If it is a [LogHandler], it
+	// receives the entries of frankenphp_log(), which otherwise are written as text.
 	Stderr io.Writer
 
 	// ReadTimeout limits how long PHP may send nothing, and WriteTimeout how long
@@ -83,6 +84,13 @@ type Request struct {
 	recordStart int    // offset in buf of the last record's header
 	err         error  // the first parameter that could not be added
 	consumed    bool   // Body has been read from
+}
+
+// LogHandler receives what a worker script logs by frankenphp_log(): see Request.Stderr.
+// context is a JSON object, or empty. The levels are those of log/slog: -4 debug, 0 info,
+// 4 warn, 8 error, and any between and beyond. It is called as the Write of Stderr is.
+type LogHandler interface {
+	HandleLog(level int, message string, context []byte)
 }
 
 // InterimHandler receives interim responses (1xx).

@@ -22,6 +22,8 @@ import (
 //	headers           the header follows, with one byte that is not content
 //	early 103 <text>  an interim response; text is base64 of the header lines
 //	opcache_reset     a worker script has called opcache_reset()
+//	log 4 <text> <context>  an entry of frankenphp_log() with its level; text and
+//	                  context, which is a JSON object, are base64
 //
 // The byte is there because php-cgi before PHP 8.4 sends a header only together
 // with content.
@@ -130,6 +132,8 @@ func (s *stream) signal(text string) {
 		s.finishContent()
 	case verb == "opcache_reset":
 		s.signals.opcacheReset = true
+	case verb == "log":
+		s.logEntry(args)
 	case s.headDone:
 		// The others are about a header that follows. An interim response would come
 		// while the handler writes the final one, or after it has returned.
@@ -143,6 +147,27 @@ func (s *stream) signal(text string) {
 			s.signals.interim = append(s.signals.interim, r)
 		}
 	}
+}
+
+// logEntry passes an entry of frankenphp_log() on to the request's Stderr, as text if that
+// takes nothing else.
+func (s *stream) logEntry(args string) {
+	level, rest, _ := strings.Cut(args, " ")
+	n, err := strconv.Atoi(level)
+	encodedText, encodedContext, _ := strings.Cut(rest, " ")
+	text, err1 := base64.StdEncoding.DecodeString(encodedText)
+	context, err2 := base64.StdEncoding.DecodeString(encodedContext)
+	if err != nil || err1 != nil || err2 != nil || s.stderr == nil {
+		return
+	}
+	if h, ok := s.stderr.(LogHandler); ok {
+		h.HandleLog(n, string(text), context)
+		return
+	}
+	if len(context) > 0 {
+		text = append(append(text, ' '), context...)
+	}
+	s.log(append(text, '\n'))
 }
 
 // headParsed is called when the header of the response has been skipped, before any of

@@ -158,6 +158,41 @@ func TestSignal_Interim(t *testing.T) {
 	}
 }
 
+// entryLog is a Stderr that takes entries of frankenphp_log().
+type entryLog struct{ strings.Builder }
+
+func (l *entryLog) HandleLog(level int, message string, context []byte) {
+	fmt.Fprintf(l, "%d|%s|%s\n", level, message, context)
+}
+
+// TestSignal_Log checks that entries of frankenphp_log() stay in order with other
+// messages, and that a Stderr that does not take them gets text.
+func TestSignal_Log(t *testing.T) {
+	const text = "first\n" + mark + " log 4 aGVsbG8= eyJhIjoxfQ==;\n" + // hello, {"a":1}
+		mark + " log -4 Ynll ;\n" + // bye
+		mark + " log x Ynll ;\n" + mark + " log 0 ?? ;\n" + mark + " log 0 Ynll ?;\n" + "last\n"
+	for size := 1; size <= len(text); size += 7 {
+		entries, plain := new(entryLog), new(strings.Builder)
+		for _, dst := range []io.Writer{entries, plain} {
+			var s stream
+			s.init(dst)
+			s.signalMark = mark
+			for rest := text; rest != ""; {
+				n := min(size, len(rest))
+				s.writeStderr([]byte(rest[:n]))
+				rest = rest[n:]
+			}
+			s.free()
+		}
+		if got, want := entries.String(), "first\n4|hello|{\"a\":1}\n-4|bye|\nlast\n"; got != want {
+			t.Fatalf("in pieces of %d: got %q, want %q", size, got, want)
+		}
+		if got, want := plain.String(), "first\nhello {\"a\":1}\nbye\nlast\n"; got != want {
+			t.Fatalf("in pieces of %d: got text %q, want %q", size, got, want)
+		}
+	}
+}
+
 // TestSignal_HeadersByte checks that the byte that sends the header is dropped, however
 // the response arrives, and is not counted as content.
 func TestSignal_HeadersByte(t *testing.T) {

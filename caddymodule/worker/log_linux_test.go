@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestRequest_Log checks that messages belong to the request that runs.
+// TestRequest_Log checks that messages belong to the request that runs. What
+// frankenphp_log() sends over the connection of the request arrives at once.
 func TestRequest_Log(t *testing.T) {
 	s := newSite(t, `<?php
 		error_log('booting');
@@ -18,7 +19,7 @@ func TestRequest_Log(t *testing.T) {
 		error_log('cleaning up');`).start()
 	w := s.mustLaunch()
 	for i := 1; i <= 20; i++ {
-		want := fmt.Sprintf("request %d\nPHP Warning:  Undefined variable $undefined in %s on line 5\ntwo\nlines\ntext {\"a\":1,\"b\":\"/ü\"}\n", i, s.script.Filename)
+		want := fmt.Sprintf("text {\"a\":1,\"b\":\"/ü\"}\nrequest %d\nPHP Warning:  Undefined variable $undefined in %s on line 5\ntwo\nlines\n", i, s.script.Filename)
 		if a := w.get("/"); a.stderr != want {
 			t.Errorf("got %q, want %q", a.stderr, want)
 		}

@@ -29,6 +29,23 @@ final class PhpPoolError
         }
     }
 
+    /** The longest entry that frankenphp_log() sends as one, encoded (maxSignal in package fastcgi). */
+    const MAX_ENTRY = 60000;
+
+    /** frankenphp_log() */
+    public static function log(string $message, int $level, array $context): void
+    {
+        $flags = JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_PARTIAL_OUTPUT_ON_ERROR;
+        $json = $context === [] ? '' : (string) json_encode((object) $context, $flags);
+        $entry = $level . ' ' . base64_encode($message) . ' ' . base64_encode($json);
+        if (PhpPoolOutput::$open && strlen($entry) <= self::MAX_ENTRY) {
+            // A signal: see package fastcgi, signal.go.
+            PhpPoolConnection::sendStream(PhpPoolConnection::STDERR, "@MARK@ log $entry;\n");
+            return;
+        }
+        error_log($context === [] ? $message : $message . ' ' . json_encode($context, $flags));
+    }
+
     /** Warns of something in the request itself, as PHP does before it runs the script. */
     public static function warnAtStartup(string $text, string $type = 'Warning', int $level = E_WARNING): void
     {

@@ -41,8 +41,7 @@ function frankenphp_response_headers(): array|bool
 
 function frankenphp_log(string $message, int $level = FRANKENPHP_LOG_LEVEL_INFO, array $context = []): void
 {
-    $flags = JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_PARTIAL_OUTPUT_ON_ERROR;
-    error_log($context === [] ? $message : $message . ' ' . json_encode($context, $flags));
+    PhpPoolError::log($message, $level, $context);
 }
 
 function headers_send(int $status = 200): int
@@ -141,7 +140,7 @@ function filter_input_array(int $type, array|int $options = FILTER_DEFAULT, bool
 if (PHP_VERSION_ID >= 80400) {
     function request_parse_body(?array $options = null): array
     {
-        return PhpPoolBody::parseAgain();
+        return PhpPoolBody::parseAgain($options ?? []);
     }
 }
 
