@@ -3,6 +3,7 @@ package worker_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -74,7 +75,7 @@ func TestCompare_ParseBody(t *testing.T) {
 		if (!function_exists('request_parse_body')) { echo 'undefined'; return; }
 		$names = function ($file) use (&$names) { return is_array($file) ? array_map($names, $file) : ($file === '' ? '' : md5_file($file) . json_encode(is_uploaded_file($file))); };
 		try {
-			[$post, $files] = request_parse_body();
+			[$post, $files] = @request_parse_body(isset($_GET['options']) ? json_decode($_GET['options'], true) : null);
 			foreach ($files as $name => $f) { $files[$name]['tmp_name'] = $names($f['tmp_name']); }
 			var_dump($post, $files, $_POST, $_FILES);
 		} catch (Throwable $e) {
@@ -94,6 +95,16 @@ func TestCompare_ParseBody(t *testing.T) {
 			with(method, post("application/json", `{"a":1}`)),
 			with(method, post("", "a=1")),
 		)
+	}
+	for _, options := range []string{
+		`{}`, `[1]`, `{"":1}`, `{"unknown":1}`, `{"post_max_size":null}`, `{"post_max_size":1.5}`, `{"POST_MAX_SIZE":"1K"}`, `{"post_max_size":10}`,
+		`{"max_input_vars":1}`, `{"max_input_vars":"3"}`, `{"max_file_uploads":0}`, `{"max_file_uploads":1}`, `{"upload_max_filesize":"10"}`,
+		`{"upload_max_filesize":"1M"}`, `{"max_multipart_body_parts":1}`, `{"max_multipart_body_parts":5}`,
+	} {
+		for _, r := range []request{post(form, "a=1&b[x]=2&b[]=3&c"), multipart("a=1", "b[]=2", file("f", "a", "", strings.Repeat("z", 2000)), file("g", "b", "", "y"))} {
+			r.method, r.uri = http.MethodPut, "/?options="+url.QueryEscape(options)
+			list = append(list, r)
+		}
 	}
 	compare(t, []comparison{{"request_parse_body", script, list}})
 }

@@ -164,23 +164,67 @@ final class PhpPoolBody
         return true;
     }
 
-    /** request_parse_body() of PHP 8.4, which parses a body with any method. */
-    public static function parseAgain(): array
+    /**
+     * request_parse_body() of PHP 8.4, which parses a body with any method
+     * (ext/standard/http.c). A multipart form that exceeds a limit is an exception there.
+     */
+    public static function parseAgain(array $options): array
     {
+        $limits = self::limits($options);
+        $exception = 'RequestParseBodyException'; // other releases do not have it
         $type = $_SERVER['CONTENT_TYPE'] ?? null;
-        $input = stream_get_contents(self::$input, -1, 0);
-        switch (strtolower(substr((string) $type, 0, strcspn((string) $type, ';, ')))) {
-            case 'application/x-www-form-urlencoded':
-                return [PhpPoolVariables::parse($input), []];
-            case 'multipart/form-data':
-                $parts = [$input, ''];
-                $form = new PhpPoolMultipart((string) PhpPoolMultipart::boundary((string) $type), static function () use (&$parts) {
-                    return array_shift($parts);
-                });
-                return $form->parse();
-            default:
-                $class = 'RequestParseBodyException';
-                throw new $class($type === null ? 'Request does not provide a content type' : "Content-Type \"$type\" is not supported");
+        if ($type === null) {
+            throw new $exception('Request does not provide a content type');
         }
+        $form = strtolower(substr($type, 0, strcspn($type, ';, ')));
+        if ($form !== 'application/x-www-form-urlencoded' && $form !== 'multipart/form-data') {
+            throw new $exception("Content-Type \"$type\" is not supported");
+        }
+        $length = (int) ($_SERVER['CONTENT_LENGTH'] ?? 0);
+        $most = $limits['post_max_size'] ?? self::$maxSize;
+        if ($most > 0 && $length > $most) {
+            $text = "POST Content-Length of $length bytes exceeds the limit of $most bytes";
+            if ($form === 'multipart/form-data') {
+                throw new $exception($text);
+            }
+            trigger_error($text, E_USER_WARNING);
+            return [[], []];
+        }
+        $input = stream_get_contents(self::$input, -1, 0);
+        if ($form === 'application/x-www-form-urlencoded') {
+            return [PhpPoolVariables::parse($input, $limits['max_input_vars'] ?? null), []];
+        }
+        $parts = [$input, ''];
+        PhpPoolMultipart::$exception = $exception;
+        try {
+            return (new PhpPoolMultipart((string) PhpPoolMultipart::boundary($type), static function () use (&$parts) {
+                return array_shift($parts);
+            }, $limits))->parse();
+        } finally {
+            PhpPoolMultipart::$exception = '';
+        }
+    }
+
+    /** Returns the options of request_parse_body() as numbers. */
+    private static function limits(array $options): array
+    {
+        $limits = [];
+        foreach ($options as $name => $value) {
+            if (is_int($name)) {
+                throw new ValueError('Invalid integer key in $options argument');
+            }
+            if ($name === '') {
+                throw new ValueError('Invalid empty string key in $options argument');
+            }
+            $lower = strtolower($name);
+            if (!in_array($lower, ['max_file_uploads', 'max_input_vars', 'max_multipart_body_parts', 'post_max_size', 'upload_max_filesize'], true)) {
+                throw new ValueError("Invalid key \"$name\" in \$options argument");
+            }
+            if (!is_int($value) && !is_string($value)) {
+                throw new ValueError('Invalid ' . get_debug_type($value) . ' value in $options argument');
+            }
+            $limits[$lower] = is_int($value) ? $value : ini_parse_quantity($value);
+        }
+        return $limits;
     }
 }

@@ -9,6 +9,9 @@ final class PhpPoolMultipart
     /** The whole body has been received. */
     public static bool $atEnd = false;
 
+    /** The class of what is thrown instead of a warning; '' for a warning. */
+    public static string $exception = '';
+
     private string $boundary;
 
     /** @var callable that returns the next part of the body; '' or null at its end */
@@ -23,6 +26,7 @@ final class PhpPoolMultipart
 
     private int $fieldCount = 0;
     private int $maxFields;
+    private int $maxParts;
     private int $filesLeft;
     private bool $filesExceeded = false;
     private bool $takesFiles;
@@ -30,29 +34,30 @@ final class PhpPoolMultipart
     private int $formMaxFileSize = 0;
     private int $unnamed = 0;
 
-    public function __construct(string $boundary, callable $receive)
+    /** Each of $limits is used instead of the setting with its name. */
+    public function __construct(string $boundary, callable $receive, array $limits = [])
     {
         $this->boundary = '--' . $boundary;
         $this->receive = $receive;
-        $this->maxFields = (int) ini_get('max_input_vars');
-        $this->filesLeft = (int) ini_get('max_file_uploads');
+        $this->maxFields = $limits['max_input_vars'] ?? (int) ini_get('max_input_vars');
+        $this->filesLeft = $limits['max_file_uploads'] ?? (int) ini_get('max_file_uploads');
         $this->takesFiles = (bool) ini_get('file_uploads');
-        $this->maxFileSize = PhpPoolIni::bytes('upload_max_filesize');
+        $this->maxFileSize = $limits['upload_max_filesize'] ?? PhpPoolIni::bytes('upload_max_filesize');
+        $parts = $limits['max_multipart_body_parts'] ?? (int) (ini_get('max_multipart_body_parts') ?: -1);
+        $this->maxParts = $parts < 0 ? $this->maxFields + $this->filesLeft : $parts;
         self::$atEnd = false;
     }
 
     /** Returns [$_POST, $_FILES]. */
     public function parse(): array
     {
-        $parts = (int) (ini_get('max_multipart_body_parts') ?: -1);
-        $limit = $parts < 0 ? $this->maxFields + $this->filesLeft : $parts;
-        for ($left = $limit; ($header = $this->header()) !== null;) {
+        for ($left = $this->maxParts; ($header = $this->header()) !== null;) {
             if (!isset($header['content-disposition'])) {
                 continue;
             }
             if (--$left < 0) {
-                PhpPoolError::warnAtStartup("PHP Request Startup: Multipart body parts limit exceeded $limit. "
-                    . 'To increase the limit change max_multipart_body_parts in php.ini.');
+                self::warn("Multipart body parts limit exceeded $this->maxParts. "
+                    . 'To increase the limit change max_multipart_body_parts in php.ini.', true);
                 break;
             }
             if (!$this->part($header)) {
@@ -83,10 +88,13 @@ final class PhpPoolMultipart
         return substr($boundary, 0, strcspn($boundary, ',;'));
     }
 
-    /** Warns of what PHP 8.4 and earlier releases report in different ways. */
-    private static function warn(string $text): void
+    /** Warns with the name of the phase, which for most texts PHP does since 8.4. */
+    private static function warn(string $text, bool $named = PHP_VERSION_ID >= 80400): void
     {
-        PhpPoolError::warnAtStartup((PHP_VERSION_ID >= 80400 ? 'PHP Request Startup: ' : '') . $text);
+        if (self::$exception !== '') {
+            throw new self::$exception($text);
+        }
+        PhpPoolError::warnAtStartup(($named ? 'PHP Request Startup: ' : '') . $text);
     }
 
     /** Receives more of the body. Returns false at its end. */
@@ -186,7 +194,7 @@ final class PhpPoolMultipart
         if (++$this->fieldCount <= $this->maxFields) {
             PhpPoolVariables::set($this->fields, $name, $value);
         } elseif ($this->fieldCount === $this->maxFields + 1) {
-            PhpPoolError::warnAtStartup("PHP Request Startup: Input variables exceeded {$this->maxFields}. To increase the limit change max_input_vars in php.ini.");
+            self::warn("Input variables exceeded {$this->maxFields}. To increase the limit change max_input_vars in php.ini.", true);
         }
         if (strcasecmp($name, 'MAX_FILE_SIZE') === 0) {
             $this->formMaxFileSize = (int) $value;

@@ -15,9 +15,15 @@ final class PhpPoolVariables
         self::$deepest = (int) ini_get('max_input_nesting_level');
     }
 
-    /** Parses a query string or a form of the type application/x-www-form-urlencoded. */
-    public static function parse(string $text): array
+    /**
+     * Parses a query string or a form of the type application/x-www-form-urlencoded, with
+     * at most $most variables instead of max_input_vars.
+     */
+    public static function parse(string $text, ?int $most = null): array
     {
+        if ($most !== null) {
+            return self::parsePairs($text, $most);
+        }
         if (substr_count($text, '&') < self::$most && substr_count($text, '[') + substr_count($text, '%') <= self::$deepest) {
             parse_str($text, $variables);
             return $variables;
@@ -30,6 +36,24 @@ final class PhpPoolVariables
         });
         parse_str($text, $variables);
         restore_error_handler();
+        return $variables;
+    }
+
+    private static function parsePairs(string $text, int $most): array
+    {
+        $variables = [];
+        $count = 0;
+        foreach (explode('&', $text) as $pair) {
+            if ($pair === '') {
+                continue;
+            }
+            $pair = explode('=', $pair, 2);
+            self::set($variables, urldecode($pair[0]), urldecode($pair[1] ?? ''));
+            if (++$count > $most) { // add_post_vars in main/php_variables.c adds this one
+                trigger_error("Input variables exceeded $most. To increase the limit change max_input_vars in php.ini.", E_USER_WARNING);
+                break;
+            }
+        }
         return $variables;
     }
 
