@@ -36,6 +36,7 @@ var benchmarks = []struct {
 	{"hello", `<?php echo 'Hello';`, browser(http.MethodGet, "/", "")},
 	{"json2k", `<?php echo strlen(file_get_contents('php://input')), count((array) json_decode(file_get_contents('php://input')));`, browser(http.MethodPost, "/", `{"x":"`+strings.Repeat("a", 2000)+`"}`)},
 	{"json1m", `<?php echo strlen(file_get_contents('php://input')), count((array) json_decode(file_get_contents('php://input')));`, browser(http.MethodPost, "/", `{"x":"`+strings.Repeat("a", 1<<20-10)+`"}`)},
+	{"input1m", `<?php echo strlen(file_get_contents('php://input'));`, request{method: http.MethodPost, uri: "/", body: strings.Repeat("x", 1<<20)}},
 	{"upload1m", `<?php echo $_FILES['f']['size'];`, multipart(file("f", "a", "", strings.Repeat("0123456789abcde\n", 1<<16)))},
 	{"echo1500", `<?php for ($i = 0; $i < 500; $i++) { echo 'line ', $i, "\n"; }`, browser(http.MethodGet, "/", "")},
 	{"session", `<?php session_start(); echo $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;`, browser(http.MethodGet, "/", "")},
