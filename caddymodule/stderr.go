@@ -69,7 +69,7 @@ func (l *stderrLog) HandleLog(level int, message string, context []byte) {
 		return
 	}
 	var values map[string]json.RawMessage
-	_ = json.Unmarshal(context, &values) // it is empty if there is none
+	_ = json.Unmarshal(context, &values) // context may be empty
 	fields := make([]zap.Field, 0, len(values)+3)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		fields = append(fields, zap.Reflect(name, values[name]))
