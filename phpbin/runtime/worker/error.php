@@ -8,9 +8,10 @@ final class PhpPoolError
 {
     public static function uncaught(Throwable $e): void
     {
+        // PHP keeps 16 bytes for each call that is not taken back.
         $handler = set_exception_handler(null);
+        restore_exception_handler();
         if ($handler !== null) {
-            set_exception_handler($handler);
             $handler($e);
             return;
         }
