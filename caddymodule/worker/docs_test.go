@@ -38,7 +38,7 @@ var testsOfRows = map[string]string{
 	"`getenv('REMOTE_ADDR')`":        "TestRequest_NotOfThisRequest",
 	"compression by PHP":             "TestRequest_NotOfThisRequest",
 	"`PHP_SAPI`":                     "TestRequest_NotOfThisRequest",
-	"`frankenphp_log()`":             "TestRequest_Log",
+	"`frankenphp_log()`":             "TestRequest_Log TestWorker_FrankenPHPLog",
 	"`mercure_publish()`":            "TestRequest_NotOfThisRequest",
 }
 
