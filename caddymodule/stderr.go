@@ -52,6 +52,9 @@ func (l *stderrLog) Write(p []byte) (int, error) {
 // HandleLog implements [fastcgi.LogHandler]: it logs an entry of frankenphp_log() with
 // the keys of its context as fields, as FrankenPHP does.
 func (l *stderrLog) HandleLog(level int, message string, context []byte) {
+	if l.copyTo != nil {
+		_, _ = io.WriteString(l.copyTo, message+"\n") // as in Write
+	}
 	if capture := l.backend.CaptureStderr; capture != nil && !*capture {
 		return
 	}
