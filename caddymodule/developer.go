@@ -43,7 +43,7 @@ func (a *App) checkDevelopers() error {
 	if err != nil {
 		return nil //nolint:nilerr // there is no site
 	}
-	live.VisitHandlers(web, func(handler caddyhttp.MiddlewareHandler, host string) {
+	live.EachHandler(web, func(handler caddyhttp.MiddlewareHandler, host string) {
 		if h, ok := handler.(*Handler); ok && h.Dev != nil && err == nil {
 			err = h.Dev.CheckHost(host)
 		}

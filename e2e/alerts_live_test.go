@@ -114,7 +114,7 @@ func TestAlerts_LiveScrape(t *testing.T) {
 	}
 	want(`count(ALERTS{pool="quiet"}) or vector(0)`, 0)
 	want(`count(ALERTS{alertname="PHPPoolAbsent"}) or vector(0)`, 0)
-	promtoolTests(t, s, input.String(), expect.String())
+	promtoolTests(t, input.String(), expect.String())
 
 	// Without a pool.
 	s.MustReload("http://127.0.0.1:{$PORT} {\nrespond ok\n}\n")
@@ -123,7 +123,7 @@ func TestAlerts_LiveScrape(t *testing.T) {
 	}
 	expect.Reset()
 	want(`count(ALERTS{alertname="PHPPoolAbsent",alertstate="firing"})`, 1)
-	promtoolTests(t, s, "      - {series: 'up{instance=\"a\"}', values: '1+0x120'}\n", expect.String())
+	promtoolTests(t, "      - {series: 'up{instance=\"a\"}', values: '1+0x120'}\n", expect.String())
 }
 
 // breakPools brings the pools into the states of the alerts.
@@ -216,7 +216,7 @@ func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 // promtoolTests lets Prometheus evaluate the rules on series, and compares what it gets
 // with expressions.
-func promtoolTests(t *testing.T, s *harness.Server, series, expressions string) {
+func promtoolTests(t *testing.T, series, expressions string) {
 	t.Helper()
 	dir := harness.TempDir(t)
 	harness.WriteFile(t, filepath.Join(dir, "rules.yml"), harness.ReadFile(t, rulesFile))

@@ -23,9 +23,9 @@ func TestMaxWorkersAuto_CgroupLimit(t *testing.T) {
 		t.Skip("mounts files over those in /proc, which only root may do")
 	}
 	const (
-		v2 = "31 23 0:27 / $DIR/cgroup rw,nosuid,nodev,noexec,relatime - cgroup2 cgroup2 rw,nsdelegate\n"
-		v1 = "36 30 0:32 / $DIR/cgroup/memory rw,nosuid,nodev,noexec,relatime - cgroup cgroup rw,memory\n" +
-			"37 30 0:33 / $DIR/cgroup/cpu rw,nosuid,nodev,noexec,relatime - cgroup cgroup rw,cpu,cpuacct\n"
+		v2 = "31 23 0:27 / $DIR/cgroup rw,nosuid,nodev,noexec,relatime - cgroup2 none rw,nsdelegate\n"
+		v1 = "36 30 0:32 / $DIR/cgroup/memory rw,nosuid,nodev,noexec,relatime - cgroup none rw,memory\n" +
+			"37 30 0:33 / $DIR/cgroup/cpu rw,nosuid,nodev,noexec,relatime - cgroup none rw,cpu,cpuacct\n"
 		unlimited = "9223372036854771712" // of version 1, with pages of 4 KiB
 	)
 	machine := memTotal(t)

@@ -150,16 +150,6 @@ func (v *visitors) stop() {
 	}
 }
 
-// total returns how many responses there were.
-func (v *visitors) total() (n int) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, count := range v.seen {
-		n += count
-	}
-	return n
-}
-
 // wait waits until a response has been seen.
 func (v *visitors) wait(text string) {
 	v.r.t.Helper()

@@ -75,7 +75,7 @@ type changes struct {
 	events *bufio.Scanner
 }
 
-func waitForChanges(s *harness.Server, t *testing.T) *changes {
+func waitForChanges(t *testing.T, s *harness.Server) *changes {
 	t.Helper()
 	page := s.Get("/page.php", asBrowser...).Text
 	_, version, _ := strings.Cut(page, `data-version="`)
@@ -122,7 +122,7 @@ func TestDev_Changes(t *testing.T) {
 	if err := s.Run(site); err != nil {
 		t.Fatal(err)
 	}
-	c := waitForChanges(s, t)
+	c := waitForChanges(t, s)
 	harness.WriteFile(t, filepath.Join(s.Site, "app.css"), "p { color: red }")
 	c.want("style")
 	harness.ReplaceFile(t, filepath.Join(s.Site, "page.php"), `<?php header('Content-Type: text/html'); echo "changed";`, 0o644)
@@ -140,7 +140,7 @@ func TestDev_Changes(t *testing.T) {
 		t.Errorf("got an event %q", rest)
 	}
 	s.AwaitListener()
-	c = waitForChanges(s, t)
+	c = waitForChanges(t, s)
 	s.Stop(syscall.SIGTERM)
 	if rest := c.next("event"); rest != "" {
 		t.Errorf("got an event %q", rest)

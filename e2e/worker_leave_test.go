@@ -20,7 +20,7 @@ import (
 )
 
 // leaveWorker waits, where the request says so, until the file "go" exists, and before the
-// end of the response until it has learned that the client has left. It says in the file
+// end of the response until it has learned that the client disconnected. It says in the file
 // "at" that it waits, and in "aborted" what connection_aborted() returned then.
 const leaveWorker = `<?php
 function wait($stage) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -265,9 +266,9 @@ func (d *deployment) takeBack(machines []*client) error {
 	back.deployRequest = deployRequest{Link: d.Link, Rollback: true}
 	ctx := context.Background() // the command may have been interrupted
 	var errs []error
-	for i := len(machines) - 1; i >= 0; i-- {
-		if err := back.deploy(ctx, machines[i]); err != nil {
-			errs = append(errs, fmt.Errorf("%s still has the release: taking it back: %w", machines[i].address, err))
+	for _, machine := range slices.Backward(machines) {
+		if err := back.deploy(ctx, machine); err != nil {
+			errs = append(errs, fmt.Errorf("%s still has the release: taking it back: %w", machine.address, err))
 		}
 	}
 	if len(errs) == 0 {

@@ -129,7 +129,7 @@ const (
 )
 
 // waitIdle waits until the pools have had no request for idleFor. The error says which
-// requests are left after the limit, and what becomes of the pool.
+// requests are left after the limit, and what happens to the pool.
 func (c *client) waitIdle(ctx context.Context, names []string, limit time.Duration, outcome string) error {
 	start, quiet := time.Now(), min(idleFor, limit)
 	idleSince := start

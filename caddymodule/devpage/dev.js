@@ -43,7 +43,7 @@
     }
   }
 
-  // A shadow tree with a sheet of its own: the page's styles do not reach it, and neither
+  // A shadow tree with its own sheet: the styles of the page do not reach it, and neither
   // does a Content-Security-Policy without inline styles.
   function showMessages(list) {
     const count = list.reduce((sum, { times }) => sum + times, 0);

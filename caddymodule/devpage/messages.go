@@ -86,8 +86,8 @@ func hasFatal(list []message) bool { return slices.ContainsFunc(list, message.is
 
 // cause returns the index of the message that best explains a failure, or -1 without one.
 func cause(list []message) int {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].isFatal() {
+	for i, m := range slices.Backward(list) {
+		if m.isFatal() {
 			return i
 		}
 	}

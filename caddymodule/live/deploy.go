@@ -183,7 +183,7 @@ func (d *deploy) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(next) //nolint:errcheck // it was renamed if all went well
+	defer os.Remove(next) // it was renamed if all went well
 	for _, t := range d.targets {
 		t.pool.changeMu.Lock() // in the order of their names, so that two deployments cannot block each other
 		defer t.pool.changeMu.Unlock()

@@ -66,7 +66,7 @@ func checkRelease(path string) (string, error) {
 	if !info.IsDir() {
 		return "", fmt.Errorf("release %s is not a directory", path)
 	}
-	f, err := os.Open(dir) //nolint:gosec // G304: who may use the admin API names it
+	f, err := os.Open(dir)
 	if err != nil {
 		return "", fmt.Errorf("release: %w: let Caddy's user read it", err)
 	}
@@ -126,7 +126,7 @@ func replaceLink(link, target string) error {
 		return err
 	}
 	if err := os.Rename(next, link); err != nil {
-		os.Remove(next) //nolint:errcheck // the other error says more
+		os.Remove(next) // the other error says more
 		return linkError(link, err)
 	}
 	return nil
@@ -170,11 +170,11 @@ func probe(ctx context.Context, warmup []string, link, dir string) ([]probed, er
 			return nil, err
 		}
 		for _, r := range requests {
-			if key := fmt.Sprintf("%p %s", r.server, r.url); seen[key] {
+			key := fmt.Sprintf("%p %s", r.server, r.url)
+			if seen[key] {
 				continue
-			} else {
-				seen[key] = true
 			}
+			seen[key] = true
 			rel := &release.Release{Link: link, Dir: dir}
 			w := &warmupRoute{release: rel}
 			if err := w.request(ctx, plan.Settings.StartTimeout, r); err != nil {

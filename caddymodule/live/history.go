@@ -75,8 +75,8 @@ func (h *History) add(now time.Time, stats pool.Stats, memory func() int64) {
 		Failed:  stats.Requests.Failed + stats.Requests.Rejected - last.Requests.Failed - last.Requests.Rejected,
 		Crashed: stats.Exits[pool.Crashed] - last.Exits[pool.Crashed],
 		Median:  quantile(&times, 0.5), P95: quantile(&times, 0.95), Memory: h.memory,
-		Busy: int32(stats.Workers.Busy + stats.Workers.Draining), Max: int32(stats.Workers.Max), //nolint:gosec // at most MaxWorkers
-		Queue: int32(stats.Queue.Length), Generation: int32(stats.Generation), //nolint:gosec // far below the limit
+		Busy: int32(stats.Workers.Busy + stats.Workers.Draining), Max: int32(stats.Workers.Max),
+		Queue: int32(stats.Queue.Length), Generation: int32(stats.Generation),
 	}
 	h.last = stats
 	if len(h.points) < historyPoints {

@@ -29,7 +29,7 @@ func findSites(web *caddyhttp.App, p *Pool) []site {
 	for _, name := range slices.Sorted(maps.Keys(web.Servers)) {
 		server := web.Servers[name]
 		hosts := map[string]bool{}
-		visitHandlers(server, func(h caddyhttp.MiddlewareHandler, host string) {
+		eachHandler(server, func(h caddyhttp.MiddlewareHandler, host string) {
 			user, ok := h.(poolUser)
 			if proxy, isProxy := h.(*reverseproxy.Handler); isProxy {
 				user, ok = proxy.Transport.(poolUser)
@@ -48,24 +48,24 @@ func findSites(web *caddyhttp.App, p *Pool) []site {
 // poolUser is a handler or transport that may send requests to a pool.
 type poolUser interface{ UsesPool(*Pool) bool }
 
-// VisitHandlers calls visit for each handler of a provisioned config, with each host whose
+// EachHandler calls f for each handler of a provisioned config, with each host whose
 // requests reach it; for a site that accepts any host that is localhost. It cannot see
 // routes inside the handlers of other modules.
-func VisitHandlers(web *caddyhttp.App, visit func(h caddyhttp.MiddlewareHandler, host string)) {
+func EachHandler(web *caddyhttp.App, f func(h caddyhttp.MiddlewareHandler, host string)) {
 	for _, server := range web.Servers {
-		visitHandlers(server, visit)
+		eachHandler(server, f)
 	}
 }
 
-func visitHandlers(server *caddyhttp.Server, visit func(h caddyhttp.MiddlewareHandler, host string)) {
-	w := &siteWalker{server: server, visit: visit}
+func eachHandler(server *caddyhttp.Server, f func(h caddyhttp.MiddlewareHandler, host string)) {
+	w := &siteWalker{server: server, f: f}
 	w.walkRoutes(server.Routes, "")
 }
 
-// siteWalker visits the handlers of a server.
+// siteWalker calls f for the handlers of a server.
 type siteWalker struct {
 	server *caddyhttp.Server
-	visit  func(h caddyhttp.MiddlewareHandler, host string)
+	f      func(h caddyhttp.MiddlewareHandler, host string)
 	depth  int
 }
 
@@ -98,7 +98,7 @@ func (w *siteWalker) walkHandler(h caddyhttp.MiddlewareHandler, host string) {
 			w.walkRoutes(caddyhttp.RouteList{*named}, host)
 		}
 	default:
-		w.visit(h, cmp.Or(host, anyHost))
+		w.f(h, cmp.Or(host, anyHost))
 	}
 }
 

@@ -39,7 +39,7 @@ func TestMediaWiki(t *testing.T) {
 		}
 		harness.ChownToPHP(t, data)
 		s := harness.Start(t, b, mediaWikiSite, harness.Options{Site: filepath.Join(dir, "usr/share/mediawiki")})
-		settings := installMediaWiki(s, data) // whose wgServer has no port: X-Forwarded-Proto tells of a proxy
+		settings := installMediaWiki(s, data) // whose wgServer has no port: X-Forwarded-Proto is that of a proxy
 		harness.WriteFile(t, filepath.Join(dir, "etc/mediawiki/LocalSettings.php"), settings+"\n$wgEnableUploads = true;\n$wgShowExceptionDetails = true;\n$wgUseImageMagick = false;\n$wgCacheDirectory = '"+data+"';\n$wgServer = '"+s.URL+"';\n")
 		useMediaWiki(s)
 	})

@@ -123,7 +123,7 @@ func (c *cluster) deployReleases(t *testing.T) {
 		return err
 	})
 	c.nodes["node2"].Stop(syscall.SIGKILL)
-	cmd.Wait() //nolint:errcheck // its exit code
+	cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(out.String(), "its symlink may lead to either release") || !strings.Contains(out.String(), "taken back on 1 machine") {
 		t.Errorf("got exit code %d:\n%s", code, &out)
 	}
@@ -163,7 +163,7 @@ func (c *cluster) runDocs(t *testing.T) {
 		script, _, _ := strings.Cut(block, "\n```\n")
 		s := c.nodes["node1"]
 		cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", strings.NewReplacer(pairs...).Replace(script))
-		cmd.Env, cmd.Dir = append(s.Command().Env, "PATH="+bin+":"+os.Getenv("PATH")), s.Dir
+		cmd.Env, cmd.Dir = slices.Concat(s.Command().Env, []string{"PATH=" + bin + ":" + os.Getenv("PATH")}), s.Dir
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", script, err, out)
 		}
