@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
+	"github.com/mevdschee/caddy-php-pool/caddymodule/devpage"
 )
 
 // caddyfile returns the text of a Caddyfile. It fails for a name that no Caddyfile can
@@ -63,11 +65,16 @@ func (s *site) phpPool(b *writer) {
 		b.line("binary", s.php)
 	}
 	if !s.production {
-		b.line("dev")
+		if s.domain == "" || devpage.IsLocalName(s.domain) {
+			b.line("dev")
+			b.line("ini", "display_errors", "0")
+			b.line("ini", "log_errors", "1")
+			b.line("ini", "error_log", "")
+		} else { // dev is refused
+			b.line("ini", "display_errors", "1")
+			b.line("ini", "display_startup_errors", "1")
+		}
 		b.line("ini", "opcache.revalidate_freq", "0")
-		b.line("ini", "display_errors", "0")
-		b.line("ini", "log_errors", "1")
-		b.line("ini", "error_log", "")
 		b.line("ini", "error_reporting", "E_ALL")
 		b.line("slow_request", "2s")
 	}

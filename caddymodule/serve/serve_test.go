@@ -86,10 +86,10 @@ func TestServe_Refused(t *testing.T) {
 func TestServe_Caddyfile(t *testing.T) {
 	const development = `
 		dev
-		ini opcache.revalidate_freq 0
 		ini display_errors 0
 		ini log_errors 1
 		ini error_log ""
+		ini opcache.revalidate_freq 0
 		ini error_reporting E_ALL
 		slow_request 2s`
 	for line, want := range map[string]string{
@@ -98,6 +98,27 @@ func TestServe_Caddyfile(t *testing.T) {
 	root DIR
 	encode zstd gzip
 	php_pool {` + development + `
+	}
+	file_server
+}
+`,
+		"DIR -d shop.test": `shop.test {
+	root DIR
+	encode zstd gzip
+	php_pool {` + development + `
+	}
+	file_server
+}
+`,
+		"DIR -d example.com": `example.com {
+	root DIR
+	encode zstd gzip
+	php_pool {
+		ini display_errors 1
+		ini display_startup_errors 1
+		ini opcache.revalidate_freq 0
+		ini error_reporting E_ALL
+		slow_request 2s
 	}
 	file_server
 }
