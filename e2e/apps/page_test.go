@@ -81,7 +81,7 @@ func TestBrowser_StatusPage(t *testing.T) {
 	page := chromium(t, s.URL+"/status", "3000")
 	for _, want := range []string{
 		`data-pool="main"`, "PHP 8.", "2 busy, 1 idle, max 3", "GET /load/hold.php", `class="busy"`, `class="idle"`, "owned",
-		"<b>2</b> busy workers, at most 2 in", "95th percentile", `class="limit"`,
+		"<b>2</b> busy workers, max 2 in", "95th percentile", `class="limit"`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not show %q", want)
