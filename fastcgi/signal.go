@@ -21,7 +21,7 @@ import (
 //	finish 0          the same, but the header follows, with one byte of content
 //	headers           the header follows, with one byte that is not content
 //	early 103 <text>  an interim response; text is base64 of the header lines
-//	opcache_reset     a worker script has called opcache_reset()
+//	opcache_reset     a worker script has called opcache_reset(), or runs without OPcache
 //	log 4 <text> <context>  an entry of frankenphp_log() with its level; text and
 //	                  context, which is a JSON object, are base64
 //
@@ -37,7 +37,7 @@ type signals struct {
 	finishAtHead  bool      // it ends with its header, which has not been parsed yet
 	dropAfterHead int       // bytes of content to drop after the header
 	interim       []interim // received and not passed on yet
-	opcacheReset  bool      // a worker script has called opcache_reset()
+	opcacheReset  bool      // the worker needs another OPcache
 }
 
 // maxSignal limits the text of a signal, in bytes. PHP sends no more than 8 KiB.

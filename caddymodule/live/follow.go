@@ -20,7 +20,8 @@ const (
 )
 
 // resetRequested asks for a new generation, because a script has called
-// opcache_reset(): in a process that runs a worker script, PHP could not do that.
+// opcache_reset(), or has started without OPcache, which PHP wants to restart because it is
+// full: while worker scripts run, PHP can do neither.
 func (p *Pool) resetRequested() {
 	select {
 	case p.resets <- struct{}{}:
@@ -30,7 +31,7 @@ func (p *Pool) resetRequested() {
 
 // follow starts a new generation of a worker's pool when the path of the script leads to
 // another directory, as after a deployment that replaces a symlink, when a file has
-// changed that the option watch names, and when a script has called opcache_reset().
+// changed that the option watch names, and when OPcache is to be reset.
 // The old generation serves until the new one is ready, and stays if that fails.
 func (p *Pool) follow() {
 	f := follower{pool: p}
@@ -71,7 +72,7 @@ func (f *follower) check(plan *poolcfg.Plan) {
 	}
 	select {
 	case <-f.pool.resets:
-		if !f.restart("opcache_reset() in a worker script", false, always) {
+		if !f.restart("opcache_reset() in a worker script, or OPcache is full", false, always) {
 			f.pool.resetRequested() // later
 		}
 		return

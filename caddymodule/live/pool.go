@@ -59,7 +59,7 @@ type Pool struct {
 	// watchOnce starts watch when the first config with the option is active.
 	watchOnce sync.Once
 	// followOnce starts follow when the first config with a worker script is active.
-	// resets has a value if a script has called opcache_reset().
+	// resets has a value if OPcache is to be reset: see resetRequested.
 	followOnce sync.Once
 	resets     chan struct{}
 	// refs counts the requests in this pool's handlers, from the lookup of the

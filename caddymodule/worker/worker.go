@@ -37,7 +37,8 @@ type Script struct {
 	Disabled []string
 	// SignalMark is that of the requests: see fastcgi.Request.
 	SignalMark string
-	// OnReset, if not nil, is called when the script has called opcache_reset().
+	// OnReset, if not nil, is called when the script has called opcache_reset(), or has
+	// started without OPcache because that is full.
 	OnReset func()
 }
 

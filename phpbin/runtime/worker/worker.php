@@ -17,6 +17,9 @@ final class PhpPoolWorker
     private static float $limitBegan = 0;
     private static int $limit = 0;
 
+    /** The next request asks for new workers, because this one has no OPcache. */
+    private static bool $withoutOPcache = false;
+
     /** The max_execution_time of php.ini, in seconds. */
     private static int $limitOfIni = 0;
 
@@ -55,6 +58,7 @@ final class PhpPoolWorker
                 set_time_limit(self::$limitOfIni);
             }
             PhpPoolSession::boot();
+            self::$withoutOPcache = self::restartPending();
         }
         do {
             PhpPoolConnection::sendReady();
@@ -75,6 +79,10 @@ final class PhpPoolWorker
     {
         self::$running = true;
         PhpPoolOutput::open();
+        if (self::$withoutOPcache) {
+            self::$withoutOPcache = false;
+            self::resetOPcache();
+        }
         error_clear_last();
         self::startTimeLimit();
         try {
@@ -161,6 +169,19 @@ final class PhpPoolWorker
             PhpPoolConnection::sendStream(PhpPoolConnection::STDERR, "@MARK@ opcache_reset;\n");
         }
         return true;
+    }
+
+    /**
+     * Reports whether PHP waits to restart OPcache, because it is full. Scripts that start
+     * meanwhile have none, and the requests of the other workers keep PHP waiting.
+     */
+    private static function restartPending(): bool
+    {
+        // With restrict_api the function fails, and PHP calls the error handler of the script.
+        if (!function_exists('opcache_get_status') || (string) ini_get('opcache.restrict_api') !== '') {
+            return false;
+        }
+        return opcache_get_status(false)['restart_pending'] ?? false;
     }
 
     /**
