@@ -13,6 +13,15 @@ import (
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
+// stopWorker is a worker script that waits or computes for ever, when the request says so.
+const stopWorker = `<?php
+while (frankenphp_handle_request(function () {
+	if (isset($_GET['do'])) { touch(__DIR__ . '/' . $_GET['do']); set_time_limit(0); }
+	while (($_GET['do'] ?? '') === 'busy') {}
+	while (($_GET['do'] ?? '') === 'wait') { sleep(100); }
+	echo 'hello';
+})) {}`
+
 // TestStop_LeavesNoProcesses stops Caddy in every way, with idle workers, with a worker
 // that waits, and with one that computes.
 func TestStop_LeavesNoProcesses(t *testing.T) {
@@ -39,6 +48,28 @@ func TestStop_LeavesNoProcesses(t *testing.T) {
 			s.Stopped = true
 			s.WaitGone()
 		})
+		for name, sig := range signals {
+			t.Run(name+" with worker scripts", func(t *testing.T) {
+				t.Parallel()
+				s := startWorker(t, b, workerSite(b, "num 3"), map[string]string{"index.php": stopWorker, "plain.php": "plain"})
+				s.Get("/").Want(t, 200, "hello")
+				s.Get("/plain.php").Want(t, 200, "plain")
+				if sig == syscall.SIGKILL {
+					// Caddy waits for them otherwise.
+					for _, do := range []string{"wait", "busy"} {
+						go s.Client.Get(s.URL + "/?do=" + do)
+						harness.Eventually(t, func() error {
+							_, err := os.Stat(filepath.Join(s.Site, do))
+							return err
+						})
+					}
+				}
+				if n := len(s.PHPProcesses()); n < 4 {
+					t.Errorf("only %d processes of PHP run", n)
+				}
+				s.Stop(sig)
+			})
+		}
 		for _, script := range []string{"wait.php", "busy.php"} {
 			for _, name := range []string{"SIGTERM", "SIGKILL"} {
 				t.Run(name+" during "+script, func(t *testing.T) {
