@@ -13,7 +13,7 @@ import (
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
-// stopWorker is a worker script that waits or computes for ever, when the request says so.
+// stopWorker is a worker script that waits or computes without an end, when the request says so.
 const stopWorker = `<?php
 while (frankenphp_handle_request(function () {
 	if (isset($_GET['do'])) { touch(__DIR__ . '/' . $_GET['do']); set_time_limit(0); }
