@@ -14,8 +14,9 @@ import (
 )
 
 // culpritWorker stops its script or kills its process as the request says.
+// The script ends after as many requests as LIMIT says.
 const culpritWorker = `<?php
-while (frankenphp_handle_request(function () {
+for ($left = $_SERVER['LIMIT']; $left > 0 && frankenphp_handle_request(function () {
 	echo $_GET['n'], ' ', strlen(file_get_contents('php://input'));
 	switch ($_GET['do'] ?? '') {
 	case 'exit': exit;
@@ -25,16 +26,22 @@ while (frankenphp_handle_request(function () {
 	case 'memory': ini_set('memory_limit', '16M'); while (true) { $x[] = str_repeat('x', 100000); }
 	case 'time': set_time_limit(1); while (true) {}
 	}
-})) {}
+}); $left--) {}
 `
 
 // TestWorker_UnderLoad has one client whose requests end scripts and processes, and a
-// restart now and then, beside clients that lose nothing. Scripts are also ended after a
-// few requests.
+// restart or another size now and then, beside clients that lose nothing. Scripts are also
+// ended, or end, after a few requests. TestWorkerChange_LosesNothing reloads the config.
 func TestWorker_UnderLoad(t *testing.T) {
 	t.Parallel()
+	t.Run("max_requests 5", func(t *testing.T) { t.Parallel(); underLoad(t, "max_requests", 5, 1<<30) })
+	t.Run("scripts end after 10 requests", func(t *testing.T) { t.Parallel(); underLoad(t, "script_ended", 1<<30, 10) })
+}
+
+func underLoad(t *testing.T, reason string, maxRequests, limit int) {
 	harness.ForEach(t, harness.BothSpawnModes, func(t *testing.T, b harness.Backend) {
-		s := startWorker(t, b, workerSiteWith(b, []string{"max_requests 5"}, "num 4"), map[string]string{"index.php": culpritWorker})
+		options := []string{fmt.Sprint("max_requests ", maxRequests)}
+		s := startWorker(t, b, workerSiteWith(b, options, "num 4", fmt.Sprint("env LIMIT ", limit)), map[string]string{"index.php": culpritWorker})
 		var stop atomic.Bool
 		var sent atomic.Int64
 		var clients sync.WaitGroup
@@ -59,7 +66,8 @@ func TestWorker_UnderLoad(t *testing.T) {
 				}
 			})
 		}
-		for i := range harness.Rounds(20) {
+		rounds := harness.Rounds(10)
+		for i := range rounds {
 			for _, c := range []struct {
 				do     string
 				status int
@@ -73,13 +81,20 @@ func TestWorker_UnderLoad(t *testing.T) {
 				if err := s.Restart(); err != nil {
 					t.Error(err)
 				}
+			} else {
+				s.Admin("POST", "/php_pool/pools/main/scale", fmt.Sprintf(`{"max_workers": %d}`, 3+i%4)).WantContains(t, 200, "")
 			}
 		}
 		stop.Store(true)
 		clients.Wait()
 		t.Logf("%d requests, exits %v", sent.Load(), s.Pool().Exits)
-		if p := s.Pool(); p.Exits["max_requests"] == 0 || p.Exits["script_ended"] == 0 || p.Exits["crashed"] == 0 {
+		culprits := map[string]int{"script_ended": 4 * rounds} // by exit, fatal error, memory and time limit
+		p := s.Pool()
+		if p.Exits["script_ended"] == 0 || p.Exits["crashed"] == 0 {
 			t.Errorf("got exits %v", p.Exits)
+		}
+		if n := sent.Load(); n > 100 && p.Exits[reason] <= culprits[reason] {
+			t.Errorf("got exits %v after %d requests, want more by %s", p.Exits, n, reason)
 		}
 	})
 }
