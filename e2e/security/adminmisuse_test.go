@@ -43,7 +43,7 @@ func TestAdminAPI_InvalidRequests(t *testing.T) {
 		{"GET", "/php_pool/pools/ma/in", "", 404, `unrecognized call "in"`},
 		{"GET", "/php_pool/pools/ma%2Fin", "", 404, `no pool "ma/in"`},
 		{"GET", "/php_pool/pools/..%2F..%2Fconfig", "", 404, "no pool"},
-		{"GET", pool + "/nonsense", "", 404, "one of: drain, opcache, ping, restart, scale, status, workers"},
+		{"GET", pool + "/nonsense", "", 404, "one of: drain, history, opcache, ping, restart, scale, status, workers"},
 		{"POST", pool + "/scale", "", 400, "send JSON"},
 		{"POST", pool + "/scale", "max_workers=8", 400, "send JSON"},
 		{"POST", pool + "/scale", `{"max_workers": "8"}`, 400, "send JSON"},
