@@ -64,7 +64,7 @@ func TestWorker_OPcacheFull(t *testing.T) {
 			for _, w := range list {
 				text, err := os.ReadFile(filepath.Join(s.Site, "../starts", fmt.Sprint(w.PID)))
 				if err != nil || string(text) != "on" || w.PID == old[0].PID {
-					return fmt.Errorf("the script started in process %d of %v with OPcache %q, %v", w.PID, list, text, err)
+					return fmt.Errorf("the script started in process %d of %v with OPcache %q (%s)", w.PID, list, text, fmt.Sprint(err))
 				}
 			}
 			if res := s.Get("/"); res.Text != "on" {
