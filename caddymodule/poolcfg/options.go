@@ -80,8 +80,8 @@ type Options struct {
 	// only. Default: Caddy's; `027` with `isolate`.
 	Umask string `json:"umask,omitempty"`
 
-	// A number from -20 to 19 that is added to the nice value of the workers. 1
-	// to 19 gives PHP less CPU time than Caddy. Linux only. Default: 0.
+	// The nice value of the workers, from -20 to 19; 0 leaves that of Caddy. 1 to 19
+	// gives PHP less CPU time than Caddy. Linux only. Default: 0.
 	Nice *int `json:"nice,omitempty"`
 
 	// Prevents workers and the programs they start from gaining privileges,
