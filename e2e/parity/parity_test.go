@@ -83,14 +83,14 @@ func scriptOf(code map[string]string, php string) string {
 
 // check sends a request to all sides at the same time, and fails if what they see differs.
 func check(t *testing.T, r *rig, q *request, shown map[string]int) {
-	unexplained, theirs := ask(r, q, shown)
+	unexplained, theirs := query(r, q, shown)
 	// What a process has written just before its script kills it does not reach Caddy every
 	// time.
 	for range 3 {
 		if len(unexplained) == 0 || !strings.Contains(q.php, "posix_kill(") {
 			break
 		}
-		unexplained, theirs = ask(r, q, shown)
+		unexplained, theirs = query(r, q, shown)
 	}
 	for _, text := range slices.Sorted(maps.Keys(unexplained)) {
 		t.Errorf("%s: %s", strings.Join(unexplained[text], " and "), text)
@@ -104,9 +104,9 @@ func check(t *testing.T, r *rig, q *request, shown map[string]int) {
 	}
 }
 
-// ask sends a request to all sides at the same time. It returns the differences that are not
+// query sends a request to all sides at the same time. It returns the differences that are not
 // deliberate, with the sides that show them, and what php_fastcgi has.
-func ask(r *rig, q *request, shown map[string]int) (unexplained map[string][]string, theirs seen) {
+func query(r *rig, q *request, shown map[string]int) (unexplained map[string][]string, theirs seen) {
 	var (
 		mu      sync.Mutex
 		group   sync.WaitGroup
