@@ -8,13 +8,14 @@ import (
 // loads tells apart what a developer changes and what PHP writes itself while it makes a
 // page, such as a cache: if that reloaded the page, that would never end.
 //
-// A file that has reloaded the page, and changes again while PHP makes the page once more, is
-// PHP's. A file that the developer changes in that moment is not lost unless it is the
-// same one.
+// A file that has reloaded the page, and changes again while PHP makes the page once more,
+// may be PHP's: after the third time it is. From then on only a change at another moment
+// counts. A developer who saves a file in that moment, once or twice, loses nothing.
 type loads struct {
-	cause map[string]bool // the files whose change has reloaded the page
-	since time.Time       // when it did last; zero if nothing was reloaded
-	pages []load          // that were begun since then
+	cause   map[string]bool // the files whose change has reloaded the page
+	strikes map[string]int  // how often a file has changed while PHP made the page
+	since   time.Time       // when the page was reloaded last; zero if it was not
+	pages   []load          // that were begun since then
 }
 
 type load struct{ begin, end time.Time } // end is zero while PHP makes the page
@@ -65,8 +66,29 @@ func (l *loads) withoutOwn(paths []string, files map[string]fileState, now time.
 		if state, ok := files[path]; ok {
 			at = state.modified
 		}
-		return l.cause[path] && slices.ContainsFunc(l.pages, func(page load) bool {
-			return !at.Before(page.begin.Add(-writeTime)) && (page.end.IsZero() || !at.After(page.end.Add(writeTime)))
-		})
+		if !l.whileMade(at) {
+			delete(l.strikes, path)
+			return false
+		}
+		if l.strikes[path] >= maxStrikes {
+			return true
+		}
+		if l.cause[path] {
+			if l.strikes == nil {
+				l.strikes = map[string]int{}
+			}
+			l.strikes[path]++
+		}
+		return false
+	})
+}
+
+// maxStrikes is how often a file may change while PHP makes the page before it is PHP's.
+const maxStrikes = 2
+
+// whileMade reports whether PHP made a page at a time.
+func (l *loads) whileMade(at time.Time) bool {
+	return slices.ContainsFunc(l.pages, func(page load) bool {
+		return !at.Before(page.begin.Add(-writeTime)) && (page.end.IsZero() || !at.After(page.end.Add(writeTime)))
 	})
 }

@@ -94,7 +94,7 @@ func TestWatcher_Changes(t *testing.T) {
 	}
 }
 
-// A cache that PHP writes for each page loads it again once, and no more.
+// A cache that PHP writes for each page loads it again a few times, and no more.
 func TestLoads_WithoutOwn(t *testing.T) {
 	start := time.Now()
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
@@ -105,34 +105,37 @@ func TestLoads_WithoutOwn(t *testing.T) {
 	if !changed(&l, 10) {
 		t.Fatal("the first change of a file is the developer's")
 	}
-	l.reloaded([]string{"cache.php"}, at(300))
-	l.begin(at(400))
-	if changed(&l, 450) {
-		t.Error("PHP has written it while it made the page")
+	// Each reload makes PHP write it again.
+	for n, want := range []bool{true, true, false, false} {
+		begin := 1000 * (n + 1)
+		l.reloaded([]string{"cache.php"}, at(begin))
+		l.begin(at(begin + 100))
+		if got := changed(&l, begin+150); got != want {
+			t.Errorf("reload %d: the file counts %v", n, got)
+		}
 	}
-	l.end(at(400), at(500))
-	if changed(&l, 540) {
+	l.end(at(4100), at(4200))
+	if changed(&l, 4240) {
 		t.Error("PHP has written it at the end of the page")
 	}
-	if !changed(&l, 700) || !changed(&l, 320) {
-		t.Error("nobody but the developer has written it while PHP made no page")
-	}
-	if paths := l.withoutOwn([]string{"index.php"}, map[string]fileState{"index.php": {modified: at(450)}}, at(450)); len(paths) != 1 {
+	if paths := l.withoutOwn([]string{"index.php"}, map[string]fileState{"index.php": {modified: at(4150)}}, at(4150)); len(paths) != 1 {
 		t.Error("a file that has not reloaded the page is the developer's")
 	}
-	if paths := l.withoutOwn([]string{"cache.php"}, nil, at(450)); len(paths) != 0 {
+	if paths := l.withoutOwn([]string{"cache.php"}, nil, at(4150)); len(paths) != 0 {
 		t.Error("PHP has removed it")
 	}
-	// Two caches that PHP writes alternately.
-	l.reloaded([]string{"other.php"}, at(1000))
-	l.begin(at(1100))
-	if changed(&l, 1150) {
-		t.Error("the file has reloaded the page before")
+	// Also when something else reloads the page, much later.
+	l.reloaded([]string{"index.php"}, at(30_000))
+	l.begin(at(30_100))
+	if changed(&l, 30_150) {
+		t.Error("PHP writes it each time")
 	}
-	l.reloaded([]string{"index.php"}, at(1000+20_000))
-	l.begin(at(21_100))
-	if !changed(&l, 21_150) {
-		t.Error("that was long ago")
+	l.end(at(30_100), at(30_200))
+	if !changed(&l, 30_700) {
+		t.Error("nobody but the developer has written it while PHP made no page")
+	}
+	if !changed(&l, 30_150) {
+		t.Error("the developer has changed it, so it counts again")
 	}
 }
 
