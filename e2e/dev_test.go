@@ -173,6 +173,7 @@ func TestDev_PublicSite(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "shop.example.com is a public name: remove dev from its php_pool, or write dev force") {
 		t.Errorf("got %v", err)
 	}
+	s.AwaitListener()
 	s.Get("/hello.php").WantContains(t, 200)
 	s.MustReload(with("dev force"))
 	s.MustReload(strings.Replace(with("dev"), "shop.example.com", "shop.localhost", 1))
