@@ -30,7 +30,7 @@ func TestDeployWatch_Worse(t *testing.T) {
 	}
 }
 
-func TestDeployHistory_Order(t *testing.T) {
+func TestDeployReleases_Order(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(dir, "current")
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -41,7 +41,7 @@ func TestDeployHistory_Order(t *testing.T) {
 	}
 	want := func(names ...string) {
 		t.Helper()
-		list, err := readHistory(link)
+		list, err := readReleases(link)
 		var got []string
 		for _, path := range list {
 			got = append(got, filepath.Base(path))

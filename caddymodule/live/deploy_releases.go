@@ -11,23 +11,23 @@ import (
 	"go.uber.org/zap"
 )
 
-// historyFile is the file beside a link with the releases that were deployed, one path a
+// releasesFile is the file beside a link with the releases that were deployed, one path a
 // line, the last one last. It outlives Caddy, and says what may be removed: only what was
 // deployed once. Times of files would not: a release may write to itself.
-func historyFile(link string) string {
+func releasesFile(link string) string {
 	return filepath.Join(filepath.Dir(link), "."+filepath.Base(link)+".releases")
 }
 
-func readHistory(link string) ([]string, error) {
-	text, err := os.ReadFile(historyFile(link))
+func readReleases(link string) ([]string, error) {
+	text, err := os.ReadFile(releasesFile(link))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	return slices.DeleteFunc(strings.Split(string(text), "\n"), func(line string) bool { return !filepath.IsAbs(line) }), nil
 }
 
-func writeHistory(link string, releases []string) error {
-	next := historyFile(link) + ".next"
+func writeReleases(link string, releases []string) error {
+	next := releasesFile(link) + ".next"
 	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) { // of a Caddy that was killed
 		return err
 	}
@@ -40,12 +40,12 @@ func writeHistory(link string, releases []string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(next))
 	}
-	return os.Rename(next, historyFile(link))
+	return os.Rename(next, releasesFile(link))
 }
 
 // recordRelease adds a release, and the one before if that is not known.
 func recordRelease(link, previous, current string) error {
-	list, err := readHistory(link)
+	list, err := readReleases(link)
 	if err != nil {
 		return err
 	}
@@ -54,27 +54,27 @@ func recordRelease(link, previous, current string) error {
 			list = append(slices.DeleteFunc(list, func(known string) bool { return known == dir }), dir)
 		}
 	}
-	return writeHistory(link, list)
+	return writeReleases(link, list)
 }
 
 // forgetRelease removes a release that was rolled back.
 func forgetRelease(link, bad string) error {
-	list, err := readHistory(link)
+	list, err := readReleases(link)
 	if err != nil {
 		return err
 	}
-	return writeHistory(link, slices.DeleteFunc(list, func(known string) bool { return known == bad }))
+	return writeReleases(link, slices.DeleteFunc(list, func(known string) bool { return known == bad }))
 }
 
 // previousRelease returns the release that was deployed before the current one.
 func previousRelease(link, current string) (string, error) {
-	list, err := readHistory(link)
+	list, err := readReleases(link)
 	if err != nil {
 		return "", err
 	}
 	i := slices.Index(list, current)
 	if i < 1 {
-		return "", fmt.Errorf("link %s: no release before %s is known (%s): deploy one by its path", link, current, historyFile(link))
+		return "", fmt.Errorf("link %s: no release before %s is known (%s): deploy one by its path", link, current, releasesFile(link))
 	}
 	return checkRelease(list[i-1])
 }
@@ -83,7 +83,7 @@ func previousRelease(link, current string) (string, error) {
 // through this link, is in the directory of the new release, and no symlink there or in that
 // of the link leads to. The current one and the one before stay. It returns what it has removed.
 func (d *deploy) removeEarlier() (removed []string) {
-	list, err := readHistory(d.link)
+	list, err := readReleases(d.link)
 	if d.Keep == 0 || err != nil {
 		return nil
 	}
@@ -103,7 +103,7 @@ func (d *deploy) removeEarlier() (removed []string) {
 	}
 	if len(removed) > 0 {
 		logger.Info("earlier releases removed", zap.Strings("releases", removed))
-		if err := writeHistory(d.link, list); err != nil {
+		if err := writeReleases(d.link, list); err != nil {
 			logger.Warn("cannot record the removal of releases", zap.String("link", d.link), zap.Error(err))
 		}
 	}
