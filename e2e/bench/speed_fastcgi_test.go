@@ -115,6 +115,22 @@ func (p *barePHP) request(w work) []byte {
 	return appendRecords(all, stdinRecord, []byte(strings.Repeat("x", w.body)))
 }
 
+// skipRecords returns where the complete records in buf end that begin at a position, or
+// END_REQUEST ends, and whether that is among them.
+func skipRecords(buf []byte, at int) (end int, ended bool) {
+	for len(buf)-at >= recordHead {
+		end := at + recordHead + int(binary.BigEndian.Uint16(buf[at+4:])) + int(buf[at+6])
+		if end > len(buf) {
+			break
+		}
+		if buf[at+1] == endRequest {
+			return end, true
+		}
+		at = end
+	}
+	return at, false
+}
+
 // roundTrip sends a request and returns the records of the response. They are
 // overwritten by the next call.
 func (c *bareConn) roundTrip(request []byte) ([]byte, error) {
@@ -129,15 +145,9 @@ func (c *bareConn) roundTrip(request []byte) ([]byte, error) {
 		request = request[n:]
 	}
 	for have, at := 0, 0; ; {
-		for have-at >= recordHead {
-			end := at + recordHead + int(binary.BigEndian.Uint16(c.buf[at+4:])) + int(c.buf[at+6])
-			if end > have {
-				break
-			}
-			if c.buf[at+1] == endRequest {
-				return c.buf[:end], nil
-			}
-			at = end
+		var ended bool
+		if at, ended = skipRecords(c.buf[:have], at); ended {
+			return c.buf[:at], nil
 		}
 		if have == len(c.buf) {
 			c.buf = append(c.buf, make([]byte, len(c.buf))...)

@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -75,15 +74,9 @@ func (c *floorConn) roundTrip(request []byte) ([]byte, error) {
 		return nil, err
 	}
 	for have, at := 0, 0; ; {
-		for have-at >= recordHead {
-			end := at + recordHead + int(binary.BigEndian.Uint16(c.buf[at+4:])) + int(c.buf[at+6])
-			if end > have {
-				break
-			}
-			if c.buf[at+1] == endRequest {
-				return c.buf[:end], nil
-			}
-			at = end
+		var ended bool
+		if at, ended = skipRecords(c.buf[:have], at); ended {
+			return c.buf[:at], nil
 		}
 		if have == len(c.buf) {
 			return nil, errors.New("the response is too long")
