@@ -45,10 +45,9 @@ const silentHint = "The script has ended with this status and has printed nothin
 	"If the application logs errors itself, look there. PHP logs to Caddy with `log_errors` on and without `error_log`: " +
 	"write `ini log_errors 1` and `ini error_log \"\"` in the block of php_pool."
 
-// writeError responds with a page about a failure. reason is php_pool's; it is empty if
-// PHP has sent the status.
-func (resp *Response) writeError(reason string) error {
-	list := resp.messages()
+// writeError responds with a page about a failure, with what PHP has logged. reason is
+// php_pool's; it is empty if PHP has sent the status.
+func (resp *Response) writeError(reason string, list []message) error {
 	f := failure{
 		Status: resp.status, Title: http.StatusText(resp.status), Method: resp.request.Method,
 		URI: cgi.OriginalURL(resp.request).RequestURI(), Reason: reason,
@@ -75,11 +74,8 @@ func (resp *Response) writeError(reason string) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; script-src 'nonce-"+f.Nonce+"'; style-src 'nonce-"+f.Nonce+
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'")
-	if isDocument(resp.request) {
-		resp.mu.Lock()
-		resp.log = nil // the page has the messages
-		resp.mu.Unlock()
-		f.Script = template.HTML(resp.script()) //nolint:gosec // it is escaped
+	if resp.document {
+		f.Script = template.HTML(resp.script(nil)) //nolint:gosec // it is escaped
 	}
 	resp.ResponseWriterWrapper.WriteHeader(resp.status)
 	if err := errorPage.Execute(resp.ResponseWriter, &f); err != nil {

@@ -82,8 +82,6 @@ func (m message) isFatal() bool {
 	return false
 }
 
-func hasFatal(list []message) bool { return slices.ContainsFunc(list, message.isFatal) }
-
 // cause returns the index of the message that best explains a failure, or -1 without one.
 func cause(list []message) int {
 	for i, m := range slices.Backward(list) {

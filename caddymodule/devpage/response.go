@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,8 +24,10 @@ type Response struct {
 	options *Options
 	request *http.Request
 	watcher *watcher
-	begin   time.Time
-	version int // of the files, when PHP began
+	// document is true if a browser wants to show the response as a page.
+	document bool
+	begin    time.Time
+	version  int // of the files, when PHP began
 
 	status    int    // of the final header; 0 until WriteHeader
 	held      bool   // the header waits, because a page of ours may replace the response
@@ -43,9 +46,9 @@ const maxLog = 256 << 10
 func (o *Options) Begin(w http.ResponseWriter, r *http.Request, root string, generation func() int) *Response {
 	resp := &Response{
 		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
-		options:               o, request: r, watcher: o.watch(root, generation), begin: time.Now(),
+		options:               o, request: r, watcher: o.watch(root, generation), document: isDocument(r), begin: time.Now(),
 	}
-	if isDocument(r) {
+	if resp.document {
 		resp.version = resp.watcher.touch()
 		resp.watcher.record(func(l *loads) { l.begin(resp.begin) })
 	}
@@ -118,7 +121,7 @@ func isHTML(h http.Header, orNone bool) bool {
 func (resp *Response) writeHeader() {
 	h := resp.Header()
 	complete := resp.status != http.StatusNoContent && resp.status != http.StatusNotModified && resp.status != http.StatusPartialContent
-	if complete && isHTML(h, false) && isDocument(resp.request) {
+	if complete && isHTML(h, false) && resp.document {
 		resp.hasScript = true
 		resp.changesBody()
 	}
@@ -193,22 +196,23 @@ func (resp *Response) Flush() { _ = resp.FlushError() }
 // has not caught, and an error for which Caddy would send a blank page. Other errors are
 // returned.
 func (resp *Response) End(err error) error {
-	if isDocument(resp.request) {
+	if resp.document {
 		defer resp.watcher.record(func(l *loads) { l.end(resp.begin, time.Now()) })
 	}
+	list := resp.messages()
 	switch status, reason := explain(err); {
 	case resp.request.Context().Err() != nil:
 		return err
-	case err == nil && resp.held && (len(resp.body) == 0 || hasFatal(resp.messages())):
-		return resp.writeError("")
+	case err == nil && resp.held && (len(resp.body) == 0 || slices.ContainsFunc(list, message.isFatal)):
+		return resp.writeError("", list)
 	case err == nil:
 		if resp.unhold() == nil && resp.hasScript { // else the client disconnected
-			_, _ = io.WriteString(resp.ResponseWriter, resp.script())
+			_, _ = io.WriteString(resp.ResponseWriter, resp.script(list))
 		}
 		return nil
 	case err != nil && status >= 500 && (resp.status == 0 || resp.held):
 		resp.status = status
-		return resp.writeError(reason)
+		return resp.writeError(reason, list)
 	}
 	return err
 }
@@ -230,9 +234,9 @@ func explain(err error) (status int, reason string) {
 // nonce is in a Content-Security-Policy that allows only scripts that have it.
 var nonce = regexp.MustCompile(`'nonce-([A-Za-z0-9+/_=-]+)'`)
 
-// script returns the element that ends a page. The HTML standard lets it run after the
+// script returns the element that ends a page, and shows these messages. The HTML standard lets it run after the
 // end of the document (13.2.6.4.22), so nothing in the page has to be searched for.
-func (resp *Response) script() string {
+func (resp *Response) script(list []message) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n<script src=%q defer", scriptPath)
 	if m := nonce.FindStringSubmatch(strings.Join(resp.Header()["Content-Security-Policy"], ",")); m != nil {
@@ -241,7 +245,7 @@ func (resp *Response) script() string {
 	if resp.request.Method == http.MethodGet {
 		fmt.Fprintf(&b, " data-version=%q", resp.options.start+"-"+strconv.Itoa(resp.version))
 	}
-	if list := resp.messages(); len(list) > 0 {
+	if len(list) > 0 {
 		const most = 50
 		text, _ := json.Marshal(list[:min(len(list), most)]) // of strings and numbers
 		fmt.Fprintf(&b, ` data-messages="%s"`, html.EscapeString(string(text)))

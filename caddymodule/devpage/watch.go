@@ -35,6 +35,7 @@ type watcher struct {
 	stop   <-chan struct{}
 	// generation returns a number that changes when scripts start again.
 	generation func() int
+	warned     bool // that there are too many files
 
 	mu      sync.Mutex
 	running bool
@@ -222,7 +223,8 @@ func (w *watcher) sweep() map[string]fileState {
 		}
 		return nil
 	})
-	if errors.Is(err, errTooMany) {
+	if errors.Is(err, errTooMany) && !w.warned {
+		w.warned = true
 		w.logger.Warn("dev watches only a part of the files, because there are too many",
 			zap.String("dir", w.dir), zap.Int("watched", maxFiles))
 	}
