@@ -90,7 +90,7 @@ type fakeProcess struct {
 	memory         atomic.Int64
 	served         chan struct{}          // closed when the last request has ended
 	succeeded      atomic.Bool            // Drain returns another process
-	drained        func() Process         // replaces Drain if not nil
+	drained        func() Process         // replaces Drain if not nil; fails if it returns nil
 	scriptEnd      atomic.Pointer[string] // not nil once the worker script has ended
 }
 
@@ -172,7 +172,10 @@ func (p *fakeProcess) end() {
 func (p *fakeProcess) Drain(ctx context.Context) (Process, error) {
 	p.client.Close() // a pipe
 	if p.drained != nil {
-		return p.drained(), nil
+		if next := p.drained(); next != nil {
+			return next, nil
+		}
+		return nil, errors.New("the connection has ended")
 	}
 	if p.succeeded.Load() {
 		p.end()

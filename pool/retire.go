@@ -187,6 +187,10 @@ func (p *Pool) drainLocked(w *worker) {
 // If it still runs then, the client has disconnected.
 const drainGrace = 20 * time.Millisecond
 
+// scriptEndGrace is how long drain waits for the end of a worker script that has closed
+// its connection. PHP still runs destructors and shutdown functions then.
+const scriptEndGrace = 250 * time.Millisecond
+
 func exitsWithin(proc Process, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -212,7 +216,13 @@ func (p *Pool) drain(w *worker) {
 		}
 		return
 	}
+	p.mu.Lock()
+	boots := p.settings.Boots
+	p.mu.Unlock()
 	proc, err := w.proc.Drain(p.root)
+	if err != nil && boots && p.root.Err() == nil {
+		exitsWithin(w.proc, scriptEndGrace)
+	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -74,6 +74,30 @@ func TestScriptEnd_DuringARequest(t *testing.T) {
 	})
 }
 
+// A script that ends after a request, without being ready for another, is not one whose
+// client has disconnected, though its connection ends a little earlier than the script.
+func TestScriptEnd_AfterARequest(t *testing.T) {
+	run(t, booting(1), func(tt *tester) {
+		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
+			return fastcgitest.Response{fastcgitest.Stdout("Content-Type: text/plain\r\n\r\nab"), fastcgitest.Stall()}
+		}
+		p := tt.proc(0)
+		p.drained = func() Process {
+			time.AfterFunc(drainGrace/2, func() { p.endScript("") })
+			return nil
+		}
+		_, free, err := tt.send(context.Background(), "/a.php", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free()
+		time.Sleep(3 * drainGrace)
+		if exits := tt.Stats().Exits; exits[ScriptEnded] != 1 || exits[Abandoned] != 0 {
+			t.Errorf("got exits %v, want one script that has ended", exits)
+		}
+	})
+}
+
 // Scripts that end before their first request are launched more and more rarely.
 func TestScriptEnd_BeforeTheFirstRequest(t *testing.T) {
 	run(t, booting(1), func(tt *tester) {
