@@ -195,7 +195,7 @@ func parseQuarantine(d *caddyfile.Dispenser, o *poolcfg.Options) error {
 	if err != nil || n < 1 {
 		return d.Errf("%s %s is not a number of crashes: write a number of at least 1, or off", name, args[0])
 	}
-	q.Deaths = n
+	q.Crashes = n
 	if err := durationValue(d, name, args[1], &q.Window); err != nil {
 		return err
 	}

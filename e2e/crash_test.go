@@ -58,7 +58,7 @@ func TestCrash_MisbehavingScripts(t *testing.T) {
 		do     string
 		status int
 		body   string
-		deaths int // for each GET, which is retried once
+		crashes int // for each GET, which is retried once
 	}{
 		{"kill", 502, "", 2},
 		{"segfault", 502, "", 2},
@@ -94,8 +94,8 @@ func TestCrash_MisbehavingScripts(t *testing.T) {
 				p := s.WaitPool("whole", func(p harness.PoolStatus) bool {
 					return p.Workers.Idle == 3 && p.Workers.Total == 3 && p.Workers.Stopping == 0
 				})
-				if p.Exits["crashed"] != 2*odd.deaths {
-					t.Errorf("got exits %v, want %d crashed", p.Exits, 2*odd.deaths)
+				if p.Exits["crashed"] != 2*odd.crashes {
+					t.Errorf("got exits %v, want %d crashed", p.Exits, 2*odd.crashes)
 				}
 				s.WantWorkerProcesses(b, 3)
 			})

@@ -123,7 +123,7 @@ func TestHealthCheck_StuckWorkerIsReplaced(t *testing.T) {
 		}
 		s.WaitPool("without the stuck worker", func(p harness.PoolStatus) bool {
 			s.Get("/pid.php").Want(t, 200, "")
-			return p.Exits["probe_failed"] == 1 && p.Workers.Idle == 2
+			return p.Exits["unresponsive"] == 1 && p.Workers.Idle == 2
 		})
 		if p := s.Pool(); len(p.Exits) != 1 || p.Requests.Failed+p.Requests.Retried != 0 {
 			t.Errorf("got %+v, want no other exit and no request failed or retried", p)

@@ -105,7 +105,7 @@ func (p *Pool) healthCheck(l Lease) {
 			zap.Uint64("worker", l.w.id), zap.Int("pid", l.w.proc.PID()), zap.Error(err))
 	}
 	if err != nil {
-		l.returnBorrowed(ProbeFailed)
+		l.returnBorrowed(Unresponsive)
 		return
 	}
 	l.returnBorrowed(NoReason)

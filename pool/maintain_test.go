@@ -75,8 +75,8 @@ func TestHealthCheck_Unresponsive(t *testing.T) {
 		deaf.mute()
 		time.Sleep(10 * time.Second)
 		tt.wantWorkers(1, 1)
-		if got := tt.Stats().Exits[ProbeFailed]; got != 1 {
-			t.Errorf("exits by probe_failed: got %d, want 1", got)
+		if got := tt.Stats().Exits[Unresponsive]; got != 1 {
+			t.Errorf("exits by unresponsive: got %d, want 1", got)
 		}
 	})
 }

@@ -192,7 +192,7 @@ func (p *Pool) WaitStable(ctx context.Context) {
 
 func (p *Pool) configureLocked(s Settings) {
 	p.settings = s
-	if s.Deaths == 0 {
+	if s.Crashes == 0 {
 		clear(p.quarantine.records)
 		p.quarantine.count.Store(0)
 	}

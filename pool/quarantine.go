@@ -12,10 +12,10 @@ import (
 // script. Other paths of the same script go on, because it may be the front
 // controller of a whole site.
 type Quarantine struct {
-	// The requests for a script with the same path are rejected for Period after
-	// Deaths of them crashed their workers within Window, and none succeeded
-	// since Window began. 0 disables the quarantine.
-	Deaths         int
+	// Crashes is how many requests for a script with the same path must crash their
+	// workers within Window, while none succeeds, for such requests to be rejected for
+	// Period. 0 disables the quarantine.
+	Crashes        int
 	Window, Period time.Duration
 }
 
@@ -28,15 +28,15 @@ type quarantine struct {
 	records map[quarantineKey]*crashRecord
 }
 
-// quarantineKey names the requests that are counted, and rejected, together. Clients choose paths: see
-// maxCrashRecords and maxCrashPath.
+// quarantineKey names the requests that are counted, and rejected, together. Clients
+// choose paths: see maxCrashRecords and maxCrashPath.
 type quarantineKey struct{ script, path string }
 
 func (k quarantineKey) String() string { return k.script + " at " + k.path }
 
 // crashRecord is the recent past of a key.
 type crashRecord struct {
-	crashes []time.Time // within Window; no more than Deaths
+	crashes []time.Time // within Window; no more than Crashes
 	served  time.Time   // the last successful request since the first crash
 	until   time.Time   // the end of the quarantine; zero for none
 }
@@ -75,7 +75,7 @@ func (p *Pool) checkQuarantine(info *Info) error {
 // quarantine after too many. A request that crashes a second worker counts once.
 func (p *Pool) recordCrashLocked(info *Info) {
 	q := p.settings.Quarantine
-	if q.Deaths == 0 || info.Script == "" || info.crashed || len(info.URI) > maxCrashPath {
+	if q.Crashes == 0 || info.Script == "" || info.crashed || len(info.URI) > maxCrashPath {
 		return
 	}
 	now := time.Now()
@@ -92,17 +92,17 @@ func (p *Pool) recordCrashLocked(info *Info) {
 		r = new(crashRecord)
 		p.quarantine.records[key] = r
 	}
-	for len(r.crashes) > 0 && (len(r.crashes) >= q.Deaths || now.Sub(r.crashes[0]) > q.Window) {
+	for len(r.crashes) > 0 && (len(r.crashes) >= q.Crashes || now.Sub(r.crashes[0]) > q.Window) {
 		r.crashes = r.crashes[1:]
 	}
 	r.crashes = append(r.crashes, now)
-	if len(r.crashes) < q.Deaths || !r.until.IsZero() || !r.served.IsZero() && now.Sub(r.served) <= q.Window {
+	if len(r.crashes) < q.Crashes || !r.until.IsZero() || !r.served.IsZero() && now.Sub(r.served) <= q.Window {
 		return
 	}
 	r.until = now.Add(q.Period)
 	p.quarantine.count.Add(1)
 	p.logLocked(p.log.Error, "script quarantined after repeated worker crashes",
-		zap.String("script", key.script), zap.String("uri", key.path), zap.Int("deaths", len(r.crashes)),
+		zap.String("script", key.script), zap.String("uri", key.path), zap.Int("crashes", len(r.crashes)),
 		zap.Duration("window", q.Window), zap.Duration("quarantined_for", q.Period))
 }
 

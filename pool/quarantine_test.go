@@ -13,7 +13,7 @@ import (
 
 func TestQuarantine_RepeatedCrashes(t *testing.T) {
 	s := static(2)
-	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		tt.killer(1 << 30)
 		for range 3 {
@@ -41,7 +41,7 @@ func TestQuarantine_RepeatedCrashes(t *testing.T) {
 // One path of a front controller crashes: only that is rejected.
 func TestQuarantine_OnlyThePathThatCrashes(t *testing.T) {
 	s := static(2)
-	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		tt.killer(1 << 30)
 		for range 3 {
@@ -66,7 +66,7 @@ func TestQuarantine_OnlyThePathThatCrashes(t *testing.T) {
 // crashes come after each other.
 func TestQuarantine_NotIfServedWithinWindow(t *testing.T) {
 	s := static(2)
-	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		tt.killer(1)
 		tt.do(context.Background(), "/index.php", false) // it crashes
@@ -92,7 +92,7 @@ func TestQuarantine_NotIfServedWithinWindow(t *testing.T) {
 // A request that is retried and crashes a second worker counts once.
 func TestQuarantine_RetryCountsOnce(t *testing.T) {
 	s := static(2)
-	s.Quarantine = Quarantine{Deaths: 3, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 3, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		tt.killer(1 << 30)
 		for range 3 {
@@ -109,7 +109,7 @@ func TestQuarantine_RetryCountsOnce(t *testing.T) {
 // Clients choose the paths: records of them must not use up the memory.
 func TestQuarantine_LimitedRecords(t *testing.T) {
 	s := static(1)
-	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 2, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		crash := func(path string) (records int) {
 			tt.Pool.mu.Lock()
@@ -151,7 +151,7 @@ func TestQuarantine_CrashesDelayNoLaunch(t *testing.T) {
 // predecessor did not cause that.
 func TestQuarantine_NotForCrashOfReplacement(t *testing.T) {
 	s := static(1)
-	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 2, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		first := tt.proc(0)
 		first.drained = func() Process {
@@ -172,7 +172,7 @@ func TestQuarantine_NotForCrashOfReplacement(t *testing.T) {
 // A crash of an idle worker must not be attributed to its last request.
 func TestQuarantine_NotForIdleCrash(t *testing.T) {
 	s := static(2)
-	s.Quarantine = Quarantine{Deaths: 2, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 2, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		var leases []Lease
 		for range 2 {
@@ -222,7 +222,7 @@ func (stuckBody) Read([]byte) (int, error) {
 // quarantined.
 func TestQuarantine_NotForTruncatedBody(t *testing.T) {
 	s := static(1)
-	s.Quarantine = Quarantine{Deaths: 1, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 1, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		ctx, cancel := context.WithCancel(context.Background())
 		r := fastcgi.NewRequest()

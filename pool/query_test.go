@@ -255,7 +255,7 @@ func TestQuery_TimeoutBlocksRequests(t *testing.T) {
 
 func TestQuery_WorkerCrashes(t *testing.T) {
 	s := static(2)
-	s.Deaths, s.Period = 1, time.Minute
+	s.Crashes, s.Period = 1, time.Minute
 	run(t, s, func(tt *tester) {
 		tt.handler = func(*fastcgitest.Request) fastcgitest.Response {
 			tt.proc(0).end()

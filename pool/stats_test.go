@@ -135,7 +135,7 @@ func TestStats_Snapshot(t *testing.T) {
 func TestStats_RejectionsByReason(t *testing.T) {
 	s := static(1)
 	s.MaxQueue, s.MaxPerClient = 1, 1
-	s.Quarantine = Quarantine{Deaths: 1, Window: time.Minute, Period: time.Minute}
+	s.Quarantine = Quarantine{Crashes: 1, Window: time.Minute, Period: time.Minute}
 	run(t, s, func(tt *tester) {
 		held, waiting := tt.acquireFor(crawler).wantLease(), tt.acquire()
 		tt.acquire().wantError(ErrQueueFull)

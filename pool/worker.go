@@ -244,8 +244,8 @@ const (
 	RequestTimeout
 	// Crashed means that the process exited unexpectedly or violated the protocol.
 	Crashed
-	// ProbeFailed means that it did not respond to a health check or a query.
-	ProbeFailed
+	// Unresponsive means that it did not respond to a health check or a query.
+	Unresponsive
 	// Abandoned means that its client disconnected and the process could not be reused.
 	Abandoned
 	// Recycled means that an administrator replaced it, or a new generation did.
@@ -266,7 +266,7 @@ const (
 
 var reasonNames = [reasons]string{
 	"", "max_requests", "max_age", "max_memory", "idle_timeout", "request_timeout",
-	"crashed", "probe_failed", "abandoned", "recycled", "closed", "script_ended", "boot_failed", "left_group",
+	"crashed", "unresponsive", "abandoned", "recycled", "closed", "script_ended", "boot_failed", "left_group",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

@@ -259,7 +259,7 @@ type Options struct {
 type QuarantineOptions struct {
 	// How many of these requests must crash their workers, while none succeeds.
 	// 0 turns the quarantine off.
-	Deaths int `json:"deaths"`
+	Crashes int `json:"crashes"`
 
 	// The time within which these crashes must occur. Default: 1m.
 	Window caddy.Duration `json:"window,omitempty"`

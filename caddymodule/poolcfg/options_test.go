@@ -33,7 +33,7 @@ func TestValidate_Errors(t *testing.T) {
 		{Options{Umask: "999"}, "umask 999"},
 		{Options{Nice: new(20)}, "nice 20"},
 		{Options{OOMScoreAdj: new(-1001)}, "oom_score_adj -1001"},
-		{Options{Quarantine: &QuarantineOptions{Deaths: -1}}, "quarantine -1"},
+		{Options{Quarantine: &QuarantineOptions{Crashes: -1}}, "quarantine -1"},
 		{Options{Manager: "ondemand", MinWorkers: new(1)}, "min_workers"},
 	} {
 		if err := c.o.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -57,7 +57,7 @@ func TestDefaults_Documented(t *testing.T) {
 	}
 	if s.MaxQueue != 1024 || s.StartTimeout != 30*time.Second || s.QueueTimeout != 30*time.Second ||
 		s.StopTimeout != 4*time.Second || s.SlowRequest != 5*time.Second || s.HealthInterval != 5*time.Second ||
-		s.RequestTimeout != 0 || s.MaxRequests != 0 || s.Deaths != 0 {
+		s.RequestTimeout != 0 || s.MaxRequests != 0 || s.Crashes != 0 {
 		t.Errorf("got %+v", s)
 	}
 	one := (&Options{}).Settings(1)

@@ -111,8 +111,8 @@ func (o *Options) checkCounts() error {
 			return fmt.Errorf("%s %d is negative: write a size such as 256MiB, or -1 for no limit", c.option, c.value)
 		}
 	}
-	if o.Quarantine != nil && o.Quarantine.Deaths < 0 {
-		return fmt.Errorf("quarantine %d is negative: write a number of crashes, or off", o.Quarantine.Deaths)
+	if o.Quarantine != nil && o.Quarantine.Crashes < 0 {
+		return fmt.Errorf("quarantine %d is negative: write a number of crashes, or off", o.Quarantine.Crashes)
 	}
 	return nil
 }
@@ -240,8 +240,8 @@ func (o *Options) quarantine() pool.Quarantine {
 		return pool.Quarantine{}
 	}
 	return pool.Quarantine{
-		Deaths: set.Deaths,
-		Window: durationOr(set.Window, defaultQuarantineTime), Period: durationOr(set.Period, defaultQuarantineTime),
+		Crashes: set.Crashes,
+		Window:  durationOr(set.Window, defaultQuarantineTime), Period: durationOr(set.Period, defaultQuarantineTime),
 	}
 }
 

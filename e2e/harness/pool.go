@@ -37,7 +37,7 @@ func (s *Server) WantUnchanged(before PoolStatus) {
 func (s *Server) WantNoneFailed() {
 	s.T.Helper()
 	p := s.Pool()
-	if p.Requests.Failed != 0 || p.Requests.Rejected != 0 || p.Exits["crashed"] != 0 || p.Exits["probe_failed"] != 0 || p.MasterExits != 0 {
+	if p.Requests.Failed != 0 || p.Requests.Rejected != 0 || p.Exits["crashed"] != 0 || p.Exits["unresponsive"] != 0 || p.MasterExits != 0 {
 		s.T.Errorf("got %+v, exits %v and %d exits of masters, want none failed, none rejected, no crash", p.Requests, p.Exits, p.MasterExits)
 	}
 	if lost := s.Logged("worker exited unexpectedly"); len(lost) != 0 {
