@@ -66,6 +66,10 @@ type NotFoundError struct {
 
 	// Names and Dirs are the file names and directories that were searched.
 	Names, Dirs []string
+
+	// Installed are other php-cgi on this machine: their paths, with the version in
+	// parentheses.
+	Installed []string
 }
 
 func (e *NotFoundError) Error() string {
@@ -73,6 +77,10 @@ func (e *NotFoundError) Error() string {
 	if e.Spec != "" {
 		name = fmt.Sprintf("php-cgi %q", e.Spec)
 	}
-	return fmt.Sprintf("%s not found: searched for %s in %s; install it with %s",
-		name, strings.Join(e.Names, ", "), strings.Join(e.Dirs, ", "), installHint)
+	others := ""
+	if len(e.Installed) > 0 {
+		others = "; installed is " + strings.Join(e.Installed, ", ")
+	}
+	return fmt.Sprintf("%s not found: searched for %s in %s%s; install it with %s",
+		name, strings.Join(e.Names, ", "), strings.Join(e.Dirs, ", "), others, installHint)
 }

@@ -60,7 +60,7 @@ func Find(spec string) (string, error) {
 			}
 		}
 	}
-	return "", &NotFoundError{Spec: spec, Names: []string{spec}, Dirs: dirs}
+	return "", &NotFoundError{Spec: spec, Names: []string{spec}, Dirs: dirs, Installed: installed(dirs)}
 }
 
 func findPath(path string) (string, error) {
@@ -99,12 +99,23 @@ func findVersion(spec string, dirs []string) (string, error) {
 	}
 	digits := strings.ReplaceAll(spec, ".", "")
 	names := []string{"php-cgi" + spec, "php-cgi" + digits, "php" + digits + "-cgi", "any php-cgi that reports version " + spec}
-	return "", &NotFoundError{Spec: spec, Names: names, Dirs: dirs}
+	return "", &NotFoundError{Spec: spec, Names: names, Dirs: dirs, Installed: installed(dirs)}
 }
 
 // matchesVersion reports whether the leading numbers of version are those of spec.
 func matchesVersion(spec, version string) bool {
 	return version == spec || strings.HasPrefix(version, spec+".")
+}
+
+// installed returns each php-cgi of the directories, with its version.
+func installed(dirs []string) []string {
+	var list []string
+	for _, c := range candidates(dirs) {
+		if version, err := queryVersion(c.path); err == nil {
+			list = append(list, c.path+" ("+version+")")
+		}
+	}
+	return list
 }
 
 // queryVersion runs php-cgi -v without any ini file, which takes about 12 ms.

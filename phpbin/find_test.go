@@ -81,13 +81,21 @@ func TestCandidates_Symlink(t *testing.T) {
 func TestFind_NotFoundError(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
+	writeProgram(t, filepath.Join(dir, "php-cgi6.1"), echoVersion("6.1.7"))
+	if err := os.Symlink("php-cgi6.1", filepath.Join(dir, "php-cgi")); err != nil {
+		t.Fatal(err)
+	}
+	writeProgram(t, filepath.Join(dir, "php-cgi6.2"), "exit 1")
 	_, err := phpbin.Find("5.1")
 	if _, ok := errors.AsType[*phpbin.NotFoundError](err); !ok {
 		t.Fatalf("got %T %v, want a *NotFoundError", err, err)
 	}
-	for _, part := range []string{`"5.1"`, "php-cgi5.1", "php51-cgi", dir, "apt install", "dnf install", "apk add", "brew install"} {
+	for _, part := range []string{`"5.1"`, "php-cgi5.1", "php51-cgi", dir, "installed is " + dir + "/php-cgi (6.1.7)", "apt install", "dnf install", "apk add", "brew install"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not contain %q", err, part)
 		}
+	}
+	if strings.Contains(err.Error(), "6.2") || strings.Count(err.Error(), "6.1") != 1 {
+		t.Errorf("%q lists one that does not run, or one twice", err)
 	}
 }
