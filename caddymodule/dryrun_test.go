@@ -44,6 +44,29 @@ func needPHP(t *testing.T) {
 	}
 }
 
+// phpOfMachine returns what php-cgi says of itself.
+func phpOfMachine(t *testing.T) *phpbin.Binary {
+	t.Helper()
+	needPHP(t)
+	path, err := phpbin.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := phpbin.Detect(t.Context(), path, phpbin.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+// needWorkerMode skips the test if php-cgi is too old for worker scripts.
+func needWorkerMode(t *testing.T) {
+	t.Helper()
+	if b := phpOfMachine(t); !b.Version.AtLeast(8, 0) {
+		t.Skipf("worker scripts need PHP 8.0, this is PHP %s", b.VersionText)
+	}
+}
+
 func TestDryRun_PoolsOfConfig(t *testing.T) {
 	needPHP(t)
 	got := dryRunPools(t, `{"apps":{

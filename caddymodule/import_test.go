@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -96,14 +97,21 @@ func TestImport_GoldenFiles(t *testing.T) {
 			}
 			checkImported(t, result.Caddyfile)
 			if os.Getuid() == 0 || !strings.Contains(result.Caddyfile, "\tuser ") {
-				// The machine of the test has the ini files of php-cgi only.
-				valid := strings.ReplaceAll(result.Caddyfile, "/etc/php/8.2/fpm", "/etc/php/8.2/cgi") + usePools(result.Caddyfile)
-				if got := validate(t, valid); got != "" {
+				if got := validate(t, withInstalledPHP(t, result.Caddyfile)+usePools(result.Caddyfile)); got != "" {
 					t.Errorf("validate: %s", got)
 				}
 			}
 		})
 	}
+}
+
+// withInstalledPHP replaces PHP 8.2 by the php-cgi of this machine, which has no ini
+// files of php-fpm.
+func withInstalledPHP(t *testing.T, caddyfile string) string {
+	t.Helper()
+	v := phpOfMachine(t).Version
+	version := fmt.Sprintf("%d.%d", v.Major, v.Minor)
+	return strings.NewReplacer("/etc/php/8.2/fpm", "/etc/php/"+version+"/cgi", "binary 8.2", "binary "+version).Replace(caddyfile)
 }
 
 // usePools returns sites that use each pool, because only pools in use are validated.

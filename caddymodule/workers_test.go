@@ -27,6 +27,7 @@ func publicDir(t *testing.T) string {
 
 // A wrong worker makes the load of the config fail, with what to write instead.
 func TestWorker_Refused(t *testing.T) {
+	needWorkerMode(t)
 	dir := publicDir(t)
 	root := filepath.Join(dir, "public")
 	for _, name := range []string{"public/index.php", "public/other.php", "public/worker.inc", "app/worker.php"} {
@@ -79,6 +80,7 @@ func TestWorker_Refused(t *testing.T) {
 
 // The same worker in two sites is one pool.
 func TestWorker_SharedBySites(t *testing.T) {
+	needWorkerMode(t)
 	root := publicDir(t)
 	if err := os.WriteFile(filepath.Join(root, "index.php"), []byte("<?php"), 0o644); err != nil {
 		t.Fatal(err)
@@ -91,6 +93,7 @@ func TestWorker_SharedBySites(t *testing.T) {
 
 // The pools of workers are among those that doctor examines.
 func TestWorker_DryRun(t *testing.T) {
+	needWorkerMode(t)
 	root := publicDir(t)
 	if err := os.WriteFile(filepath.Join(root, "index.php"), []byte("<?php"), 0o644); err != nil {
 		t.Fatal(err)

@@ -49,8 +49,10 @@ func TestFunctions_PHP(t *testing.T) {
 			require __DIR__ . '/source.php';
 			require __DIR__ . '/source.php'; // it may have been preloaded before
 			foreach (['fastcgi_finish_request', 'headers_send', 'own'] as $name) {
-				echo $name, ': ', function_exists($name) ? (new ReflectionFunction($name))->getReturnType() : 'missing', "\n";
+				$type = function_exists($name) ? (new ReflectionFunction($name))->getReturnType() : null;
+				echo $name, ': ', $type ? $type->getName() : (function_exists($name) ? '' : 'missing'), "\n";
 			}
+			unset($type);
 			print_r(array_diff(array_keys(get_defined_vars()), ['_GET', '_POST', '_COOKIE', '_FILES', '_SERVER', '_REQUEST', '_ENV', 'argv', 'argc', 'name']));`,
 	}
 	for path, content := range files {
