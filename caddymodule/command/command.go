@@ -85,17 +85,23 @@ var errReported = errors.New("there are problems")
 
 func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "status [<pool>] [--json]",
+		Use:   "status [<pool>] [--json|--ready]",
 		Short: "Shows the pools and their problems",
 		Long: `
 Shows a table of the pools, or one pool with its workers, and below it their
 problems with remedies: quarantined scripts, workers that crashed or cannot be
 started, requests that wait or hang, a pool that is too small, a full OPcache.
 
---json prints the response of the admin API.`,
+--json prints the response of the admin API.
+
+--ready is for health checks, such as that of a container: the exit code is 1 if a
+pool cannot serve requests, is drained, or if Caddy is being stopped, as with
+php_pool_ping.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().Bool("json", false, "Print the response of the admin API")
+	cmd.Flags().Bool("ready", false, "Only check that requests can be served")
+	cmd.MarkFlagsMutuallyExclusive("json", "ready")
 	cmd.RunE = runE(runStatus)
 	return cmd
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -18,6 +20,9 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	c, err := newClient(cmd)
 	if err != nil {
 		return err
+	}
+	if ready, _ := cmd.Flags().GetBool("ready"); ready {
+		return c.checkReady(cmd.Context(), cmd.OutOrStdout(), args)
 	}
 	path := poolsPath
 	if len(args) > 0 {
@@ -41,6 +46,29 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	}
 	c.withOPcache(cmd.Context(), list)
 	_, err = cmd.OutOrStdout().Write(statusText(list, len(args) > 0))
+	return err
+}
+
+// checkReady reports whether the given pools, or all, can serve requests and want to:
+// that is the response of their ping.
+func (c *client) checkReady(ctx context.Context, out io.Writer, names []string) error {
+	names, _, err := c.selectPools(ctx, names, len(names) == 0)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return errors.New("no pools: the config of this Caddy has no php_pool")
+	}
+	var errs []error
+	for _, name := range names {
+		if err := c.call(ctx, http.MethodGet, poolPath(name, "ping"), nil, nil); err != nil {
+			errs = append(errs, fmt.Errorf("pool %s is not ready: %w", name, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s: ready\n", poolList(names))
 	return err
 }
 

@@ -68,6 +68,40 @@ func TestStatus_JSON(t *testing.T) {
 	}
 }
 
+func TestStatus_Ready(t *testing.T) {
+	responses := map[string]string{
+		"GET /php_pool/pools":            "[" + busyTwo + "," + idleOne + "]",
+		"GET /php_pool/pools/one/ping":   "pong",
+		"GET /php_pool/pools/a%2Fb/ping": "pong",
+	}
+	a := newAdmin(t, responses)
+	for want, args := range map[string][]string{
+		"pools a/b, one: ready\n": nil,
+		"pool one: ready\n":       {"one"},
+	} {
+		if out, err := run(t, append([]string{"status", "--ready", "--address", a.address}, args...)...); err != nil || out != want {
+			t.Errorf("%q: got %q, %v, want %q", args, out, err, want)
+		}
+	}
+	_, err := run(t, "status", "--ready", "absent", "--address", a.address)
+	wantError(t, err, "unknown pool absent")
+	_, err = run(t, "status", "--ready", "--json", "--address", a.address)
+	wantError(t, err, "json", "ready")
+
+	responses["GET /php_pool/pools/a%2Fb/ping"] = "409 draining"
+	out, err := run(t, "status", "--ready", "--address", newAdmin(t, responses).address)
+	wantError(t, err, "pool a/b is not ready: draining")
+	if strings.Contains(out, "pool one") {
+		t.Errorf("got %q, want nothing about the pool that is ready", out)
+	}
+	_, err = run(t, "status", "--ready", "one", "--address", newAdmin(t, responses).address)
+	if err != nil {
+		t.Errorf("a pool beside one that is not ready: %v", err)
+	}
+	_, err = run(t, "status", "--ready", "--address", newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"}).address)
+	wantError(t, err, "no pools")
+}
+
 func TestStatus_Diagnose(t *testing.T) {
 	for want, response := range map[string]string{
 		"problem the queue is full: 1 request is waiting, and further ones get 503":                    `{"queue":{"length":1,"max":1}}`,

@@ -1,9 +1,13 @@
 package poolcfg
 
 import (
+	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -65,5 +69,28 @@ func TestNewPlan_UnknownINI(t *testing.T) {
 	}
 	if n := len(p.Binary.UnknownINI); n <= len(want) {
 		t.Errorf("got %d unknown settings, want those of isolate too: the test shows nothing", n)
+	}
+}
+
+// An empty directory in the list is php-cgi's own, as in PHP_INI_SCAN_DIR.
+func TestNewPlan_INIScanDirs(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "more.ini")
+	// PHP is another user if this is root.
+	if err := errors.Join(os.WriteFile(file, []byte("memory_limit=77M\n"), 0o644), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	own, _ := newPlan(t, &Options{})
+	for value, want := range map[string][]string{
+		dir:                                  {file},
+		string(filepath.ListSeparator) + dir: append(slices.Clone(own.Binary.ScannedFiles), file),
+	} {
+		if p, _ := newPlan(t, &Options{INIScanDir: value}); !slices.Equal(p.Binary.ScannedFiles, want) {
+			t.Errorf("%s: got %q, want %q", value, p.Binary.ScannedFiles, want)
+		}
+	}
+	_, err := NewPlan(t.Context(), zap.NewNop(), &Options{INIScanDir: dir + string(filepath.ListSeparator) + "/no/such"}, Uncached)
+	if want := "ini_scan_dir /no/such: "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -31,7 +31,9 @@ type Options struct {
 	INIFile string `json:"ini_file,omitempty"`
 
 	// The directory with additional *.ini files, which are loaded after php.ini.
-	// `none` loads no such files. Default: php-cgi's own.
+	// `none` loads no such files. Several are separated as in PHP_INI_SCAN_DIR, by
+	// colons or on Windows by semicolons; an empty one is php-cgi's own. Default:
+	// php-cgi's own.
 	INIScanDir string `json:"ini_scan_dir,omitempty"`
 
 	// PHP settings by name (php-cgi's `-d`). They override all ini files;

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -162,8 +163,13 @@ func (p *Plan) prepare(path string) error {
 	case noINIScanDir:
 		p.Process.INIScanDir = new("")
 	default:
-		if err := readableDir(o.INIScanDir); err != nil {
-			return fmt.Errorf("ini_scan_dir %s: %w: write a directory that Caddy can read", o.INIScanDir, err)
+		for _, dir := range filepath.SplitList(o.INIScanDir) {
+			if dir == "" { // php-cgi's own
+				continue
+			}
+			if err := readableDir(dir); err != nil {
+				return fmt.Errorf("ini_scan_dir %s: %w: write a directory that Caddy can read", dir, err)
+			}
 		}
 		p.Process.INIScanDir = &o.INIScanDir
 	}
