@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,17 +14,31 @@ import (
 	"github.com/mevdschee/caddy-php-pool/caddymodule/doctor"
 )
 
-// runBacktrace prints the PHP backtraces of the busy workers.
+// runBacktrace prints the PHP backtraces of the busy workers. An error of one machine does not
+// hide those of others.
 func runBacktrace(cmd *cobra.Command, args []string) error {
-	c, err := newClient(cmd)
+	machines, err := machinesOf(cmd)
 	if err != nil {
 		return err
 	}
-	names := args
+	found := make([][]runningWorker, len(machines))
+	err = machines.each(func(i int, c *client) (err error) {
+		found[i], err = c.allRunning(cmd.Context(), args, machines.label(c))
+		return err
+	})
+	if all := slices.Concat(found...); err == nil || len(all) > 0 {
+		_, writeErr := cmd.OutOrStdout().Write(backtraceText(all))
+		err = errors.Join(err, writeErr)
+	}
+	return err
+}
+
+// allRunning returns the busy workers of these pools, by default of all.
+func (c *client) allRunning(ctx context.Context, names []string, label string) ([]runningWorker, error) {
 	if len(names) == 0 {
-		list, err := c.pools(cmd.Context())
+		list, err := c.pools(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i := range list {
 			if w := list[i].Workers; w.Busy+w.Draining > 0 {
@@ -33,36 +48,31 @@ func runBacktrace(cmd *cobra.Command, args []string) error {
 	}
 	var all []runningWorker
 	for _, name := range names {
-		list, err := c.running(cmd.Context(), name)
+		list, err := c.running(ctx, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		all = append(all, list...)
+		for _, w := range list {
+			all = append(all, runningWorker{label + name, w})
+		}
 	}
-	_, err = cmd.OutOrStdout().Write(backtraceText(all))
-	return err
+	return all, nil
 }
 
-// runningWorker is a worker that runs a script, with the name of its pool.
+// runningWorker is a worker that runs a script, with the names of its machine and its pool.
 type runningWorker struct {
 	pool string
 	workerInfo
 }
 
 // running returns the busy workers of a pool with their backtraces.
-func (c *client) running(ctx context.Context, name string) ([]runningWorker, error) {
+func (c *client) running(ctx context.Context, name string) ([]workerInfo, error) {
 	var list []workerInfo
 	err := c.call(ctx, http.MethodGet, poolPath(name, "workers"), nil, &list)
 	if err := c.withPoolNames(ctx, name, err); err != nil {
 		return nil, err
 	}
-	var busy []runningWorker
-	for _, w := range list {
-		if w.Request != nil {
-			busy = append(busy, runningWorker{name, w})
-		}
-	}
-	return busy, nil
+	return slices.DeleteFunc(list, func(w workerInfo) bool { return w.Request == nil }), nil
 }
 
 // backtraceText formats backtraces, that of the longest running request first.

@@ -12,32 +12,42 @@ import (
 	"github.com/mevdschee/caddy-php-pool/internal/human"
 )
 
-// runRestart restarts pools. To restart all of them requires --all, so that a
-// forgotten name does not restart every site of the machine.
+// runRestart restarts pools, on one machine after the other. To restart all of them
+// requires --all, so that a forgotten name does not restart every site of the machine.
 func runRestart(cmd *cobra.Command, names []string) error {
 	all, _ := cmd.Flags().GetBool("all")
-	c, err := newClient(cmd)
+	machines, err := machinesOf(cmd)
 	if err != nil {
 		return err
 	}
-	names, list, err := c.selectPools(cmd.Context(), names, all)
+	selected, err := machines.selectPools(cmd.Context(), names, all)
 	if err != nil {
 		return err
 	}
+	for i, c := range machines {
+		if err := c.restart(cmd, selected[i], machines.label(c)); err != nil {
+			return machines.named(c, err)
+		}
+	}
+	return nil
+}
+
+// restart restarts pools of one machine.
+func (c *client) restart(cmd *cobra.Command, selected selection, label string) error {
 	generations := map[string]int{}
-	for i := range list {
-		generations[list[i].Name] = list[i].Generation
+	for i := range selected.all {
+		generations[selected.all[i].Name] = selected.all[i].Generation
 	}
 	var errs []error
-	for _, name := range names {
+	for _, name := range selected.names {
 		start := time.Now()
 		var p poolInfo
 		if err := c.call(cmd.Context(), http.MethodPost, poolPath(name, "restart"), nil, &p); err != nil {
 			errs = append(errs, fmt.Errorf("pool %s keeps generation %d: %w", name, generations[name], err))
 			continue
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "pool %s: generation %d has replaced generation %d after %v\n", name, p.Generation, generations[name],
-			time.Since(start).Round(time.Millisecond))
+		fmt.Fprintf(cmd.OutOrStdout(), "%spool %s: generation %d has replaced generation %d after %v\n", label, name, p.Generation,
+			generations[name], time.Since(start).Round(time.Millisecond))
 	}
 	return errors.Join(errs...)
 }

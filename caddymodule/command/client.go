@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -21,8 +22,9 @@ import (
 // client calls the admin API of a running Caddy.
 type client struct {
 	address string
-	config  []byte // as JSON; nil without a config
-	file    string // the file that config is from
+	config  []byte        // as JSON; nil without a config
+	file    string        // the file that config is from
+	limit   time.Duration // for the response to a GET; 0: none
 }
 
 // newClient finds the admin API by the flags of a command.
@@ -92,6 +94,11 @@ var requestPrefix = regexp.MustCompile(`^performing request: \w+ "[^"]*": `)
 // response; both may be nil. The error is an [apiError] for an error response, or
 // an [unreachableError].
 func (c *client) call(ctx context.Context, method, path string, body, response any) error {
+	if c.limit > 0 && method == http.MethodGet {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.limit, fmt.Errorf("no response within %v", c.limit))
+		defer cancel()
+	}
 	type result struct {
 		text []byte
 		err  error

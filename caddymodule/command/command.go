@@ -85,7 +85,7 @@ var errReported = errors.New("there are problems")
 
 func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "status [<pool>] [--json|--ready]",
+		Use:   "status [<pool>] [--json|--ready] [--address <interface>]...",
 		Short: "Shows the pools and their problems",
 		Long: `
 Shows a table of the pools, or one pool with its workers, and below it their
@@ -96,38 +96,47 @@ started, requests that wait or hang, a pool that is too small, a full OPcache.
 
 --ready is for health checks, such as that of a container: the exit code is 1 if a
 pool cannot serve requests, is drained, or if Caddy is being stopped, as with
-php_pool_ping.`,
+php_pool_ping.
+
+With several --address it shows the pools of all these machines and their totals. A
+machine that does not respond has a row with its error, and the exit code is 1. --json
+then prints an object with the response or the error of each address.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().Bool("json", false, "Print the response of the admin API")
 	cmd.Flags().Bool("ready", false, "Only check that requests can be served")
 	cmd.MarkFlagsMutuallyExclusive("json", "ready")
+	addressFlag(cmd)
 	cmd.RunE = runE(runStatus)
 	return cmd
 }
 
 func topCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "top [<pool>] [--once] [--sort seconds|cpu|memory|requests] [--interval <duration>]",
+		Use:   "top [<pool>] [--once] [--sort seconds|cpu|memory|requests] [--interval <duration>] [--address <interface>]...",
 		Short: "Shows the workers live, with their requests, CPU time and memory",
 		Long: `
 Shows the workers of all pools, one per row: the request and its duration, CPU
 time, memory. Keys: s, c, m and r sort by seconds, CPU, memory and requests; p
 shows the next pool alone; the arrow keys scroll; q quits.
 
-With --once, or if the output is not a terminal, prints one table.`,
+With --once, or if the output is not a terminal, prints one table.
+
+With several --address it shows the workers of all these machines. One that does not
+respond has a row with its error, until it responds again.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().Bool("once", false, "Print one table and quit")
 	cmd.Flags().String("sort", string(bySeconds), "Sort by seconds, cpu, memory or requests, largest first")
 	cmd.Flags().Duration("interval", defaultInterval, "Time between two updates")
+	addressFlag(cmd)
 	cmd.RunE = runE(runTop)
 	return cmd
 }
 
 func backtraceCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "backtrace [<pool>...]",
+		Use:   "backtrace [<pool>...] [--address <interface>]...",
 		Short: "Shows PHP backtraces of the running scripts",
 		Long: `
 Shows a PHP backtrace for each worker that runs a script, in the given pools or
@@ -135,8 +144,10 @@ in all: the active function calls, innermost first, with file and line, and what
 the process waits for. The longest running request comes first.
 
 It reads the memory of the workers without stopping them. Where this is not
-possible (on systems other than Linux, in some containers) it says why.`,
+possible (on systems other than Linux, in some containers) it says why. With several
+--address it shows the scripts of all these machines.`,
 	}
+	addressFlag(cmd)
 	cmd.RunE = runE(runBacktrace)
 	return cmd
 }
@@ -157,14 +168,18 @@ full. --reset empties it.`,
 
 func restartCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "restart <pool>...|--all",
+		Use:   "restart <pool>...|--all [--address <interface>]...",
 		Short: "Replaces all workers of pools without losing a request",
 		Long: `
 Starts a new generation of workers, with the current php-cgi and ini files, and
 lets the old one finish its requests. If the new generation cannot be started,
-the old one stays active and the exit code is 1.`,
+the old one stays active and the exit code is 1.
+
+With several --address it goes from one machine to the next, and stops after the first
+with an error. If one of them does not respond at the beginning, it restarts nothing.`,
 	}
 	cmd.Flags().Bool("all", false, "Restart all pools")
+	addressFlag(cmd)
 	cmd.RunE = runE(runRestart)
 	return cmd
 }

@@ -52,7 +52,7 @@ Caddy's user must be able to write in the directory of the symlink.`,
 	flags.Int("keep", 0, "Remove earlier releases that this command has deployed, all but the last n")
 	flags.Bool("drain", false, "Drain each machine before, and undo that afterwards")
 	flags.Duration("wait", 30*time.Second, "With --drain: how long to wait until no request is left")
-	flags.StringArray("address", nil, "The admin address of a machine; may be repeated")
+	addressFlag(cmd)
 	cmd.RunE = runE(runDeploy)
 	return cmd
 }
@@ -100,19 +100,16 @@ func runDeploy(cmd *cobra.Command, args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	for _, m := range machines { // before anything is changed
-		if _, err := m.pools(ctx); err != nil {
-			return err
-		}
+	// before anything is changed
+	if err := machines.each(func(_ int, c *client) error { _, err := c.pools(ctx); return err }); err != nil {
+		return err
 	}
 	for i, m := range machines {
 		err := d.deploy(ctx, m)
 		if err == nil {
 			continue
 		}
-		if len(machines) > 1 {
-			err = fmt.Errorf("%s: %w", m.address, err)
-		}
+		err = machines.named(m, err)
 		if i > 0 && !d.Rollback {
 			err = errors.Join(err, d.takeBack(machines[:i]))
 		}
@@ -154,22 +151,6 @@ func newDeployment(cmd *cobra.Command, args []string) (*deployment, error) {
 		*path = absolute
 	}
 	return d, nil
-}
-
-// machinesOf returns the machines of --address, or the one that other commands use.
-func machinesOf(cmd *cobra.Command) ([]*client, error) {
-	addresses, _ := cmd.Flags().GetStringArray("address")
-	var machines []*client
-	for _, address := range addresses {
-		machines = append(machines, &client{address: address})
-	}
-	if len(machines) > 0 {
-		return machines, nil
-	}
-	config, _ := cmd.Flags().GetString("config")
-	adapter, _ := cmd.Flags().GetString("adapter")
-	c, err := findClient("", config, adapter)
-	return []*client{c}, err
 }
 
 // deploy switches one machine. If it is drained and has an error, it is as before.

@@ -5,6 +5,7 @@
 //
 //	command.go           the commands and their flags
 //	client.go            client of the admin API
+//	machines.go          several machines, with --address repeated
 //	response.go          the JSON of the admin API
 //	status.go            status: the pools and their problems
 //	diagnose.go          problems that the numbers of a pool show

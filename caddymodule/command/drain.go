@@ -16,7 +16,7 @@ import (
 
 func drainCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "drain <pool>...|--all [--wait <duration>] [--undo]",
+		Use:   "drain <pool>...|--all [--wait <duration>] [--undo] [--address <interface>]...",
 		Short: "Lets a balancer send its requests to other machines",
 		Long: `
 Makes the ping of pools (php_pool_ping) respond with 503 and the text draining, so
@@ -25,12 +25,16 @@ arrive all the same are served. It stays so over a reload, until --undo or until
 Caddy is restarted.
 
 --wait waits until no request is left: the exit code is 1 if some are left after
-that time, and the pools stay drained.`,
+that time, and the pools stay drained.
+
+With several --address it does so on all these machines, or on none if one of them does
+not respond.`,
 	}
 	cmd.Flags().Bool("all", false, "Drain all pools")
 	cmd.Flags().Duration("wait", 0, "How long to wait until no request is left")
 	cmd.Flags().Bool("undo", false, "Let requests come again")
 	cmd.MarkFlagsMutuallyExclusive("wait", "undo")
+	addressFlag(cmd)
 	cmd.RunE = runE(runDrain)
 	return cmd
 }
@@ -44,31 +48,44 @@ func runDrain(cmd *cobra.Command, names []string) error {
 	if wait < 0 {
 		return fmt.Errorf("--wait %v: write a duration such as 30s", wait)
 	}
-	c, err := newClient(cmd)
+	machines, err := machinesOf(cmd)
 	if err != nil {
 		return err
 	}
-	if names, _, err = c.selectPools(cmd.Context(), names, all); err != nil {
+	selected, err := machines.selectPools(cmd.Context(), names, all)
+	if err != nil {
 		return err
 	}
-	if err := c.setDrained(cmd.Context(), names, !undo); err != nil {
+	err = machines.each(func(i int, c *client) error { return c.setDrained(cmd.Context(), selected[i].names, !undo) })
+	if err != nil {
 		return err
 	}
-	out := cmd.OutOrStdout()
+	texts := make([]string, len(machines))
+	err = machines.each(func(i int, c *client) (err error) {
+		texts[i], err = c.drained(cmd.Context(), selected[i].names, undo, wait)
+		return err
+	})
+	for i, c := range machines {
+		if texts[i] != "" {
+			fmt.Fprintln(cmd.OutOrStdout(), machines.label(c)+texts[i])
+		}
+	}
+	return err
+}
+
+// drained waits, if it has to, and says what has been done to the pools of a machine.
+func (c *client) drained(ctx context.Context, names []string, undo bool, wait time.Duration) (string, error) {
 	switch {
 	case undo:
-		fmt.Fprintf(out, "%s: requests may come again\n", poolList(names))
-		return nil
+		return poolList(names) + ": requests may come again", nil
 	case wait == 0:
-		fmt.Fprintf(out, "%s: drained; the ping responds with 503\n", poolList(names))
-		return nil
+		return poolList(names) + ": drained; the ping responds with 503", nil
 	}
 	start := time.Now()
-	if err := c.waitIdle(cmd.Context(), names, wait, "it stays drained"); err != nil {
-		return err
+	if err := c.waitIdle(ctx, names, wait, "it stays drained"); err != nil {
+		return "", err
 	}
-	fmt.Fprintf(out, "%s: drained after %v; no request is left\n", poolList(names), time.Since(start).Round(time.Millisecond))
-	return nil
+	return fmt.Sprintf("%s: drained after %v; no request is left", poolList(names), time.Since(start).Round(time.Millisecond)), nil
 }
 
 // poolList names pools for a message.

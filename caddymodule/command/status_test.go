@@ -94,9 +94,15 @@ func TestStatus_Ready(t *testing.T) {
 	if strings.Contains(out, "pool one") {
 		t.Errorf("got %q, want nothing about the pool that is ready", out)
 	}
-	_, err = run(t, "status", "--ready", "one", "--address", newAdmin(t, responses).address)
+	draining := newAdmin(t, responses).address
+	_, err = run(t, "status", "--ready", "one", "--address", draining)
 	if err != nil {
 		t.Errorf("a pool beside one that is not ready: %v", err)
+	}
+	out, err = run(t, "status", "--ready", "--address", draining, "--address", a.address)
+	wantError(t, err, draining+": pool a/b is not ready: draining")
+	if want := a.address + ": pools a/b, one: ready\n"; out != want {
+		t.Errorf("two machines: got %q, want %q", out, want)
 	}
 	_, err = run(t, "status", "--ready", "--address", newAdmin(t, map[string]string{"GET /php_pool/pools": "[]"}).address)
 	wantError(t, err, "no pools")

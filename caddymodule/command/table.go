@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -10,7 +11,8 @@ import (
 )
 
 // table is text in columns, each as wide as its longest cell. Numbers are aligned
-// to the right.
+// to the right. The last cell of a row that is shorter than the head is text that reaches over
+// the other columns.
 type table struct {
 	head []column
 	rows [][]string
@@ -24,11 +26,14 @@ type column struct {
 func left(title string) column  { return column{title, false} }
 func right(title string) column { return column{title, true} }
 
-func (t *table) add(cells ...string) {
+func (t *table) add(cells ...string) { t.insert(len(t.rows), cells...) }
+
+// insert adds a row before the one with this index.
+func (t *table) insert(before int, cells ...string) {
 	for i := range cells {
 		cells[i] = doctor.Printable(cells[i])
 	}
-	t.rows = append(t.rows, cells)
+	t.rows = slices.Insert(t.rows, before, cells)
 }
 
 // lines returns the head and the rows, without trailing spaces.
@@ -39,7 +44,9 @@ func (t *table) lines() []string {
 		titles[i] = c.title
 		widths[i] = utf8.RuneCountInString(c.title)
 		for _, row := range t.rows {
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+			if i < len(row)-1 || i < len(row) && len(row) == len(t.head) {
+				widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+			}
 		}
 	}
 	lines := []string{t.line(titles, widths)}
@@ -55,7 +62,7 @@ func (t *table) line(cells []string, widths []int) string {
 		if i > 0 {
 			b.WriteString("  ")
 		}
-		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+		pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(cell)))
 		if t.head[i].right {
 			b.WriteString(pad + cell)
 		} else {

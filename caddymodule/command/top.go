@@ -49,25 +49,40 @@ func runTop(cmd *cobra.Command, args []string) error {
 	if interval < minInterval {
 		return fmt.Errorf("--interval %v is too short: write %v or more", interval, minInterval)
 	}
-	c, err := newClient(cmd)
+	machines, err := machinesOf(cmd)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	m := &topModel{order: sortKey(order), interval: interval}
+	m := newTopModel(machines)
+	m.order, m.interval = sortKey(order), interval
 	if len(args) > 0 {
 		m.pool = args[0]
 	}
-	first := c.snapshot(ctx, m.pool)
-	if first.err != nil {
-		return first.err
+	if failed, err := m.updateAll(ctx, machines); failed == len(machines) {
+		return err
 	}
-	m.update(first)
 	if once || !isTerminal(cmd.OutOrStdout()) {
-		return plainTop(ctx, cmd.OutOrStdout(), c, m)
+		return plainTop(ctx, cmd.OutOrStdout(), machines, m)
 	}
-	return liveTop(ctx, c, m)
+	return liveTop(ctx, machines, m)
+}
+
+// updateAll takes a snapshot of each machine. It returns how many failed.
+func (m *topModel) updateAll(ctx context.Context, machines machines) (failed int, err error) {
+	snapshots := make([]snapshot, len(machines))
+	err = machines.each(func(i int, _ *client) error {
+		snapshots[i] = machines.snapshot(ctx, i, m.pool)
+		return snapshots[i].err
+	})
+	for _, s := range snapshots {
+		m.update(s)
+		if s.err != nil {
+			failed++
+		}
+	}
+	return failed, err
 }
 
 // isTerminal reports whether w is a terminal that can be drawn on.
@@ -77,36 +92,39 @@ func isTerminal(w io.Writer) bool {
 }
 
 // plainTop prints one table, after a second snapshot: the CPU percentage needs two.
-func plainTop(ctx context.Context, w io.Writer, c *client, m *topModel) error {
+func plainTop(ctx context.Context, w io.Writer, machines machines, m *topModel) error {
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-time.After(m.interval):
 	}
-	next := c.snapshot(ctx, m.pool)
-	if next.err != nil {
-		return next.err
+	failed, err := m.updateAll(ctx, machines)
+	if failed > 0 && len(machines) == 1 {
+		return err
 	}
-	m.update(next)
-	_, err := fmt.Fprintln(w, m.summary()+"\n\n"+strings.Join(workerTable(m.rows(), true).lines(), "\n"))
+	lines, _ := m.table()
+	if _, err = fmt.Fprintln(w, m.summary()+"\n\n"+strings.Join(lines, "\n")); err == nil && failed > 0 {
+		return errReported // in the row of the machine
+	}
 	return err
 }
 
-// snapshot is the state of all pools, or of one, at one time.
+// snapshot is the state of all pools of a machine, or of one, at one time.
 type snapshot struct {
-	time  time.Time
-	pools []poolInfo
-	err   error
+	machine int
+	time    time.Time
+	pools   []poolInfo
+	err     error
 }
 
-// snapshot takes a snapshot of a pool; an empty name means all pools.
-func (c *client) snapshot(ctx context.Context, pool string) snapshot {
+// snapshot takes a snapshot of a pool of a machine; an empty name means all pools.
+func (m machines) snapshot(ctx context.Context, machine int, pool string) snapshot {
 	var names []string
 	if pool != "" {
 		names = []string{pool}
 	}
-	list, err := c.poolsWithWorkers(ctx, names)
-	return snapshot{time.Now(), list, err}
+	list, err := m[machine].poolsWithWorkers(ctx, names)
+	return snapshot{machine, time.Now(), list, err}
 }
 
 // workerKey identifies a worker in successive snapshots. The PID is part of it
@@ -155,7 +173,7 @@ func (h *history) cpuPercent(key workerKey) (percent float64, known bool) {
 
 // row is a worker in a table.
 type row struct {
-	pool string
+	host, pool string
 	workerInfo
 	percent    float64
 	hasPercent bool // percent is known
@@ -177,12 +195,12 @@ func (r *row) memory() int64 {
 	return *r.Memory
 }
 
-// rowsOf returns the workers of pools. Without a history the rows have no percent.
-func rowsOf(pools []poolInfo, h *history) []row {
+// rowsOf returns the workers of pools of a machine. Without a history the rows have no percent.
+func rowsOf(host string, pools []poolInfo, h *history) []row {
 	var rows []row
 	for i := range pools {
 		for _, w := range pools[i].WorkersList {
-			r := row{pool: pools[i].Name, workerInfo: w}
+			r := row{host: host, pool: pools[i].Name, workerInfo: w}
 			if h != nil {
 				r.percent, r.hasPercent = h.cpuPercent(workerKey{r.pool, w.ID, w.PID})
 			}
@@ -205,13 +223,18 @@ func sortRows(rows []row, order sortKey) {
 		case byRequests:
 			primary = cmp.Compare(b.Requests, a.Requests)
 		}
-		return cmp.Or(primary, cmp.Compare(b.duration(), a.duration()), strings.Compare(a.pool, b.pool), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(primary, cmp.Compare(b.duration(), a.duration()), strings.Compare(a.host, b.host),
+			strings.Compare(a.pool, b.pool), cmp.Compare(a.ID, b.ID))
 	})
 }
 
-// workerTable returns a table of workers, optionally with their CPU percentage.
-func workerTable(rows []row, withPercent bool) *table {
-	t := &table{head: []column{left("POOL"), right("ID"), right("PID"), left("STATE"), right("SECONDS")}}
+// workerTable returns a table of workers, optionally with their machine and CPU percentage.
+func workerTable(rows []row, withHost, withPercent bool) *table {
+	t := &table{}
+	if withHost {
+		t.head = []column{left("HOST")}
+	}
+	t.head = append(t.head, left("POOL"), right("ID"), right("PID"), left("STATE"), right("SECONDS"))
 	if withPercent {
 		t.head = append(t.head, right("CPU%"))
 	}
@@ -223,6 +246,9 @@ func workerTable(rows []row, withPercent bool) *table {
 			seconds, request = secondsText(r.Request.Duration), r.Request.Method+" "+r.Request.URI
 		}
 		cells := []string{r.pool, strconv.FormatUint(r.ID, 10), strconv.Itoa(r.PID), r.State, seconds}
+		if withHost {
+			cells = slices.Insert(cells, 0, r.host)
+		}
 		if withPercent {
 			percent := "-"
 			if r.hasPercent {

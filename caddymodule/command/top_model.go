@@ -14,26 +14,45 @@ type topModel struct {
 	order    sortKey
 	pool     string // the only visible one; empty: all
 	interval time.Duration
-
-	latest   snapshot
-	previous snapshot // before latest
-	err      error
-	history  history
-	names    []string // of all pools, since the last snapshot of all
-	offset   int      // rows above the first visible one
-	page     int      // visible rows, when rendered last
+	hosts    []hostModel
+	offset   int // rows above the first visible one
+	page     int // visible rows, when rendered last
 }
 
-// update adds a new snapshot. After a failed one the last one stays visible.
+// hostModel holds the snapshots of one machine.
+type hostModel struct {
+	host     string
+	latest   snapshot
+	previous snapshot // before latest
+	err      error    // of the last snapshot
+	history  history
+	names    []string // of all pools, since the last snapshot of all
+}
+
+// newTopModel returns the model of top for these machines.
+func newTopModel(machines machines) *topModel {
+	m := &topModel{order: bySeconds, interval: defaultInterval}
+	for _, c := range machines {
+		m.hosts = append(m.hosts, hostModel{host: c.address})
+	}
+	return m
+}
+
+// several reports whether there are several machines.
+func (m *topModel) several() bool { return len(m.hosts) > 1 }
+
+// update adds a new snapshot. After a failed one of the only machine the last one stays
+// visible; one of several has its error instead.
 func (m *topModel) update(s snapshot) {
-	m.err = s.err
+	h := &m.hosts[s.machine]
+	h.err = s.err
 	if s.err != nil {
 		return
 	}
-	m.previous, m.latest = m.latest, s
-	m.history.add(s)
+	h.previous, h.latest = h.latest, s
+	h.history.add(s)
 	if m.pool == "" {
-		m.names = namesOf(s.pools)
+		h.names = namesOf(s.pools)
 	}
 }
 
@@ -71,68 +90,107 @@ func (m *topModel) handleKey(name string) (quit, refresh bool) {
 // nextPool selects the next pool alone, and after the last one all pools.
 func (m *topModel) nextPool() {
 	m.offset = 0
-	i := slices.Index(m.names, m.pool) + 1 // 0 for all
-	if i == len(m.names) {
+	var names []string
+	for i := range m.hosts {
+		for _, name := range m.hosts[i].names {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	i := slices.Index(names, m.pool) + 1 // 0 for all
+	if i == len(names) {
 		m.pool = ""
 		return
 	}
-	m.pool = m.names[i]
+	m.pool = names[i]
 }
 
 func (m *topModel) scroll(delta int) { m.offset = max(0, m.offset+delta) }
 
-// visiblePools returns the selected pools. A snapshot from before the p key was
+// visiblePools returns the selected pools of a machine. A snapshot from before the p key was
 // pressed may have more.
-func (m *topModel) visiblePools() []poolInfo {
-	if m.pool == "" {
-		return m.latest.pools
+func (m *topModel) visiblePools(h *hostModel) []poolInfo {
+	switch {
+	case m.several() && h.err != nil:
+		return nil
+	case m.pool == "":
+		return h.latest.pools
 	}
-	return slices.DeleteFunc(slices.Clone(m.latest.pools), func(p poolInfo) bool { return p.Name != m.pool })
+	return slices.DeleteFunc(slices.Clone(h.latest.pools), func(p poolInfo) bool { return p.Name != m.pool })
 }
 
 // rows returns the workers of the visible pools, sorted.
 func (m *topModel) rows() []row {
-	rows := rowsOf(m.visiblePools(), &m.history)
+	var rows []row
+	for i := range m.hosts {
+		h := &m.hosts[i]
+		rows = append(rows, rowsOf(h.host, m.visiblePools(h), &h.history)...)
+	}
 	sortRows(rows, m.order)
 	return rows
 }
 
+// table returns the head and the rows of the table, and the style of each line: first the
+// machines with an error, if there are several, then the workers.
+func (m *topModel) table() ([]string, []style) {
+	rows := m.rows()
+	t := workerTable(rows, m.several(), true)
+	styles := []style{header}
+	for i := range m.hosts {
+		if h := &m.hosts[i]; m.several() && h.err != nil {
+			t.insert(len(styles)-1, h.host, hostError(h.err))
+			styles = append(styles, alert)
+		}
+	}
+	for i := range rows {
+		styles = append(styles, rowStyle(&rows[i]))
+	}
+	return t.lines(), styles
+}
+
 // summary returns one line about the visible pools.
 func (m *topModel) summary() string {
-	var busy, idle, maxWorkers, waiting int
-	var memory int64
-	known := false
-	pools := m.visiblePools()
-	for i := range pools {
-		p := &pools[i]
-		busy += p.Workers.Busy + p.Workers.Draining
-		idle += p.Workers.Idle
-		maxWorkers += p.Workers.Max
-		waiting += p.Queue.Length
-		n, ok := p.memory()
-		memory += n
-		known = known || ok
+	var total poolInfo
+	var rate float64
+	pools, responding, hasRate := 0, 0, false
+	for i := range m.hosts {
+		h := &m.hosts[i]
+		if h.err == nil {
+			responding++
+		}
+		list := m.visiblePools(h)
+		pools += len(list)
+		for j := range list {
+			total.plus(&list[j])
+		}
+		if n, ok := h.rate(list); ok {
+			rate += n
+			hasRate = true
+		}
 	}
-	text := fmt.Sprintf("%s: %d busy, %d idle, at most %d; queue %d; memory %s", human.Plural(len(pools), "pool"), busy, idle, maxWorkers,
-		waiting, memoryText(memory, known))
-	if rate, ok := m.rate(); ok {
+	text := fmt.Sprintf("%s: %d busy, %d idle, at most %d; queue %d; memory %s", human.Plural(pools, "pool"), total.Workers.Busy,
+		total.Workers.Idle, total.Workers.Max, total.Queue.Length, memoryText(total.memory()))
+	if hasRate {
 		text += fmt.Sprintf("; %.0f requests/s", rate)
+	}
+	if m.several() {
+		return fmt.Sprintf("%d of %d machines, %s", responding, len(m.hosts), text)
 	}
 	return text
 }
 
-// rate returns the requests per second between the last two snapshots.
-func (m *topModel) rate() (perSecond float64, known bool) {
-	elapsed := m.latest.time.Sub(m.previous.time).Seconds()
-	if m.previous.time.IsZero() || elapsed <= 0 {
+// rate returns the requests per second of these pools between the last two snapshots.
+func (h *hostModel) rate(pools []poolInfo) (perSecond float64, known bool) {
+	elapsed := h.latest.time.Sub(h.previous.time).Seconds()
+	if h.previous.time.IsZero() || elapsed <= 0 {
 		return 0, false
 	}
 	before := map[string]uint64{}
-	for i := range m.previous.pools {
-		before[m.previous.pools[i].Name] = m.previous.pools[i].Requests.Total
+	for i := range h.previous.pools {
+		before[h.previous.pools[i].Name] = h.previous.pools[i].Requests.Total
 	}
 	var n uint64
-	pools := m.visiblePools()
 	for i := range pools {
 		if total, ok := before[pools[i].Name]; ok && total <= pools[i].Requests.Total {
 			n += pools[i].Requests.Total - total
@@ -163,22 +221,28 @@ func (m *topModel) render(height int) []screenLine {
 	if m.pool != "" {
 		scope = "pool " + doctor.Printable(m.pool)
 	}
+	var latest time.Time
+	for i := range m.hosts {
+		if at := m.hosts[i].latest.time; at.After(latest) {
+			latest = at
+		}
+	}
 	top := []screenLine{
-		{fmt.Sprintf("%s   %s, by %s, every %v", m.latest.time.Format(time.TimeOnly), scope, m.order, m.interval), dim},
+		{fmt.Sprintf("%s   %s, by %s, every %v", latest.Format(time.TimeOnly), scope, m.order, m.interval), dim},
 		{m.summary(), plain},
 	}
-	if m.err != nil {
-		top[1] = screenLine{doctor.Printable(m.err.Error()), alert}
+	if err := m.hosts[0].err; err != nil && !m.several() {
+		top[1] = screenLine{doctor.Printable(err.Error()), alert}
 	}
 	keys := screenLine{"sort by s seconds, c CPU, m memory, r requests   p pool   q quit", dim}
-	rows := m.rows()
-	text := workerTable(rows, true).lines()
+	text, styles := m.table()
+	rows := len(text) - 1
 	const around = 3 // an empty line, the table's head, the keys
 	m.page = max(1, height-len(top)-around)
-	m.offset = min(m.offset, max(0, len(rows)-m.page))
-	out := slices.Concat(top, []screenLine{{}, {text[0], header}})
-	for i := m.offset; i < min(len(rows), m.offset+m.page); i++ {
-		out = append(out, screenLine{text[i+1], rowStyle(&rows[i])})
+	m.offset = min(m.offset, max(0, rows-m.page))
+	out := slices.Concat(top, []screenLine{{}, {text[0], styles[0]}})
+	for i := m.offset; i < min(rows, m.offset+m.page); i++ {
+		out = append(out, screenLine{text[i+1], styles[i+1]})
 	}
 	for len(out) < height-1 {
 		out = append(out, screenLine{})

@@ -10,7 +10,7 @@ import (
 )
 
 // liveTop runs top on the terminal until a key or a signal stops it.
-func liveTop(ctx context.Context, c *client, m *topModel) error {
+func liveTop(ctx context.Context, machines machines, m *topModel) error {
 	// On a terminal that is not UTF-8, replace other characters.
 	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII)
 	screen, err := tcell.NewScreen(tcell.OptSanitizeContent(true), tcell.OptKeyboardProtocol(tcell.LegacyKeyboard))
@@ -21,38 +21,48 @@ func liveTop(ctx context.Context, c *client, m *topModel) error {
 		return fmt.Errorf("cannot draw on this terminal: %w: use --once", err)
 	}
 	defer screen.Fini() // even after a panic: a terminal in raw mode is unusable
-	runScreen(ctx, screen, m, c.snapshot)
+	runScreen(ctx, screen, m, machines.snapshot)
 	return nil
 }
 
 // runScreen is the event loop of top: it draws, handles keys, and takes a new
-// snapshot when the interval has elapsed since the last one.
-func runScreen(ctx context.Context, screen tcell.Screen, m *topModel, take func(ctx context.Context, pool string) snapshot) {
+// snapshot of a machine when the interval has elapsed since the last one. A machine that does
+// not respond delays no other.
+func runScreen(ctx context.Context, screen tcell.Screen, m *topModel, take func(ctx context.Context, machine int, pool string) snapshot) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	snapshots := make(chan snapshot, 1)
-	pending := false
-	refresh := func() {
-		if pending {
+	snapshots := make(chan snapshot, len(m.hosts))
+	due := make(chan int, len(m.hosts)) // machines whose interval has elapsed
+	pending := make([]bool, len(m.hosts))
+	timers := make([]*time.Timer, len(m.hosts))
+	for i := range m.hosts {
+		timers[i] = time.AfterFunc(m.interval, func() {
+			select {
+			case due <- i:
+			case <-ctx.Done():
+			}
+		})
+		defer timers[i].Stop()
+	}
+	refresh := func(machine int) {
+		if pending[machine] {
 			return
 		}
-		pending = true
+		pending[machine] = true
 		pool := m.pool
-		go func() { snapshots <- take(ctx, pool) }()
+		go func() { snapshots <- take(ctx, machine, pool) }()
 	}
-	next := time.NewTimer(m.interval)
-	defer next.Stop()
 	for {
 		draw(screen, m)
 		select {
 		case <-ctx.Done():
 			return
-		case <-next.C:
-			refresh()
+		case machine := <-due:
+			refresh(machine)
 		case s := <-snapshots:
-			pending = false
+			pending[s.machine] = false
 			m.update(s)
-			next.Reset(m.interval)
+			timers[s.machine].Reset(m.interval)
 		case ev, open := <-screen.EventQ():
 			if !open {
 				return
@@ -65,8 +75,10 @@ func runScreen(ctx context.Context, screen tcell.Screen, m *topModel, take func(
 			if quit {
 				return
 			}
-			if changed {
-				refresh()
+			for i := range m.hosts {
+				if changed {
+					refresh(i)
+				}
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type terminal struct {
 	t         *testing.T
 	term      vt.MockTerm
-	snapshots chan snapshot // the snapshots to come
+	snapshots []chan snapshot // of each machine, to come
 	exited    chan struct{}
 	stop      context.CancelFunc
 }
@@ -26,7 +26,10 @@ const width, height = 100, 12
 func startTop(t *testing.T, m *topModel) *terminal {
 	t.Helper()
 	tt := &terminal{
-		t: t, term: vt.NewMockTerm(vt.MockOptSize{X: width, Y: height}), snapshots: make(chan snapshot), exited: make(chan struct{}),
+		t: t, term: vt.NewMockTerm(vt.MockOptSize{X: width, Y: height}), exited: make(chan struct{}),
+	}
+	for range m.hosts {
+		tt.snapshots = append(tt.snapshots, make(chan snapshot))
 	}
 	screen, err := tcell.NewTerminfoScreenFromTty(tt.term)
 	if err == nil {
@@ -40,12 +43,12 @@ func startTop(t *testing.T, m *topModel) *terminal {
 	go func() {
 		defer close(tt.exited)
 		defer screen.Fini()
-		runScreen(ctx, screen, m, func(ctx context.Context, _ string) snapshot {
+		runScreen(ctx, screen, m, func(ctx context.Context, machine int, _ string) snapshot {
 			select {
-			case l := <-tt.snapshots:
+			case l := <-tt.snapshots[machine]:
 				return l
 			case <-ctx.Done():
-				return snapshot{err: ctx.Err()}
+				return snapshot{machine: machine, err: ctx.Err()}
 			}
 		})
 	}()
@@ -88,8 +91,15 @@ func (tt *terminal) shows(y int, text string) {
 // snapshot gives top the next snapshot.
 func (tt *terminal) snapshot(l snapshot) {
 	tt.t.Helper()
+	tt.snapshotOf(0, l)
+}
+
+// snapshotOf gives top the next snapshot of a machine.
+func (tt *terminal) snapshotOf(machine int, l snapshot) {
+	tt.t.Helper()
+	l.machine = machine
 	select {
-	case tt.snapshots <- l:
+	case tt.snapshots[machine] <- l:
 	case <-time.After(10 * time.Second):
 		tt.t.Fatal("top takes no new snapshot")
 	}
@@ -106,7 +116,8 @@ func (tt *terminal) wantExit() {
 }
 
 func TestTopScreen_DrawsAndHandlesKeys(t *testing.T) {
-	m := &topModel{order: bySeconds, interval: time.Millisecond}
+	m := newTopModel(machines{{}})
+	m.interval = time.Millisecond
 	m.update(snapshotAt(0, poolOf("x", 0, worker(1, 5, 0, 1<<20, 7)), poolOf("y", 0, worker(2, -1, 3, 2<<20, 8))))
 	tt := startTop(t, m)
 	tt.shows(0, "12:00:00   all pools, by seconds")
@@ -137,7 +148,8 @@ func TestTopScreen_DrawsAndHandlesKeys(t *testing.T) {
 }
 
 func TestTopScreen_ContextCanceled(t *testing.T) {
-	m := &topModel{order: bySeconds, interval: time.Hour}
+	m := newTopModel(machines{{}})
+	m.interval = time.Hour
 	m.update(snapshotAt(0))
 	tt := startTop(t, m)
 	tt.shows(1, "0 pools")
@@ -146,7 +158,8 @@ func TestTopScreen_ContextCanceled(t *testing.T) {
 }
 
 func TestTopScreen_Resize(t *testing.T) {
-	m := &topModel{order: bySeconds, interval: time.Hour}
+	m := newTopModel(machines{{}})
+	m.interval = time.Hour
 	m.update(snapshotAt(0, poolOf("x", 0)))
 	tt := startTop(t, m)
 	tt.shows(height-1, "q quit")

@@ -42,7 +42,7 @@ func ids(m *topModel) []uint64 {
 }
 
 func TestTop_SortKeys(t *testing.T) {
-	m := &topModel{order: bySeconds}
+	m := newTopModel(machines{{}})
 	m.update(snapshotAt(0, poolOf("x", 0, worker(1, -1, 0, 10, 1), worker(2, 5, 0, 40, 2), worker(3, 50, 0, 20, 3), worker(4, -1, 0, 30, 9))))
 	m.update(snapshotAt(1, poolOf("x", 0, worker(1, -1, 0.9, 10, 1), worker(2, 6, 0, 40, 2), worker(3, 51, 0.2, 20, 3), worker(4, -1, 0, 30, 9))))
 	for _, c := range []struct {
@@ -71,7 +71,7 @@ func TestTop_SortKeys(t *testing.T) {
 }
 
 func TestTop_CPUPercent(t *testing.T) {
-	m := &topModel{}
+	m := newTopModel(machines{{}})
 	percent := func() string {
 		r := m.rows()[0]
 		return fmt.Sprint(r.hasPercent, " ", r.percent)
@@ -101,7 +101,7 @@ func TestTop_CPUPercent(t *testing.T) {
 }
 
 func TestTop_NextPool(t *testing.T) {
-	m := &topModel{}
+	m := newTopModel(machines{{}})
 	m.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0)), poolOf("y", 0, worker(2, 1, 0, 0, 0), worker(3, 1, 0, 0, 0))))
 	for _, c := range []struct {
 		pool string
@@ -123,7 +123,7 @@ func TestTop_NextPool(t *testing.T) {
 }
 
 func TestTop_Summary(t *testing.T) {
-	m := &topModel{}
+	m := newTopModel(machines{{}})
 	one, two := poolOf("x", 100, worker(1, -1, 0, 1<<20, 0)), poolOf("y", 10, worker(2, -1, 0, 1<<20, 0))
 	one.Queue.Length = 3
 	m.update(snapshotAt(0, one, two))
@@ -142,7 +142,8 @@ func TestTop_Summary(t *testing.T) {
 }
 
 func TestTop_RenderHeights(t *testing.T) {
-	m := &topModel{order: bySeconds, interval: time.Second}
+	m := newTopModel(machines{{}})
+	m.interval = time.Second
 	var workers []workerInfo
 	for id := range uint64(20) {
 		workers = append(workers, worker(id+1, float64(100-id), 0, 0, 0))
@@ -193,7 +194,7 @@ func TestTop_RenderHeights(t *testing.T) {
 }
 
 func TestTop_SnapshotFails(t *testing.T) {
-	m := &topModel{}
+	m := newTopModel(machines{{}})
 	m.update(snapshotAt(0, poolOf("x", 0, worker(1, 1, 0, 0, 0))))
 	m.update(snapshot{err: errors.New("no Caddy\x1b responds")})
 	if lines := m.render(10); lines[1].style != alert || lines[1].text != "no Caddy� responds" || !strings.Contains(lines[4].text, "GET /1") {

@@ -74,6 +74,7 @@ func (c *cluster) killedNode(t *testing.T) {
 			k.after = time.Now()
 			kills = append(kills, k)
 			l.waitAway(t, name)
+			c.statusOfAll(t, name)
 			c.replace(name, "")
 			l.waitShares(t, 0.2, nodeNames...)
 		}
@@ -93,6 +94,23 @@ func (c *cluster) killedNode(t *testing.T) {
 		t.Errorf("lost %d POST requests with %d kills", len(failed), len(kills))
 	}
 	t.Logf("%d requests, %d POST lost", len(l.all()), len(failed))
+}
+
+// statusOfAll checks what the status of all machines says while one of them is dead.
+func (c *cluster) statusOfAll(t *testing.T, dead string) {
+	t.Helper()
+	args, alive := []string{"status"}, ""
+	for _, node := range nodeNames {
+		args = append(args, "--address", "unix/"+c.nodes[node].Dir+"/admin.sock")
+		if node != dead {
+			alive = node
+		}
+	}
+	out, code := c.phpPool(alive, args...)
+	if responding := strings.Count(out, "/admin.sock  main "); code != 1 || responding != len(nodeNames)-1 ||
+		strings.Count(out, "/admin.sock  no Caddy responds") != 1 || !strings.Contains(out, "\nTOTAL ") {
+		t.Errorf("%s is dead: got exit code %d and\n%s", dead, code, out)
+	}
 }
 
 // ready returns the response to a node's ping, as the balancer gets it.
