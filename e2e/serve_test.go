@@ -31,6 +31,12 @@ type served struct {
 // serve runs a command in a directory, and waits until it says where it serves.
 func serve(t *testing.T, dir string, uid uint32, args ...string) *served {
 	t.Helper()
+	return serveWith(t, dir, uid, []string{"PATH=" + os.Getenv("PATH")}, args...)
+}
+
+// serveWith does that with more environment.
+func serveWith(t *testing.T, dir string, uid uint32, env []string, args ...string) *served {
+	t.Helper()
 	temporary := harness.TempDir(t)
 	if uid != 0 {
 		harness.Chown(t, temporary, int(uid), int(uid))
@@ -38,7 +44,7 @@ func serve(t *testing.T, dir string, uid uint32, args ...string) *served {
 	s := &served{t: t, temporary: temporary, log: filepath.Join(harness.TempDir(t), "log")}
 	s.Supervised = harness.Supervise(t, harness.Command{
 		Args: append([]string{harness.CaddyBinary}, args...), Dir: dir, Log: s.log, UID: uid,
-		Env: []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temporary, "HOME=" + temporary},
+		Env: append(env, "TMPDIR="+temporary, "HOME="+temporary),
 	})
 	harness.Eventually(t, func() error {
 		text := harness.ReadFile(t, s.log)
@@ -154,6 +160,44 @@ while (frankenphp_handle_request(static function () use ($started) { echo "worke
 		}
 		return nil
 	})
+	s.interrupt()
+}
+
+// TestServe_OpenAndEnvfile has a browser that finds the page ready, and then none. PHP gets the
+// variables of a file, but none of those that Caddy has already, and no HOME.
+func TestServe_OpenAndEnvfile(t *testing.T) {
+	t.Parallel()
+	dir := harness.TempDir(t)
+	harness.ChownToPHP(t, dir) // the script creates a file
+	harness.WriteFile(t, filepath.Join(dir, "index.php"),
+		`<?php touch('served'); echo getenv('APP_ENV'), ' ', getenv('GREETING'), ' ', getenv('HOME') === '/nowhere' ? 'HOME' : '', getenv('TZ');`)
+	envfile := filepath.Join(dir, ".env")
+	harness.WriteFile(t, envfile, "# of the application\nexport APP_ENV=dev\nGREETING='hello world'\nHOME=/nowhere\nTZ=nowhere\n")
+	bin := filepath.Join(dir, "bin")
+	harness.ReplaceFile(t, filepath.Join(bin, "xdg-open"), "#!/bin/sh\ntest -e "+dir+"/served && echo \"$1\" >"+dir+"/opened.tmp && mv "+dir+"/opened.tmp "+dir+"/opened\n", 0o755)
+	s := serveWith(t, dir, 0, []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TZ=UTC"}, "php-pool", "serve", "--open", "--envfile", envfile)
+	harness.Eventually(t, func() error {
+		if got, err := os.ReadFile(filepath.Join(dir, "opened")); err != nil || string(got) != s.url+"\n" {
+			return fmt.Errorf("got %q, %v, want %s:\n%s", got, err, s.url, harness.ReadFile(t, s.log))
+		}
+		return nil
+	})
+	s.get("/").Want(t, 200, "dev hello world UTC")
+	s.interrupt()
+
+	php, err := exec.LookPath("php-cgi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = serveWith(t, dir, 0, []string{"PATH=" + filepath.Join(dir, "missing")}, "php-pool", "serve", "--open", "--php", php)
+	harness.Eventually(t, func() error {
+		want := "--open: xdg-open is missing, which the package xdg-utils has: open " + s.url + " in a browser\n"
+		if log := harness.ReadFile(t, s.log); !strings.Contains(log, want) {
+			return fmt.Errorf("the output lacks %s:\n%s", want, log)
+		}
+		return nil
+	})
+	s.get("/").Want(t, 200, "  ")
 	s.interrupt()
 }
 

@@ -56,7 +56,7 @@ func (s *site) caddyfile() (string, error) {
 
 // phpPool writes the directive php_pool.
 func (s *site) phpPool(b *writer) {
-	if s.production && s.php == "" && len(s.workers) == 0 {
+	if s.production && s.php == "" && len(s.workers) == 0 && len(s.variablesOfPHP()) == 0 {
 		b.line("php_pool")
 		return
 	}
@@ -77,6 +77,9 @@ func (s *site) phpPool(b *writer) {
 		b.line("ini", "opcache.revalidate_freq", "0")
 		b.line("ini", "error_reporting", "E_ALL")
 		b.line("slow_request", "2s")
+	}
+	for _, name := range s.variablesOfPHP() {
+		b.line("process_env", name, "{env."+name+"}")
 	}
 	for _, w := range s.workers {
 		if s.watch == nil {
@@ -137,7 +140,7 @@ func (b *writer) words(words []string) {
 		}
 		if word == "" && i > 0 {
 			word = `""`
-		} else if strings.ContainsAny(word, " \t\"#{}\\") {
+		} else if strings.ContainsAny(word, " \t\"#{}\\") && !strings.HasPrefix(word, "{env.") {
 			word = "`" + word + "`"
 		}
 		b.text.WriteString(word)

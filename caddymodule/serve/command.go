@@ -33,24 +33,30 @@ backtrace. With --production none of this holds, and port 80 is open to all.
 With --domain Caddy gets a certificate: for localhost and names that end with
 .localhost from Caddy's local CA, else from a public one.
 
+--envfile sets the variables in a file for Caddy and for PHP's getenv, those that are
+not set yet. Applications that read .env themselves do not need it.
+
 --print prints the Caddyfile that it runs, to start your configuration with.`
 	cmd.Example = `  caddy php-pool serve
-  caddy php-pool serve ~/src/shop --php 8.3
+  caddy php-pool serve --open
+  caddy php-pool serve ~/src/shop --php 8.3 --envfile ~/src/shop/.env
   caddy php-pool serve --worker public/index.php,4 --watch
   caddy php-pool serve --domain example.com --production --print > Caddyfile`
 	cmd.Args = cobra.MaximumNArgs(1)
 	flags := cmd.Flags()
-	flags.StringP("domain", "d", "", "Serve this domain by HTTPS")
-	flags.StringP("root", "r", "", "The directory to serve, as it is")
-	flags.StringP("listen", "l", "", "The address to listen on, such as :8000 or 127.0.0.1:8000")
-	flags.StringArrayP("worker", "w", nil, "A worker script, with the number of workers after a comma")
-	flags.StringArray("watch", nil, "Start worker scripts again when a file changes that matches this pattern")
+	flags.StringP("domain", "d", "", "Serve this domain `name` by HTTPS")
+	flags.StringP("root", "r", "", "The `dir` to serve, as it is")
+	flags.StringP("listen", "l", "", "The `address` to listen on, such as :8000 or 127.0.0.1:8000")
+	flags.StringArrayP("worker", "w", nil, "A worker script, with the number of workers after a comma: `file[,num]`")
+	flags.StringArray("watch", nil, "Start worker scripts again when a file changes that matches this `pattern`")
 	flags.Lookup("watch").NoOptDefVal = watchDefault
 	flags.BoolP("access-log", "a", false, "Log requests")
 	flags.BoolP("debug", "v", false, "Log what Caddy and php_pool do")
 	flags.Bool("no-compress", false, "Do not compress responses")
-	flags.String("php", "", "The version of PHP, such as 8.3, or the path of php-cgi")
+	flags.String("php", "", "The `version` of PHP, such as 8.3, or the path of php-cgi")
 	flags.Bool("production", false, "Use production settings")
+	flags.StringSlice("envfile", nil, "A `file` with environment variables, as for caddy run; may be repeated")
+	flags.Bool("open", false, "Open the page in a browser once it responds")
 	flags.Bool("print", false, "Print the Caddyfile, and exit")
 	flags.BoolP("mercure", "m", false, "Not available: php_pool has no Mercure hub")
 	if err := flags.MarkHidden("mercure"); err != nil {
@@ -84,5 +90,10 @@ func run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "\n%s\nStop it with Ctrl-C.\n\n", s.summary())
+	if s.open {
+		if err := openBrowser(cmd.Context(), s.url()); err != nil {
+			fmt.Fprintln(cmd.ErrOrStderr(), err)
+		}
+	}
 	select {}
 }

@@ -19,6 +19,9 @@ const defaultAdminPort = 2019
 // start runs Caddy with a site. A signal stops it.
 func start(s *site) error {
 	caddy.TrapSignals()
+	if err := setEnv(s.env); err != nil {
+		return err
+	}
 	dir, err := s.chooseAdmin()
 	if err != nil {
 		return err
@@ -87,6 +90,6 @@ func (s *site) chooseAdmin() (dir string, err error) {
 // free.
 func (s *site) chooseAdminPort() (err error) {
 	s.anyAdminPort = true
-	s.admin, err = freePort("localhost", defaultAdminPort)
+	s.admin, err = s.freePort("localhost", defaultAdminPort)
 	return err
 }

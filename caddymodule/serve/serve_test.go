@@ -73,6 +73,8 @@ func TestServe_Refused(t *testing.T) {
 		"DIR --worker DIR/index.php,0":      "is not a number of workers",
 		"DIR --mercure":                     "no Mercure hub",
 		"DIR --hot-reload":                  "unknown flag",
+		"DIR --open --print":                "leave out one",
+		"DIR --envfile DIR/missing":         "--envfile",
 		"DIR other":                         "accepts at most 1 arg",
 		"DIR --worker DIR/index.php,2,more": "is not a number of workers",
 	} {
@@ -238,8 +240,12 @@ func TestServe_Port(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second.listen == first.listen {
-		t.Errorf("got %s twice", first.listen)
+	third, _, err := parse(t, "index.php", "DIR") // before the second one listens
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.listen == first.listen || third.listen == second.listen {
+		t.Errorf("got %s, %s and %s", first.listen, second.listen, third.listen)
 	}
 }
 

@@ -26,16 +26,20 @@ type site struct {
 	compress   bool
 	php        string
 	production bool
+	env        map[string]string // of --envfile
+	open       bool
 	onlyPrint  bool
 	admin      string // the address of the admin endpoint; empty means Caddy's default
 
 	anyAdminPort bool // admin is a port that was free
+
+	reserved []net.PacketConn // of the ports that were free, until the process ends
 }
 
 type worker struct{ file, num string }
 
-// watchDefault is the value of --watch without one. It is no pattern of a file.
-const watchDefault = "/"
+// watchDefault is the value of --watch without one, which the help shows.
+const watchDefault = "default"
 
 // fromFlags returns what to serve. It fails if an argument is wrong, or if the
 // directory cannot be read.
@@ -46,13 +50,22 @@ func fromFlags(flags *pflag.FlagSet, args []string) (*site, error) {
 	s := &site{
 		domain: text("domain"), listen: text("listen"), php: text("php"),
 		accessLog: is("access-log"), debug: is("debug"), compress: !is("no-compress"),
-		production: is("production"), onlyPrint: is("print"),
+		production: is("production"), onlyPrint: is("print"), open: is("open"),
+	}
+	if s.open && s.onlyPrint {
+		return nil, errors.New("--print serves nothing that --open could show: leave out one")
 	}
 	if is("mercure") {
 		return nil, errors.New("--mercure: php_pool has no Mercure hub; build Caddy with github.com/dunglas/mercure/caddy, and add " +
 			"mercure to the Caddyfile that --print prints")
 	}
-	var err error
+	envfiles, err := flags.GetStringSlice("envfile")
+	if err != nil {
+		return nil, err
+	}
+	if s.env, err = readEnvfiles(envfiles); err != nil {
+		return nil, err
+	}
 	if s.root, err = chooseRoot(text("root"), args); err != nil {
 		return nil, err
 	}
@@ -170,16 +183,25 @@ func (s *site) chooseFreePort() (err error) {
 		s.listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort))
 		return nil
 	}
-	s.listen, err = freePort("127.0.0.1", firstPort)
+	s.listen, err = s.freePort("127.0.0.1", firstPort)
 	return err
 }
 
-// freePort returns host with the first port that is free, and tries 100.
-func freePort(host string, first int) (string, error) {
+// freePort returns host with the first port that is free, and tries 100. Caddy opens ports
+// with SO_REUSEPORT, so two that begin at the same time can both listen on one; a UDP port with
+// the same number, which a site without TLS does not use, keeps others away.
+func (s *site) freePort(host string, first int) (string, error) {
 	for port := first; port < first+100; port++ {
-		if address := net.JoinHostPort(host, strconv.Itoa(port)); isFree(address) {
+		address := net.JoinHostPort(host, strconv.Itoa(port))
+		reserved, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		if isFree(address) {
+			s.reserved = append(s.reserved, reserved)
 			return address, nil
 		}
+		reserved.Close()
 	}
 	return "", fmt.Errorf("the ports %d to %d of %s are in use: stop what uses them", first, first+99, host)
 }
