@@ -1,6 +1,7 @@
 package command
 
 import (
+	"maps"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func TestStatus_Ready(t *testing.T) {
 		"GET /php_pool/pools/one/ping":   "pong",
 		"GET /php_pool/pools/a%2Fb/ping": "pong",
 	}
-	a := newAdmin(t, responses)
+	a := newAdmin(t, maps.Clone(responses))
 	for want, args := range map[string][]string{
 		"pools a/b, one: ready\n": nil,
 		"pool one: ready\n":       {"one"},
