@@ -1,8 +1,8 @@
 package command
 
 import (
-	"maps"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
