@@ -11,6 +11,7 @@ RUN_AS   ?= capabilities
 PLOT     ?= $(CURDIR)/bin/scale.svg
 
 PHP_RELEASE ?= trixie
+DIST        ?= dist
 
 export GO
 
@@ -26,7 +27,7 @@ CADDY      = -caddy $(CURDIR)/bin/caddy
 AS_ROOT    = $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-packages
+.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-packages release
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -90,8 +91,11 @@ test-long: test-race test-apps ## run what make test leaves out, in about 20 min
 test-php: ## run the PHP-dependent tests on the PHP of another Debian release, PHP_RELEASE
 	@bash .ci/php-chroot $(PHP_RELEASE)
 
-test-packages: ## make the packages of a release, and use the .deb in a fresh Debian, in about 5 minutes
-	@bash .ci/package-test
+test-packages: ## make a release in a scratch directory, and use its packages in a fresh Debian, in about 20 minutes; TARGETS=linux/amd64 takes 5
+	@TARGETS='$(TARGETS)' bash .ci/package-test
+
+release: go ## build what the release TAG has, in DIST
+	@.ci/release $(TAG) $(DIST)
 
 bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 20 minutes
 	@bash .ci/deps bench
