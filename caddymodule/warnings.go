@@ -110,7 +110,7 @@ func (a *App) warnSharedUser() {
 		for otherName, other := range a.plans {
 			if otherName != name && plan.UserID() == other.UserID() {
 				a.logger.Warn("an isolated pool runs as the same user as another pool, which can read its files and kill its workers; "+
-					doctor.SharedUserRemedy, zap.String("pool", name), zap.String("other_pool", otherName), zap.String("user", plan.UserName()))
+					doctor.SharedUserRemedy(), zap.String("pool", name), zap.String("other_pool", otherName), zap.String("user", plan.UserName()))
 				break
 			}
 		}

@@ -45,9 +45,9 @@ func (a *App) describeConfinement(names []string, c *poolcfg.Confinement) {
 	switch {
 	case c == nil || c.Off != "":
 		a.logger.Warn("PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys and environment; "+
-			doctor.SameUserRemedy, pools, off)
+			doctor.SameUserRemedy(), pools, off)
 	case len(c.Gaps) > 0:
-		a.logger.Warn("PHP runs as the same user as Caddy, and confine leaves gaps; close them, or "+doctor.SameUserRemedy,
+		a.logger.Warn("PHP runs as the same user as Caddy, and confine leaves gaps; close them, or "+doctor.SameUserRemedy(),
 			pools, zap.Strings("gaps", c.Gaps), zap.Strings("unreachable", c.Unreachable()))
 	default:
 		a.logger.Info("PHP runs as the same user as Caddy, and is confined", pools, zap.Strings("unreachable", c.Unreachable()))

@@ -113,7 +113,7 @@ func (c *client) checkAdmin(users map[string]bool) []doctor.Finding {
 			return []doctor.Finding{{
 				Level:   doctor.Note,
 				Summary: fmt.Sprintf("the directory of the admin socket %s does not exist, and Caddy does not create it", socket),
-				Remedy:  "write RuntimeDirectory=caddy and RuntimeDirectoryMode=0700 in Caddy's systemd unit for /run/caddy, or create the directory",
+				Remedy:  doctor.SocketDirRemedy(),
 			}}
 		}
 		return nil

@@ -14,7 +14,7 @@
 //	debian.go          settings that only Debian's php-fpm has, not its php-cgi
 //	startup_errors.go  startup warnings and errors of php-cgi, and their remedies
 //	permission.go      directories that PHP must be able to write to
-//	admin.go           how to keep scripts from the admin endpoint
+//	remedies.go        remedies that differ between systems
 //	system.go          the machine
 //	unit_linux.go      Caddy's systemd unit
 //

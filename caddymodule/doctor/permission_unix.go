@@ -13,23 +13,6 @@ import (
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
-// SameUserRemedy says how to separate PHP from Caddy.
-const SameUserRemedy = "let Caddy start PHP as www-data (docs/operations.md has the drop-in for `systemctl edit caddy`), " +
-	"or make sure that all sites trust each other"
-
-// SharedUserRemedy says how to separate pools from each other.
-const SharedUserRemedy = "give each pool its own user"
-
-// installExtension says how to install an extension, by its name without suffix.
-func installExtension(name string) string {
-	return "install it (Debian, Ubuntu: apt install php-" + name + ")"
-}
-
-// installOPcache says how to install OPcache for a PHP version such as 8.2.
-func installOPcache(version string) string {
-	return "install the extension (Debian: apt install php" + version + "-opcache) and load it with `zend_extension=opcache` in an ini file"
-}
-
 // checkWritable returns an error if the user cannot create files in a directory.
 // A nil user means the current one.
 func checkWritable(dir string, user *phpbin.Credential) error {

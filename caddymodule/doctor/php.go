@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ func (c *check) opcache() {
 	if !c.binary.OPcache {
 		remedy := "write `ini opcache.enable 1`"
 		if _, loaded := c.info.Setting("opcache.enable"); !loaded {
-			remedy = installOPcache(minor(c.binary.Version))
+			remedy = opcacheRemedy(runtime.GOOS, minor(c.binary.Version))
 		}
 		c.note(remedy, "OPcache is off: every request compiles its scripts")
 		return
@@ -142,7 +143,7 @@ func (c *check) iniFiles() {
 		c.ok("reads %s and %s", b.INIFile, c.scanned())
 		for _, file := range b.INIFiles() {
 			if f, err := os.Open(file); err != nil {
-				c.note("run doctor as root", "cannot read an ini file: %v", err)
+				c.note(privilegeRemedy(runtime.GOOS), "cannot read an ini file: %v", err)
 			} else {
 				f.Close()
 			}

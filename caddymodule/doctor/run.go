@@ -148,14 +148,14 @@ func (p *Pool) check() Subject {
 	case p.User == "" && len(p.Confined) > 0:
 		f.ok("PHP runs as the same user as Caddy, and is confined: scripts cannot reach %s", strings.Join(p.Confined, ", "))
 		for _, gap := range p.Gaps {
-			f.note("close the gap, or "+SameUserRemedy, "%s", gap)
+			f.note("close the gap, or "+SameUserRemedy(), "%s", gap)
 		}
 	case p.User == "":
 		because := ""
 		if p.Unconfined != "" {
 			because = " (confine: " + p.Unconfined + ")"
 		}
-		f.note(SameUserRemedy, "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys%s", because)
+		f.note(SameUserRemedy(), "PHP runs as the same user as Caddy, so scripts can read everything that Caddy can, including its TLS keys%s", because)
 	default:
 		f.ok("PHP runs as %s", p.User)
 	}

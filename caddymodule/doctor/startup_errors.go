@@ -3,6 +3,7 @@ package doctor
 import (
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 
 	"github.com/mevdschee/caddy-php-pool/phpbin"
@@ -53,7 +54,7 @@ func remedyFor(warning string, files []string) string {
 // missingExtension says how to install an extension, or which line to remove.
 func missingExtension(name string, files []string) string {
 	short := extensionName(name)
-	remedy := installExtension(short)
+	remedy := extensionRemedy(runtime.GOOS, short)
 	if where := filesLoading(short, files); len(where) > 0 {
 		return remedy + ", or remove it from " + strings.Join(where, ", ")
 	}
