@@ -10,8 +10,9 @@ FAULTS   ?= 10m
 RUN_AS   ?= capabilities
 PLOT     ?= $(CURDIR)/bin/scale.svg
 
-PHP_RELEASE ?= trixie
-DIST        ?= dist
+PHP_RELEASE   ?= trixie
+CADDY_VERSION ?= latest
+DIST          ?= dist
 
 export GO
 
@@ -25,9 +26,11 @@ E2E        = ./e2e ./e2e/fpm ./e2e/parity ./e2e/webservers ./e2e/security
 E2E_TEST   = $(GO) test -count=1 -timeout $(TIMEOUT) -p 1 -parallel $(PARALLEL)
 CADDY      = -caddy $(CURDIR)/bin/caddy
 AS_ROOT    = $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
+# The tests of make test-caddy: they do not compare with php_fastcgi, which differs between versions.
+SMOKE      = ^Test(Config|Routing_SymlinkedRoot|Response|Reload_KeepsWorkers|Reload_RunningRequestsFinish|ReverseProxyOptions|Command|Metrics|Stop_LeavesNoProcesses|Tracing|AccessLog)
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-packages release
+.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages release
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -90,6 +93,10 @@ test-long: test-race test-apps ## run what make test leaves out, in about 20 min
 
 test-php: ## run the PHP-dependent tests on the PHP of another Debian release, PHP_RELEASE
 	@bash .ci/php-chroot $(PHP_RELEASE)
+
+test-caddy: deps ## build another version of Caddy, CADDY_VERSION, with php_pool, and run some end-to-end tests with it
+	@bash .ci/caddy-build $(CADDY_VERSION) bin/caddy-$(CADDY_VERSION)
+	$(E2E_TEST) ./e2e -run '$(SMOKE)' $(CADDY)-$(CADDY_VERSION)
 
 test-packages: ## make a release in a scratch directory, and use its packages in a fresh Debian, in about 20 minutes; TARGETS=linux/amd64 takes 5
 	@TARGETS='$(TARGETS)' bash .ci/package-test
