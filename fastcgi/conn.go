@@ -111,6 +111,9 @@ func (c *Conn) Interrupt(err error) {
 // Close closes the connection. A running request fails with [ErrClosed].
 func (c *Conn) Close() error {
 	c.canceler.abort(ErrClosed)
+	if c.worker != nil {
+		c.worker.input.close()
+	}
 	return c.nc.Close()
 }
 

@@ -15,6 +15,13 @@ func (b *Body) send(r *Request) error {
 		b.detach(idle) // nothing was sent
 		return err
 	}
+	if !complete {
+		if complete, err = b.c.worker.store(r); err != nil {
+			b.detach(idle) // as above
+			return err
+		}
+		first = r.buf
+	}
 	setRequestID(first, b.c.id)
 	if complete && b.c.raw.available() {
 		return b.sendAndWait(first, r)

@@ -22,6 +22,7 @@ import (
 //	headers           the header follows, with one byte that is not content
 //	early 103 <text>  an interim response; text is base64 of the header lines
 //	opcache_reset     a worker script has called opcache_reset(), or runs without OPcache
+//	input 9           the descriptor of php://input in a worker script: see workerInput
 //	log 4 <text> <context>  an entry of frankenphp_log() with its level; text and
 //	                  context, which is a JSON object, are base64
 //
@@ -38,6 +39,7 @@ type signals struct {
 	dropAfterHead int       // bytes of content to drop after the header
 	interim       []interim // received and not passed on yet
 	opcacheReset  bool      // the worker needs another OPcache
+	input         int       // the descriptor of php://input; 0 if it is not known
 }
 
 // maxSignal limits the text of a signal, in bytes. PHP sends no more than 8 KiB.
@@ -132,6 +134,8 @@ func (s *stream) signal(text string) {
 		s.finishContent()
 	case verb == "opcache_reset":
 		s.signals.opcacheReset = true
+	case verb == "input":
+		s.signals.input, _ = strconv.Atoi(args)
 	case verb == "log":
 		s.logEntry(args)
 	case s.headDone:

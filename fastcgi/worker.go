@@ -6,11 +6,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 )
 
-// The records that a worker script and we exchange besides those of FastCGI 1.0. They
-// are management records: their id is 0.
+// The records that a worker script and we exchange besides those of FastCGI 1.0. Those
+// that are not of a request are management records: their id is 0.
 const (
 	// typeHello is the first record of the script. Its content is the nonce that the
 	// script was given, which shows that it is the one that was started.
@@ -21,6 +22,9 @@ const (
 	typeReady recordType = 101
 	// typeStop asks the script to end. It has no content.
 	typeStop recordType = 102
+	// typeStored takes the place of the STDIN records of a request: its body is in the
+	// file of php://input. It has the id of the request and no content. See workerInput.
+	typeStored recordType = 103
 )
 
 // abortTimeout limits how long ABORT_REQUEST may take to send. There is always room in
@@ -38,23 +42,39 @@ type WorkerLog interface {
 	EndRequest(dst io.Writer)
 }
 
+// WorkerOptions configures [NewWorkerConn]. The functions are called on the goroutine that
+// reads the response.
+type WorkerOptions struct {
+	// Log, if not nil, has more of the request's Stderr.
+	Log WorkerLog
+
+	// OnReset, if not nil, is called at the end of a request that has called
+	// opcache_reset(), which PHP could never do while the script runs.
+	OnReset func()
+
+	// OpenInput, if not nil, opens for writing a file that the script has open under this
+	// number: that of php://input, whose name PHP has removed. It must return an error
+	// for any other file, because the script may give any number. Bodies of 64 KiB to
+	// 16 MiB are then written to this file.
+	OpenInput func(descriptor int) (*os.File, error)
+}
+
 // workerState belongs to a Conn with a worker script at the other end. A nil workerState
 // is that of php-cgi.
 type workerState struct {
 	log   WorkerLog
 	reset func()
 	rest  *stream // of a response that was given up: what Recover has to read
+	input workerInput
 }
 
 // NewWorkerConn returns a Conn over the connection that a worker script has opened and
 // [GreetWorker] has accepted. It differs from [NewConn] in that the script says when it
 // is ready for the next request, after the end of the last: until then [Body.Running] is
-// true and [Body.Close] waits. log, if not nil, has more of the request's Stderr. reset,
-// if not nil, is called at the end of a request that has called opcache_reset(), which
-// PHP could never do while the script runs, on the goroutine that reads the response.
-func NewWorkerConn(nc net.Conn, log WorkerLog, reset func()) *Conn {
+// true and [Body.Close] waits.
+func NewWorkerConn(nc net.Conn, o WorkerOptions) *Conn {
 	c := NewConn(nc)
-	c.worker = &workerState{log: log, reset: reset}
+	c.worker = &workerState{log: o.Log, reset: o.OnReset, input: workerInput{open: o.OpenInput}}
 	return c
 }
 
@@ -63,6 +83,7 @@ func (w *workerState) begin(s *stream) {
 		return
 	}
 	s.worker = true
+	w.input.stored = false
 	if w.log != nil {
 		w.log.BeginRequest()
 	}
@@ -75,8 +96,14 @@ func (w *workerState) end(s *stream) {
 	if w.log != nil {
 		w.log.EndRequest(s.stderr)
 	}
-	if s.signals != nil && s.signals.opcacheReset && w.reset != nil {
+	if s.signals == nil {
+		return
+	}
+	if s.signals.opcacheReset && w.reset != nil {
 		w.reset()
+	}
+	if s.signals.input > 0 {
+		w.input.opened(s.signals.input)
 	}
 }
 
@@ -85,6 +112,9 @@ func (w *workerState) end(s *stream) {
 func (w *workerState) keepRest(s *stream, sent bool) {
 	if w == nil {
 		return
+	}
+	if !sent {
+		w.input.clear()
 	}
 	w.rest = &stream{
 		typ: s.typ, remaining: s.remaining, padding: s.padding, id: s.id, awaitsReady: s.awaitsReady, ended: !sent,

@@ -39,7 +39,7 @@ func serveWorker(t *testing.T, s *fastcgitest.Responder, log WorkerLog, reset fu
 	t.Helper()
 	client, server := socketPair(t)
 	c := serve(t, s, client, server)
-	c.worker = NewWorkerConn(client, log, reset).worker
+	c.worker = NewWorkerConn(client, WorkerOptions{Log: log, OnReset: reset}).worker
 	return c
 }
 
@@ -344,7 +344,7 @@ func FuzzWorker(f *testing.F) {
 			defer close(done)
 			sendWire(server, wire, int(pieces))
 		}()
-		c := NewWorkerConn(client, nil, nil)
+		c := NewWorkerConn(client, WorkerOptions{})
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		resp, err := c.RoundTrip(ctx, get())

@@ -28,6 +28,9 @@ func (g *group) running() int {
 	return len(g.pids)
 }
 
+// OpenInput would open a file of the process of the script.
+func (x *Worker) OpenInput(int) (*os.File, error) { return nil, errors.ErrUnsupported }
+
 // peer would be the process that responded: only Linux identifies it.
 type peer struct {
 	pid int

@@ -144,7 +144,8 @@ func (l *launcherAdapter) Launch(ctx context.Context) (pool.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &processAdapter{w, fastcgi.NewWorkerConn(w.Conn(), w.Log(), l.script.OnReset)}, nil
+	conn := fastcgi.NewWorkerConn(w.Conn(), fastcgi.WorkerOptions{Log: w.Log(), OnReset: l.script.OnReset, OpenInput: w.OpenInput})
+	return &processAdapter{w, conn}, nil
 }
 
 // processAdapter makes a phpbin.Worker a pool.Process.

@@ -36,6 +36,10 @@ const (
 
 	// TypeReady is not part of the protocol: a worker script sends it after END_REQUEST.
 	TypeReady = 101
+
+	// TypeStored is not part of the protocol either: a worker script gets it instead of
+	// STDIN if the body is in its file.
+	TypeStored = 103
 )
 
 // Request is a request as the responder received it.
@@ -50,6 +54,8 @@ type Request struct {
 	ParamRecords int
 	// Body is STDIN. It is nil if the Responder is Early.
 	Body []byte
+	// Stored is set if TypeStored was received instead of STDIN.
+	Stored bool
 }
 
 // Responder serves the requests of a connection, one after the other, as php-cgi
@@ -211,6 +217,10 @@ func (r *Request) readStdin(in io.Reader) error {
 		rec, err := readRecord(in)
 		if err != nil {
 			return unexpectedEOF(err)
+		}
+		if rec.typ == TypeStored && rec.id == r.ID && r.Body == nil {
+			r.Stored = true
+			return nil
 		}
 		if rec.typ != TypeStdin || rec.id != r.ID {
 			return fmt.Errorf("fastcgitest: record of type %d for request %d within STDIN of %d", rec.typ, rec.id, r.ID)

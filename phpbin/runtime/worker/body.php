@@ -56,11 +56,23 @@ final class PhpPoolBody
     public static function read(): bool
     {
         self::$pending = false;
+        $stored = PhpPoolConnection::receiveStored();
         $type = self::formType();
         if ($type === 'multipart/form-data' && ($boundary = PhpPoolMultipart::boundary($_SERVER['CONTENT_TYPE'])) !== null) {
-            $form = new PhpPoolMultipart($boundary, [PhpPoolConnection::class, 'receiveBody']);
+            $form = new PhpPoolMultipart($boundary, $stored ? [self::class, 'readStored'] : [PhpPoolConnection::class, 'receiveBody']);
             [$_POST, $_FILES] = $form->parse();
+            if ($stored) {
+                self::emptyInput(); // as in plain PHP
+                return true;
+            }
             return self::skip();
+        }
+        if ($stored) {
+            self::$filled = true;
+            if ($type === 'application/x-www-form-urlencoded') {
+                $_POST = PhpPoolVariables::parse(stream_get_contents(self::$input, -1, 0));
+            }
+            return true;
         }
         $text = '';
         while (($part = PhpPoolConnection::receiveBody()) !== '') {
@@ -72,6 +84,9 @@ final class PhpPoolBody
             if ($type !== '') {
                 $text .= $part;
             }
+        }
+        if (!self::$unlinked) {
+            self::unlinkInput();
         }
         if ($type === 'application/x-www-form-urlencoded') {
             $_POST = PhpPoolVariables::parse($text);
@@ -113,12 +128,7 @@ final class PhpPoolBody
     public static function free(): void
     {
         if (self::$filled) {
-            if (!self::$unlinked && ($file = fstat(self::$input)) && $file['ino'] > 0) {
-                self::unlinkInput($file);
-            }
-            ftruncate(self::$input, 0);
-            rewind(self::$input);
-            self::$filled = false;
+            self::emptyInput();
         }
         if (self::$uploads !== []) {
             foreach (self::$uploads as $path => $true) {
@@ -128,20 +138,37 @@ final class PhpPoolBody
         }
     }
 
+    /** Returns the next part of a body that is in the file of php://input, '' at its end. */
+    public static function readStored(): string
+    {
+        return (string) fread(self::$input, 65536);
+    }
+
+    private static function emptyInput(): void
+    {
+        ftruncate(self::$input, 0);
+        rewind(self::$input);
+        self::$filled = false;
+    }
+
     /**
      * Removes the name of the temporary file of php://input, which would be left if the
-     * process were killed. PHP tells nobody the name. It is not found where open_basedir
+     * process were killed, and tells php_pool its descriptor: php_pool stores the larger
+     * of the next bodies there. PHP tells nobody the name. It is not found where open_basedir
      * keeps scripts out of /proc, or without that.
      */
-    private static function unlinkInput(array $file): void
+    private static function unlinkInput(): void
     {
+        $file = fstat(self::$input);
+        if (!$file || $file['ino'] === 0) {
+            return; // it is in memory
+        }
         self::$unlinked = true;
-        $prefix = realpath(sys_get_temp_dir()) . '/php';
         foreach (@scandir('/proc/self/fd') ?: [] as $number) {
-            $path = @readlink("/proc/self/fd/$number");
-            if (is_string($path) && strncmp($path, $prefix, strlen($prefix)) === 0
-                && ($other = @stat($path)) && $other['ino'] === $file['ino'] && $other['dev'] === $file['dev']) {
-                @unlink($path);
+            $other = @stat("/proc/self/fd/$number");
+            if ($other && $other['ino'] === $file['ino'] && $other['dev'] === $file['dev'] && @unlink((string) @readlink("/proc/self/fd/$number"))) {
+                // A signal: see package fastcgi, signal.go.
+                PhpPoolConnection::sendStream(PhpPoolConnection::STDERR, "@MARK@ input $number;\n");
             }
         }
     }

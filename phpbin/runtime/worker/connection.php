@@ -19,6 +19,7 @@ final class PhpPoolConnection
     const HELLO = 100;
     const READY = 101;
     const STOP = 102;
+    const STORED = 103;
 
     /** The largest content of a record that is a multiple of 8, as php-cgi sends it. */
     const MAX_CONTENT = 65528;
@@ -159,6 +160,19 @@ final class PhpPoolConnection
         self::$in = '';
         self::$id = $id;
         return $encoded;
+    }
+
+    /**
+     * Reports whether the body of the current request, which has one, is in the file of
+     * php://input, and is not received.
+     */
+    public static function receiveStored(): bool
+    {
+        if (strlen(self::$in) < 8 && !self::fill(8, 8) || self::$in[1] !== "\x67") {
+            return false;
+        }
+        self::$in = substr(self::$in, 8);
+        return true;
     }
 
     /**
