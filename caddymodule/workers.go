@@ -144,7 +144,9 @@ func outsideOfRoot(file, root string) error {
 	if err != nil {
 		return err
 	}
-	file = filepath.Clean(file)
+	if file, err = caddy.FastAbs(file); err != nil {
+		return err
+	}
 	for _, resolve := range []func(string) (string, error){keep, filepath.EvalSymlinks} {
 		dir, err1 := resolve(root)
 		script, err2 := resolve(file)

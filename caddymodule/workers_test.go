@@ -78,6 +78,27 @@ func TestWorker_Refused(t *testing.T) {
 	}
 }
 
+// A root may be relative to the working directory, as in FrankenPHP's Caddyfile.
+func TestWorker_RelativeRoot(t *testing.T) {
+	root, err := os.MkdirTemp(".", "test-root-") // caddy.FastAbs does not notice t.Chdir
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(root)
+	for _, file := range []string{filepath.Join(root, "index.php"), root + ".php"} {
+		if err := os.WriteFile(file, []byte("<?php"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(file)
+	}
+	for worker, want := range map[string]string{"index.php": "", "../" + root + ".php": "is outside of the root "} {
+		got := adapt(t, "http://127.0.0.1:8080 {\nroot "+root+"/\nphp_pool {\nworker "+worker+"\n}\n}\n")
+		if strings.HasPrefix(got, "error: ") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s", worker, got, want)
+		}
+	}
+}
+
 // The same worker in two sites is one pool.
 func TestWorker_SharedBySites(t *testing.T) {
 	needWorkerMode(t)
