@@ -13,6 +13,7 @@ PLOT     ?= $(CURDIR)/bin/scale.svg
 PHP_RELEASE   ?= trixie
 CADDY_VERSION ?= latest
 DIST          ?= dist
+IMAGE         ?= caddy-php-pool
 
 export GO
 
@@ -30,7 +31,7 @@ AS_ROOT    = $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
 SMOKE      = ^Test(Config|Routing_SymlinkedRoot|Response|Reload_KeepsWorkers|Reload_RunningRequestsFinish|ReverseProxyOptions|Command|Metrics|Stop_LeavesNoProcesses|Tracing|AccessLog)
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages deb release
+.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages deb image release
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -104,6 +105,9 @@ test-packages: ## make a release in a scratch directory, and use its packages in
 deb: go ## build bin/deb/caddy-php-pool_*.deb, a package of this checkout for this machine
 	@rm -rf bin/deb && mkdir -p bin
 	@.ci/release unreleased bin/deb linux/$$($(GO) env GOARCH)
+
+image: go ## build the container image IMAGE, by buildah
+	@.ci/image $(IMAGE)
 
 release: go ## build what the release TAG has, in DIST
 	@.ci/release $(TAG) $(DIST)

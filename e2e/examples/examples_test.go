@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,6 +98,16 @@ func TestKubernetes_ProbesAndPorts(t *testing.T) {
 		if !volumes[mount.Name] {
 			t.Errorf("there is no volume %s", mount.Name)
 		}
+	}
+	// What the image of examples/container writes, as the root file system is read-only.
+	image := file(t, "container/Containerfile")
+	for _, path := range []string{"/data", "/config", "/tmp"} {
+		if !slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path }) {
+			t.Errorf("%s cannot be written", path)
+		}
+	}
+	if *pod.SecurityContext.RunAsUser != 1000 || !strings.Contains(image, "\nUSER 1000:1000\n") {
+		t.Errorf("got user %d, want that of the image", *pod.SecurityContext.RunAsUser)
 	}
 	if container.Resources.Limits.Memory().IsZero() {
 		t.Error("without a limit of memory, max_workers auto uses that of the machine")
