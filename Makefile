@@ -31,7 +31,7 @@ AS_ROOT    = $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
 SMOKE      = ^Test(Config|Routing_SymlinkedRoot|Response|Reload_KeepsWorkers|Reload_RunningRequestsFinish|ReverseProxyOptions|Command|Metrics|Stop_LeavesNoProcesses|Tracing|AccessLog)
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages deb image release
+.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages test-images deb image release
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -101,6 +101,9 @@ test-caddy: deps ## build another version of Caddy, CADDY_VERSION, with php_pool
 
 test-packages: ## make a release in a scratch directory, and use its packages in a fresh Debian, in about 20 minutes; TARGETS=linux/amd64 takes 5
 	@TARGETS='$(TARGETS)' bash .ci/package-test
+
+test-images: ## build the images of examples/container and use them, without downloading any, in about 5 minutes
+	@RUN='$(RUN)' bash .ci/image-test
 
 deb: go ## build bin/deb/caddy-php-pool_*.deb, a package of this checkout for this machine
 	@rm -rf bin/deb && mkdir -p bin
