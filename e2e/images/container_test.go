@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -83,7 +82,7 @@ type container struct {
 const setup = `set -e
 mount --bind "$1" "$0"
 mount -o remount,bind,ro "$0"
-mount -t proc proc "$0/proc"
+mount -t proc none "$0/proc"
 mount -t tmpfs -o mode=755 tmpfs "$0/dev"
 for name in null zero full random urandom; do touch "$0/dev/$name"; mount --bind /dev/$name "$0/dev/$name"; done
 ln -s /proc/self/fd "$0/dev/fd"
@@ -270,7 +269,7 @@ func (c *container) stop() {
 	if sig == 0 {
 		c.t.Fatalf("the stop signal %q does not exist", c.image.config.StopSignal)
 	}
-	harness.Kill(c.t, c.pid, syscall.Signal(sig))
+	harness.Kill(c.t, c.pid, sig)
 }
 
 // wantEnded waits until the container has ended, which must be by itself.
