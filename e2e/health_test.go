@@ -50,9 +50,12 @@ func TestHealth_Drain(t *testing.T) {
 	}
 	check("/ping", 200, "pong")
 	check("/ready", 200, "pong")
+	phpPool(s, "status", "--ready").says(0, "^pools .*: ready\n$")
 	drain("blog")
 	check("/ping", 200, "pong")
 	check("/ready", 503, "draining")
+	phpPool(s, "status", "--ready").says(1, "pool blog is not ready: draining")
+	phpPool(s, "status", "--ready", "shop").says(0, "^pool shop: ready\n$")
 	drain("--all", "--wait", "2m")
 	check("/ping", 503, "draining")
 	s.Admin("GET", "/php_pool/pools/shop/ping", "").Want(t, 503, "draining")
@@ -89,6 +92,7 @@ func TestHealth_Stopping(t *testing.T) {
 	s.WaitLogged("shutdown scheduled", 1)
 	s.Get("/ping").Want(t, 503, "stopping")
 	s.Get("/ready").Want(t, 503, "stopping")
+	phpPool(s, "status", "--ready").says(1, "is not ready: stopping")
 	s.Get("/hello.php").WantContains(t, 200)
 	s.Stop(syscall.SIGKILL) // it would wait
 }
