@@ -70,6 +70,7 @@ type App struct {
 	pools    map[string]*live.Pool     // by pool name
 	located  map[string]string         // results of phpbin.Find, by the option `binary`
 	detected map[string]*phpbin.Binary // results of phpbin.Detect, by path and process options
+	iniFiles poolcfg.INIFiles          // read for the plans
 
 	secret *poolcfg.Secrets // see secrets
 
@@ -90,7 +91,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	a.plans, a.pools = map[string]*poolcfg.Plan{}, map[string]*live.Pool{}
-	a.located, a.detected = map[string]string{}, map[string]*phpbin.Binary{}
+	a.located, a.detected, a.iniFiles = map[string]string{}, map[string]*phpbin.Binary{}, poolcfg.INIFiles{}
 	if n := a.MaxWorkersTotal; n < 0 || n > maxWorkersTotal {
 		return fmt.Errorf("max_workers_total %d is out of range: write a number from 1 to %d", n, maxWorkersTotal)
 	}
@@ -170,7 +171,7 @@ func (a *App) joinPool(name string, options *poolcfg.Options, root string) (*liv
 	if err := a.checkTotal(name, options); err != nil {
 		return nil, err
 	}
-	plan, err := poolcfg.NewPlan(a.ctx, live.PoolLogger(a.logger, name), options, poolcfg.PHPLocator{Find: a.findCached, Detect: a.detectCached})
+	plan, err := poolcfg.NewPlan(a.ctx, live.PoolLogger(a.logger, name), options, a.locator())
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
@@ -206,6 +207,7 @@ func (a *App) Start() error {
 		return err
 	}
 	a.killOrphans()
+	a.iniFiles = nil // all plans are made
 	a.shutdownDelay = a.httpShutdownDelay()
 	resources := poolcfg.DetectResources(a.MaxWorkersTotal)
 	live.StageTotal(a, a.MaxWorkersTotal)

@@ -8,8 +8,14 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/poolcfg"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
+
+// locator returns what makes the plans of one config.
+func (a *App) locator() poolcfg.PHPLocator {
+	return poolcfg.PHPLocator{Find: a.findCached, Detect: a.detectCached, INIFiles: a.iniFiles}
+}
 
 // findCached is phpbin.Find, called once per config for all pools with the same
 // option `binary`: it reads every directory of PATH, which takes a few

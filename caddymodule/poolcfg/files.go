@@ -1,11 +1,8 @@
 package poolcfg
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 )
@@ -31,26 +28,6 @@ func cause(err error) error {
 		return pathErr.Err
 	}
 	return err
-}
-
-// fileSum returns a hash of the content of a file; "" if the file does not exist.
-func fileSum(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() // opened for reading only
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // FileStates returns a text for each file or directory that differs after the file has

@@ -121,11 +121,11 @@ func (p *Plan) configured(name string) (string, error) {
 	}
 	value := ""
 	for _, path := range p.Binary.INIFiles() {
-		text, err := os.ReadFile(path)
+		file, err := p.readINI(path)
 		if err != nil {
 			return "", err
 		}
-		for _, s := range phpbin.ParseINI(string(text)) {
+		for _, s := range phpbin.ParseINI(file.text) {
 			if s.Name == name {
 				value = s.Value
 			}

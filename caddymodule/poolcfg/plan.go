@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -69,19 +70,23 @@ type Plan struct {
 	confineNames string // see [phpbin.Confinement.Names]
 
 	privateDir string // of an isolated pool, for uploads and sessions; else ""
+
+	iniFiles INIFiles // during NewPlan
 }
 
-// PHPLocator finds php-cgi and detects its version and settings. Implementations may
-// cache the results.
+// PHPLocator finds php-cgi and detects its version and settings. Find and Detect may
+// return earlier results.
 type PHPLocator struct {
 	// Find returns the path of the php-cgi that the option binary selects.
 	Find func(binary string) (path string, err error)
 	// Detect runs the php-cgi at path and returns its version and settings.
 	Detect func(ctx context.Context, path string, o phpbin.Options) (*phpbin.Binary, error)
+	// INIFiles are the ini files that were read for other plans; nil means none.
+	INIFiles INIFiles
 }
 
 // Uncached is the PHPLocator that always searches and runs php-cgi.
-var Uncached = PHPLocator{phpbin.Find, phpbin.Detect}
+var Uncached = PHPLocator{Find: phpbin.Find, Detect: phpbin.Detect}
 
 // minDetectTimeout limits the time that Detect may run php-cgi, if it is more than
 // start_timeout. A run takes 50 ms, but 200 times as long on an overloaded machine.
@@ -108,6 +113,8 @@ func NewPlan(ctx context.Context, logger *zap.Logger, o *Options, locator PHPLoc
 	if p.Binary, err = locator.Detect(detectCtx, path, p.detectOptions()); err != nil {
 		return nil, binaryError(o.Binary, err)
 	}
+	p.Inputs, p.iniFiles = inputStates(p.Binary), locator.INIFiles
+	defer func() { p.iniFiles = nil }()
 	p.Process.ZTS = p.Binary.ZTS
 	p.finishConfine()
 	if err := p.checkWorkerPHP(); err != nil {
@@ -235,7 +242,6 @@ func (p *Plan) LogReady(logger *zap.Logger, elapsed time.Duration) {
 // php.ini starts a new generation.
 func (p *Plan) computeKey() error {
 	o := p.Options
-	p.Inputs = inputStates(p.Binary)
 	input := struct {
 		Spawn, Binary string
 		Args, Environ []string
@@ -262,11 +268,11 @@ func (p *Plan) computeKey() error {
 		input.Confine, input.Names = c, p.confineNames
 	}
 	for _, path := range p.Binary.INIFiles() {
-		sum, err := fileSum(path)
-		if err != nil {
+		file, err := p.readINI(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		input.INI[path] = sum
+		input.INI[path] = file.sum
 	}
 	text, err := json.Marshal(input)
 	if err != nil {
