@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/pflag"
@@ -188,20 +189,22 @@ func (s *site) chooseFreePort() (err error) {
 }
 
 // freePort returns host with the first port that is free, and tries 100. Caddy opens ports
-// with SO_REUSEPORT, so two that begin at the same time can both listen on one; a UDP port with
-// the same number, which a site without TLS does not use, keeps others away.
+// with SO_REUSEPORT, except on Windows, so two that begin at the same time can both listen on
+// one; a UDP port with the same number, which a site without TLS does not use, keeps others away.
 func (s *site) freePort(host string, first int) (string, error) {
 	for port := first; port < first+100; port++ {
 		address := net.JoinHostPort(host, strconv.Itoa(port))
 		reserved, err := net.ListenPacket("udp", address)
-		if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
 		}
 		if isFree(address) {
 			s.reserved = append(s.reserved, reserved)
 			return address, nil
 		}
-		reserved.Close()
+		if err == nil {
+			reserved.Close()
+		}
 	}
 	return "", fmt.Errorf("the ports %d to %d of %s are in use: stop what uses them", first, first+99, host)
 }
