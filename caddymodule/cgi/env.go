@@ -56,7 +56,10 @@ func (e *EnvWriter) Write(s *Script, length int64) {
 	if err := RouteError(e.Request); err != nil {
 		e.Dst.AddParam("REDIRECT_STATUS", strconv.Itoa(errorStatus(err)))
 	}
+	// First what the next request has too, up to REQUEST_METHOD: a worker script decodes
+	// it once (phpbin/runtime/worker/request.php).
 	e.script(s)
+	e.server()
 	e.request(length)
 	e.peer()
 	e.tls()
@@ -106,23 +109,16 @@ func (e *EnvWriter) script(s *Script) {
 	}
 }
 
-func (e *EnvWriter) request(length int64) {
-	r := e.Request
-	e.Dst.AddParam("REQUEST_METHOD", r.Method)
-	e.Dst.AddParam("QUERY_STRING", r.URL.RawQuery)
-	e.Dst.AddParam("SERVER_PROTOCOL", r.Proto)
-	e.Dst.AddParam("CONTENT_LENGTH", strconv.FormatInt(length, 10))
-	e.Dst.AddParam("CONTENT_TYPE", contentType(r))
-	e.Dst.AddParam("REQUEST_URI", OriginalURL(r).RequestURI())
-	e.user, _ = e.Repl.GetString("http.auth.user.id")
-	e.Dst.AddParam("REMOTE_USER", e.user)
-
+// server adds how the client has reached this server.
+func (e *EnvWriter) server() {
+	e.Dst.AddParam("SERVER_PROTOCOL", e.Request.Proto)
 	scheme, defaultPort := "http", "80"
 	if e.isHTTPS() {
 		scheme, defaultPort = "https", "443"
+		e.Dst.AddParam("HTTPS", "on")
 	}
 	e.Dst.AddParam("REQUEST_SCHEME", scheme)
-	host, port := splitHostPort(r.Host)
+	host, port := splitHostPort(e.Request.Host)
 	if e.client.portKnown {
 		port = e.client.port
 	}
@@ -131,6 +127,27 @@ func (e *EnvWriter) request(length int64) {
 	}
 	e.Dst.AddParam("SERVER_NAME", host)
 	e.Dst.AddParam("SERVER_PORT", port)
+	e.Dst.AddParam("HTTP_HOST", e.Request.Host)
+	if addr, ok := e.Request.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		local := addr.String()
+		if host, _, err := net.SplitHostPort(local); err == nil {
+			local = host
+		}
+		if net.ParseIP(local) != nil {
+			e.Dst.AddParam("SERVER_ADDR", local)
+		}
+	}
+}
+
+func (e *EnvWriter) request(length int64) {
+	r := e.Request
+	e.Dst.AddParam("REQUEST_METHOD", r.Method)
+	e.Dst.AddParam("QUERY_STRING", r.URL.RawQuery)
+	e.Dst.AddParam("CONTENT_LENGTH", strconv.FormatInt(length, 10))
+	e.Dst.AddParam("CONTENT_TYPE", contentType(r))
+	e.Dst.AddParam("REQUEST_URI", OriginalURL(r).RequestURI())
+	e.user, _ = e.Repl.GetString("http.auth.user.id")
+	e.Dst.AddParam("REMOTE_USER", e.user)
 }
 
 // contentType returns CONTENT_TYPE. As behind php_fastcgi, a request without a
@@ -160,7 +177,7 @@ func splitHostPort(hostport string) (host, port string) {
 	return host, port
 }
 
-// peer adds the addresses of the client and of this server.
+// peer adds the address of the client.
 func (e *EnvWriter) peer() {
 	ip, port := e.Request.RemoteAddr, ""
 	if i := strings.LastIndexByte(ip, ':'); i >= 0 {
@@ -173,15 +190,6 @@ func (e *EnvWriter) peer() {
 	e.Dst.AddParam("REMOTE_ADDR", ip)
 	e.Dst.AddParam("REMOTE_HOST", ip)
 	e.Dst.AddParam("REMOTE_PORT", port)
-	if addr, ok := e.Request.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		local := addr.String()
-		if host, _, err := net.SplitHostPort(local); err == nil {
-			local = host
-		}
-		if net.ParseIP(local) != nil {
-			e.Dst.AddParam("SERVER_ADDR", local)
-		}
-	}
 }
 
 // tlsVersions maps TLS versions to the names that Apache's mod_ssl uses.
@@ -191,9 +199,6 @@ var tlsVersions = map[uint16]string{
 }
 
 func (e *EnvWriter) tls() {
-	if e.isHTTPS() {
-		e.Dst.AddParam("HTTPS", "on")
-	}
 	state := e.Request.TLS
 	if state == nil || !e.isHTTPS() {
 		return
@@ -209,9 +214,8 @@ func (e *EnvWriter) tls() {
 	}
 }
 
-// headers adds HTTP_*, the only variables whose names come from the client.
+// headers adds the rest of HTTP_*, the only variables whose names come from the client.
 func (e *EnvWriter) headers(length int64) {
-	e.Dst.AddParam("HTTP_HOST", e.Request.Host)
 	if length > 0 {
 		e.Dst.AddParam("HTTP_CONTENT_LENGTH", strconv.FormatInt(length, 10))
 	}

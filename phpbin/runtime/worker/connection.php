@@ -25,7 +25,8 @@ final class PhpPoolConnection
     const MAX_CONTENT = 65528;
 
     /** The id of the current request, which every record of the response has. */
-    public static int $id = 0;
+    private static int $id = 0;
+    private static string $idBytes = "\0\0"; // in a record
 
     /** Nothing can be sent or received any more. */
     public static bool $lost = false;
@@ -92,8 +93,8 @@ final class PhpPoolConnection
     public static function records(int $type, string $content): string
     {
         $length = strlen($content);
-        if ($length <= 65535) {
-            return $length === 0 ? '' : pack('CCnnx2', 1, $type, self::$id, $length) . $content;
+        if ($length <= 65535) { // without pack(), which takes five times as long
+            return $length === 0 ? '' : "\x01" . chr($type) . self::$idBytes . chr($length >> 8) . chr($length & 255) . "\0\0" . $content;
         }
         $records = '';
         for ($at = 0; $at < $length; $at += self::MAX_CONTENT) {
@@ -106,7 +107,7 @@ final class PhpPoolConnection
     /** Returns the END_REQUEST of the current request. */
     public static function endRecord(): string
     {
-        return pack('CCnnx10', 1, self::END_REQUEST, self::$id, 8);
+        return "\x01\x03" . self::$idBytes . "\0\x08\0\0\0\0\0\0\0\0\0\0";
     }
 
     /** Says that the script waits for a request. */
@@ -146,20 +147,30 @@ final class PhpPoolConnection
      */
     public static function receiveShortRequest(): ?string
     {
-        if (strlen(self::$in) < 8 && !self::fill(8) || self::$in[1] !== "\x01" || strlen(self::$in) < 48) {
+        if (strlen(self::$in) < 8 && !self::fill(8)) {
+            return null;
+        }
+        $in = self::$in;
+        if ($in[1] !== "\x01" || strlen($in) < 48) {
             return null;
         }
         // BEGIN_REQUEST, PARAMS, the end of PARAMS, the end of STDIN, without padding.
-        ['b' => $begin, 'i' => $id, 'p' => $params, 'n' => $length] = unpack('Jb/x8/np/ni/nn', self::$in);
-        if (($begin & ~0xffff00000000) !== 0x0101000000080000 || $params !== 0x0104 || strlen(self::$in) !== 40 + $length
-            || substr_compare(self::$in, "\x01\x04", 24 + $length, 2) !== 0
-            || substr_compare(self::$in, "\x01\x05", 32 + $length, 2) !== 0) {
+        $id = substr($in, 2, 2);
+        $length = ord($in[20]) << 8 | ord($in[21]);
+        if (strlen($in) !== 40 + $length || substr($in, 4, 4) !== "\0\x08\0\0" || substr($in, 16, 4) !== "\x01\x04$id" || $in[22] !== "\0"
+            || substr($in, 24 + $length) !== "\x01\x04$id\0\0\0\0\x01\x05$id\0\0\0\0") {
             return null;
         }
-        $encoded = substr(self::$in, 24, $length);
         self::$in = '';
-        self::$id = $id;
-        return $encoded;
+        self::begin($id);
+        return substr($in, 24, $length);
+    }
+
+    /** Makes the id, as it is in a record, that of the current request. */
+    public static function begin(string $id): void
+    {
+        self::$idBytes = $id;
+        self::$id = ord($id[0]) << 8 | ord($id[1]);
     }
 
     /**
