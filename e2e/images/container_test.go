@@ -5,6 +5,7 @@ package images
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -31,7 +32,10 @@ var imagesFlag = flag.String("images", "", "directory with the images: make test
 // image is an image, unpacked.
 type image struct {
 	rootfs string
-	config struct {
+	// The directory to mount at /app, and the file to mount over the Caddyfile; "" for those
+	// of the image.
+	app, caddyfile string
+	config         struct {
 		User, WorkingDir, StopSignal string
 		Env, Entrypoint, Cmd         []string
 		ExposedPorts                 map[string]struct{}
@@ -68,7 +72,6 @@ func forEach(t *testing.T, test func(t *testing.T, i *image)) {
 type container struct {
 	t     *testing.T
 	image *image
-	app   string // the directory that is mounted at /app, "" for that of the image
 	env   []string
 	log   string // the file with stdout and stderr
 	pid   int    // of process 1, outside
@@ -77,8 +80,9 @@ type container struct {
 
 // setup makes the root file system of a container in new namespaces, and runs the command
 // in it: $0 is the directory to mount it at, $1 that of the image, $2 the application, $3
-// user and group. The directories that can be written are those of
-// examples/container/compose.yaml.
+// the Caddyfile, both "" for those of the image, $4 user and group. The directories that can
+// be written are those of examples/container/compose.yaml. As in Docker, every user can bind
+// all ports.
 const setup = `set -e
 mount --bind "$1" "$0"
 mount -o remount,bind,ro "$0"
@@ -89,20 +93,22 @@ ln -s /proc/self/fd "$0/dev/fd"
 mkdir "$0/dev/shm"
 mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"
 mount -t tmpfs -o mode=1777 tmpfs "$0/tmp"
-mount -t tmpfs -o "uid=${3%:*},gid=${3#*:},mode=755" tmpfs "$0/data"
-mount -t tmpfs -o "uid=${3%:*},gid=${3#*:},mode=755" tmpfs "$0/config"
+mount -t tmpfs -o "uid=${4%:*},gid=${4#*:},mode=755" tmpfs "$0/data"
+mount -t tmpfs -o "uid=${4%:*},gid=${4#*:},mode=755" tmpfs "$0/config"
 [ -z "$2" ] || mount --bind "$2" "$0/app"
+[ -z "$3" ] || mount --bind "$3" "$0/etc/caddy/Caddyfile"
 ip link set lo up
-root=$0 user=$3
-shift 3
+echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+root=$0 user=$4
+shift 4
 exec chroot --userspec="$user" --groups= "$root" /usr/bin/env -i "$@"
 `
 
 // start starts a container. The variables are added to those of the image.
-func (i *image) start(t *testing.T, app string, env ...string) *container {
+func (i *image) start(t *testing.T, env ...string) *container {
 	t.Helper()
 	root := harness.TempDir(t)
-	c := &container{t: t, image: i, app: app, log: filepath.Join(harness.TempDir(t), "log"), ended: make(chan error, 1)}
+	c := &container{t: t, image: i, log: filepath.Join(harness.TempDir(t), "log"), ended: make(chan error, 1)}
 	c.env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + i.home(t)}, append(slices.Clone(i.config.Env), env...)...)
 	out, err := os.Create(c.log)
 	if err != nil {
@@ -111,7 +117,7 @@ func (i *image) start(t *testing.T, app string, env ...string) *container {
 	defer out.Close()
 	args := []string{
 		"--mount", "--propagation", "private", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
-		"sh", "-c", setup, root, i.rootfs, app, i.config.User,
+		"sh", "-c", setup, root, i.rootfs, i.app, i.caddyfile, i.config.User,
 	}
 	command := append(slices.Clone(i.config.Entrypoint), i.config.Cmd...)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "unshare", append(args, c.command(command)...)...)
@@ -188,7 +194,9 @@ func (c *container) waitServing(url string) {
 
 // client returns an HTTP client in the container.
 func (c *container) client() *http.Client {
-	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	// Caddy makes its own certificate for localhost.
+	trust := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"}
+	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true, TLSClientConfig: trust, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		type result struct {
 			conn net.Conn
 			err  error
@@ -211,7 +219,7 @@ func (c *container) client() *http.Client {
 		r := <-done
 		return r.conn, r.err
 	}}
-	return &http.Client{Transport: transport, Timeout: harness.MaxWait}
+	return &http.Client{Transport: transport, Timeout: harness.MaxWait, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // get requests a URL in the container, whose host is an address.

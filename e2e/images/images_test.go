@@ -19,15 +19,15 @@ import (
 
 const base = "http://127.0.0.1:8080"
 
-// app makes an application that has these files.
-func app(t *testing.T, files map[string]string) string {
+// start starts the image with an application that has these files.
+func start(t *testing.T, i *image, files map[string]string, env ...string) *container {
 	t.Helper()
-	dir := harness.TempDir(t)
+	i.app = harness.TempDir(t)
 	for name, content := range files {
-		harness.WriteFile(t, filepath.Join(dir, name), content)
+		harness.WriteFile(t, filepath.Join(i.app, name), content)
 	}
-	harness.Chown(t, dir, 1000, 1000)
-	return dir
+	harness.Chown(t, i.app, 1000, 1000)
+	return i.start(t, env...)
 }
 
 func TestImage_Config(t *testing.T) {
@@ -59,7 +59,7 @@ func TestImage_Config(t *testing.T) {
 // TestImage_Welcome runs an image as it is.
 func TestImage_Welcome(t *testing.T) {
 	forEach(t, func(t *testing.T, i *image) {
-		c := i.start(t, "")
+		c := i.start(t)
 		c.waitServing(base)
 		c.get(base).WantContains(t, http.StatusOK, "<h1>Caddy runs PHP 8")
 		harness.Eventually(t, func() error {
@@ -76,6 +76,9 @@ func TestImage_Welcome(t *testing.T) {
 		if out, code := c.exec("caddy", "php-pool", "doctor", "--config", "/etc/caddy/Caddyfile"); code != 0 {
 			t.Errorf("doctor: got code %d: %s", code, out)
 		}
+		if out, code := c.exec("caddy", "reload", "--config", "/etc/caddy/Caddyfile", "--force"); code != 0 {
+			t.Errorf("reload: got code %d: %s", code, out)
+		}
 		if !strings.Contains(c.logged(), `"msg":"serving initial configuration"`) {
 			t.Errorf("the log of the container is not Caddy's: %s", c.logged())
 		}
@@ -87,7 +90,7 @@ func TestImage_Welcome(t *testing.T) {
 // TestImage_PHP checks who PHP is, and what it sees and has.
 func TestImage_PHP(t *testing.T) {
 	forEach(t, func(t *testing.T, i *image) {
-		c := i.start(t, app(t, map[string]string{"public/index.php": `<?php
+		c := start(t, i, map[string]string{"public/index.php": `<?php
 			session_start();
 			error_log('a message of PHP');
 			$port = @fsockopen('127.0.0.1', 2019, $code, $text, 5);
@@ -98,7 +101,7 @@ func TestImage_PHP(t *testing.T) {
 				'extensions' => array_values(array_filter(['Zend OPcache', 'PDO', 'pdo_mysql', 'session'], 'extension_loaded')),
 				'saved' => session_write_close() && is_file(session_save_path().'/sess_'.session_id()) || is_file('/tmp/sess_'.session_id()),
 				'temp' => (bool) file_put_contents(sys_get_temp_dir().'/x', 'x'), 'writable' => @file_put_contents('/etc/x', 'x'),
-			]);`}), "GREETING=hello from the container", "CADDY_SECRET=x")
+			]);`}, "GREETING=hello from the container", "CADDY_SECRET=x")
 		c.waitServing(base)
 		var php struct {
 			UID, GID                              int
@@ -135,10 +138,10 @@ func TestImage_PHP(t *testing.T) {
 // TestImage_Variables configures an image by the variables alone.
 func TestImage_Variables(t *testing.T) {
 	forEach(t, func(t *testing.T, i *image) {
-		c := i.start(t, app(t, map[string]string{
+		c := start(t, i, map[string]string{
 			"web/index.php": `<?php echo json_encode([ini_get('memory_limit'), ini_get('user_agent'), extension_loaded('Zend OPcache')]);`,
 			"conf.d/a.ini":  "memory_limit=77M\n",
-		}),
+		},
 			"SERVER_NAME=:9090", "SERVER_ROOT=web/", "CADDY_GLOBAL_OPTIONS=log {\n\tlevel DEBUG\n}", "CADDY_EXTRA_CONFIG=:9091 {\n\trespond extra\n}",
 			"CADDY_SERVER_EXTRA_DIRECTIVES=header X-Extra yes", "PHP_POOL_CONFIG=ini user_agent container", "PHP_INI_SCAN_DIR=:/app/conf.d")
 		c.waitServing("http://127.0.0.1:9090")
@@ -159,9 +162,9 @@ func TestImage_Variables(t *testing.T) {
 
 func TestImage_WorkerMode(t *testing.T) {
 	forEach(t, func(t *testing.T, i *image) {
-		c := i.start(t, app(t, map[string]string{"public/index.php": `<?php
+		c := start(t, i, map[string]string{"public/index.php": `<?php
 			$count = 0;
-			while (frankenphp_handle_request(function () use (&$count) { echo getenv('GREETING'), ' ', ++$count; }));`}),
+			while (frankenphp_handle_request(function () use (&$count) { echo getenv('GREETING'), ' ', ++$count; }));`},
 			"PHP_POOL_CONFIG=worker index.php 1", "GREETING=request")
 		c.waitServing(base)
 		c.get(base).Want(t, http.StatusOK, "request 2")
@@ -172,7 +175,7 @@ func TestImage_WorkerMode(t *testing.T) {
 // TestImage_Healthcheck breaks PHP, and mends it.
 func TestImage_Healthcheck(t *testing.T) {
 	forEach(t, func(t *testing.T, i *image) {
-		c := i.start(t, app(t, map[string]string{"public/index.php": "<?php echo getmypid();"}))
+		c := start(t, i, map[string]string{"public/index.php": "<?php echo getmypid();"})
 		c.waitServing(base)
 		want := func(want int, text string) {
 			t.Helper()
@@ -217,11 +220,10 @@ func TestImage_Healthcheck(t *testing.T) {
 // TestImage_StopLosesNoRequest stops a container that is responding.
 func TestImage_StopLosesNoRequest(t *testing.T) {
 	forEach(t, func(t *testing.T, i *image) {
-		dir := app(t, map[string]string{"public/index.php": "<?php", "public/wait.php": `<?php
+		c := start(t, i, map[string]string{"public/index.php": "<?php", "public/wait.php": `<?php
 			touch(__DIR__.'/running');
 			while (!file_exists(__DIR__.'/release')) { usleep(10_000); clearstatcache(); }
 			echo 'complete';`})
-		c := i.start(t, dir)
 		c.waitServing(base)
 		type response struct {
 			status int
@@ -241,7 +243,7 @@ func TestImage_StopLosesNoRequest(t *testing.T) {
 			done <- response{res.StatusCode, string(text), err}
 		}()
 		harness.Eventually(t, func() error {
-			_, err := os.Stat(filepath.Join(dir, "public/running"))
+			_, err := os.Stat(filepath.Join(i.app, "public/running"))
 			return err
 		})
 		c.stop()
@@ -251,7 +253,7 @@ func TestImage_StopLosesNoRequest(t *testing.T) {
 			}
 			return nil
 		})
-		harness.WriteFile(t, filepath.Join(dir, "public/release"), "")
+		harness.WriteFile(t, filepath.Join(i.app, "public/release"), "")
 		if r := <-done; r.err != nil || r.status != http.StatusOK || r.text != "complete" {
 			t.Errorf("got %+v", r)
 		}
@@ -262,9 +264,9 @@ func TestImage_StopLosesNoRequest(t *testing.T) {
 // TestImage_ReapsOrphans leaves zombies to process 1.
 func TestImage_ReapsOrphans(t *testing.T) {
 	forEach(t, func(t *testing.T, i *image) {
-		c := i.start(t, app(t, map[string]string{"public/index.php": `<?php
+		c := start(t, i, map[string]string{"public/index.php": `<?php
 			exec('(setsid sleep 0.05 &) >/dev/null 2>&1');
-			echo 'started';`}))
+			echo 'started';`})
 		c.waitServing(base)
 		for range 3 {
 			c.get(base).Want(t, http.StatusOK, "started")
@@ -277,5 +279,65 @@ func TestImage_ReapsOrphans(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// TestImage_HTTPS names a host, so that Caddy makes a certificate, which PHP cannot read.
+func TestImage_HTTPS(t *testing.T) {
+	forEach(t, func(t *testing.T, i *image) {
+		c := start(t, i, map[string]string{"public/index.php": `<?php
+			$found = [];
+			foreach (['certificates', 'pki/authorities/local'] as $dir) {
+				$dir = "/data/caddy/$dir";
+				foreach (is_dir($dir) ? new RecursiveIteratorIterator(new RecursiveDirectoryIterator($dir, FilesystemIterator::SKIP_DOTS)) : [] as $file) {
+					$found[basename($file)] = @file_get_contents($file) !== false;
+				}
+			}
+			echo $_SERVER['HTTPS'] ?? 'off', ' ', count(array_filter($found));`}, "SERVER_NAME=localhost")
+		c.waitServing("http://127.0.0.1")
+		harness.Eventually(t, func() error { // until Caddy has the certificate
+			res, err := c.client().Get("https://127.0.0.1")
+			if err != nil {
+				return err
+			}
+			return res.Body.Close()
+		})
+		req := harness.NewRequest(t, http.MethodGet, "https://127.0.0.1", nil)
+		req.Host = "localhost"
+		harness.Do(t, c.client(), req).Want(t, http.StatusOK, "on 0")
+		if out, code := c.exec("sh", "-c", "cat /data/caddy/certificates/local/localhost/localhost.key"); code != 0 || !strings.Contains(out, "PRIVATE KEY") {
+			t.Errorf("Caddy has not stored the key in /data: %s", out)
+		}
+	})
+}
+
+// TestImage_Kubernetes runs an image with the Caddyfile of examples/kubernetes.
+func TestImage_Kubernetes(t *testing.T) {
+	forEach(t, func(t *testing.T, i *image) {
+		_, rest, _ := strings.Cut(harness.ReadFile(t, "../../examples/kubernetes/shop.yaml"), "\n  Caddyfile: |\n")
+		text, _, found := strings.Cut(rest, "---\n")
+		if !found {
+			t.Fatal("the example has no Caddyfile")
+		}
+		i.caddyfile = filepath.Join(harness.TempDir(t), "Caddyfile")
+		harness.WriteFile(t, i.caddyfile, strings.ReplaceAll("\n"+text, "\n    ", "\n"))
+		c := start(t, i, map[string]string{"public/index.php": `<?php echo getenv('DATABASE_URL');`}, "DATABASE_URL=mysql://database")
+		c.waitServing(base)
+		c.get(base).Want(t, http.StatusOK, "mysql://database")
+		const probes = "http://127.0.0.1:2020"
+		c.get(probes+"/ready").Want(t, http.StatusOK, "pong")
+		c.get(probes+"/live").Want(t, http.StatusOK, "")
+		c.get(probes+"/metrics").WantContains(t, http.StatusOK, "php_pool_workers")
+		if out, code := c.exec("caddy", "php-pool", "status"); code != 0 {
+			t.Errorf("status: got code %d: %s", code, out)
+		}
+		c.stop()
+		harness.Eventually(t, func() error {
+			if res := c.get(probes + "/ready"); res.StatusCode != http.StatusServiceUnavailable {
+				return fmt.Errorf("the container is to stop, and /ready responds with %s", res.Status)
+			}
+			return nil
+		})
+		c.get(base).Want(t, http.StatusOK, "mysql://database")
 	})
 }
