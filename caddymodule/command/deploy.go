@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -140,15 +141,17 @@ func newDeployment(cmd *cobra.Command, args []string) (*deployment, error) {
 	if !d.Rollback {
 		d.Release = args[0]
 	}
-	for _, path := range []*string{&d.Link, &d.Release} {
-		if *path == "" {
-			continue
+	for _, name := range []*string{&d.Link, &d.Release} {
+		var err error
+		switch {
+		case *name == "":
+		case path.IsAbs(*name): // on machines that need not be like this one, which may have Windows
+			*name = path.Clean(*name)
+		default:
+			if *name, err = filepath.Abs(*name); err != nil {
+				return nil, err
+			}
 		}
-		absolute, err := filepath.Abs(*path)
-		if err != nil {
-			return nil, err
-		}
-		*path = absolute
 	}
 	return d, nil
 }
