@@ -55,9 +55,9 @@ func TestRetry_WorkerKilledDuringRequest(t *testing.T) {
 func TestCrash_MisbehavingScripts(t *testing.T) {
 	t.Parallel()
 	for _, odd := range []struct {
-		do     string
-		status int
-		body   string
+		do      string
+		status  int
+		body    string
 		crashes int // for each GET, which is retried once
 	}{
 		{"kill", 502, "", 2},

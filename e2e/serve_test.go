@@ -177,8 +177,12 @@ func TestServe_OpenAndEnvfile(t *testing.T) {
 	harness.ReplaceFile(t, filepath.Join(bin, "xdg-open"), "#!/bin/sh\ntest -e "+dir+"/served && echo \"$1\" >"+dir+"/opened.tmp && mv "+dir+"/opened.tmp "+dir+"/opened\n", 0o755)
 	s := serveWith(t, dir, 0, []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "TZ=UTC"}, "php-pool", "serve", "--open", "--envfile", envfile)
 	harness.Eventually(t, func() error {
-		if got, err := os.ReadFile(filepath.Join(dir, "opened")); err != nil || string(got) != s.url+"\n" {
-			return fmt.Errorf("got %q, %v, want %s:\n%s", got, err, s.url, harness.ReadFile(t, s.log))
+		got, err := os.ReadFile(filepath.Join(dir, "opened"))
+		if err != nil {
+			return fmt.Errorf("%w:\n%s", err, harness.ReadFile(t, s.log))
+		}
+		if string(got) != s.url+"\n" {
+			return fmt.Errorf("got %q, want %s:\n%s", got, s.url, harness.ReadFile(t, s.log))
 		}
 		return nil
 	})
