@@ -37,7 +37,7 @@ func (i *workerInput) close() {
 	}
 }
 
-// clear removes a body whose record was not sent. The next request may have none.
+// clear removes a body whose request was not sent. The next request may have none.
 func (i *workerInput) clear() {
 	if f := i.file.Load(); f != nil && i.stored {
 		_ = f.Truncate(0) // if it is closed, the connection is, too
