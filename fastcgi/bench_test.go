@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
-	"path/filepath"
 	"testing"
 
 	"github.com/mevdschee/caddy-php-pool/fastcgi/fastcgitest"
@@ -125,15 +124,12 @@ func roundTripOnce(ctx context.Context, tb testing.TB, c *Conn, add func(*Reques
 	r.Free()
 }
 
-// socketPair returns the two ends of a unix socket connection.
+// socketPair returns the two ends of a connection to php-cgi.
 func socketPair(tb testing.TB) (client, server net.Conn) {
 	tb.Helper()
-	l, err := net.Listen("unix", filepath.Join(tb.TempDir(), "socket"))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	l := listenAsPHP(tb)
 	defer l.Close()
-	client, err = net.Dial("unix", l.Addr().String())
+	client, err := net.Dial(l.Addr().Network(), l.Addr().String())
 	if err != nil {
 		tb.Fatal(err)
 	}

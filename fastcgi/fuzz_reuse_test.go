@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -28,16 +27,13 @@ func FuzzReuse(f *testing.F) {
 	// A header that never ends, and no response.
 	f.Add(fastcgitest.Encode(fastcgitest.Reply("A: b\r\n"), 1), uint8(0))
 	f.Add([]byte{}, uint8(0))
-	l, err := net.Listen("unix", filepath.Join(f.TempDir(), "socket"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	l := listenAsPHP(f)
 	f.Cleanup(func() { l.Close() })
 	f.Fuzz(func(t *testing.T, wire []byte, how uint8) {
 		if len(wire) > 16<<10 {
 			return // it must fit into the socket buffer, because it may not be read
 		}
-		client, err := net.Dial("unix", l.Addr().String())
+		client, err := net.Dial(l.Addr().Network(), l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -69,16 +68,14 @@ func FuzzConn(f *testing.F) {
 			fastcgitest.Stderr("x"), fastcgitest.Reply("Content-Length: 9\r\n\r\nhello")[0], fastcgitest.EndStatus(1, 0), fastcgitest.Raw([]byte("stray")),
 		}, requestID), uint16(i), i)
 	}
-	l, err := net.Listen("unix", filepath.Join(f.TempDir(), "socket"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	l := listenAsPHP(f)
 	f.Cleanup(func() { l.Close() })
 	f.Fuzz(func(t *testing.T, wire []byte, pieces uint16, how uint8) {
 		client, server := net.Pipe()
 		if how&8 != 0 {
 			client.Close()
-			if client, err = net.Dial("unix", l.Addr().String()); err != nil {
+			var err error
+			if client, err = net.Dial(l.Addr().Network(), l.Addr().String()); err != nil {
 				t.Fatal(err)
 			}
 			if server, err = l.Accept(); err != nil {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/fcgi"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,10 +17,7 @@ import (
 // STDOUT with an empty record. It also ends GET_VALUES_RESULT in this way, as if it
 // were a stream, so there is no Handshake here.
 func TestConn_NetHTTPFCGI(t *testing.T) {
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenAsPHP(t)
 	defer l.Close()
 	go fcgi.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -35,7 +31,7 @@ func TestConn_NetHTTPFCGI(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 		w.Write(body)
 	}))
-	nc, err := net.Dial("unix", l.Addr().String())
+	nc, err := net.Dial(l.Addr().Network(), l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,8 +31,8 @@ func TestRaw_Response(t *testing.T) {
 		"early hints are not a CGI": {fastcgitest.Response{fastcgitest.Stderr(mark + " early 103 TGluazogPC9hPg==;\n"), fastcgitest.Stdout(head + "x")}, head + "x", 418},
 	} {
 		for _, size := range []int{1, 7, 1 << 20} {
-			if size == 1 && len(tt.want) > 10000 {
-				continue
+			if len(tt.want) > 10_000 {
+				size *= 1000
 			}
 			t.Run(name, func(t *testing.T) {
 				client, server := socketPair(t)

@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -89,13 +86,7 @@ type testClient struct {
 // startServer starts a server, and returns a function that connects to it.
 func startServer(t *testing.T, h Handler) (*Server, func() *testClient) {
 	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("the tests use Unix sockets")
-	}
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenAsPHP(t)
 	s := NewServer(h)
 	var served sync.WaitGroup
 	served.Go(func() { s.Serve(l) })
@@ -109,7 +100,7 @@ func startServer(t *testing.T, h Handler) (*Server, func() *testClient) {
 	})
 	return s, func() *testClient {
 		t.Helper()
-		c, err := net.Dial("unix", l.Addr().String())
+		c, err := net.Dial(l.Addr().Network(), l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +174,7 @@ func (c *testClient) want(id uint16, stdout string, status endStatus) {
 // wantEOF checks that the server closes the connection.
 func (c *testClient) wantEOF() {
 	c.t.Helper()
-	if _, _, content, err := c.read(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+	if _, _, content, err := c.read(); !errors.Is(err, io.EOF) && !errors.Is(err, errReset) {
 		c.t.Errorf("got %q, %v, want the end of the connection", content, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -325,13 +324,10 @@ func FuzzWorker(f *testing.F) {
 		f.Add(append(bytes.Clone(whole), whole...), uint16(i)*5, i)
 		f.Add(fastcgitest.Encode(append(fastcgitest.OK("hello"), fastcgitest.Record(fastcgitest.TypeReady, 0, "", 7)), requestID), uint16(i), i)
 	}
-	l, err := net.Listen("unix", filepath.Join(f.TempDir(), "socket"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	l := listenAsPHP(f)
 	f.Cleanup(func() { l.Close() })
 	f.Fuzz(func(t *testing.T, wire []byte, pieces uint16, how uint8) {
-		client, err := net.Dial("unix", l.Addr().String())
+		client, err := net.Dial(l.Addr().Network(), l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

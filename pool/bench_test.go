@@ -40,12 +40,12 @@ func (l *socketLauncher) Done() <-chan struct{}       { return l.done }
 func (l *socketLauncher) WorkersStay() bool           { return false }
 func (l *socketLauncher) Close(context.Context) error { return nil }
 func (l *socketLauncher) Launch(context.Context) (Process, error) {
-	ln, err := net.Listen("unix", l.b.TempDir()+"/s")
+	ln, err := net.Listen(localListener(l.b))
 	if err != nil {
 		return nil, err
 	}
 	defer ln.Close() // one connection is enough
-	client, err := net.Dial("unix", ln.Addr().String())
+	client, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,13 @@
+//go:build unix
+
+package pool
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// localListener returns the network and the address on which a php-cgi listens here.
+func localListener(tb testing.TB) (network, address string) {
+	return "unix", filepath.Join(tb.TempDir(), "s")
+}
