@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,7 +21,7 @@ import (
 )
 
 // socketPHP launches workers that are goroutines of the test, each with a Unix
-// socket. serve runs with the worker's end of it.
+// socket, or on Windows a port. serve runs with the worker's end of it.
 type socketPHP struct {
 	dir   string
 	serve func(net.Conn)
@@ -45,12 +44,12 @@ func (s *socketPHP) Close(context.Context) error {
 
 func (s *socketPHP) Launch(context.Context) (pool.Process, error) {
 	pid := int(4000 + s.pids.Add(1))
-	ln, err := net.Listen("unix", filepath.Join(s.dir, strconv.Itoa(pid)))
+	ln, err := net.Listen(s.listenOn(strconv.Itoa(pid)))
 	if err != nil {
 		return nil, err
 	}
 	defer ln.Close()
-	client, err := net.Dial("unix", ln.Addr().String())
+	client, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
 	if err != nil {
 		return nil, err
 	}
