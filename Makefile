@@ -29,9 +29,10 @@ CADDY      = -caddy $(CURDIR)/bin/caddy
 AS_ROOT    = $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
 # The tests of make test-caddy: they do not compare with php_fastcgi, which differs between versions.
 SMOKE      = ^Test(Config|Routing_SymlinkedRoot|Response|Reload_KeepsWorkers|Reload_RunningRequestsFinish|ReverseProxyOptions|Command|Metrics|Stop_LeavesNoProcesses|Tracing|AccessLog)
+ON_WINDOWS = ./fastcgi/... ./internal/... ./pool
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
-.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages test-images deb image release
+.PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages test-images test-wine deb image release
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -114,6 +115,10 @@ image: go ## build the container image IMAGE, by buildah
 
 release: go ## build what the release TAG has, in DIST
 	@.ci/release $(TAG) $(DIST)
+
+test-wine: ## run tests for Windows under Wine: packages that need no more, and a Caddy for Windows without PHP
+	@bash .ci/deps wine
+	@TIMEOUT=$(TIMEOUT) bash .ci/wine $(ON_WINDOWS)
 
 bench: ## compare the speed with php-fpm, nginx and lighttpd, in about 20 minutes
 	@bash .ci/deps bench
