@@ -1,23 +1,22 @@
 package phpbin
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"strconv"
 	"syscall"
 )
 
 // OpenInput opens for writing the file that the process has open as descriptor, if it is
 // an ordinary file without a name that belongs to the user of the process: nothing else
-// can have or get the content then, and the process could write to it itself.
+// can have or get the content then, and the process could write to it itself. The user is
+// the one that the process was started as: it may have executed a program that is setuid
+// root since, while its child has the connection.
 func (x *Worker) OpenInput(descriptor int) (*os.File, error) {
-	pid := x.PID()
-	uid, err := effectiveUID(pid)
-	if err != nil {
-		return nil, err
+	uid := os.Geteuid()
+	if c := x.owner.base.shared().opts.Credential; c != nil {
+		uid = int(c.UID)
 	}
-	path := fmt.Sprintf("/proc/%d/fd/%d", pid, descriptor)
+	path := fmt.Sprintf("/proc/%d/fd/%d", x.PID(), descriptor)
 	check := func(info os.FileInfo) error {
 		stat, ok := info.Sys().(*syscall.Stat_t)
 		if !ok || !info.Mode().IsRegular() || stat.Nlink != 0 || int(stat.Uid) != uid {
@@ -40,23 +39,12 @@ func (x *Worker) OpenInput(descriptor int) (*os.File, error) {
 	if err == nil {
 		err = check(info)
 	}
+	if err == nil { // else its PID may be that of another process
+		err = x.signal(func() error { return x.Process.signal(0) })
+	}
 	if err != nil {
 		_ = f.Close() // unused
 		return nil, err
 	}
 	return f, nil
-}
-
-// effectiveUID returns the effective user ID of a process.
-func effectiveUID(pid int) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, text, _ = bytes.Cut(text, []byte("\nUid:"))
-	fields := bytes.Fields(text) // the real one, the effective one, and more
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("process %d has no user ID in /proc", pid)
-	}
-	return strconv.Atoi(string(fields[1]))
 }

@@ -141,6 +141,49 @@ func TestWorker_OpenInput(t *testing.T) {
 	}
 }
 
+// TestWorker_OpenInputAfterSetuid has a process that is another user than the one that
+// it was started as, as after it has executed a program that is setuid root: the files of
+// that user must not be opened.
+func TestWorker_OpenInputAfterSetuid(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	s := newLoop(t, inputScript+`
+		$path = __DIR__ . '/other';
+		touch($path);
+		chown($path, 33);
+		$GLOBALS['kept'] = fopen($path, 'r');
+		unlink($path);
+		posix_seteuid(33);`).start()
+	w := s.mustLaunch()
+	w.do(request{method: http.MethodPut, uri: "/", body: strings.Repeat("x", 100_000)})
+	if n := len(inputs(t, w.PID())); n != 1 {
+		t.Errorf("we have %d of its files, want that of php://input", n)
+	}
+	opener := w.Process.(interface {
+		OpenInput(descriptor int) (*os.File, error)
+	})
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	var stat syscall.Stat_t
+	for _, n := range numbers(t, entries) {
+		if syscall.Stat(fmt.Sprintf("/proc/%d/fd/%d", w.PID(), n), &stat) != nil || stat.Uid != 33 || stat.Nlink != 0 {
+			continue
+		}
+		found = true
+		if f, err := opener.OpenInput(n); err == nil {
+			t.Errorf("opened descriptor %d, a file of another user", n)
+			_ = f.Close()
+		}
+	}
+	if !found {
+		t.Error("the script has no file of another user")
+	}
+}
+
 func numbers(t *testing.T, entries []os.DirEntry) (list []int) {
 	t.Helper()
 	for _, entry := range entries {
