@@ -17,6 +17,7 @@ type workerInput struct {
 	open   func(descriptor int) (*os.File, error) // may be nil
 	file   atomic.Pointer[os.File]                // nil until the script has told which one it is
 	stored bool                                   // the file has the body of the current request
+	closed atomic.Bool                            // no other file may be opened
 }
 
 // opened is called at the end of a request in which the script has said which of its
@@ -26,13 +27,21 @@ func (i *workerInput) opened(descriptor int) {
 		return
 	}
 	if f, err := i.open(descriptor); err == nil { // else STDIN records do
-		i.close()
-		i.file.Store(f)
+		i.replace(f)
+		if i.closed.Load() { // meanwhile
+			i.replace(nil)
+		}
 	}
 }
 
+// close may be called at any time, from any goroutine.
 func (i *workerInput) close() {
-	if f := i.file.Swap(nil); f != nil {
+	i.closed.Store(true)
+	i.replace(nil)
+}
+
+func (i *workerInput) replace(by *os.File) {
+	if f := i.file.Swap(by); f != nil {
 		_ = f.Close() // what is in it belongs to PHP
 	}
 }

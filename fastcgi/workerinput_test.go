@@ -159,4 +159,18 @@ func TestWorker_StoredBodyFails(t *testing.T) {
 			t.Errorf("Close has left the file open (%v)", err)
 		}
 	})
+	t.Run("closed while it is opened", func(t *testing.T) {
+		x := newInputTest(t, os.O_RDWR)
+		var f *os.File
+		input := &x.conn.worker.input
+		input.open = func(int) (_ *os.File, err error) {
+			f, err = os.Open(x.path)
+			x.conn.Close()
+			return f, err
+		}
+		input.opened(9)
+		if err := f.Close(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("the file is left open (%v)", err)
+		}
+	})
 }
