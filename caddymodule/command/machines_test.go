@@ -123,15 +123,14 @@ func TestMachines_NoResponse(t *testing.T) {
 	defer l.Close()
 	a := twoPools(t)
 	m := machines{{address: a.address}, {address: l.Addr().String(), limit: 50 * time.Millisecond}}
-	var pools []poolInfo
-	err = m.each(func(_ int, c *client) error {
-		list, err := c.pools(t.Context())
-		pools = append(pools, list...)
+	pools := make([][]poolInfo, len(m))
+	err = m.each(func(i int, c *client) (err error) {
+		pools[i], err = c.pools(t.Context())
 		return err
 	})
 	wantError(t, err, "no Caddy responds at "+l.Addr().String(), "no response within 50ms")
-	if len(pools) != 2 {
-		t.Errorf("got %d pools", len(pools))
+	if len(pools[0]) != 2 {
+		t.Errorf("got %d pools", len(pools[0]))
 	}
 }
 
