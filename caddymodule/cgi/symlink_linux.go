@@ -23,5 +23,5 @@ func isPlainDir(dir string) bool {
 	case err == nil:
 		unix.Close(fd)
 	}
-	return lstatEach(dir) // a kernel before 5.6, or a seccomp filter
+	return lstatEach(dir) // a kernel before 5.6, a seccomp filter, or no free descriptor
 }
