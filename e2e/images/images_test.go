@@ -210,7 +210,8 @@ func TestImage_Healthcheck(t *testing.T) {
 			}
 		}
 		want(1, "is not ready")
-		if out, code := c.nsenter("umount", root+php); code != 0 {
+		// Lazily, because the pool may be starting it.
+		if out, code := c.nsenter("umount", "--lazy", root+php); code != 0 {
 			t.Fatalf("umount: %s", out)
 		}
 		want(0, "ready")
