@@ -53,6 +53,9 @@ func TestImage_Config(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(i.rootfs, "etc/caddy/Caddyfile")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
 			t.Errorf("the Caddyfile has to belong to root, or PHP could change it: %v", err)
 		}
+		if info, err := os.Stat(filepath.Join(i.rootfs, "app")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+			t.Errorf("/app has to belong to root, or PHP could replace /app/public: %v", err)
+		}
 	})
 }
 
