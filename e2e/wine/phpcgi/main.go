@@ -19,11 +19,8 @@ const version = "8.3.99"
 func main() {
 	args := os.Args[1:]
 	if i := slices.Index(args, "-b"); i >= 0 && i+1 < len(args) {
-		if err := serve(args[i+1]); err != nil {
-			fmt.Fprintln(os.Stderr, "php-cgi:", err)
-			os.Exit(255)
-		}
-		return
+		fmt.Fprintln(os.Stderr, "php-cgi:", serve(args[i+1]))
+		os.Exit(255)
 	}
 	if slices.Contains(args, "-i") {
 		fmt.Printf("<h1 class=\"p\">PHP Version %s</h1>\n<table><tr><td class=\"e\">Server API </td><td class=\"v\">CGI/FastCGI </td></tr></table>\n", version)
@@ -32,6 +29,7 @@ func main() {
 	fmt.Printf("PHP %s (cgi-fcgi) (built: Jan  1 2026 00:00:00)\n", version)
 }
 
+// serve serves until it fails.
 func serve(address string) error {
 	l, err := net.Listen("tcp4", address)
 	if err != nil {
