@@ -29,7 +29,7 @@ CADDY      = -caddy $(CURDIR)/bin/caddy
 AS_ROOT    = $(if $(filter-out 0,$(shell id -u)),-exec "sudo -E")
 # The tests of make test-caddy: they do not compare with php_fastcgi, which differs between versions.
 SMOKE      = ^Test(Config|Routing_SymlinkedRoot|Response|Reload_KeepsWorkers|Reload_RunningRequestsFinish|ReverseProxyOptions|Command|Metrics|Stop_LeavesNoProcesses|Tracing|AccessLog)
-ON_WINDOWS = ./fastcgi/... ./internal/... ./pool
+ON_WINDOWS = ./fastcgi/... ./internal/... ./pool ./caddymodule/clients ./caddymodule/live ./caddymodule/spool
 UNDER_LOAD = UnderLoad|FailureChangesNothing
 
 .PHONY: help run build php deps deps-apps test test-short test-apps test-as test-race test-long bench bench-short bench-scale soak faults check vet vet-all lint prose fmt fuzz vuln clean go test-php test-caddy test-packages test-images test-wine deb image release
