@@ -3,6 +3,7 @@ package serve
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/mevdschee/caddy-php-pool/caddymodule/devpage"
@@ -129,6 +130,9 @@ func (b *writer) line(words ...string) {
 	b.text.WriteByte('\n')
 }
 
+// envPlaceholder matches a placeholder of the environment, which needs no quotes.
+var envPlaceholder = regexp.MustCompile(`^\{env\.[^{}\s]+\}$`)
+
 func (b *writer) words(words []string) {
 	b.text.WriteString(strings.Repeat("\t", b.depth))
 	for i, word := range words {
@@ -140,7 +144,7 @@ func (b *writer) words(words []string) {
 		}
 		if word == "" && i > 0 {
 			word = `""`
-		} else if strings.ContainsAny(word, " \t\"#{}\\") && !strings.HasPrefix(word, "{env.") {
+		} else if strings.ContainsAny(word, " \t\"#{}\\") && !envPlaceholder.MatchString(word) {
 			word = "`" + word + "`"
 		}
 		b.text.WriteString(word)

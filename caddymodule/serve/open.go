@@ -22,7 +22,7 @@ func openBrowser(ctx context.Context, url string) error {
 		return fmt.Errorf("--open: there is no response from %s: %w", url, err)
 	}
 	cmd := browser(url)
-	var output strings.Builder
+	var output firstOutput
 	cmd.Stdout, cmd.Stderr = &output, &output
 	switch err := cmd.Run(); {
 	case errors.Is(err, exec.ErrNotFound):
@@ -31,6 +31,16 @@ func openBrowser(ctx context.Context, url string) error {
 		return fmt.Errorf("--open: %s: %w: open %s in a browser\n%s", cmd.Args[0], err, url, strings.TrimSpace(output.String()))
 	}
 	return nil
+}
+
+// firstOutput keeps the first output of a browser, which may run as long as this program.
+type firstOutput struct{ strings.Builder }
+
+const maxOutput = 4096
+
+func (o *firstOutput) Write(p []byte) (int, error) {
+	o.Builder.Write(p[:min(len(p), maxOutput-o.Len())])
+	return len(p), nil
 }
 
 // awaitResponse sends requests until there is a response, with any status.
