@@ -60,6 +60,7 @@ func (x *peeker) read(fd int, p []byte) (int, error) {
 		n, errno := quickIO(unix.SYS_RECVFROM, fd, p, unix.MSG_PEEK)
 		switch {
 		case errno == 0 && n > 0:
+			peeked()
 			x.peekedBytes += n
 			if x.peekedCount++; n > maxPeek {
 				x.drain(fd)
