@@ -46,7 +46,8 @@ func TestPeeker_WakesPHPOncePerRequest(t *testing.T) {
 		p.get(c, "hello.php", "")
 		waitFor(t, "PHP to sleep", func() bool { return asleep(t, p.cmd.Process.Pid) })
 	}
-	if n := sleeps() - before; n > requests*11/10 {
+	// Twice for each request if it did. A busy machine adds some.
+	if n := sleeps() - before; n > requests*3/2 {
 		t.Errorf("PHP went to sleep %d times in %d requests", n, requests)
 	}
 }
