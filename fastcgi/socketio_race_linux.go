@@ -3,6 +3,7 @@
 package fastcgi
 
 import (
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,11 +23,17 @@ func socketIO(call uintptr, fd int, p []byte) (int, unix.Errno) {
 	return n, 0
 }
 
-// zero is always readable.
-var zero, _ = syscall.Open("/dev/zero", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+// zero is always readable. The mutex is for the byte that is read.
+var (
+	zero, _ = syscall.Open("/dev/zero", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	zeroMu  sync.Mutex
+	zeroed  [1]byte
+)
 
 // peeked tells the race detector that what was received without being taken comes after
 // its write. Package syscall says so of each read of anything, but not of recvfrom(2).
 func peeked() {
-	_, _ = syscall.Read(zero, make([]byte, 1)) // nothing else can happen than success
+	zeroMu.Lock()
+	defer zeroMu.Unlock()
+	_, _ = syscall.Read(zero, zeroed[:]) // nothing else can happen than success
 }
