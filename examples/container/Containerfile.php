@@ -9,7 +9,7 @@ RUN docker-php-ext-install pdo_mysql \
 	&& { php -m | grep -q 'Zend OPcache' || docker-php-ext-enable opcache; } \
 	&& cp "$PHP_INI_DIR/php.ini-production" "$PHP_INI_DIR/php.ini" \
 	&& useradd --uid 1000 --user-group --home-dir /app --no-create-home --shell /usr/sbin/nologin app \
-	&& install -d -o app -g app /app /data /config
+	&& install -d -o app -g app /data /config
 
 COPY --from=caddy /usr/local/bin/caddy /usr/local/bin/caddy
 COPY --from=caddy /etc/caddy/Caddyfile /etc/caddy/Caddyfile
