@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ func machinesOf(cmd *cobra.Command) (machines, error) {
 	config, _ := cmd.Flags().GetString("config")
 	adapter, _ := cmd.Flags().GetString("adapter")
 	if len(addresses) <= 1 {
-		c, err := findClient(slices.Concat(addresses, []string{""})[0], config, adapter)
+		c, err := findClient(strings.Join(addresses, ""), config, adapter) // "" without --address
 		return machines{c}, err
 	}
 	var list machines
