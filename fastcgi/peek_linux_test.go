@@ -41,14 +41,18 @@ func TestPeeker_WakesPHPOncePerRequest(t *testing.T) {
 	}
 	const requests = 640
 	p.get(c, "hello.php", "")
-	before := sleeps()
-	for range requests {
-		p.get(c, "hello.php", "")
-		waitFor(t, "PHP to sleep", func() bool { return asleep(t, p.cmd.Process.Pid) })
+	// A busy machine adds some to a part of the attempts.
+	least := 2 * requests
+	for attempt := 0; attempt < 5 && least > requests*11/10; attempt++ {
+		before := sleeps()
+		for range requests {
+			p.get(c, "hello.php", "")
+			waitFor(t, "PHP to sleep", func() bool { return asleep(t, p.cmd.Process.Pid) })
+		}
+		least = min(least, sleeps()-before)
 	}
-	// Twice for each request if it did. A busy machine adds some.
-	if n := sleeps() - before; n > requests*3/2 {
-		t.Errorf("PHP went to sleep %d times in %d requests", n, requests)
+	if least > requests*11/10 {
+		t.Errorf("PHP went to sleep %d times in %d requests", least, requests)
 	}
 }
 
