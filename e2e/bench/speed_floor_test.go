@@ -14,26 +14,30 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/mevdschee/caddy-php-pool/e2e/harness"
 )
 
-// floorEnv makes the test binary a server: a port, a socket of php-cgi, and the site,
-// separated by spaces.
+// floorEnv makes the test binary a server: net/http or Caddy, a port, a socket of php-cgi,
+// and the site, separated by spaces.
 const floorEnv = "PHP_POOL_BENCH_FLOOR"
 
 func init() {
 	if text := os.Getenv(floorEnv); text != "" {
 		f := &floor{conns: make(chan *floorConn, speedWorkers)}
+		var server string
 		var port int
-		_, err := fmt.Sscan(text, &port, &f.php.socket, &f.php.site)
+		_, err := fmt.Sscan(text, &server, &port, &f.php.socket, &f.php.site)
 		for range speedWorkers {
-			var c net.Conn
-			if err == nil {
-				c, err = net.Dial("unix", f.php.socket)
-			}
-			f.conns <- &floorConn{Conn: c, buf: make([]byte, 256<<10)}
+			f.conns <- &floorConn{buf: make([]byte, 256<<10)}
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case server == floorCaddy:
+			err = f.serveInCaddy(port)
+		default:
 			err = http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", port), f)
 		}
 		fmt.Fprintln(os.Stderr, err)
@@ -49,15 +53,22 @@ type floor struct {
 }
 
 type floorConn struct {
-	net.Conn
-	buf []byte
+	net.Conn // nil before the first request: php-cgi closes a new connection after 5 seconds
+	buf      []byte
 }
 
 // ServeHTTP runs a script.
 func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := <-f.conns
 	defer func() { f.conns <- c }()
-	records, err := c.roundTrip(f.php.request(work{path: r.URL.Path}))
+	var err error
+	if c.Conn == nil {
+		c.Conn, err = net.Dial("unix", f.php.socket)
+	}
+	var records []byte
+	if err == nil {
+		records, err = c.roundTrip(f.php.request(work{path: r.URL.Path}))
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -89,8 +100,42 @@ func (c *floorConn) roundTrip(request []byte) ([]byte, error) {
 	}
 }
 
+const (
+	floorHTTP  = "net/http"
+	floorCaddy = "Caddy"
+)
+
+// floorHandler is a floor in Caddy.
+type floorHandler struct{}
+
+// theFloor is what floorHandler calls.
+var theFloor *floor
+
+func (floorHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.bench_floor", New: func() caddy.Module { return new(floorHandler) }}
+}
+
+func (floorHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	theFloor.ServeHTTP(w, r)
+	return nil
+}
+
+// serveInCaddy serves as Caddy does for a site with root and one handler.
+func (f *floor) serveInCaddy(port int) error {
+	theFloor = f
+	caddy.RegisterModule(floorHandler{})
+	config := fmt.Sprintf(`{"admin": {"disabled": true, "config": {"persist": false}}, "apps": {"http": {"servers": {"srv0": {
+		"listen": [":%d"], "automatic_https": {"disable": true},
+		"routes": [{"match": [{"host": ["127.0.0.1"]}], "terminal": true, "handle": [{"handler": "subroute", "routes": [
+			{"handle": [{"handler": "vars", "root": %q}]}, {"handle": [{"handler": "bench_floor"}]}]}]}]}}}}}`, port, f.php.site)
+	if err := caddy.Load([]byte(config), true); err != nil {
+		return err
+	}
+	select {}
+}
+
 // startFloor starts the least server in Go, with a php-cgi like that of startBare.
-func startFloor(t *testing.T, site string) *rival {
+func startFloor(t *testing.T, site, server string) *rival {
 	t.Helper()
 	bare := startBare(t, site)
 	exe, err := os.Executable()
@@ -100,9 +145,9 @@ func startFloor(t *testing.T, site string) *rival {
 	dir, port := harness.TempDir(t), harness.FreePort(t)
 	r := serve(t, port, harness.Command{
 		Args: []string{exe}, Dir: dir, Log: filepath.Join(dir, "out.log"),
-		Env: append(strings.Fields(*speedEnv), fmt.Sprintf("%s=%d %s %s", floorEnv, port, bare.php.socket, site)),
+		Env: append(strings.Fields(*speedEnv), fmt.Sprintf("%s=%s %d %s %s", floorEnv, server, port, bare.php.socket, site)),
 	})
-	r.t, r.name, r.limit, r.path = t, "limit: net/http, and FastCGI over kept connections", true, "/hello.php"
+	r.t, r.name, r.limit, r.path = t, "limit: "+server+", and FastCGI over kept connections", true, "/hello.php"
 	r.kept = append(r.kept, bare.kept...)
 	return r
 }

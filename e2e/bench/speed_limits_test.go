@@ -34,7 +34,7 @@ func startLimits(t *testing.T, site string) []*rival {
 		url := fmt.Sprintf("http://127.0.0.1:%d", port)
 		return &rival{t: t, name: "limit: Caddy, a constant response", limit: true, path: path, url: url, kept: []*harness.Supervised{caddy.Supervised}}
 	}
-	return []*rival{constant("/hello.php", caddy.Port), constant("/page.php", caddy.Port+1), startFloor(t, site), startBare(t, site)}
+	return []*rival{constant("/hello.php", caddy.Port), constant("/page.php", caddy.Port+1), startFloor(t, site, floorHTTP), startFloor(t, site, floorCaddy), startBare(t, site)}
 }
 
 // startBare starts a php-cgi with forked workers, as php_pool has them.
