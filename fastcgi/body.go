@@ -210,6 +210,7 @@ func (b *Body) Close() error {
 
 // advance waits for bytes and decodes them. An error goes to b.err.
 func (b *Body) advance() {
+	b.watched.start()
 	buf := b.stream.writable()
 	n, err := b.c.read(buf, b.timeout, b.writer)
 	b.received(n, err)

@@ -150,7 +150,7 @@ func (c *Conn) markBroken() {
 }
 
 // acquire reserves the connection for one request, whose StreamBody is streamed. It is
-// stopped when ctx is done, until the caller ends watched.
+// stopped when ctx is done, from when the caller starts watched until it ends that.
 func (c *Conn) acquire(ctx context.Context, streamed bool) (useID uint64, watched watch, err error) {
 	if ctx.Err() != nil {
 		return 0, watch{}, context.Cause(ctx)

@@ -26,8 +26,12 @@ type canceler struct {
 	allowReads         bool  // after a stop: bytes that have arrived may still be read
 	streamed           bool  // the request body is streamed: see expireLocked
 	writeDeadlineFixed bool  // setWriteTimeout leaves the write deadline alone
-	readDeadlineSet    bool  // a read deadline is set
+	readDeadlineSet    bool  // a read deadline is set, other than reminder
 	writeDeadlineSet   bool  // a write deadline is set
+
+	// reminder is the read deadline if it only ends an unwatched wait: see remind. It is
+	// zero if that is not set. It outlives the use.
+	reminder time.Time
 }
 
 // begin starts a use of the connection, for a request whose body is streamed or
@@ -51,10 +55,21 @@ func (x *canceler) end() error {
 	x.useID++
 	x.cause, x.allowReads, x.writeDeadlineFixed = nil, false, false
 	if x.abortErr == nil && (x.readDeadlineSet || x.writeDeadlineSet) {
-		x.nc.SetDeadline(time.Time{}) //nolint:errcheck // if it is closed, the next use fails
-		x.readDeadlineSet, x.writeDeadlineSet = false, false
+		x.clearLocked()
 	}
 	return x.abortErr
+}
+
+// clear removes the deadlines.
+func (x *canceler) clear() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.clearLocked()
+}
+
+func (x *canceler) clearLocked() {
+	x.nc.SetDeadline(time.Time{}) //nolint:errcheck // if it is closed, the next use fails
+	x.readDeadlineSet, x.writeDeadlineSet, x.reminder = false, false, time.Time{}
 }
 
 // stop stops the I/O of the use with this id. If allowReads is set, bytes that
@@ -82,7 +97,7 @@ func (x *canceler) abort(cause error) {
 // expireLocked makes pending and future I/O return at once. The writer of a
 // streamed body has a moment to end STDIN, unless the connection was given up.
 func (x *canceler) expireLocked() {
-	x.readDeadlineSet, x.writeDeadlineSet = true, true
+	x.readDeadlineSet, x.writeDeadlineSet, x.reminder = true, true, time.Time{}
 	if x.streamed && x.abortErr == nil {
 		x.nc.SetReadDeadline(aLongTimeAgo)                 //nolint:errcheck // if it is closed, I/O has ended anyway
 		x.nc.SetWriteDeadline(time.Now().Add(writerGrace)) //nolint:errcheck // as above
@@ -111,11 +126,32 @@ func (x *canceler) stopped() (allowReads bool, cause error) {
 func (x *canceler) setReadTimeout(d time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.abortErr != nil || x.cause != nil || (d == 0 && !x.readDeadlineSet) {
+	if x.abortErr != nil || x.cause != nil || (d == 0 && !x.readDeadlineSet && x.reminder.IsZero()) {
 		return
 	}
-	x.readDeadlineSet = d > 0
+	x.readDeadlineSet, x.reminder = d > 0, time.Time{}
 	x.nc.SetReadDeadline(deadline(d)) //nolint:errcheck // if it is closed, the read fails
+}
+
+const (
+	// maxUnwatched is how long a request waits at most before its context is watched.
+	maxUnwatched = 50 * time.Millisecond
+	// minUnwatched is how long it waits at least.
+	minUnwatched = 20 * time.Millisecond
+)
+
+// remind makes the next read fail at some time from minUnwatched to maxUnwatched from
+// now: without a timeout it is the reminder to watch the context. The requests of that
+// time share one deadline, because setting it would cost each a microsecond.
+func (x *canceler) remind() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	if x.abortErr != nil || x.cause != nil || !x.readDeadlineSet && x.reminder.Sub(now) >= minUnwatched {
+		return
+	}
+	x.readDeadlineSet, x.reminder = false, now.Add(maxUnwatched)
+	x.nc.SetReadDeadline(x.reminder) //nolint:errcheck // if it is closed, the read fails
 }
 
 // setWriteTimeout sets the deadline of the next write to d from now; 0 is no

@@ -44,6 +44,7 @@ func (c *Conn) getValues(ctx context.Context, times int) error {
 	if err != nil {
 		return &TransportError{Err: err}
 	}
+	watched.start()
 	for i := range times {
 		if err = c.getValuesOnce(); err == nil {
 			continue

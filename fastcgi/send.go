@@ -16,6 +16,7 @@ func (b *Body) send(r *Request) error {
 		return err
 	}
 	if !complete {
+		b.watched.start()
 		if complete, err = b.c.worker.store(r); err != nil {
 			b.detach(idle) // as above
 			return err
@@ -26,6 +27,7 @@ func (b *Body) send(r *Request) error {
 	if complete && b.c.raw.available() {
 		return b.sendAndWait(first, r)
 	}
+	b.watched.start()
 	if err := b.c.write(first, r.WriteTimeout); err != nil {
 		return b.sendFailed(err)
 	}
@@ -40,8 +42,24 @@ func (b *Body) send(r *Request) error {
 func (b *Body) sendAndWait(first []byte, r *Request) error {
 	c := b.c
 	buf := b.stream.writable()
-	c.canceler.setReadTimeout(r.ReadTimeout)
+	if r.ReadTimeout > 0 {
+		b.watched.start()
+	}
+	if b.watched.started() {
+		c.canceler.setReadTimeout(r.ReadTimeout)
+	} else {
+		c.canceler.remind()
+	}
 	sent, got, err := c.raw.writeRead(first, buf)
+	reminded := err != nil && !b.watched.started() && c.timedOut(err)
+	if reminded {
+		b.watched.start()
+		c.canceler.setReadTimeout(0)
+		if sent == 0 { // it was set for the requests before this one
+			reminded = false
+			sent, got, err = c.raw.writeRead(first, buf)
+		}
+	}
 	c.sent.Add(int64(sent))
 	if sent < len(first) {
 		if err != nil {
@@ -54,7 +72,10 @@ func (b *Body) sendAndWait(first []byte, r *Request) error {
 		}
 		return nil
 	}
-	if err != nil {
+	switch {
+	case reminded:
+		got, err = c.read(buf, 0, nil)
+	case err != nil:
 		got, err = c.readError(buf, err)
 	}
 	b.received(got, err)

@@ -147,7 +147,7 @@ func (c *Conn) Recover(ctx context.Context) error {
 	}
 	rest := c.worker.rest
 	c.worker.rest = nil
-	c.nc.SetDeadline(time.Time{}) //nolint:errcheck // if it is closed, the read fails
+	c.canceler.clear()
 	if rest.ended {
 		return nil
 	}
@@ -155,6 +155,7 @@ func (c *Conn) Recover(ctx context.Context) error {
 	if err != nil {
 		return &TransportError{Err: err}
 	}
+	watched.start()
 	b := &Body{c: c, useID: useID}
 	b.stream.init(nil)
 	b.stream.resume(rest)
