@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -128,15 +129,40 @@ func (e *EnvWriter) server() {
 	e.Dst.AddParam("SERVER_NAME", host)
 	e.Dst.AddParam("SERVER_PORT", port)
 	e.Dst.AddParam("HTTP_HOST", e.Request.Host)
-	if addr, ok := e.Request.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		local := addr.String()
-		if host, _, err := net.SplitHostPort(local); err == nil {
-			local = host
-		}
-		if net.ParseIP(local) != nil {
-			e.Dst.AddParam("SERVER_ADDR", local)
+	if ip := localIP(e.Request); ip != "" {
+		e.Dst.AddParam("SERVER_ADDR", ip)
+	}
+}
+
+// lastLocalIP is the last result of localIP: most servers have few addresses.
+var lastLocalIP atomic.Pointer[textOfIP]
+
+type textOfIP struct{ ip, text string }
+
+// localIP returns the IP address at which the client has reached this server, or "" if
+// that is not an IP address.
+func localIP(r *http.Request) string {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return ""
+	}
+	tcp, isTCP := addr.(*net.TCPAddr)
+	if isTCP {
+		if last := lastLocalIP.Load(); last != nil && last.ip == string(tcp.IP) && tcp.Zone == "" {
+			return last.text
 		}
 	}
+	text := addr.String()
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
+	}
+	if net.ParseIP(text) == nil {
+		return ""
+	}
+	if isTCP {
+		lastLocalIP.Store(&textOfIP{string(tcp.IP), text})
+	}
+	return text
 }
 
 func (e *EnvWriter) request(length int64) {

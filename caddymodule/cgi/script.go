@@ -42,7 +42,8 @@ func (site *Site) FindScript(r *http.Request, state *State) (Script, error) {
 	// be matched as /x.php, but run admin.php.
 	path := caddyhttp.NormalizedPath(r.URL.Path, true)
 	m := state.match
-	if m.root != root || m.relative != path { // not routed, or rewritten since
+	routed := m.root == root && m.relative == path // and not rewritten since
+	if !routed {
 		m = site.lookUpScript(roots{root, root}, path)
 	}
 	if m.relative == "" {
@@ -52,7 +53,7 @@ func (site *Site) FindScript(r *http.Request, state *State) (Script, error) {
 	if err := checkEscaped(r.URL, s.uri); err != nil {
 		return Script{}, err
 	}
-	if s.info == "" {
+	if s.info == "" && !routed {
 		// try_files may have removed it from the path (caddy#3718).
 		s.info, _ = state.Repl.GetString("http.matchers.file.remainder")
 	}

@@ -16,11 +16,8 @@ type State struct {
 	rootSource rootSource
 	root       string
 
-	// match is the file that routing found. File serves its placeholders, except
-	// while hidden is true. If shadowed is true, an earlier handler has set them in
-	// the replacer, so they must be set there again.
-	match            match
-	hidden, shadowed bool
+	// match is the file that routing found. File serves its placeholders.
+	match match
 }
 
 // NewState returns the state of a request that has not been routed yet.
@@ -41,26 +38,17 @@ func (s *State) StaticFile(site *Site) string {
 }
 
 // setMatch records the file that routing found. Its placeholders have the names that
-// Caddy's file matcher uses, which may have set them for another file.
+// Caddy's file matcher uses, which may have set them for another file: what is set in the
+// replacer would be found first.
 func (s *State) setMatch(m match) {
 	s.match = m
-	if !s.shadowed {
-		s.hidden = true
-		_, s.shadowed = s.Repl.Get("http.matchers.file.relative")
-		s.hidden = false
-	}
-	if s.shadowed {
-		for _, key := range []string{"relative", "absolute", "remainder", "type"} {
-			value, _ := s.File(key)
-			s.Repl.Set("http.matchers.file."+key, value)
-		}
-	}
+	s.Repl.DeleteByPrefix("http.matchers.file.")
 }
 
 // File returns the value of the placeholder {http.matchers.file.<key>}. ok is false
 // if no file was found or the key is unknown.
 func (s *State) File(key string) (value any, ok bool) {
-	if s.match.relative == "" || s.hidden {
+	if s.match.relative == "" {
 		return nil, false
 	}
 	switch key {
