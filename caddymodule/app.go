@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/heap"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/listener"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/live"
 	"github.com/mevdschee/caddy-php-pool/caddymodule/metrics"
@@ -221,6 +222,7 @@ func (a *App) Start() error {
 		return err
 	}
 	threads.Use(a, a.Threads)
+	heap.Use(a)
 	a.warnSameUser()
 	a.warnSharedUser()
 	a.warnAdminAccess()
@@ -311,6 +313,7 @@ func (a *App) Stop() error {
 		l.Stop()
 	}
 	threads.Drop(a)
+	heap.Drop(a)
 	a.unstage()
 	live.TotalStopped(a)
 	for _, p := range a.pools {
