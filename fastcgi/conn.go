@@ -53,10 +53,16 @@ type Conn struct {
 // blocking. Over any other connection, as net.Pipe, Check does not see data, and
 // Body.Ready and Body.Fill see only what has been read already.
 func NewConn(nc net.Conn) *Conn {
+	c := newConn(nc)
+	c.raw.peek.init(nc, c.raw.rc)
+	return c
+}
+
+// newConn returns a Conn that does not peek: see peeker.
+func newConn(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.canceler.nc = nc
 	c.raw.init(nc)
-	c.raw.peek.init(nc, c.raw.rc)
 	return c
 }
 

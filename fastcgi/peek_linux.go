@@ -27,6 +27,9 @@ const (
 // When bytes are removed from a unix socket the kernel tells the sender that it
 // may write again (unix_write_space in net/unix/af_unix.c), and wakes it even if
 // it only waits to read. With peeking, PHP is woken once for each request.
+//
+// A worker script waits in poll(2), which that does not wake, so [NewWorkerConn] does not
+// peek: each READY would need a drain.
 type peeker struct {
 	enabled     bool // the socket supports SO_PEEK_OFF
 	expectLarge bool // the next response is probably large; peekedBytes is then 0

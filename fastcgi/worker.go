@@ -73,7 +73,7 @@ type workerState struct {
 // is ready for the next request, after the end of the last: until then [Body.Running] is
 // true and [Body.Close] waits.
 func NewWorkerConn(nc net.Conn, o WorkerOptions) *Conn {
-	c := NewConn(nc)
+	c := newConn(nc)
 	c.worker = &workerState{log: o.Log, reset: o.OnReset, input: workerInput{open: o.OpenInput}}
 	return c
 }

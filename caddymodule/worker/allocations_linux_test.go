@@ -47,7 +47,7 @@ func TestAllocations_Request(t *testing.T) {
 }
 
 // TestSystemCalls_Request limits the system calls of PHP in a request to a worker script:
-// poll, recvfrom, two sendto (the response, and READY) and four getpid, which distinguish
+// poll, recvfrom, two sendto (the response, and READY) and three getpid, which distinguish
 // a copy of the process from the original. Plain php-cgi makes 24.
 func TestSystemCalls_Request(t *testing.T) {
 	w := newSite(t, `<?php while (frankenphp_handle_request(static function () { echo 'Hello'; })) {}`).start().mustLaunch()
@@ -61,8 +61,8 @@ func TestSystemCalls_Request(t *testing.T) {
 			send()
 		}
 	})
-	if n := float64(calls) / requests; n < 4 || n > 8.5 {
-		t.Errorf("got %v system calls for each request, want 8", n)
+	if n := float64(calls) / requests; n < 4 || n > 7.5 {
+		t.Errorf("got %v system calls for each request, want 7", n)
 	}
 }
 

@@ -50,7 +50,7 @@ final class PhpPoolConnection
             error_log("php_pool: the worker script cannot connect to $address: $error");
             exit(1);
         }
-        stream_set_timeout($socket, -1); // no limit; it also saves a poll() before each read
+        stream_set_timeout($socket, -1); // no limit
         stream_set_read_buffer($socket, 0);
         stream_set_write_buffer($socket, 0);
         stream_set_chunk_size($socket, 65536);
@@ -67,10 +67,15 @@ final class PhpPoolConnection
 
     public static function send(string $data): void
     {
-        if (self::$lost || getmypid() !== self::$pid) {
-            return;
+        if (getmypid() === self::$pid) {
+            self::write($data);
         }
-        while (true) {
+    }
+
+    /** Sends $data. The caller knows that this process is not a copy. */
+    private static function write(string $data): void
+    {
+        while (!self::$lost) {
             $n = @fwrite(self::$socket, $data);
             if ($n === strlen($data)) {
                 return;
@@ -110,10 +115,10 @@ final class PhpPoolConnection
         return "\x01\x03" . self::$idBytes . "\0\x08\0\0\0\0\0\0\0\0\0\0";
     }
 
-    /** Says that the script waits for a request. */
+    /** Says that the script waits for a request. This process must not be a copy. */
     public static function sendReady(): void
     {
-        self::send("\x01\x65\0\0\0\0\0\0");
+        self::write("\x01\x65\0\0\0\0\0\0");
     }
 
     /**
