@@ -51,11 +51,10 @@ type App struct {
 	MaxWorkersTotal int `json:"max_workers_total,omitempty"`
 
 	// How many CPUs Caddy itself uses at once, so that PHP has the others. It is Go's
-	// GOMAXPROCS, and never more than without the option: `auto` lowers it while no CPU
-	// is idle and Caddy would make do with less, and raises it while requests wait for a
-	// thread and a CPU is idle (on Linux). A number is for machines that do little but
-	// run PHP: TLS, compression and large files then have no more than that. `off` leaves
-	// it alone. Default: `off`.
+	// GOMAXPROCS, and never more than without the option: `auto` tries fewer while Caddy
+	// is busy with requests for PHP, and keeps what serves more of them for less CPU time
+	// (on Linux). A number is for machines that do little but run PHP: TLS, compression
+	// and large files then have no more than that. `off` leaves it alone. Default: `off`.
 	Threads threads.Setting `json:"threads,omitempty"`
 
 	// Workers of all sites: a request whose script is that of one of them goes to

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/threads"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
@@ -42,6 +43,7 @@ func (p *Pool) CheckAdminINI(script string) error {
 // is being warmed up, and not to another pool: two pools of a site whose warmups wait
 // for each other would never be ready.
 func (p *Pool) Do(ctx context.Context, r *pool.Request) (*pool.Response, error) {
+	threads.Request()
 	if activeWarmups.Load() == 0 {
 		return p.Pool.Do(ctx, r)
 	}

@@ -19,6 +19,7 @@ const latencyShare = 8
 // meter measures what a controller needs.
 type meter struct {
 	at      time.Time
+	served  int64
 	used    time.Duration // CPU time of Caddy
 	idle    int64         // CPU time that nobody used, in 1/userHZ seconds
 	waited  float64       // seconds that goroutines have waited to run
@@ -49,13 +50,16 @@ func (m *meter) sample() (sample, bool) {
 		return sample{}, false
 	}
 	now, used, waited := time.Now(), time.Duration(use.Utime.Nano()+use.Stime.Nano()), m.waitTime()
+	requests := served.Load()
 	elapsed := now.Sub(m.at).Seconds()
 	s := sample{
-		used:    (used - m.used).Seconds() / elapsed,
-		idle:    float64(idle-m.idle) / userHZ / elapsed,
-		waiting: (waited - m.waited) / elapsed,
+		seconds:  elapsed,
+		requests: float64(requests - m.served),
+		used:     (used - m.used).Seconds(),
+		idle:     float64(idle-m.idle) / userHZ,
+		waited:   waited - m.waited,
 	}
-	m.at, m.used, m.idle, m.waited = now, used, idle, waited
+	m.at, m.served, m.used, m.idle, m.waited = now, requests, used, idle, waited
 	return s, true
 }
 

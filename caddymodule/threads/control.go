@@ -1,0 +1,242 @@
+package threads
+
+import (
+	"math"
+	"time"
+)
+
+// slice is how long Caddy is measured at a time.
+const slice = 100 * time.Millisecond
+
+// What a load must be like for a lower limit to be tried.
+const (
+	// leastUsed are the CPUs that Caddy uses at least: of less there is little to gain.
+	leastUsed = 0.4
+
+	// mostCost is the CPU time of Caddy for each request in seconds. "hello" takes 0.1
+	// to 0.4 ms, compressing a page of 100 KB as much again, sending a file of 100 MB
+	// 150 ms: beyond it Caddy does other work.
+	mostCost = 1e-3
+
+	// overhead are CPUs that threads use while they look for work.
+	overhead = 0.25
+
+	// muchIdle CPUs and manyWaiting goroutines at once mean that threads are missing, as
+	// in bursts. With few clients, or while PHP wants all CPUs, one of them is less.
+	muchIdle    = 0.8
+	manyWaiting = 1.0
+)
+
+// How limits are compared.
+const (
+	// gain is the least that keeps a lower limit, see difference.
+	gain = 0.1
+
+	// noise is the standard deviation of one difference, and mostDifference the largest
+	// that counts.
+	noise          = 0.3
+	mostDifference = 0.6
+
+	// memory is the number of differences that count, and doubt that after a change of
+	// the load: of its CPU time for each request by the factor otherLoad.
+	memory    = 12
+	doubt     = 2
+	otherLoad = 1.4
+
+	// settling is the number of slices after a change that say nothing yet: the kernel
+	// moves PHP and Caddy to other CPUs.
+	settling = 1
+
+	// starting is the number of slices before a limit is tried, hesitation that after one
+	// has harmed, and tryFor that for which the limit is tried that was worse so far.
+	starting   = 2
+	hesitation = 10
+	tryFor     = 3
+
+	// lingering is the number of slices with little to do before a limit ends.
+	lingering = 5
+
+	// firstInterval is the number of slices between two trials while it is not clear which
+	// limit is better. Then it doubles each time.
+	firstInterval = 6
+	maxInterval   = int(time.Minute / slice)
+)
+
+// sample has the measurements of a slice, or the average of several.
+type sample struct {
+	seconds  float64
+	requests float64 // that came for PHP
+	used     float64 // CPU seconds of Caddy
+	idle     float64 // CPU seconds of nobody
+	waited   float64 // seconds that goroutines could run and did not, all together
+}
+
+// cost returns the CPU time of Caddy for each request.
+func (s *sample) cost() float64 { return s.used / max(s.requests, 1) }
+
+// needs returns how many CPUs Caddy needs.
+func (s *sample) needs() int { return max(1, int(math.Ceil(s.used/s.seconds-overhead))) }
+
+// starved reports whether threads are missing.
+func (s *sample) starved() bool {
+	return s.idle >= muchIdle*s.seconds && s.waited >= manyWaiting*s.seconds
+}
+
+// difference says by how much low is worse than high: fewer requests per second are worse,
+// and more CPU time for each, which counts a sixth. It is 0 if they are equal.
+func difference(low, high *sample) float64 {
+	rates := (low.requests / low.seconds) / (high.requests / high.seconds)
+	d := math.Log(low.cost()/high.cost())/2 - 3*math.Log(rates)
+	return min(max(d, -mostDifference), mostDifference)
+}
+
+// stay has what was measured while one limit was in effect.
+type stay struct {
+	slices  int
+	average sample // of the last ones
+}
+
+func (s *stay) add(o *sample) {
+	s.slices++
+	w, a := 1/float64(min(s.slices, firstInterval)), &s.average
+	a.seconds += w * (o.seconds - a.seconds)
+	a.requests += w * (o.requests - a.requests)
+	a.used += w * (o.used - a.used)
+	a.idle += w * (o.idle - a.idle)
+	a.waited += w * (o.waited - a.waited)
+}
+
+// controller decides on the limit. What Caddy uses does not tell whether fewer threads
+// would be better, so it compares: most of the time it uses the limit that was better so
+// far, and now and then it tries the other one.
+type controller struct {
+	limit, max, low int     // limit is max or low
+	stays           [2]stay // with max, and with low
+
+	trying   bool // limit is not the better one
+	left     int  // slices until that changes
+	interval int  // slices until the next one
+	skip     int  // slices that say nothing yet
+	calm     int  // slices in a row with little to do
+
+	evidence float64 // the average of the last differences, of which there are count
+	count    int
+	load     float64 // the CPU time for each request, with max
+}
+
+func newController(limit int) *controller {
+	c := &controller{max: limit, low: limit, interval: firstInterval}
+	c.lift(starting)
+	return c
+}
+
+// next takes a slice and returns the limit from now on.
+func (c *controller) next(s sample) int {
+	least := leastUsed
+	if c.limit < c.max {
+		least /= 2
+	}
+	little := s.used < least*s.seconds
+	if !little {
+		c.calm = 0
+	}
+	switch {
+	case little:
+		if c.calm++; c.calm >= lingering || c.limit == c.max {
+			c.lift(starting)
+		}
+	case s.starved():
+		if c.limit < c.max {
+			c.learn(mostDifference)
+		}
+		c.lift(hesitation)
+	case s.cost() > mostCost, c.limit == c.max && s.needs() >= c.max:
+		c.lift(hesitation)
+	case c.skip > 0:
+		c.skip--
+	default:
+		c.here().add(&s)
+		if c.left--; c.left <= 0 {
+			c.turn()
+		}
+	}
+	return c.limit
+}
+
+// here returns the present stay.
+func (c *controller) here() *stay {
+	if c.limit < c.max {
+		return &c.stays[1]
+	}
+	return &c.stays[0]
+}
+
+// lift ends the limit for a number of slices at least.
+func (c *controller) lift(slices int) {
+	c.limit, c.stays = c.max, [2]stay{}
+	c.trying, c.left, c.skip = c.count > 0, slices, 0
+}
+
+// turn begins or ends a trial.
+func (c *controller) turn() {
+	if c.limit == c.max {
+		c.recognize(&c.here().average)
+	}
+	if c.trying {
+		if high, low := &c.stays[0], &c.stays[1]; high.slices > 0 && low.slices > 0 {
+			c.learn(difference(&low.average, &high.average))
+		}
+		c.trying, c.left = false, c.interval
+		c.use(c.better())
+		return
+	}
+	c.trying, c.left = true, tryFor
+	c.use(c.low + c.max - c.limit)
+}
+
+// use changes the limit.
+func (c *controller) use(limit int) {
+	if limit != c.limit {
+		c.limit, c.skip = limit, settling
+		*c.here() = stay{}
+	}
+}
+
+// better returns the limit that was better so far.
+func (c *controller) better() int {
+	if c.evidence < -gain {
+		return c.low
+	}
+	return c.max
+}
+
+// recognize doubts the evidence if the load has changed.
+func (c *controller) recognize(s *sample) {
+	if ratio := s.cost() / c.load; ratio > otherLoad || ratio < 1/otherLoad {
+		c.load, c.count, c.interval = s.cost(), min(c.count, doubt), firstInterval
+		if low := s.needs(); low != c.low {
+			c.low, c.evidence, c.count = low, 0, 0
+		}
+	}
+	c.load += (s.cost() - c.load) / memory
+}
+
+// learn adds a difference to the evidence.
+func (c *controller) learn(difference float64) {
+	before := c.better()
+	c.count = min(c.count+1, memory)
+	c.evidence += (difference - c.evidence) / float64(c.count)
+	clear := math.Abs(c.evidence+gain) > noise/math.Sqrt(float64(c.count))
+	switch {
+	case !clear || c.better() != before:
+		c.interval = firstInterval
+	case c.better() == c.max && c.low+1 < c.max: // too low
+		c.low++
+		c.evidence, c.count, c.interval = 0, 0, firstInterval
+	default:
+		c.interval = min(2*c.interval, maxInterval)
+	}
+}
+
+// rests reports whether nothing is to be measured before the next request.
+func (c *controller) rests() bool { return c.limit == c.max && c.calm > 0 }
