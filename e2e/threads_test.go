@@ -51,6 +51,10 @@ func TestThreads(t *testing.T) {
 	}
 	want(`{"setting":"64","now":3,"max":3}`)
 
+	s.Options.Global = with("auto")
+	s.MustReload(site)
+	want(`{"setting":"auto","now":3,"max":3}`) // there is no load
+
 	s.Options.Global = with("off")
 	s.MustReload(site)
 	want("")

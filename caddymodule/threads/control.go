@@ -18,8 +18,8 @@ const (
 	// 150 ms: beyond it Caddy does other work.
 	mostCost = 1e-3
 
-	// overhead are CPUs that threads use while they look for work.
-	overhead = 0.25
+	// overhead are the CPUs that threads use at most while they look for work.
+	overhead = 0.4
 
 	// muchIdle CPUs and manyWaiting goroutines at once mean that threads are missing, as
 	// in bursts. With few clients, or while PHP wants all CPUs, one of them is less.
@@ -110,7 +110,7 @@ func (s *stay) add(o *sample) {
 // would be better, so it compares: most of the time it uses the limit that was better so
 // far, and now and then it tries the other one.
 type controller struct {
-	limit, max, low int     // limit is max or low
+	limit, max, low int     // limit is max or low; low is max if Caddy needs all
 	stays           [2]stay // with max, and with low
 
 	trying   bool // limit is not the better one
@@ -150,7 +150,7 @@ func (c *controller) next(s sample) int {
 			c.learn(mostDifference)
 		}
 		c.lift(hesitation)
-	case s.cost() > mostCost, c.limit == c.max && s.needs() >= c.max:
+	case s.cost() > mostCost:
 		c.lift(hesitation)
 	case c.skip > 0:
 		c.skip--
@@ -210,15 +210,24 @@ func (c *controller) better() int {
 	return c.max
 }
 
-// recognize doubts the evidence if the load has changed.
+// recognize adapts to the load with max: it doubts the evidence if the load has changed,
+// and drops it if it was for another limit than Caddy needs now.
 func (c *controller) recognize(s *sample) {
-	if ratio := s.cost() / c.load; ratio > otherLoad || ratio < 1/otherLoad {
+	low, ratio := s.needs(), s.cost()/c.load
+	other := ratio > otherLoad || ratio < 1/otherLoad
+	if other {
 		c.load, c.count, c.interval = s.cost(), min(c.count, doubt), firstInterval
-		if low := s.needs(); low != c.low {
-			c.low, c.evidence, c.count = low, 0, 0
-		}
 	}
 	c.load += (s.cost() - c.load) / memory
+	if low > c.low || low < c.low && (other || c.low == c.max) {
+		c.compareWith(low)
+	}
+}
+
+// compareWith starts comparisons with another low limit.
+func (c *controller) compareWith(low int) {
+	c.low, c.evidence, c.count, c.interval = low, 0, 0, firstInterval
+	c.stays[1] = stay{}
 }
 
 // learn adds a difference to the evidence.
@@ -231,8 +240,7 @@ func (c *controller) learn(difference float64) {
 	case !clear || c.better() != before:
 		c.interval = firstInterval
 	case c.better() == c.max && c.low+1 < c.max: // too low
-		c.low++
-		c.evidence, c.count, c.interval = 0, 0, firstInterval
+		c.compareWith(c.low + 1)
 	default:
 		c.interval = min(2*c.interval, maxInterval)
 	}

@@ -41,6 +41,8 @@ func times(requests, used, idle, waiting float64, needed int, rate, cost float64
 var (
 	hello1    = times(300, 0.83, 0.7, 0.4, 2, 1.15, 0.75)
 	hello16   = times(660, 1.02, 0.3, 1.9, 2, 1.08, 0.82)
+	slow16    = times(380, 1.2, 0.1, 1.9, 2, 1.2, 0.7) // hello, on a slower machine
+	needs2    = times(600, 1.6, 0.1, 2, 2, 0.7, 0.9)
 	http2     = times(450, 0.95, 0.25, 3, 2, 0.9, 0.95)
 	encode    = times(370, 1.05, 0.2, 1.6, 2, 0.95, 0.93)
 	downloads = times(30, 1.2, 0.2, 4, 2, 0.2, 4)
@@ -58,6 +60,8 @@ func TestController(t *testing.T) {
 	}{
 		{"hello, 1 client", hello1, 0.8, 1},
 		{"hello, 16 clients", hello16, 0.8, 1},
+		{"hello, 16 clients, slower machine", slow16, 0.8, 1},
+		{"Caddy needs two", needs2, 0, 0.01},
 		{"HTTP/2", http2, 0, 0.15},
 		{"compression", encode, 0, 0.2},
 		{"downloads", downloads, 0, 0},
