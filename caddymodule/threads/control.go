@@ -38,10 +38,12 @@ const (
 	mostDifference = 0.6
 
 	// memory is the number of differences that count, and doubt that after a change of
-	// the load: of its CPU time for each request by the factor otherLoad.
-	memory    = 12
+	// the load: by the factor otherCost of its CPU time for each request, or otherWait of
+	// the goroutines that wait, as with more clients.
+	memory    = 8
 	doubt     = 2
-	otherLoad = 1.4
+	otherCost = 1.4
+	otherWait = 1.7
 
 	// settling is the number of slices after a change that say nothing yet: the kernel
 	// moves PHP and Caddy to other CPUs.
@@ -59,7 +61,7 @@ const (
 	// firstInterval is the number of slices between two trials while it is not clear which
 	// limit is better. Then it doubles each time.
 	firstInterval = 6
-	maxInterval   = int(time.Minute / slice)
+	maxInterval   = int(10 * time.Second / slice)
 )
 
 // sample has the measurements of a slice, or the average of several.
@@ -82,6 +84,22 @@ func (s *sample) starved() bool {
 	return s.idle >= muchIdle*s.seconds && s.waited >= manyWaiting*s.seconds
 }
 
+// differs reports whether s is another kind of load than o, which is of the same limit and
+// may be empty.
+func (s *sample) differs(o *sample) bool {
+	apart := func(a, b, factor float64) bool { return a > factor*b || b > factor*a }
+	return o.seconds == 0 || apart(s.cost(), o.cost(), otherCost) || apart(s.waited/s.seconds, o.waited/o.seconds, otherWait)
+}
+
+// mix gives o the weight w of the average of both.
+func (s *sample) mix(o *sample, w float64) {
+	s.seconds += w * (o.seconds - s.seconds)
+	s.requests += w * (o.requests - s.requests)
+	s.used += w * (o.used - s.used)
+	s.idle += w * (o.idle - s.idle)
+	s.waited += w * (o.waited - s.waited)
+}
+
 // difference says by how much low is worse than high: fewer requests per second are worse,
 // and more CPU time for each, which counts a sixth. It is 0 if they are equal.
 func difference(low, high *sample) float64 {
@@ -98,20 +116,16 @@ type stay struct {
 
 func (s *stay) add(o *sample) {
 	s.slices++
-	w, a := 1/float64(min(s.slices, firstInterval)), &s.average
-	a.seconds += w * (o.seconds - a.seconds)
-	a.requests += w * (o.requests - a.requests)
-	a.used += w * (o.used - a.used)
-	a.idle += w * (o.idle - a.idle)
-	a.waited += w * (o.waited - a.waited)
+	s.average.mix(o, 1/float64(min(s.slices, firstInterval)))
 }
 
 // controller decides on the limit. What Caddy uses does not tell whether fewer threads
 // would be better, so it compares: most of the time it uses the limit that was better so
 // far, and now and then it tries the other one.
 type controller struct {
-	limit, max, low int     // limit is max or low; low is max if Caddy needs all
-	stays           [2]stay // with max, and with low
+	limit, max, low int       // limit is max or low; low is max if Caddy needs all
+	stays           [2]stay   // with max, and with low
+	loads           [2]sample // for which the evidence is, measured with max and with low
 
 	trying   bool // limit is not the better one
 	left     int  // slices until that changes
@@ -121,7 +135,6 @@ type controller struct {
 
 	evidence float64 // the average of the last differences, of which there are count
 	count    int
-	load     float64 // the CPU time for each request, with max
 }
 
 func newController(limit int) *controller {
@@ -155,20 +168,22 @@ func (c *controller) next(s sample) int {
 	case c.skip > 0:
 		c.skip--
 	default:
-		c.here().add(&s)
-		if c.left--; c.left <= 0 {
+		stay, load := &c.stays[c.here()], &c.loads[c.here()]
+		stay.add(&s)
+		other := stay.slices >= firstInterval && stay.average.differs(load)
+		if c.left--; c.left <= 0 || other {
 			c.turn()
 		}
 	}
 	return c.limit
 }
 
-// here returns the present stay.
-func (c *controller) here() *stay {
+// here returns the index of the present limit in stays and loads.
+func (c *controller) here() int {
 	if c.limit < c.max {
-		return &c.stays[1]
+		return 1
 	}
-	return &c.stays[0]
+	return 0
 }
 
 // lift ends the limit for a number of slices at least.
@@ -179,9 +194,7 @@ func (c *controller) lift(slices int) {
 
 // turn begins or ends a trial.
 func (c *controller) turn() {
-	if c.limit == c.max {
-		c.recognize(&c.here().average)
-	}
+	c.recognize(&c.stays[c.here()].average)
 	if c.trying {
 		if high, low := &c.stays[0], &c.stays[1]; high.slices > 0 && low.slices > 0 {
 			c.learn(difference(&low.average, &high.average))
@@ -198,7 +211,7 @@ func (c *controller) turn() {
 func (c *controller) use(limit int) {
 	if limit != c.limit {
 		c.limit, c.skip = limit, settling
-		*c.here() = stay{}
+		c.stays[c.here()] = stay{}
 	}
 }
 
@@ -210,16 +223,20 @@ func (c *controller) better() int {
 	return c.max
 }
 
-// recognize adapts to the load with max: it doubts the evidence if the load has changed,
-// and drops it if it was for another limit than Caddy needs now.
+// recognize adapts to the load: it doubts the evidence if that was for another load, and
+// drops it if it was for another limit than Caddy needs now.
 func (c *controller) recognize(s *sample) {
-	low, ratio := s.needs(), s.cost()/c.load
-	other := ratio > otherLoad || ratio < 1/otherLoad
+	load := &c.loads[c.here()]
+	other := s.differs(load)
 	if other {
-		c.load, c.count, c.interval = s.cost(), min(c.count, doubt), firstInterval
+		*load = *s
+		c.count, c.interval = min(c.count, doubt), firstInterval
 	}
-	c.load += (s.cost() - c.load) / memory
-	if low > c.low || low < c.low && (other || c.low == c.max) {
+	load.mix(s, 1./memory)
+	if c.limit < c.max {
+		return
+	}
+	if low := s.needs(); low > c.low || low < c.low && (other || c.low == c.max) {
 		c.compareWith(low)
 	}
 }
@@ -227,7 +244,7 @@ func (c *controller) recognize(s *sample) {
 // compareWith starts comparisons with another low limit.
 func (c *controller) compareWith(low int) {
 	c.low, c.evidence, c.count, c.interval = low, 0, 0, firstInterval
-	c.stays[1] = stay{}
+	c.stays[1], c.loads[1] = stay{}, sample{}
 }
 
 // learn adds a difference to the evidence.

@@ -1,6 +1,7 @@
 package threads
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -19,6 +20,7 @@ func simulate(c *controller, r *rand.Rand, l load, slices int) (limited float64)
 		speed := 1 + 0.1*r.NormFloat64() // of the machine
 		s.requests *= speed
 		s.used *= 1 + 0.04*r.NormFloat64()
+		s.waited *= math.Exp(0.25 * r.NormFloat64())
 		c.next(s)
 	}
 	return limited
@@ -41,6 +43,7 @@ func times(requests, used, idle, waiting float64, needed int, rate, cost float64
 var (
 	hello1    = times(300, 0.83, 0.7, 0.4, 2, 1.15, 0.75)
 	hello16   = times(660, 1.02, 0.3, 1.9, 2, 1.08, 0.82)
+	hello64   = times(660, 1.02, 0.2, 4, 2, 0.9, 1)
 	slow16    = times(380, 1.2, 0.1, 1.9, 2, 1.2, 0.7) // hello, on a slower machine
 	needs2    = times(600, 1.6, 0.1, 2, 2, 0.7, 0.9)
 	http2     = times(450, 0.95, 0.25, 3, 2, 0.9, 0.95)
@@ -62,6 +65,7 @@ func TestController(t *testing.T) {
 		{"hello, 16 clients", hello16, 0.8, 1},
 		{"hello, 16 clients, slower machine", slow16, 0.8, 1},
 		{"Caddy needs two", needs2, 0, 0.01},
+		{"hello, 64 clients", hello64, 0, 0.15},
 		{"HTTP/2", http2, 0, 0.15},
 		{"compression", encode, 0, 0.2},
 		{"downloads", downloads, 0, 0},
@@ -120,6 +124,20 @@ func TestController_Pause(t *testing.T) {
 	simulate(c, r, hello1, starting)
 	if c.limit != 1 || c.trying {
 		t.Errorf("got limit %d, trying %t, want 1", c.limit, c.trying)
+	}
+}
+
+// A load of another kind is recognized, even if each request takes as much CPU time.
+func TestController_OtherLoad(t *testing.T) {
+	r, sum := rand.New(rand.NewPCG(1, 2)), 0.0
+	const runs = 100
+	for range runs {
+		c := newController(2)
+		simulate(c, r, hello16, 1200)
+		sum += simulate(c, r, hello64, 100) / runs
+	}
+	if sum > 0.4 {
+		t.Errorf("limited for %.2f of the next ten seconds, want 0.4 at most", sum)
 	}
 }
 
