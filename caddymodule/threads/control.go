@@ -58,7 +58,7 @@ const (
 	// lingering is the number of slices with little to do before a limit ends.
 	lingering = 5
 
-	// firstInterval is the number of slices between two trials while it is not clear which
+	// firstInterval is the number of slices between two trials while it is uncertain which
 	// limit is better. Then it doubles each time.
 	firstInterval = 6
 	maxInterval   = int(10 * time.Second / slice)
@@ -252,9 +252,9 @@ func (c *controller) learn(difference float64) {
 	before := c.better()
 	c.count = min(c.count+1, memory)
 	c.evidence += (difference - c.evidence) / float64(c.count)
-	clear := math.Abs(c.evidence+gain) > noise/math.Sqrt(float64(c.count))
+	certain := math.Abs(c.evidence+gain) > noise/math.Sqrt(float64(c.count))
 	switch {
-	case !clear || c.better() != before:
+	case !certain || c.better() != before:
 		c.interval = firstInterval
 	case c.better() == c.max && c.low+1 < c.max: // too low
 		c.compareWith(c.low + 1)
