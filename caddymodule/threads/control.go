@@ -55,12 +55,15 @@ const (
 	hesitation = 10
 	tryFor     = 3
 
+	// recent is the number of slices that the average of a longer time is about.
+	recent = 6
+
 	// lingering is the number of slices with little to do before a limit ends.
 	lingering = 5
 
 	// firstInterval is the number of slices between two trials while it is uncertain which
 	// limit is better. Then it doubles each time.
-	firstInterval = 6
+	firstInterval = 10
 	maxInterval   = int(10 * time.Second / slice)
 )
 
@@ -116,7 +119,7 @@ type stay struct {
 
 func (s *stay) add(o *sample) {
 	s.slices++
-	s.average.mix(o, 1/float64(min(s.slices, firstInterval)))
+	s.average.mix(o, 1/float64(min(s.slices, recent)))
 }
 
 // controller decides on the limit. What Caddy uses does not tell whether fewer threads
@@ -170,7 +173,7 @@ func (c *controller) next(s sample) int {
 	default:
 		stay, load := &c.stays[c.here()], &c.loads[c.here()]
 		stay.add(&s)
-		other := stay.slices >= firstInterval && stay.average.differs(load)
+		other := stay.slices >= recent && stay.average.differs(load)
 		if c.left--; c.left <= 0 || other {
 			c.turn()
 		}
@@ -215,9 +218,10 @@ func (c *controller) use(limit int) {
 	}
 }
 
-// better returns the limit that was better so far.
+// better returns the limit to prefer: the low one only if it was better by more than
+// half of what may be noise.
 func (c *controller) better() int {
-	if c.evidence < -gain {
+	if c.evidence+gain < -c.uncertainty()/2 {
 		return c.low
 	}
 	return c.max
@@ -252,9 +256,8 @@ func (c *controller) learn(difference float64) {
 	before := c.better()
 	c.count = min(c.count+1, memory)
 	c.evidence += (difference - c.evidence) / float64(c.count)
-	certain := math.Abs(c.evidence+gain) > noise/math.Sqrt(float64(c.count))
 	switch {
-	case !certain || c.better() != before:
+	case math.Abs(c.evidence+gain) < c.uncertainty(), c.better() != before:
 		c.interval = firstInterval
 	case c.better() == c.max && c.low+1 < c.max: // too low
 		c.compareWith(c.low + 1)
@@ -262,6 +265,9 @@ func (c *controller) learn(difference float64) {
 		c.interval = min(2*c.interval, maxInterval)
 	}
 }
+
+// uncertainty returns the standard deviation of the evidence.
+func (c *controller) uncertainty() float64 { return noise / math.Sqrt(float64(max(c.count, 1))) }
 
 // rests reports whether nothing is to be measured before the next request.
 func (c *controller) rests() bool { return c.limit == c.max && c.calm > 0 }

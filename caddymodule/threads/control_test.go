@@ -91,16 +91,15 @@ func TestController_Fast(t *testing.T) {
 	for range runs {
 		sum += simulate(newController(2), r, hello1, 20) / runs
 	}
-	if sum < 0.6 {
-		t.Errorf("limited for %.2f of the first two seconds, want 0.6 at least", sum)
+	if sum < 0.5 {
+		t.Errorf("limited for %.2f of the first two seconds, want 0.5 at least", sum)
 	}
 }
 
 // Other work ends the limit with the first slice, and so does a burst.
 func TestController_OtherWork(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
 	for what, other := range map[string]load{"downloads": downloads, "bursts": large} {
-		c := newController(2)
+		r, c := rand.New(rand.NewPCG(1, 2)), newController(2)
 		for simulate(c, r, hello1, 100); c.limit != 1; {
 			simulate(c, r, hello1, 1)
 		}
