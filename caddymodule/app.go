@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +53,8 @@ type App struct {
 	// GOMAXPROCS, and never more than without the option: `auto` tries fewer while Caddy
 	// is busy with requests for PHP, and keeps what serves more of them for less CPU time
 	// (on Linux). A number is for machines that do little but run PHP: TLS, compression
-	// and large files then have no more than that. `off` leaves it alone. Default: `off`.
+	// and large files then have no more than that. `off` leaves it alone. Default: `auto` on
+	// Linux with two CPUs, unless `GOMAXPROCS` is in the environment, else `off`.
 	Threads threads.Setting `json:"threads,omitempty"`
 
 	// Workers of all sites: a request whose script is that of one of them goes to
@@ -279,7 +279,7 @@ func (a *App) stageConcurrently(names []string, proven bool) error {
 	var errs []error
 	var wg sync.WaitGroup
 	// With more at a time each start would take longer, up to start_timeout.
-	sem := make(chan struct{}, startsPerCPU*runtime.GOMAXPROCS(0))
+	sem := make(chan struct{}, startsPerCPU*threads.CPUs())
 	for _, name := range names {
 		sem <- struct{}{}
 		wg.Go(func() {

@@ -11,7 +11,7 @@ import (
 func checkSystem(pools []Pool) Subject {
 	var f findings
 	f.ok("%s on %s, Caddy can use %s", runtime.GOOS, runtime.GOARCH, human.Plural(runtime.GOMAXPROCS(0), "CPU"))
-	if runtime.GOOS == "linux" && runtime.GOMAXPROCS(0) > 1 {
+	if runtime.GOOS == "linux" && runtime.GOMAXPROCS(0) > 2 {
 		f.ok("threads auto in the global options leaves PHP more of them: with few clients, short pages take up to a fifth less CPU time")
 	}
 	if err := checkWritable(os.TempDir(), nil); err != nil {

@@ -2,12 +2,12 @@ package poolcfg
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/dustin/go-humanize"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/threads"
 	"github.com/mevdschee/caddy-php-pool/pool"
 )
 
@@ -42,11 +42,11 @@ type Resources struct {
 	total  int   // max_workers_total; 0 means no limit
 }
 
-// DetectResources returns the resources of this process: GOMAXPROCS, and the memory
+// DetectResources returns the resources of this process: the CPUs, and the memory
 // limit of its cgroup or the memory of the machine. maxTotal is max_workers_total, 0 for
 // no limit.
 func DetectResources(maxTotal int) Resources {
-	r := Resources{cpus: runtime.GOMAXPROCS(0), total: maxTotal}
+	r := Resources{cpus: threads.CPUs(), total: maxTotal}
 	n, err := memlimit.FromCgroup()
 	if err != nil || n == 0 {
 		n, err = memlimit.FromSystem()

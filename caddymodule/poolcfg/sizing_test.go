@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mevdschee/caddy-php-pool/caddymodule/threads"
 	"github.com/mevdschee/caddy-php-pool/phpbin"
 )
 
@@ -89,5 +90,16 @@ func TestSizing_HugeMemoryLimit(t *testing.T) {
 	Allocate(Resources{cpus: 4, memory: 2 << 30}, plans, nil)
 	if got := plans["auto"].Settings.MaxWorkers; got != minAutoWorkers {
 		t.Errorf("got %d (%s), want %d", got, plans["auto"].Sizing.Summary, minAutoWorkers)
+	}
+}
+
+// TestDetectResources_Threads has a config that leaves PHP more of the CPUs.
+func TestDetectResources_Threads(t *testing.T) {
+	want := DetectResources(0).cpus
+	owner := new(int)
+	threads.Use(owner, "1")
+	defer threads.Drop(owner)
+	if got := DetectResources(0).cpus; got != want {
+		t.Errorf("got %d CPUs, want %d", got, want)
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"strconv"
 )
 
-// Setting is the option threads: the empty text and `off` leave GOMAXPROCS alone, `auto`
-// adapts it, a number is the limit.
+// Setting is the option threads: `off` leaves GOMAXPROCS alone, `auto` adapts it, a number
+// is the limit. The empty text is auto on Linux with two CPUs, unless GOMAXPROCS is in the
+// environment, and else off.
 type Setting string
 
 // The settings that are not a number.

@@ -44,7 +44,10 @@ func TestUse_Reload(t *testing.T) {
 		t.Errorf("got %+v, want auto with a maximum of %d", got, before)
 	}
 	Drop(first)
-	Use(third, "")
+	if got := CPUs(); got != before {
+		t.Errorf("got %d CPUs, want %d", got, before)
+	}
+	Use(third, Off)
 	Drop(second)
 	want("off", before)
 	if got := Current(); got != nil {
@@ -55,6 +58,30 @@ func TestUse_Reload(t *testing.T) {
 	want("1 again", 1)
 	Drop(first)
 	want("no config", before)
+}
+
+func TestUse_Default(t *testing.T) {
+	before := runtime.GOMAXPROCS(2)
+	defer runtime.GOMAXPROCS(before)
+	owner := new(int)
+	for _, tt := range []struct {
+		cpus int
+		env  string
+		auto bool
+	}{
+		{1, "", false},
+		{2, "", runtime.GOOS == "linux"},
+		{2, "2", false},
+		{3, "", false},
+	} {
+		runtime.GOMAXPROCS(tt.cpus)
+		t.Setenv("GOMAXPROCS", tt.env)
+		Use(owner, "")
+		if got := Current(); (got != nil && got.Setting == Auto) != tt.auto {
+			t.Errorf("%d CPUs, GOMAXPROCS=%s: got %+v", tt.cpus, tt.env, got)
+		}
+		Drop(owner)
+	}
 }
 
 func TestMeter(t *testing.T) {

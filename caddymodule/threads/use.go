@@ -1,6 +1,7 @@
 package threads
 
 import (
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -42,8 +43,11 @@ func Drop(owner any) {
 func applyLocked() {
 	a := &active
 	s := Off
-	if n := len(a.uses); n > 0 && a.uses[n-1].setting != "" {
+	if n := len(a.uses); n > 0 {
 		s = a.uses[n-1].setting
+	}
+	if s == "" {
+		s = defaultFor(cpusLocked())
 	}
 	if s == a.applied || s == Off && a.applied == "" {
 		return
@@ -66,6 +70,29 @@ func applyLocked() {
 		return
 	}
 	a.stop = startAdapting(a.before)
+}
+
+// defaultFor returns the setting of a config that has none, with so many CPUs.
+func defaultFor(cpus int) Setting {
+	if runtime.GOOS == "linux" && cpus == 2 && os.Getenv("GOMAXPROCS") == "" {
+		return Auto
+	}
+	return Off
+}
+
+// CPUs returns how many CPUs Go would use without a setting: GOMAXPROCS of the
+// environment, or what the machine and the cgroup have.
+func CPUs() int {
+	active.mu.Lock()
+	defer active.mu.Unlock()
+	return cpusLocked()
+}
+
+func cpusLocked() int {
+	if active.before > 0 {
+		return active.before
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // restore sets GOMAXPROCS back. Go follows changes of the cgroup's limit only with its
