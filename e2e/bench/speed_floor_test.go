@@ -108,7 +108,7 @@ const (
 // floorHandler is a floor in Caddy.
 type floorHandler struct{}
 
-// theFloor is what floorHandler calls.
+// theFloor serves the requests of floorHandler.
 var theFloor *floor
 
 func (floorHandler) CaddyModule() caddy.ModuleInfo {
