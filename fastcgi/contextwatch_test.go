@@ -47,26 +47,26 @@ func TestContext_Reminder(t *testing.T) {
 		return ctx.times.Load() > 0, err
 	}
 	// setDeadline changes what the connection believes of its deadline, and what holds.
-	setDeadline := func(reminder, real time.Time) {
+	setDeadline := func(reminder, actual time.Time) {
 		t.Helper()
 		c.canceler.reminder = reminder
-		if err := c.nc.SetReadDeadline(real); err != nil {
+		if err := c.nc.SetReadDeadline(actual); err != nil {
 			t.Fatal(err)
 		}
 	}
 	hour := time.Now().Add(time.Hour)
 	for _, tt := range []struct {
-		name           string
-		reminder, real time.Time
-		query          string
-		watched        bool
+		name             string
+		reminder, actual time.Time
+		query            string
+		watched          bool
 	}{
 		{"first", time.Time{}, time.Time{}, "slow", true},
 		{"deadline that is late enough", hour, hour, "", false},
 		{"slow with a deadline of an earlier request", hour, time.Now().Add(maxUnwatched), "slow", true},
 		{"deadline that has passed before the request was sent", hour, aLongTimeAgo, "", true},
 	} {
-		setDeadline(tt.reminder, tt.real)
+		setDeadline(tt.reminder, tt.actual)
 		if watched, err := do(tt.query); err != nil || watched != tt.watched || !c.Reusable() {
 			t.Errorf("%s: watched %t, %v, reusable %t", tt.name, watched, err, c.Reusable())
 		}
