@@ -95,7 +95,7 @@ func TestDocs_Samples(t *testing.T) {
 			php_pool_status /status
 			file_server
 		}
-	`)
+	`, harness.Options{Global: "php_pool {\nthreads auto\n}\n"}) // as by default with two CPUs
 	s.Get("/hello.php").Want(t, 200, "hello\n")
 	s.StartBlocked("wait.php")
 	sample := regexp.MustCompile("(?s)```sh\n(curl [^\n]*)\n```\n\n```(\\w*)\n(.*?)```")
