@@ -3,38 +3,12 @@
 package worker_test
 
 import (
-	"io"
-	"net/http"
 	"runtime"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-// small sends the request of a browser to a script that prints a word. It returns what
-// sends the same request again.
-func small(t *testing.T, w *instance) func() {
-	t.Helper()
-	f := browser(http.MethodGet, "/", "").fastCGI(w.site)
-	send := func() {
-		if err := f.Rewind(); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := w.conn.RoundTrip(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			t.Fatal(err)
-		}
-		if err := resp.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	send()
-	return send
-}
 
 // TestAllocations_Request limits the heap allocations of a request to a worker script:
 // one more than one to plain php-cgi has.
