@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -79,20 +78,7 @@ func BenchmarkRequest(b *testing.B) {
 					w = s.start().mustLaunch()
 					pid = w.PID()
 				}
-				f := c.request.fastCGI(s)
-				run := func() {
-					if err := f.Rewind(); err != nil {
-						b.Fatal(err)
-					}
-					resp, err := w.conn.RoundTrip(b.Context(), f)
-					if err != nil {
-						b.Fatal(err)
-					}
-					if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-						b.Fatal(err)
-					}
-					resp.Body.Close()
-				}
+				run := w.sender(b, c.request.fastCGI(s))
 				for range 200 {
 					run()
 				}

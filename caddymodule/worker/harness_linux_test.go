@@ -272,22 +272,27 @@ func (w *instance) stop() {
 // sends the same request again.
 func small(t *testing.T, w *instance) func() {
 	t.Helper()
-	f := browser(http.MethodGet, "/", "").fastCGI(w.site)
-	send := func() {
-		if err := f.Rewind(); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := w.conn.RoundTrip(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			t.Fatal(err)
-		}
-		if err := resp.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	send := w.sender(t, browser(http.MethodGet, "/", "").fastCGI(w.site))
 	send()
 	return send
+}
+
+// sender returns a function that sends a request, and reads its response.
+func (w *instance) sender(tb testing.TB, f *fastcgi.Request) func() {
+	tb.Helper()
+	return func() {
+		if err := f.Rewind(); err != nil {
+			tb.Fatal(err)
+		}
+		resp, err := w.conn.RoundTrip(tb.Context(), f)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			tb.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

@@ -1,0 +1,2 @@
+// Package testproc observes processes for tests, on Linux.
+package testproc
