@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -134,35 +134,24 @@ func (e *EnvWriter) server() {
 	}
 }
 
-// lastLocalIP is the last result of localIP: most servers have few addresses.
-var lastLocalIP atomic.Pointer[textOfIP]
-
-type textOfIP struct{ ip, text string }
-
 // localIP returns the IP address at which the client has reached this server, or "" if
 // that is not an IP address.
 func localIP(r *http.Request) string {
-	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return ""
-	}
-	tcp, isTCP := addr.(*net.TCPAddr)
-	if isTCP {
-		if last := lastLocalIP.Load(); last != nil && last.ip == string(tcp.IP) && tcp.Zone == "" {
-			return last.text
+	switch addr := r.Context().Value(http.LocalAddrContextKey).(type) {
+	case interface{ AddrPort() netip.AddrPort }: // TCP and UDP, without taking its text apart
+		if ip := addr.AddrPort().Addr().Unmap(); ip.IsValid() && ip.Zone() == "" {
+			return ip.String()
+		}
+	case net.Addr:
+		text := addr.String()
+		if host, _, err := net.SplitHostPort(text); err == nil {
+			text = host
+		}
+		if net.ParseIP(text) != nil {
+			return text
 		}
 	}
-	text := addr.String()
-	if host, _, err := net.SplitHostPort(text); err == nil {
-		text = host
-	}
-	if net.ParseIP(text) == nil {
-		return ""
-	}
-	if isTCP {
-		lastLocalIP.Store(&textOfIP{string(tcp.IP), text})
-	}
-	return text
+	return ""
 }
 
 func (e *EnvWriter) request(length int64) {
