@@ -31,7 +31,7 @@ func init() {
 		var port int
 		_, err := fmt.Sscan(text, &server, &port, &f.php.socket, &f.php.site)
 		for range speedWorkers {
-			f.conns <- &floorConn{buf: make([]byte, 256<<10)}
+			f.conns <- &floorConn{socket: f.php.socket, buf: make([]byte, 256<<10)}
 		}
 		switch {
 		case err != nil:
@@ -54,6 +54,7 @@ type floor struct {
 
 type floorConn struct {
 	net.Conn // nil before the first request: php-cgi closes a new connection after 5 seconds
+	socket   string
 	buf      []byte
 }
 
@@ -61,14 +62,7 @@ type floorConn struct {
 func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := <-f.conns
 	defer func() { f.conns <- c }()
-	var err error
-	if c.Conn == nil {
-		c.Conn, err = net.Dial("unix", f.php.socket)
-	}
-	var records []byte
-	if err == nil {
-		records, err = c.roundTrip(f.php.request(work{path: r.URL.Path}))
-	}
+	records, err := c.roundTrip(f.php.request(work{path: r.URL.Path}))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -81,6 +75,12 @@ func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // roundTrip is bareConn.roundTrip for a connection that waits as Go does.
 func (c *floorConn) roundTrip(request []byte) ([]byte, error) {
+	if c.Conn == nil {
+		var err error
+		if c.Conn, err = net.Dial("unix", c.socket); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := c.Write(request); err != nil {
 		return nil, err
 	}
@@ -106,24 +106,20 @@ const (
 )
 
 // floorHandler is a floor in Caddy.
-type floorHandler struct{}
+type floorHandler struct{ floor *floor }
 
-// theFloor serves the requests of floorHandler.
-var theFloor *floor
-
-func (floorHandler) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.bench_floor", New: func() caddy.Module { return new(floorHandler) }}
+func (h floorHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.bench_floor", New: func() caddy.Module { return &floorHandler{h.floor} }}
 }
 
-func (floorHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	theFloor.ServeHTTP(w, r)
+func (h floorHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	h.floor.ServeHTTP(w, r)
 	return nil
 }
 
 // serveInCaddy serves as Caddy does for a site with root and one handler.
 func (f *floor) serveInCaddy(port int) error {
-	theFloor = f
-	caddy.RegisterModule(floorHandler{})
+	caddy.RegisterModule(floorHandler{f})
 	config := fmt.Sprintf(`{"admin": {"disabled": true, "config": {"persist": false}}, "apps": {"http": {"servers": {"srv0": {
 		"listen": [":%d"], "automatic_https": {"disable": true},
 		"routes": [{"match": [{"host": ["127.0.0.1"]}], "terminal": true, "handle": [{"handler": "subroute", "routes": [
