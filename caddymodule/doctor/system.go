@@ -12,7 +12,7 @@ func checkSystem(pools []Pool) Subject {
 	var f findings
 	f.ok("%s on %s, Caddy can use %s", runtime.GOOS, runtime.GOARCH, human.Plural(runtime.GOMAXPROCS(0), "CPU"))
 	if runtime.GOOS == "linux" && runtime.GOMAXPROCS(0) > 2 {
-		f.ok("threads auto in the global options leaves PHP more of them: with few clients, short pages take up to a fifth less CPU time")
+		f.ok("threads auto in the global options may leave PHP more of them: with two CPUs, short pages took up to a fifth less CPU time")
 	}
 	if err := checkWritable(os.TempDir(), nil); err != nil {
 		f.problem("set TMPDIR to a directory where Caddy can write",

@@ -22,7 +22,7 @@ const (
 	// defaultPercent is GOGC if nobody has set it: the heap may double.
 	defaultPercent = 100
 
-	// maxPercent is for a heap whose live objects are not known yet.
+	// maxPercent is for a heap whose live objects are few, or not known yet.
 	maxPercent = 400
 )
 
